@@ -1,0 +1,33 @@
+# What people do with the stack. `pulumi up` and `pulumi destroy` alone do the same once `make setup` has run.
+STACK ?= dev
+SHELL := /bin/bash
+export BASH_ENV := tools/env.sh
+.PHONY: up down reset status logs test unit verify lint setup
+
+up: setup ## Set up what is missing, deploy the stack, wait for documents
+	@pulumi stack select --create $(STACK) >/dev/null
+	@pulumi up --stack $(STACK) --yes --skip-preview --refresh
+	@python -m tools.status --stack $(STACK) --wait
+
+down: setup ## Destroy the stack: no container, volume or network is left
+	@pulumi destroy --stack $(STACK) --yes --skip-preview
+
+reset: down up ## A clean start: all data is gone
+
+status: ## Each link of the chain with its figures; fails and names the link that is broken
+	@python -m tools.status --stack $(STACK)
+
+logs: ## The last lines of each service, or of one: make logs SERVICE=spark-job
+	@docker ps -a --filter label=lolstack.stack=$(STACK) $(if $(SERVICE),--filter label=lolstack.service=$(SERVICE)) \
+	  --format '{{.Names}}' | sort | while read -r name; do \
+	    echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done
+
+test: setup ## Everything: lint, unit tests, then testinfra against a stack of its own
+	@ruff check . && ruff format --check . && mypy
+	@pytest tests/unit tests/stack
+
+verify: ## The verification checklist against the running stack
+	@pytest tests/stack --stack $(STACK)
+
+setup:
+	@tools/setup.sh

@@ -1,0 +1,50 @@
+"""A game as a small Match-V5 object (3 to 5 KB): only the fields the pipeline reads, in their real places."""
+
+from typing import Any
+
+from generator.game import Game, Player
+
+
+def render(game: Game) -> dict[str, Any]:
+    """The match as a JSON object; ten participants."""
+    return {
+        "metadata": {
+            "dataVersion": "2",
+            "matchId": game.match_id,
+            "participants": [player.account.puuid for player in game.players],
+        },
+        "info": {
+            "gameCreation": game.creation_ms,
+            "gameDuration": game.duration,
+            "gameEndTimestamp": game.end_ms,
+            "gameId": game.game_id,
+            "gameStartTimestamp": game.start_ms,
+            "gameVersion": game.version,
+            "platformId": game.platform,
+            "queueId": game.queue_id,
+            "participants": [_participant(game, player) for player in game.players],
+        },
+    }
+
+
+def _participant(game: Game, player: Player) -> dict[str, Any]:
+    return {
+        "participantId": player.number,
+        "riotIdGameName": player.account.game_name,
+        "riotIdTagline": player.account.tag_line,
+        "summonerName": "",
+        "championName": player.champion.name,
+        "teamId": player.team_id,
+        "teamPosition": player.position,
+        "win": player.win,
+        "kills": player.kills,
+        "deaths": player.deaths,
+        "assists": player.assists,
+        "goldEarned": player.gold,
+        "totalMinionsKilled": player.minions,
+        "neutralMinionsKilled": player.monsters,
+        "totalDamageDealtToChampions": player.damage,
+        "visionScore": player.vision,
+        "timePlayed": game.duration,
+        "gameEndedInEarlySurrender": game.remake,
+    }

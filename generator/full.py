@@ -1,0 +1,284 @@
+"""A game as a Match-V5 object of full shape (76 to 90 KB): scalars, challenges, perks, missions."""
+
+import random
+from typing import Any
+
+from generator import champions, loadout, objectives
+from generator.fields import (
+    CHALLENGE_CONSTANTS,
+    CHALLENGE_COUNTS,
+    CHALLENGE_FLOATS,
+    PARTICIPANT_CONSTANTS,
+    PARTICIPANT_COUNTS,
+)
+from generator.game import BLUE, RED, SEATS, Game, Player
+from generator.objectives import Objectives
+
+_COUNTS = tuple(PARTICIPANT_COUNTS.items())
+_CHALLENGE_COUNTS = tuple(CHALLENGE_COUNTS.items())
+_CHALLENGE_FLOATS = tuple(CHALLENGE_FLOATS.items())
+_COUNTS_ARE_FOR_MINUTES = 30.0
+_LANE_AND_ROLE = (
+    ("TOP", "SOLO"),
+    ("JUNGLE", "NONE"),
+    ("MIDDLE", "SOLO"),
+    ("BOTTOM", "CARRY"),
+    ("BOTTOM", "SUPPORT"),
+)
+_LEVELS_A_MINUTE = (0.53, 0.48, 0.53, 0.47, 0.42)
+_HIGHEST_LEVEL = 18
+_RIFT_MAP, _ARAM_MAP = 11, 12
+_SURRENDERS = 0.2
+
+
+def render(rng: random.Random, game: Game) -> dict[str, Any]:
+    """The match as a JSON object. Draws from `rng` what the game itself does not say."""
+    taken = objectives.share_out(rng, game)
+    killers = [player.number for player in game.players if player.kills]
+    first_blood = killers[int(rng.random() * len(killers))] if killers else 0
+    surrendered = not game.remake and rng.random() < _SURRENDERS
+    return {
+        "metadata": {
+            "dataVersion": "2",
+            "matchId": game.match_id,
+            "participants": [player.account.puuid for player in game.players],
+        },
+        "info": {
+            "endOfGameResult": "GameComplete",
+            "gameCreation": game.creation_ms,
+            "gameDuration": game.duration,
+            "gameEndTimestamp": game.end_ms,
+            "gameId": game.game_id,
+            "gameMode": "ARAM" if game.aram else "CLASSIC",
+            "gameName": f"teambuilder-match-{game.game_id}",
+            "gameStartTimestamp": game.start_ms,
+            "gameType": "MATCHED_GAME",
+            "gameVersion": game.version,
+            "mapId": _ARAM_MAP if game.aram else _RIFT_MAP,
+            "participants": [
+                _participant(rng, game, player, taken, player.number == first_blood, surrendered)
+                for player in game.players
+            ],
+            "platformId": game.platform,
+            "queueId": game.queue_id,
+            "teams": [_team(rng, game, team_id, taken[team_id], first_blood) for team_id in (BLUE, RED)],
+            "tournamentCode": "",
+        },
+    }
+
+
+def _participant(
+    rng: random.Random,
+    game: Game,
+    player: Player,
+    taken: dict[int, Objectives],
+    first_blood: bool,
+    surrendered: bool,
+) -> dict[str, Any]:
+    draw = rng.random
+    minutes = game.length / 60
+    scale = minutes / _COUNTS_ARE_FOR_MINUTES
+    seat, account = player.seat, player.account
+    ours, theirs = taken[player.team_id], taken[BLUE + RED - player.team_id]
+    own = {name: by_seat[seat] for name, by_seat in ours.by_seat.items()}
+    lane, role = ("MIDDLE", "DUO") if game.aram else _LANE_AND_ROLE[seat]
+    slots = loadout.items(draw, player.gold, player.champion.magic)
+    spell1, spell2 = loadout.spells(draw, seat, game.aram)
+    doubles, triples, quadras, pentas = _multikills(rng, player.kills)
+    sprees = int(draw() * player.kills / 3)
+    to_turrets = own["tower"] * 1800 + int(draw() * 1500 * scale)
+    dealt = player.damage + to_turrets + player.minions * 420 + player.monsters * 900
+    suffered = int(minutes * (500 + 500 * draw()) + 900 * player.deaths)
+    to_champions = _split(rng, player.damage, player.champion.magic)
+    overall = _split(rng, dealt, player.champion.magic)
+    received = _split(rng, suffered, draw() < 0.5)
+    dead = min(int(player.deaths * (8 + minutes * draw())), game.duration // 2)
+    level = min(_HIGHEST_LEVEL, 1 + int(minutes * _LEVELS_A_MINUTE[seat] + draw()))
+
+    fields: dict[str, Any] = PARTICIPANT_CONSTANTS.copy()
+    for name, most in _COUNTS:
+        fields[name] = int(draw() * most * scale)
+    fields |= {
+        "assists": player.assists,
+        "baronKills": own["baron"],
+        "champExperience": level * 1050 + int(draw() * 1000),
+        "champLevel": level,
+        "championId": player.champion.id,
+        "championName": player.champion.name,
+        "damageDealtToBuildings": to_turrets,
+        "damageDealtToEpicMonsters": own["dragon"] * 5000 + own["baron"] * 9000,
+        "damageDealtToObjectives": to_turrets + own["dragon"] * 5000 + own["baron"] * 9000,
+        "damageDealtToTurrets": to_turrets,
+        "deaths": player.deaths,
+        "doubleKills": doubles,
+        "dragonKills": own["dragon"],
+        "firstBloodAssist": False,
+        "firstBloodKill": first_blood,
+        "firstTowerAssist": False,
+        "firstTowerKill": "tower" in ours.first and seat == _first_seat(ours.by_seat["tower"]),
+        "gameEndedInEarlySurrender": game.remake,
+        "gameEndedInSurrender": surrendered,
+        "goldEarned": player.gold,
+        "goldSpent": int(player.gold * (0.86 + 0.12 * draw())),
+        "individualPosition": player.position or "Invalid",
+        "inhibitorKills": own["inhibitor"],
+        "inhibitorTakedowns": min(ours.kills["inhibitor"], own["inhibitor"] + int(draw() * 2)),
+        "inhibitorsLost": theirs.kills["inhibitor"],
+        **{f"item{slot}": item for slot, item in enumerate(slots)},
+        "killingSprees": sprees,
+        "kills": player.kills,
+        "lane": lane,
+        "largestKillingSpree": min(player.kills, 3 + int(draw() * 4)) if sprees else 0,
+        "largestMultiKill": _largest_multikill(player.kills, doubles, triples, quadras, pentas),
+        "longestTimeSpentLiving": int((game.duration - dead) / (1 + player.deaths * draw())),
+        "magicDamageDealt": overall[1],
+        "magicDamageDealtToChampions": to_champions[1],
+        "magicDamageTaken": received[1],
+        "neutralMinionsKilled": player.monsters,
+        "nexusKills": int(player.win and not game.remake and seat == 3),
+        "nexusLost": int(not player.win and not game.remake),
+        "nexusTakedowns": int(player.win and not game.remake),
+        "participantId": player.number,
+        "pentaKills": pentas,
+        "physicalDamageDealt": overall[0],
+        "physicalDamageDealtToChampions": to_champions[0],
+        "physicalDamageTaken": received[0],
+        "profileIcon": account.icon,
+        "puuid": account.puuid,
+        "quadraKills": quadras,
+        "riotIdGameName": account.game_name,
+        "riotIdTagline": account.tag_line,
+        "role": role,
+        "summoner1Id": spell1,
+        "summoner2Id": spell2,
+        "summonerId": account.summoner_id,
+        "summonerLevel": account.level,
+        "teamEarlySurrendered": game.remake and not player.win,
+        "teamId": player.team_id,
+        "teamPosition": player.position,
+        "timePlayed": game.duration,
+        "totalAllyJungleMinionsKilled": player.monsters - player.monsters // 6,
+        "totalDamageDealt": dealt,
+        "totalDamageDealtToChampions": player.damage,
+        "totalDamageTaken": suffered,
+        "totalEnemyJungleMinionsKilled": player.monsters // 6,
+        "totalMinionsKilled": player.minions,
+        "totalTimeSpentDead": dead,
+        "tripleKills": triples,
+        "trueDamageDealt": overall[2],
+        "trueDamageDealtToChampions": to_champions[2],
+        "trueDamageTaken": received[2],
+        "turretKills": own["tower"],
+        "turretTakedowns": min(ours.kills["tower"], own["tower"] + int(draw() * 4)),
+        "turretsLost": theirs.kills["tower"],
+        "visionScore": player.vision,
+        "visionWardsBoughtInGame": fields["detectorWardsPlaced"],
+        "win": player.win,
+    }
+    fields["challenges"] = _challenges(rng, game, player, ours, fields, loadout.legendaries(slots))
+    fields["missions"] = {f"playerScore{number}": int(draw() * 3 * scale) for number in range(12)}
+    fields["perks"] = loadout.perks(draw, minutes)
+    return fields
+
+
+def _challenges(
+    rng: random.Random,
+    game: Game,
+    player: Player,
+    ours: Objectives,
+    fields: dict[str, Any],
+    legendaries: list[int],
+) -> dict[str, Any]:
+    """Riot's own derived figures, unrounded, over the exact length of the game (not the whole seconds)."""
+    draw = rng.random
+    minutes = game.length / 60
+    scale = minutes / _COUNTS_ARE_FOR_MINUTES
+    team = [mate for mate in game.players if mate.team_id == player.team_id]
+    takedowns = player.kills + player.assists
+    challenges: dict[str, Any] = CHALLENGE_CONSTANTS.copy()
+    for name, most in _CHALLENGE_COUNTS:
+        challenges[name] = int(draw() * most * scale)
+    for name, highest in _CHALLENGE_FLOATS:
+        challenges[name] = draw() * highest
+    challenges |= {
+        "baronTakedowns": fields["baronKills"],
+        "controlWardsPlaced": fields["detectorWardsPlaced"],
+        "damagePerMinute": player.damage / minutes,
+        "damageTakenOnTeamPercentage": 0.1 + 0.2 * draw(),
+        "deathsByEnemyChamps": player.deaths,
+        "dragonTakedowns": fields["dragonKills"],
+        "gameLength": game.length,
+        "goldPerMinute": player.gold / minutes,
+        "kda": takedowns / max(1, player.deaths),
+        "killParticipation": takedowns / max(1, sum(mate.kills for mate in team)),
+        "killingSprees": fields["killingSprees"],
+        "legendaryItemUsed": legendaries,
+        "multikills": fields["doubleKills"] + fields["tripleKills"],
+        "perfectGame": int(not player.deaths and takedowns > 10),
+        "riftHeraldTakedowns": ours.by_seat["riftHerald"][player.seat],
+        "takedowns": takedowns,
+        "teamBaronKills": ours.kills["baron"],
+        "teamDamagePercentage": player.damage / max(1, sum(mate.damage for mate in team)),
+        "teamRiftHeraldKills": ours.kills["riftHerald"],
+        "turretTakedowns": fields["turretTakedowns"],
+        "visionScorePerMinute": player.vision / minutes,
+    }
+    return challenges
+
+
+def _team(rng: random.Random, game: Game, team_id: int, taken: Objectives, first_blood: int) -> dict[str, Any]:
+    team = [player for player in game.players if player.team_id == team_id]
+    has_first_blood = any(player.number == first_blood for player in team)
+    goals = {name: {"first": name in taken.first, "kills": number} for name, number in sorted(taken.kills.items())}
+    goals["champion"] = {"first": has_first_blood, "kills": sum(player.kills for player in team)}
+    return {
+        "bans": [] if game.aram else _bans(rng, game, team_id),
+        "feats": {
+            "EPIC_MONSTER_KILL": {"featState": int(taken.kills["dragon"] >= 3)},
+            "FIRST_BLOOD": {"featState": int(has_first_blood)},
+            "FIRST_TURRET": {"featState": int("tower" in taken.first)},
+        },
+        "objectives": goals,
+        "teamId": team_id,
+        "win": team_id == game.winner,
+    }
+
+
+def _bans(rng: random.Random, game: Game, team_id: int) -> list[dict[str, int]]:
+    """Five bans of champions that nobody plays; both teams may ban the same one."""
+    gone = {player.champion.id for player in game.players}
+    turn = 1 if team_id == BLUE else 1 + SEATS
+    return [
+        {"championId": champions.pool(position).draw(rng.random, gone).id, "pickTurn": turn + index}
+        for index, position in enumerate(champions.POSITIONS)
+    ]
+
+
+def _split(rng: random.Random, damage: int, magic: bool) -> tuple[int, int, int]:
+    """Damage as (physical, magic, true), which add up to it."""
+    true = int(damage * 0.08 * rng.random())
+    main = int((damage - true) * (0.65 + 0.3 * rng.random()))
+    other = damage - true - main
+    return (other, main, true) if magic else (main, other, true)
+
+
+def _multikills(rng: random.Random, kills: int) -> tuple[int, int, int, int]:
+    """Double, triple, quadra and penta kills that `kills` can hold."""
+    draw = rng.random
+    doubles = int(draw() * kills / 3)
+    triples = int(draw() * doubles / 2)
+    quadras = int(triples > 0 and kills > 9 and draw() < 0.1)
+    pentas = int(quadras > 0 and kills > 14 and draw() < 0.2)
+    return doubles, triples, quadras, pentas
+
+
+def _largest_multikill(kills: int, doubles: int, triples: int, quadras: int, pentas: int) -> int:
+    for size, number in ((5, pentas), (4, quadras), (3, triples), (2, doubles)):
+        if number:
+            return size
+    return min(kills, 1)
+
+
+def _first_seat(by_seat: list[int]) -> int:
+    """The first seat that took any."""
+    return next(seat for seat, number in enumerate(by_seat) if number)

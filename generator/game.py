@@ -1,0 +1,215 @@
+"""One game as plain facts: who played what, who won, figures that hang together. No JSON here."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+from typing import NamedTuple
+
+from generator import accounts, champions
+from generator.accounts import Account
+from generator.champions import POSITIONS, Champion
+
+BLUE, RED = 100, 200
+SEATS = 5
+
+ARAM_QUEUE = 450
+_RIFT_QUEUES, _RIFT_QUEUE_WEIGHTS = (420, 440, 400), (65, 20, 15)
+_PLATFORMS = ("EUW1", "NA1", "KR", "EUN1", "BR1", "TR1", "LA1", "OC1", "JP1", "VN2")
+_PLATFORM_WEIGHTS = (28, 18, 18, 10, 8, 6, 4, 3, 3, 2)
+_VERSIONS, _VERSION_WEIGHTS = ("16.4.748.682", "16.3.744.1190", "16.2.741.3387"), (75, 20, 5)
+
+# Blue's side wins a little more often; log-odds.
+_BLUE_BONUS = 0.04
+_PASSIVE_GOLD_A_MINUTE, _PASSIVE_GOLD_FROM_MINUTE, _STARTING_GOLD = 122.0, 1.1, 500
+_MEAN_SECONDS, _DEVIATION_SECONDS = 1830, 370
+_ARAM_MEAN_SECONDS, _ARAM_DEVIATION_SECONDS = 1250, 180
+SHORTEST_SECONDS, LONGEST_SECONDS = 900, 2700
+SHORTEST_REMAKE_SECONDS, LONGEST_REMAKE_SECONDS = 90, 300
+
+
+class Profile(NamedTuple):
+    """What a position usually does; weights within the team, the rest per minute."""
+
+    kills: float
+    deaths: float
+    assists: float  # share of the team's other kills
+    minions: float
+    monsters: float
+    damage: float
+    vision: float
+    gold: float  # beyond what farm and fights pay: plates, quests, support item
+
+
+_RIFT = (
+    Profile(0.20, 0.20, 0.26, 6.2, 0.15, 480, 0.60, 8),
+    Profile(0.20, 0.20, 0.48, 0.9, 4.9, 400, 0.95, 6),
+    Profile(0.25, 0.19, 0.36, 6.6, 0.25, 560, 0.75, 6),
+    Profile(0.27, 0.20, 0.40, 7.1, 0.30, 580, 0.65, 12),
+    Profile(0.08, 0.21, 0.62, 0.9, 0.00, 230, 2.20, 52),
+)
+_ARAM = (Profile(0.2, 0.2, 0.60, 2.4, 0.0, 850, 0.0, 90),) * SEATS
+
+
+@dataclass(slots=True)
+class Player:
+    """One participant: identity, seat and end-of-game figures (`gold`, `damage` in the game's units)."""
+
+    number: int
+    team_id: int
+    seat: int
+    position: str
+    champion: Champion
+    account: Account
+    win: bool
+    kills: int
+    deaths: int
+    assists: int
+    minions: int
+    monsters: int
+    gold: int
+    damage: int
+    vision: int
+
+
+@dataclass(slots=True)
+class Game:
+    """A finished game. Times in ms since 1970, `length` in seconds with its fraction, `duration` whole seconds."""
+
+    match_id: str
+    game_id: int
+    platform: str
+    queue_id: int
+    version: str
+    creation_ms: int
+    start_ms: int
+    end_ms: int
+    length: float
+    duration: int
+    remake: bool
+    winner: int
+    players: list[Player]
+
+    @property
+    def aram(self) -> bool:
+        return self.queue_id == ARAM_QUEUE
+
+
+def play(rng: random.Random, game_id: int, now_ms: int, *, remake: bool = False, empty_positions: bool = False) -> Game:
+    """A game that ended just before `now_ms`.
+
+    `empty_positions` leaves teamPosition empty, half of the time for all ten (ARAM), else for one.
+    """
+    draw = rng.random
+    aram = empty_positions and draw() < 0.5
+    nameless = int(draw() * 2 * SEATS) if empty_positions and not aram else -1
+    length = _length(rng, remake, aram)
+    end_ms = now_ms - 150 - int(draw() * 750)
+    start_ms = end_ms - int(length * 1000)
+    platform = rng.choices(_PLATFORMS, _PLATFORM_WEIGHTS)[0]
+
+    positions = ("",) * SEATS if aram else POSITIONS
+    taken: set[int] = set()
+    picks = [champions.pool(position).draw(draw, taken) for position in positions * 2]
+    edge = sum(pick.strength for pick in picks[:SEATS]) - sum(pick.strength for pick in picks[SEATS:])
+    winner = BLUE if draw() < 1 / (1 + exp(-edge - _BLUE_BONUS)) else RED
+
+    return Game(
+        match_id=f"{platform}_{game_id}",
+        game_id=game_id,
+        platform=platform,
+        queue_id=ARAM_QUEUE if aram else rng.choices(_RIFT_QUEUES, _RIFT_QUEUE_WEIGHTS)[0],
+        version=rng.choices(_VERSIONS, _VERSION_WEIGHTS)[0],
+        creation_ms=start_ms - 15_000 - int(draw() * 45_000),
+        start_ms=start_ms,
+        end_ms=end_ms,
+        length=length,
+        duration=int(length),
+        remake=remake,
+        winner=winner,
+        players=_players(rng, picks, winner, length / 60, remake, aram, nameless),
+    )
+
+
+def _length(rng: random.Random, remake: bool, aram: bool) -> float:
+    """How long the game took, seconds."""
+    if remake:
+        return SHORTEST_REMAKE_SECONDS + rng.random() * (LONGEST_REMAKE_SECONDS - SHORTEST_REMAKE_SECONDS)
+    mean, deviation = (_ARAM_MEAN_SECONDS, _ARAM_DEVIATION_SECONDS) if aram else (_MEAN_SECONDS, _DEVIATION_SECONDS)
+    return min(max(rng.gauss(mean, deviation), SHORTEST_SECONDS), LONGEST_SECONDS)
+
+
+def _players(
+    rng: random.Random,
+    picks: Sequence[Champion],
+    winner: int,
+    minutes: float,
+    remake: bool,
+    aram: bool,
+    nameless: int,
+) -> list[Player]:
+    draw = rng.random
+    profiles = _ARAM if aram else _RIFT
+    people = accounts.draw(draw, 2 * SEATS)
+
+    fights = 0.8 * draw() if remake else (1.1 + 1.2 * draw()) * (2.0 if aram else 1.0)
+    winners_share = 0.48 + 0.24 * draw()
+    total = int(minutes * fights)
+    winners_kills = int(total * winners_share + 0.5)
+    team_kills = {winner: winners_kills, BLUE + RED - winner: total - winners_kills}
+
+    players: list[Player] = []
+    for team_id in (BLUE, RED):
+        win = team_id == winner
+        ours, theirs = team_kills[team_id], team_kills[BLUE + RED - team_id]
+        kills = _deal(rng, ours, [profile.kills for profile in profiles])
+        deaths = _deal(rng, theirs, [profile.deaths for profile in profiles])
+        # Farm pays the same to both; towers, dragons' buffs and shut-downs go to who wins.
+        team_gold = 60.0 if win else 42.0
+        for seat, profile in enumerate(profiles):
+            index = len(players)
+            slain, helped = kills[seat], int((ours - kills[seat]) * profile.assists * (0.6 + 0.8 * draw()))
+            skill = 0.82 + 0.36 * draw()
+            minions = int(minutes * profile.minions * skill)
+            monsters = int(minutes * profile.monsters * (0.7 + 0.6 * draw()))
+            gold = (
+                _STARTING_GOLD
+                + max(0.0, minutes - _PASSIVE_GOLD_FROM_MINUTE) * _PASSIVE_GOLD_A_MINUTE
+                + 20.5 * minions
+                + 27.0 * monsters
+                + 300 * slain
+                + 85 * helped
+                + minutes * (profile.gold + team_gold * (0.8 + 0.4 * draw()))
+            )
+            damage = minutes * profile.damage * (0.6 + 0.6 * draw()) + 430 * slain + 140 * helped
+            players.append(
+                Player(
+                    number=index + 1,
+                    team_id=team_id,
+                    seat=seat,
+                    position="" if aram or index == nameless else POSITIONS[seat],
+                    champion=picks[index],
+                    account=people[index],
+                    win=win,
+                    kills=slain,
+                    deaths=deaths[seat],
+                    assists=helped,
+                    minions=minions,
+                    monsters=monsters,
+                    gold=int(gold),
+                    damage=int(damage),
+                    vision=int(minutes * profile.vision * (0.7 + 0.6 * draw())),
+                )
+            )
+    return players
+
+
+def _deal(rng: random.Random, total: int, weights: Sequence[float]) -> list[int]:
+    """`total` dealt out by weights that this game has shaken; the parts add up exactly."""
+    draw = rng.random
+    shaken = [weight * (0.3 + 1.4 * draw()) for weight in weights]
+    scale = total / sum(shaken)
+    parts = [int(weight * scale) for weight in shaken]
+    for _ in range(total - sum(parts)):
+        parts[int(draw() * len(parts))] += 1
+    return parts

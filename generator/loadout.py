@@ -1,0 +1,86 @@
+"""What a player brings and buys: runes, summoner spells, items. Ids as Riot's data has them."""
+
+from collections.abc import Callable
+from typing import Any
+
+_STYLES: dict[int, tuple[tuple[int, ...], ...]] = {
+    8000: ((8005, 8008, 8010, 8021), (8009, 9101, 9111), (9103, 9104, 9105), (8014, 8017, 8299)),
+    8100: ((8112, 8128, 9923), (8126, 8139, 8143), (8137, 8140, 8141), (8105, 8106, 8135)),
+    8200: ((8214, 8229, 8230), (8224, 8226, 8275), (8210, 8233, 8234), (8232, 8236, 8237)),
+    8300: ((8351, 8360, 8369), (8304, 8306, 8321), (8313, 8345, 8352), (8316, 8347, 8410)),
+    8400: ((8437, 8439, 8465), (8401, 8446, 8463), (8429, 8444, 8473), (8242, 8451, 8453)),
+}
+_STYLE_IDS = tuple(_STYLES)
+_OFFENSE, _FLEX, _DEFENSE = (5005, 5007, 5008), (5001, 5008, 5010), (5001, 5011, 5013)
+
+_FLASH, _MARK = 4, 32
+_SECOND_SPELL = ((12, 14, 6), (11,), (12, 14, 21), (7, 21, 1), (14, 3, 7))
+_BOOTS = (3006, 3009, 3020, 3047, 3111, 3158)
+_WEAPONS = (3031, 3033, 3036, 3046, 3071, 3072, 3074, 3094, 3142, 3153, 3508, 6672, 6673, 6676, 6694)
+_STAVES = (3003, 3089, 3100, 3102, 3115, 3116, 3135, 3152, 3157, 3165, 4628, 4645, 4646, 6653, 6655)
+_SHARED = (3065, 3068, 3075, 3083, 3084, 3107, 3109, 3110, 3143, 3190, 3222, 3504, 6617, 6665)
+_TRINKETS = (3340, 3363, 3364)
+_GOLD_AN_ITEM = 2600
+
+
+def _one(draw: Callable[[], float], among: tuple[int, ...]) -> int:
+    return among[int(draw() * len(among))]
+
+
+def perks(draw: Callable[[], float], minutes: float) -> dict[str, Any]:
+    """The `perks` object: a primary style with four runes, a second with two, three shards."""
+    first = int(draw() * len(_STYLE_IDS))
+    second = (first + 1 + int(draw() * (len(_STYLE_IDS) - 1))) % len(_STYLE_IDS)
+    primary, other = _STYLE_IDS[first], _STYLE_IDS[second]
+    skipped = 1 + int(draw() * 3)
+    rows = _STYLES[other]
+    return {
+        "statPerks": {
+            "defense": _one(draw, _DEFENSE),
+            "flex": _one(draw, _FLEX),
+            "offense": _one(draw, _OFFENSE),
+        },
+        "styles": [
+            {
+                "description": "primaryStyle",
+                "selections": [_selection(draw, row, minutes) for row in _STYLES[primary]],
+                "style": primary,
+            },
+            {
+                "description": "subStyle",
+                "selections": [_selection(draw, rows[at], minutes) for at in (1, 2, 3) if at != skipped],
+                "style": other,
+            },
+        ],
+    }
+
+
+def _selection(draw: Callable[[], float], row: tuple[int, ...], minutes: float) -> dict[str, int]:
+    return {
+        "perk": _one(draw, row),
+        "var1": int(draw() * 60 * minutes),
+        "var2": int(draw() * 20 * minutes),
+        "var3": 0,
+    }
+
+
+def spells(draw: Callable[[], float], seat: int, aram: bool) -> tuple[int, int]:
+    """The two summoner spells' ids."""
+    return _FLASH, _MARK if aram else _one(draw, _SECOND_SPELL[seat])
+
+
+def items(draw: Callable[[], float], gold: int, magic: bool) -> list[int]:
+    """Seven slots: as many finished items as the gold pays for, 0 where empty, the trinket last."""
+    own = _STAVES if magic else _WEAPONS
+    bought = [_one(draw, _BOOTS)] if gold > 1500 else []
+    wanted = min(6, 1 + gold // _GOLD_AN_ITEM) if bought else 0
+    while len(bought) < wanted:
+        item = _one(draw, own if draw() < 0.7 else _SHARED)
+        if item not in bought:
+            bought.append(item)
+    return [*bought, *[0] * (6 - len(bought)), _one(draw, _TRINKETS)]
+
+
+def legendaries(slots: list[int]) -> list[int]:
+    """Of seven slots, the finished items other than boots and trinket."""
+    return [item for item in slots[:6] if item and item not in _BOOTS]

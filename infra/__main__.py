@@ -1,0 +1,133 @@
+"""The whole deployment on one page: settings, network, services in order, what lives in them, the job, outputs."""
+
+import sys
+from pathlib import Path
+
+# Pulumi runs this folder; the job's own settings model, which checks the stack's overrides, is beside it.
+sys.path.append(str(Path(__file__).parent.parent))
+
+import pulumi
+import pulumi_docker as docker
+
+import preflight
+from engine import STACK_LABEL
+from images import Images
+from images.source import choose
+from provisioning.index_template import IndexTemplate
+from provisioning.password import Password
+from provisioning.topic import Topic
+from service import Deployment, volume
+from services.cassandra import Cassandra
+from services.elasticsearch import Elasticsearch
+from services.generator import Generator
+from services.grafana import Grafana
+from services.kafka import Kafka
+from services.kibana import Kibana
+from services.prometheus import Prometheus
+from services.spark_job import SparkJob
+from services.spark_master import SparkMaster
+from services.spark_worker import SparkWorker
+from services.zookeeper import ZooKeeper
+from settings import PROJECT, Settings
+
+MAX_MESSAGE_BYTES = "10485760"
+DEAD_LETTER_MAX_BYTES = "11534336"  # a dead letter is the message and the headers that say why
+
+stack = pulumi.get_stack()
+settings = Settings.load(pulumi.runtime.get_config_env(), stack)
+preflight.check(settings, stack)
+source = choose(settings, stack)
+pulumi.log.info(f"images: {source.kind} ({source.reason})")
+
+deployment = Deployment(
+    stack=stack,
+    settings=settings,
+    images=Images(source),
+    network=docker.Network(
+        "network",
+        name=f"{PROJECT}-{stack}",
+        labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=stack)],
+    ),
+)
+
+# One volume for the two: with only one of their data kept, Kafka meets a ZooKeeper of another cluster and never starts.
+broker_data = volume(deployment, "broker")
+zookeeper = ZooKeeper(deployment, broker_data)
+kafka = Kafka(deployment, broker_data, zookeeper)
+in_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], deleted_with=kafka.container)
+topic = Topic(
+    "lol_matches",
+    kafka.host_bootstrap_servers,
+    settings.topic_partitions,
+    {"max.message.bytes": MAX_MESSAGE_BYTES},
+    in_kafka,
+)
+# What cannot be processed is kept until somebody has looked at it, not for as long as matches are.
+dead_letters = Topic(
+    "lol_matches_dlq",
+    kafka.host_bootstrap_servers,
+    1,
+    {"max.message.bytes": DEAD_LETTER_MAX_BYTES, "retention.ms": "-1"},
+    in_kafka,
+)
+
+elasticsearch = Elasticsearch(deployment)
+templates = [
+    IndexTemplate(
+        name,
+        elasticsearch.url(9200),
+        {
+            "number_of_replicas": settings.elasticsearch_replicas,
+            "refresh_interval": settings.elasticsearch_refresh_interval,
+        },
+        pulumi.ResourceOptions(
+            parent=elasticsearch, depends_on=[elasticsearch.ready], deleted_with=elasticsearch.container
+        ),
+    )
+    for name in ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")
+]
+
+cassandra = Cassandra(deployment)
+
+checkpoints = volume(deployment, "checkpoints")
+master = SparkMaster(deployment)
+workers = [SparkWorker(deployment, n, master, checkpoints) for n in range(1, settings.spark_workers + 1)]
+job = SparkJob(
+    deployment, master, workers, kafka, elasticsearch, checkpoints, provisioned=[topic, dead_letters, *templates]
+)
+generator = Generator(deployment, kafka, "lol_matches", job) if settings.generator_enabled else None
+
+prometheus = Prometheus(
+    deployment,
+    {
+        "prometheus": ("/metrics", ["localhost:9090"]),
+        "spark-master": ("/metrics/master/prometheus", ["spark-master:8080"]),
+        "spark-worker": ("/metrics/prometheus", [f"{worker.name}:8081" for worker in workers]),
+        "spark-driver": ("/metrics/prometheus", ["spark-job:4040"]),
+        "spark-executors": ("/metrics/executors/prometheus", ["spark-job:4040"]),
+        "job": ("/metrics", ["spark-job:8000"]),
+        **({"generator": ("/metrics", ["generator:8000"])} if generator else {}),
+    },
+)
+
+services = [zookeeper, kafka, elasticsearch, cassandra, master, *workers, job, prometheus]
+services += [generator] if generator else []
+
+left_out = {}
+if source.has("kibana"):
+    services.append(Kibana(deployment, elasticsearch))
+else:
+    left_out["kibana"] = source.why_not("kibana")
+if source.has("grafana"):
+    admin_password = Password("grafana-admin-password")
+    services.append(Grafana(deployment, prometheus, admin_password.value))
+    pulumi.export("grafanaAdminPassword", pulumi.Output.secret(admin_password.value))
+else:
+    left_out["grafana"] = source.why_not("grafana")
+for name, reason in left_out.items():
+    pulumi.log.warn(f"{name} is left out: {reason}")
+
+pulumi.export("imageSource", source.kind)
+pulumi.export("services", {service.name: service.addresses() for service in services})
+pulumi.export("leftOut", left_out)
+pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)

@@ -1,0 +1,136 @@
+"""The images of the stack's containers: pulled where the source is a registry, else built from package registries alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+
+from base_image import SCRIPT as BASE_SCRIPT
+from base_image import BaseImage
+from images.source import Source
+
+PROGRAM = Path(__file__).parent.parent
+CERTIFICATES = Path("/usr/local/share/ca-certificates")
+NOT_CONTENT = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is built: its context (relative to the program, so that the state fits any checkout), the images
+    it stands on by build argument, and what of the context it is made of."""
+
+    context: str
+    parents: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    content: tuple[str, ...] = ("",)
+
+
+ON_JAVA = {"JAVA_IMAGE": "java"}
+WITH_BUILDER = {"BUILDER_IMAGE": "builder", **ON_JAVA}
+
+RECIPES = {
+    "java": Recipe("images/java", {"BASE_IMAGE": "base"}),
+    "builder": Recipe("images/builder", ON_JAVA),
+    "kafka": Recipe("images/kafka", WITH_BUILDER),
+    "elasticsearch": Recipe("images/elasticsearch", WITH_BUILDER),
+    "cassandra": Recipe("images/cassandra", WITH_BUILDER),
+    "prometheus": Recipe("images/prometheus", {"BASE_IMAGE": "base"}),
+    # Master and workers run `spark`, the driver `job`: new code replaces the driver alone.
+    "spark": Recipe("../job", WITH_BUILDER, target="spark", content=("Dockerfile", "conf", "connector", "requirements.txt")),
+    "job": Recipe("../job", WITH_BUILDER, target="job"),
+    "generator": Recipe("../generator", ON_JAVA),
+}
+
+class Images(pulumi.ComponentResource):
+    """The images of one stack, each declared when first asked for."""
+
+    def __init__(self, source: Source, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("lolstack:images:Images", "images", {}, opts)
+        self.source = source
+        self._declared: dict[str, docker.RemoteImage | BaseImage] = {}
+
+    def id_of(self, service: str) -> pulumi.Output[str]:
+        """The id of the image that `service` runs: a key of versions.OFFICIAL_IMAGES, or spark, job, generator."""
+        image = self._declare(service)
+        assert isinstance(image, docker.RemoteImage), f"{service} is a base for images, not a service"
+        return image.image_id
+
+    def _declare(self, name: str) -> docker.RemoteImage | BaseImage:
+        if name not in self._declared:
+            pulled = name in self.source.official()
+            self._declared[name] = self._pull(name) if pulled else self._build(name)
+        return self._declared[name]
+
+    def _pull(self, name: str) -> docker.RemoteImage:
+        return docker.RemoteImage(
+            name,
+            name=self.source.reference(name),
+            keep_locally=True,  # an image is a cache: destroy leaves it
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _build(self, name: str) -> docker.RemoteImage | BaseImage:
+        tag = self.tag(name)
+        if name == "base":
+            return BaseImage(tag, self.source.settings.docker_host, pulumi.ResourceOptions(parent=self))
+        recipe = RECIPES[name]
+        arguments = {argument: self.tag(parent) for argument, parent in recipe.parents.items()}
+        if name == "java":
+            arguments["CA_CERTIFICATES"] = _certificates()
+        return docker.RemoteImage(
+            name,
+            name=tag,
+            build=docker.RemoteImageBuildArgs(context=recipe.context, target=recipe.target, build_args=arguments),
+            keep_locally=True,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[self._declare(parent) for parent in recipe.parents.values()],
+                # The tag is made of all that goes into the image: it alone says whether to build again.
+                ignore_changes=["build"],
+            ),
+        )
+
+    def tag(self, name: str) -> str:
+        """The reference of image `name`: for what is built here, it carries the hash of all that goes into it."""
+        if name == "base":
+            if self.source.kind == "registry":
+                return self.source.reference(name)
+            return f"lolstack/base:{_digest([('build.sh', BASE_SCRIPT.read_bytes())])}"
+        recipe = RECIPES[name]
+        parts = [(argument, self.tag(parent).encode()) for argument, parent in sorted(recipe.parents.items())]
+        parts += _files(PROGRAM / recipe.context, recipe.content)
+        if name == "java":
+            parts.append(("CA_CERTIFICATES", _certificates().encode()))
+        return f"lolstack/{name}:{_digest(parts)}"
+
+
+def _files(context: Path, content: Iterable[str]) -> list[tuple[str, bytes]]:
+    roots = [context / part for part in content]
+    missing = [str(root) for root in roots if not root.exists()]
+    if missing:
+        raise FileNotFoundError(f"an image is made of files that are not there: {', '.join(missing)}")
+    paths = sorted(
+        path
+        for root in roots
+        for path in ([root] if root.is_file() else root.rglob("*"))
+        if path.is_file() and not NOT_CONTENT & set(path.parts)
+    )
+    return [(f"{path.relative_to(context)} {path.stat().st_mode & 0o100:o}", path.read_bytes()) for path in paths]
+
+
+def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
+    digest = hashlib.sha256()
+    for name, content in parts:
+        digest.update(f"{name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]
+
+
+def _certificates() -> str:
+    """The host's own certificate authorities (PEM): a network whose proxy re-signs TLS needs them in each build."""
+    return "".join(path.read_text() for path in sorted(CERTIFICATES.rglob("*.crt")))

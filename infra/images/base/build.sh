@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Makes the base image where no container registry is reachable: a minimal Debian bookworm, equivalent to debian:12-slim.
+#
+# Usage: build.sh TAG      Needs mmdebstrap and the right to call Docker. As a normal user also uidmap (unshare mode).
+# The suite's update and security archives are included (mmdebstrap's default for bookworm). Times in the root file
+# system are fixed, so that the same state of the archive gives the same bytes.
+set -euo pipefail
+
+if [[ $# -ne 1 ]]; then
+    echo "usage: ${0##*/} TAG, for instance lolstack/base:1" >&2
+    exit 2
+fi
+tag=$1
+
+for tool in mmdebstrap docker; do
+    command -v "$tool" >/dev/null || { echo "${0##*/}: $tool is missing; install the package that brings it" >&2; exit 1; }
+done
+
+# A file and not a pipe: a bootstrap that fails half-way must not leave a half image under the tag.
+rootfs=$(mktemp --suffix=.tar)
+trap 'rm -f "$rootfs"' EXIT
+
+# What the slim images leave out; the licences (copyright files) stay. dpkg keeps to it later, too.
+slim=(
+    --dpkgopt='path-exclude=/usr/share/doc/*'
+    --dpkgopt='path-include=/usr/share/doc/*/copyright'
+    --dpkgopt='path-exclude=/usr/share/groff/*'
+    --dpkgopt='path-exclude=/usr/share/info/*'
+    --dpkgopt='path-exclude=/usr/share/lintian/*'
+    --dpkgopt='path-exclude=/usr/share/linda/*'
+    --dpkgopt='path-exclude=/usr/share/locale/*'
+    --dpkgopt='path-exclude=/usr/share/man/*'
+)
+
+# apt's downloads and caches would stay in the layer of every image that installs something. (Not for the bootstrap
+# itself, which takes its packages out of that cache.)
+# shellcheck disable=SC2016  # mmdebstrap's shell expands it
+keep_nothing='printf "%s\n" "$KEEP_NOTHING" >"$1/etc/apt/apt.conf.d/90keep-nothing"; rm -f "$1"/var/cache/apt/*.bin'
+export KEEP_NOTHING='APT::Keep-Downloaded-Packages "false";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";'
+
+echo "base: bootstrapping Debian bookworm (half a minute to two) ..."
+# The hook starts with a merged /usr; without it a package that merges it, with the whole of Perl, would stay behind.
+SOURCE_DATE_EPOCH=1767225600 mmdebstrap --variant=minbase "${slim[@]}" \
+    --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --customize-hook="$keep_nothing" bookworm "$rootfs"
+
+echo "base: importing $(du -h "$rootfs" | cut -f1) as $tag ..."
+docker import --change 'CMD ["bash"]' --change 'ENV LANG=C.UTF-8' "$rootfs" "$tag" >/dev/null
+echo "base: $tag is Debian $(tar -xOf "$rootfs" ./etc/debian_version)"

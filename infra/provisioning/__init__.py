@@ -1,0 +1,1 @@
+"""What lives inside the services, as resources with a whole life cycle: topics, index templates."""

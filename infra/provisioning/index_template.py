@@ -1,0 +1,56 @@
+"""An index template of Elasticsearch as a Pulumi resource."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+from provisioning.index_templates import IndexTemplateClient, canonical
+
+TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
+
+
+class _Provider(ResourceProvider):
+    def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
+        replaces = ["name"] if old["name"] != new["name"] else []
+        return DiffResult(changes=bool(replaces) or old["body"] != new["body"], replaces=replaces)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        _client(props).put(props["name"], json.loads(props["body"]))
+        return CreateResult(props["name"], props)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        found = _client(props).read(props["name"])
+        return ReadResult(None, {}) if found is None else ReadResult(id_, props | {"body": _text(found)})
+
+    def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
+        _client(new).put(new["name"], json.loads(new["body"]))
+        return UpdateResult(new)
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        _client(props).delete(props["name"])
+
+
+class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
+    """The template `name` (a file of mappings/index_templates) with the stack's `settings` in it, at `host`."""
+
+    name: pulumi.Output[str]
+
+    def __init__(self, name: str, host: str, settings: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
+        body = json.loads((TEMPLATES / f"{name}.json").read_text())
+        body["template"]["settings"] = body["template"]["settings"] | dict(settings)
+        # As text, and canonical, the declared template and the one read back are equal exactly when they mean the same.
+        super().__init__(_Provider(), name, {"host": host, "name": name, "body": _text(canonical(body))}, opts)
+
+
+def _client(props: dict[str, Any]) -> IndexTemplateClient:
+    return IndexTemplateClient(props["host"])
+
+
+def _text(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, indent=1, sort_keys=True)

@@ -1,0 +1,108 @@
+"""Index templates of Elasticsearch and the live indices behind them, as a plain client sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError, TransportError
+
+TIMEOUT_SECONDS = 30
+
+
+class IndexTemplateError(Exception):
+    """Elasticsearch refused a template, or did not answer."""
+
+
+class IndexTemplateClient:
+    """Puts, reads and deletes index templates of one Elasticsearch, each named as the alias it gives its indices."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._client = Elasticsearch(host, request_timeout=TIMEOUT_SECONDS, retry_on_timeout=True, max_retries=3)
+
+    def put(self, name: str, body: Mapping[str, Any]) -> None:
+        """Put the template and bring the live indices to it as far as Elasticsearch allows: new fields, and settings
+        that can change on an open index. An index is made where there is none, so that the alias answers from the start.
+
+        Raises IndexTemplateError with Elasticsearch's reason; a field of another type in a live index is such a one.
+        """
+        template = body["template"]
+        try:
+            self._client.indices.put_index_template(name=name, body=dict(body))
+            if self._client.indices.exists_alias(name=name):
+                self._client.indices.put_mapping(index=name, body=template["mappings"])
+                self._client.indices.put_settings(index=name, settings=dynamic(template["settings"]))
+            else:
+                self._client.indices.create(index=f"{name}-{datetime.now(UTC):%Y.%m}")
+        except BadRequestError as error:
+            raise IndexTemplateError(
+                f"Elasticsearch at {self._host} refuses index template {name}: {_reason(error)}; what cannot change on a "
+                "live index needs new indices: drop them, or `make reset`"
+            ) from error
+        except (ApiError, TransportError) as error:
+            raise IndexTemplateError(f"Elasticsearch at {self._host} did not take index template {name}: {error}") from error
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The template as Elasticsearch has it, in canonical form; None where it or its alias's indices are not there."""
+        try:
+            found = self._client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
+            if not self._client.indices.exists_alias(name=name):
+                return None
+        except NotFoundError:
+            return None
+        except (ApiError, TransportError) as error:
+            raise IndexTemplateError(f"Elasticsearch at {self._host} does not give index template {name}: {error}") from error
+        return canonical(found)
+
+    def delete(self, name: str) -> None:
+        """Delete the template; its indices and their documents stay. One that is not there is no error."""
+        try:
+            self._client.options(ignore_status=404).indices.delete_index_template(name=name)
+        except (ApiError, TransportError) as error:
+            raise IndexTemplateError(f"Elasticsearch at {self._host} did not delete index template {name}: {error}") from error
+
+
+def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
+    """`body` in one of the many forms Elasticsearch takes: settings flat, under `index.`, as text."""
+    template = dict(body["template"])
+    template["settings"] = {
+        key if key.startswith("index.") else f"index.{key}": value
+        for key, value in sorted(_flat(template.get("settings", {})))
+    }
+    known = ("index_patterns", "priority", "template", "_meta")
+    return {key: body[key] for key in known if key in body and key != "template"} | {"template": _plain(template)}
+
+
+def dynamic(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings an open index can change: not the number of its shards, nor how it is sorted or compressed."""
+    fixed = ("index.number_of_shards", "index.codec", "index.sort.")
+    flat = canonical({"template": {"settings": settings}})["template"]["settings"]
+    return {key: value for key, value in flat.items() if not key.startswith(fixed)}
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{prefix}{key}.")
+        else:
+            pairs.append((prefix + key, str(value).lower() if isinstance(value, bool) else str(value)))
+    return pairs
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as Pulumi's state gives them back, whole floats, are integers again."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _reason(error: ApiError) -> str:
+    body = error.body if isinstance(error.body, dict) else {}
+    cause = body.get("error", {})
+    deepest = cause.get("caused_by", cause) if isinstance(cause, dict) else {}
+    return str(deepest.get("reason", error))

@@ -1,0 +1,96 @@
+"""A Kafka topic as a Pulumi resource: grows in place, refuses to shrink, is replaced only when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from provisioning.topics import TopicClient, TopicState, shrinking
+
+CHANGEABLE = ("partitions", "config")
+
+
+class _Provider(ResourceProvider):
+    def check(self, old: dict[str, Any], new: dict[str, Any]) -> CheckResult:
+        failures = []
+        if old.get("name") == new["name"]:
+            if int(old["partitions"]) > int(new["partitions"]):
+                failures.append(CheckFailure("partitions", shrinking(new["name"], int(old["partitions"]), int(new["partitions"]))))
+            if int(old["replication_factor"]) != int(new["replication_factor"]):
+                failures.append(
+                    CheckFailure("replication_factor", f"topic {new['name']}: its replication factor cannot change in place")
+                )
+        return CheckResult(new, failures)
+
+    def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
+        changes = any(_plain(old.get(key)) != _plain(new[key]) for key in CHANGEABLE)
+        replaces = ["name"] if old["name"] != new["name"] else []
+        return DiffResult(changes=changes or bool(replaces), replaces=replaces, delete_before_replace=True)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        state = _client(props).create(
+            props["name"], int(props["partitions"]), int(props["replication_factor"]), props["config"]
+        )
+        return CreateResult(props["name"], props | _found(state))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        state = _client(props).read(props["name"])
+        return ReadResult(id_, props | _found(state)) if state else ReadResult(None, {})
+
+    def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
+        state = _client(new).change(new["name"], int(new["partitions"]), new["config"])
+        return UpdateResult(new | _found(state))
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        _client(props).delete(props["name"])
+
+
+class Topic(Resource, module="kafka", name="Topic"):
+    """The topic `name` at `bootstrap_servers`. `topic_id` tells this incarnation from others of the same name."""
+
+    name: pulumi.Output[str]
+    topic_id: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        bootstrap_servers: str,
+        partitions: int,
+        config: Mapping[str, str],
+        opts: pulumi.ResourceOptions,
+        replication_factor: int = 1,
+    ) -> None:
+        props = {
+            "bootstrap_servers": bootstrap_servers,
+            "name": name,
+            "partitions": partitions,
+            "replication_factor": replication_factor,
+            "config": dict(config),
+            "topic_id": None,
+        }
+        super().__init__(_Provider(), name, props, opts)
+
+
+def _client(props: dict[str, Any]) -> TopicClient:
+    return TopicClient(props["bootstrap_servers"])
+
+
+def _found(state: TopicState) -> dict[str, Any]:
+    return {"partitions": state.partitions, "config": dict(state.config), "topic_id": state.id}
+
+
+def _plain(value: Any) -> Any:
+    """Numbers come back from Pulumi's state as floats."""
+    return dict(value) if isinstance(value, Mapping) else int(value)

@@ -1,0 +1,63 @@
+"""Kafka: one broker, two listeners (9092 for the stack's network, the host's port for clients on the host)."""
+
+from __future__ import annotations
+
+import pulumi_docker as docker
+
+from service import Container, Deployment, File, HealthCheck, Mount, Service
+from services import file
+from services.zookeeper import ZooKeeper
+
+# ApiVersions, version 0, answered without an error: asks the broker's request path, not only its port.
+ASK = (
+    r"exec 3<>/dev/tcp/127.0.0.1/9092 && printf '\0\0\0\12\0\22\0\0\0\0\0\1\377\377' >&3 && "
+    r"""[ "$(timeout 3 head -c 10 <&3 | od -An -tx1 | tr -d ' \n' | cut -c9-20)" = 000000010000 ]"""
+)
+HOST_LISTENER = 29092
+
+
+class Kafka(Service):
+    """The broker. `broker_data` is shared with ZooKeeper, so that neither's data outlives the other's."""
+
+    def __init__(self, deployment: Deployment, broker_data: docker.Volume, zookeeper: ZooKeeper) -> None:
+        settings = deployment.settings
+        super().__init__(
+            deployment,
+            "kafka",
+            Container(
+                image="kafka",
+                user="1000:1000",
+                memory_mib=settings.kafka_memory,
+                command=[
+                    "java",
+                    f"-Xmx{settings.kafka_memory // 2}m",
+                    "-XX:+UseG1GC",
+                    "-XX:MaxGCPauseMillis=20",
+                    "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
+                    "-cp",
+                    "/opt/kafka/libs/*",
+                    "kafka.Kafka",
+                    "/etc/lolstack/server.properties",
+                ],
+                files=[
+                    File(
+                        "/etc/lolstack/server.properties",
+                        file(
+                            "server.properties",
+                            host_port=deployment.host_port(settings.kafka_port),
+                            retention_hours=settings.topic_retention_hours,
+                        ),
+                    ),
+                    File("/etc/lolstack/log4j.properties", file("log4j.properties")),
+                ],
+                ports={HOST_LISTENER: settings.kafka_port},
+                mounts=[Mount(broker_data, "/var/lib/kafka/data")],
+                health=HealthCheck(["bash", "-c", ASK], limit_seconds=120),
+                grace_seconds=30,
+            ),
+            after=[zookeeper],
+        )
+        self.bootstrap_servers = "kafka:9092"
+        """For clients in the stack's network."""
+        self.host_bootstrap_servers = f"localhost:{self.host_ports[HOST_LISTENER]}"
+        """For clients on the host."""

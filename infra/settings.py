@@ -1,0 +1,167 @@
+"""The stack's settings: read from Pulumi's configuration, typed, and refused by name before anything is declared."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import pulumi
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from job.settings import SettingsError as JobSettingsError
+from job.settings import merged
+
+PROJECT = "lolstack"
+DEV_STACK = "dev"
+
+Port = Field(ge=1, le=65535)
+MemoryMiB = Field(ge=64, le=1024 * 1024)
+Percent = Field(ge=0, le=100)
+
+MOST_DUPLICATES_PERCENT = 90
+PORT_OFFSET_STEP = 1000
+"""No two default ports are equal modulo this step, so stacks whose offsets are multiples of it never collide."""
+
+
+class SettingsError(pulumi.RunError):
+    """A setting is wrong. One line for each, naming the key, what is wrong and what to do."""
+
+
+class Settings(BaseModel):
+    """Every setting of one stack, under Pulumi.yaml's names in snake_case. Defaults live in Pulumi.yaml alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+    image_source: Literal["auto", "registry", "build"]
+    registry_mirror: str = Field(pattern=r"^$|^[A-Za-z0-9.\-]+(:\d+)?(/[a-z0-9._\-/]+)?$")
+    images: Json[dict[str, str]]
+    docker_host: str
+
+    port_offset: int = Field(ge=-1, le=35000)
+    kafka_port: int = Port
+    spark_master_port: int = Port
+    spark_master_ui_port: int = Port
+    spark_worker_ui_port: int = Port
+    spark_job_ui_port: int = Port
+    elasticsearch_port: int = Port
+    kibana_port: int = Port
+    cassandra_port: int = Port
+    prometheus_port: int = Port
+    grafana_port: int = Port
+
+    zookeeper_memory: int = MemoryMiB
+    kafka_memory: int = MemoryMiB
+    spark_master_memory: int = MemoryMiB
+    spark_worker_memory: int = MemoryMiB
+    spark_job_memory: int = MemoryMiB
+    elasticsearch_memory: int = MemoryMiB
+    kibana_memory: int = MemoryMiB
+    cassandra_memory: int = MemoryMiB
+    prometheus_memory: int = MemoryMiB
+    grafana_memory: int = MemoryMiB
+    generator_memory: int = MemoryMiB
+
+    spark_workers: int = Field(ge=1, le=64)
+    spark_worker_cores: int = Field(ge=1, le=256)
+    # More partitions than this on one broker only cost: each is files, a leader and a task a batch.
+    topic_partitions: int = Field(ge=1, le=128)
+    topic_retention_hours: int = Field(ge=1, le=24 * 365)
+    elasticsearch_replicas: int = Field(ge=0, le=5)
+    elasticsearch_refresh_interval: str = Field(pattern=r"^(-1|\d+(ms|s|m))$")
+    prometheus_retention_days: int = Field(ge=1, le=3650)
+
+    job: Json[dict[str, Any]]
+
+    generator_enabled: bool
+    generator_rate: int = Field(ge=1, le=100_000)
+    generator_size: Literal["full", "compact"]
+    generator_seed: int = Field(ge=-1)
+    generator_duplicates_percent: int = Percent
+    generator_remakes_percent: int = Percent
+    generator_empty_positions_percent: int = Percent
+    generator_poison_percent: int = Percent
+
+    @model_validator(mode="after")
+    def _host_ports_are_distinct_and_valid(self) -> Self:
+        ports = self._base_ports()
+        by_port: dict[int, str] = {}
+        for key, port in ports.items():
+            if port in by_port:
+                raise ValueError(f"{key} and {by_port[port]} are both {port}: give one of them another port")
+            by_port[port] = key
+        return self
+
+    @model_validator(mode="after")
+    def _generator_shares_fit(self) -> Self:
+        if self.generator_duplicates_percent > MOST_DUPLICATES_PERCENT:
+            raise ValueError(f"generatorDuplicatesPercent: a match is sent ten times at most: {MOST_DUPLICATES_PERCENT} or less")
+        shares = self.generator_duplicates_percent + self.generator_remakes_percent + self.generator_poison_percent
+        if shares > 100:
+            raise ValueError(
+                "generatorDuplicatesPercent, generatorRemakesPercent and generatorPoisonPercent are shares of the same "
+                f"messages and make {shares}: together at most 100"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _job_overrides_are_valid(self) -> Self:
+        try:
+            merged(self.job)
+        except JobSettingsError as error:
+            raise ValueError("; ".join(f"job.{line}" for line in error.lines)) from error
+        return self
+
+    def _base_ports(self) -> dict[str, int]:
+        ports = {
+            to_camel(name): getattr(self, name)
+            for name in type(self).model_fields
+            if name.endswith("_port") and name != "spark_worker_ui_port"
+        }
+        for n in range(self.spark_workers):
+            ports["sparkWorkerUiPort" + (f" (worker {n + 1})" if n else "")] = self.spark_worker_ui_port + n
+        return ports
+
+    def host_ports(self, stack: str) -> dict[str, int]:
+        """The ports the stack takes on the host, by the setting that says so, offset included."""
+        offset = self.offset(stack)
+        return {key: port + offset for key, port in self._base_ports().items()}
+
+    def offset(self, stack: str) -> int:
+        """What is added to each host port of this stack."""
+        if self.port_offset >= 0:
+            return self.port_offset
+        if stack == DEV_STACK:
+            return 0
+        return PORT_OFFSET_STEP * (1 + zlib.crc32(stack.encode()) % 30)
+
+    @classmethod
+    def load(cls, config: Mapping[str, str], stack: str) -> Self:
+        """The settings of `stack` from Pulumi's raw configuration (`project:key` → text).
+
+        Raises SettingsError naming every key that is unknown, missing or wrong.
+        """
+        prefix = f"{PROJECT}:"
+        values = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_explain(e) for e in error.errors())) from error
+        too_high = {key: port for key, port in settings.host_ports(stack).items() if port > 65535}
+        if too_high:
+            names = ", ".join(f"{key} ({port})" for key, port in too_high.items())
+            raise SettingsError(f"{names}: above 65535 with the stack's port offset {settings.offset(stack)}: lower {prefix}portOffset")
+        return settings
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    what = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{PROJECT}:{key}: there is no such setting; see the configuration table in README.md, and remove it with `pulumi config rm {key}`"
+    if error["type"] == "missing":
+        return f"{PROJECT}:{key}: not set and without a default: run from a checkout with its Pulumi.yaml"
+    if not key:
+        return f"{PROJECT}: {what}"
+    return f"{PROJECT}:{key}: {what} (is {error['input']!r}); change it with `pulumi config set {key} VALUE`"

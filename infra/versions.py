@@ -1,0 +1,24 @@
+"""Every version and image reference of the stack, once."""
+
+ELASTIC = "8.19.21"
+KAFKA = "3.9.1"
+CASSANDRA = "5.0.9"
+PROMETHEUS = "v3.13.4"
+GRAFANA = "12.4.11"
+DEBIAN = "12.15"
+
+OFFICIAL_IMAGES = {
+    "kafka": f"apache/kafka:{KAFKA}",  # its distribution contains ZooKeeper: one image runs both
+    "elasticsearch": f"docker.elastic.co/elasticsearch/elasticsearch:{ELASTIC}",
+    "kibana": f"docker.elastic.co/kibana/kibana:{ELASTIC}",
+    "cassandra": f"cassandra:{CASSANDRA}",
+    "prometheus": f"prom/prometheus:{PROMETHEUS}",
+    "grafana": f"grafana/grafana:{GRAFANA}",
+    "base": f"debian:{DEBIAN}-slim",  # what our own images stand on
+}
+"""The official image of each service that has one (docs/images.md says what we rely on in each)."""
+
+BUILT_IMAGES = ("kafka", "elasticsearch", "cassandra", "prometheus")
+"""The services whose image can also be built from package registries alone; Kibana and Grafana cannot."""
+
+MINIMUM_DOCKER = (20, 10)

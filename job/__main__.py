@@ -1,0 +1,136 @@
+"""The job's entry point: `python -m job --config FILE`. Top to bottom, this is the way of the data.
+
+Exit codes: 0 after SIGTERM or SIGINT, 1 when something failed (the supervisor starts the job again), 2 for settings
+that cannot be used.
+"""
+
+import argparse
+import logging
+import re
+import signal
+import sys
+import threading
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql.streaming.query import StreamingQuery
+
+from job import elastic, logs, notices, queries, session, settings, topic
+from job.checkpoints import Checkpoints, Start
+from job.errors import JobError
+from job.metrics import Metrics, QueryListener, serve
+from job.participants import Sinks
+from job.topic import Incarnation, Topic
+
+log = logging.getLogger("job")
+
+_LOOK_SECONDS = 5
+
+
+def main() -> int:
+    """Run the job until it is told to stop or something fails; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m job", description=__doc__)
+    parser.add_argument("--config", type=Path, help="YAML file whose keys override those of config.yaml")
+    try:
+        options = settings.load(parser.parse_args().config)
+    except settings.SettingsError as error:
+        for line in error.lines:
+            print(f"Settings: {line}", file=sys.stderr)
+        return 2
+    logs.configure(options.log)
+    ends: SimpleQueue[str] = SimpleQueue()  # why the job ends; empty text: it was told to
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ends.put(""))
+    try:
+        return run(options, ends)
+    except (JobError, PySparkException, Py4JError) as error:
+        log.error("%s", one_line(str(error)))
+        return 1
+
+
+def run(options: settings.Settings, ends: "SimpleQueue[str]") -> int:
+    """Connect to everything, start both queries, and wait for the first reason to end."""
+    metrics = Metrics((queries.PARTICIPANTS, queries.STATISTICS), options.http.max_batch_age_seconds)
+    serve(metrics, options.http.port)
+    receiver = notices.Receiver(metrics.wait)
+
+    spark = session.start(options)
+    log.info("✓ Initialized Spark Structured Streaming")
+    log.info("✓ Connected to Elasticsearch: %s", elastic.connect(options.elasticsearch))
+    kafka = Topic(options.kafka)
+    incarnation = kafka.connect()
+    checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
+    start = place_to_start(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
+
+    spark.streams.addListener(QueryListener(metrics, lambda error: ends.put(error or "a query was stopped")))
+    sinks = Sinks(
+        elasticsearch_hosts=tuple(options.elasticsearch.hosts),
+        elasticsearch_timeout=options.elasticsearch.request_timeout_seconds,
+        bootstrap_servers=options.kafka.bootstrap_servers,
+        dead_letter_topic=options.kafka.dead_letter_topic,
+        driver=notices.Address(options.driver.host, receiver.port),
+    )
+    flow = queries.Flow(spark, options, sinks, checkpoints, metrics, queries.Gate())
+    log.info("✓ Starting Spark Structured Streaming Consumer")
+    messages = flow.messages(incarnation, start)
+    running = [flow.start_participants(messages), flow.start_statistics(messages)]
+
+    stopped = threading.Event()
+    topic.watch(kafka, incarnation, ends.put, stopped)
+    reason = first_end(ends, running)
+    stopped.set()
+    if reason:
+        log.error("The job ends: %s", one_line(reason))
+    else:
+        log.info("Stopping: batches in hand are finished first")
+    if not queries.stop(running, flow.gate, options.stop_grace_seconds):
+        log.warning("A batch did not finish within stop_grace_seconds; it is done again at the next start")
+    spark.stop()
+    log.info("Stopped")
+    return 1 if reason else 0
+
+
+def place_to_start(position: str, kafka: Topic, incarnation: Incarnation, checkpoints: Checkpoints) -> Start:
+    """Where in the topic the queries begin: decided at the first start over an incarnation, kept from then on.
+
+    A topic that was made anew is read from its beginning, whatever the settings say: what came in while the job was
+    on its way would be skipped otherwise.
+    """
+    start = checkpoints.start()
+    if start is not None:
+        log.info("Going on in topic %s, id %s", incarnation.topic, incarnation.topic_id)
+        return start
+    if checkpoints.has_other_incarnation():
+        log.info("Topic %s was made anew: reading it from its beginning", incarnation.topic)
+        position = "earliest"
+    start = Start(incarnation.topic, position, kafka.offsets(incarnation, position))
+    checkpoints.save(start)
+    log.info("Beginning in topic %s, id %s, at %s", incarnation.topic, incarnation.topic_id, position)
+    return start
+
+
+def first_end(ends: "SimpleQueue[str]", running: list[StreamingQuery]) -> str:
+    """Wait for a reason to end. Looks after the queries as well: from a JVM that died no event comes."""
+    while True:
+        try:
+            return ends.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            if not all(query.isActive for query in running):
+                return ends.get(timeout=_LOOK_SECONDS)
+
+
+_ERROR_LINE = re.compile(r"^(?:Caused by: )?[\w.$]*(?:Error|Exception|Failure|Unavailable)\b.*")
+
+
+def one_line(text: str) -> str:
+    """The cause in a Spark error of many lines: the innermost error that it names, Python's or Java's."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if _ERROR_LINE.match(line)]
+    cause = named[-1] if named else (lines or ["no reason given"])[0]
+    return cause.removeprefix("Caused by: ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

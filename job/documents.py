@@ -1,0 +1,135 @@
+"""A match → its documents in lol_matches_stream, one for each participant; names of indices, ids of documents."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import orjson
+
+from job.match import Match, Participant
+
+Document = dict[str, object]
+
+
+class Rates(NamedTuple):
+    """A participant's ratios, not rounded. Per-minute values are None where the game had no duration."""
+
+    kda: float
+    gold_per_minute: float | None
+    damage_per_minute: float | None
+    cs_per_minute: float | None
+
+
+class Action(NamedTuple):
+    """One document on its way: its id, and its two lines of a `_bulk` body, newline at the end of each.
+
+    `origin` is the sender's number for what the document was made of.
+    """
+
+    document_id: str
+    lines: bytes
+    origin: int = 0
+
+
+def documents(match: Match, ingested: int) -> Iterator[Document]:
+    """Yield the documents of a match, in the order of its participants.
+
+    `ingested` is when Kafka got the message, in milliseconds. Per-minute fields are left out where the game had no
+    duration; everything else is in each document.
+    """
+    ended, arrived = iso(match.ended), iso(ingested)
+    for participant in match.participants:
+        rates = rates_of(participant, match.duration)
+        document: Document = {
+            "match_id": match.match_id,
+            "timestamp": match.created,
+            "@timestamp": ended,
+            "game_duration": match.duration,
+            "participant_id": str(participant.participant_id),
+            "summoner_name": summoner_name(participant),
+            "champion_name": participant.champion_name,
+            "team_id": participant.team_id,
+            "position": position(participant),
+            "win": participant.win,
+            "kills": participant.kills,
+            "deaths": participant.deaths,
+            "assists": participant.assists,
+            "kda": round(rates.kda, 2),
+            "total_damage_dealt": participant.total_damage_dealt_to_champions,
+            "gold_earned": participant.gold_earned,
+            "cs": creep_score(participant),
+            "vision_score": participant.vision_score,
+            "patch": match.patch,
+            "queue_id": match.queue_id,
+            "platform": match.platform,
+            "remake": match.remake,
+            "ingested_at": arrived,
+        }
+        for field in ("gold_per_minute", "damage_per_minute", "cs_per_minute"):
+            rate = getattr(rates, field)
+            if rate is not None:
+                document[field] = round(rate, 2)
+        yield document
+
+
+def actions(match: Match, ingested: int, name: str, origin: int = 0) -> list[Action]:
+    """The documents of a match, ready for `_bulk`, in the index of `name` for the month in which the game ended."""
+    index = monthly_index(name, match.ended)
+    return [
+        action(index, f"{match.match_id}_{document['participant_id']}", document, origin)
+        for document in documents(match, ingested)
+    ]
+
+
+def action(index: str, document_id: str, document: Document, origin: int = 0) -> Action:
+    """An `index` action: writing the same document again changes nothing."""
+    head = {"index": {"_index": index, "_id": document_id}}
+    lines = orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE) + orjson.dumps(
+        document, option=orjson.OPT_APPEND_NEWLINE
+    )
+    return Action(document_id, lines, origin)
+
+
+def rates_of(participant: Participant, duration: int) -> Rates:
+    """The ratios of a participant in a game of `duration` seconds."""
+    takedowns = participant.kills + participant.assists
+    kda = takedowns / (participant.deaths or 1)
+    if not duration:
+        return Rates(kda, None, None, None)
+    minutes = duration / 60
+    return Rates(
+        kda,
+        participant.gold_earned / minutes,
+        participant.total_damage_dealt_to_champions / minutes,
+        creep_score(participant) / minutes,
+    )
+
+
+def creep_score(participant: Participant) -> int:
+    """Minions and monsters killed; Match-V5 leaves either out at times."""
+    return (participant.total_minions_killed or 0) + (participant.neutral_minions_killed or 0)
+
+
+def position(participant: Participant) -> str:
+    """teamPosition; Match-V5 leaves it empty in modes without positions."""
+    return participant.team_position or "UNKNOWN"
+
+
+def summoner_name(participant: Participant) -> str:
+    """The Riot ID, or in matches from before there was one the summoner name."""
+    if not participant.riot_id_game_name:
+        return participant.summoner_name or ""
+    if not participant.riot_id_tagline:
+        return participant.riot_id_game_name
+    return f"{participant.riot_id_game_name}#{participant.riot_id_tagline}"
+
+
+def monthly_index(name: str, moment: int) -> str:
+    """The index of `name` for a moment in milliseconds, by its month in UTC: lol_matches_stream-2026.11."""
+    return f"{name}-{datetime.fromtimestamp(moment / 1000, UTC):%Y.%m}"
+
+
+def iso(moment: int) -> str:
+    """Milliseconds since 1970 as ISO 8601 in UTC: 2026-11-23T21:45:00.123Z."""
+    seconds, milliseconds = divmod(moment, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"

@@ -1,0 +1,237 @@
+"""Bytes of one Kafka message → the match they hold, or the reason why they hold none."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+# Elasticsearch's `integer` and `long`, and names that stay far below its limit for a keyword's bytes.
+Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Long = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Millis = Annotated[int, Meta(ge=0, le=2**53)]
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Word = Annotated[str, Meta(max_length=128)]
+
+
+class Participant(Struct, rename="camel", frozen=True, gc=False):
+    """What is read of a participant; field names are Match-V5's."""
+
+    participant_id: Count
+    champion_name: Name
+    team_id: Int
+    win: bool
+    kills: Count
+    deaths: Count
+    assists: Count
+    gold_earned: Count
+    total_damage_dealt_to_champions: Long
+    vision_score: Int
+    team_position: Word | None = None
+    riot_id_game_name: Word | None = None
+    riot_id_tagline: Word | None = None
+    summoner_name: Word | None = None
+    total_minions_killed: Count | None = None
+    neutral_minions_killed: Count | None = None
+    time_played: Count | None = None
+    game_ended_in_early_surrender: bool | None = None
+
+
+class _Metadata(Struct, rename="camel", frozen=True, gc=False):
+    match_id: Name
+
+
+class _Info(Struct, rename="camel", frozen=True, gc=False):
+    game_creation: Millis
+    game_duration: Count
+    game_version: Word
+    queue_id: Int
+    platform_id: Word
+    participants: list[Participant]
+    game_start_timestamp: Millis | None = None
+    game_end_timestamp: Millis | None = None
+
+
+class _Message(Struct, frozen=True, gc=False):
+    metadata: _Metadata
+    info: _Info
+
+
+class _OnlyParticipants(Struct, frozen=True):
+    participants: list[msgspec.Raw]
+
+
+class _OnlyInfo(Struct, frozen=True):
+    info: _OnlyParticipants
+
+
+class Match(Struct, frozen=True, gc=False):
+    """A match that every rule of ours holds for.
+
+    Times are milliseconds since 1970, `duration` is in seconds. `remake` is one fact about the match: Riot says it on
+    each participant, so one who says it suffices.
+    """
+
+    match_id: str
+    created: int
+    ended: int
+    duration: int
+    patch: str
+    queue_id: int
+    platform: str
+    remake: bool
+    participants: list[Participant]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Why a message cannot be processed.
+
+    `reason` is one of a few words that can be counted, `field` the path of the field at fault or empty, `error_class`
+    the exception's name or empty, `detail` a sentence for a person.
+    """
+
+    reason: str
+    detail: str
+    field: str = ""
+    error_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """When a match can have taken place: from `earliest` (milliseconds) to `ahead` milliseconds after its arrival.
+
+    Each month gets indices of its own, so without a lower bound a few wrong clocks would fill the cluster with them;
+    and the statistics' watermark follows the latest match, so one from the future would make all others late.
+    """
+
+    earliest: int
+    ahead: int
+
+    @classmethod
+    def of(cls, earliest: date, ahead_seconds: int) -> "Bounds":
+        """Bounds from midnight UTC of a day on."""
+        midnight = datetime.combine(earliest, time(), UTC)
+        return cls(int(midnight.timestamp()) * 1000, ahead_seconds * 1000)
+
+
+_decoder = msgspec.json.Decoder(_Message)
+_participants_decoder = msgspec.json.Decoder(_OnlyInfo)
+_Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode(value: bytes | None, arrived: int, bounds: Bounds) -> Match | DeadLetter:
+    """Read one message; never raises.
+
+    `arrived` is the message's Kafka timestamp in milliseconds. A match is one or nothing: a single participant that
+    cannot be read makes the whole message a dead letter, so that each message has exactly one fate.
+    """
+    if value is None:
+        return DeadLetter("null_value", "the message has no value (a tombstone)")
+    if not value.strip():
+        return DeadLetter("empty_value", "the message's value is empty")
+    try:
+        message = _decoder.decode(value)
+    except msgspec.ValidationError as error:
+        second = _decode_patiently(value, error)
+        if isinstance(second, DeadLetter):
+            return second
+        message = second
+    except _Unreadable as error:
+        return DeadLetter("not_json", str(error), error_class=type(error).__name__)
+    return _match(message, arrived, bounds)
+
+
+def _decode_patiently(value: bytes, error: msgspec.ValidationError) -> _Message | DeadLetter:
+    """The few messages that are JSON of another shape: take whole numbers written as floats, else say what is wrong."""
+    if not value.lstrip().startswith(b"{"):
+        return DeadLetter("not_an_object", str(error), error_class=type(error).__name__)
+    if _has_no_participants(value):  # aborted games have no participants and little else
+        return _EMPTY
+    if "got `float`" not in str(error):
+        return _invalid(error)
+    try:
+        return msgspec.convert(_whole_numbers(msgspec.json.decode(value)), _Message)
+    except msgspec.ValidationError as second:
+        return _invalid(second)
+    except _Unreadable as second:
+        return DeadLetter("not_json", str(second), error_class=type(second).__name__)
+
+
+def _has_no_participants(value: bytes) -> bool:
+    try:
+        return not _participants_decoder.decode(value).info.participants
+    except _Unreadable:
+        return False
+
+
+def _whole_numbers(thing: Any) -> Any:
+    """The same JSON value with 3 for 3.0, all the way down."""
+    if isinstance(thing, float) and thing.is_integer():
+        return int(thing)
+    if isinstance(thing, dict):
+        return {key: _whole_numbers(part) for key, part in thing.items()}
+    if isinstance(thing, list):
+        return [_whole_numbers(part) for part in thing]
+    return thing
+
+
+_EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_MISSING = re.compile(r"missing required field `(.*?)`")
+
+
+def _invalid(error: msgspec.ValidationError) -> DeadLetter:
+    """A fault of one field, by its path, e.g. info.participants[3].kills."""
+    text = str(error)
+    path, missing = _PATH.search(text), _MISSING.search(text)
+    parts = [found.group(1) for found in (path, missing) if found and found.group(1)]
+    return DeadLetter("invalid_field", _PATH.sub("", text), ".".join(parts), type(error).__name__)
+
+
+def _match(message: _Message, arrived: int, bounds: Bounds) -> Match | DeadLetter:
+    info = message.info
+    if not info.participants:
+        return _EMPTY
+    if len({participant.participant_id for participant in info.participants}) < len(info.participants):
+        return DeadLetter(
+            "duplicate_participant", "two participants share an id: one document would hide the other",
+            "info.participants[...].participantId",
+        )
+    # Before patch 11.20 there was no gameEndTimestamp, and the duration was in milliseconds.
+    milliseconds = info.game_duration if info.game_end_timestamp is None else info.game_duration * 1000
+    ended, ended_field = _end(info, milliseconds)
+    for moment, field in ((info.game_creation, "info.gameCreation"), (ended, ended_field)):
+        if not bounds.earliest <= moment <= arrived + bounds.ahead:
+            return DeadLetter(
+                "implausible_timestamp",
+                f"{moment} ms is before {bounds.earliest} or more than {bounds.ahead} ms after the message ({arrived})",
+                field,
+            )
+    return Match(
+        match_id=message.metadata.match_id,
+        created=info.game_creation,
+        ended=ended,
+        duration=milliseconds // 1000,
+        patch=".".join(info.game_version.split(".")[:2]),
+        queue_id=info.queue_id,
+        platform=info.platform_id,
+        remake=any(participant.game_ended_in_early_surrender for participant in info.participants),
+        participants=info.participants,
+    )
+
+
+def _end(info: _Info, duration: int) -> tuple[int, str]:
+    """When the game ended, in milliseconds, and the field that says so; `duration` is in milliseconds.
+
+    gameEndTimestamp can be much later than the end, so the time that was played comes first.
+    """
+    played = max((participant.time_played or 0 for participant in info.participants), default=0)
+    if info.game_start_timestamp and played:
+        return info.game_start_timestamp + played * 1000, "info.gameStartTimestamp"
+    if info.game_end_timestamp:
+        return info.game_end_timestamp, "info.gameEndTimestamp"
+    return info.game_creation + duration, "info.gameDuration"

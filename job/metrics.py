@@ -1,0 +1,206 @@
+"""What the job tells Prometheus and its health check: from Spark's query progress, and from the sinks' counters."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info, make_wsgi_app
+from pyspark.sql.streaming.listener import (
+    QueryIdleEvent,
+    QueryProgressEvent,
+    QueryStartedEvent,
+    QueryTerminatedEvent,
+    StreamingQueryListener,
+    StreamingQueryProgress,
+)
+
+from job import __version__
+from job.notices import Waiting
+
+log = logging.getLogger(__name__)
+
+_BATCH_SECONDS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """The job's metrics, and what they say about its health. Safe to use from any thread."""
+
+    def __init__(self, queries: Iterable[str], max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
+        self._max_batch_age = max_batch_age
+        self._alive_at = dict.fromkeys(queries, time.monotonic())
+        self._started: set[str] = set()
+        self._names: dict[str, str] = {}  # by run id: only the start tells the name of a query
+        self._waiting_until = 0.0
+        self._waiting: Waiting | None = None
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"lol_job_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"lol_job_{name}", text, labels, registry=registry)
+
+        Info("lol_job", "The job", registry=registry).info({"version": __version__})
+        self.active = gauge("query_active", "1 while the query runs", "query")
+        self.input_rows = counter("input_rows", "Messages read from Kafka", "query")
+        self.input_rate = gauge("input_rows_per_second", "Messages that came in the last trigger", "query")
+        self.processed_rate = gauge("processed_rows_per_second", "Messages processed in the last batch", "query")
+        self.batch_duration = Histogram(
+            "lol_job_batch_duration_seconds", "Time a batch with input took", ["query"],
+            buckets=_BATCH_SECONDS, registry=registry,
+        )
+        self.last_batch = gauge("last_batch_timestamp_seconds", "When the last batch finished", "query")
+        self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
+        self.lag = gauge("kafka_lag_messages", "Messages that the query has not processed", "query", "partition")
+        self.watermark_delay = gauge("watermark_delay_seconds", "How far the watermark is behind the clock", "query")
+        self.state_rows = gauge("state_rows", "Rows in the state of an operator", "query", "operator")
+        self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state", "query", "operator")
+        self.late_rows = counter("rows_dropped_by_watermark", "Rows that came too late to count", "query", "operator")
+
+        self.messages = counter("messages", "Messages that are indexed or dead letters")
+        self.participants = counter("participants", "Participants of readable matches")
+        self.indexed = counter("indexed_documents", "Documents that Elasticsearch acknowledged", "name")
+        self.rejected = counter("rejected_documents", "Documents that Elasticsearch refused for good", "name")
+        self.dead_letters = counter("dead_letters", "Messages sent to the dead-letter topic", "reason")
+        self.message_age = gauge("oldest_message_age_seconds", "Age of the last batch's oldest message when indexed")
+        self.sink_waits = counter("sink_waits", "Times a sink had to wait for a service", "service")
+        waiting = gauge("sink_waiting", "1 while a sink waits for a service")
+        waiting.set_function(lambda: float(self.waiting() is not None))
+
+    def started(self, query: str, run_id: str) -> None:
+        self._names[run_id] = query
+        self._started.add(query)
+        self._alive_at[query] = time.monotonic()
+        self.active.labels(query).set(1)
+
+    def idle(self, run_id: str) -> None:
+        query = self._names.get(run_id)
+        if query is not None:
+            self._alive_at[query] = time.monotonic()
+
+    def terminated(self, run_id: str) -> None:
+        query = self._names.pop(run_id, None)
+        if query is not None:
+            self._started.discard(query)
+            self.active.labels(query).set(0)
+
+    def progress(self, event: dict[str, Any]) -> None:
+        """Take over one progress report of a query, as Spark writes it in JSON."""
+        query = event["name"]
+        self._alive_at[query] = time.monotonic()
+        self.last_batch.labels(query).set_to_current_time()
+        self.batch_id.labels(query).set(event["batchId"])
+        rows = event.get("numInputRows") or 0
+        self.input_rows.labels(query).inc(rows)
+        self.input_rate.labels(query).set(event.get("inputRowsPerSecond") or 0)
+        self.processed_rate.labels(query).set(event.get("processedRowsPerSecond") or 0)
+        if rows:
+            self.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
+        for source in event["sources"]:
+            for partition, lag in lags(source).items():
+                self.lag.labels(query, partition).set(lag)
+        watermark = (event.get("eventTime") or {}).get("watermark")
+        if watermark and not watermark.startswith("1970"):
+            self.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())
+        for state in event["stateOperators"]:
+            labels = (query, state["operatorName"])
+            self.state_rows.labels(*labels).set(state["numRowsTotal"])
+            self.state_memory.labels(*labels).set(state["memoryUsedBytes"])
+            self.late_rows.labels(*labels).inc(state["numRowsDroppedByWatermark"])
+
+    def wait(self, notice: Waiting) -> None:
+        """A sink says that it waits."""
+        log.warning("Waiting %.1f s for %s: %s", notice.seconds, notice.service, notice.reason)
+        self.sink_waits.labels(notice.service).inc()
+        self._waiting = notice
+        self._waiting_until = time.monotonic() + notice.seconds + 5  # for the attempt that follows
+
+    def waiting(self) -> Waiting | None:
+        """What a sink waits for now, if it does."""
+        return self._waiting if time.monotonic() < self._waiting_until else None
+
+    def unhealthy(self) -> str:
+        """Why the job is not healthy; empty if it is."""
+        now = time.monotonic()
+        reasons = []
+        for query, alive_at in self._alive_at.items():
+            if query not in self._started:
+                reasons.append(f"query {query} is not running")
+            elif now - alive_at > self._max_batch_age:
+                reasons.append(f"query {query} has finished no batch for {now - alive_at:.0f} s")
+        notice = self.waiting()
+        if reasons and notice:
+            reasons.append(f"a sink waits for {notice.service}: {notice.reason}")
+        return "; ".join(reasons)
+
+
+def lags(source: dict[str, Any]) -> dict[str, int]:
+    """By partition, how many messages a Kafka source's progress says are still to be read."""
+    result: dict[str, int] = {}
+    ends, latest = source.get("endOffset") or {}, source.get("latestOffset") or {}
+    for topic, partitions in latest.items():
+        for partition, offset in partitions.items():
+            result[partition] = max(0, offset - ends.get(topic, {}).get(partition, 0))
+    return result
+
+
+class QueryListener(StreamingQueryListener):
+    """Hands Spark's events to the metrics, and a query's end to `on_end` (with its error, None if it was stopped)."""
+
+    def __init__(self, metrics: Metrics, on_end: Callable[[str | None], None]) -> None:
+        self._metrics = metrics
+        self._on_end = on_end
+
+    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
+        self._metrics.started(event.name or "", str(event.runId))
+
+    def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802
+        self._metrics.progress(_as_json(event.progress))
+
+    def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
+        self._metrics.idle(str(event.runId))
+
+    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
+        self._metrics.terminated(str(event.runId))
+        self._on_end(event.exception)
+
+
+def _as_json(progress: StreamingQueryProgress) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(progress.json)
+    return result
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread for each request, so that a client that hangs does not stop the health check."""
+
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nobody needs a line for each scrape."""
+
+
+def serve(metrics: Metrics, port: int) -> None:
+    """Answer /metrics and /health (200, or 503 with the reason) in a thread."""
+    exposition = make_wsgi_app()
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/metrics":
+            answer: Iterable[bytes] = exposition(environ, start_response)
+            return answer
+        if environ["PATH_INFO"] != "/health":
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/metrics, /health\n"]
+        reason = metrics.unhealthy()
+        status = "503 Service Unavailable" if reason else "200 OK"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [(reason or "ok").encode() + b"\n"]
+
+    server = make_server("", port, application, _Server, _Quiet)
+    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()

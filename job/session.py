@@ -1,0 +1,74 @@
+"""The Spark session: the one place with Spark's own configuration."""
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from job.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_PACKAGE = Path(__file__).parent
+
+# The serial collector gives memory back and costs least on few cores; a JVM without heap left must die, not linger.
+_JVM = "-XX:+UseSerialGC -Xms96m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:+ExitOnOutOfMemoryError"
+
+_FIXED = {
+    # Streaming plans are planned once a batch: adaptive execution would plan them again at each stage.
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.session.timeZone": "UTC",
+    # Both queries share the cores; the pool of the documents goes first (conf/fairscheduler.xml).
+    "spark.scheduler.mode": "FAIR",
+    # With tasks of 100 ms, waiting 3 s for a better place is never worth it.
+    "spark.locality.wait": "100ms",
+    # What a Python worker holds at once; a match can be 90 KB, a message 10 MB.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(8 * 2**20),
+    # Python remembers for each frame where it was made, for error messages that no one reads here.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+    # Checkpoints: enough batches to look back by hand, not a hundred of small files each.
+    "spark.sql.streaming.minBatchesToRetain": "20",
+    "spark.sql.streaming.stopTimeout": "10s",
+    # The pages on 4040 show the recent past; two batches a second would otherwise fill the heap with history.
+    "spark.ui.retainedJobs": "40",
+    "spark.ui.retainedStages": "60",
+    "spark.ui.retainedTasks": "400",
+    "spark.ui.dagGraph.retainedRootRDDs": "20",
+    "spark.sql.ui.retainedExecutions": "20",
+    "spark.sql.streaming.ui.retainedProgressUpdates": "60",
+    "spark.sql.streaming.numRecentProgressUpdates": "5",
+    "spark.ui.showConsoleProgress": "false",
+    # Spark's own metrics, under a name that stays when the application's id changes.
+    "spark.ui.prometheus.enabled": "true",
+    "spark.metrics.namespace": "lol_match_streaming",
+}
+
+
+def start(settings: Settings) -> SparkSession:
+    """Start the JVM, connect to the Spark cluster, and give this package to the executors."""
+    configuration = {
+        **_FIXED,
+        "spark.app.name": settings.app_name,
+        "spark.master": settings.master,
+        "spark.driver.host": settings.driver.host,
+        "spark.driver.bindAddress": "0.0.0.0",
+        "spark.driver.memory": settings.driver.memory,
+        "spark.driver.extraJavaOptions": f"{_JVM} -Dlog.format={settings.log.format}",
+        "spark.ui.port": str(settings.driver.ui_port),
+        "spark.executor.memory": settings.executor.memory,
+        "spark.executor.cores": str(settings.executor.cores),
+        "spark.executor.extraJavaOptions": _JVM,
+        "spark.default.parallelism": str(settings.parallelism),
+        "spark.sql.shuffle.partitions": str(settings.parallelism),
+    }
+    builder = SparkSession.builder
+    for key, value in configuration.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    # The archive stays for the life of the driver: each new executor fetches it from here.
+    package = shutil.make_archive(f"{tempfile.mkdtemp()}/job", "zip", _PACKAGE.parent, _PACKAGE.name)
+    spark.sparkContext.addPyFile(package)
+    return spark

@@ -1,0 +1,224 @@
+"""The job's settings: config.yaml with the overrides of a deployment, checked before anything starts.
+
+Imports nothing but pydantic and PyYAML: the deployment program on the host checks its overrides with `merged` too.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+DEFAULTS = Path(__file__).with_name("config.yaml")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Positive = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+IndexName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
+Servers = Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]+(,[^\s,:]+:[0-9]+)*$")]
+
+# What a pattern stands for, in words: pydantic's own message would show the regular expression.
+_EXPECTED = {
+    r"^[1-9][0-9]*[mg]$": "write a size such as 512m or 2g",
+    r"^[A-Za-z0-9._-]{1,249}$": "write a topic name: letters, digits, '.', '_' and '-'",
+    r"^[a-z][a-z0-9_]*$": "write a name of lower-case letters, digits and '_'",
+    r"^[a-z][a-z0-9]*://.*/": "write a URI such as file:///var/lib/checkpoints",
+    r"^https?://[^/\s]+$": "write a URL such as http://elasticsearch:9200",
+    r"^[^\s,:]+:[0-9]+(,[^\s,:]+:[0-9]+)*$": "write host:port, several separated by commas",
+}
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used. `lines` has one line for each fault: key, what is wrong, what to do."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+class Section(BaseModel):
+    """A part of the settings: no unknown keys, no conversion from other types, never changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Driver(Section):
+    host: Text
+    memory: Memory
+    ui_port: Port
+
+
+class Executor(Section):
+    memory: Memory
+    cores: Positive
+
+
+class Kafka(Section):
+    bootstrap_servers: Servers
+    topic: Topic
+    dead_letter_topic: Topic
+    starting_offsets: Literal["latest", "earliest"]
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> "Kafka":
+        if self.topic == self.dead_letter_topic:
+            raise ValueError(f"dead_letter_topic: {self.topic} is also kafka.topic; dead letters need their own topic")
+        return self
+
+
+class Batch(Section):
+    interval_milliseconds: Annotated[int, Field(ge=0)]
+    max_messages_per_second_and_partition: Positive
+    max_seconds: Positive
+
+    def max_messages(self, partitions: int) -> int:
+        """The most messages that one micro-batch over so many partitions takes."""
+        return self.max_messages_per_second_and_partition * partitions * self.max_seconds
+
+
+class Window(Section):
+    size_seconds: Positive
+    slide_seconds: Positive
+    watermark_seconds: Positive
+    interval_milliseconds: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Window":
+        size, slide, watermark = self.size_seconds, self.slide_seconds, self.watermark_seconds
+        if slide > size:
+            raise ValueError(f"slide_seconds: {slide} is longer than window.size_seconds {size}; matches between "
+                             "two windows would count nowhere: make it shorter")
+        if size % slide:
+            raise ValueError(f"size_seconds: {size} is no multiple of window.slide_seconds {slide}; matches would "
+                             "count in a varying number of windows: change one of the two")
+        if watermark < size:
+            raise ValueError(f"watermark_seconds: {watermark} is shorter than window.size_seconds {size}; a window "
+                             "would close before it is full: make it at least as long")
+        return self
+
+
+class EventTime(Section):
+    earliest: Annotated[date, Field(strict=False)]
+    ahead_seconds: Annotated[int, Field(ge=0)]
+
+
+class Elasticsearch(Section):
+    hosts: Annotated[list[HttpUrl], Field(min_length=1)]
+    matches: IndexName
+    champions: IndexName
+    positions: IndexName
+    request_timeout_seconds: Positive
+
+
+class Log(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    format: Literal["readable", "json"]
+
+
+class Http(Section):
+    port: Port
+    max_batch_age_seconds: Positive
+
+
+class Settings(Section):
+    """All settings, named as in config.yaml, which says what each is for."""
+
+    app_name: Text
+    master: Text
+    driver: Driver
+    executor: Executor
+    parallelism: Positive
+    kafka: Kafka
+    batch: Batch
+    window: Window
+    event_time: EventTime
+    checkpoint_location: Location
+    elasticsearch: Elasticsearch
+    log: Log
+    http: Http
+    stop_grace_seconds: Positive
+
+    @model_validator(mode="after")
+    def _no_match_may_outrun_the_watermark(self) -> "Settings":
+        if self.event_time.ahead_seconds > self.window.watermark_seconds:
+            raise ValueError(f"event_time.ahead_seconds: {self.event_time.ahead_seconds} is longer than "
+                             f"window.watermark_seconds {self.window.watermark_seconds}; one match with a wrong clock "
+                             "would make all others late: make it shorter")
+        return self
+
+
+def load(path: Path | None) -> Settings:
+    """Return the defaults, overridden by the YAML file at `path` if there is one.
+
+    Raises SettingsError if the file cannot be read or its values cannot be used.
+    """
+    if path is None:
+        return merged({})
+    try:
+        overrides = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path}: cannot be read ({error}); give a YAML file with keys of config.yaml"]) from error
+    except yaml.YAMLError as error:
+        where = str(error).replace("\n", " ")
+        raise SettingsError([f"{path}: is not YAML ({where}); correct it there"]) from error
+    if overrides is None:
+        overrides = {}
+    if not isinstance(overrides, dict):
+        raise SettingsError([f"{path}: holds a {type(overrides).__name__}; write keys of config.yaml and their values"])
+    return merged(overrides)
+
+
+def merged(overrides: Mapping[str, Any]) -> Settings:
+    """Return the defaults with `overrides`, nested as in config.yaml, laid over them.
+
+    Raises SettingsError naming every key whose value cannot be used.
+    """
+    defaults: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
+    values = _laid_over(defaults, overrides)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError([_line(fault, defaults) for fault in error.errors()]) from error
+
+
+def _laid_over(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings are merged key by key, everything else is replaced."""
+    result = dict(base)
+    for key, value in overrides.items():
+        below = result.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            result[key] = _laid_over(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _line(fault: Any, defaults: Mapping[str, Any]) -> str:
+    """One pydantic fault as `key: what is wrong; what to do`."""
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "value_error":  # ours: the message begins with the key's last part
+        return f"{key}.{fault['ctx']['error']}" if key else str(fault["ctx"]["error"])
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: is not a key of the job's settings; {_advice(fault['loc'], defaults)}"
+    if fault["type"] == "string_pattern_mismatch":
+        return f"{key}: {fault['input']!r} is not possible; {_EXPECTED[fault['ctx']['pattern']]}"
+    wrong = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{key}: {fault['input']!r} is not possible: {wrong}; correct or remove it, config.yaml has the default"
+
+
+def _advice(location: tuple[Any, ...], defaults: Mapping[str, Any]) -> str:
+    """Which known key an unknown one may have meant."""
+    siblings: Any = defaults
+    for part in location[:-1]:
+        siblings = siblings[part]
+    known = sorted(str(name) for name in siblings)
+    close = get_close_matches(str(location[-1]), known, n=1)
+    parent = "".join(f"{part}." for part in location[:-1])
+    return f"did you mean {parent}{close[0]}?" if close else f"known here: {', '.join(known)}"

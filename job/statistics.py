@@ -1,0 +1,153 @@
+"""Matches → statistics of each champion and position in sliding windows of event time. Built-in functions only."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import ArrayType, BooleanType, IntegerType, LongType, StringType, StructType, TimestampType
+
+from job.documents import position, rates_of
+from job.match import Bounds, DeadLetter, Match, decode
+from job.settings import Window
+
+# Ratios travel as whole millionths: sums of integers do not depend on the order in which matches come, as those of
+# floats do.
+_MILLION = 1_000_000
+_AVERAGES = {"avg_kills": "kills", "avg_deaths": "deaths", "avg_assists": "assists"}
+_RATE_AVERAGES = {"avg_kda": "kda", "avg_gpm": "gpm", "avg_dpm": "dpm", "avg_cspm": "cspm"}
+
+PARTICIPANT_SCHEMA = (
+    StructType()
+    .add("champion", StringType(), nullable=False)
+    .add("position", StringType(), nullable=False)
+    .add("win", BooleanType(), nullable=False)
+    .add("kills", IntegerType(), nullable=False)
+    .add("deaths", IntegerType(), nullable=False)
+    .add("assists", IntegerType(), nullable=False)
+    .add("kda", LongType(), nullable=False)
+    .add("gpm", LongType())
+    .add("dpm", LongType())
+    .add("cspm", LongType())
+)
+MATCH_SCHEMA = (
+    StructType()
+    .add("match_id", StringType(), nullable=False)
+    .add("ended", TimestampType(), nullable=False)
+    .add("remake", BooleanType(), nullable=False)
+    .add("participants", ArrayType(PARTICIPANT_SCHEMA, containsNull=False), nullable=False)
+)
+_ARROW_SCHEMA = to_arrow_schema(MATCH_SCHEMA, timezone="UTC")
+
+
+class MatchRows:
+    """A function for `mapInArrow`: Kafka rows (value, arrived) → rows of MATCH_SCHEMA.
+
+    What cannot be read is skipped: the other query makes it a dead letter.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            values, arrivals = batch.column("value").to_pylist(), batch.column("arrived").to_pylist()
+            matches = [decode(value, arrived, self._bounds) for value, arrived in zip(values, arrivals, strict=True)]
+            yield pa.RecordBatch.from_pylist(
+                [match_row(match) for match in matches if not isinstance(match, DeadLetter)], schema=_ARROW_SCHEMA
+            )
+
+
+def match_row(match: Match) -> dict[str, Any]:
+    """A match as a row of MATCH_SCHEMA; `ended` in microseconds, as Arrow's timestamps are."""
+    return {
+        "match_id": match.match_id,
+        "ended": match.ended * 1000,
+        "remake": match.remake,
+        "participants": [_participant_row(participant, match.duration) for participant in match.participants],
+    }
+
+
+def _participant_row(participant: Any, duration: int) -> dict[str, Any]:
+    rates = rates_of(participant, duration)
+    return {
+        "champion": participant.champion_name,
+        "position": position(participant),
+        "win": participant.win,
+        "kills": participant.kills,
+        "deaths": participant.deaths,
+        "assists": participant.assists,
+        "kda": _millionths(rates.kda),
+        "gpm": _millionths(rates.gold_per_minute),
+        "dpm": _millionths(rates.damage_per_minute),
+        "cspm": _millionths(rates.cs_per_minute),
+    }
+
+
+def _millionths(value: float | None) -> int | None:
+    return None if value is None else round(value * _MILLION)
+
+
+def statistics(matches: DataFrame, window: Window) -> DataFrame:
+    """Rows of MATCH_SCHEMA → one row for each window, kind (champion, position) and name.
+
+    Columns: window_start, window_end (timestamps), kind, name, games_played, wins, win_rate (percent), avg_kills,
+    avg_deaths, avg_assists, avg_kda, avg_gpm, avg_dpm, avg_cspm; two decimals; null where no game had a duration.
+    For a streaming frame in update mode: rows whose figures changed.
+    """
+    return (
+        matches.transform(lambda rows: _once(rows, window))
+        .where(~F.col("remake"))
+        .transform(_by_name)
+        .transform(lambda rows: _aggregated(rows, window))
+    )
+
+
+def _once(matches: DataFrame, window: Window) -> DataFrame:
+    """Each match once, however often it was sent within the watermark.
+
+    The state that deduplicates has one entry for a match, not ten: rows are still whole matches here. The plain
+    dropDuplicates would need the event time among its keys for its state to have an end.
+    """
+    watermarked = matches.withWatermark("ended", f"{window.watermark_seconds} seconds")
+    if not matches.isStreaming:
+        return watermarked.dropDuplicates(["match_id"])
+    return watermarked.dropDuplicatesWithinWatermark(["match_id"])
+
+
+def _by_name(matches: DataFrame) -> DataFrame:
+    """One row for each participant and each name it counts under."""
+    names = F.array(
+        F.struct(F.lit("champion").alias("kind"), F.col("participant.champion").alias("name")),
+        F.struct(F.lit("position").alias("kind"), F.col("participant.position").alias("name")),
+    )
+    return (
+        matches.select("ended", F.explode("participants").alias("participant"))
+        .select("ended", "participant", F.explode(names).alias("by"))
+        .select("ended", "by.*", "participant.*")
+    )
+
+
+def _aggregated(rows: DataFrame, window: Window) -> DataFrame:
+    sliding = F.window("ended", f"{window.size_seconds} seconds", f"{window.slide_seconds} seconds")
+    games, wins = F.count(F.lit(1)), F.count_if("win")
+    return (
+        rows.groupBy(sliding.alias("window"), "kind", "name")
+        .agg(
+            games.alias("games_played"),
+            wins.alias("wins"),
+            _two_decimals(wins * 100 / games).alias("win_rate"),
+            *[_two_decimals(F.avg(source)).alias(name) for name, source in _AVERAGES.items()],
+            *[_two_decimals(F.avg(source) / _MILLION).alias(name) for name, source in _RATE_AVERAGES.items()],
+        )
+        .select(
+            F.col("window.start").alias("window_start"), F.col("window.end").alias("window_end"),
+            "kind", "name", "games_played", "wins", "win_rate", *_AVERAGES, *_RATE_AVERAGES,
+        )
+    )
+
+
+def _two_decimals(value: Column) -> Column:
+    return F.round(value, 2)

@@ -1,0 +1,46 @@
+"""The stack under test: one of its own, made before the first test and destroyed after the last, or a running one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.stack import Stack
+
+OWN_STACK = "test"
+OWN_CONFIG = {
+    "generatorEnabled": "true",
+    "generatorRate": "5",
+    "sparkWorkerMemory": "2048",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stack", help="verify this running stack, and change nothing in it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--stack"):
+        skip = pytest.mark.skip(reason="it changes the stack, and --stack asks to verify a running one")
+        for item in items:
+            if item.get_closest_marker("disruptive"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The stack under test, up."""
+    name = request.config.getoption("--stack")
+    if name:
+        yield Stack(name)
+        return
+    own = Stack(OWN_STACK, OWN_CONFIG)
+    own.destroy()  # what an interrupted run left
+    try:
+        own.up()
+        yield own
+    finally:
+        if request.session.testsfailed:
+            own.print_logs()
+        own.remove()

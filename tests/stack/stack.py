@@ -1,0 +1,138 @@
+"""A stack as its tests see it: deployed through Pulumi's Automation API, looked at from outside and inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+import requests
+import testinfra
+from docker.models.containers import Container
+from elasticsearch import Elasticsearch
+from pulumi import automation
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from testinfra.host import Host
+
+from engine import SERVICE_LABEL, STACK_LABEL
+from settings import PROJECT
+
+ROOT = Path(__file__).parent.parent.parent
+T = TypeVar("T")
+
+
+def eventually(ask: Callable[[], T], limit_seconds: float, every_seconds: float = 1.0) -> T:
+    """The answer of `ask`, asked until its assertions hold (or the thing asked is reachable), within a limit."""
+    try:
+        return Retrying(
+            retry=retry_if_exception_type((AssertionError, requests.RequestException, docker.errors.APIError)),
+            stop=stop_after_delay(limit_seconds),
+            wait=wait_fixed(every_seconds),
+        )(ask)
+    except RetryError as error:
+        raise AssertionError(f"still not so after {limit_seconds:.0f} s: {error.last_attempt.exception()}") from error
+
+
+class Stack:
+    """The stack `name`, with `config` on top of Pulumi.yaml's defaults where the tests deploy it."""
+
+    def __init__(self, name: str, config: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.engine = docker.from_env()
+        self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
+        for key, value in (config or {}).items():
+            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value))
+
+    # What people do with it
+
+    def up(self, refresh: bool = True, **config: str) -> automation.UpResult:
+        """`pulumi up`; `config` (camelCase keys) changes settings first."""
+        for key, value in config.items():
+            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value))
+        return self._pulumi.up(refresh=refresh, on_output=print, color="never")
+
+    def preview(self) -> automation.PreviewResult:
+        """`pulumi preview`."""
+        return self._pulumi.preview(color="never")
+
+    def refresh(self) -> automation.RefreshResult:
+        """`pulumi refresh`."""
+        return self._pulumi.refresh(on_output=print, color="never")
+
+    def destroy(self) -> automation.DestroyResult:
+        """`pulumi destroy`."""
+        return self._pulumi.destroy(on_output=print, color="never")
+
+    def remove(self) -> None:
+        """Destroy it, and forget its settings and state."""
+        self.destroy()
+        self._pulumi.workspace.remove_stack(self.name)
+
+    def make(self, *words: str) -> Any:
+        """`make` for this stack."""
+        return testinfra.get_host("local://").run(f"make -s -C {ROOT} STACK={self.name} {' '.join(words)}")
+
+    # What it says of itself
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """Its outputs."""
+        return {key: output.value for key, output in self._pulumi.outputs().items()}
+
+    @property
+    def services(self) -> list[str]:
+        """The services it has."""
+        return list(self.outputs["services"])
+
+    def url(self, service: str, port: int, path: str = "/") -> str:
+        """Where the service's `port` is on the host."""
+        return f"http://{self.outputs['services'][service][str(port)]}{path}"
+
+    def get(self, service: str, port: int, path: str = "/") -> requests.Response:
+        """What the service answers to GET, which must be a success."""
+        response = requests.get(self.url(service, port, path), timeout=10)
+        response.raise_for_status()
+        return response
+
+    def elasticsearch(self) -> Elasticsearch:
+        """A client of its Elasticsearch."""
+        return Elasticsearch(self.url("elasticsearch", 9200), request_timeout=10)
+
+    def documents(self) -> int:
+        """How many participants can be found."""
+        return int(self.get("elasticsearch", 9200, "/lol_matches_stream/_count").json()["count"])
+
+    # Its containers
+
+    def container(self, service: str) -> Container:
+        """The service's container."""
+        return self.engine.containers.get(f"{PROJECT}-{self.name}-{service}")
+
+    def host(self, service: str) -> Host:
+        """testinfra's view into the service's container."""
+        return testinfra.get_host(f"docker://{PROJECT}-{self.name}-{service}")
+
+    def log(self, service: str) -> str:
+        """All that the service's container has printed."""
+        return str(self.container(service).logs().decode(errors="replace"))
+
+    def leftovers(self) -> list[str]:
+        """Everything on the Docker host that carries the stack's name."""
+        named: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={self.name}"}
+        things = [
+            *self.engine.containers.list(all=True, filters=named),
+            *self.engine.volumes.list(filters=named),
+            *self.engine.networks.list(filters=named),
+        ]
+        return [str(thing.attrs.get("Name")) for thing in things]
+
+    def print_logs(self, lines: int = 60) -> None:
+        """Show what the containers that are not well said last; the job's always."""
+        for container in self.engine.containers.list(all=True, filters={"label": f"{STACK_LABEL}={self.name}"}):
+            state = container.attrs["State"]
+            well = state["Running"] and state.get("Health", {}).get("Status") == "healthy"
+            if not well or container.labels[SERVICE_LABEL] == "spark-job":
+                print(f"\n=== {container.name}: {state['Status']}\n{container.logs(tail=lines).decode(errors='replace')}")
+
+

@@ -1,0 +1,85 @@
+"""The stack's life: nothing to do the second time, drift is seen and mended, destroy leaves nothing, two live side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from pulumi.automation import OpType
+
+from provisioning.topics import TopicClient
+from tests.stack.stack import Stack, eventually
+
+pytestmark = pytest.mark.disruptive
+
+
+def changes(summary: Mapping[OpType, int] | None) -> dict[str, int]:
+    """What an operation did, without what it left alone."""
+    return {str(op): n for op, n in (summary or {}).items() if op not in (OpType.SAME, "same")}
+
+
+def has_documents(stack: Stack) -> None:
+    """Wait until a document can be found."""
+
+    def documents() -> None:
+        assert stack.documents() > 0, "no document can be found"
+
+    eventually(documents, limit_seconds=120)
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    assert changes(stack.up().summary.resource_changes) == {}
+
+
+def test_a_deleted_topic_is_seen_and_made_again(stack: Stack) -> None:
+    topics = TopicClient(stack.outputs["bootstrapServers"])
+    topics.delete("lol_matches_dlq")
+    stack.refresh()
+    assert changes(stack.preview().change_summary) == {"create": 1}
+    stack.up()
+    assert topics.read("lol_matches_dlq") is not None
+
+
+def test_a_changed_index_template_is_seen_and_mended(stack: Stack) -> None:
+    client = stack.elasticsearch()
+    name = "lol_champion_stats"
+    body = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
+    body["template"]["settings"]["index"]["number_of_replicas"] = "2"
+    client.indices.put_index_template(name=name, body=body)
+    stack.refresh()
+    assert changes(stack.preview().change_summary) == {"update": 1}
+    stack.up()
+    mended = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
+    assert mended["template"]["settings"]["index"]["number_of_replicas"] == "0"
+
+
+def test_a_stopped_container_is_seen_and_runs_again(stack: Stack) -> None:
+    stack.container("cassandra").stop()
+    stack.refresh()
+    assert changes(stack.preview().change_summary) != {}
+    stack.up()
+    assert stack.container("cassandra").status == "running"
+
+
+def test_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
+    topics = TopicClient(stack.outputs["bootstrapServers"])
+    before = topics.read("lol_matches_dlq")
+    assert before is not None
+    topics.change("lol_matches_dlq", 2, before.config)
+    grown = topics.read("lol_matches_dlq")
+    assert grown is not None
+    assert (grown.id, grown.partitions) == (before.id, 2)
+    with pytest.raises(Exception, match="cannot take partitions away"):
+        topics.change("lol_matches_dlq", 1, before.config)
+    topics.delete("lol_matches_dlq")
+    stack.up()
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_destroy_of_a_loaded_stack_leaves_nothing_and_up_works_again(stack: Stack, time: str) -> None:
+    has_documents(stack)
+    stack.destroy()
+    assert stack.leftovers() == []
+    stack.up()
+    has_documents(stack)
+    assert "offset was changed" not in stack.log("spark-job"), time

@@ -1,0 +1,88 @@
+"""The command line: what it takes, and that a refusal names the option."""
+
+import pytest
+
+from generator import options
+from generator.stream import Mix
+
+SERVER = ("--bootstrap-servers", "kafka:9092")
+
+
+def test_defaults() -> None:
+    chosen = options.parse(SERVER)
+    assert (chosen.topic, chosen.mode, chosen.rate, chosen.count) == ("lol_matches", "continuous", 2.0, None)
+    assert (chosen.size, chosen.start_ms, chosen.metrics_port) == ("full", None, 8000)
+    assert (chosen.mix, chosen.empty_positions) == (Mix(), 0.0)
+    assert chosen.seed != options.parse(SERVER).seed
+
+
+def test_everything_given() -> None:
+    chosen = options.parse(
+        [
+            *("--bootstrap-servers", "a:1,[::1]:65535", "--topic", "t", "--mode", "batch", "--rate", "0"),
+            *("--count", "10", "--size", "compact", "--seed", "3", "--start", "2026-02-01T12:00:00Z"),
+            *("--duplicates", "0.2", "--remakes", "0.1", "--empty-positions", "1", "--poison", "0.7"),
+            *("--metrics-port", "0"),
+        ]
+    )
+    assert chosen == options.Options(
+        bootstrap_servers="a:1,[::1]:65535",
+        topic="t",
+        mode="batch",
+        rate=0.0,
+        count=10,
+        size="compact",
+        seed=3,
+        start_ms=1_769_947_200_000,
+        mix=Mix(duplicates=0.2, remakes=0.1, poison=0.7),
+        empty_positions=1.0,
+        metrics_port=0,
+    )
+
+
+def test_a_start_without_zone_is_utc() -> None:
+    assert options.parse([*SERVER, "--start", "2026-02-01 12:00"]).start_ms == 1_769_947_200_000
+
+
+@pytest.mark.parametrize(
+    ("option", "arguments"),
+    [
+        ("--rate", ["--rate", "-1"]),
+        ("--rate", ["--rate", "fast"]),
+        ("--rate", ["--rate", "nan"]),
+        ("--rate", ["--rate", "inf"]),
+        ("--rate", ["--rate", "0"]),
+        ("--count", ["--count", "5"]),
+        ("--count", ["--mode", "batch"]),
+        ("--count", ["--mode", "batch", "--count", "0"]),
+        ("--count", ["--mode", "batch", "--count", "1.5"]),
+        ("--mode", ["--mode", "stream"]),
+        ("--size", ["--size", "huge"]),
+        ("--seed", ["--seed", "-1"]),
+        ("--start", ["--start", "yesterday"]),
+        ("--start", ["--start", "1970-01-01T00:00:00Z"]),
+        ("--duplicates", ["--duplicates", "0.91"]),
+        ("--remakes", ["--remakes", "1.01"]),
+        ("--poison", ["--poison", "-0.1"]),
+        ("--poison", ["--poison", "nan"]),
+        ("--empty-positions", ["--empty-positions", "2"]),
+        ("--poison", ["--duplicates", "0.6", "--poison", "0.5"]),
+        ("--topic", ["--topic", "a/b"]),
+        ("--metrics-port", ["--metrics-port", "65536"]),
+        ("--bootstrap-servers", ["--bootstrap-servers", "kafka"]),
+        ("--bootstrap-servers", ["--bootstrap-servers", "kafka:99999"]),
+        ("--bootstrap-servers", ["--bootstrap-servers", "kafka:9092,"]),
+        ("--colour", ["--colour", "red"]),
+    ],
+)
+def test_a_refusal_names_the_option(option: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        options.parse([*SERVER, *arguments])
+    assert stopped.value.code == 2
+    assert option in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_servers_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options.parse([])
+    assert "--bootstrap-servers" in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,139 @@
+"""The whole program under Pulumi's mocks: what it declares from either source of images. No engine, no server."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pulumi
+import pytest
+from pulumi.runtime.stack import wait_for_rpcs
+
+import images.source
+import preflight
+import versions
+from images import PROGRAM, RECIPES
+from images.source import Source
+from settings import Settings
+from tests.unit.infra.conftest import raw
+
+CONTAINER = "docker:index/container:Container"
+IMAGE = "docker:index/remoteImage:RemoteImage"
+
+
+class Recorder(pulumi.runtime.Mocks):
+    """Takes every declaration and remembers it."""
+
+    def __init__(self) -> None:
+        self.resources: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.resources.setdefault(args.typ, {})[args.name] = args.inputs
+        return f"{args.name}-id", args.inputs | ({"image_id": f"{args.name}-image"} if args.typ == IMAGE else {})
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"the program calls {args.token}")
+
+
+def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch, **config: Any) -> Recorder:
+    """Run the program for a stack `unit` and return what it declared, all of it awaited."""
+
+    def choose(settings: Settings, _stack: str) -> Source:
+        return Source(kind, "the test says so", settings)
+
+    monkeypatch.setattr(images.source, "choose", choose)
+    monkeypatch.setattr(preflight, "check", lambda *_: None)
+    monkeypatch.setattr(Source, "has", lambda self, service: self.kind == "registry" or service in versions.BUILT_IMAGES)
+    monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: raw(**config))
+    recorder = Recorder()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    pulumi.runtime.set_mocks(recorder, project="lolstack", stack="unit")
+
+    runpy.run_path(str(PROGRAM / "__main__.py"))
+    loop.run_until_complete(wait_for_rpcs())
+    loop.close()
+    return recorder
+
+
+@pytest.fixture(scope="module")
+def declared() -> Iterator[dict[str, Recorder]]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield {
+            "registry": declare("registry", monkeypatch, generatorEnabled=True),
+            "build": declare("build", monkeypatch, generatorEnabled=True),
+        }
+
+
+def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
+    built = {
+        *("zookeeper", "kafka", "elasticsearch", "cassandra", "prometheus"),
+        *("spark-master", "spark-worker", "spark-job", "generator"),
+    }
+    assert set(declared["build"].resources[CONTAINER]) == built
+    assert set(declared["registry"].resources[CONTAINER]) == built | {"kibana", "grafana"}
+
+
+def test_services_do_not_know_the_source_of_their_image(declared: dict[str, Recorder]) -> None:
+    """Image and the label that names the source aside, a container is the same from both sources."""
+    registry, build = declared["registry"].resources[CONTAINER], declared["build"].resources[CONTAINER]
+    for name, container in build.items():
+        assert without_source(container) == without_source(registry[name]), name
+
+
+def without_source(container: dict[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in container.items() if key not in ("image", "labels")}
+    labels = [label for label in container["labels"] if not label["label"].endswith("image-source")]
+    return rest | {"labels": labels}
+
+
+def test_the_registry_is_asked_for_the_pinned_images(declared: dict[str, Recorder]) -> None:
+    pulled = {name: image["name"] for name, image in declared["registry"].resources[IMAGE].items() if "build" not in image}
+    assert pulled == versions.OFFICIAL_IMAGES
+
+
+def test_the_build_pulls_nothing(declared: dict[str, Recorder]) -> None:
+    assert [name for name, image in declared["build"].resources[IMAGE].items() if "build" not in image] == []
+
+
+@pytest.mark.parametrize("kind", ["registry", "build"])
+def test_every_container_is_hardened(declared: dict[str, Recorder], kind: str) -> None:
+    for name, container in declared[kind].resources[CONTAINER].items():
+        assert container["capabilities"] == {"drops": ["ALL"]}, name
+        assert container["securityOpts"] == ["no-new-privileges"], name
+        assert re.fullmatch(r"[1-9]\d*:\d+", container["user"]), name
+        assert container["memory"] > 0, name
+        assert {port["ip"] for port in container["ports"]} <= {"127.0.0.1"}, name
+        assert container["healthcheck"]["tests"][0] == "CMD", name
+        assert container["name"] == f"lolstack-unit-{name}"
+
+
+def test_a_volume_is_mounted_only_where_the_built_image_makes_the_directory(declared: dict[str, Recorder]) -> None:
+    """A path that is not in the image would be root's, and the service could not write there."""
+    contexts = {"zookeeper": "kafka", "spark-worker": "spark", "spark-master": "spark", "spark-job": "spark"}
+    for name, container in declared["build"].resources[CONTAINER].items():
+        recipe = RECIPES[contexts.get(name, name)]
+        dockerfile = (PROGRAM / recipe.context / "Dockerfile").read_text()
+        for mount in container.get("volumes") or []:
+            assert mount["containerPath"] in dockerfile, f"{name}: {mount['containerPath']}"
+
+
+def test_the_built_image_has_the_user_the_service_declares(declared: dict[str, Recorder]) -> None:
+    for service in versions.BUILT_IMAGES:
+        dockerfile = (PROGRAM / RECIPES[service].context / "Dockerfile").read_text()
+        uid = declared["build"].resources[CONTAINER][service]["user"].partition(":")[0]
+        assert re.search(rf"(--uid|USER) {uid}\b", dockerfile), service
+
+
+def test_counts_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    containers = declare("build", monkeypatch, sparkWorkers=2).resources[CONTAINER]
+    assert {"spark-worker", "spark-worker-2"} <= set(containers)
+    assert "generator" not in containers
+
+
+def test_the_program_reads_as_one_page() -> None:
+    assert len((Path(PROGRAM) / "__main__.py").read_text().splitlines()) < 160

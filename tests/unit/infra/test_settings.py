@@ -1,0 +1,85 @@
+"""Wrong configuration is refused by name; the schema in Pulumi.yaml and the typed settings are one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic.alias_generators import to_camel
+
+from settings import PORT_OFFSET_STEP, Settings, SettingsError
+
+SCHEMA: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "Pulumi.yaml").read_text())["config"]
+
+
+def raw(**changes: Any) -> dict[str, str]:
+    """Pulumi's raw configuration: the defaults of Pulumi.yaml with `changes`, as the CLI hands it over."""
+    values = {key: entry["default"] for key, entry in SCHEMA.items()} | changes
+    return {f"lolstack:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+def test_schema_and_settings_name_the_same_keys() -> None:
+    assert set(SCHEMA) == {to_camel(name) for name in Settings.model_fields}
+
+
+def test_every_key_of_the_schema_has_a_type_a_default_and_a_description() -> None:
+    for key, entry in SCHEMA.items():
+        assert {"type", "default", "description"} <= set(entry), key
+
+
+def test_defaults_are_accepted() -> None:
+    assert Settings.load(raw(), "dev").kafka_port == 29092
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"kafkaprot": 1}, "lolstack:kafkaprot: there is no such setting"),
+        ({"kafkaMemory": -1}, "lolstack:kafkaMemory"),
+        ({"kafkaMemory": "much"}, "lolstack:kafkaMemory"),
+        ({"kafkaPort": 70000}, "lolstack:kafkaPort"),
+        ({"kafkaPort": 9200}, "kafkaPort are both 9200"),
+        ({"imageSource": "dockerhub"}, "lolstack:imageSource"),
+        ({"registryMirror": "https://mirror/x"}, "lolstack:registryMirror"),
+        ({"topicPartitions": 100000}, "lolstack:topicPartitions"),
+        ({"topicPartitions": 0}, "lolstack:topicPartitions"),
+        ({"elasticsearchRefreshInterval": "soon"}, "lolstack:elasticsearchRefreshInterval"),
+        ({"generatorPoisonPercent": 101}, "lolstack:generatorPoisonPercent"),
+        ({"generatorDuplicatesPercent": 95}, "generatorDuplicatesPercent"),
+        ({"generatorPoisonPercent": 60, "generatorRemakesPercent": 60}, "together at most 100"),
+        ({"images": {"kafka": 3}}, "lolstack:images.kafka"),
+        ({"job": {"no_such_key": 1}}, "job.no_such_key"),
+        ({"portOffset": 35000, "kafkaPort": 31000}, "kafkaPort (66000)"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Settings.load(raw(**changes), "dev")
+    assert named in str(refusal.value).replace("elasticsearchPort and ", "")
+
+
+def test_every_wrong_value_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        Settings.load(raw(kafkaMemory=-1, cassandraMemory=-1), "dev")
+    assert "lolstack:kafkaMemory" in str(refusal.value)
+    assert "lolstack:cassandraMemory" in str(refusal.value)
+
+
+def test_dev_has_the_documented_ports_and_other_stacks_their_own() -> None:
+    settings = Settings.load(raw(), "dev")
+    dev, other = settings.host_ports("dev"), settings.host_ports("other")
+    assert dev["elasticsearchPort"] == 9200
+    assert not set(dev.values()) & set(other.values())
+
+
+def test_no_two_stacks_can_collide_whatever_their_offsets() -> None:
+    ports = Settings.load(raw(), "dev").host_ports("dev").values()
+    assert len({port % PORT_OFFSET_STEP for port in ports}) == len(ports)
+
+
+def test_each_worker_takes_a_port_of_its_own() -> None:
+    settings = Settings.load(raw(sparkWorkers=3, sparkWorkerUiPort=18081), "dev")
+    assert {18081, 18082, 18083} <= set(settings.host_ports("dev").values())

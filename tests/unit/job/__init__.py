@@ -1,0 +1,1 @@
+"""Tests of the job that need no Docker: pure functions, sinks against fakes, and Spark in local mode."""

@@ -1,0 +1,112 @@
+"""Fakes of Elasticsearch and Kafka that fail on command.
+
+Real servers answer 429, 503 or nothing at moments that no test can choose. The fake Elasticsearch is a real HTTP server,
+so the official client, its connections and its errors are the real ones; only the answers are made up. The fake
+producer stands in for librdkafka, whose delivery failures take half a minute each. How the job gets on with the real
+servers is the business of tests/stack.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import orjson
+from confluent_kafka import KafkaError, KafkaException
+
+Lines = list[dict[str, Any]]
+Answer = tuple[int, Any]
+"""Status and JSON body of an answer."""
+
+
+class FakeElasticsearch:
+    """Keeps documents by index and id, and answers `_bulk` by the next of `answers`, or rightly when there is none."""
+
+    def __init__(self) -> None:
+        self.documents: dict[tuple[str, str], dict[str, Any]] = {}
+        self.requests: list[int] = []  # how many documents each had
+        self.answers: list[Callable[[Lines], Answer | None]] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:  # noqa: N802 - the base class's name
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                answer = fake.bulk([orjson.loads(line) for line in body.split(b"\n")[:-1]])
+                if answer is None:
+                    self.close_connection = True
+                    return
+                text = orjson.dumps(answer[1])
+                self.send_response(answer[0])
+                self.send_header("X-Elastic-Product", "Elasticsearch")
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                """Be quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def bulk(self, lines: Lines) -> Answer | None:
+        """Answer one request; None closes the connection without an answer."""
+        self.requests.append(len(lines) // 2)
+        return self.answers.pop(0)(lines) if self.answers else self.store(lines)
+
+    def store(self, lines: Lines, statuses: dict[str, int] | None = None) -> Answer:
+        """Keep the documents but those whose ids have a status of an error."""
+        items = []
+        for head, source in zip(lines[::2], lines[1::2], strict=True):
+            index, document_id = head["index"]["_index"], head["index"]["_id"]
+            status = (statuses or {}).get(document_id, 201)
+            item: dict[str, Any] = {"status": status}
+            if status < 300:
+                self.documents[index, document_id] = source
+            else:
+                item["error"] = {"type": f"fault_{status}_exception", "reason": "as told\nby the test"}
+            items.append({"index": item})
+        return 200, {"errors": bool(statuses), "items": items}
+
+
+@contextmanager
+def fake_elasticsearch() -> Iterator[FakeElasticsearch]:
+    fake = FakeElasticsearch()
+    thread = Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield fake
+    finally:
+        fake.server.shutdown()
+        fake.server.server_close()
+        thread.join()
+
+
+class FakeProducer:
+    """Takes messages, and fails the deliveries it is told to: `faults` has an error code for each, None for none."""
+
+    def __init__(self, *faults: int | None, too_large: int | None = None) -> None:
+        self.delivered: list[dict[str, Any]] = []
+        self._faults = list(faults)
+        self._too_large = too_large
+        self._queue: list[dict[str, Any]] = []
+
+    def produce(self, topic: str, **message: Any) -> None:
+        if self._too_large is not None and len(message["value"] or b"") > self._too_large:
+            raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+        self._queue.append({"topic": topic, **message})
+
+    def poll(self, _timeout: float) -> None:
+        """Deliver nothing before the flush."""
+
+    def flush(self, _timeout: float) -> None:
+        queue, self._queue = self._queue, []
+        for message in queue:
+            fault = self._faults.pop(0) if self._faults else None
+            delivered = message.pop("on_delivery")
+            if fault is None:
+                self.delivered.append(message)
+            delivered(None if fault is None else KafkaError(fault), None)
