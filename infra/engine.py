@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import docker
@@ -33,6 +34,13 @@ def connect(docker_host: str, timeout: int = 30) -> docker.DockerClient:
             f"no Docker engine answers at {host} ({error}): start it, or `make setup`, or set lolstack:dockerHost"
         ) from error
     return client
+
+
+def execute(container: Container, command: Sequence[str]) -> tuple[int, str]:
+    """Exit code and output of `command` inside a running container."""
+    result = container.exec_run(list(command))
+    assert isinstance(result.output, bytes)
+    return result.exit_code or 0, result.output.decode(errors="replace").strip()
 
 
 def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]:

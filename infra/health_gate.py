@@ -16,13 +16,13 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 from requests.exceptions import RequestException
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from engine import connect
+from engine import connect, execute
 
 LOG_LINES = 25
 POLL_SECONDS = 0.5
 
 
-class NotHealthy(Exception):
+class NotHealthyError(Exception):
     """A container did not become healthy within its limit."""
 
 
@@ -68,7 +68,7 @@ class HealthGate(Resource, module="container", name="HealthGate"):
 
 
 def wait_until_healthy(docker_host: str, container: str, check: Sequence[str], limit_seconds: float) -> None:
-    """Return when the command `check` succeeds in `container`. Raises NotHealthy with its last words after the limit."""
+    """Return when the command `check` succeeds in `container`. Raises NotHealthyError with its last log lines."""
     engine = connect(docker_host)
     try:
         Retrying(
@@ -77,7 +77,7 @@ def wait_until_healthy(docker_host: str, container: str, check: Sequence[str], l
             wait=wait_fixed(POLL_SECONDS),
         )(_complaint, engine, container, check)
     except RetryError as error:
-        raise NotHealthy(
+        raise NotHealthyError(
             f"{container} is not healthy after {limit_seconds:.0f} s: {error.last_attempt.result()}\n"
             f"Its last log lines:\n{_last_lines(engine, container)}"
         ) from None
@@ -89,11 +89,10 @@ def _complaint(engine: docker.DockerClient, container: str, check: Sequence[str]
     if status != "running":
         return f"it is {status}"
     try:
-        result = engine.containers.get(container).exec_run(list(check))
+        exit_code, output = execute(engine.containers.get(container), check)
     except (APIError, RequestException) as error:  # it stopped in between, or the check hangs
         return str(error)
-    output = result.output.decode(errors="replace").strip()
-    return None if result.exit_code == 0 else f"its health check says: {output or f'exit code {result.exit_code}'}"
+    return None if exit_code == 0 else f"its health check says: {output or f'exit code {exit_code}'}"
 
 
 def _status(engine: docker.DockerClient, container: str) -> str:

@@ -61,7 +61,7 @@ def _disk(docker_root: Path) -> list[str]:
 
 def _ports(wanted: dict[str, int], own: set[int]) -> list[str]:
     return [
-        f"lolstack:{key}: port {port} on 127.0.0.1 is taken by another program (`ss -ltnp 'sport = :{port}'` tells which): "
+        f"lolstack:{key}: port {port} on 127.0.0.1 is taken by another program (`ss -ltnp` tells which): "
         "stop it, choose another port, or set lolstack:portOffset"
         for key, port in wanted.items()
         if port not in own and _taken(port)

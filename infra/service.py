@@ -117,9 +117,7 @@ class Service(pulumi.ComponentResource):
             # The JVMs unpack and map native libraries here, which Docker's default for tmpfs, noexec, forbids.
             tmpfs={"/tmp": f"exec,size={container.tmp_mib}m"},
             network_mode=deployment.network.name,
-            networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=deployment.network.name, aliases=[name])
-            ],
+            networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=deployment.network.name, aliases=[name])],
             ports=[
                 docker.ContainerPortArgs(internal=inside, external=outside, ip="127.0.0.1")
                 for inside, outside in sorted(self.host_ports.items())

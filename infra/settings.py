@@ -96,7 +96,9 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _generator_shares_fit(self) -> Self:
         if self.generator_duplicates_percent > MOST_DUPLICATES_PERCENT:
-            raise ValueError(f"generatorDuplicatesPercent: a match is sent ten times at most: {MOST_DUPLICATES_PERCENT} or less")
+            raise ValueError(
+                f"generatorDuplicatesPercent: a match is sent ten times at most: {MOST_DUPLICATES_PERCENT} or less"
+            )
         shares = self.generator_duplicates_percent + self.generator_remakes_percent + self.generator_poison_percent
         if shares > 100:
             raise ValueError(
@@ -151,7 +153,9 @@ class Settings(BaseModel):
         too_high = {key: port for key, port in settings.host_ports(stack).items() if port > 65535}
         if too_high:
             names = ", ".join(f"{key} ({port})" for key, port in too_high.items())
-            raise SettingsError(f"{names}: above 65535 with the stack's port offset {settings.offset(stack)}: lower {prefix}portOffset")
+            raise SettingsError(
+                f"{names}: above 65535 with the stack's port offset {settings.offset(stack)}: lower {prefix}portOffset"
+            )
         return settings
 
 
@@ -159,7 +163,7 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        return f"{PROJECT}:{key}: there is no such setting; see the configuration table in README.md, and remove it with `pulumi config rm {key}`"
+        return f"{PROJECT}:{key}: there is no such setting (Pulumi.yaml has all); remove it: `pulumi config rm {key}`"
     if error["type"] == "missing":
         return f"{PROJECT}:{key}: not set and without a default: run from a checkout with its Pulumi.yaml"
     if not key:

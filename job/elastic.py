@@ -29,7 +29,8 @@ def connect(options: settings.Elasticsearch) -> str:
         error = state.outcome.exception() if state.outcome else None
         log.warning(
             "Waiting for Elasticsearch: elasticsearch.hosts %s cannot serve (%s); is it running, is the address right?",
-            hosts, str(error).partition("\n")[0],
+            hosts,
+            str(error).partition("\n")[0],
         )
 
     retrying = Retrying(

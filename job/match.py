@@ -198,7 +198,8 @@ def _match(message: _Message, arrived: int, bounds: Bounds) -> Match | DeadLette
         return _EMPTY
     if len({participant.participant_id for participant in info.participants}) < len(info.participants):
         return DeadLetter(
-            "duplicate_participant", "two participants share an id: one document would hide the other",
+            "duplicate_participant",
+            "two participants share an id: one document would hide the other",
             "info.participants[...].participantId",
         )
     # Before patch 11.20 there was no gameEndTimestamp, and the duration was in milliseconds.

@@ -10,7 +10,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info, make_wsgi_app
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics, make_wsgi_app
 from pyspark.sql.streaming.listener import (
     QueryIdleEvent,
     QueryProgressEvent,
@@ -32,6 +32,7 @@ class Metrics:
     """The job's metrics, and what they say about its health. Safe to use from any thread."""
 
     def __init__(self, queries: Iterable[str], max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
+        disable_created_metrics()  # a second series for each, which nobody asks for
         self._max_batch_age = max_batch_age
         self._alive_at = dict.fromkeys(queries, time.monotonic())
         self._started: set[str] = set()
@@ -51,8 +52,11 @@ class Metrics:
         self.input_rate = gauge("input_rows_per_second", "Messages that came in the last trigger", "query")
         self.processed_rate = gauge("processed_rows_per_second", "Messages processed in the last batch", "query")
         self.batch_duration = Histogram(
-            "lol_job_batch_duration_seconds", "Time a batch with input took", ["query"],
-            buckets=_BATCH_SECONDS, registry=registry,
+            "lol_job_batch_duration_seconds",
+            "Time a batch with input took",
+            ["query"],
+            buckets=_BATCH_SECONDS,
+            registry=registry,
         )
         self.last_batch = gauge("last_batch_timestamp_seconds", "When the last batch finished", "query")
         self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
@@ -186,7 +190,7 @@ class _Quiet(WSGIRequestHandler):
         """Nobody needs a line for each scrape."""
 
 
-def serve(metrics: Metrics, port: int) -> None:
+def serve(metrics: Metrics, port: int) -> WSGIServer:
     """Answer /metrics and /health (200, or 503 with the reason) in a thread."""
     exposition = make_wsgi_app()
 
@@ -204,3 +208,4 @@ def serve(metrics: Metrics, port: int) -> None:
 
     server = make_server("", port, application, _Server, _Quiet)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    return server

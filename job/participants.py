@@ -84,9 +84,7 @@ class IndexParticipants:
         if counts.messages:
             yield pa.RecordBatch.from_pylist([_row(counts)], schema=_ARROW_COUNTS)
 
-    def _deliver(
-        self, batch: list[Record], sink: bulk.Bulk, dead_letters: DeadLetters, counts: Counts
-    ) -> None:
+    def _deliver(self, batch: list[Record], sink: bulk.Bulk, dead_letters: DeadLetters, counts: Counts) -> None:
         groups: list[list[Action]] = []
         for number, record in enumerate(batch):
             result = decode(record.value, record.arrived, self._bounds)

@@ -93,14 +93,20 @@ class Window(Section):
     def _fit_together(self) -> "Window":
         size, slide, watermark = self.size_seconds, self.slide_seconds, self.watermark_seconds
         if slide > size:
-            raise ValueError(f"slide_seconds: {slide} is longer than window.size_seconds {size}; matches between "
-                             "two windows would count nowhere: make it shorter")
+            raise ValueError(
+                f"slide_seconds: {slide} is longer than window.size_seconds {size}; matches between "
+                "two windows would count nowhere: make it shorter"
+            )
         if size % slide:
-            raise ValueError(f"size_seconds: {size} is no multiple of window.slide_seconds {slide}; matches would "
-                             "count in a varying number of windows: change one of the two")
+            raise ValueError(
+                f"size_seconds: {size} is no multiple of window.slide_seconds {slide}; matches would "
+                "count in a varying number of windows: change one of the two"
+            )
         if watermark < size:
-            raise ValueError(f"watermark_seconds: {watermark} is shorter than window.size_seconds {size}; a window "
-                             "would close before it is full: make it at least as long")
+            raise ValueError(
+                f"watermark_seconds: {watermark} is shorter than window.size_seconds {size}; a window "
+                "would close before it is full: make it at least as long"
+            )
         return self
 
 
@@ -148,9 +154,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _no_match_may_outrun_the_watermark(self) -> "Settings":
         if self.event_time.ahead_seconds > self.window.watermark_seconds:
-            raise ValueError(f"event_time.ahead_seconds: {self.event_time.ahead_seconds} is longer than "
-                             f"window.watermark_seconds {self.window.watermark_seconds}; one match with a wrong clock "
-                             "would make all others late: make it shorter")
+            raise ValueError(
+                f"event_time.ahead_seconds: {self.event_time.ahead_seconds} is longer than "
+                f"window.watermark_seconds {self.window.watermark_seconds}; one match with a wrong clock "
+                "would make all others late: make it shorter"
+            )
         return self
 
 
@@ -181,20 +189,20 @@ def merged(overrides: Mapping[str, Any]) -> Settings:
     Raises SettingsError naming every key whose value cannot be used.
     """
     defaults: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    values = _laid_over(defaults, overrides)
+    values = laid_over(defaults, overrides)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError([_line(fault, defaults) for fault in error.errors()]) from error
 
 
-def _laid_over(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def laid_over(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Mappings are merged key by key, everything else is replaced."""
     result = dict(base)
     for key, value in overrides.items():
         below = result.get(key)
         if isinstance(below, Mapping) and isinstance(value, Mapping):
-            result[key] = _laid_over(below, value)
+            result[key] = laid_over(below, value)
         else:
             result[key] = value
     return result

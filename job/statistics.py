@@ -143,8 +143,15 @@ def _aggregated(rows: DataFrame, window: Window) -> DataFrame:
             *[_two_decimals(F.avg(source) / _MILLION).alias(name) for name, source in _RATE_AVERAGES.items()],
         )
         .select(
-            F.col("window.start").alias("window_start"), F.col("window.end").alias("window_end"),
-            "kind", "name", "games_played", "wins", "win_rate", *_AVERAGES, *_RATE_AVERAGES,
+            F.col("window.start").alias("window_start"),
+            F.col("window.end").alias("window_end"),
+            "kind",
+            "name",
+            "games_played",
+            "wins",
+            "win_rate",
+            *_AVERAGES,
+            *_RATE_AVERAGES,
         )
     )
 

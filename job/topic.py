@@ -113,7 +113,8 @@ def _say_waiting(state: RetryCallState, servers: str) -> None:
     error = state.outcome.exception() if state.outcome else None
     log.warning(
         "Waiting for Kafka: kafka.bootstrap_servers %s do not answer (%s); is Kafka running, is the address right?",
-        servers, error.args[0].str() if error else "",
+        servers,
+        error.args[0].str() if error else "",
     )
 
 

@@ -24,8 +24,16 @@ _ARROW_COUNTS = to_arrow_schema(COUNTS_SCHEMA, timezone="UTC")
 
 _FIGURES = {
     "champion": (
-        "games_played", "wins", "win_rate",
-        "avg_kills", "avg_deaths", "avg_assists", "avg_kda", "avg_gpm", "avg_dpm", "avg_cspm",
+        "games_played",
+        "wins",
+        "win_rate",
+        "avg_kills",
+        "avg_deaths",
+        "avg_assists",
+        "avg_kda",
+        "avg_gpm",
+        "avg_dpm",
+        "avg_cspm",
     ),
     "position": ("games_played", "avg_kills", "avg_deaths", "avg_assists", "avg_gpm", "avg_dpm"),
 }

@@ -1,4 +1,4 @@
-"""`make status`: each link of the chain with its figures, from producer to searchable document, and which one is broken."""
+"""`make status`: each link of the chain with its figures, from producer to searchable document; which is broken."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 sys.path.append(str(Path(__file__).parent.parent / "infra"))
 
-from engine import EngineError, connect, stack_containers
+from engine import EngineError, connect, execute, stack_containers
 from settings import PROJECT
 
 TIMEOUT_SECONDS = 10
@@ -70,7 +70,9 @@ class Chain:
             and (health := state.get("Health", {}).get("Status")) not in ("healthy", "starting")
         ]
         memory = sum(self._memory(container) for container in containers if container.status == "running")
-        missing = set(self._outputs["services"]) - {str(c.name).removeprefix(f"{PROJECT}-{self._stack}-") for c in containers}
+        missing = set(self._outputs["services"]) - {
+            str(c.name).removeprefix(f"{PROJECT}-{self._stack}-") for c in containers
+        }
         ill += [f"{service} has no container" for service in sorted(missing)]
         return f"{len(containers)}, {memory / 2**30:.1f} GiB of memory in use", "; ".join(ill) or None
 
@@ -105,7 +107,7 @@ class Chain:
             for name, labels, value in metrics
             if name == "lol_job_kafka_lag_messages" and labels["query"] == "participants"
         )
-        trouble = None if health.strip() == "ok" else health.strip()
+        trouble = None if health == "ok" else health
         return f"{done:,.0f} messages processed since its start, {lag:,.0f} behind", trouble
 
     def _dead_letters(self) -> tuple[str, str | None]:
@@ -113,7 +115,9 @@ class Chain:
         return f"{messages:,}", None
 
     def _documents(self) -> tuple[str, str | None]:
-        counts = {name: self._count(name) for name in ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")}
+        counts = {
+            name: self._count(name) for name in ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")
+        }
         trouble = None if counts["lol_matches_stream"] else "no document can be found yet"
         return ", ".join(f"{count:,} in {name}" for name, count in counts.items()), trouble
 
@@ -154,10 +158,10 @@ class Chain:
         ]
 
     def _exec(self, service: str, *command: str) -> str:
-        result = self._engine.containers.get(f"{PROJECT}-{self._stack}-{service}").exec_run(list(command))
-        output = str(result.output.decode(errors="replace"))
-        if result.exit_code:
-            raise RuntimeError(f"{service}: {output.strip()}")
+        container = self._engine.containers.get(f"{PROJECT}-{self._stack}-{service}")
+        exit_code, output = execute(container, command)
+        if exit_code:
+            raise RuntimeError(f"{service}: {output}")
         return output
 
 
@@ -228,7 +232,9 @@ def _wait_for_documents(chain: Chain) -> None:
     # Past the limit the table says what is wrong.
     try:
         Retrying(
-            retry=retry_if_result(lambda count: count == 0), stop=stop_after_delay(DOCUMENTS_LIMIT_SECONDS), wait=wait_fixed(1)
+            retry=retry_if_result(lambda count: count == 0),
+            stop=stop_after_delay(DOCUMENTS_LIMIT_SECONDS),
+            wait=wait_fixed(1),
         )(chain.documents)
     except RetryError:
         return

@@ -1,4 +1,4 @@
-"""The images of the stack's containers: pulled where the source is a registry, else built from package registries alone."""
+"""The images of the stack's containers: pulled from a registry, or built from package registries alone."""
 
 from __future__ import annotations
 
@@ -41,10 +41,13 @@ RECIPES = {
     "cassandra": Recipe("images/cassandra", WITH_BUILDER),
     "prometheus": Recipe("images/prometheus", {"BASE_IMAGE": "base"}),
     # Master and workers run `spark`, the driver `job`: new code replaces the driver alone.
-    "spark": Recipe("../job", WITH_BUILDER, target="spark", content=("Dockerfile", "conf", "connector", "requirements.txt")),
+    "spark": Recipe(
+        "../job", WITH_BUILDER, target="spark", content=("Dockerfile", "conf", "connector", "requirements.txt")
+    ),
     "job": Recipe("../job", WITH_BUILDER, target="job"),
     "generator": Recipe("../generator", ON_JAVA),
 }
+
 
 class Images(pulumi.ComponentResource):
     """The images of one stack, each declared when first asked for."""

@@ -28,8 +28,10 @@ class Source:
     settings: Settings
 
     def reference(self, service: str) -> str:
-        """What to pull for `service`: the setting's reference, else the pinned official one, through the mirror if set."""
-        return self.settings.images.get(service) or mirrored(versions.OFFICIAL_IMAGES[service], self.settings.registry_mirror)
+        """What to pull for `service`: the setting's reference, else the pinned official one through the mirror."""
+        return self.settings.images.get(service) or mirrored(
+            versions.OFFICIAL_IMAGES[service], self.settings.registry_mirror
+        )
 
     def official(self) -> frozenset[str]:
         """The names this source pulls instead of building."""

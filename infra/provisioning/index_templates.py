@@ -24,7 +24,7 @@ class IndexTemplateClient:
 
     def put(self, name: str, body: Mapping[str, Any]) -> None:
         """Put the template and bring the live indices to it as far as Elasticsearch allows: new fields, and settings
-        that can change on an open index. An index is made where there is none, so that the alias answers from the start.
+        that can change on an open index. Where there is no index one is made, so that the alias always answers.
 
         Raises IndexTemplateError with Elasticsearch's reason; a field of another type in a live index is such a one.
         """
@@ -38,14 +38,16 @@ class IndexTemplateClient:
                 self._client.indices.create(index=f"{name}-{datetime.now(UTC):%Y.%m}")
         except BadRequestError as error:
             raise IndexTemplateError(
-                f"Elasticsearch at {self._host} refuses index template {name}: {_reason(error)}; what cannot change on a "
-                "live index needs new indices: drop them, or `make reset`"
+                f"Elasticsearch at {self._host} refuses index template {name}: {_reason(error)}; what cannot change "
+                "on a live index needs new indices: drop them, or `make reset`"
             ) from error
         except (ApiError, TransportError) as error:
-            raise IndexTemplateError(f"Elasticsearch at {self._host} did not take index template {name}: {error}") from error
+            raise IndexTemplateError(
+                f"Elasticsearch at {self._host} did not take index template {name}: {error}"
+            ) from error
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """The template as Elasticsearch has it, in canonical form; None where it or its alias's indices are not there."""
+        """The template as Elasticsearch has it, in canonical form; None where it or its indices are not there."""
         try:
             found = self._client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
             if not self._client.indices.exists_alias(name=name):
@@ -53,7 +55,9 @@ class IndexTemplateClient:
         except NotFoundError:
             return None
         except (ApiError, TransportError) as error:
-            raise IndexTemplateError(f"Elasticsearch at {self._host} does not give index template {name}: {error}") from error
+            raise IndexTemplateError(
+                f"Elasticsearch at {self._host} does not give index template {name}: {error}"
+            ) from error
         return canonical(found)
 
     def delete(self, name: str) -> None:
@@ -61,7 +65,9 @@ class IndexTemplateClient:
         try:
             self._client.options(ignore_status=404).indices.delete_index_template(name=name)
         except (ApiError, TransportError) as error:
-            raise IndexTemplateError(f"Elasticsearch at {self._host} did not delete index template {name}: {error}") from error
+            raise IndexTemplateError(
+                f"Elasticsearch at {self._host} did not delete index template {name}: {error}"
+            ) from error
 
 
 def canonical(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,10 +27,14 @@ class _Provider(ResourceProvider):
         failures = []
         if old.get("name") == new["name"]:
             if int(old["partitions"]) > int(new["partitions"]):
-                failures.append(CheckFailure("partitions", shrinking(new["name"], int(old["partitions"]), int(new["partitions"]))))
+                failures.append(
+                    CheckFailure("partitions", shrinking(new["name"], int(old["partitions"]), int(new["partitions"])))
+                )
             if int(old["replication_factor"]) != int(new["replication_factor"]):
                 failures.append(
-                    CheckFailure("replication_factor", f"topic {new['name']}: its replication factor cannot change in place")
+                    CheckFailure(
+                        "replication_factor", f"topic {new['name']}: its replication factor cannot change in place"
+                    )
                 )
         return CheckResult(new, failures)
 

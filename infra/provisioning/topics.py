@@ -65,9 +65,9 @@ class TopicClient:
     def read(self, name: str) -> TopicState | None:
         """The topic, or None where there is none. Raises TopicError where Kafka does not answer."""
         try:
-            described = self._admin.describe_topics(
-                TopicCollection([name]), request_timeout=TIMEOUT_SECONDS
-            )[name].result()
+            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_SECONDS)[
+                name
+            ].result()
             config = self._config(name)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:

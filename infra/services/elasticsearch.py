@@ -5,6 +5,7 @@ from __future__ import annotations
 from service import Container, Deployment, HealthCheck, Mount, Service, volume
 
 ASK = "http://127.0.0.1:9200/_cluster/health?wait_for_status=yellow&timeout=3s"
+GC_LOG_OFF = "-Xlog:disable -Xlog:all=warning:stderr:utctime,level,tags"
 
 
 class Elasticsearch(Service):
@@ -36,7 +37,7 @@ class Elasticsearch(Service):
                     "cluster.routing.allocation.disk.watermark.flood_stage": "512mb",
                     "action.destructive_requires_name": "true",
                     # G1: under the serial collector the breaker counts garbage and refuses whole bulk requests.
-                    "ES_JAVA_OPTS": f"-Xms{heap}m -Xmx{heap}m -XX:+UseG1GC -Xlog:disable -Xlog:all=warning:stderr:utctime,level,tags",
+                    "ES_JAVA_OPTS": f"-Xms{heap}m -Xmx{heap}m -XX:+UseG1GC {GC_LOG_OFF}",
                 },
                 ports={9200: settings.elasticsearch_port},
                 mounts=[Mount(volume(deployment, "elasticsearch"), "/usr/share/elasticsearch/data")],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pulumi
 import pulumi_docker as docker
 import yaml
 
-from job.settings import merged
+from job.settings import laid_over, merged
 from service import Container, Deployment, File, HealthCheck, Mount, Service
 from services.elasticsearch import Elasticsearch
 from services.kafka import Kafka
@@ -64,13 +63,3 @@ class SparkJob(Service):
             after=[*workers, kafka, elasticsearch],
             provisioned=provisioned,
         )
-
-
-def laid_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` on top of `base`, key by key in nested mappings."""
-    result = dict(base)
-    for key, value in values.items():
-        below = result.get(key)
-        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = laid_over(below, value) if nested else value
-    return result

@@ -20,11 +20,9 @@ sys.exit(None if alive else "the master does not know this worker")
 
 
 class SparkWorker(Service):
-    """The `number`-th worker, from 1. `checkpoints` is shared with the driver: executors keep the queries' state there."""
+    """The `number`-th worker, from 1. `checkpoints` is shared with the driver: executors keep their state there."""
 
-    def __init__(
-        self, deployment: Deployment, number: int, master: SparkMaster, checkpoints: docker.Volume
-    ) -> None:
+    def __init__(self, deployment: Deployment, number: int, master: SparkMaster, checkpoints: docker.Volume) -> None:
         settings = deployment.settings
         name = "spark-worker" if number == 1 else f"spark-worker-{number}"
         super().__init__(

@@ -133,6 +133,6 @@ class Stack:
             state = container.attrs["State"]
             well = state["Running"] and state.get("Health", {}).get("Status") == "healthy"
             if not well or container.labels[SERVICE_LABEL] == "spark-job":
-                print(f"\n=== {container.name}: {state['Status']}\n{container.logs(tail=lines).decode(errors='replace')}")
-
-
+                print(
+                    f"\n=== {container.name}: {state['Status']}\n{container.logs(tail=lines).decode(errors='replace')}"
+                )

@@ -107,7 +107,7 @@ class TestElasticsearch:
         indices = elasticsearch.indices.get_settings(index="lol_matches_stream")
         assert {index["settings"]["index"]["number_of_shards"] for index in indices.values()} == {"3"}
 
-    def test_documents_rise_by_what_the_producer_sent(self, stack: Stack, elasticsearch: Elasticsearch) -> None:
+    def test_documents_rise_by_what_the_producer_sent(self, stack: Stack) -> None:
         """Each match that came in over ten seconds is found: ten documents each, duplicates and bad ones aside."""
         sent_before, found_before = end_offsets(stack), stack.documents()
 

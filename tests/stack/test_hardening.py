@@ -17,7 +17,9 @@ def containers(stack: Stack) -> dict[str, dict[str, Any]]:
 
 
 def test_nobody_is_root(containers: dict[str, dict[str, Any]]) -> None:
-    assert {name for name, container in containers.items() if container["Config"]["User"].split(":")[0] in ("", "0")} == set()
+    assert {
+        name for name, container in containers.items() if container["Config"]["User"].split(":")[0] in ("", "0")
+    } == set()
 
 
 def test_no_capability_is_kept_and_none_can_be_gained(containers: dict[str, dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The stack's life: nothing to do the second time, drift is seen and mended, destroy leaves nothing, two live side by side."""
+"""The stack's life: nothing to do the second time, drift is seen and mended, destroy leaves nothing."""
 
 from __future__ import annotations
 

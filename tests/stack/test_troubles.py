@@ -46,7 +46,7 @@ def test_3_a_killed_driver_comes_back_by_itself(stack: Stack) -> None:
     job = stack.container("spark-job")
     started = job.attrs["State"]["StartedAt"]
     # From inside, as a crash would: Docker does not restart what `docker kill` ended.
-    job.exec_run(["python3", "-c", "import os, signal; os.kill(int(os.popen('pgrep -o -f \"python -m job\"').read()), signal.SIGKILL)"])
+    job.exec_run(["pkill", "-KILL", "-f", "python -m job"])
 
     def again() -> None:
         job.reload()

@@ -1,6 +1,6 @@
 """Fakes of Elasticsearch and Kafka that fail on command.
 
-Real servers answer 429, 503 or nothing at moments that no test can choose. The fake Elasticsearch is a real HTTP server,
+Real servers answer 429, 503 or nothing at moments no test can choose. The fake Elasticsearch is a real HTTP server,
 so the official client, its connections and its errors are the real ones; only the answers are made up. The fake
 producer stands in for librdkafka, whose delivery failures take half a minute each. How the job gets on with the real
 servers is the business of tests/stack.
@@ -32,7 +32,7 @@ class FakeElasticsearch:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # noqa: N802 - the base class's name
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 answer = fake.bulk([orjson.loads(line) for line in body.split(b"\n")[:-1]])
                 if answer is None:
@@ -46,7 +46,7 @@ class FakeElasticsearch:
                 self.end_headers()
                 self.wfile.write(text)
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            def log_message(self, format: str, *args: Any) -> None:
                 """Be quiet."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

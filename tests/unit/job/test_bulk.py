@@ -109,11 +109,11 @@ def test_nobody_answers_until_somebody_does(waits: list[tuple[str, str]]) -> Non
         def point_at_the_server(service: str, reason: str, _seconds: float, attempt: int) -> None:
             waits.append((service, reason))
             if attempt == 3:
-                sink._elasticsearch = Elasticsearch([server.url], max_retries=0)
+                moved._elasticsearch = Elasticsearch([server.url], max_retries=0)
 
-        sink = Bulk(client, point_at_the_server, longest_wait=0.01)
-        assert sink.index(some(2)) == []
-        sink._elasticsearch.close()
+        moved = Bulk(client, point_at_the_server, longest_wait=0.01)
+        assert moved.index(some(2)) == []
+        moved._elasticsearch.close()
         assert ids(server) == {"id0", "id1"}
     assert len(waits) == 3
     assert all("cannot be reached" in reason for _, reason in waits)

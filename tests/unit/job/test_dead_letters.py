@@ -1,10 +1,10 @@
 """Dead letters keep the original message, say why, and are acknowledged before the task ends."""
 
 import re
+import time
 from typing import Any
 
 import pytest
-import tenacity
 from confluent_kafka import KafkaError
 
 from job import __version__
@@ -19,7 +19,7 @@ LETTER = DeadLetter("not_json", "Input data was truncated", "", "DecodeError")
 
 @pytest.fixture(autouse=True)
 def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenacity.nap.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
 def letters(producer: FakeProducer, waits: list[Any] | None = None) -> DeadLetters:

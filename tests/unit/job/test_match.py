@@ -142,7 +142,9 @@ def test_the_field_at_fault_is_named_where_other_numbers_are_floats() -> None:
     assert letter.field == "info.participants[1].deaths"
 
 
-@pytest.mark.parametrize("field", ["gameCreation", "gameDuration", "gameVersion", "queueId", "platformId", "participants"])
+@pytest.mark.parametrize(
+    "field", ["gameCreation", "gameDuration", "gameVersion", "queueId", "platformId", "participants"]
+)
 @pytest.mark.parametrize("wrong", [None, ..., False, {"a": 1}])
 def test_the_field_of_the_match_at_fault_is_named(field: str, wrong: Any) -> None:
     assert refused(match(**{field: wrong})).field == f"info.{field}"

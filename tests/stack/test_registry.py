@@ -1,0 +1,125 @@
+"""The `registry` source, and two stacks side by side: a second stack pulls the official names from a private registry.
+
+No registry of the vendors need be in reach: the images in it are the built ones under the official images' names, which
+keep their contract. Kibana and Grafana are not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import docker
+import pytest
+import requests
+from docker.errors import NotFound
+
+import versions
+from images import Images
+from images.source import Source, mirrored
+from settings import Settings
+from tests.stack.stack import Stack, eventually
+from tests.unit.infra.test_settings import raw
+
+pytestmark = pytest.mark.disruptive
+
+NAME = "test-registry"
+CONTAINER = f"lolstack-{NAME}-mirror"
+PORT = 55000
+MIRROR = f"localhost:{PORT}"
+
+
+@pytest.fixture(scope="module")
+def mirror(stack: Stack) -> Iterator[str]:
+    """A registry with the built images under the official names."""
+    if stack.outputs["imageSource"] != "build":
+        pytest.skip("the official images themselves are in use")
+    engine = stack.engine
+    built = Images.__new__(Images)  # only its tags: no resource is declared outside a Pulumi program
+    built.source = Source("build", "", Settings.load(raw(), NAME))
+    image, _ = engine.images.build(
+        path=str(Path(__file__).parent / "registry"),
+        tag="lolstack/test-registry",
+        buildargs={"BASE_IMAGE": built.tag("base")},
+    )
+    remove(engine)
+    engine.containers.run(
+        image, name=CONTAINER, detach=True, ports={"5000/tcp": ("127.0.0.1", PORT)}, labels={"lolstack.stack": NAME}
+    )
+
+    def answers() -> None:
+        assert requests.get(f"http://{MIRROR}/v2/", timeout=5).ok
+
+    try:
+        eventually(answers, limit_seconds=30)
+        for service in ("base", *versions.BUILT_IMAGES):
+            reference = mirrored(versions.OFFICIAL_IMAGES[service], MIRROR)
+            engine.images.get(built.tag(service)).tag(reference)
+            for line in engine.images.push(reference, stream=True, decode=True):
+                assert "error" not in line, line
+            engine.images.remove(reference)
+        yield MIRROR
+    finally:
+        remove(engine)
+
+
+def remove(engine: docker.DockerClient) -> None:
+    """End the registry, if it is there."""
+    with suppress(NotFound):
+        engine.containers.get(CONTAINER).remove(force=True, v=True)
+
+
+@pytest.fixture(scope="module")
+def beside(mirror: str) -> Iterator[Stack]:
+    """A second stack, its images from the registry, beside the one under test."""
+    second = Stack(
+        NAME,
+        {"imageSource": "registry", "registryMirror": mirror, "generatorEnabled": "true", "generatorSize": "compact"},
+    )
+    second.destroy()
+    try:
+        second.up()
+        yield second
+    finally:
+        second.remove()
+
+
+def test_the_second_stack_pulled_its_images(beside: Stack) -> None:
+    assert beside.outputs["imageSource"] == "registry"
+    image = beside.container("kafka").image
+    assert image is not None
+    assert mirrored(versions.OFFICIAL_IMAGES["kafka"], MIRROR) in image.tags
+
+
+def test_what_the_registry_does_not_have_is_left_out_and_said(beside: Stack) -> None:
+    assert set(beside.outputs["leftOut"]) == {"kibana", "grafana"}
+    assert "cannot be had" in beside.outputs["leftOut"]["kibana"]
+
+
+def test_both_stacks_find_documents(stack: Stack, beside: Stack) -> None:
+    for each in (stack, beside):
+
+        def documents(each: Stack = each) -> None:
+            assert each.documents() > 0, f"{each.name} finds no document"
+
+        eventually(documents, limit_seconds=120)
+
+
+def test_the_stacks_share_nothing(stack: Stack, beside: Stack) -> None:
+    def ports(each: Stack) -> set[str]:
+        return {address for addresses in each.outputs["services"].values() for address in addresses.values()}
+
+    assert not ports(stack) & ports(beside)
+    assert not set(stack.leftovers()) & set(beside.leftovers())
+
+
+def test_destroying_one_leaves_the_other(stack: Stack, beside: Stack) -> None:
+    beside.destroy()
+    assert [thing for thing in beside.leftovers() if thing != f"/{CONTAINER}"] == []
+    before = stack.documents()
+
+    def more() -> None:
+        assert stack.documents() > before
+
+    eventually(more, limit_seconds=60)

@@ -1,0 +1,151 @@
+"""Metrics and health from Spark's progress, and word from waiting sinks."""
+
+import time
+import urllib.error
+import urllib.request
+from queue import SimpleQueue
+from socket import socket
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from job import notices
+from job.metrics import Metrics, lags, serve
+from job.notices import Address, Receiver, Waiting
+
+PROGRESS: dict[str, Any] = {
+    "name": "statistics",
+    "batchId": 7,
+    "numInputRows": 30,
+    "inputRowsPerSecond": 60.0,
+    "processedRowsPerSecond": 120.0,
+    "durationMs": {"triggerExecution": 250},
+    "eventTime": {"watermark": "2026-02-02T02:30:00.000Z"},
+    "sources": [
+        {
+            "endOffset": {"lol_matches": {"0": 10, "1": 20}},
+            "latestOffset": {"lol_matches": {"0": 10, "1": 25, "2": 3}},
+        }
+    ],
+    "stateOperators": [
+        {"operatorName": "dedupe", "numRowsTotal": 5, "memoryUsedBytes": 900, "numRowsDroppedByWatermark": 2}
+    ],
+}
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> Metrics:
+    return Metrics(("participants", "statistics"), max_batch_age=60, registry=registry)
+
+
+def test_progress_becomes_metrics(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.progress(PROGRESS)
+    metrics.progress(PROGRESS)
+
+    def sample(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"lol_job_{name}", {"query": "statistics", **labels})
+
+    assert sample("input_rows_total") == 60
+    assert sample("input_rows_per_second") == 60
+    assert sample("processed_rows_per_second") == 120
+    assert sample("last_batch_id") == 7
+    assert sample("last_batch_timestamp_seconds") == pytest.approx(time.time(), abs=5)
+    assert sample("batch_duration_seconds_sum") == 0.5
+    assert [sample("kafka_lag_messages", partition=each) for each in "012"] == [0, 5, 3]
+    assert sample("state_rows", operator="dedupe") == 5
+    assert sample("state_memory_bytes", operator="dedupe") == 900
+    assert sample("rows_dropped_by_watermark_total", operator="dedupe") == 4
+    watermark = 1_769_999_400
+    assert sample("watermark_delay_seconds") == pytest.approx(time.time() - watermark, abs=5)
+
+
+def test_a_batch_without_input_is_no_batch_to_measure(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.progress({**PROGRESS, "numInputRows": 0, "eventTime": {"watermark": "1970-01-01T00:00:00.000Z"}})
+    assert registry.get_sample_value("lol_job_batch_duration_seconds_count", {"query": "statistics"}) is None
+    assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "statistics"}) is None
+
+
+def test_a_source_that_has_read_nothing_yet_has_no_lag() -> None:
+    assert lags({"startOffset": None, "endOffset": None, "latestOffset": None}) == {}
+
+
+def test_health_follows_the_queries(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert metrics.unhealthy() == "query participants is not running; query statistics is not running"
+    metrics.started("participants", "run-1")
+    metrics.started("statistics", "run-2")
+    assert metrics.unhealthy() == ""
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    metrics.idle("run-1")
+    assert metrics.unhealthy() == "query statistics has finished no batch for 61 s"
+    metrics.progress(PROGRESS)
+    assert metrics.unhealthy() == ""
+    metrics.terminated("run-1")
+    assert metrics.unhealthy() == "query participants is not running"
+
+
+def test_health_says_what_a_sink_waits_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics.started("participants", "run-1")
+    metrics.started("statistics", "run-2")
+    metrics.wait(Waiting("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
+    assert metrics.unhealthy() == ""
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert metrics.unhealthy().endswith("a sink waits for Elasticsearch: it cannot be reached")
+
+
+def test_waiting_ends_with_the_attempt_after_it(
+    registry: CollectorRegistry, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert registry.get_sample_value("lol_job_sink_waiting") == 0
+    metrics.wait(Waiting("Elasticsearch", "429", seconds=1, attempt=1))
+    assert registry.get_sample_value("lol_job_sink_waiting") == 1
+    assert registry.get_sample_value("lol_job_sink_waits_total", {"service": "Elasticsearch"}) == 1
+    later = time.monotonic() + 10
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert registry.get_sample_value("lol_job_sink_waiting") == 0
+
+
+def test_a_notice_reaches_the_driver() -> None:
+    received: SimpleQueue[Waiting] = SimpleQueue()
+    receiver = Receiver(received.put)
+    notice = Waiting("Kafka", "größer", 1.5, 2)
+    notices.send(Address("127.0.0.1", receiver.port), notice)
+    assert received.get(timeout=5) == notice
+    receiver.close()
+
+
+def test_a_notice_that_nobody_can_get_harms_nobody() -> None:
+    notices.send(Address("no-such-host.invalid", 1), Waiting("Kafka", "", 0, 1))
+
+
+def test_the_pages(metrics: Metrics) -> None:
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = serve(metrics, port)
+
+    def get(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    try:
+        assert get("/health") == (503, "query participants is not running; query statistics is not running\n")
+        metrics.started("participants", "run-1")
+        metrics.started("statistics", "run-2")
+        assert get("/health") == (200, "ok\n")
+        assert get("/metrics")[0] == 200
+        assert get("/")[0] == 404
+    finally:
+        server.shutdown()
+        server.server_close()

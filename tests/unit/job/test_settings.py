@@ -1,0 +1,130 @@
+"""Settings: the defaults are whole, overrides are laid over them, and each fault is one line that names its key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job import settings
+from job.__main__ import main
+from job.settings import SettingsError, merged
+
+
+def faults(overrides: dict[str, Any]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        merged(overrides)
+    return caught.value.lines
+
+
+def test_the_defaults_are_what_the_guide_says() -> None:
+    found = settings.load(None)
+    assert found.app_name == "LoL_Match_Streaming"
+    assert (found.executor.memory, found.executor.cores, found.parallelism) == ("2g", 2, 4)
+    assert found.kafka.starting_offsets == "latest"
+    assert found.batch.max_messages_per_second_and_partition == 100
+    assert (found.window.size_seconds, found.window.slide_seconds) == (300, 60)
+
+
+def test_overrides_are_laid_over_key_by_key(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("window: {slide_seconds: 30}\nelasticsearch: {hosts: ['http://a:9200', 'https://b:9243']}\n")
+    found = settings.load(file)
+    assert (found.window.size_seconds, found.window.slide_seconds) == (300, 30)
+    assert found.elasticsearch.hosts == ["http://a:9200", "https://b:9243"]
+    assert found.elasticsearch.matches == "lol_matches_stream"
+
+
+def test_an_empty_file_overrides_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("# nothing\n")
+    assert settings.load(file) == settings.load(None)
+
+
+def test_a_batch_takes_what_comes_in_its_time() -> None:
+    batch = merged({"batch": {"max_messages_per_second_and_partition": 50, "max_seconds": 4}}).batch
+    assert batch.max_messages(partitions=3) == 600
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ({"kafka": {"topik": "x"}}, "kafka.topik: is not a key of the job's settings; did you mean kafka.topic?"),
+        ({"zz": 1}, "zz: is not a key of the job's settings; known here: app_name, batch, "),
+        (
+            {"window": {"size_seconds": "300"}},
+            "window.size_seconds: '300' is not possible: input should be a valid int",
+        ),
+        ({"window": {"size_seconds": 0}}, "window.size_seconds: 0 is not possible: input should be greater than"),
+        ({"window": {"slide_seconds": 600}}, "window.slide_seconds: 600 is longer than window.size_seconds 300; "),
+        ({"window": {"slide_seconds": 70}}, "window.size_seconds: 300 is no multiple of window.slide_seconds 70; "),
+        (
+            {"window": {"watermark_seconds": 299}},
+            "window.watermark_seconds: 299 is shorter than window.size_seconds 300;",
+        ),
+        (
+            {"event_time": {"ahead_seconds": 601}},
+            "event_time.ahead_seconds: 601 is longer than window.watermark_seconds",
+        ),
+        ({"event_time": {"earliest": "soon"}}, "event_time.earliest: 'soon' is not possible: "),
+        (
+            {"kafka": {"bootstrap_servers": "kafka"}},
+            "kafka.bootstrap_servers: 'kafka' is not possible; write host:port",
+        ),
+        (
+            {"kafka": {"starting_offsets": "now"}},
+            "kafka.starting_offsets: 'now' is not possible: input should be 'latest'",
+        ),
+        ({"kafka": {"topic": "a b"}}, "kafka.topic: 'a b' is not possible; write a topic name"),
+        ({"kafka": {"topic": "lol_matches_dlq"}}, "kafka.dead_letter_topic: lol_matches_dlq is also kafka.topic; "),
+        ({"kafka": None}, "kafka: None is not possible: "),
+        ({"elasticsearch": {"hosts": ["es:9200"]}}, "elasticsearch.hosts.0: 'es:9200' is not possible; write a URL"),
+        (
+            {"elasticsearch": {"matches": "Lol"}},
+            "elasticsearch.matches: 'Lol' is not possible; write a name of lower-case",
+        ),
+        ({"executor": {"memory": "2 GB"}}, "executor.memory: '2 GB' is not possible; write a size such as 512m or 2g"),
+        ({"driver": {"ui_port": 70000}}, "driver.ui_port: 70000 is not possible: input should be less than"),
+        (
+            {"checkpoint_location": "/data"},
+            "checkpoint_location: '/data' is not possible; write a URI such as file:///",
+        ),
+        ({"log": {"level": "LOUD"}}, "log.level: 'LOUD' is not possible: input should be 'DEBUG', "),
+    ],
+)
+def test_a_fault_is_one_line_with_its_key_and_what_to_do(overrides: dict[str, Any], line: str) -> None:
+    (found,) = faults(overrides)
+    assert found.startswith(line)
+    assert "\n" not in found
+
+
+def test_all_faults_are_told_at_once() -> None:
+    lines = faults({"parallelism": -1, "driver": {"host": ""}, "http": {"prot": 1}})
+    assert [line.partition(":")[0] for line in lines] == ["driver.host", "parallelism", "http.prot"]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("- a\n- b\n", "holds a list"), ("a: [1", "is not YAML"), ("\x00", "is not YAML"), (None, "cannot be read")],
+)
+def test_a_file_that_holds_no_settings(tmp_path: Path, text: str | None, part: str) -> None:
+    file = tmp_path / "job.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        settings.load(file)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{file}: ")
+    assert part in line
+
+
+def test_the_job_does_not_start_with_wrong_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("kafka: {topik: x}\nparallelism: 0\n")
+    monkeypatch.setattr("sys.argv", ["job", "--config", str(file)])
+    assert main() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("Settings: parallelism: 0 is not possible")
+    assert lines[1].startswith("Settings: kafka.topik: is not a key")
