@@ -55,7 +55,7 @@ def client(hosts: tuple[str, ...], request_timeout: int) -> Elasticsearch:
 class Bulk:
     """Sends actions, and comes back when each of them is indexed or rejected, however long that takes."""
 
-    def __init__(self, elasticsearch: Elasticsearch, on_wait: OnWait, longest_wait: float = 30) -> None:
+    def __init__(self, elasticsearch: Elasticsearch, on_wait: OnWait, longest_wait: float = 5) -> None:
         self._elasticsearch = elasticsearch
         self._on_wait = on_wait
         self._longest_wait = longest_wait

@@ -79,7 +79,7 @@ class DeadLetters:
         """Wait until all are acknowledged, sending again what was not."""
         retrying = Retrying(
             retry=retry_if_exception_type(UndeliveredError),
-            wait=wait_random_exponential(multiplier=0.5, max=30),
+            wait=wait_random_exponential(multiplier=0.5, max=5),
             before_sleep=self._say,
         )
         for attempt in retrying:

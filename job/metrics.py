@@ -10,7 +10,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics, make_wsgi_app
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info, make_wsgi_app
 from pyspark.sql.streaming.listener import (
     QueryIdleEvent,
     QueryProgressEvent,
@@ -25,6 +25,7 @@ from job.notices import Waiting
 
 log = logging.getLogger(__name__)
 
+_SAY_SECONDS = 10
 _BATCH_SECONDS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
 
 
@@ -32,13 +33,13 @@ class Metrics:
     """The job's metrics, and what they say about its health. Safe to use from any thread."""
 
     def __init__(self, queries: Iterable[str], max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
-        disable_created_metrics()  # a second series for each, which nobody asks for
         self._max_batch_age = max_batch_age
         self._alive_at = dict.fromkeys(queries, time.monotonic())
         self._started: set[str] = set()
         self._names: dict[str, str] = {}  # by run id: only the start tells the name of a query
         self._waiting_until = 0.0
         self._waiting: Waiting | None = None
+        self._said_at = 0.0
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"lol_job_{name}", text, labels, registry=registry)
@@ -118,8 +119,10 @@ class Metrics:
             self.late_rows.labels(*labels).inc(state["numRowsDroppedByWatermark"])
 
     def wait(self, notice: Waiting) -> None:
-        """A sink says that it waits."""
-        log.warning("Waiting %.1f s for %s: %s", notice.seconds, notice.service, notice.reason)
+        """A sink says that it waits. Several tasks wait at once, so not every notice gets its line in the log."""
+        if self.waiting() is None or time.monotonic() > self._said_at + _SAY_SECONDS:
+            log.warning("Waiting for %s: %s; trying again", notice.service, notice.reason)
+            self._said_at = time.monotonic()
         self.sink_waits.labels(notice.service).inc()
         self._waiting = notice
         self._waiting_until = time.monotonic() + notice.seconds + 5  # for the attempt that follows
