@@ -24,6 +24,11 @@ MOST_DUPLICATES_PERCENT = 90
 PORT_OFFSET_STEP = 1000
 """No two default ports are equal modulo this step, so stacks whose offsets are multiples of it never collide."""
 
+WORKER_REST_MIB = 768
+"""What a worker's container needs beside the executor's heap: the daemon, native memory, Python workers."""
+DRIVER_REST_MIB = 512
+"""What the driver's container needs beside the JVM's heap: native memory, Python."""
+
 
 class SettingsError(pulumi.RunError):
     """A setting is wrong. One line for each, naming the key, what is wrong and what to do."""
@@ -110,9 +115,17 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _job_overrides_are_valid(self) -> Self:
         try:
-            merged(self.job)
+            job = merged(self.job)
         except JobSettingsError as error:
             raise ValueError("; ".join(f"job.{line}" for line in error.lines)) from error
+        # Spark would wait without end for a worker that is large enough.
+        _fits("sparkWorkerMemory", self.spark_worker_memory, "job.executor.memory", job.executor.memory, WORKER_REST_MIB)
+        _fits("sparkJobMemory", self.spark_job_memory, "job.driver.memory", job.driver.memory, DRIVER_REST_MIB)
+        if job.executor.cores > self.spark_worker_cores:
+            raise ValueError(
+                f"sparkWorkerCores: {self.spark_worker_cores} is less than job.executor.cores {job.executor.cores}: "
+                "no worker could run an executor; raise the one or lower the other"
+            )
         return self
 
     def _base_ports(self) -> dict[str, int]:
@@ -157,6 +170,15 @@ class Settings(BaseModel):
                 f"{names}: above 65535 with the stack's port offset {settings.offset(stack)}: lower {prefix}portOffset"
             )
         return settings
+
+
+def _fits(key: str, container_mib: int, heap_key: str, heap: str, rest_mib: int) -> None:
+    heap_mib = int(heap[:-1]) * (1024 if heap.endswith("g") else 1)
+    if container_mib < heap_mib + rest_mib:
+        raise ValueError(
+            f"{key}: {container_mib} MiB is too little for {heap_key} {heap} and {rest_mib} MiB beside it: raise it to "
+            f"{heap_mib + rest_mib} or lower {heap_key}"
+        )
 
 
 def _explain(error: Any) -> str:

@@ -56,11 +56,11 @@ def run(options: settings.Settings, ends: "SimpleQueue[str]") -> int:
     serve(metrics, options.http.port)
     receiver = notices.Receiver(metrics.wait)
 
-    spark = session.start(options)
-    log.info("✓ Initialized Spark Structured Streaming")
     log.info("✓ Connected to Elasticsearch: %s", elastic.connect(options.elasticsearch))
     kafka = Topic(options.kafka)
     incarnation = kafka.connect()
+    spark = session.start(options)
+    log.info("✓ Initialized Spark Structured Streaming")
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
     start = place_to_start(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
 

@@ -36,6 +36,7 @@ class Metrics:
         self._max_batch_age = max_batch_age
         self._alive_at = dict.fromkeys(queries, time.monotonic())
         self._started: set[str] = set()
+        self._reported: set[str] = set()
         self._names: dict[str, str] = {}  # by run id: only the start tells the name of a query
         self._waiting_until = 0.0
         self._waiting: Waiting | None = None
@@ -80,12 +81,14 @@ class Metrics:
     def started(self, query: str, run_id: str) -> None:
         self._names[run_id] = query
         self._started.add(query)
+        self._reported.discard(query)
         self._alive_at[query] = time.monotonic()
         self.active.labels(query).set(1)
 
     def idle(self, run_id: str) -> None:
         query = self._names.get(run_id)
         if query is not None:
+            self._reported.add(query)
             self._alive_at[query] = time.monotonic()
 
     def terminated(self, run_id: str) -> None:
@@ -97,6 +100,7 @@ class Metrics:
     def progress(self, event: dict[str, Any]) -> None:
         """Take over one progress report of a query, as Spark writes it in JSON."""
         query = event["name"]
+        self._reported.add(query)
         self._alive_at[query] = time.monotonic()
         self.last_batch.labels(query).set_to_current_time()
         self.batch_id.labels(query).set(event["batchId"])
@@ -104,6 +108,7 @@ class Metrics:
         self.input_rows.labels(query).inc(rows)
         self.input_rate.labels(query).set(event.get("inputRowsPerSecond") or 0)
         self.processed_rate.labels(query).set(event.get("processedRowsPerSecond") or 0)
+        log.debug("Query %s, batch %d: %d rows, milliseconds: %s", query, event["batchId"], rows, event["durationMs"])
         if rows:
             self.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
         for source in event["sources"]:
@@ -138,6 +143,8 @@ class Metrics:
         for query, alive_at in self._alive_at.items():
             if query not in self._started:
                 reasons.append(f"query {query} is not running")
+            elif query not in self._reported:
+                reasons.append(f"query {query} has not finished its first batch")
             elif now - alive_at > self._max_batch_age:
                 reasons.append(f"query {query} has finished no batch for {now - alive_at:.0f} s")
         notice = self.waiting()

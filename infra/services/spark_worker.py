@@ -6,9 +6,10 @@ import pulumi_docker as docker
 
 from service import Container, Deployment, HealthCheck, Mount, Service
 from services.spark_master import SPARK_USER, SparkMaster
+from settings import WORKER_REST_MIB
 
 CHECKPOINTS = "/var/lib/lolstack/checkpoints"
-DAEMON_MIB = 256
+DAEMON_HEAP_MIB = 128
 
 # The master is asked: a worker that it does not know serves nobody.
 ASK = """
@@ -38,11 +39,11 @@ class SparkWorker(Service):
                     "org.apache.spark.deploy.worker.Worker",
                     *("--host", name, "--webui-port", "8081"),
                     *("--cores", str(settings.spark_worker_cores)),
-                    *("--memory", f"{settings.spark_worker_memory - DAEMON_MIB}m"),
+                    *("--memory", f"{settings.spark_worker_memory - WORKER_REST_MIB}m"),
                     master.master_url,
                 ],
                 environment={
-                    "SPARK_DAEMON_MEMORY": f"{DAEMON_MIB // 2}m",
+                    "SPARK_DAEMON_MEMORY": f"{DAEMON_HEAP_MIB}m",
                     "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC",
                     # Each start of the job leaves a copy of its code and logs.
                     "SPARK_WORKER_OPTS": "-Dspark.worker.cleanup.enabled=true -Dspark.worker.cleanup.appDataTtl=86400",

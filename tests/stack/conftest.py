@@ -12,7 +12,6 @@ OWN_STACK = "test"
 OWN_CONFIG = {
     "generatorEnabled": "true",
     "generatorRate": "5",
-    "sparkWorkerMemory": "2048",
 }
 
 

@@ -25,7 +25,7 @@ ensure_pulumi() {
   if ! provider_is_cached "$docker_plugin"; then
     fetch_provider "$docker_plugin" || build_provider "$docker_plugin"
   fi
-  remove_go_cache
+  [[ ! -e $go_cache ]] || step 'removing what only the build needed' remove_go_cache
 }
 
 # --- what is there
@@ -107,7 +107,7 @@ fetch_provider() {
 
 build_cli() {
   ensure_go
-  step "building Pulumi's CLI $PULUMI_VERSION from Go modules (5-10 minutes on two cores)" \
+  step "building Pulumi's CLI $PULUMI_VERSION from Go modules (5-12 minutes on two cores)" \
     go_build pulumi-cli github.com/pulumi/pulumi/pkg/v3/cmd/pulumi pulumi \
     "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v$PULUMI_VERSION"
   [[ $("$bin/pulumi" version) == "v$PULUMI_VERSION" ]] || fail 'tools/versions.env and tools/go/pulumi-cli/go.mod differ'
@@ -193,7 +193,6 @@ fetch_go() {
 }
 
 remove_go_cache() {
-  [[ -e $go_cache ]] || return 0
   chmod -R u+w "$go_cache"
   rm -rf "$go_cache"
 }

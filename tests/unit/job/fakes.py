@@ -21,9 +21,14 @@ Answer = tuple[int, Any]
 
 
 class FakeElasticsearch:
-    """Keeps documents by index and id, and answers `_bulk` by the next of `answers`, or rightly when there is none."""
+    """Keeps documents by index and id, and answers `_bulk` by the next of `answers`, or rightly when there is none.
 
-    def __init__(self) -> None:
+    Other requests are answered from `pages`, by method and path, with 404 where there is none. `product` is what it
+    says it is.
+    """
+
+    def __init__(self, product: str = "Elasticsearch") -> None:
+        self.pages: dict[tuple[str, str], Answer] = {}
         self.documents: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[int] = []  # how many documents each had
         self.answers: list[Callable[[Lines], Answer | None]] = []
@@ -37,10 +42,19 @@ class FakeElasticsearch:
                 answer = fake.bulk([orjson.loads(line) for line in body.split(b"\n")[:-1]])
                 if answer is None:
                     self.close_connection = True
-                    return
-                text = orjson.dumps(answer[1])
-                self.send_response(answer[0])
-                self.send_header("X-Elastic-Product", "Elasticsearch")
+                else:
+                    self.send(*answer)
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.send(*fake.pages.get((self.command, self.path), (404, {"error": {"type": "not_found"}})))
+
+            do_HEAD = do_PUT = do_GET  # noqa: N815
+
+            def send(self, status: int, body: Any) -> None:
+                text = b"" if self.command == "HEAD" else orjson.dumps(body)
+                self.send_response(status)
+                self.send_header("X-Elastic-Product", product)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -73,8 +87,8 @@ class FakeElasticsearch:
 
 
 @contextmanager
-def fake_elasticsearch() -> Iterator[FakeElasticsearch]:
-    fake = FakeElasticsearch()
+def fake_elasticsearch(product: str = "Elasticsearch") -> Iterator[FakeElasticsearch]:
+    fake = FakeElasticsearch(product)
     thread = Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

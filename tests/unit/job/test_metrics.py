@@ -79,6 +79,9 @@ def test_health_follows_the_queries(metrics: Metrics, monkeypatch: pytest.Monkey
     assert metrics.unhealthy() == "query participants is not running; query statistics is not running"
     metrics.started("participants", "run-1")
     metrics.started("statistics", "run-2")
+    metrics.idle("run-2")
+    assert metrics.unhealthy() == "query participants has not finished its first batch"
+    metrics.idle("run-1")
     assert metrics.unhealthy() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
@@ -93,6 +96,8 @@ def test_health_follows_the_queries(metrics: Metrics, monkeypatch: pytest.Monkey
 def test_health_says_what_a_sink_waits_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics.started("participants", "run-1")
     metrics.started("statistics", "run-2")
+    metrics.idle("run-1")
+    metrics.idle("run-2")
     metrics.wait(Waiting("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
     assert metrics.unhealthy() == ""
     later = time.monotonic() + 61
@@ -143,6 +148,8 @@ def test_the_pages(metrics: Metrics) -> None:
         assert get("/health") == (503, "query participants is not running; query statistics is not running\n")
         metrics.started("participants", "run-1")
         metrics.started("statistics", "run-2")
+        metrics.idle("run-1")
+        metrics.idle("run-2")
         assert get("/health") == (200, "ok\n")
         assert get("/metrics")[0] == 200
         assert get("/")[0] == 404
