@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -40,18 +41,17 @@ def main() -> int:
             print(f"Settings: {line}", file=sys.stderr)
         return 2
     logs.configure(options.log)
-    ends: SimpleQueue[str] = SimpleQueue()  # why the job ends; empty text: it was told to
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ends.put(""))
+    on_signal(lambda: sys.exit(0))  # before the queries run there is nothing to finish
     try:
-        return run(options, ends)
+        return run(options)
     except (JobError, PySparkException, Py4JError) as error:
         log.error("%s", one_line(str(error)))
         return 1
 
 
-def run(options: settings.Settings, ends: "SimpleQueue[str]") -> int:
+def run(options: settings.Settings) -> int:
     """Connect to everything, start both queries, and wait for the first reason to end."""
+    ends: SimpleQueue[str] = SimpleQueue()  # why the job ends; empty text: it was told to
     metrics = Metrics((queries.PARTICIPANTS, queries.STATISTICS), options.http.max_batch_age_seconds)
     serve(metrics, options.http.port)
     receiver = notices.Receiver(metrics.wait)
@@ -73,6 +73,7 @@ def run(options: settings.Settings, ends: "SimpleQueue[str]") -> int:
         driver=notices.Address(options.driver.host, receiver.port),
     )
     flow = queries.Flow(spark, options, sinks, checkpoints, metrics, queries.Gate())
+    on_signal(lambda: ends.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
     messages = flow.messages(incarnation, start)
     running = [flow.start_participants(messages), flow.start_statistics(messages)]
@@ -90,6 +91,12 @@ def run(options: settings.Settings, ends: "SimpleQueue[str]") -> int:
     spark.stop()
     log.info("Stopped")
     return 1 if reason else 0
+
+
+def on_signal(act: Callable[[], object]) -> None:
+    """What SIGTERM (the supervisor's) and SIGINT (the keyboard's) do from now on."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: act())
 
 
 def place_to_start(position: str, kafka: Topic, incarnation: Incarnation, checkpoints: Checkpoints) -> Start:

@@ -73,6 +73,14 @@ class Flow:
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
             .option("maxOffsetsPerTrigger", self.settings.batch.max_messages(len(incarnation.partitions)))
             .option("includeHeaders", True)
+            # Spark asks a partition for its offsets right behind each fetch, on the same connection, where the broker
+            # lets it wait for the consumer's next fetch to end: half a second at the end of a partition by default.
+            # There is nothing to wait for here: Spark reads only what it knows to be there.
+            .option("kafka.fetch.max.wait.ms", 5)
+            # After each fetch come these questions, so fetches are large; and a backlog is read in more tasks than
+            # there are cores, so that none of them waits for the last.
+            .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
+            .option("maxRecordsPerPartition", 500)
             .load()
             .withColumn("arrived", F.unix_millis("timestamp"))
             .select("topic", "partition", "offset", "arrived", "key", "value", "headers")

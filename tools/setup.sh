@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Makes this machine ready for `pulumi up`: Docker Engine, Pulumi with its plugins, Python environment.
 #
-#   tools/setup.sh                everything; uses root, or sudo where it asks for no password, only for `system`
-#   tools/setup.sh system [USER]  only what needs root: packages, Docker Engine, USER's right to use it
+#   tools/setup.sh [tests]              everything; uses root, or sudo where it asks for no password, only for `system`
+#   tools/setup.sh system USER [tests]  only what needs root: packages, Docker Engine, USER's right to use it
+#
+# With `tests` also what the tests need: their Python packages, and Java for Spark.
 #
 # What is there is used. What is missing comes the vendor's way; where that is out of reach, from Debian's packages
 # and Go modules. Asks nothing, and with nothing to do says so in one line. Proxies: http_proxy, https_proxy, no_proxy.
@@ -35,8 +37,15 @@ source "$root/tools/setup.d/python.sh"
 # shellcheck source=setup.d/pulumi.sh
 source "$root/tools/setup.d/pulumi.sh"
 
+for_tests=no  # or yes
+system_command=("$root/tools/setup.sh" system "$(id -un)")
+if [[ $# -gt 0 && ${!#} == tests ]]; then
+  for_tests=yes
+  system_command+=(tests)
+fi
+
 case ${1:-} in
-  '')
+  '' | tests)
     open_log "$cache/setup.log"
     ensure_system
     ensure_venv
@@ -45,12 +54,12 @@ case ${1:-} in
     say "ready: Docker Engine $docker_version, Pulumi $pulumi_version, Python $python_version"
     ;;
   system)
-    [[ $EUID == 0 ]] || fail "'system' is the part that needs root: $(as_root "$root/tools/setup.sh" system "$(id -un)")"
+    [[ $EUID == 0 ]] || fail "'system' needs root: $(as_root "${system_command[@]}")"
     open_log /var/log/lolstack-setup.log
-    set_up_system "${2:-}"
+    set_up_system "${2:?"the USER who will work here"}"
     say "the system's part is ready: Docker Engine $docker_version"
     ;;
   *)
-    fail "unknown argument '$1': none for everything, or 'system [USER]' for what needs root"
+    fail "unknown argument '$1'; there are: [tests] | system USER [tests]"
     ;;
 esac

@@ -76,7 +76,8 @@ fetch_cli() {
     *) return 1 ;;
   esac
   reachable "$url/pulumi-$PULUMI_VERSION-checksums.txt" || return 1
-  try_step "fetching Pulumi $PULUMI_VERSION" unpack_cli "$url" "pulumi-v$PULUMI_VERSION-linux-$machine.tar.gz"
+  try_step "fetching Pulumi $PULUMI_VERSION" \
+    unpack_cli "$url" "pulumi-v$PULUMI_VERSION-linux-$machine.tar.gz"
   ((step_status)) || return 0
   say "that failed (see $log): building it instead"
   return 1
@@ -106,11 +107,12 @@ fetch_provider() {
 # --- from Go modules
 
 build_cli() {
+  grep -qx "require github.com/pulumi/pulumi/pkg/v3 v$PULUMI_VERSION" "$root/tools/go/pulumi-cli/go.mod" \
+    || fail 'tools/versions.env and tools/go/pulumi-cli/go.mod name different versions of Pulumi'
   ensure_go
   step "building Pulumi's CLI $PULUMI_VERSION from Go modules (5-12 minutes on two cores)" \
     go_build pulumi-cli github.com/pulumi/pulumi/pkg/v3/cmd/pulumi pulumi \
     "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v$PULUMI_VERSION"
-  [[ $("$bin/pulumi" version) == "v$PULUMI_VERSION" ]] || fail 'tools/versions.env and tools/go/pulumi-cli/go.mod differ'
   step "building Pulumi's Python language host from Go modules" \
     go_build pulumi-language-python github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python \
     pulumi-language-python
@@ -177,7 +179,7 @@ fetch_go() {
     cd "$go_cache" || return
     package=$(apt-cache depends golang-go | sed -n 's/.*Depends: \(golang-[0-9.]*-go\)$/\1/p')
     if [[ -z $package ]]; then
-      echo "apt has no package golang-go: run 'apt-get update' as root, or install Pulumi $PULUMI_VERSION or Go $GO_VERSION"
+      echo "apt has no package golang-go: run 'apt-get update' as root, or install Go $GO_VERSION or Pulumi yourself"
       return 1
     fi
     apt-get download "$package"
@@ -188,7 +190,7 @@ fetch_go() {
   fi
   GOFLAGS='' GOTOOLCHAIN=local "$old" mod download -x "$(toolchain)"
   rm -rf "$go_cache"/debian "$go_cache"/*.deb
-  # A module's files are neither executable nor writable; the go command does this to a toolchain it fetches itself.
+  # A module's files are not executable; a newer go command does this to a toolchain it fetches itself.
   chmod -R u+x "$GOMODCACHE/$(toolchain)"/{bin,pkg/tool}
 }
 
@@ -202,7 +204,8 @@ remove_go_cache() {
 # ensure_passphrase: the one that env.sh names, unless the person has a passphrase of their own.
 ensure_passphrase() {
   local file=${PULUMI_HOME:-$HOME/.pulumi}/lolstack.passphrase
-  [[ -z ${PULUMI_CONFIG_PASSPHRASE+set} && ${PULUMI_CONFIG_PASSPHRASE_FILE:-$file} == "$file" && ! -e $file ]] || return 0
+  [[ -z ${PULUMI_CONFIG_PASSPHRASE+set} && ${PULUMI_CONFIG_PASSPHRASE_FILE:-$file} == "$file" ]] || return 0
+  [[ ! -e $file ]] || return 0
   say "making the passphrase for the stacks' secrets: $file (keep a copy: they cannot be read without it)"
   mkdir -p "$(dirname "$file")"
   (umask 077 && head -c 32 /dev/urandom | base64 >"$file")

@@ -20,6 +20,14 @@ missing_packages() {
       printf '%s\n' python3 python3-venv
     fi
   fi
+  [[ $for_tests == no ]] || has_java || echo default-jre-headless
+}
+
+# has_java: whether Spark's is there, 17 or newer.
+has_java() {
+  local version
+  version=$("${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+  ((${version:-0} >= 17))
 }
 
 # ensure_system: sets docker_version. What is missing is installed as root, or the command to do so is the error.
@@ -39,17 +47,17 @@ ensure_system() {
   esac
   if ((${#wants[@]})); then
     if [[ $EUID == 0 ]]; then
-      set_up_system ''
+      set_up_system root
     elif have sudo && sudo -n true 2>/dev/null; then
       say "using sudo for $(join "${wants[@]}")"
-      sudo "--preserve-env=$proxies" "$root/tools/setup.sh" system "$(id -un)" 9>&-
+      sudo "--preserve-env=$proxies" "${system_command[@]}" 9>&-
     elif [[ $docker_state == answers && -z $packages ]]; then
       # Images may still come from a mirror that the stack's configuration names: a word, not an error.
       say "no container registry answers; to build images without one, run:
   $(as_root apt-get install mmdebstrap uidmap)"
     else
       fail "root is needed for $(join "${wants[@]}"); run this, then start again:
-  $(as_root "$root/tools/setup.sh" system "$(id -un)")"
+  $(as_root "${system_command[@]}")"
     fi
     find_docker
     [[ $docker_state != denied ]] \
@@ -58,7 +66,7 @@ ensure_system() {
   [[ $docker_state == answers ]] || fail "the Docker Engine does not answer: $docker_error"
 }
 
-# set_up_system USER: as root, to a Docker Engine that answers, which USER, where not empty, may use.
+# set_up_system USER: as root, to a Docker Engine that answers, which USER may use.
 set_up_system() {
   local user=$1 packages
   export DEBIAN_FRONTEND=noninteractive
@@ -75,7 +83,7 @@ set_up_system() {
   fi
   find_docker
   [[ $docker_state != stopped ]] || start_docker
-  if [[ -n $user && $user != root && " $(id -nG "$user") " != *' docker '* ]] && getent group docker >/dev/null; then
+  if [[ $user != root && " $(id -nG "$user") " != *' docker '* ]] && getent group docker >/dev/null; then
     step "adding $user to the group docker, which may use the Docker Engine (as much as being root)" \
       usermod -aG docker "$user"
   fi
@@ -100,14 +108,15 @@ readonly proxies=http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY
 
 # as_root COMMAND…: the words by which a person runs it.
 as_root() {
-  local name preserved=''
+  local name preserved='' command
+  command=$(printf '%q ' "$@")
   if have sudo; then
     for name in ${proxies//,/ }; do
       [[ -z ${!name:-} ]] || preserved+=,$name
     done
-    echo "sudo ${preserved:+--preserve-env=${preserved#,} }$*"
+    echo "sudo ${preserved:+--preserve-env=${preserved#,} }$command"
   else
-    echo "su -c '$*'"
+    printf 'su -c %q\n' "${command% }"
   fi
 }
 

@@ -1,5 +1,5 @@
 // The Pulumi CLI (Apache-2.0), pinned with all it is made of, to be built where Pulumi's own site is out of reach.
-// The version is repeated in ../../versions.env; setup.sh refuses a build in which the two differ.
+// The version is repeated in ../../versions.env; setup.sh refuses to build where the two differ.
 module lolstack/tools/pulumi-cli
 
 go 1.26
