@@ -2,7 +2,7 @@
 STACK ?= dev
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
-.PHONY: up down reset status logs test unit verify lint setup
+.PHONY: up down reset status logs test verify setup
 
 up: setup ## Set up what is missing, deploy the stack, wait for documents
 	@pulumi stack select --create $(STACK) >/dev/null
@@ -22,11 +22,13 @@ logs: ## The last lines of each service, or of one: make logs SERVICE=spark-job
 	  --format '{{.Names}}' | sort | while read -r name; do \
 	    echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done
 
-test: setup ## Everything: lint, unit tests, then testinfra against a stack of its own
+test: ## Everything: lint, unit tests, then testinfra against a stack of its own
+	@tools/setup.sh tests
 	@ruff check . && ruff format --check . && mypy
-	@pytest tests/unit tests/stack
+	@pytest
 
 verify: ## The verification checklist against the running stack
+	@tools/setup.sh tests
 	@pytest tests/stack --stack $(STACK)
 
 setup:

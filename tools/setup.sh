@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes this machine ready for `pulumi up`: Docker Engine, Pulumi with its plugins, Python environment.
 #
-#   tools/setup.sh [tests]              everything; uses root, or sudo where it asks for no password, only for `system`
-#   tools/setup.sh system USER [tests]  only what needs root: packages, Docker Engine, USER's right to use it
+#   tools/setup.sh [tests]                everything; root, or sudo that asks for no password, is used for `system`
+#   tools/setup.sh system [USER [tests]]  only what needs root: packages, Docker Engine, USER's right to use it
 #
 # With `tests` also what the tests need: their Python packages, and Java for Spark.
 #
@@ -56,10 +56,10 @@ case ${1:-} in
   system)
     [[ $EUID == 0 ]] || fail "'system' needs root: $(as_root "${system_command[@]}")"
     open_log /var/log/lolstack-setup.log
-    set_up_system "${2:?"the USER who will work here"}"
+    set_up_system "${2:-root}"
     say "the system's part is ready: Docker Engine $docker_version"
     ;;
   *)
-    fail "unknown argument '$1'; there are: [tests] | system USER [tests]"
+    fail "unknown argument '$1'; there are: [tests] | system [USER [tests]]"
     ;;
 esac

@@ -116,7 +116,8 @@ as_root() {
     done
     echo "sudo ${preserved:+--preserve-env=${preserved#,} }$command"
   else
-    printf 'su -c %q\n' "${command% }"
+    command=${command% }
+    echo "su -c ${command@Q}"
   fi
 }
 
