@@ -24,9 +24,9 @@ MOST_DUPLICATES_PERCENT = 90
 PORT_OFFSET_STEP = 1000
 """No two default ports are equal modulo this step, so stacks whose offsets are multiples of it never collide."""
 
-WORKER_REST_MIB = 768
+WORKER_EXTRA_MIB = 768
 """What a worker's container needs beside the executor's heap: the daemon, native memory, Python workers."""
-DRIVER_REST_MIB = 512
+DRIVER_EXTRA_MIB = 512
 """What the driver's container needs beside the JVM's heap: native memory, Python."""
 
 
@@ -119,8 +119,10 @@ class Settings(BaseModel):
         except JobSettingsError as error:
             raise ValueError("; ".join(f"job.{line}" for line in error.lines)) from error
         # Spark would wait without end for a worker that is large enough.
-        _fits("sparkWorkerMemory", self.spark_worker_memory, "job.executor.memory", job.executor.memory, WORKER_REST_MIB)
-        _fits("sparkJobMemory", self.spark_job_memory, "job.driver.memory", job.driver.memory, DRIVER_REST_MIB)
+        _fits(
+            "sparkWorkerMemory", self.spark_worker_memory, "job.executor.memory", job.executor.memory, WORKER_EXTRA_MIB
+        )
+        _fits("sparkJobMemory", self.spark_job_memory, "job.driver.memory", job.driver.memory, DRIVER_EXTRA_MIB)
         if job.executor.cores > self.spark_worker_cores:
             raise ValueError(
                 f"sparkWorkerCores: {self.spark_worker_cores} is less than job.executor.cores {job.executor.cores}: "

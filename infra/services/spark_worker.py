@@ -6,7 +6,7 @@ import pulumi_docker as docker
 
 from service import Container, Deployment, HealthCheck, Mount, Service
 from services.spark_master import SPARK_USER, SparkMaster
-from settings import WORKER_REST_MIB
+from settings import WORKER_EXTRA_MIB
 
 CHECKPOINTS = "/var/lib/lolstack/checkpoints"
 DAEMON_HEAP_MIB = 128
@@ -39,7 +39,7 @@ class SparkWorker(Service):
                     "org.apache.spark.deploy.worker.Worker",
                     *("--host", name, "--webui-port", "8081"),
                     *("--cores", str(settings.spark_worker_cores)),
-                    *("--memory", f"{settings.spark_worker_memory - WORKER_REST_MIB}m"),
+                    *("--memory", f"{settings.spark_worker_memory - WORKER_EXTRA_MIB}m"),
                     master.master_url,
                 ],
                 environment={

@@ -8,10 +8,11 @@ import pytest
 
 from tests.stack.stack import Stack
 
-OWN_STACK = "test"
+OWN_STACK = "selftest"
 OWN_CONFIG = {
     "generatorEnabled": "true",
     "generatorRate": "5",
+    "portOffset": "2000",
 }
 
 
@@ -35,11 +36,14 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         yield Stack(name)
         return
     own = Stack(OWN_STACK, OWN_CONFIG)
-    own.destroy()  # what an interrupted run left
+    own.clear()
     try:
         own.up()
-        yield own
-    finally:
-        if request.session.testsfailed:
-            own.print_logs()
+    except BaseException:
+        own.print_logs()
         own.remove()
+        raise
+    yield own
+    if request.session.testsfailed:
+        own.print_logs()
+    own.remove()

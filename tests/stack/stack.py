@@ -41,6 +41,7 @@ class Stack:
         self.name = name
         self.engine = docker.from_env()
         self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
+        self._outputs: dict[str, Any] | None = None
         for key, value in (config or {}).items():
             self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value))
 
@@ -50,6 +51,7 @@ class Stack:
         """`pulumi up`; `config` (camelCase keys) changes settings first."""
         for key, value in config.items():
             self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value))
+        self._outputs = None
         return self._pulumi.up(refresh=refresh, on_output=print, color="never")
 
     def preview(self) -> automation.PreviewResult:
@@ -64,6 +66,11 @@ class Stack:
         """`pulumi destroy`."""
         return self._pulumi.destroy(on_output=print, color="never")
 
+    def clear(self) -> None:
+        """Take away what an interrupted run of the tests left: a locked state, a stack that is half there."""
+        self._pulumi.cancel()
+        self.destroy()
+
     def remove(self) -> None:
         """Destroy it, and forget its settings and state."""
         self.destroy()
@@ -77,8 +84,10 @@ class Stack:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """Its outputs."""
-        return {key: output.value for key, output in self._pulumi.outputs().items()}
+        """Its outputs, asked once for each `up`."""
+        if self._outputs is None:
+            self._outputs = {key: output.value for key, output in self._pulumi.outputs().items()}
+        return self._outputs
 
     @property
     def services(self) -> list[str]:

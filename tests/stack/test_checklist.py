@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+import requests
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from elasticsearch import Elasticsearch
@@ -197,8 +198,6 @@ class TestGrafana:
             pytest.skip(f"Grafana is left out: {reason}")
 
     def test_data_source_is_there(self, stack: Stack) -> None:
-        import requests
-
         response = requests.get(
             stack.url("grafana", 3000, "/api/datasources/uid/prometheus"),
             auth=("admin", stack.outputs["grafanaAdminPassword"]),

@@ -7,7 +7,7 @@ import pytest
 from health_gate import NotHealthyError, wait_until_healthy
 from tests.stack.stack import Stack
 
-NAME = "lolstack-test-never-healthy"
+NAME = "lolstack-selftest-never-healthy"
 
 
 def test_the_error_names_the_service_its_complaint_and_its_last_log_lines(stack: Stack) -> None:
@@ -28,4 +28,4 @@ def test_the_error_names_the_service_its_complaint_and_its_last_log_lines(stack:
 def test_a_container_that_is_gone_is_said_to_be(stack: Stack) -> None:
     assert stack.services
     with pytest.raises(NotHealthyError, match="it is not there"):
-        wait_until_healthy("", "lolstack-test-nobody", ["true"], limit_seconds=1)
+        wait_until_healthy("", "lolstack-selftest-nobody", ["true"], limit_seconds=1)

@@ -24,9 +24,9 @@ from tests.unit.infra.test_settings import raw
 
 pytestmark = pytest.mark.disruptive
 
-NAME = "test-registry"
-CONTAINER = f"lolstack-{NAME}-mirror"
-PORT = 55000
+NAME = "selftest-beside"
+CONTAINER = f"lolstack-{NAME}-registry"
+PORT = 25000
 MIRROR = f"localhost:{PORT}"
 
 
@@ -40,7 +40,7 @@ def mirror(stack: Stack) -> Iterator[str]:
     built.source = Source("build", "", Settings.load(raw(), NAME))
     image, _ = engine.images.build(
         path=str(Path(__file__).parent / "registry"),
-        tag="lolstack/test-registry",
+        tag="lolstack/selftest-registry",
         buildargs={"BASE_IMAGE": built.tag("base")},
     )
     remove(engine)
@@ -75,9 +75,15 @@ def beside(mirror: str) -> Iterator[Stack]:
     """A second stack, its images from the registry, beside the one under test."""
     second = Stack(
         NAME,
-        {"imageSource": "registry", "registryMirror": mirror, "generatorEnabled": "true", "generatorSize": "compact"},
+        {
+            "imageSource": "registry",
+            "registryMirror": mirror,
+            "portOffset": "3000",
+            "generatorEnabled": "true",
+            "generatorSize": "compact",
+        },
     )
-    second.destroy()
+    second.clear()
     try:
         second.up()
         yield second

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from provisioning.topics import TopicClient
 from tests.stack.stack import Stack, eventually
+from tests.stack.test_checklist import end_offsets
 
 pytestmark = pytest.mark.disruptive
 
@@ -31,8 +33,6 @@ def test_1_kafka_and_zookeeper_share_one_volume_and_both_survive_a_restart(stack
 
 
 def test_2_a_topic_made_anew_does_not_stop_the_job(stack: Stack) -> None:
-    from provisioning.topics import TopicClient
-
     topics = TopicClient(stack.outputs["bootstrapServers"])
     old = topics.read("lol_matches")
     assert old is not None
@@ -59,8 +59,6 @@ def test_3_a_killed_driver_comes_back_by_itself(stack: Stack) -> None:
 
 
 def test_4_a_restart_of_elasticsearch_under_load_loses_nothing(stack: Stack) -> None:
-    from tests.stack.test_checklist import end_offsets
-
     stack.container("elasticsearch").stop()
     before = end_offsets(stack)
 
