@@ -28,6 +28,7 @@ from job.topic import Incarnation, Topic
 log = logging.getLogger("job")
 
 _LOOK_SECONDS = 5
+_FAILED_GRACE_SECONDS = 3
 
 
 def main() -> int:
@@ -86,8 +87,9 @@ def run(options: settings.Settings) -> int:
         log.error("The job ends: %s", one_line(reason))
     else:
         log.info("Stopping: batches in hand are finished first")
-    if not queries.stop(running, flow.gate, options.stop_grace_seconds):
-        log.warning("A batch did not finish within stop_grace_seconds; it is done again at the next start")
+    # After a failure the batch in hand may be the very thing that cannot finish.
+    if not queries.stop(running, flow.gate, _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds):
+        log.warning("A batch did not finish in time; it is done again at the next start")
     spark.stop()
     log.info("Stopped")
     return 1 if reason else 0

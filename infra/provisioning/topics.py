@@ -16,13 +16,21 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourceType,
 )
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 TIMEOUT_SECONDS = 30
 
 
 class TopicError(Exception):
     """Kafka refused, or did not answer."""
+
+
+class _AlreadyThereError(KafkaException):
+    """There is a topic of this name."""
+
+
+class _StillThereError(KafkaException):
+    """There was a topic of this name, and Kafka has not finished deleting it."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,17 @@ class TopicClient:
         """Make the topic; one that is there already is changed to fit. Raises TopicError."""
         new = NewTopic(name, num_partitions=partitions, replication_factor=replication_factor, config=dict(config))
         try:
-            self._admin.create_topics([new], request_timeout=TIMEOUT_SECONDS)[name].result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise self._explained(f"create topic {name}", error) from error
+            # A topic that was just deleted can no longer be read, and is still in the way for a moment.
+            Retrying(
+                retry=retry_if_exception_type(_StillThereError),
+                stop=stop_after_delay(TIMEOUT_SECONDS),
+                wait=wait_fixed(0.2),
+                reraise=True,
+            )(self._create, new)
+        except _AlreadyThereError:
             self.change(name, partitions, config)
+        except KafkaException as error:
+            raise self._explained(f"create topic {name}", error) from error
         state = self._read_until(name, lambda state: state is not None and state.partitions == partitions)
         assert state is not None
         return state
@@ -108,6 +122,14 @@ class TopicClient:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise self._explained(f"delete topic {name}", error) from error
         self._read_until(name, lambda state: state is None)
+
+    def _create(self, new: NewTopic) -> None:
+        try:
+            self._admin.create_topics([new], request_timeout=TIMEOUT_SECONDS)[new.topic].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+            raise (_StillThereError if self.read(new.topic) is None else _AlreadyThereError)(*error.args) from error
 
     def _config(self, name: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, name)

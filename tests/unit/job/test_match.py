@@ -52,6 +52,10 @@ def test_a_remake_is_one_at_any_duration() -> None:
     assert decoded(match(*players, gameDuration=1200)).remake
 
 
+def test_one_participant_who_says_so_makes_a_remake() -> None:
+    assert decoded(match(participant(1), participant(2, gameEndedInEarlySurrender=True))).remake
+
+
 @pytest.mark.parametrize("said", [None, ...])
 def test_who_says_nothing_about_a_remake_had_none(said: Any) -> None:
     assert not decoded(match(participant(1, gameEndedInEarlySurrender=said))).remake
