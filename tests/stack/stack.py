@@ -10,7 +10,7 @@ import docker
 import requests
 import testinfra
 from docker.models.containers import Container
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch, TransportError
 from pulumi import automation
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from testinfra.host import Host
@@ -20,13 +20,14 @@ from settings import PROJECT
 
 ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
+NOT_YET = (AssertionError, requests.RequestException, docker.errors.APIError, ApiError, TransportError)
 
 
 def eventually(ask: Callable[[], T], limit_seconds: float, every_seconds: float = 1.0) -> T:
     """The answer of `ask`, asked until its assertions hold (or the thing asked is reachable), within a limit."""
     try:
         return Retrying(
-            retry=retry_if_exception_type((AssertionError, requests.RequestException, docker.errors.APIError)),
+            retry=retry_if_exception_type(NOT_YET),
             stop=stop_after_delay(limit_seconds),
             wait=wait_fixed(every_seconds),
         )(ask)
@@ -117,6 +118,10 @@ class Stack:
     def container(self, service: str) -> Container:
         """The service's container."""
         return self.engine.containers.get(f"{PROJECT}-{self.name}-{service}")
+
+    def kill_driver(self) -> None:
+        """End the job's driver as a crash would. From inside: Docker starts nothing again that `docker kill` ended."""
+        self.container("spark-job").exec_run(["pkill", "-KILL", "-f", "python -m job"])
 
     def host(self, service: str) -> Host:
         """testinfra's view into the service's container."""
