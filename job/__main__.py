@@ -6,7 +6,6 @@ that cannot be used.
 
 import argparse
 import logging
-import re
 import signal
 import sys
 import threading
@@ -20,7 +19,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from job import elastic, logs, notices, queries, session, settings, topic
 from job.checkpoints import Checkpoints, Start
-from job.errors import JobError
+from job.errors import JobError, one_line
 from job.metrics import Metrics, QueryListener, serve
 from job.participants import Sinks
 from job.topic import Incarnation, Topic
@@ -126,19 +125,12 @@ def first_end(ends: "SimpleQueue[str]", running: list[StreamingQuery]) -> str:
         try:
             return ends.get(timeout=_LOOK_SECONDS)
         except Empty:
-            if not all(query.isActive for query in running):
-                return ends.get(timeout=_LOOK_SECONDS)
-
-
-_ERROR_LINE = re.compile(r"^(?:Caused by: )?[\w.$]*(?:Error|Exception|Failure|Unavailable)\b.*")
-
-
-def one_line(text: str) -> str:
-    """The cause in a Spark error of many lines: the innermost error that it names, Python's or Java's."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    named = [line for line in lines if _ERROR_LINE.match(line)]
-    cause = named[-1] if named else (lines or ["no reason given"])[0]
-    return cause.removeprefix("Caused by: ")
+            try:
+                all_active = all(query.isActive for query in running)
+            except (Py4JError, OSError) as error:
+                raise JobError("Spark's JVM has died; the log above may say why, else it was killed") from error
+            if not all_active:
+                return "a query ended without a word"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ def configure(settings: Log) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Json() if settings.format == "json" else _Readable())
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
+    # Py4J writes each lost answer with its trace to the root logger: that of nobody else.
+    handler.addFilter(lambda record: record.name != "root")
     # Libraries speak from WARNING up. What they would report as errors (each failed attempt, each exception that
     # crosses from Python to the JVM) this job reports itself, once and in words.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)

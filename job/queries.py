@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job.checkpoints import Checkpoints, Start
+from job.errors import one_line
 from job.match import Bounds
 from job.metrics import Metrics
 from job.participants import COUNTS_SCHEMA as PARTICIPANT_COUNTS
@@ -25,9 +27,16 @@ log = logging.getLogger(__name__)
 
 PARTICIPANTS, STATISTICS = "participants", "statistics"
 
+Count = Callable[[DataFrame, int], None]
+"""Runs a batch, given its rows of counts and its number."""
+
 
 class ClosedError(Exception):
     """A batch was turned away because the job is stopping: it has done nothing, and the next start begins with it."""
+
+
+class BatchError(Exception):
+    """A batch failed; the message is its cause in one line."""
 
 
 class Gate:
@@ -103,20 +112,28 @@ class Flow:
         )
         return self._start(STATISTICS, counts, self._count_statistics, self.settings.window.interval_milliseconds)
 
-    def _start(self, name: str, counts: DataFrame, count: object, interval: int) -> StreamingQuery:
+    def _start(self, name: str, counts: DataFrame, count: Count, interval: int) -> StreamingQuery:
+        def run(batch: DataFrame, number: int) -> None:
+            try:
+                self.gate.enter()
+                count(batch, number)
+            except Exception as error:
+                # Short, and without its cause: Spark searches the text of what comes from here with a regular
+                # expression that recurses for each character, and overflows its stack on a JVM's stack trace.
+                raise BatchError(one_line(str(error))) from None
+
         self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", name)
         return (
             counts.writeStream.queryName(name)
             .outputMode("update")
             .trigger(processingTime=f"{interval} milliseconds")
             .option("checkpointLocation", self.checkpoints.path(name))
-            .foreachBatch(count)  # type: ignore[arg-type]
+            .foreachBatch(run)
             .start()
         )
 
     def _count_participants(self, batch: DataFrame, number: int) -> None:
         """Run the batch and say what became of it."""
-        self.gate.enter()
         rows = batch.collect()
         if not rows:
             return
@@ -140,7 +157,6 @@ class Flow:
 
     def _count_statistics(self, batch: DataFrame, _number: int) -> None:
         """Run the batch. A refused row is an error, but no reason to stop: it is written again with its next change."""
-        self.gate.enter()
         for row in batch.collect():
             self.metrics.indexed.labels(row.name).inc(row.indexed)
             if row.rejected:

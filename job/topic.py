@@ -10,7 +10,14 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_fixed,
+    wait_random_exponential,
+)
 
 from job.errors import JobError
 from job.settings import Kafka
@@ -19,6 +26,11 @@ log = logging.getLogger(__name__)
 
 _REQUEST_SECONDS = 10
 _WATCH_SECONDS = 3
+
+# A broker that has just started knows of no topics for a moment: only one that stays missing is.
+_until_settled = Retrying(
+    retry=retry_if_exception_type(JobError), stop=stop_after_attempt(10), wait=wait_fixed(1), reraise=True
+)
 
 Offsets = dict[int, int]
 
@@ -48,8 +60,8 @@ class Topic:
     def connect(self) -> Incarnation:
         """Wait for Kafka and return the topic's incarnation. Raises JobError if one of the two topics is missing."""
         cluster = self._patiently(lambda: self._admin.describe_cluster(request_timeout=_REQUEST_SECONDS).result())
-        self._patiently(lambda: self._describe("dead_letter_topic"))
-        description = self._patiently(lambda: self._describe("topic"))
+        _until_settled(self._patiently, lambda: self._describe("dead_letter_topic"))
+        description = _until_settled(self._patiently, lambda: self._describe("topic"))
         return Incarnation(
             self._settings.topic,
             str(cluster.cluster_id),
@@ -72,7 +84,7 @@ class Topic:
     def gone(self, incarnation: Incarnation) -> str:
         """Say what became of the incarnation if it is no longer there; empty if it is, or if Kafka does not answer."""
         try:
-            description = self._describe("topic")
+            description = _until_settled(self._describe, "topic")
         except JobError:
             return f"topic {incarnation.topic} was deleted while the job was reading it"
         except KafkaException:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from job.__main__ import one_line, place_to_start
+from job.__main__ import place_to_start
 from job.checkpoints import Start
+from job.errors import one_line
 from job.topic import Incarnation
 
 HERE = Incarnation("lol_matches", "cluster", "topic-2", (0, 1))
