@@ -50,6 +50,7 @@ class SparkJob(Service):
             Container(
                 image="job",
                 user=SPARK_USER,
+                init=True,
                 memory_mib=settings.spark_job_memory,
                 command=["/opt/venv/bin/python", "-m", "job", "--config", CONFIG],
                 files=[File(CONFIG, yaml.safe_dump(overrides, sort_keys=False))],

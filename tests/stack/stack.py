@@ -121,7 +121,16 @@ class Stack:
 
     def kill_driver(self) -> None:
         """End the job's driver as a crash would. From inside: Docker starts nothing again that `docker kill` ended."""
-        self.container("spark-job").exec_run(["pkill", "-KILL", "-f", "python -m job"])
+        job = self.container("spark-job")
+        started = job.attrs["State"]["StartedAt"]
+        job.exec_run(["pkill", "-KILL", "-f", "python -m job"])
+
+        def again() -> None:
+            job.reload()
+            assert job.attrs["State"]["StartedAt"] != started, "the driver was not killed, or not started again"
+            assert job.attrs["State"]["Running"]
+
+        eventually(again, limit_seconds=60)
 
     def host(self, service: str) -> Host:
         """testinfra's view into the service's container."""

