@@ -59,7 +59,8 @@ topic = Topic(
     "lol_matches",
     kafka.host_bootstrap_servers,
     settings.topic_partitions,
-    {"max.message.bytes": MAX_MESSAGE_BYTES},
+    # Kafka's own clock, whatever the producer's says: `ingested_at` and freshness are measured from it.
+    {"max.message.bytes": MAX_MESSAGE_BYTES, "message.timestamp.type": "LogAppendTime"},
     in_kafka,
 )
 # What cannot be processed is kept until somebody has looked at it, not for as long as matches are.
