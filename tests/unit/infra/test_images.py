@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import versions
-from images import PROGRAM, RECIPES, Images, _digest, _files
+from images import PROGRAM, RECIPES, _digest, _files
 from images.source import Source, mirrored
 from tests.unit.infra.conftest import settings
 
@@ -77,4 +77,3 @@ def test_every_context_is_relative_so_that_the_state_fits_any_checkout() -> None
 def test_the_source_decides_what_is_pulled(kind: str, pulled: set[str]) -> None:
     source = Source(kind, "", settings())  # type: ignore[arg-type]
     assert {name for name in ("base", "kafka", "spark", "job", "generator") if name in source.official()} == pulled
-    assert Images.__doc__
