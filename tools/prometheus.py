@@ -44,6 +44,10 @@ class Prometheus:
         points = _points([found["value"] for found in self._ask("query", query=query)])
         return points[0][1] if points else None
 
+    def values(self, query: str, label: str) -> dict[str, float]:
+        """`query` now, where it is one number for each value of `label`."""
+        return {found["metric"][label]: float(found["value"][1]) for found in self._ask("query", query=query)}
+
     def _ask(self, what: str, **parameters: Any) -> list[Any]:
         try:
             response = requests.get(f"{self._url}/api/v1/{what}", params=parameters, timeout=TIMEOUT_SECONDS)

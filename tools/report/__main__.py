@@ -9,11 +9,12 @@ from pathlib import Path
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
+from tools import pipeline
 from tools.deployed import outputs_of
+from tools.period import Period
 from tools.prometheus import Prometheus, PrometheusError
-from tools.report import charts, matches, pipeline
+from tools.report import charts, matches
 from tools.report.page import Report, match_charts, pipeline_charts, render
-from tools.report.period import Period
 
 TIMEOUT_SECONDS = 30
 MOST_HOURS = 24 * 31

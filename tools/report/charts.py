@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import altair as alt
 import vl_convert
 
+from tools.period import Period
+from tools.pipeline import Points
 from tools.report.matches import LENGTH_STEP_MINUTES, Champion, Length, Minute, Position, Side
-from tools.report.period import Period
-from tools.report.pipeline import Points
 
 WIDTH, HEIGHT = 380, 230
 """Of a whole chart, in CSS pixels; a phone shows it at about this size."""
@@ -229,7 +229,7 @@ def win_against_pick(champions: Sequence[Champion]) -> Chart:
     return Chart(
         "win-rate-against-pick-rate",
         "Win rate against pick rate",
-        f"champions of {LEAST_GAMES} games or more; between the lines is chance (95 %)",
+        f"from {LEAST_GAMES} games on; between the lines is chance (95 %)",
         _sized(chart) if shown else None,
         f"no champion has {LEAST_GAMES} games yet",
     )
@@ -255,7 +255,7 @@ def positions(found: Sequence[Position]) -> Chart:
             for name, position in zip(names, found, strict=True)
         ]
         labels = alt.Axis(title=None, grid=False) if not columns else None
-        room_for_text = max(value(position) for position in found) * 1.45
+        room_for_text = max((value(position) for position in found), default=0) * 1.45
         bars = alt.Chart(
             _data(values),
             title=alt.Title(title, anchor="start", fontSize=11, fontWeight="normal", color=_colour("muted")),
@@ -306,9 +306,32 @@ def sides(found: Sequence[Side]) -> Chart:
     return Chart("sides", "Blue against red", "wins, and a team's means a match", _sized(chart) if found else None)
 
 
-def over_time(
-    name: str, title: str, note: str, lines: Mapping[str, Points], period: Period, form: str, empty: str
-) -> Chart:
+def dead_letters(reasons: Mapping[str, float]) -> Chart:
+    """Bars by reason."""
+    found = {reason: count for reason, count in reasons.items() if count}
+    values = [
+        {"reason": reason, "count": count, "text": f"{count:,.0f}", "words": f"{reason}: {count:,.0f} messages"}
+        for reason, count in found.items()
+    ]
+    room_for_text = max(found.values(), default=0) * 1.25
+    bars = alt.Chart(_data(values)).encode(
+        x=alt.X("count:Q", axis=None, scale=alt.Scale(domain=[0, room_for_text])),
+        y=alt.Y("reason:N", sort="-x", title=None, axis=alt.Axis(grid=False)),
+    )
+    chart = _layered(
+        bars.mark_bar(color=_colour("bad")).encode(description="words:N"),
+        bars.mark_text(align="left", dx=4, aria=False).encode(text="text:N"),
+    )
+    return Chart(
+        "dead-letters",
+        "Dead letters",
+        "messages since the job started, by reason",
+        _sized(chart) if found else None,
+        "none",
+    )
+
+
+def over_time(name: str, title: str, note: str, lines: Mapping[str, Points], period: Period, form: str) -> Chart:
     """Lines over time; `form` is the format of a value in the words of a moment."""
     names = [line for line, points in lines.items() if points]
     values = [{"line": line, "at": _millis(at), "value": value} for line in names for at, value in lines[line]]
@@ -336,7 +359,7 @@ def over_time(
         .mark_rect(opacity=0)
         .encode(x="from:T", x2="to", y=alt.value(0), y2=alt.value("height"), description="words:N"),
     )
-    return Chart(name, title, note, _sized(chart) if names else None, empty)
+    return Chart(name, title, note, _sized(chart) if names else None)
 
 
 _SIDE_MEASURES = ("kills", "gold", "damage", "cs", "vision")

@@ -9,18 +9,19 @@ from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
+from tools.period import Period
+from tools.pipeline import Pipeline
 from tools.report import charts
 from tools.report.charts import Chart, Palette
 from tools.report.matches import Matches
-from tools.report.period import Period
-from tools.report.pipeline import NOW_SECONDS, Pipeline
 
 HERE = Path(__file__).parent
 TOP_CHAMPIONS = 25
 RECENT_STEPS = 5
 """Steps that the figures "now" are the mean of."""
+SILENT_SECONDS = 60
+"""Nothing newer found for so long is not well."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,11 @@ def pipeline_charts(pipeline: Pipeline, period: Period) -> list[Chart]:
         ("documents", "Documents per second", "acknowledged by Elasticsearch", pipeline.documents, ",.1f"),
         ("lag", "Lag", "messages in the topic that the job has not processed", pipeline.lag, ",.0f"),
         ("batch-time", "Batch time", "seconds", pipeline.batch_seconds, ".2f"),
-        ("message-age", "Message age", "seconds from Kafka to indexed", pipeline.message_age_seconds, ".2f"),
-        ("dead-letters", "Dead letters", "since the job started, by reason", pipeline.dead_letters, ",.0f"),
+        ("freshness", "Freshness", "seconds from Kafka to indexed", pipeline.message_age_seconds, ".2f"),
     )
     return [
-        charts.over_time(
-            name, title, note, lines, period, form, "none so far" if name == "dead-letters" else Chart.empty
-        )
-        for name, title, note, lines, form in over
+        *(charts.over_time(name, title, note, lines, period, form) for name, title, note, lines, form in over),
+        charts.dead_letters(pipeline.dead_letters),
     ]
 
 
@@ -90,15 +88,15 @@ def figures(report: Report) -> list[Figure]:
         ]
         if matches.newest_arrived:
             age = (report.made - matches.newest_arrived).total_seconds()
-            found.append(Figure("Newest found", _duration(age), "since Kafka got its message"))
+            found.append(
+                Figure("Newest found", _duration(age), "since Kafka got its message", bad=age > SILENT_SECONDS)
+            )
     if pipeline := report.pipeline:
         letters = pipeline.dead_letters_now
+        (batch, batch_p95), (age_p50, age_p99) = pipeline.batch_now, pipeline.message_age_now
         found += [
-            Figure(
-                "Message age",
-                _seconds(pipeline.message_age_p50),
-                f"median; p99 {_seconds(pipeline.message_age_p99)}, {NOW_SECONDS // 60} minutes",
-            ),
+            Figure("Freshness", _seconds(age_p50), f"p99 {_seconds(age_p99)}; from Kafka to indexed"),
+            Figure("Batch time", _seconds(batch), f"p95 {_seconds(batch_p95)}"),
             Figure("Behind", "–" if pipeline.lag_now is None else compact(pipeline.lag_now), "messages to process"),
             Figure(
                 "Dead letters", "–" if letters is None else compact(letters), "since the job started", bad=bool(letters)
@@ -119,10 +117,10 @@ def render(report: Report) -> str:
     script = (HERE / "sort.js").read_text()
     return environment.get_template("page.html.jinja").render(
         report=report,
-        style=Markup(style),
-        script=Markup(script),
+        style=style,
+        script=script,
         # The page may run this script and no other, whatever a summoner or a champion is called.
-        script_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         figures=figures(report),
         match_charts=match_charts(report.matches, report.period) if report.matches else [],
         pipeline_charts=pipeline_charts(report.pipeline, report.period) if report.pipeline else [],
@@ -139,8 +137,8 @@ def compact(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _variables(palette: Palette) -> Markup:
-    return Markup(" ".join(f"--{name}: {colour};" for name, colour in asdict(palette).items()))
+def _variables(palette: Palette) -> str:
+    return " ".join(f"--{name}: {colour};" for name, colour in asdict(palette).items())
 
 
 def _moment(time: datetime, seconds: bool = False) -> str:
@@ -148,7 +146,7 @@ def _moment(time: datetime, seconds: bool = False) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f} s"
+    return "–" if value is None else f"{value:.{2 if value < 10 else 1}f} s"
 
 
 def _duration(seconds: float) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from tools.period import Period
 from tools.prometheus import Prometheus
-from tools.report.period import Period
 
 Points = tuple[tuple[datetime, float], ...]
 
+BATCH, AGE = "lol_job_batch_duration_seconds", "lol_job_message_age_seconds"
 LAG = "sum(max by (partition) (lol_job_kafka_lag_messages))"
 """Where several queries read the topic, the slowest is how far the job is behind."""
 LEAST_RATE_SECONDS = 60
@@ -32,12 +33,15 @@ class Pipeline:
     batch_seconds: Mapping[str, Points]
     message_age_seconds: Mapping[str, Points]
     """From Kafka to acknowledged by Elasticsearch."""
-    dead_letters: Mapping[str, Points]
-    """Messages since the job's start, by reason."""
+    dead_letters: Mapping[str, float]
+    """Messages since the job's start, by reason; a reason without any may be missing."""
     lag_now: float | None
-    message_age_p50: float | None
-    message_age_p99: float | None
+    batch_now: tuple[float | None, float | None]
+    """Median and p95 in seconds."""
+    message_age_now: tuple[float | None, float | None]
+    """Median and p99 in seconds."""
     dead_letters_now: float | None
+    """Their sum, 0 where the job has had none."""
 
 
 def read(prometheus: Prometheus, period: Period) -> Pipeline:
@@ -56,6 +60,9 @@ def read(prometheus: Prometheus, period: Period) -> Pipeline:
     def quantiles(metric: str, *wanted: float) -> dict[str, Points]:
         return {f"p{quantile * 100:.0f}": line(_quantile(quantile, metric, window)) for quantile in wanted}
 
+    def now(quantile: float, metric: str) -> float | None:
+        return prometheus.value(_quantile(quantile, metric, f"{NOW_SECONDS}s"))
+
     return Pipeline(
         messages={
             "sent by the generator": line(f"sum(rate(generator_messages_delivered_total[{window}]))"),
@@ -63,13 +70,13 @@ def read(prometheus: Prometheus, period: Period) -> Pipeline:
         },
         documents=lines(f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name"),
         lag={"behind": line(LAG)},
-        batch_seconds=quantiles("lol_job_batch_duration_seconds", 0.5, 0.95),
-        message_age_seconds=quantiles("lol_job_message_age_seconds", 0.5, 0.99),
-        dead_letters=lines("sum by (reason) (lol_job_dead_letters_total)", "reason"),
+        batch_seconds=quantiles(BATCH, 0.5, 0.95),
+        message_age_seconds=quantiles(AGE, 0.5, 0.99),
+        dead_letters=prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason"),
         lag_now=prometheus.value(LAG),
-        message_age_p50=prometheus.value(_quantile(0.5, "lol_job_message_age_seconds", f"{NOW_SECONDS}s")),
-        message_age_p99=prometheus.value(_quantile(0.99, "lol_job_message_age_seconds", f"{NOW_SECONDS}s")),
-        # A reason has no series before its first letter, so an increase would not count that one.
+        batch_now=(now(0.5, BATCH), now(0.95, BATCH)),
+        message_age_now=(now(0.5, AGE), now(0.99, AGE)),
+        # Not an increase in the period: a reason has no series before its first letter, which would not count.
         dead_letters_now=prometheus.value("sum(lol_job_dead_letters_total) or 0 * sum(lol_job_info)"),
     )
 

@@ -1,4 +1,4 @@
-"""The time that a report is about."""
+"""The time that charts are about."""
 
 from __future__ import annotations
 
