@@ -31,5 +31,10 @@ class Period:
         return self.end - timedelta(seconds=STEPS * self.step_seconds)
 
     @property
+    def moments(self) -> list[datetime]:
+        """The ends of all steps, and the start."""
+        return [self.start + timedelta(seconds=step * self.step_seconds) for step in range(STEPS + 1)]
+
+    @property
     def hours(self) -> int:
         return STEPS * self.step_seconds // 3600

@@ -109,9 +109,11 @@ def _services(status: Status) -> Table:
         table.add_column(justify=justify, no_wrap=True)
     for service in status.chain.services:
         addresses = status.outputs["services"].get(service.name, {})
-        state = "" if service.state == "healthy" else service.state
+        name = Text(service.name)
+        if service.state != "healthy":
+            name.append(f" {service.state}", "yellow" if service.well else "red")
         table.add_row(
-            Text.assemble(service.name, (f" {state}", "yellow" if service.well else "red")),
+            name,
             Text(_shown(addresses), "dim"),
             f"{service.memory / 2**20:,.0f} MiB",
             Text(f"{_short(service.up)}{f', {service.restarts} restarts' if service.restarts else ''}", "dim"),

@@ -17,6 +17,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
+import testinfra
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 from playwright.sync_api import Browser

@@ -319,7 +319,7 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
         y=alt.Y("reason:N", sort="-x", title=None, axis=alt.Axis(grid=False)),
     )
     chart = _layered(
-        bars.mark_bar(color=_colour("bad")).encode(description="words:N"),
+        bars.mark_bar(color=_colour("bad"), size=18).encode(description="words:N"),
         bars.mark_text(align="left", dx=4, aria=False).encode(text="text:N"),
     )
     return Chart(
@@ -334,7 +334,13 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
 def over_time(name: str, title: str, note: str, lines: Mapping[str, Points], period: Period, form: str) -> Chart:
     """Lines over time; `form` is the format of a value in the words of a moment."""
     names = [line for line, points in lines.items() if points]
-    values = [{"line": line, "at": _millis(at), "value": value} for line in names for at, value in lines[line]]
+    # A moment without a value is in it too: there the line has a gap.
+    values = [
+        {"line": line, "at": _millis(at), "value": found.get(at)}
+        for line in names
+        for found in [dict(lines[line])]
+        for at in period.moments
+    ]
     moments: dict[datetime, list[str]] = {}
     for line in names:
         for at, value in lines[line]:

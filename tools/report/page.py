@@ -146,7 +146,11 @@ def _moment(time: datetime, seconds: bool = False) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.{2 if value < 10 else 1}f} s"
+    """In three digits or so."""
+    if value is None:
+        return "–"
+    decimals = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{decimals}f} s"
 
 
 def _duration(seconds: float) -> str:

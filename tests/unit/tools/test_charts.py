@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from tests.unit.tools.samples import MATCHES, PERIOD, PIPELINE, champion
+from tools.pipeline import Points
 from tools.report import charts
 from tools.report.charts import Chart
 from tools.report.page import match_charts, pipeline_charts
@@ -61,3 +62,16 @@ def test_champions_beyond_chance_have_their_names_and_no_others() -> None:
 
 def test_champions_of_few_games_are_left_out() -> None:
     assert charts.win_against_pick([champion("Rare", charts.LEAST_GAMES - 1, 1.0)]).specification is None
+
+
+def test_a_line_has_a_gap_where_there_is_no_value() -> None:
+    half = len(PIPELINE.lag["behind"]) // 2
+    gap = (*PIPELINE.lag["behind"][: half - 5], *PIPELINE.lag["behind"][half + 5 :])
+
+    def strokes(points: Points) -> int:
+        shown = charts.over_time("lag", "Lag", "", {"behind": points}, PERIOD, ".0f").svg()
+        (line,) = re.findall(r'd="([^"]*)"[^>]*stroke="var\(--accent\)"', shown)
+        return str(line).count("M")
+
+    assert strokes(PIPELINE.lag["behind"]) == 1
+    assert strokes(gap) == 2
