@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -17,8 +16,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
-
-sys.path.append(str(Path(__file__).parent.parent / "infra"))
 
 from engine import EngineError
 from tools import pipeline
@@ -118,8 +115,8 @@ def _services(status: Status) -> Table:
             f"{service.memory / 2**20:,.0f} MiB",
             Text(f"{_short(service.up)}{f', {service.restarts} restarts' if service.restarts else ''}", "dim"),
         )
-    for name in status.outputs["leftOut"]:
-        table.add_row(Text(name, "dim"), Text("left out", "yellow"), "", "")
+    for left_out in status.outputs["leftOut"]:
+        table.add_row(Text(left_out, "dim"), Text("left out", "yellow"), "", "")
     return table
 
 

@@ -21,6 +21,8 @@ WIDTH, HEIGHT = 380, 230
 """Of a whole chart, in CSS pixels; a phone shows it at about this size."""
 FONT = "Liberation Sans"
 """For measuring and for PNGs: vl-convert brings it. In the page the charts take the page's font."""
+MARGIN, TITLE_HEIGHT = 16, 40
+"""Of a PNG, in CSS pixels."""
 SCALE = 2
 """PNG pixels a CSS pixel."""
 SVG = "http://www.w3.org/2000/svg"
@@ -74,6 +76,7 @@ DARK = Palette(
 LEAST_GAMES = 10
 """Below, a champion's win rate says nothing."""
 MOST_LABELS = 8
+PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted")
 
 
@@ -106,8 +109,10 @@ class Chart:
         titled = self.specification.properties(
             title=alt.Title(self.title, subtitle=self.note, anchor="start", offset=12),
             background=_colour("card"),
-            padding=16,
+            padding=MARGIN,
         )
+        if not isinstance(titled, alt.HConcatChart):
+            titled = titled.properties(width=WIDTH + 2 * MARGIN, height=HEIGHT + 2 * MARGIN + TITLE_HEIGHT)
         colours = asdict(palette)
         svg = re.sub(r"var\(--(\w+)\)", lambda found: colours[found[1]], _svg(titled))
         return vl_convert.svg_to_png(svg, scale=SCALE)
@@ -213,10 +218,17 @@ def win_against_pick(champions: Sequence[Champion]) -> Chart:
             "win": champion.win_rate,
             "words": f"{champion.name}: won {champion.win_rate:.1%} of {champion.games:,} games",
             "label": champion.name if champion in labelled else "",
+            # The name is where there is room for it.
+            "left": champion.pick_rate > PICK_TICKS[-3],
         }
         for champion in shown
     ]
-    x = alt.X("pick:Q", title="picked in", axis=alt.Axis(format=".1~%", tickCount=5), scale=alt.Scale(zero=False))
+    x = alt.X(
+        "pick:Q",
+        title="picked in",
+        axis=alt.Axis(format="~%", values=PICK_TICKS),
+        scale=alt.Scale(type="log", nice=False, padding=10),
+    )
     y = alt.Y("win:Q", title="won", axis=alt.Axis(format=".0~%", tickCount=5), scale=alt.Scale(zero=False))
     points = alt.Chart(_data(values)).encode(x=x, y=y)
     chart = _layered(
@@ -224,7 +236,12 @@ def win_against_pick(champions: Sequence[Champion]) -> Chart:
         .mark_line(color=_colour("muted"), strokeDash=[3, 3], strokeWidth=1, aria=False)
         .encode(x=x, y=y, detail="sign:N"),
         points.mark_circle(color=_colour("accent"), size=42, opacity=0.75).encode(description="words:N"),
-        points.mark_text(dy=-9, aria=False).encode(text="label:N"),
+        *(
+            points.transform_filter(alt.datum.left == left)
+            .mark_text(align="right" if left else "left", dx=-7 if left else 7, aria=False)
+            .encode(text="label:N")
+            for left in (True, False)
+        ),
     )
     return Chart(
         "win-rate-against-pick-rate",
@@ -383,7 +400,7 @@ def _chance_lines(champions: Sequence[Champion]) -> list[dict[str, float]]:
     matches = champions[0].games / champions[0].pick_rate
     lowest, highest = (pick(champion.pick_rate for champion in champions) for pick in (min, max))
     farthest = max(abs(champion.win_rate - 0.5) for champion in champions)
-    picks = [lowest + (highest - lowest) * step / 60 for step in range(61)]
+    picks = [lowest * (highest / lowest) ** (step / 60) for step in range(61)]
     return [
         {"pick": pick, "win": 0.5 + sign * _chance(pick * matches), "sign": sign}
         for sign in (-1, 1)
@@ -401,7 +418,7 @@ def _outliers(champions: Sequence[Champion]) -> list[Champion]:
     def near(one: Champion, other: Champion) -> bool:
         return all(
             abs(value(one) - value(other)) < share * (max(map(value, champions)) - min(map(value, champions)))
-            for value, share in ((_pick_rate, 0.25), (_win_rate, 0.08))
+            for value, share in ((_place, 0.3), (_win_rate, 0.08))
         )
 
     found: list[Champion] = []
@@ -413,8 +430,8 @@ def _outliers(champions: Sequence[Champion]) -> list[Champion]:
     return found
 
 
-def _pick_rate(champion: Champion) -> float:
-    return champion.pick_rate
+def _place(champion: Champion) -> float:
+    return math.log(champion.pick_rate)
 
 
 def _win_rate(champion: Champion) -> float:
