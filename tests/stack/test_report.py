@@ -129,6 +129,7 @@ def assert_figures_are_those_of_the_documents(client: Elasticsearch, period: Per
         assert side.kills == pytest.approx(sum(game["kills"] for game in team_games) / count)
         assert side.gold == pytest.approx(sum(game["gold_earned"] for game in team_games) / count)
         assert side.damage == pytest.approx(sum(game["total_damage_dealt"] for game in team_games) / count)
+        assert side.cs == pytest.approx(sum(game["cs"] for game in team_games) / count)
         assert side.vision == pytest.approx(sum(game["vision_score"] for game in team_games) / count)
 
     lengths: dict[int, set[str]] = defaultdict(set)

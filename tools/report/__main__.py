@@ -14,6 +14,7 @@ from tools.deployed import outputs_of
 from tools.period import Period
 from tools.prometheus import Prometheus, PrometheusError
 from tools.report import charts, matches
+from tools.report.matches import Matches
 from tools.report.page import Report, match_charts, pipeline_charts, render
 
 TIMEOUT_SECONDS = 30
@@ -35,20 +36,24 @@ def read(stack: str, services: dict[str, dict[str, str]], hours: int) -> Report:
             f"Elasticsearch at {elasticsearch} does not answer: {_short(error)}. Nothing is said of matches."
         )
     else:
-        if found_matches.documents_ever == 0:
-            troubles.append(
-                "No document can be found yet: `make status` says which link of the chain is to be looked at."
-            )
-        elif found_matches.count == 0:
-            troubles.append(
-                f"No game ended in this time; the newest ended {found_matches.newest_ended:%Y-%m-%d %H:%M}. "
-                "`make report HOURS=…` looks further back."
-            )
+        troubles += nothing_found(found_matches)
     try:
         found_pipeline = pipeline.read(Prometheus(f"http://{services['prometheus']['9090']}"), period)
     except PrometheusError as error:
         troubles.append(f"{error}. Nothing is said of the pipeline.")
     return Report(stack, made, period, found_matches, found_pipeline, tuple(troubles))
+
+
+def nothing_found(found: Matches) -> list[str]:
+    """Why there is no match to see, if there is none."""
+    if found.newest_ended is None:
+        return ["No document can be found yet: `make status` says which link of the chain is to be looked at."]
+    if found.count == 0:
+        return [
+            f"No game ended in this time; the newest ended {found.newest_ended:%Y-%m-%d %H:%M}. "
+            "`make report HOURS=…` looks further back."
+        ]
+    return []
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -62,7 +67,7 @@ def write(report: Report, folder: Path) -> Path:
         if chart.specification:
             (folder / f"{chart.name}.png").write_bytes(chart.png(charts.LIGHT))
     page = folder / "report.html"
-    page.write_text(render(report))
+    page.write_text(render(report), encoding="utf-8")
     return page
 
 

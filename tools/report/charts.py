@@ -43,7 +43,6 @@ class Palette:
     second: str
     blue: str
     red: str
-    good: str
     bad: str
 
 
@@ -57,7 +56,6 @@ LIGHT = Palette(
     second="#b7791f",
     blue="#2f6fd0",
     red="#cc4340",
-    good="#1d7f46",
     bad="#c22f2c",
 )
 DARK = Palette(
@@ -70,7 +68,6 @@ DARK = Palette(
     second="#e9b44c",
     blue="#6aa5ff",
     red="#ff7d79",
-    good="#5fd08f",
     bad="#ff7d79",
 )
 LEAST_GAMES = 10

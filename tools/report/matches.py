@@ -86,7 +86,6 @@ class Match:
     id: str
     ended: datetime
     duration: int
-    platform: str
     queue: int
     patch: str
     remake: bool
@@ -271,7 +270,6 @@ def _match(hits: list[Mapping[str, Any]]) -> Match:
         id=match["match_id"],
         ended=datetime.fromisoformat(match["@timestamp"]),
         duration=match["game_duration"],
-        platform=match["platform"],
         queue=match["queue_id"],
         patch=match["patch"],
         remake=match["remake"],

@@ -111,10 +111,10 @@ def render(report: Report) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["moment"] = _moment
-    style = environment.from_string((HERE / "page.css").read_text()).render(
+    style = environment.from_string((HERE / "page.css").read_text(encoding="utf-8")).render(
         light=_variables(charts.LIGHT), dark=_variables(charts.DARK)
     )
-    script = (HERE / "sort.js").read_text()
+    script = (HERE / "sort.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.jinja").render(
         report=report,
         style=style,

@@ -17,7 +17,7 @@ WIDTHS = (1400, 760, 400)
 
 def written(report: Report, folder: Path) -> Path:
     path = folder / "report.html"
-    path.write_text(render(report))
+    path.write_text(render(report), encoding="utf-8")
     return path
 
 
