@@ -42,7 +42,7 @@ def take_status(browser: Browser, stack: str) -> None:
     """The status as a terminal shows it."""
     outputs = outputs_of(stack)
     console = Console(record=True, width=STATUS_COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(screen(ask(stack, outputs, Chain(stack, outputs)), STATUS_COLUMNS))
+    console.print(screen(ask(stack, outputs, Chain(stack, outputs)), console))
     window = browser.new_page()
     window.set_content(console.export_html(theme=MONOKAI, code_format=TERMINAL))
     window.locator("pre").screenshot(path=PICTURES / "status.png")

@@ -102,10 +102,10 @@ class Chain:
     def _service(self, container: Container) -> ServiceState:
         state = container.attrs["State"]
         health = state.get("Health", {}).get("Status")
-        running = bool(state["Running"])
+        running = state["Status"] == "running"
         return ServiceState(
             name=str(container.name).removeprefix(f"{PROJECT}-{self._stack}-"),
-            state=health or state["Status"] if running else state["Status"],
+            state=health if running and health else state["Status"],
             well=running and health in ("healthy", "starting"),
             memory=_memory(container) if running else 0,
             up=datetime.now(UTC) - datetime.fromisoformat(state["StartedAt"]) if running else timedelta(),

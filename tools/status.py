@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -29,8 +30,6 @@ DOCUMENTS_LIMIT_SECONDS = 180
 TREND_STEP_SECONDS = 15
 """The trends are of the last quarter of an hour."""
 WATCH_SECONDS = 2
-SIDE_BY_SIDE_COLUMNS = 116
-"""From this width on, services and trends are beside each other."""
 NO_PAGE = ("7077", "9042", "29092")
 """Ports that no browser opens."""
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -59,13 +58,14 @@ def ask(stack: str, outputs: Mapping[str, Any], chain: Chain) -> Status:
     return Status(stack, now, outputs, chain.state(), trends)
 
 
-def screen(status: Status, width: int) -> RenderableType:
-    """The status on one screen of `width` columns."""
+def screen(status: Status, console: Console) -> RenderableType:
+    """The status as it fits the console best."""
     services, trends = _panel("Services", _services(status)), _panel("Last 15 minutes", _trends(status))
     below: RenderableType = Group(trends, services)
-    if width >= SIDE_BY_SIDE_COLUMNS:
-        below = Table.grid(padding=(0, 1))
-        below.add_row(services, trends)
+    beside = Table.grid(padding=(0, 1))
+    beside.add_row(services, trends)
+    if Measurement.get(console, console.options.update(width=1000), beside).maximum <= console.width:
+        below = beside
     return Group(_head(status), _panel("Chain", _links(status)), below)
 
 
@@ -96,27 +96,31 @@ def _links(status: Status) -> Table:
         words = Text(link.figures)
         if link.trouble:
             words.append(f"\n{link.trouble}", "red")
-        table.add_row(Text("✗" if link.trouble else "●", "red" if link.trouble else "green"), link.name, words)
+        table.add_row(_mark(not link.trouble), link.name, words)
     return table
+
+
+def _mark(well: bool, starting: bool = False) -> Text:
+    if not well:
+        return Text("✗", "red")
+    return Text("○", "yellow") if starting else Text("●", "green")
 
 
 def _services(status: Status) -> Table:
     table = Table.grid(padding=(0, 1))
-    for justify in ("left", "left", "right", "right"):
+    for justify in ("left", "left", "left", "right", "right"):
         table.add_column(justify=justify, no_wrap=True)
     for service in status.chain.services:
         addresses = status.outputs["services"].get(service.name, {})
-        name = Text(service.name)
-        if service.state != "healthy":
-            name.append(f" {service.state}", "yellow" if service.well else "red")
         table.add_row(
-            name,
+            _mark(service.well, service.state == "starting"),
+            service.name,
             Text(_shown(addresses), "dim"),
             f"{service.memory / 2**20:,.0f} MiB",
             Text(f"{_short(service.up)}{f', {service.restarts} restarts' if service.restarts else ''}", "dim"),
         )
     for left_out in status.outputs["leftOut"]:
-        table.add_row(Text(left_out, "dim"), Text("left out", "yellow"), "", "")
+        table.add_row("", Text(left_out, "dim"), Text("left out", "yellow"), "", "")
     return table
 
 
@@ -190,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.watch:
         return _watch(console, options.stack, outputs, chain)
     status = ask(options.stack, outputs, chain)
-    console.print(screen(status, console.width))
+    console.print(screen(status, console))
     for name, reason in outputs["leftOut"].items():
         console.print(Text(f"{name} is left out: {reason}", "yellow"), soft_wrap=True)
     return 1 if status.chain.broken else 0
@@ -199,11 +203,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _watch(console: Console, stack: str, outputs: Mapping[str, Any], chain: Chain) -> int:
     status = ask(stack, outputs, chain)
     try:
-        with Live(screen(status, console.width), console=console, screen=True, auto_refresh=False) as live:
+        with Live(screen(status, console), console=console, screen=True, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_SECONDS)
                 status = ask(stack, outputs, chain)
-                live.update(screen(status, console.width), refresh=True)
+                live.update(screen(status, console), refresh=True)
     except KeyboardInterrupt:
         return 1 if status.chain.broken else 0
 

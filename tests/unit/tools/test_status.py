@@ -19,7 +19,7 @@ BROKEN = Link("producer", "12 messages delivered since its start, 0 failed", "no
 
 def shown(status: Status, width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    console.print(screen(status, width))
+    console.print(screen(status, console))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
