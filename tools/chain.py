@@ -177,6 +177,8 @@ class Chain:
 
     def _exec(self, service: str, *command: str) -> str:
         container = self._engine.containers.get(f"{PROJECT}-{self._stack}-{service}")
+        if container.status != "running":
+            raise RuntimeError(f"{service} is {container.status}")
         exit_code, output = execute(container, command)
         if exit_code:
             raise RuntimeError(f"{service}: {output}")

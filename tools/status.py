@@ -20,7 +20,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from engine import EngineError
 from tools import pipeline
-from tools.chain import Chain, ChainState
+from tools.chain import Chain, ChainState, ServiceState
 from tools.deployed import outputs_of
 from tools.period import STEPS, Period
 from tools.pipeline import Pipeline, Points
@@ -116,8 +116,8 @@ def _services(status: Status) -> Table:
             _mark(service.well, service.state == "starting"),
             service.name,
             Text(_shown(addresses), "dim"),
-            f"{service.memory / 2**20:,.0f} MiB",
-            Text(f"{_short(service.up)}{f', {service.restarts} restarts' if service.restarts else ''}", "dim"),
+            f"{service.memory / 2**20:,.0f} MiB" if service.up else Text(service.state, "red"),
+            Text(_life(service), "dim"),
         )
     for left_out in status.outputs["leftOut"]:
         table.add_row("", Text(left_out, "dim"), Text("left out", "yellow"), "", "")
@@ -161,6 +161,14 @@ def _shown(addresses: Mapping[str, str]) -> str:
     pages = [f"http://{address}" for port, address in addresses.items() if port not in NO_PAGE]
     others = [address for port, address in addresses.items() if port in NO_PAGE]
     return " ".join([*pages, *(f":{other.rpartition(':')[2]}" if pages else other for other in others)])
+
+
+def _life(service: ServiceState) -> str:
+    """How long it has run, and how often it was started again."""
+    parts = [_short(service.up)] if service.up else []
+    if service.restarts:
+        parts.append(f"{service.restarts} restarts")
+    return ", ".join(parts)
 
 
 def _short(time: timedelta) -> str:

@@ -83,7 +83,11 @@ def figures(report: Report) -> list[Figure]:
         documents = sum(minute.documents for minute in recent) / (len(recent) or 1)
         found += [
             Figure("Matches", compact(matches.count), f"in the last {hours}"),
-            Figure("Matches a minute", f"{per_minute:,.1f}", f"{documents:,.0f} documents a minute"),
+            Figure(
+                "Matches a minute",
+                f"{per_minute:,.{1 if per_minute < 1000 else 0}f}",
+                f"{documents:,.0f} documents a minute",
+            ),
             Figure("Documents", compact(matches.documents_ever), f"{compact(matches.documents)} in the last {hours}"),
         ]
         if matches.newest_arrived:

@@ -96,8 +96,9 @@ SILENT_REPORT = Report("sample", MADE, PERIOD, None, None, ("Elasticsearch does 
 
 
 def status(*links: Link) -> Status:
-    """A status with these links after a healthy one."""
+    """A status with these links after a healthy one, and a service that was stopped."""
     names = ("elasticsearch", "spark-job", "spark-master")
+    stopped = ServiceState("generator", "exited", False, 0, timedelta(), 2)
     return Status(
         stack="sample",
         at=PERIOD.end,
@@ -112,7 +113,7 @@ def status(*links: Link) -> Status:
         },
         chain=ChainState(
             (Link("containers", "3, 1.5 GiB of memory in use"), *links),
-            tuple(ServiceState(name, "healthy", True, 512 * 2**20, timedelta(hours=3), 0) for name in names),
+            (*(ServiceState(name, "healthy", True, 512 * 2**20, timedelta(hours=3), 0) for name in names), stopped),
         ),
         trends=PIPELINE,
     )

@@ -35,7 +35,7 @@ def test_it_fits_on_one_screen(width: int, lines: int) -> None:
 def test_a_healthy_chain_has_no_cross() -> None:
     text = "\n".join(shown(status(WELL), 120))
     assert "●  producer" in text
-    assert "✗" not in text
+    assert "✗  " not in text
     assert "broken" not in text
 
 
@@ -51,6 +51,7 @@ def test_figures_services_and_trends_are_there() -> None:
     for words in (
         "spark-master http://localhost:8080 :7077 512 MiB 3h",
         "kibana left out",
+        "✗ generator exited 2 restarts",
         "freshness p99 1.60 s",
         "behind 0",
         "2026-03-01 12:00:00 UTC",
