@@ -86,12 +86,25 @@ class Match(Struct, frozen=True, gc=False):
     participants: list[Participant]
 
 
+REASONS = (
+    "null_value",
+    "empty_value",
+    "not_json",
+    "not_an_object",
+    "invalid_field",
+    "empty_match",
+    "duplicate_participant",
+    "implausible_timestamp",
+    "rejected_by_elasticsearch",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Why a message cannot be processed.
 
-    `reason` is one of a few words that can be counted, `field` the path of the field at fault or empty, `error_class`
-    the exception's name or empty, `detail` a sentence for a person.
+    `reason` is one of REASONS, a few words that can be counted, `field` the path of the field at fault or empty,
+    `error_class` the exception's name or empty, `detail` a sentence for a person.
     """
 
     reason: str
