@@ -71,7 +71,9 @@ def _loose(struct: type[Struct], **parts: Any) -> type[Struct]:
 
 
 _MessageLoosely = _loose(
-    _Message, metadata=_loose(_Metadata), info=_loose(_Info, participants=list[_loose(Participant)])  # type: ignore[misc]
+    _Message,
+    metadata=_loose(_Metadata),
+    info=_loose(_Info, participants=list[_loose(Participant)]),  # type: ignore[misc]
 )
 
 
