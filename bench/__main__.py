@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "infra"))
 
-from bench import alternatives, drain, freshness, growth, memory, report, results
+from bench import alternatives, ceilings, drain, freshness, growth, memory, report, results
 from bench.own import own_stack
 from bench.plan import FULL, QUICK, Plan
 from bench.progress import BenchError, say
@@ -28,11 +28,12 @@ from tests.stack.stack import Stack
 MEASURES: dict[str, Callable[[Target, Plan], Any]] = {
     "freshness": freshness.measure,
     "drain": drain.measure,
+    "ceilings": ceilings.measure,
     "alternatives": alternatives.measure,
     "growth": growth.measure,
     "memory": memory.measure,
 }
-USUAL = ["freshness", "drain", "alternatives", "growth"]
+USUAL = ["freshness", "drain", "ceilings", "alternatives", "growth"]
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -61,7 +61,7 @@ def run(target: Target, backlog: Backlog, way: str, messages: int) -> Speed:
     target.settle_elasticsearch()
     with target.index(task.index) as index, guest(target, "consumers", task) as running:
         seen = indexing.measure(target.elasticsearch, index, part.documents, lambda: None, running.check)
-        seconds = running.reports()[way][0]
+        seconds = running.reports()[way][0].seconds
         compare(target, index)
     return Speed(seen.documents, seconds, seen.sustained)
 

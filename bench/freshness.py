@@ -55,7 +55,7 @@ class Sight:
         sent = 0
         while sent < rate * seconds:
             now = time.monotonic()
-            if now >= begun + sent / rate:
+            while sent < rate * seconds and now >= begun + sent / rate:
                 self._send()
                 sent += 1
             if now >= look_at:

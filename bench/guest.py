@@ -41,15 +41,15 @@ class Guest:
             last = self._container.logs(tail=5).decode(errors="replace").strip()
             raise BenchError(f"{self._container.name} ended with {state['ExitCode']}: {last}")
 
-    def reports(self) -> dict[str, list[float]]:
-        """Wait for its end; the seconds that it reported, by name."""
+    def reports(self) -> dict[str, list[Report]]:
+        """Wait for its end; what it reported, by name."""
         self._container.wait()
         self.check()
-        found: dict[str, list[float]] = {}
+        found: dict[str, list[Report]] = {}
         for line in self._container.logs().decode(errors="replace").splitlines():
             if line.startswith(inside.REPORT):
                 each = msgspec.json.decode(line.removeprefix(inside.REPORT), type=Report)
-                found.setdefault(each.name, []).append(each.seconds)
+                found.setdefault(each.name, []).append(each)
         return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from bench import alternatives, drain
+from bench import alternatives, ceilings
 from bench.results import Results
 
 WIDTH, HEIGHT = 560, 260
@@ -60,10 +60,11 @@ def speeds(results: Results) -> Chart | None:
         rows.append({"size": f"{size} matches", "what": what.replace("`", ""), "kind": kind, "speed": round(speed)})
 
     for each in results.drain.figures:
-        row(each.size, "the job", "job", median(each.sustained()))
-        row(each.size, "ceilings of parsing and _bulk, added up", "ceiling", each.ceiling())
-        for name, text in drain.CEILINGS.items():
-            row(each.size, text, "ceiling", median(each.ceilings[name]))
+        row(each.size, "the job", "job", each.sustained())
+    for ceiling in results.ceilings.figures if results.ceilings else []:
+        row(ceiling.size, "ceilings of parsing and _bulk, added up", "ceiling", ceiling.added_up())
+        for stage, text in ceilings.STAGES.items():
+            row(ceiling.size, text, "ceiling", median(ceiling.stages[stage]))
     for other in results.alternatives.figures if results.alternatives else []:
         row(other.size, alternatives.WAYS[other.way], "alternative", median(speed.sustained for speed in other.rounds))
     base = alt.Chart(alt.InlineData(values=rows), width=WIDTH - 160).encode(

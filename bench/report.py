@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import alternatives, drain, plots
+from bench import alternatives, ceilings, plots
 from bench.alternatives import Alternative
 from bench.backlog import SPREAD_SECONDS
 from bench.drain import Drain
@@ -89,12 +89,12 @@ def freshness_chapter(figures: Sequence[Freshness], _results: Results) -> Lines:
     yield "![Freshness](freshness.svg)"
 
 
-def drain_chapter(figures: Sequence[Drain], _results: Results) -> Lines:
+def drain_chapter(figures: Sequence[Drain], results: Results) -> Lines:
     yield "Drain: a backlog, beside what the machine can do at most"
     yield (
         "The job takes a backlog that came while its driver was paused, after one such round to get warm; the "
         f"statistics run beside. The games of a backlog ended within {SPREAD_SECONDS} s, so that none is late for "
-        "them. The ceilings are taken right after, with the job away and its cores free."
+        "them. The ceilings are taken with the job away and its cores free."
     )
     yield "\n".join(
         [
@@ -107,17 +107,23 @@ def drain_chapter(figures: Sequence[Drain], _results: Results) -> Lines:
             f"{GOAL_OF_CEILING} of the ceilings added up.",
         ]
     )
+    by_size = {each.size: each for each in results.ceilings.figures} if results.ceilings else {}
     rows = []
     for each in figures:
+        speeds = [round_.speed for round_ in each.rounds]
+        with_statistics = [round_.speed.documents / round_.caught_up for round_ in each.rounds]
         rows += [
             [f"**{each.size}**, {each.messages:,} matches", ""],
-            ["the job, sustained", spread(each.sustained())],
-            ["the job, whole", spread([round_.speed.whole for round_ in each.rounds])],
-            ["the job, with statistics", spread([each.messages * 10 / round_.caught_up for round_ in each.rounds])],
-            *([f"ceiling: {text}", spread(each.ceilings[name])] for name, text in drain.CEILINGS.items()),
-            ["ceilings of parsing and `_bulk`, added up", f"{each.ceiling():,.0f}"],
-            ["**the job, sustained, of that**", f"**{median(each.sustained()) / each.ceiling():.2f}**"],
+            ["the job, sustained", spread([speed.sustained for speed in speeds])],
+            ["the job, whole", spread([speed.whole for speed in speeds])],
+            ["the job, with statistics", spread(with_statistics)],
         ]
+        if ceiling := by_size.get(each.size):
+            rows += [
+                *([f"ceiling: {text}", spread(ceiling.stages[stage])] for stage, text in ceilings.STAGES.items()),
+                ["ceilings of parsing and `_bulk`, added up", f"{ceiling.added_up():,.0f}"],
+                ["**the job, sustained, of that**", f"**{each.sustained() / ceiling.added_up():.2f}**"],
+            ]
     yield table(["", "documents/s"], rows)
     yield "![Drain](drain.svg)"
 
@@ -134,7 +140,7 @@ def alternatives_chapter(figures: Sequence[Alternative], results: Results) -> Li
     for each in figures:
         speeds = [round_.sustained for round_ in each.rounds]
         job = jobs.get(each.size)
-        ratio = median(job.sustained()) / median(speeds) if job else None
+        ratio = job.sustained() / median(speeds) if job else None
         goal = GOAL_RATIO.get((each.size, each.way))
         rows.append(
             [

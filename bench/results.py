@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.alternatives import Alternative
+from bench.ceilings import Ceilings
 from bench.drain import Drain
 from bench.freshness import Freshness
 from bench.growth import Growth
@@ -36,6 +37,7 @@ class Results(Struct):
 
     freshness: Section[list[Freshness]] | None = None
     drain: Section[list[Drain]] | None = None
+    ceilings: Section[list[Ceilings]] | None = None
     alternatives: Section[list[Alternative]] | None = None
     growth: Section[list[Growth]] | None = None
     memory: Section[Memory] | None = None

@@ -118,7 +118,7 @@ def main() -> None:
     task = given()
     begun = time.perf_counter()
     WAYS[task.way](task)
-    report(task.way, time.perf_counter() - begun)
+    report(task.way, task.messages, time.perf_counter() - begun)
 
 
 if __name__ == "__main__":

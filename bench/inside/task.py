@@ -32,9 +32,10 @@ class Task(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """How long something took, in seconds."""
+    """How long something took with so many messages, in seconds."""
 
     name: str
+    messages: int
     seconds: float
 
 
@@ -43,9 +44,9 @@ def given() -> Task:
     return msgspec.json.decode(TASK.read_bytes(), type=Task)
 
 
-def report(name: str, seconds: float) -> None:
+def report(name: str, messages: int, seconds: float) -> None:
     """Tell the benchmark outside."""
-    sys.stdout.write(f"{REPORT}{msgspec.json.encode(Report(name, seconds)).decode()}\n")
+    sys.stdout.write(f"{REPORT}{msgspec.json.encode(Report(name, messages, seconds)).decode()}\n")
     sys.stdout.flush()
 
 

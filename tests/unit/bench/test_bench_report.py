@@ -8,6 +8,7 @@ import pytest
 
 from bench import report, results
 from bench.alternatives import Alternative
+from bench.ceilings import Ceilings
 from bench.drain import Drain, Round
 from bench.freshness import Freshness
 from bench.growth import Growth
@@ -28,8 +29,7 @@ def found() -> Results:
     """A figure of each kind: the job takes 30,000 documents a second, a consumer 40,000, another 10,000."""
     take = Round(speed(30_000), 0.1)
     freshness = Freshness("compact", 2, 300, [number / 100 for number in range(1, 100)], 1.2, [(0.5, 0.95, 0.99)])
-    ceilings = {"read": [200_000.0], "parse": [100_000.0], "make": [80_000.0], "bulk": [50_000.0, 50_000.0, 50_000.0]}
-    drain = Drain("compact", 100, [take, take, take], ceilings)
+    stages = {"read": [200_000.0], "parse": [100_000.0], "make": [80_000.0], "bulk": [50_000.0, 50_000.0, 50_000.0]}
     others = [
         Alternative("compact", "engineer", 100, [speed(40_000)]),
         Alternative("compact", "one_by_one", 10, [speed(10_000)]),
@@ -38,7 +38,8 @@ def found() -> Results:
 
     return Results(
         freshness=Section(MACHINE, "abc", "now", [freshness]),
-        drain=Section(MACHINE, "abc", "now", [drain]),
+        drain=Section(MACHINE, "abc", "now", [Drain("compact", 100, [take, take, take])]),
+        ceilings=Section(MACHINE, "abc", "now", [Ceilings("compact", 100, stages)]),
         alternatives=Section(MACHINE, "abc", "now", others),
         growth=Section(MACHINE, "abc", "now", [Growth(1, 4, 400, take)]),
         memory=Section(MACHINE, "abc", "now", memory),
@@ -52,8 +53,8 @@ def test_results_are_read_as_they_were_written(found: Results, tmp_path: Path) -
 
 
 def test_ceilings_of_stages_add_up(found: Results) -> None:
-    assert found.drain is not None
-    assert found.drain.figures[0].ceiling() == pytest.approx(1 / (1 / 100_000 + 1 / 50_000))
+    assert found.ceilings is not None
+    assert found.ceilings.figures[0].added_up() == pytest.approx(1 / (1 / 100_000 + 1 / 50_000))
 
 
 def test_the_report_says_who_wins(found: Results, tmp_path: Path) -> None:
