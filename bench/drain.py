@@ -48,12 +48,12 @@ def measure(target: Target, plan: Plan) -> list[Drain]:
 def take(target: Target, size: Size, messages: int) -> tuple[Backlog, Round]:
     """Let the job take a new backlog."""
     target.settle()
-    read_before = target.progress().read
+    done_before = target.progress().done
     with target.job_paused() as resume:
         backlog = target.fill(size, messages)
         begun = time.perf_counter()
         speed = indexing.measure(target.elasticsearch, MATCHES, backlog.documents, resume)
-    target.wait_until_read(read_before + messages)
+    target.wait_until_done(done_before + messages)
     caught_up = time.perf_counter() - begun
     say(
         f"drain of {messages:,} {size} matches: {speed.sustained:,.0f} documents/s sustained, {speed.whole:,.0f} over "

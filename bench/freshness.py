@@ -97,6 +97,7 @@ class Sight:
 
 def measure(target: Target, plan: Plan) -> list[Freshness]:
     """Each size at each rate."""
+    target.settle()
     figures = []
     for size in plan.sizes:
         sight = Sight(target, size)

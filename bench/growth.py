@@ -56,4 +56,3 @@ def deploy(target: Target, partitions: int) -> None:
     for index in target.elasticsearch.indices.get(index=MATCHES):
         target.elasticsearch.indices.delete(index=index)
     target.stack.up(refresh=True, **{"topicPartitions": str(partitions), "job.parallelism": str(partitions)})
-    target.wait_for_job()

@@ -42,6 +42,7 @@ class Memory(Struct, frozen=True):
 
 def measure(target: Target, plan: Plan) -> Memory:
     """Send all the time, and look every LOOK_SECONDS."""
+    target.settle()
     sight = Sight(target, SIZE)
     begun = time.monotonic()
     looks = []

@@ -67,7 +67,7 @@ def speeds(results: Results) -> Chart | None:
             row(ceiling.size, text, "ceiling", median(ceiling.stages[stage]))
     for other in results.alternatives.figures if results.alternatives else []:
         row(other.size, alternatives.WAYS[other.way], "alternative", median(speed.sustained for speed in other.rounds))
-    base = alt.Chart(alt.InlineData(values=rows), width=WIDTH - 160).encode(
+    base = alt.Chart(width=WIDTH - 160).encode(
         x=alt.X("speed:Q", title="documents a second"),
         y=alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=420)),
     )

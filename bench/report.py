@@ -155,7 +155,7 @@ def alternatives_chapter(figures: Sequence[Alternative], results: Results) -> Li
             ]
         )
     yield table(
-        ["matches", "consumer", "of them", "documents/s sustained", "whole", "ratio", "goal", "what it lacks"], rows
+        ["matches", "consumer", "taken", "documents/s sustained", "whole", "ratio", "goal", "what it lacks"], rows
     )
 
 

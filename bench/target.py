@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.backlog import TOPIC, Backlog, fill
+from bench.backlog import Backlog, fill
 from bench.progress import BenchError, say
 from engine import execute
 from generator.match import Size
@@ -23,10 +23,9 @@ PAUSE_LIMIT_SECONDS = 100
 
 @dataclass(frozen=True)
 class Progress:
-    """What the job says of itself: messages read since its start by the query that has read the fewest, messages that
-    are still to be read."""
+    """What the job says of itself: messages done since its start, messages that are still to be read."""
 
-    read: int
+    done: int
     behind: int
 
 
@@ -80,31 +79,19 @@ class Target:
 
     @contextmanager
     def job_stopped(self) -> Iterator[None]:
-        """The job away and its cores free; back and healthy afterwards."""
+        """The job away and its cores free. Afterwards it starts again; `settle` waits for it."""
         job = self.stack.container("spark-job")
         job.stop()
         try:
             yield
         finally:
             job.start()
-            self.wait_for_job()
-
-    def wait_for_job(self) -> None:
-        """Until the job is healthy, by its own health check."""
-
-        def healthy() -> None:
-            exit_code, answer = execute(
-                self.stack.container("spark-job"), ["curl", "-fsS", "-m", "5", "http://127.0.0.1:8000/health"]
-            )
-            assert exit_code == 0, f"the job is not healthy: {answer}"
-
-        eventually(healthy, limit_seconds=180)
 
     def progress(self) -> Progress:
         """How far the job is."""
         metrics = self.metrics()
         return Progress(
-            read=int(min(metrics.get("lol_job_input_rows_total", [0]))),
+            done=int(sum(metrics["lol_job_messages_total"])),
             behind=int(sum(metrics.get("lol_job_kafka_lag_messages", []))),
         )
 
@@ -128,12 +115,12 @@ class Target:
         # By its name in the first and in the second version of control groups.
         return int(usage) - int(parts.get("total_inactive_file", parts.get("inactive_file", 0)))
 
-    def wait_until_read(self, messages: int, limit_seconds: float = 600) -> None:
-        """Until every query of the job has read so many messages since its start and is behind by none."""
+    def wait_until_done(self, messages: int, limit_seconds: float = 600) -> None:
+        """Until the job has done so many messages since its start, statistics included, and is behind by none."""
 
         def done() -> None:
             progress = self.progress()
-            assert progress.read >= messages, f"the job has read {progress.read:,} of {messages:,} messages"
+            assert progress.done >= messages, f"the job has done {progress.done:,} of {messages:,} messages"
             assert progress.behind == 0, f"the job is {progress.behind:,} messages behind"
 
         eventually(done, limit_seconds, every_seconds=0.3)
@@ -144,11 +131,20 @@ class Target:
         return sum(worker["cores"] for worker in workers if worker["state"] == "ALIVE")
 
     def settle(self) -> None:
-        """Until nothing of what came before is still being worked on."""
+        """Until the job is healthy, by its own health check, and nothing of what came before is still being worked
+        on."""
+
+        def healthy() -> None:
+            exit_code, answer = execute(
+                self.stack.container("spark-job"), ["curl", "-fsS", "-m", "5", "http://127.0.0.1:8000/health"]
+            )
+            assert exit_code == 0, f"the job is not healthy: {answer}"
 
         def still() -> None:
-            assert self.progress().behind == 0, f"the job has not read {TOPIC} to its end"
+            behind = self.progress().behind
+            assert behind == 0, f"the job is {behind:,} messages behind"
 
+        eventually(healthy, limit_seconds=300)
         eventually(still, limit_seconds=600)
         self.settle_elasticsearch()
 
