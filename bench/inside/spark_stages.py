@@ -78,6 +78,8 @@ def backlog(spark: SparkSession, task: Task) -> DataFrame:
         .option("startingOffsets", offsets(task.starts))
         .option("endingOffsets", offsets(task.ends))
         .option("minPartitions", TASKS)
+        # As the job reads, and for its reasons (job/queries.py).
+        .option("kafka.fetch.max.wait.ms", 5)
         .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
         .load()
         .select("value", F.unix_millis("timestamp").alias("arrived"))
