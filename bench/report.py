@@ -94,7 +94,8 @@ def drain_chapter(figures: Sequence[Drain], results: Results) -> Lines:
     yield (
         "The job takes a backlog that came while its driver was paused, after one such round to get warm; the "
         f"statistics run beside. The games of a backlog ended within {SPREAD_SECONDS} s, so that none is late for "
-        "them. The ceilings are taken with the job away and its cores free."
+        "them. The ceilings are taken with the job away and its cores free"
+        + (f", at {results.ceilings.taken_at}, commit {results.ceilings.commit}." if results.ceilings else ".")
     )
     yield "\n".join(
         [
@@ -132,8 +133,9 @@ def alternatives_chapter(figures: Sequence[Alternative], results: Results) -> Li
     yield "Beside the alternatives"
     yield (
         "The same backlog, taken by a plain consumer in a container of its own beside the stack, with the job away, to "
-        "an index with the same mapping. Their documents are compared with the job's, field by field. Compared is "
-        "sustained speed. Ratio: the job's speed divided by theirs; below 1 the simple consumer is the faster one."
+        "an index with the same mapping. Their documents are compared with the job's, field by field. *Whole* is by "
+        "the consumer's own clock, without the start of its process. Compared is sustained speed. *Ratio*: the job's "
+        "speed divided by theirs; below 1 the simple consumer is the faster one."
     )
     jobs = {each.size: each for each in results.drain.figures} if results.drain else {}
     rows = []
