@@ -96,8 +96,7 @@ class Letter:
         if self.origin is None:
             return "is not from the job"
         if size := self.why("original_size"):
-            kept = f"{len(self.value or b''):,}"
-            return f"has only the first {kept} bytes of {size}: send the original from where it came"
+            return f"has only the first {len(self.value or b''):,} B of {size} B: send the original from where it came"
         return ""
 
     @property
@@ -152,10 +151,8 @@ def letters(servers: str, only: Place | None = None) -> Iterator[Letter]:
         }
     )
     try:
-        for partition in _partitions(consumer):
-            begin, end = consumer.get_watermark_offsets(
-                TopicPartition(DEAD_LETTER_TOPIC, partition), timeout=TIMEOUT_SECONDS
-            )
+        # The ends first: what is sent again and fails again must not come round.
+        for partition, (begin, end) in _watermarks(consumer).items():
             if only is None:
                 yield from _read(consumer, partition, begin, end)
             elif only.partition == partition and begin <= only.offset < end:
@@ -166,11 +163,15 @@ def letters(servers: str, only: Place | None = None) -> Iterator[Letter]:
         consumer.close()
 
 
-def _partitions(consumer: Consumer) -> list[int]:
+def _watermarks(consumer: Consumer) -> dict[int, tuple[int, int]]:
+    """The first offset and the end of each partition."""
     found = consumer.list_topics(DEAD_LETTER_TOPIC, timeout=TIMEOUT_SECONDS).topics[DEAD_LETTER_TOPIC]
     if found.error:
         raise KafkaException(found.error)
-    return sorted(found.partitions)
+    return {
+        partition: consumer.get_watermark_offsets(TopicPartition(DEAD_LETTER_TOPIC, partition), timeout=TIMEOUT_SECONDS)
+        for partition in sorted(found.partitions)
+    }
 
 
 def _read(consumer: Consumer, partition: int, begin: int, end: int) -> Iterator[Letter]:
@@ -315,7 +316,7 @@ def show_counts(console: Console, counts: dict[str, Count], repeats: int) -> Non
     table.add_column("messages", justify="right")
     table.add_column("the latest came (UTC)", no_wrap=True)
     table.add_column("SHOW", no_wrap=True)
-    for reason, count in sorted(counts.items(), key=lambda item: -item[1].messages):
+    for reason, count in sorted(counts.items(), key=lambda item: (-item[1].messages, item[0])):
         latest = count.latest
         table.add_row(_plain(reason), f"{count.messages:,}", f"{latest.came:%Y-%m-%d %H:%M:%S}", str(latest.place))
     console.print(table)
