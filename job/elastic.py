@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from elastic_transport import SerializationError, TlsError, TransportError
-from elasticsearch import ApiError, BadRequestError, Elasticsearch, UnsupportedProductError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
 from job import bulk, settings
 from job.documents import monthly_index
@@ -29,25 +29,13 @@ def connect(options: settings.Elasticsearch) -> str:
 
     try:
         return patiently("Elasticsearch", lambda: _check(client, options), _will_pass, complaint)
-    except (UnsupportedProductError, SerializationError) as error:
-        raise JobError(
-            f"elasticsearch.hosts: what answers at {hosts} is not Elasticsearch; correct the address"
-        ) from error
     except TlsError as error:
         raise JobError(
             f"elasticsearch.hosts: no secure connection to {hosts} ({_first_line(error.message)}); correct http or "
             "https in the address, or the server's certificate"
         ) from error
-    except ApiError as error:
-        if _speaks_another_version(error):
-            raise JobError(
-                f"elasticsearch.hosts: what answers at {hosts} does not speak to clients of Elasticsearch {_MAJOR}.x "
-                f"({error.status_code} {error.error}): use such a cluster"
-            ) from error
-        raise JobError(
-            f"elasticsearch.hosts: {hosts} answers {error.status_code} ({_first_line(error.message)}); correct address "
-            "or rights"
-        ) from error
+    except (ApiError, SerializationError) as error:
+        raise JobError(f"elasticsearch.hosts: {_fault(error, hosts)}") from error
 
 
 def _check(client: Elasticsearch, options: settings.Elasticsearch) -> str:
@@ -80,9 +68,15 @@ def _will_pass(error: BaseException) -> bool:
     return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
 
 
-def _speaks_another_version(error: ApiError) -> bool:
-    """The client names its version in each request's media type; servers that do not know it refuse with these."""
-    return error.status_code == 406 or error.error == "media_type_header_exception"
+def _fault(error: ApiError | SerializationError, hosts: str) -> str:
+    """What an answer that will stay the same says about who gave it, and what to do."""
+    if isinstance(error, ApiError):
+        # The client names its version in each request's media type; an Elasticsearch that does not know it says so.
+        if error.error == "media_type_header_exception":
+            return f"{hosts} does not speak to clients of Elasticsearch {_MAJOR}.x; use such a cluster"
+        if error.status_code in (401, 403) or "x-elastic-product" in error.meta.headers:
+            return f"{hosts} answers {error.status_code} ({_first_line(error.message)}); correct address or rights"
+    return f"what answers at {hosts} is not Elasticsearch; correct the address"
 
 
 def _first_line(text: str) -> str:

@@ -95,6 +95,11 @@ def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_read(sav
             "java.lang.IllegalStateException: one\n\tat a.b(C.java:1)\nCaused by: a.b.TimeoutException: last\n\tat d\n",
             "a.b.TimeoutException: last",
         ),
+        (
+            "An error occurred while calling None.org.apache.spark.sql.classic.SparkSession.\n"
+            ": java.lang.IllegalStateException: Spark context stopped\n\tat a.b(C.java:1)\n",
+            "java.lang.IllegalStateException: Spark context stopped",
+        ),
         ("[PATH_NOT_FOUND] There is no such path\nmore", "[PATH_NOT_FOUND] There is no such path"),
         ("", "no reason given"),
     ],

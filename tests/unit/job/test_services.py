@@ -59,11 +59,26 @@ def test_elasticsearch_of_another_major_version(server: FakeElasticsearch) -> No
         elastic.connect(options(server))
 
 
-def test_something_else_than_elasticsearch() -> None:
-    with fake_elasticsearch(product="Something") as other:
-        other.pages["GET", "/"] = (200, {})
-        with pytest.raises(JobError, match=r"elasticsearch.hosts: what answers at .* is not Elasticsearch"):
+@pytest.mark.parametrize("status", [200, 302, 404, 406])
+def test_something_else_than_elasticsearch(status: int) -> None:
+    with fake_elasticsearch(product="") as other:
+        other.pages["GET", "/"] = (status, {})
+        with pytest.raises(JobError, match=r"^elasticsearch.hosts: what answers at .* is not Elasticsearch; correct"):
             elastic.connect(options(other))
+
+
+def test_something_that_does_not_even_answer_in_json(server: FakeElasticsearch) -> None:
+    server.content_type = "application/octet-stream"
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: what answers at .* is not Elasticsearch; correct"):
+        elastic.connect(options(server))
+
+
+def test_elasticsearch_that_does_not_let_us_in(server: FakeElasticsearch) -> None:
+    server.pages["GET", "/"] = (401, {"error": {"type": "security_exception"}, "status": 401})
+    with pytest.raises(
+        JobError, match=r"^elasticsearch.hosts: .* answers 401 \(security_exception\); correct address or"
+    ):
+        elastic.connect(options(server))
 
 
 def test_a_template_that_is_missing(server: FakeElasticsearch) -> None:
@@ -92,9 +107,7 @@ def test_elasticsearch_that_is_still_starting(server: FakeElasticsearch, caplog:
 def test_elasticsearch_that_speaks_to_other_clients(server: FakeElasticsearch) -> None:
     refusal = {"error": {"type": "media_type_header_exception", "reason": "Invalid media-type value"}, "status": 400}
     server.pages["GET", "/"] = (400, refusal)
-    with pytest.raises(
-        JobError, match=r"^elasticsearch.hosts: .* does not speak to clients of Elasticsearch 8.x \(400"
-    ):
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: .* does not speak to clients of Elasticsearch 8.x; use"):
         elastic.connect(options(server))
 
 
