@@ -8,13 +8,16 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-# Elasticsearch's `integer` and `long`, and names that stay far below its limit for a keyword's bytes.
+# What Elasticsearch can hold: its `integer`, also for the sum of two kinds of creeps; damage a minute that is a `long`
+# even in millionths; and texts that make an id of at most 512 bytes (480 of them) with a number beside them. A bulk
+# request with a longer id is refused as a whole.
 Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Long = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Creeps = Annotated[int, Meta(ge=0, le=2**30 - 1)]
+Damage = Annotated[int, Meta(ge=0, le=10**11)]
 Millis = Annotated[int, Meta(ge=0, le=2**53)]
-Name = Annotated[str, Meta(min_length=1, max_length=128)]
-Word = Annotated[str, Meta(max_length=128)]
+Name = Annotated[str, Meta(min_length=1, max_length=120)]
+Word = Annotated[str, Meta(max_length=120)]
 
 
 class Participant(Struct, rename="camel", frozen=True, gc=False):
@@ -28,14 +31,14 @@ class Participant(Struct, rename="camel", frozen=True, gc=False):
     deaths: Count
     assists: Count
     gold_earned: Count
-    total_damage_dealt_to_champions: Long
+    total_damage_dealt_to_champions: Damage
     vision_score: Int
     team_position: Word | None = None
     riot_id_game_name: Word | None = None
     riot_id_tagline: Word | None = None
     summoner_name: Word | None = None
-    total_minions_killed: Count | None = None
-    neutral_minions_killed: Count | None = None
+    total_minions_killed: Creeps | None = None
+    neutral_minions_killed: Creeps | None = None
     time_played: Count | None = None
     game_ended_in_early_surrender: bool | None = None
 
@@ -58,6 +61,20 @@ class _Info(Struct, rename="camel", frozen=True, gc=False):
 class _Message(Struct, frozen=True, gc=False):
     metadata: _Metadata
     info: _Info
+
+
+def _loose(struct: type[Struct], **parts: Any) -> type[Struct]:
+    """The struct with scalars of any type, each of which may be missing; `parts` are its fields that hold more."""
+    scalar = str | int | float | bool | None
+    fields = [(field.name, parts.get(field.name, scalar), msgspec.UNSET) for field in msgspec.structs.fields(struct)]
+    return msgspec.defstruct(f"{struct.__name__}Loosely", fields, rename="camel")
+
+
+_MessageLoosely = _loose(
+    _Message,
+    metadata=_loose(_Metadata),
+    info=_loose(_Info, participants=list[_loose(Participant)]),  # type: ignore[misc]
+)
 
 
 class _OnlyParticipants(Struct, frozen=True):
@@ -86,12 +103,25 @@ class Match(Struct, frozen=True, gc=False):
     participants: list[Participant]
 
 
+REASONS = (
+    "null_value",
+    "empty_value",
+    "not_json",
+    "not_an_object",
+    "invalid_field",
+    "empty_match",
+    "duplicate_participant",
+    "implausible_timestamp",
+    "rejected_by_elasticsearch",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Why a message cannot be processed.
 
-    `reason` is one of a few words that can be counted, `field` the path of the field at fault or empty, `error_class`
-    the exception's name or empty, `detail` a sentence for a person.
+    `reason` is one of REASONS, a few words that can be counted, `field` the path of the field at fault or empty,
+    `error_class` the exception's name or empty, `detail` a sentence for a person.
     """
 
     reason: str
@@ -119,6 +149,7 @@ class Bounds:
 
 
 _decoder = msgspec.json.Decoder(_Message)
+_loose_decoder = msgspec.json.Decoder(_MessageLoosely)
 _participants_decoder = msgspec.json.Decoder(_OnlyInfo)
 _Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -154,7 +185,7 @@ def _decode_patiently(value: bytes, error: msgspec.ValidationError) -> _Message 
     if "got `float`" not in str(error):
         return _invalid(error)
     try:
-        return msgspec.convert(_whole_numbers(msgspec.json.decode(value)), _Message)
+        return msgspec.convert(_whole_numbers(msgspec.to_builtins(_loose_decoder.decode(value))), _Message)
     except msgspec.ValidationError as second:
         return _invalid(second)
     except _Unreadable as second:

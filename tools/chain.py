@@ -142,13 +142,9 @@ class Chain:
         health = self._exec("spark-job", "curl", "-sS", "-m", "5", "http://127.0.0.1:8000/health")
         metrics = self._metrics("spark-job")
         done = sum(value for name, _, value in metrics if name == "lol_job_messages_total")
-        behind: dict[str, float] = {}
-        for name, labels, value in metrics:
-            if name == "lol_job_kafka_lag_messages":
-                # Where several queries read the topic, the slowest counts.
-                behind[labels["partition"]] = max(value, behind.get(labels["partition"], 0))
+        behind = sum(value for name, _, value in metrics if name == "lol_job_kafka_lag_messages")
         trouble = None if health == "ok" else health
-        return f"{done:,.0f} messages processed since its start, {sum(behind.values()):,.0f} behind", trouble
+        return f"{done:,.0f} messages processed since its start, {behind:,.0f} behind", trouble
 
     def _dead_letters(self) -> tuple[str, str | None]:
         return f"{sum(self._topics.end_offsets('lol_matches_dlq').values()):,} messages", None

@@ -12,8 +12,7 @@ from tools.prometheus import Prometheus
 Points = tuple[tuple[datetime, float], ...]
 
 BATCH, AGE = "lol_job_batch_duration_seconds", "lol_job_message_age_seconds"
-LAG = "sum(max by (partition) (lol_job_kafka_lag_messages))"
-"""Where several queries read the topic, the slowest is how far the job is behind."""
+LAG = "sum(lol_job_kafka_lag_messages)"
 LEAST_RATE_SECONDS = 60
 """A rate needs some scrapes, which are 10 s apart, and batches between them."""
 NOW_SECONDS = 300

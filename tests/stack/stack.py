@@ -11,11 +11,12 @@ import requests
 import testinfra
 from docker.models.containers import Container
 from elasticsearch import ApiError, Elasticsearch, TransportError
+from prometheus_client.parser import text_string_to_metric_families
 from pulumi import automation
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from testinfra.host import Host
 
-from engine import SERVICE_LABEL, STACK_LABEL
+from engine import SERVICE_LABEL, STACK_LABEL, execute
 from settings import PROJECT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -43,17 +44,19 @@ class Stack:
         self.engine = docker.from_env()
         self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
         self._outputs: dict[str, Any] | None = None
-        for key, value in (config or {}).items():
-            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value))
+        self._set(config or {})
 
     # What people do with it
 
     def up(self, refresh: bool = True, **config: str) -> automation.UpResult:
-        """`pulumi up`; `config` (camelCase keys) changes settings first."""
-        for key, value in config.items():
-            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value))
+        """`pulumi up`; `config` (camelCase keys, or paths such as job.window.size_seconds) changes settings first."""
+        self._set(config)
         self._outputs = None
         return self._pulumi.up(refresh=refresh, on_output=print, color="never")
+
+    def _set(self, config: Mapping[str, str]) -> None:
+        for key, value in config.items():
+            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value), path="." in key)
 
     def preview(self) -> automation.PreviewResult:
         """`pulumi preview`."""
@@ -112,6 +115,19 @@ class Stack:
     def documents(self) -> int:
         """How many participants can be found."""
         return int(self.get("elasticsearch", 9200, "/lol_matches_stream/_count").json()["count"])
+
+    def job_metric(self, name: str, **labels: str) -> float:
+        """The sum of the job's samples of a metric with these labels."""
+        exit_code, text = execute(self.container("spark-job"), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
+        assert exit_code == 0, f"the job's metrics: {text}"
+        samples = [
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        assert samples, f"the job has no metric {name} {labels}"
+        return sum(samples)
 
     # Its containers
 

@@ -8,16 +8,17 @@ from statistics import fmean
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from job.match import Match, decode
 from job.settings import Window, merged
-from job.statistics import MATCH_SCHEMA, MatchRows, statistics
+from job.statistics import MATCH_SCHEMA, match_column, statistics
 from job.windows import window_action
 from tests.unit.job.matches import ARRIVED, BOUNDS, START, Json, match, participant, value
 
 WINDOW = merged({}).window
-SCHEMA = "value binary, arrived long"
 FIGURES = ("kills", "deaths", "assists", "kda", "gpm", "dpm", "cspm")
 
 
@@ -96,8 +97,12 @@ def assert_equal(
 
 
 def frame(spark: SparkSession, messages: list[Json | bytes | None]) -> DataFrame:
+    """The matches that count among the messages, as rows of MATCH_SCHEMA."""
     values = [value(each) if isinstance(each, dict) else each for each in messages]
-    return spark.createDataFrame([(each, ARRIVED) for each in values], SCHEMA)
+    results = [decode(each, ARRIVED, BOUNDS) for each in values]
+    column = match_column([each if isinstance(each, Match) else None for each in results])
+    rows = pa.RecordBatch.from_struct_array(column.filter(column.is_valid()))
+    return spark.createDataFrame(pa.Table.from_batches([rows]), MATCH_SCHEMA)
 
 
 @pytest.fixture(scope="module")
@@ -105,15 +110,11 @@ def in_order() -> list[Json]:
     return matches(30, seed=7)
 
 
-def decoded(messages: DataFrame) -> DataFrame:
-    return messages.mapInArrow(MatchRows(BOUNDS), MATCH_SCHEMA)
-
-
 def test_duplicates_once_remakes_never_bad_messages_not_at_all(spark: SparkSession, in_order: list[Json]) -> None:
     """And a match without duration counts, but has no rates."""
     instant = match(participant(1, timePlayed=..., championName="Ivern", teamPosition="UTILITY"), gameDuration=0)
     messages = [*in_order, *in_order[:10], instant, b"{", None, match(participants=[])]
-    rows = frame(spark, messages).transform(decoded).transform(statistics, WINDOW).collect()
+    rows = frame(spark, messages).transform(statistics, WINDOW).collect()
     of_instant = [row for row in rows if row["name"] in {"Ivern", "UTILITY"}]
     assert {(row.games_played, row.avg_kda, row.avg_gpm, row.avg_dpm, row.avg_cspm) for row in of_instant} == {
         (1, 5.33, None, None, None)
@@ -137,9 +138,8 @@ def test_a_stream_out_of_order_with_duplicates_and_a_restart(
         part: list[Any] = shuffled[run::2]
         frame(spark, part).write.mode("append").parquet(str(tmp_path / "input"))
         query = (
-            spark.readStream.schema(SCHEMA)
+            spark.readStream.schema(MATCH_SCHEMA)
             .parquet(str(tmp_path / "input"))
-            .transform(decoded)
             .transform(statistics, window)
             .writeStream.outputMode("update")
             .option("checkpointLocation", str(tmp_path / "checkpoint"))

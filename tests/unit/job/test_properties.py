@@ -1,0 +1,282 @@
+"""Whatever comes is a match whose documents the reference has too and the mapping takes, or a dead letter."""
+
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generator.match import MatchFactory, Size
+from job.documents import actions, documents
+from job.match import DeadLetter, Match, decode
+from tests.unit.job import reference
+from tests.unit.job.matches import ARRIVED, BOUNDS, START, Json, match, participant, value
+
+# The same examples in every run: a failure is one everywhere, and how long they take is known.
+EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
+
+TEMPLATE = Path(__file__).parents[3] / "mappings" / "index_templates" / "lol_matches_stream.json"
+FIELDS: dict[str, dict[str, str]] = json.loads(TEMPLATE.read_text())["template"]["mappings"]["properties"]
+# A dead letter's reasons, as the data dictionary has them.
+REASONS = {
+    "null_value", "empty_value", "not_json", "not_an_object", "invalid_field", "empty_match", "duplicate_participant",
+    "implausible_timestamp",
+}  # fmt: skip
+
+
+def fits(field: dict[str, str], held: Any) -> bool:
+    """Whether Elasticsearch takes the value for a field of this mapping as it is, without coercing it."""
+    match field["type"]:
+        case "keyword":
+            return isinstance(held, str) and len(held.encode()) <= 32_766
+        case "boolean":
+            return isinstance(held, bool)
+        case "integer":
+            return type(held) is int and -(2**31) <= held < 2**31
+        case "long":
+            return type(held) is int and -(2**63) <= held < 2**63
+        case "float":
+            return isinstance(held, float) and abs(held) <= 3.4028234663852886e38
+        case "date" if field.get("format") == "epoch_millis":
+            return type(held) is int and held >= 0
+        case "date":
+            return bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", held) and datetime.fromisoformat(held))
+    raise AssertionError(f"a mapping that is not known here: {field}")
+
+
+def outcome(message: bytes, arrived: int = ARRIVED) -> Match | DeadLetter:
+    """What the job makes of a message, which must be sound: nothing raised, nothing that a sink could not take."""
+    result = decode(message, arrived, BOUNDS)
+    if isinstance(result, DeadLetter):
+        assert result.reason in REASONS
+        assert result.detail
+        assert len(result.field.encode()) < 200
+        return result
+    for action in actions(result, arrived, "n"):
+        head, source = (orjson.loads(line) for line in action.lines.splitlines())
+        assert len(head["index"]["_id"].encode()) <= 512
+        assert {name: held for name, held in source.items() if not fits(FIELDS[name], held)} == {}
+    for text in {player.champion_name for player in result.participants}:
+        assert len(f"{ARRIVED}_{text}".encode()) <= 512  # the id of its statistics
+    return result
+
+
+def assert_as_the_reference(message: bytes, arrived: int = ARRIVED) -> Match | DeadLetter:
+    """The job and the reference make the same of a message, field by field."""
+    result, expected = outcome(message, arrived), reference.documents(message, arrived)
+    assert isinstance(result, DeadLetter) == (expected is None), result
+    found = list(documents(result, arrived)) if isinstance(result, Match) else []
+    differing = [reference.differences(*pair) for pair in zip(found, expected or [], strict=True)]
+    assert not any(differing), differing
+    return result
+
+
+COUNTS = st.integers(0, 40) | st.integers(0, 2**31 - 1)
+CREEPS = st.integers(0, 300) | st.integers(0, 2**30 - 1)
+INTEGERS = st.integers(-(2**31), 2**31 - 1)
+WORDS = st.text(st.characters(codec="utf-8"), max_size=16)
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=16) | st.just("🐉" * 120)
+
+
+def nullable(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | strategy
+
+
+PARTICIPANTS = st.fixed_dictionaries(
+    {
+        "participantId": COUNTS,
+        "championName": NAMES,
+        "teamId": st.sampled_from([100, 200]) | INTEGERS,
+        "win": st.booleans(),
+        "kills": COUNTS,
+        "deaths": COUNTS,
+        "assists": COUNTS,
+        "goldEarned": COUNTS,
+        "totalDamageDealtToChampions": st.integers(0, 100_000) | st.integers(0, 10**11),
+        "visionScore": INTEGERS,
+    },
+    optional={
+        "teamPosition": nullable(st.sampled_from(["", "TOP", "UTILITY", "Invalid"]) | WORDS),
+        "riotIdGameName": nullable(WORDS),
+        "riotIdTagline": nullable(WORDS),
+        "summonerName": nullable(WORDS),
+        "totalMinionsKilled": nullable(CREEPS),
+        "neutralMinionsKilled": nullable(CREEPS),
+        "timePlayed": nullable(st.integers(0, 4_000)),
+        "gameEndedInEarlySurrender": nullable(st.booleans()),
+        "challenges": st.just({"kda": [1.5], "🐉": {"": None}}),
+    },
+)
+
+
+def players(least: int, most: int) -> st.SearchStrategy[list[Json]]:
+    return st.lists(PARTICIPANTS, min_size=least, max_size=most, unique_by=lambda player: player["participantId"])
+
+
+MATCHES = st.fixed_dictionaries(
+    {
+        "metadata": st.fixed_dictionaries({"matchId": NAMES}),
+        "info": st.fixed_dictionaries(
+            {
+                "gameCreation": st.integers(START - 10**9, START),
+                "gameDuration": st.integers(0, 2_000) | COUNTS,
+                "gameVersion": st.sampled_from(["16.4.748.682", "16"]) | WORDS,
+                "queueId": INTEGERS,
+                "platformId": WORDS,
+                "participants": players(1, 4) | players(16, 16),
+            },
+            optional={
+                "gameStartTimestamp": nullable(st.integers(START - 10**9, START)),
+                "gameEndTimestamp": nullable(st.integers(START, ARRIVED + 310_000)),
+            },
+        ),
+    }
+)
+
+
+def nested(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(parts) | st.dictionaries(st.sampled_from(["metadata", "info", "participants", "matchId"]), parts)
+
+
+def with_floats(thing: Any) -> Any:
+    """The same JSON with 3.0 for 3, as producers write it whose numbers are all doubles."""
+    if isinstance(thing, dict):
+        return {key: with_floats(part) for key, part in thing.items()}
+    if isinstance(thing, list):
+        return [with_floats(part) for part in thing]
+    return float(thing) if type(thing) is int else thing
+
+
+@EXAMPLES
+@given(message=MATCHES, floats=st.booleans(), escaped=st.booleans())
+def test_any_match(message: Json, floats: bool, escaped: bool) -> None:
+    text = json.dumps(with_floats(message) if floats else message, ensure_ascii=escaped)
+    assert_as_the_reference(text.encode())
+
+
+@settings(EXAMPLES, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    size=st.sampled_from(["compact", "full"]),
+    remake=st.booleans(),
+    empty=st.sampled_from([0.0, 1.0]),
+)
+def test_any_match_of_the_generator(seed: int, size: Size, remake: bool, empty: float) -> None:
+    made = MatchFactory(seed=seed, size=size, start_ms=START, now=lambda: ARRIVED, empty_positions=empty)
+    message = made.next(remake=remake)
+    result = assert_as_the_reference(message.encode())
+    assert isinstance(result, Match)
+    assert result.remake == remake
+
+
+@settings(EXAMPLES, max_examples=30)
+@given(seed=st.integers(0, 2**32), remake=st.booleans())
+def test_riots_own_figures(seed: int, remake: bool) -> None:
+    """`challenges` holds Riot's own kda, gold and damage per minute: not rounded, and over what the fields only round.
+
+    Its length of the game has a fraction where gameDuration has whole seconds, and gold and damage count in fractions
+    too (seen in a match of patch 14.7: 279.178 gold a minute, where the fields give 279.262). So each of its figures
+    lies between the fields' count over a second more, and a count of one more over the fields' seconds.
+    """
+    made = MatchFactory(seed=seed, size="full", start_ms=START, now=lambda: ARRIVED).next(remake=remake)
+    result = outcome(made.encode())
+    assert isinstance(result, Match)
+    players = made.data["info"]["participants"]
+    for document, player in zip(documents(result, ARRIVED), players, strict=True):
+        told, seconds = player["challenges"], made.data["info"]["gameDuration"]
+        assert document["kda"] == pytest.approx(told["kda"], abs=0.005 + 1e-9)
+        for field, theirs in (("gold_per_minute", "goldPerMinute"), ("damage_per_minute", "damagePerMinute")):
+            ours = cast(float, document[field])
+            least, most = ours * seconds / (seconds + 1) - 0.005, ours + 60 / seconds + 0.005
+            assert least <= told[theirs] <= most, field
+
+
+# What may stand in a field, as JSON text: also what json.dumps would not write.
+TEXTS = st.sampled_from(
+    ["null", "true", "false", "{}", "[]", "[7]", '{"a": 1}', "[" * 100 + "]" * 100]
+    + ["0", "-0", "-1", "7", "7.0", "-0.0", "7.5", "1e3", "1e-3", "1e400", "1" * 400, "-" + "1" * 400, "1" * 5000]
+    + [str(edge + step) for edge in (2**30, 2**31, -(2**31), 10**11, 2**53, 2**63, 2**64) for step in (-1, 0, 1)]
+    + ["NaN", "Infinity", "-Infinity", "07", "0x7", "7,", ""]
+    + ['""', '"7"', '" "', '"Ahri"', '"🐉"', '"\\ud83d\\udc09"', '"\\u0000"', '"' + "🐉" * 120 + '"']
+    + ['"' + "x" * 120 + '"', '"' + "x" * 121 + '"', '"\\ud800"', '"\\udc09\\ud83d"', '"\\x"', '"a\nb"', '"a']
+)
+REMOVED = "removed"
+HARMLESS = st.sampled_from(["7", "8.0", '""', '"🐉"', "null", "true", REMOVED])
+OF_INFO = [*match()["info"], "teams", "🐉"]
+OF_PARTICIPANT = [*participant(1), "item0", "🐉"]
+PATHS = (
+    st.sampled_from([("metadata",), ("metadata", "matchId"), ("info",), ("info", "participants", 1), ("🐉",)])
+    | st.sampled_from(OF_INFO).map(lambda name: ("info", name))
+    | st.tuples(st.just("info"), st.just("participants"), st.sampled_from([0, 2]), st.sampled_from(OF_PARTICIPANT))
+)
+Path_ = tuple[str | int, ...]
+
+
+def spoilt(changes: dict[Path_, str], floats: bool) -> str:
+    """A match of three players in order, and then with other JSON texts in places; nested ones come last."""
+    message = match(participant(1), participant(2), participant(3))
+    message = with_floats(message) if floats else message
+    for place, (path, text) in enumerate(sorted(changes.items(), key=lambda change: -len(change[0]))):
+        holder: Any = message
+        for step in path[:-1]:
+            holder = holder[step]
+        if text == REMOVED and isinstance(holder, dict):
+            holder.pop(path[-1], None)
+        else:
+            holder[path[-1]] = f"<{place}>"
+    written = json.dumps(message, ensure_ascii=False)
+    for place, (_, text) in enumerate(sorted(changes.items(), key=lambda change: -len(change[0]))):
+        written = written.replace(f'"<{place}>"', text)
+    return written
+
+
+@settings(EXAMPLES, max_examples=600)
+@given(path=PATHS, text=TEXTS | st.just(REMOVED), floats=st.booleans())
+def test_a_match_with_anything_in_one_place(path: Path_, text: str, floats: bool) -> None:
+    """And a dead letter for the sake of one field names that field."""
+    result = assert_as_the_reference(spoilt({path: text}, floats).encode())
+    if isinstance(result, DeadLetter) and result.reason == "invalid_field":
+        name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)[1:]
+        assert result.field.startswith(name)
+
+
+@EXAMPLES
+@given(changes=st.dictionaries(PATHS, HARMLESS, min_size=2, max_size=4), floats=st.booleans())
+def test_a_match_with_anything_in_some_places(changes: dict[Path_, str], floats: bool) -> None:
+    assert_as_the_reference(spoilt(changes, floats).encode())
+
+
+@settings(EXAMPLES, max_examples=30)
+@given(field=st.sampled_from(["kills", "championName", "win", "challenges"]), first=TEXTS)
+def test_of_a_field_that_is_there_twice_one_counts(field: str, first: str) -> None:
+    written = value(match()).decode().replace(f'"{field}":', f'"{field}": {first}, "{field}":', 1)
+    result = outcome(written.encode())
+    if isinstance(result, Match):
+        assert list(documents(result, ARRIVED)) == list(documents(cast(Match, outcome(value(match()))), ARRIVED))
+
+
+@EXAMPLES
+@given(st.binary() | st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | WORDS, nested).map(value))
+def test_what_is_no_match(message: bytes) -> None:
+    assert isinstance(assert_as_the_reference(message), DeadLetter)
+
+
+@EXAMPLES
+@given(st.data())
+def test_a_match_with_broken_bytes(data: st.DataObject) -> None:
+    """Cut out, put in, written over. What is passed over may be broken and the match be read all the same."""
+    whole = value(match(participant(1), participant(2)))
+    start, end = sorted(data.draw(st.tuples(st.integers(0, len(whole)), st.integers(0, len(whole)))))
+    outcome(whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_json_is_utf8_without_a_mark(encoding: str) -> None:
+    letter = outcome(json.dumps(match(participant(1, riotIdGameName="Ünder")), ensure_ascii=False).encode(encoding))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "not_json"
