@@ -26,7 +26,7 @@ class Pipeline:
     messages: Mapping[str, Points]
     """Messages a second."""
     documents: Mapping[str, Points]
-    """Documents a second that Elasticsearch acknowledged, by index."""
+    """Documents a second that Elasticsearch acknowledged, by index without its `lol_`."""
     lag: Mapping[str, Points]
     """Messages that the job has not processed."""
     batch_seconds: Mapping[str, Points]
@@ -67,7 +67,12 @@ def read(prometheus: Prometheus, period: Period) -> Pipeline:
             "sent by the generator": line(f"sum(rate(generator_messages_delivered_total[{window}]))"),
             "processed by the job": line(f"sum(rate(lol_job_messages_total[{window}]))"),
         },
-        documents=lines(f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name"),
+        documents={
+            name.removeprefix("lol_"): points
+            for name, points in lines(
+                f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name"
+            ).items()
+        },
         lag={"behind": line(LAG)},
         batch_seconds=quantiles(BATCH, 0.5, 0.95),
         message_age_seconds=quantiles(AGE, 0.5, 0.99),

@@ -135,7 +135,7 @@ def _trends(status: Status) -> RenderableType:
     table.add_column(no_wrap=True, style="cyan")
     rows: list[tuple[str, Points, str]] = [
         *((name.split()[0], points, "{:,.1f}/s") for name, points in found.messages.items()),
-        *((name.removeprefix("lol_"), points, "{:,.1f}/s") for name, points in found.documents.items()),
+        *((name, points, "{:,.1f}/s") for name, points in found.documents.items()),
         *((name, points, "{:,.0f}") for name, points in found.lag.items()),
         *((f"batch time {name}", points, "{:.2f} s") for name, points in found.batch_seconds.items()),
         *((f"freshness {name}", points, "{:.2f} s") for name, points in found.message_age_seconds.items()),

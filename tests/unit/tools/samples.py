@@ -24,7 +24,7 @@ def points(value: float) -> Points:
 
 PIPELINE = Pipeline(
     messages={"sent by the generator": points(2), "processed by the job": points(1.9)},
-    documents={"lol_champion_stats": points(31), "lol_matches_stream": points(20)},
+    documents={"champion_stats": points(31), "matches_stream": points(20)},
     lag={"behind": points(0)},
     batch_seconds={"p50": points(0.4), "p95": points(0.8)},
     message_age_seconds={"p50": points(0.9), "p99": points(1.6)},
