@@ -62,17 +62,13 @@ def read(prometheus: Prometheus, period: Period) -> Pipeline:
     def now(quantile: float, metric: str) -> float | None:
         return prometheus.value(_quantile(quantile, metric, f"{NOW_SECONDS}s"))
 
+    indexed = lines(f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name")
     return Pipeline(
         messages={
             "sent by the generator": line(f"sum(rate(generator_messages_delivered_total[{window}]))"),
             "processed by the job": line(f"sum(rate(lol_job_messages_total[{window}]))"),
         },
-        documents={
-            name.removeprefix("lol_"): points
-            for name, points in lines(
-                f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name"
-            ).items()
-        },
+        documents={name.removeprefix("lol_"): points for name, points in indexed.items()},
         lag={"behind": line(LAG)},
         batch_seconds=quantiles(BATCH, 0.5, 0.95),
         message_age_seconds=quantiles(AGE, 0.5, 0.99),
