@@ -115,7 +115,7 @@ def _services(status: Status) -> Table:
         table.add_row(
             _mark(service.well, service.state == "starting"),
             service.name,
-            Text(_shown(addresses), "dim"),
+            _shown(addresses),
             f"{service.memory / 2**20:,.0f} MiB" if service.up else Text(service.state, "red"),
             Text(_life(service), "dim"),
         )
@@ -156,11 +156,13 @@ def sparkline(points: Points, start: datetime) -> str:
     return "".join(BLOCKS[min(int(max(pair) / top * len(BLOCKS)), len(BLOCKS) - 1)] if pair else " " for pair in values)
 
 
-def _shown(addresses: Mapping[str, str]) -> str:
-    """The pages in full, the other ports after them."""
-    pages = [f"http://{address}" for port, address in addresses.items() if port not in NO_PAGE]
-    others = [address for port, address in addresses.items() if port in NO_PAGE]
-    return " ".join([*pages, *(f":{other.rpartition(':')[2]}" if pages else other for other in others)])
+def _shown(addresses: Mapping[str, str]) -> Text:
+    """The addresses, those of pages as links: localhost:8080, or localhost:8080 :7077 where there are several."""
+    shown = Text(style="dim")
+    for port, address in sorted(addresses.items(), key=lambda item: item[0] in NO_PAGE):
+        text = f" :{address.rpartition(':')[2]}" if shown else address
+        shown.append(text, "" if port in NO_PAGE else f"link http://{address}")
+    return shown
 
 
 def _life(service: ServiceState) -> str:

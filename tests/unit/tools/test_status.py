@@ -49,7 +49,7 @@ def test_a_broken_link_is_named_first_of_all(width: int) -> None:
 def test_figures_services_and_trends_are_there() -> None:
     text = " ".join(" ".join(shown(status(WELL), 120)).split())
     for words in (
-        "spark-master http://localhost:8080 :7077 512 MiB 3h",
+        "spark-master localhost:8080 :7077 512 MiB 3h",
         "kibana left out",
         "✗ generator exited 2 restarts",
         "freshness p99 1.60 s",
