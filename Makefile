@@ -2,7 +2,7 @@
 STACK ?= dev
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
-.PHONY: up down reset status logs dlq backfill test verify setup
+.PHONY: up down reset status logs dlq backfill test verify bench bench-long setup
 
 up: setup ## Set up what is missing, deploy the stack, wait for documents
 	@pulumi stack select --create $(STACK) >/dev/null
@@ -36,6 +36,14 @@ test: ## Everything: lint, unit tests, then testinfra against a stack of its own
 verify: ## The verification checklist against the running stack
 	@tools/setup.sh tests
 	@pytest tests/stack --stack $(STACK)
+
+bench: ## Benchmarks, on a stack of their own that is made and taken down: about three quarters of an hour
+	@tools/setup.sh tests
+	@python -m bench
+
+bench-long: ## The job's memory over half an hour: make bench-long [MINUTES=30]
+	@tools/setup.sh tests
+	@python -m bench memory $(if $(MINUTES),--minutes $(MINUTES))
 
 setup:
 	@tools/setup.sh
