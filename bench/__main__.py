@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pulumi.automation import CommandError
+
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "infra"))
 
@@ -56,6 +58,9 @@ def main() -> int:
         report.write(folder, results.read(folder))
     except (BenchError, AssertionError) as error:
         print(f"not measured: {error}", file=sys.stderr)
+        return 1
+    except CommandError:
+        print("not measured: the stack could not be deployed; what Pulumi says above has the reason", file=sys.stderr)
         return 1
     say(f"report: {(folder / report.FILE).resolve().relative_to(ROOT)}")
     return 0
