@@ -73,7 +73,8 @@ def declared() -> Iterator[dict[str, Recorder]]:
 
 def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
     built = {
-        *("zookeeper", "kafka", "elasticsearch", "cassandra", "prometheus"),
+        *("zookeeper", "kafka", "elasticsearch", "cassandra"),
+        *("elasticsearch-exporter", "node-exporter", "prometheus", "alertmanager"),
         *("spark-master", "spark-worker", "spark-job", "generator"),
     }
     assert set(declared["build"].resources[CONTAINER]) == built
