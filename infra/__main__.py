@@ -104,7 +104,7 @@ generator = Generator(deployment, kafka, "lol_matches", job) if settings.generat
 
 elasticsearch_exporter = ElasticsearchExporter(deployment, elasticsearch)
 node_exporter = NodeExporter(deployment)
-alertmanager = Alertmanager(deployment)
+alertmanager = Alertmanager(deployment, after=[job])
 prometheus = Prometheus(
     deployment,
     {
@@ -121,7 +121,6 @@ prometheus = Prometheus(
         **({"generator": ("/metrics", ["generator:8000"])} if generator else {}),
     },
     alertmanager,
-    after=[job, cassandra, elasticsearch_exporter, node_exporter],
 )
 
 services = [zookeeper, kafka, elasticsearch, cassandra, master, *workers, job]

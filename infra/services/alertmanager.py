@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 import yaml
 
@@ -11,16 +13,19 @@ CONFIG = "/etc/alertmanager/alertmanager.yml"
 
 
 class Alertmanager(Service):
-    """Alertmanager. Without `alertWebhookUrl` alerts are kept and shown, and nobody is told."""
+    """Alertmanager. Without `alertWebhookUrl` alerts are kept and shown, and nobody is told.
 
-    def __init__(self, deployment: Deployment) -> None:
+    It comes `after` what takes longest to start, so that nobody is told of what is only starting.
+    """
+
+    def __init__(self, deployment: Deployment, after: Sequence[Service]) -> None:
         settings = deployment.settings
         url = settings.alert_webhook_url
         config = {
             "route": {
                 "receiver": "people",
                 "group_by": ["alertname"],
-                "group_wait": "10s",
+                "group_wait": "30s",
                 "group_interval": "30s",
                 "repeat_interval": "4h",
             },
@@ -55,4 +60,5 @@ class Alertmanager(Service):
                     ["amtool", "config", "show", "--alertmanager.url=http://127.0.0.1:9093"], limit_seconds=60
                 ),
             ),
+            after=after,
         )

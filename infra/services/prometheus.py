@@ -17,17 +17,13 @@ ASK = ("promtool", "query", "instant", "http://127.0.0.1:9090", "1")
 
 
 class Prometheus(Service):
-    """Prometheus with `targets`: job name → (metrics path, host:port of each). Its alerts go to `alertmanager`.
-
-    It comes `after` what it watches, so that nothing is an alert because it is still starting.
-    """
+    """Prometheus with `targets`: job name → (metrics path, host:port of each). Its alerts go to `alertmanager`."""
 
     def __init__(
         self,
         deployment: Deployment,
         targets: Mapping[str, tuple[str, Sequence[str]]],
         alertmanager: Alertmanager,
-        after: Sequence[Service],
     ) -> None:
         settings = deployment.settings
         config = {
@@ -62,5 +58,4 @@ class Prometheus(Service):
                 health=HealthCheck(ASK, limit_seconds=60),
                 grace_seconds=30,
             ),
-            after=[alertmanager, *after],
         )

@@ -105,6 +105,16 @@ def test_the_build_pulls_nothing(declared: dict[str, Recorder]) -> None:
     assert [name for name, image in declared["build"].resources[IMAGE].items() if "build" not in image] == []
 
 
+def test_the_jmx_exporter_is_added_to_the_image_of_either_source(declared: dict[str, Recorder]) -> None:
+    for service in ("kafka", "cassandra"):
+        bases = {
+            kind: declared[kind].resources[IMAGE][f"{service}-jmx"]["build"]["buildArgs"]["SERVICE_IMAGE"]
+            for kind in declared
+        }
+        assert bases["registry"] == versions.OFFICIAL_IMAGES[service]
+        assert bases["build"] == declared["build"].resources[IMAGE][service]["name"]
+
+
 @pytest.mark.parametrize("kind", ["registry", "build"])
 def test_every_container_is_hardened(declared: dict[str, Recorder], kind: str) -> None:
     for name, container in declared[kind].resources[CONTAINER].items():
