@@ -188,7 +188,7 @@ def _spark_workers() -> Row:
 
 
 def _spark_driver() -> Row:
-    driver = "metrics_lol_match_streaming_driver"
+    driver = "metrics_lol_match_streaming_driver"  # after spark.metrics.namespace in job/session.py
     return Row(
         "Spark driver",
         [
