@@ -17,5 +17,4 @@ def dashboards(generator: bool) -> dict[str, str]:
     `generator`: whether the stack has a generator of its own to show.
     """
     encoder = JSONEncoder(sort_keys=True, indent=1)
-    built = (pipeline().build(), services(generator).build())
-    return {str(dashboard.uid): encoder.encode(dashboard) for dashboard in built}
+    return {str(dashboard.uid): encoder.encode(dashboard) for dashboard in (pipeline(), services(generator))}

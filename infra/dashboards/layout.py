@@ -22,6 +22,7 @@ from grafana_foundation_sdk.models.common import (
     VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    Dashboard,
     DashboardCursorSync,
     DashboardLinkType,
     FieldColorModeId,
@@ -57,9 +58,9 @@ class Row:
     height: int = 7
 
 
-def dashboard(title: str, description: str, rows: Sequence[Row]) -> builders.Dashboard:
+def dashboard(title: str, description: str, rows: Sequence[Row]) -> Dashboard:
     """A dashboard of `rows`. The ids of rows and panels follow from their places."""
-    result = (
+    builder = (
         builders.Dashboard(title)
         .uid(UIDS[title])
         .description(description)
@@ -69,33 +70,32 @@ def dashboard(title: str, description: str, rows: Sequence[Row]) -> builders.Das
         .refresh("10s")
         .timezone("browser")
         .tooltip(DashboardCursorSync.CROSSHAIR)
-        .links(
-            [
-                builders.DashboardLink(other)
-                .type(DashboardLinkType.LINK)
-                .url(f"/d/{uid}")
-                .icon("dashboard")
-                .keep_time(True)
-                for other, uid in UIDS.items()
-                if other != title
-            ]
-        )
     )
+    for other, uid in UIDS.items():
+        if other != title:
+            link = builders.DashboardLink(other).type(DashboardLinkType.LINK).url(f"/d/{uid}").icon("dashboard")
+            builder.link(link.keep_time(True))
     for number, row in enumerate(rows, start=1):
-        result.with_row(builders.Row(row.title).id(number * 100))
+        builder.with_row(builders.Row(row.title).id(number * 100))
         for place, panel in enumerate(row.panels, start=1):
-            result.with_panel(panel.id(number * 100 + place).span(row.width).height(row.height))
-    return result
+            builder.with_panel(panel.id(number * 100 + place).span(row.width).height(row.height))
+    built = builder.build()
+    for built_link in built.links or []:
+        built_link.placement = None  # type: ignore[assignment]  # the SDK's only value hides the link in a menu
+    return built
 
 
-def above(warning: float, bad: float) -> list[Threshold]:
+def above(bad: float, warning: float | None = None) -> list[Threshold]:
     """Limits of a value that is good while it is low."""
-    return [Threshold(None, GOOD), Threshold(warning, WARNING), Threshold(bad, BAD)]
+    return [Threshold(None, GOOD), *([] if warning is None else [Threshold(warning, WARNING)]), Threshold(bad, BAD)]
 
 
-def below(warning: float, bad: float) -> list[Threshold]:
-    """Limits of a value that is good while it is high."""
-    return [Threshold(None, BAD), Threshold(bad, WARNING), Threshold(warning, GOOD)]
+def below(bad: float, warning: float | None = None) -> list[Threshold]:
+    """Limits of a value that is good while it is high: bad below `bad`."""
+    return [
+        Threshold(None, BAD),
+        *([Threshold(bad, GOOD)] if warning is None else [Threshold(bad, WARNING), Threshold(warning, GOOD)]),
+    ]
 
 
 def stat(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.layout import Query, Row, above, dashboard, stat, time_series
 
@@ -55,14 +55,14 @@ def pipeline() -> Dashboard:
                         "Messages in Kafka that the job has not processed. It is near 0 unless a backlog is drained.",
                         units.Short,
                         Query("max(sum by (query) (lol_job_kafka_lag_messages))", "messages"),
-                        limits=above(1_000, 10_000),
+                        limits=above(10_000, warning=1_000),
                     ),
                     stat(
                         "Freshness, p99",
                         "From a message's arrival in Kafka to Elasticsearch's acknowledgement of its documents.",
                         units.Seconds,
                         Query(_quantile(0.99, "lol_job_message_age_seconds"), "p99"),
-                        limits=above(FRESHNESS_P99_SECONDS, 4 * FRESHNESS_P99_SECONDS),
+                        limits=above(4 * FRESHNESS_P99_SECONDS, warning=FRESHNESS_P99_SECONDS),
                         no_data="no message",
                     ),
                     stat(
@@ -70,7 +70,7 @@ def pipeline() -> Dashboard:
                         "Time since the query that is furthest behind finished a batch. It grows while nobody sends.",
                         units.Seconds,
                         Query("time() - min(lol_job_last_batch_timestamp_seconds)", "age"),
-                        limits=above(NO_BATCH_SECONDS / 2, NO_BATCH_SECONDS),
+                        limits=above(NO_BATCH_SECONDS, warning=NO_BATCH_SECONDS / 2),
                     ),
                     stat(
                         "Dead letters in the time shown",
@@ -79,7 +79,7 @@ def pipeline() -> Dashboard:
                         Query(
                             'sum(increase(kafka_log_log_logendoffset{topic="lol_matches_dlq"}[$__range]))', "letters"
                         ),
-                        limits=above(1, 100),
+                        limits=above(100, warning=1),
                     ),
                 ],
                 width=4,
@@ -125,14 +125,14 @@ def pipeline() -> Dashboard:
                         "Messages that are not processed, for the query that is furthest behind.",
                         units.Short,
                         Query("max by (partition) (lol_job_kafka_lag_messages)", "partition {{partition}}"),
-                        limits=above(1_000, 10_000),
+                        limits=above(10_000, warning=1_000),
                     ),
                     time_series(
                         "Batch time",
                         "Batches that had input, of all queries. Goal: p95 below 1 s at the default rate.",
                         units.Seconds,
                         *_quantiles("lol_job_batch_duration_seconds"),
-                        limits=above(BATCH_P95_SECONDS, 10 * BATCH_P95_SECONDS),
+                        limits=above(10 * BATCH_P95_SECONDS, warning=BATCH_P95_SECONDS),
                         no_data="no batch with input",
                     ),
                     time_series(
@@ -163,7 +163,7 @@ def pipeline() -> Dashboard:
                         "From a message's arrival in Kafka to Elasticsearch's acknowledgement. Goal: p99 below 2.5 s.",
                         units.Seconds,
                         *_quantiles("lol_job_message_age_seconds"),
-                        limits=above(FRESHNESS_P99_SECONDS, 4 * FRESHNESS_P99_SECONDS),
+                        limits=above(4 * FRESHNESS_P99_SECONDS, warning=FRESHNESS_P99_SECONDS),
                         no_data="no message",
                     ),
                     time_series(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.layout import Panel, Query, Row, above, below, dashboard, stat, time_series
 
@@ -50,7 +50,7 @@ def _overview() -> Row:
                 "Whether Prometheus reaches every instance of a part of the stack.",
                 units.Short,
                 Query("min by (job) (up)", "{{job}}"),
-                limits=below(1, 1),
+                limits=below(1),
                 words={0: "down", 1: "up"},
             )
         ],
@@ -114,14 +114,14 @@ def _kafka() -> Row:
                 units.Short,
                 Query("sum(kafka_controller_kafkacontroller_offlinepartitionscount)", "offline"),
                 Query("sum(kafka_server_replicamanager_underreplicatedpartitions)", "under-replicated"),
-                limits=above(1, 1),
+                limits=above(1),
             ),
             time_series(
                 "Idle request handlers",
                 "The share of time the broker's request handlers have nothing to do. Near 0 it cannot keep up.",
                 units.PercentUnit,
                 Query("avg(kafka_server_requesthandler_idle_ratio)", "idle"),
-                limits=below(0.3, 0.1),
+                limits=below(0.1, warning=0.3),
             ),
             time_series(
                 "Log on disk",
@@ -266,7 +266,7 @@ def _spark_executors() -> Row:
                     f"sum(rate(metrics_executor_totalDuration_seconds_total{executors}[$__rate_interval]))",
                     "collecting",
                 ),
-                limits=above(0.1, 0.3),
+                limits=above(0.3, warning=0.1),
             ),
         ],
     )
@@ -285,7 +285,7 @@ def _elasticsearch() -> Row:
                     '2 * max(elasticsearch_cluster_health_status{color="red"})',
                     "health",
                 ),
-                limits=above(1, 2),
+                limits=above(2, warning=1),
                 words={0: "green", 1: "yellow", 2: "red"},
             ),
             time_series(
@@ -400,7 +400,7 @@ def _prometheus() -> Row:
                 "A scrape that takes 10 s is lost.",
                 units.Seconds,
                 Query("max by (job) (scrape_duration_seconds)", "{{job}}"),
-                limits=above(5, 10),
+                limits=above(10, warning=5),
             ),
             time_series(
                 "Samples taken in",
@@ -485,7 +485,7 @@ def _generator() -> Row:
                 "Kafka or the generator is in trouble when this grows.",
                 units.Seconds,
                 Query("time() - max(generator_last_delivery_timestamp_seconds)", "age"),
-                limits=above(30, 60),
+                limits=above(60, warning=30),
             ),
         ],
         width=8,
