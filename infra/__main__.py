@@ -134,7 +134,7 @@ else:
     left_out["kibana"] = source.why_not("kibana")
 if source.has("grafana"):
     admin_password = Password("grafana-admin-password")
-    services.append(Grafana(deployment, prometheus, admin_password.value))
+    services.append(Grafana(deployment, prometheus, elasticsearch, generator, admin_password.value))
     pulumi.export("grafanaAdminPassword", pulumi.Output.secret(admin_password.value))
 else:
     left_out["grafana"] = source.why_not("grafana")
