@@ -18,6 +18,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job import elastic, logs, notices, queries, session, settings, topic
+from job.bound import BatchBound, set_bound
 from job.checkpoints import Checkpoints, Start
 from job.errors import JobError, one_line
 from job.metrics import Metrics, QueryListener, serve
@@ -50,9 +51,9 @@ def main() -> int:
 
 
 def run(options: settings.Settings) -> int:
-    """Connect to everything, start both queries, and wait for the first reason to end."""
+    """Connect to everything, start the query, and wait for the first reason to end."""
     ends: SimpleQueue[str] = SimpleQueue()  # why the job ends; empty text: it was told to
-    metrics = Metrics((queries.PARTICIPANTS, queries.STATISTICS), options.http.max_batch_age_seconds)
+    metrics = Metrics(queries.MATCHES, options.elasticsearch.matches, options.http.max_batch_age_seconds)
     serve(metrics, options.http.port)
     receiver = notices.Receiver(metrics.wait)
 
@@ -64,7 +65,8 @@ def run(options: settings.Settings) -> int:
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
     start = place_to_start(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
 
-    spark.streams.addListener(QueryListener(metrics, lambda error: ends.put(error or "a query was stopped")))
+    bound = BatchBound(options.batch.first_bound(len(start.offsets)), options.batch.max_seconds)
+    metrics.batch_limit.set(bound.messages)
     sinks = Sinks(
         elasticsearch_hosts=tuple(options.elasticsearch.hosts),
         elasticsearch_timeout=options.elasticsearch.request_timeout_seconds,
@@ -73,22 +75,28 @@ def run(options: settings.Settings) -> int:
         driver=notices.Address(options.driver.host, receiver.port),
     )
     flow = queries.Flow(spark, options, sinks, checkpoints, metrics, queries.Gate())
+
+    def adjust(messages: int, seconds: float) -> None:
+        if bound.measured(messages, seconds):
+            set_bound(spark, query, bound.messages)
+            metrics.batch_limit.set(bound.messages)
+
+    spark.streams.addListener(QueryListener(metrics, adjust, lambda error: ends.put(error or "the query was stopped")))
     on_signal(lambda: ends.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
-    messages = flow.messages(incarnation, start)
-    running = [flow.start_participants(messages), flow.start_statistics(messages)]
+    query = flow.start(start)
 
     stopped = threading.Event()
     topic.watch(kafka, incarnation, ends.put, stopped)
-    reason = first_end(ends, running)
+    reason = first_end(ends, query)
     stopped.set()
     if reason:
         log.error("The job ends: %s", one_line(reason))
     else:
-        log.info("Stopping: batches in hand are finished first")
+        log.info("Stopping: the batch in hand is finished first")
     # After a failure the batch in hand may be the very thing that cannot finish.
-    if not queries.stop(running, flow.gate, _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds):
-        log.warning("A batch did not finish in time; it is done again at the next start")
+    if not queries.stop(query, flow.gate, _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds):
+        log.warning("The batch did not finish in time; it is done again at the next start")
     spark.stop()
     log.info("Stopped")
     return 1 if reason else 0
@@ -119,18 +127,18 @@ def place_to_start(position: str, kafka: Topic, incarnation: Incarnation, checkp
     return start
 
 
-def first_end(ends: "SimpleQueue[str]", running: list[StreamingQuery]) -> str:
-    """Wait for a reason to end. Looks after the queries as well: from a JVM that died no event comes."""
+def first_end(ends: "SimpleQueue[str]", query: StreamingQuery) -> str:
+    """Wait for a reason to end. Looks after the query as well: from a JVM that died no event comes."""
     while True:
         try:
             return ends.get(timeout=_LOOK_SECONDS)
         except Empty:
             try:
-                all_active = all(query.isActive for query in running)
+                active = query.isActive
             except (Py4JError, OSError) as error:
                 raise JobError("Spark's JVM has died; the log above may say why, else it was killed") from error
-            if not all_active:
-                return "a query ended without a word"
+            if not active:
+                return "the query ended without a word"
 
 
 if __name__ == "__main__":

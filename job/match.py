@@ -71,7 +71,9 @@ def _loose(struct: type[Struct], **parts: Any) -> type[Struct]:
 
 
 _MessageLoosely = _loose(
-    _Message, metadata=_loose(_Metadata), info=_loose(_Info, participants=list[_loose(Participant)])  # type: ignore[misc]
+    _Message,
+    metadata=_loose(_Metadata),
+    info=_loose(_Info, participants=list[_loose(Participant)]),  # type: ignore[misc]
 )
 
 
@@ -101,12 +103,25 @@ class Match(Struct, frozen=True, gc=False):
     participants: list[Participant]
 
 
+REASONS = (
+    "null_value",
+    "empty_value",
+    "not_json",
+    "not_an_object",
+    "invalid_field",
+    "empty_match",
+    "duplicate_participant",
+    "implausible_timestamp",
+    "rejected_by_elasticsearch",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Why a message cannot be processed.
 
-    `reason` is one of a few words that can be counted, `field` the path of the field at fault or empty, `error_class`
-    the exception's name or empty, `detail` a sentence for a person.
+    `reason` is one of REASONS, a few words that can be counted, `field` the path of the field at fault or empty,
+    `error_class` the exception's name or empty, `detail` a sentence for a person.
     """
 
     reason: str

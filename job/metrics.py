@@ -1,4 +1,4 @@
-"""What the job tells Prometheus and its health check: from Spark's query progress, and from the sinks' counters."""
+"""What the job tells of itself, from Spark's query progress: metrics, health, and a line in the log for each batch."""
 
 import json
 import logging
@@ -11,16 +11,18 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Info, make_wsgi_app
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 from pyspark.sql.streaming.listener import (
     QueryIdleEvent,
     QueryProgressEvent,
     QueryStartedEvent,
     QueryTerminatedEvent,
     StreamingQueryListener,
-    StreamingQueryProgress,
 )
 
 from job import __version__
+from job.match import REASONS
 from job.notices import Waiting
 
 log = logging.getLogger(__name__)
@@ -28,13 +30,23 @@ log = logging.getLogger(__name__)
 _SAY_SECONDS = 10
 _BATCH_SECONDS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
 
+FATES = "fates"
+"""The name under which a batch's progress has the counts of its messages' fates (job.queries says which)."""
+
+AGE_SECONDS = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 5, 10, 30, 60, 300, 3600)
+"""The buckets of the messages' age when Elasticsearch acknowledged them."""
+
 
 class Metrics:
     """The job's metrics, and what they say about its health. Safe to use from any thread."""
 
-    def __init__(self, queries: Iterable[str], max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self, query: str, documents: str, max_batch_age: float, registry: CollectorRegistry = REGISTRY
+    ) -> None:
+        """`query` is the name of the job's query, `documents` that of the index of its documents."""
+        self._documents = documents
         self._max_batch_age = max_batch_age
-        self._alive_at = dict.fromkeys(queries, time.monotonic())
+        self._alive_at = {query: time.monotonic()}
         self._started: set[str] = set()
         self._reported: set[str] = set()
         self._names: dict[str, str] = {}  # by run id: only the start tells the name of a query
@@ -68,12 +80,16 @@ class Metrics:
         self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state", "query", "operator")
         self.late_rows = counter("rows_dropped_by_watermark", "Rows that came too late to count", "query", "operator")
 
+        self.batch_limit = gauge("batch_limit_messages", "The most messages that the next batch takes")
+
         self.messages = counter("messages", "Messages that are indexed or dead letters")
+        self.matches = counter("matches", "Messages that are indexed, with all of their documents")
+        self.dead_letters = counter("dead_letters", "Messages sent to the dead-letter topic", "reason")
         self.participants = counter("participants", "Participants of readable matches")
         self.indexed = counter("indexed_documents", "Documents that Elasticsearch acknowledged", "name")
         self.rejected = counter("rejected_documents", "Documents that Elasticsearch refused for good", "name")
-        self.dead_letters = counter("dead_letters", "Messages sent to the dead-letter topic", "reason")
-        self.message_age = gauge("oldest_message_age_seconds", "Age of the last batch's oldest message when indexed")
+        self._ages = _Ages()
+        registry.register(self._ages)
         self.sink_waits = counter("sink_waits", "Times a sink had to wait for a service", "service")
         waiting = gauge("sink_waiting", "1 while a sink waits for a service")
         waiting.set_function(lambda: float(self.waiting() is not None))
@@ -109,6 +125,9 @@ class Metrics:
         self.input_rate.labels(query).set(event.get("inputRowsPerSecond") or 0)
         self.processed_rate.labels(query).set(event.get("processedRowsPerSecond") or 0)
         log.debug("Query %s, batch %d: %d rows, milliseconds: %s", query, event["batchId"], rows, event["durationMs"])
+        fates = event.get("observedMetrics", {}).get(FATES)
+        if fates and fates["messages"]:
+            self._count(event["batchId"], fates)
         if rows:
             self.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
         for source in event["sources"]:
@@ -122,6 +141,24 @@ class Metrics:
             self.state_rows.labels(*labels).set(state["numRowsTotal"])
             self.state_memory.labels(*labels).set(state["memoryUsedBytes"])
             self.late_rows.labels(*labels).inc(state["numRowsDroppedByWatermark"])
+
+    def _count(self, batch: int, fates: dict[str, Any]) -> None:
+        """Take over what became of a batch's messages, and say it."""
+        letters = {reason: fates[reason] for reason in REASONS if fates[reason]}
+        participants, indexed = fates["participants"], fates["indexed"]
+        failed = participants - indexed
+        log.info("Batch %d: %d participants, %d indexed, %d failed", batch, participants, indexed, failed)
+        if letters:
+            words = ", ".join(f"{reason} {number}" for reason, number in letters.items())
+            log.info("Batch %d: %d dead letters (%s)", batch, sum(letters.values()), words)
+        self.messages.inc(fates["messages"])
+        self.matches.inc(fates["messages"] - sum(letters.values()))
+        self.participants.inc(participants)
+        self.indexed.labels(self._documents).inc(indexed)
+        self.rejected.labels(self._documents).inc(failed)
+        for reason, number in letters.items():
+            self.dead_letters.labels(reason).inc(number)
+        self._ages.add(fates)
 
     def wait(self, notice: Waiting) -> None:
         """A sink says that it waits. Several tasks wait at once, so not every notice gets its line in the log."""
@@ -153,6 +190,29 @@ class Metrics:
         return "; ".join(reasons)
 
 
+class _Ages(Collector):
+    """A histogram whose observations come already counted, as those of a whole batch do."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(AGE_SECONDS) + 1)  # the last: all
+        self._sum = 0.0
+
+    def add(self, fates: dict[str, Any]) -> None:
+        indexed = fates["messages"] - sum(fates[reason] for reason in REASONS)
+        below = [fates[f"age_{bound}"] for bound in AGE_SECONDS]
+        self._counts = [count + more for count, more in zip(self._counts, [*below, indexed], strict=True)]
+        self._sum += (fates["age_sum"] or 0) / 1000
+
+    def collect(self) -> Iterable[Metric]:
+        bounds = [*(str(float(bound)) for bound in AGE_SECONDS), "+Inf"]
+        yield HistogramMetricFamily(
+            "lol_job_message_age_seconds",
+            "Time from a message's arrival in Kafka until Elasticsearch acknowledged its documents",
+            buckets=list(zip(bounds, self._counts, strict=True)),
+            sum_value=self._sum,
+        )
+
+
 def lags(source: dict[str, Any]) -> dict[str, int]:
     """By partition, how many messages a Kafka source's progress says are still to be read."""
     result: dict[str, int] = {}
@@ -164,17 +224,23 @@ def lags(source: dict[str, Any]) -> dict[str, int]:
 
 
 class QueryListener(StreamingQueryListener):
-    """Hands Spark's events to the metrics, and a query's end to `on_end` (with its error, None if it was stopped)."""
+    """Hands Spark's events to the metrics, each batch's messages and seconds to `on_batch`, and a query's end to
+    `on_end` (with its error, None if it was stopped)."""
 
-    def __init__(self, metrics: Metrics, on_end: Callable[[str | None], None]) -> None:
+    def __init__(
+        self, metrics: Metrics, on_batch: Callable[[int, float], None], on_end: Callable[[str | None], None]
+    ) -> None:
         self._metrics = metrics
+        self._on_batch = on_batch
         self._on_end = on_end
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
         self._metrics.started(event.name or "", str(event.runId))
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802
-        self._metrics.progress(_as_json(event.progress))
+        progress = json.loads(event.progress.json)
+        self._metrics.progress(progress)
+        self._on_batch(progress["numInputRows"], progress["durationMs"].get("triggerExecution", 0) / 1000)
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
         self._metrics.idle(str(event.runId))
@@ -182,11 +248,6 @@ class QueryListener(StreamingQueryListener):
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
         self._metrics.terminated(str(event.runId))
         self._on_end(event.exception)
-
-
-def _as_json(progress: StreamingQueryProgress) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(progress.json)
-    return result
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -1,35 +1,39 @@
-"""The first query's work on the executors: messages → documents in Elasticsearch, or dead letters in Kafka.
+"""The work on the executors: messages → documents in Elasticsearch, or dead letters in Kafka.
 
-Each message ends as exactly one of the two. A task returns when Elasticsearch and Kafka have acknowledged everything.
+Each message ends as exactly one of the two. The row that says which leaves here when its server has acknowledged it.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import LongType, MapType, StringType, StructType
+from pyspark.sql.types import IntegerType, LongType, StringType, StructType
 
 from job import bulk, notices
 from job.dead_letters import DeadLetters, Record, producer
-from job.documents import Action, actions
+from job.documents import actions
 from job.match import Bounds, DeadLetter, Match, decode
+from job.statistics import MATCH_SCHEMA, match_column
 
 log = logging.getLogger(__name__)
 
-# One row for each partition of a batch. `oldest` is the Kafka timestamp of its oldest message, in milliseconds.
-COUNTS_SCHEMA = (
+INDEXED = "indexed"
+
+# One row for each message. `fate` is INDEXED or the reason of its dead letter; `participants` are the documents it has,
+# `indexed` those of them that Elasticsearch took; `age` the milliseconds from Kafka's timestamp to the fate; `match`
+# what counts in the statistics, null where nothing does.
+FATE_SCHEMA = (
     StructType()
-    .add("messages", LongType(), nullable=False)
-    .add("participants", LongType(), nullable=False)
-    .add("indexed", LongType(), nullable=False)
-    .add("oldest", LongType(), nullable=False)
-    .add("dead_letters", MapType(StringType(), LongType(), valueContainsNull=False), nullable=False)
+    .add("fate", StringType(), nullable=False)
+    .add("participants", IntegerType(), nullable=False)
+    .add("indexed", IntegerType(), nullable=False)
+    .add("age", LongType(), nullable=False)
+    .add("match", MATCH_SCHEMA)
 )
-_ARROW_COUNTS = to_arrow_schema(COUNTS_SCHEMA, timezone="UTC")
+_ARROW_FATES = to_arrow_schema(FATE_SCHEMA, timezone="UTC")
 
 
 class Sinks(NamedTuple):
@@ -53,19 +57,16 @@ class Sinks(NamedTuple):
         notices.send(self.driver, notices.Waiting(service, reason, seconds, attempt))
 
 
-@dataclass
-class Counts:
-    """What became of a partition's messages; the fields of COUNTS_SCHEMA."""
+class Fate(NamedTuple):
+    """What became of a message: its match if it holds one, how many of its documents are indexed, why it failed."""
 
-    messages: int = 0
-    participants: int = 0
-    indexed: int = 0
-    oldest: int = 0
-    dead_letters: Counter[str] = field(default_factory=Counter)
+    match: Match | None
+    indexed: int
+    letter: DeadLetter | None
 
 
 class IndexParticipants:
-    """A function for `mapInArrow`: Kafka rows → one row of COUNTS_SCHEMA, and the documents are searchable soon after.
+    """A function for `mapInArrow`: Kafka rows → rows of FATE_SCHEMA, and the documents are searchable soon after.
 
     The Kafka rows' columns: topic, partition, offset, arrived (timestamp in milliseconds), key, value, headers.
     """
@@ -76,33 +77,35 @@ class IndexParticipants:
         self._name = name
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        counts = Counts()
         sink, dead_letters = self._sinks.bulk(), self._sinks.dead_letters()
         for batch in batches:
-            self._deliver(list(records(batch)), sink, dead_letters, counts)
-        dead_letters.flush()
-        if counts.messages:
-            yield pa.RecordBatch.from_pylist([_row(counts)], schema=_ARROW_COUNTS)
+            messages = list(records(batch))
+            fates = list(index(messages, self._bounds, self._name, sink))
+            for message, fate in zip(messages, fates, strict=True):
+                if fate.letter is not None:
+                    dead_letters.add(message, fate.letter)
+            dead_letters.flush()
+            yield _fate_rows(messages, fates)
 
-    def _deliver(self, batch: list[Record], sink: bulk.Bulk, dead_letters: DeadLetters, counts: Counts) -> None:
-        groups: list[list[Action]] = []
-        for number, record in enumerate(batch):
-            result = decode(record.value, record.arrived, self._bounds)
-            counts.messages += 1
-            counts.oldest = min(counts.oldest or record.arrived, record.arrived)
-            if isinstance(result, Match):
-                group = actions(result, record.arrived, self._name, origin=number)
-                counts.participants += len(group)
-                groups.append(group)
-            else:
-                dead_letters.add(record, result)
-                counts.dead_letters[result.reason] += 1
-        for chunk in bulk.chunks(groups):
-            rejections = sink.index(chunk)
-            counts.indexed += len(chunk) - len(rejections)
-            for number, letter in _rejected(rejections):
-                dead_letters.add(batch[number], letter)
-                counts.dead_letters[letter.reason] += 1
+
+def index(messages: Sequence[Record], bounds: Bounds, name: str, sink: bulk.Bulk) -> Iterator[Fate]:
+    """Index the matches in the messages; yield the fate of each message, in their order."""
+    decoded = [decode(message.value, message.arrived, bounds) for message in messages]
+    groups = (
+        actions(match, message.arrived, name, origin=number)
+        for number, (message, match) in enumerate(zip(messages, decoded, strict=True))
+        if isinstance(match, Match)
+    )
+    rejections: dict[int, list[bulk.Rejection]] = {}
+    for chunk in bulk.chunks(groups):
+        for rejection in sink.index(chunk):
+            rejections.setdefault(rejection.action.origin, []).append(rejection)
+    for number, result in enumerate(decoded):
+        if isinstance(result, DeadLetter):
+            yield Fate(None, 0, result)
+        else:
+            rejected = rejections.get(number, [])
+            yield Fate(result, len(result.participants) - len(rejected), _letter(rejected))
 
 
 def records(batch: pa.RecordBatch) -> Iterator[Record]:
@@ -116,16 +119,26 @@ def records(batch: pa.RecordBatch) -> Iterator[Record]:
         yield Record(*fields)
 
 
-def _rejected(rejections: list[bulk.Rejection]) -> Iterator[tuple[int, DeadLetter]]:
-    """One dead letter for each message of which Elasticsearch refused at least one document, told by the first.
-
-    A chunk holds whole messages, so none is told twice.
-    """
-    first = {rejection.action.origin: rejection for rejection in reversed(rejections)}
-    for number, rejection in first.items():
-        detail = f"document {rejection.action.document_id}: {rejection.status} {rejection.reason}"
-        yield number, DeadLetter("rejected_by_elasticsearch", detail, error_class=rejection.error_class)
+def _letter(rejected: list[bulk.Rejection]) -> DeadLetter | None:
+    """The dead letter of a message of which Elasticsearch refused documents, told by the first; None if it did not."""
+    if not rejected:
+        return None
+    first = rejected[0]
+    detail = f"document {first.action.document_id}: {first.status} {first.reason}"
+    return DeadLetter("rejected_by_elasticsearch", detail, error_class=first.error_class)
 
 
-def _row(counts: Counts) -> dict[str, object]:
-    return {**asdict(counts), "dead_letters": list(counts.dead_letters.items())}
+def _fate_rows(messages: Sequence[Record], fates: Sequence[Fate]) -> pa.RecordBatch:
+    now = time.time_ns() // 1_000_000
+    columns = [
+        [INDEXED if fate.letter is None else fate.letter.reason for fate in fates],
+        [0 if fate.match is None else len(fate.match.participants) for fate in fates],
+        [fate.indexed for fate in fates],
+        [now - message.arrived for message in messages],
+        match_column([fate.match for fate in fates]),
+    ]
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for column, field in zip(columns, _ARROW_FATES, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=_ARROW_FATES)

@@ -1,34 +1,28 @@
-"""The two streaming queries over the topic: documents of participants, and statistics in windows."""
+"""The streaming query over the topic: messages → documents or dead letters, and on the way statistics in windows."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job.checkpoints import Checkpoints, Start
 from job.errors import one_line
-from job.match import Bounds
-from job.metrics import Metrics
-from job.participants import COUNTS_SCHEMA as PARTICIPANT_COUNTS
-from job.participants import IndexParticipants, Sinks
+from job.match import REASONS, Bounds
+from job.metrics import AGE_SECONDS, FATES, Metrics
+from job.participants import FATE_SCHEMA, INDEXED, IndexParticipants, Sinks
 from job.settings import Settings
-from job.statistics import MATCH_SCHEMA, MatchRows, statistics
-from job.topic import Incarnation
-from job.windows import COUNTS_SCHEMA as WINDOW_COUNTS
-from job.windows import IndexStatistics
+from job.statistics import statistics
+from job.windows import COUNTS_SCHEMA, IndexStatistics
 
 log = logging.getLogger(__name__)
 
-PARTICIPANTS, STATISTICS = "participants", "statistics"
-
-Count = Callable[[DataFrame, int], None]
-"""Runs a batch, given its rows of counts and its number."""
+MATCHES = "matches"
+"""The query's name."""
 
 
 class ClosedError(Exception):
@@ -56,7 +50,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Flow:
-    """What both queries need."""
+    """What the query needs."""
 
     spark: SparkSession
     settings: Settings
@@ -65,11 +59,30 @@ class Flow:
     metrics: Metrics
     gate: Gate
 
-    @property
-    def bounds(self) -> Bounds:
-        return Bounds.of(self.settings.event_time.earliest, self.settings.event_time.ahead_seconds)
+    def start(self, start: Start) -> StreamingQuery:
+        """Start the query. One pass over the topic serves both outputs: reading and decoding is half of the work."""
+        settings = self.settings
+        bounds = Bounds.of(settings.event_time.earliest, settings.event_time.ahead_seconds)
+        names = {"champion": settings.elasticsearch.champions, "position": settings.elasticsearch.positions}
+        counts = (
+            self._messages(start)
+            .mapInArrow(IndexParticipants(self.sinks, bounds, settings.elasticsearch.matches), FATE_SCHEMA)
+            .observe(FATES, *_counts_of_fates())
+            .where(F.col("match").isNotNull())
+            .select("match.*")
+            .transform(statistics, settings.window)
+            .mapInArrow(IndexStatistics(self.sinks, names), COUNTS_SCHEMA)
+        )
+        return (
+            counts.writeStream.queryName(MATCHES)
+            .outputMode("update")
+            .trigger(processingTime=f"{settings.batch.interval_milliseconds} milliseconds")
+            .option("checkpointLocation", self.checkpoints.path(MATCHES))
+            .foreachBatch(self._run)
+            .start()
+        )
 
-    def messages(self, incarnation: Incarnation, start: Start) -> DataFrame:
+    def _messages(self, start: Start) -> DataFrame:
         """The topic as a stream: topic, partition, offset, arrived (Kafka's timestamp in ms), key, value, headers.
 
         A loss of messages that were not read yet fails the query: Spark's default, and never changed here.
@@ -80,7 +93,7 @@ class Flow:
             .option("kafka.bootstrap.servers", self.settings.kafka.bootstrap_servers)
             .option("subscribe", start.topic)
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
-            .option("maxOffsetsPerTrigger", self.settings.batch.max_messages(len(incarnation.partitions)))
+            .option("maxOffsetsPerTrigger", self.settings.batch.first_bound(len(start.offsets)))
             .option("includeHeaders", True)
             # Spark asks a partition for its offsets right behind each fetch, on the same connection, where the broker
             # lets it wait for the consumer's next fetch to end: half a second at the end of a partition by default.
@@ -95,87 +108,49 @@ class Flow:
             .select("topic", "partition", "offset", "arrived", "key", "value", "headers")
         )
 
-    def start_participants(self, messages: DataFrame) -> StreamingQuery:
-        """Messages → documents or dead letters, on the executors; the driver only counts."""
-        index = IndexParticipants(self.sinks, self.bounds, self.settings.elasticsearch.matches)
-        counts = messages.mapInArrow(index, PARTICIPANT_COUNTS)
-        return self._start(PARTICIPANTS, counts, self._count_participants, self.settings.batch.interval_milliseconds)
+    def _run(self, batch: DataFrame, _number: int) -> None:
+        """Run a batch, which tells here what became of the statistics; what became of the messages is observed.
 
-    def start_statistics(self, messages: DataFrame) -> StreamingQuery:
-        """Messages → statistics in windows → documents that replace their earlier figures."""
-        names = {"champion": self.settings.elasticsearch.champions, "position": self.settings.elasticsearch.positions}
-        counts = (
-            messages.select("value", "arrived")
-            .mapInArrow(MatchRows(self.bounds), MATCH_SCHEMA)
-            .transform(statistics, self.settings.window)
-            .mapInArrow(IndexStatistics(self.sinks, names), WINDOW_COUNTS)
-        )
-        return self._start(STATISTICS, counts, self._count_statistics, self.settings.window.interval_milliseconds)
-
-    def _start(self, name: str, counts: DataFrame, count: Count, interval: int) -> StreamingQuery:
-        def run(batch: DataFrame, number: int) -> None:
-            try:
-                self.gate.enter()
-                count(batch, number)
-            except Exception as error:
-                # Short, and without its cause: Spark searches the text of what comes from here with a regular
-                # expression that recurses for each character, and overflows its stack on a JVM's stack trace.
-                raise BatchError(one_line(str(error))) from None
-
-        self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", name)
-        return (
-            counts.writeStream.queryName(name)
-            .outputMode("update")
-            .trigger(processingTime=f"{interval} milliseconds")
-            .option("checkpointLocation", self.checkpoints.path(name))
-            .foreachBatch(run)
-            .start()
-        )
-
-    def _count_participants(self, batch: DataFrame, number: int) -> None:
-        """Run the batch and say what became of it."""
-        rows = batch.collect()
-        if not rows:
-            return
-        participants, indexed = sum(row.participants for row in rows), sum(row.indexed for row in rows)
-        failed = participants - indexed
-        log.info("Batch %d: %d participants, %d indexed, %d failed", number, participants, indexed, failed)
-        name = self.settings.elasticsearch.matches
-        self.metrics.messages.inc(sum(row.messages for row in rows))
-        self.metrics.participants.inc(participants)
-        self.metrics.indexed.labels(name).inc(indexed)
-        self.metrics.rejected.labels(name).inc(failed)
-        self.metrics.message_age.set(time.time() - min(row.oldest for row in rows) / 1000)
-        reasons: dict[str, int] = {}
+        A refused row of statistics is an error, but no reason to stop: it is written again with its next change.
+        """
+        try:
+            self.gate.enter()
+            rows = batch.collect()
+        except Exception as error:
+            # Short, and without its cause: Spark searches the text of what comes from here with a regular
+            # expression that recurses for each character, and overflows its stack on a JVM's stack trace.
+            raise BatchError(one_line(str(error))) from None
         for row in rows:
-            for reason, letters in row.dead_letters.items():
-                reasons[reason] = reasons.get(reason, 0) + letters
-                self.metrics.dead_letters.labels(reason).inc(letters)
-        if reasons:
-            words = ", ".join(f"{reason} {letters}" for reason, letters in sorted(reasons.items()))
-            log.info("Batch %d: %d dead letters (%s)", number, sum(reasons.values()), words)
-
-    def _count_statistics(self, batch: DataFrame, _number: int) -> None:
-        """Run the batch. A refused row is an error, but no reason to stop: it is written again with its next change."""
-        for row in batch.collect():
             self.metrics.indexed.labels(row.name).inc(row.indexed)
             if row.rejected:
                 self.metrics.rejected.labels(row.name).inc(row.rejected)
                 log.error("%d documents of %s were refused, the first: %s", row.rejected, row.name, row.rejection)
 
 
-def stop(queries: list[StreamingQuery], gate: Gate, grace: float) -> bool:
-    """Let the batches in hand finish, start no others, and stop the queries; False if the grace ended before they did.
+def _counts_of_fates() -> list[Column]:
+    """What is counted of the rows of FATE_SCHEMA in each batch, by the names that job.metrics.Metrics reads."""
+    indexed = F.col("fate") == INDEXED
+    return [
+        F.count(F.lit(1)).alias("messages"),
+        F.sum("participants").alias("participants"),
+        F.sum("indexed").alias("indexed"),
+        *(F.count_if(F.col("fate") == fate).alias(fate) for fate in REASONS),
+        F.sum(F.when(indexed, F.col("age"))).alias("age_sum"),
+        *(F.count_if(indexed & (F.col("age") <= bound * 1000)).alias(f"age_{bound}") for bound in AGE_SECONDS),
+    ]
+
+
+def stop(query: StreamingQuery, gate: Gate, grace: float) -> bool:
+    """Let the batch in hand finish, start no other, and stop the query; False if the grace ended before it did.
 
     Nothing is lost when it did: a batch that is not committed is done again at the next start, into the same ids.
     """
     gate.close()
     deadline = time.monotonic() + grace
-    while any(_busy(query) for query in queries) and time.monotonic() < deadline:
+    while _busy(query) and time.monotonic() < deadline:
         time.sleep(0.05)
-    in_time = not any(_busy(query) for query in queries)
-    for query in queries:
-        query.stop()
+    in_time = not _busy(query)
+    query.stop()
     return in_time
 
 

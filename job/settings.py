@@ -78,16 +78,15 @@ class Batch(Section):
     max_messages_per_second_and_partition: Positive
     max_seconds: Positive
 
-    def max_messages(self, partitions: int) -> int:
-        """The most messages that one micro-batch over so many partitions takes."""
-        return self.max_messages_per_second_and_partition * partitions * self.max_seconds
+    def first_bound(self, partitions: int) -> int:
+        """The most messages that a micro-batch over so many partitions takes before any was measured: a second's."""
+        return self.max_messages_per_second_and_partition * partitions
 
 
 class Window(Section):
     size_seconds: Positive
     slide_seconds: Positive
     watermark_seconds: Positive
-    interval_milliseconds: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Window":

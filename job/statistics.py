@@ -1,6 +1,7 @@
 """Matches → statistics of each champion and position in sliding windows of event time. Built-in functions only."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BooleanType, IntegerType, LongType, StringType, StructType, TimestampType
 
 from job.documents import position, rates_of
-from job.match import Bounds, DeadLetter, Match, decode
+from job.match import Match
 from job.settings import Window
 
 # Ratios travel as whole millionths: sums of integers do not depend on the order in which matches come, as those of
@@ -36,54 +37,53 @@ MATCH_SCHEMA = (
     StructType()
     .add("match_id", StringType(), nullable=False)
     .add("ended", TimestampType(), nullable=False)
-    .add("remake", BooleanType(), nullable=False)
     .add("participants", ArrayType(PARTICIPANT_SCHEMA, containsNull=False), nullable=False)
 )
-_ARROW_SCHEMA = to_arrow_schema(MATCH_SCHEMA, timezone="UTC")
+_PARTICIPANT_FIELDS = to_arrow_schema(PARTICIPANT_SCHEMA, timezone="UTC")
+_MATCH_FIELDS = to_arrow_schema(MATCH_SCHEMA, timezone="UTC")
 
 
-class MatchRows:
-    """A function for `mapInArrow`: Kafka rows (value, arrived) → rows of MATCH_SCHEMA.
+def match_column(matches: Sequence[Match | None]) -> pa.StructArray:
+    """Matches as an Arrow column of MATCH_SCHEMA: null where there is none, or one that does not count, a remake.
 
-    What cannot be read is skipped: the other query makes it a dead letter.
+    Made column by column: a dictionary for each participant would cost a multiple.
     """
+    counted = [None if match is None or match.remake else match for match in matches]
+    participants = [(each, match.duration) for match in counted if match is not None for each in match.participants]
+    rates = [rates_of(each, duration) for each, duration in participants]
+    columns: tuple[list[Any], ...] = (
+        [each.champion_name for each, _ in participants],
+        [position(each) for each, _ in participants],
+        [each.win for each, _ in participants],
+        [each.kills for each, _ in participants],
+        [each.deaths for each, _ in participants],
+        [each.assists for each, _ in participants],
+        [_millionths(rate.kda) for rate in rates],
+        [_millionths(rate.gold_per_minute) for rate in rates],
+        [_millionths(rate.damage_per_minute) for rate in rates],
+        [_millionths(rate.cs_per_minute) for rate in rates],
+    )
+    ends = accumulate((0 if match is None else len(match.participants) for match in counted), initial=0)
+    lists = pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()), _struct(columns, _PARTICIPANT_FIELDS), _MATCH_FIELDS.field("participants").type
+    )
+    return _struct(
+        (
+            ["" if match is None else match.match_id for match in counted],
+            [0 if match is None else match.ended * 1000 for match in counted],  # Arrow's timestamps: microseconds
+            lists,
+        ),
+        _MATCH_FIELDS,
+        mask=pa.array([match is None for match in counted], pa.bool_()),
+    )
 
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            values, arrivals = batch.column("value").to_pylist(), batch.column("arrived").to_pylist()
-            matches = [decode(value, arrived, self._bounds) for value, arrived in zip(values, arrivals, strict=True)]
-            yield pa.RecordBatch.from_pylist(
-                [match_row(match) for match in matches if not isinstance(match, DeadLetter)], schema=_ARROW_SCHEMA
-            )
-
-
-def match_row(match: Match) -> dict[str, Any]:
-    """A match as a row of MATCH_SCHEMA; `ended` in microseconds, as Arrow's timestamps are."""
-    return {
-        "match_id": match.match_id,
-        "ended": match.ended * 1000,
-        "remake": match.remake,
-        "participants": [_participant_row(participant, match.duration) for participant in match.participants],
-    }
-
-
-def _participant_row(participant: Any, duration: int) -> dict[str, Any]:
-    rates = rates_of(participant, duration)
-    return {
-        "champion": participant.champion_name,
-        "position": position(participant),
-        "win": participant.win,
-        "kills": participant.kills,
-        "deaths": participant.deaths,
-        "assists": participant.assists,
-        "kda": _millionths(rates.kda),
-        "gpm": _millionths(rates.gold_per_minute),
-        "dpm": _millionths(rates.damage_per_minute),
-        "cspm": _millionths(rates.cs_per_minute),
-    }
+def _struct(columns: Sequence[Any], schema: pa.Schema, mask: pa.Array | None = None) -> pa.StructArray:
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.StructArray.from_arrays(arrays, fields=list(schema), mask=mask)
 
 
 def _millionths(value: float | None) -> int | None:
@@ -99,7 +99,6 @@ def statistics(matches: DataFrame, window: Window) -> DataFrame:
     """
     return (
         matches.transform(lambda rows: _once(rows, window))
-        .where(~F.col("remake"))
         .transform(_by_name)
         .transform(lambda rows: _aggregated(rows, window))
     )

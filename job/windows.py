@@ -1,4 +1,4 @@
-"""The second query's work on the executors: rows of statistics → documents in Elasticsearch."""
+"""The statistics' way out, on the executors: rows of statistics → documents in Elasticsearch."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -102,11 +102,7 @@ class Chain:
         health = self._exec("spark-job", "curl", "-sS", "-m", "5", "http://127.0.0.1:8000/health")
         metrics = self._metrics("spark-job")
         done = sum(value for name, _, value in metrics if name == "lol_job_messages_total")
-        lag = sum(
-            value
-            for name, labels, value in metrics
-            if name == "lol_job_kafka_lag_messages" and labels["query"] == "participants"
-        )
+        lag = sum(value for name, _, value in metrics if name == "lol_job_kafka_lag_messages")
         trouble = None if health == "ok" else health
         return f"{done:,.0f} messages processed since its start, {lag:,.0f} behind", trouble
 

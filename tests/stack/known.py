@@ -5,31 +5,51 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
+from itertools import count as count_from
 from itertools import islice
 from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
+from elasticsearch.helpers import scan
 
 from generator.match import MatchFactory
-from generator.stream import Kind, Mix, stream
+from generator.stream import Kind, Message, Mix, stream
+from job.settings import merged
 from tests.stack.stack import Stack, eventually
+from tests.unit.job import reference
+
+SPREAD_MS = 240_000
+WINDOW_SECONDS, SLIDE_SECONDS = merged({}).window.size_seconds, merged({}).window.slide_seconds
 
 Place = tuple[int, int]
 """Partition and offset of a message in lol_matches."""
 
 
 class KnownMessages:
-    """`count` messages that the stack has not seen before."""
+    """`count` messages that the stack has not seen before, with champions that nobody else plays: so their documents
+    and their champions' statistics are theirs alone."""
 
     def __init__(self, stack: Stack, count: int = 300) -> None:
         self._stack = stack
-        seed = time.time_ns() // 1_000_000
-        factory = MatchFactory(seed=seed, size="compact", start_ms=seed, now=lambda: int(time.time() * 1000))
-        self._messages = list(islice(stream(factory, Mix(duplicates=0.2, remakes=0.1, poison=0.1), seed), count))
+        self._seed = time.time_ns() // 1_000_000
+        ends = count_from(self._seed - SPREAD_MS, SPREAD_MS // count)  # so that they are in many windows
+        factory = MatchFactory(seed=self._seed, size="compact", start_ms=self._seed, now=lambda: next(ends))
+        mix = Mix(duplicates=0.2, remakes=0.1, poison=0.1)
+        self._messages = [self._marked(each) for each in islice(stream(factory, mix, self._seed), count)]
         kinds = Counter(message.kind for message in self._messages)
         assert min(kinds.values()) > 10, kinds
         self._places: dict[int, Place] = {}
+        self._arrived: dict[int, int] = {}
+
+    def _marked(self, message: Message) -> Message:
+        if message.kind == Kind.POISON:
+            return message
+        match = orjson.loads(message.value or b"")
+        for participant in match["info"]["participants"]:
+            participant["championName"] += f" {self._seed}"
+        return message._replace(value=orjson.dumps(match))
 
     def send(self) -> None:
         """Send all of them and return when Kafka has acknowledged each."""
@@ -38,6 +58,7 @@ class KnownMessages:
             def note(error: Any, message: Any) -> None:
                 assert error is None, error
                 self._places[number] = (message.partition(), message.offset())
+                self._arrived[number] = message.timestamp()[1]
 
             return note
 
@@ -47,37 +68,48 @@ class KnownMessages:
         assert producer.flush(60) == 0, "Kafka did not take all messages in a minute"
 
     def assert_one_fate_each(self, limit_seconds: float = 60) -> None:
-        """Each readable match is found, once a participant; each other message is a dead letter as it was sent."""
-        self._assert_documents(limit_seconds)
+        """Each readable match is found, once a participant, and counted once; each other message is a dead letter as
+        it was sent. All figures are the reference's."""
+        eventually(self._assert_documents, limit_seconds)
+        eventually(self._assert_statistics, limit_seconds)
         self._assert_dead_letters()
 
-    def _assert_documents(self, limit_seconds: float) -> None:
-        readable = {
-            message.key.decode(): orjson.loads(message.value or b"")
-            for message in self._messages
-            if message.kind != Kind.POISON
-        }
+    def _assert_documents(self) -> None:
+        wanted: dict[str, list[dict[str, Any]]] = {}
+        for number, message in enumerate(self._messages):
+            for document in reference.documents(message.value, self._arrived[number]) or ():
+                # A match that was sent again may have been indexed last in either of its forms.
+                wanted.setdefault(f"{document['match_id']}_{document['participant_id']}", []).append(document)
+        found = self._search("lol_matches_stream")
+        missing = wanted.keys() - found.keys()
+        assert not missing, f"{len(missing)} of {len(wanted)} documents are missing"
+        assert found.keys() == wanted.keys()
+        for document_id, forms in wanted.items():
+            differences = [reference.differences(found[document_id], form) for form in forms]
+            assert {} in differences, f"{document_id}: {differences}"
+
+    def _assert_statistics(self) -> None:
+        messages = [(message.value, self._arrived[number]) for number, message in enumerate(self._messages)]
         wanted = {
-            f"{match_id}_{participant['participantId']}": (participant["championName"], participant["kills"])
-            for match_id, match in readable.items()
-            for participant in match["info"]["participants"]
+            f"{start}_{name}": figures
+            for (start, kind, name), figures in reference.statistics(messages, WINDOW_SECONDS, SLIDE_SECONDS).items()
+            if kind == "champion"
         }
+        found = self._search("lol_champion_stats")
+        assert found.keys() == wanted.keys()
+        names = ("window_start", "window_end", "champion_name")
+        for row_id, figures in wanted.items():
+            row = {name: value for name, value in found[row_id].items() if name not in names}
+            # The job adds ratios up in whole millionths.
+            assert reference.differences(row, figures, error=Fraction(1, 1_000_000)) == {}, row_id
+
+    def _search(self, index: str) -> dict[str, dict[str, Any]]:
+        """Every document with one of our champions, by id."""
         client = self._stack.elasticsearch()
-
-        def documents() -> None:
-            hits = client.search(
-                index="lol_matches_stream",
-                query={"terms": {"match_id": list(readable)}},
-                size=10_000,
-                source_includes=["champion_name", "kills"],
-            )["hits"]["hits"]
-            found = {hit["_id"]: (hit["_source"]["champion_name"], hit["_source"]["kills"]) for hit in hits}
-            assert len(hits) == len(found), "a document is there twice"
-            missing = wanted.keys() - found.keys()
-            assert not missing, f"{len(missing)} of {len(wanted)} documents are missing"
-            assert found == wanted
-
-        eventually(documents, limit_seconds)
+        hits = list(scan(client, index=index, query={"query": {"wildcard": {"champion_name": f"* {self._seed}"}}}))
+        found = {hit["_id"]: hit["_source"] for hit in hits}
+        assert len(found) == len(hits), "a document is there twice"
+        return found
 
     def _assert_dead_letters(self) -> None:
         poison = {

@@ -11,11 +11,12 @@ import requests
 import testinfra
 from docker.models.containers import Container
 from elasticsearch import ApiError, Elasticsearch, TransportError
+from prometheus_client.parser import text_string_to_metric_families
 from pulumi import automation
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from testinfra.host import Host
 
-from engine import SERVICE_LABEL, STACK_LABEL
+from engine import SERVICE_LABEL, STACK_LABEL, execute
 from settings import PROJECT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -112,6 +113,19 @@ class Stack:
     def documents(self) -> int:
         """How many participants can be found."""
         return int(self.get("elasticsearch", 9200, "/lol_matches_stream/_count").json()["count"])
+
+    def job_metric(self, name: str, **labels: str) -> float:
+        """The sum of the job's samples of a metric with these labels."""
+        exit_code, text = execute(self.container("spark-job"), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
+        assert exit_code == 0, f"the job's metrics: {text}"
+        samples = [
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        assert samples, f"the job has no metric {name} {labels}"
+        return sum(samples)
 
     # Its containers
 

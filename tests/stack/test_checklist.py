@@ -96,7 +96,7 @@ class TestSpark:
 
     def test_application_page_shows_active_streaming_queries(self, stack: Stack) -> None:
         page = stack.get("spark-job", 4040, "/StreamingQuery/").text
-        assert re.search(r"Active Streaming Queries \(2\)", page), page
+        assert re.search(r"Active Streaming Queries \(1\)", page), page
 
     def test_every_job_of_spark_has_succeeded(self, stack: Stack) -> None:
         application = stack.get("spark-job", 4040, "/api/v1/applications").json()[0]["id"]

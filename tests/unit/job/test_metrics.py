@@ -11,11 +11,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from job import notices
-from job.metrics import Metrics, lags, serve
+from job.match import REASONS
+from job.metrics import AGE_SECONDS, Metrics, lags, serve
 from job.notices import Address, Receiver, Waiting
 
 PROGRESS: dict[str, Any] = {
-    "name": "statistics",
+    "name": "matches",
     "batchId": 7,
     "numInputRows": 30,
     "inputRowsPerSecond": 60.0,
@@ -41,7 +42,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(("participants", "statistics"), max_batch_age=60, registry=registry)
+    return Metrics("matches", "lol_matches_stream", max_batch_age=60, registry=registry)
 
 
 def test_progress_becomes_metrics(registry: CollectorRegistry, metrics: Metrics) -> None:
@@ -49,7 +50,7 @@ def test_progress_becomes_metrics(registry: CollectorRegistry, metrics: Metrics)
     metrics.progress(PROGRESS)
 
     def sample(name: str, **labels: str) -> float | None:
-        return registry.get_sample_value(f"lol_job_{name}", {"query": "statistics", **labels})
+        return registry.get_sample_value(f"lol_job_{name}", {"query": "matches", **labels})
 
     assert sample("input_rows_total") == 60
     assert sample("input_rows_per_second") == 60
@@ -65,39 +66,74 @@ def test_progress_becomes_metrics(registry: CollectorRegistry, metrics: Metrics)
     assert sample("watermark_delay_seconds") == pytest.approx(time.time() - watermark, abs=5)
 
 
+def test_the_fates_of_a_batch_are_counted_and_add_up(
+    registry: CollectorRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages in = matches indexed + dead letters; participants = documents indexed + refused."""
+    ages = {f"age_{bound}": 0 if bound < 2 else 5 for bound in AGE_SECONDS}
+    fates = {
+        **dict.fromkeys(REASONS, 0), "not_json": 2, "rejected_by_elasticsearch": 1,
+        "messages": 9, "participants": 70, "indexed": 68, "age_sum": 12_500,
+        **ages, "age_60": 6, "age_300": 6, "age_3600": 6,
+    }  # fmt: skip
+    with caplog.at_level("INFO"):
+        metrics.progress({**PROGRESS, "observedMetrics": {"fates": fates}})
+    assert [record.getMessage() for record in caplog.records] == [
+        "Batch 7: 70 participants, 68 indexed, 2 failed",
+        "Batch 7: 3 dead letters (not_json 2, rejected_by_elasticsearch 1)",
+    ]
+    name = {"name": "lol_matches_stream"}
+    samples = {
+        "messages_total": ({}, 9),
+        "matches_total": ({}, 6),
+        "participants_total": ({}, 70),
+        "indexed_documents_total": (name, 68),
+        "rejected_documents_total": (name, 2),
+        "message_age_seconds_count": ({}, 6),
+        "message_age_seconds_sum": ({}, 12.5),
+    }
+    assert {each: registry.get_sample_value(f"lol_job_{each}", labels) for each, (labels, _) in samples.items()} == {
+        each: number for each, (_, number) in samples.items()
+    }
+    assert registry.get_sample_value("lol_job_dead_letters_total", {"reason": "not_json"}) == 2
+    buckets = {le: registry.get_sample_value("lol_job_message_age_seconds_bucket", {"le": le}) for le in ("1.5", "2.0")}
+    assert buckets == {"1.5": 0, "2.0": 5}
+
+
+def test_a_batch_of_no_messages_has_nothing_to_say(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        metrics.progress({**PROGRESS, "observedMetrics": {"fates": {"messages": 0, "participants": None}}})
+    assert caplog.records == []
+
+
 def test_a_batch_without_input_is_no_batch_to_measure(registry: CollectorRegistry, metrics: Metrics) -> None:
     metrics.progress({**PROGRESS, "numInputRows": 0, "eventTime": {"watermark": "1970-01-01T00:00:00.000Z"}})
-    assert registry.get_sample_value("lol_job_batch_duration_seconds_count", {"query": "statistics"}) is None
-    assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "statistics"}) is None
+    assert registry.get_sample_value("lol_job_batch_duration_seconds_count", {"query": "matches"}) is None
+    assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "matches"}) is None
 
 
 def test_a_source_that_has_read_nothing_yet_has_no_lag() -> None:
     assert lags({"startOffset": None, "endOffset": None, "latestOffset": None}) == {}
 
 
-def test_health_follows_the_queries(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert metrics.unhealthy() == "query participants is not running; query statistics is not running"
-    metrics.started("participants", "run-1")
-    metrics.started("statistics", "run-2")
-    metrics.idle("run-2")
-    assert metrics.unhealthy() == "query participants has not finished its first batch"
+def test_health_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert metrics.unhealthy() == "query matches is not running"
+    metrics.started("matches", "run-1")
+    assert metrics.unhealthy() == "query matches has not finished its first batch"
     metrics.idle("run-1")
     assert metrics.unhealthy() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    metrics.idle("run-1")
-    assert metrics.unhealthy() == "query statistics has finished no batch for 61 s"
+    assert metrics.unhealthy() == "query matches has finished no batch for 61 s"
     metrics.progress(PROGRESS)
     assert metrics.unhealthy() == ""
     metrics.terminated("run-1")
-    assert metrics.unhealthy() == "query participants is not running"
+    assert metrics.unhealthy() == "query matches is not running"
 
 
 def test_health_says_what_a_sink_waits_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics.started("participants", "run-1")
-    metrics.started("statistics", "run-2")
+    metrics.started("matches", "run-1")
     metrics.idle("run-1")
-    metrics.idle("run-2")
     metrics.wait(Waiting("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
     assert metrics.unhealthy() == ""
     later = time.monotonic() + 61
@@ -145,11 +181,9 @@ def test_the_pages(metrics: Metrics) -> None:
                 return error.code, error.read().decode()
 
     try:
-        assert get("/health") == (503, "query participants is not running; query statistics is not running\n")
-        metrics.started("participants", "run-1")
-        metrics.started("statistics", "run-2")
+        assert get("/health") == (503, "query matches is not running\n")
+        metrics.started("matches", "run-1")
         metrics.idle("run-1")
-        metrics.idle("run-2")
         assert get("/health") == (200, "ok\n")
         assert get("/metrics")[0] == 200
         assert get("/")[0] == 404

@@ -40,9 +40,9 @@ def test_an_empty_file_overrides_nothing(tmp_path: Path) -> None:
     assert settings.load(file) == settings.load(None)
 
 
-def test_a_batch_takes_what_comes_in_its_time() -> None:
+def test_the_first_batch_takes_what_comes_in_a_second() -> None:
     batch = merged({"batch": {"max_messages_per_second_and_partition": 50, "max_seconds": 4}}).batch
-    assert batch.max_messages(partitions=3) == 600
+    assert batch.first_bound(partitions=3) == 150
 
 
 @pytest.mark.parametrize(
