@@ -2,7 +2,7 @@
 STACK ?= dev
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
-.PHONY: up down reset status logs test verify setup
+.PHONY: up down reset status logs dlq backfill test verify bench bench-long setup
 
 up: setup ## Set up what is missing, deploy the stack, wait for documents
 	@pulumi stack select --create $(STACK) >/dev/null
@@ -22,6 +22,12 @@ logs: ## The last lines of each service, or of one: make logs SERVICE=spark-job
 	  --format '{{.Names}}' | sort | while read -r name; do \
 	    echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done
 
+dlq: ## Dead letters by reason; one: make dlq SHOW=0:17; to the topic again: make dlq REPLAY=invalid_field (a place, all)
+	@python -m tools.dlq --stack $(STACK) $(if $(SHOW),--show '$(SHOW)') $(if $(REPLAY),--replay '$(REPLAY)')
+
+backfill: ## A range of the topic once more into the same documents: make backfill FROM=2026-11-24T06:00Z TO=… RATE=200
+	@python -m tools.backfill --stack $(STACK) --from '$(FROM)' $(if $(TO),--to '$(TO)') $(if $(RATE),--rate '$(RATE)')
+
 test: ## Everything: lint, unit tests, then testinfra against a stack of its own
 	@tools/setup.sh tests
 	@ruff check . && ruff format --check . && mypy
@@ -30,6 +36,14 @@ test: ## Everything: lint, unit tests, then testinfra against a stack of its own
 verify: ## The verification checklist against the running stack
 	@tools/setup.sh tests
 	@pytest tests/stack --stack $(STACK)
+
+bench: ## Benchmarks, on a stack of their own that is made and taken down: about three quarters of an hour
+	@tools/setup.sh tests
+	@python -m bench
+
+bench-long: ## The job's memory over half an hour: make bench-long [MINUTES=30]
+	@tools/setup.sh tests
+	@python -m bench memory $(if $(MINUTES),--minutes $(MINUTES))
 
 setup:
 	@tools/setup.sh

@@ -108,22 +108,26 @@ def on_signal(act: Callable[[], object]) -> None:
         signal.signal(number, lambda *_: act())
 
 
-def place_to_start(position: str, kafka: Topic, incarnation: Incarnation, checkpoints: Checkpoints) -> Start:
+def place_to_start(
+    position: settings.Position, kafka: Topic, incarnation: Incarnation, checkpoints: Checkpoints
+) -> Start:
     """Where in the topic the queries begin: decided at the first start over an incarnation, kept from then on.
 
     A topic that was made anew is read from its beginning, whatever the settings say: what came in while the job was
-    on its way would be skipped otherwise.
+    on its way would be skipped otherwise. The checkpoints of what it was before are removed.
     """
+    checkpoints.check_writable()
     start = checkpoints.start()
     if start is not None:
         log.info("Going on in topic %s, id %s", incarnation.topic, incarnation.topic_id)
-        return start
-    if checkpoints.has_other_incarnation():
-        log.info("Topic %s was made anew: reading it from its beginning", incarnation.topic)
-        position = "earliest"
-    start = Start(incarnation.topic, position, kafka.offsets(incarnation, position))
-    checkpoints.save(start)
-    log.info("Beginning in topic %s, id %s, at %s", incarnation.topic, incarnation.topic_id, position)
+    else:
+        if checkpoints.has_other_incarnation():
+            log.info("Topic %s was made anew: reading it from its beginning", incarnation.topic)
+            position = "earliest"
+        start = Start(incarnation.topic, str(position), kafka.offsets(incarnation, position))
+        checkpoints.save(start)
+        log.info("Beginning in topic %s, id %s, at %s", incarnation.topic, incarnation.topic_id, position)
+    checkpoints.clean_up()
     return start
 
 

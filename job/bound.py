@@ -18,12 +18,13 @@ _FASTEST_GROWTH = 4
 class BatchBound:
     """The bound of the next batch, `messages`, so that it takes no longer than `max_seconds`.
 
-    `first` holds until the first full batch was measured. A batch far below the bound says nothing of the time a
-    message takes: most of its own was spent on planning.
+    `first` holds until the first full batch was measured, and is the least there ever is: planning a batch takes as
+    long for one message as for hundreds, and on a machine that is busy with something else a bound that follows the
+    time of ever smaller batches would end at one. For the same reason a batch far below the bound says nothing.
     """
 
     def __init__(self, first: int, max_seconds: float) -> None:
-        self.messages = first
+        self.messages = self._least = first
         self._aim = _AIM * max_seconds
 
     def measured(self, messages: int, seconds: float) -> bool:
@@ -31,7 +32,7 @@ class BatchBound:
         if 2 * messages < self.messages or not seconds:
             return False
         before = self.messages
-        self.messages = max(1, min(round(messages * self._aim / seconds), _FASTEST_GROWTH * before))
+        self.messages = max(self._least, min(round(messages * self._aim / seconds), _FASTEST_GROWTH * before))
         return self.messages != before
 
 

@@ -65,16 +65,51 @@ class Checkpoints:
 
     def has_other_incarnation(self) -> bool:
         """Whether the job has read a topic of this name before that was not this incarnation."""
-        mine = self._path(f"{self._folder}/{_START}").toUri().getPath()
+        return bool(self._others())
+
+    def clean_up(self) -> None:
+        """Remove the folders of this topic's earlier incarnations.
+
+        Only of those that are gone for certain: a cluster has one topic of a name. Another cluster whose job shares the
+        location may be alive. The folder of the incarnation that is read now stays, so that the job knows of it when
+        the topic is made anew once more.
+        """
+        for folder, start in self._others():
+            if folder.getParent().getName() != self._incarnation.cluster_id:
+                continue
+            name = f"{folder} of topic {start.topic}, which is gone,"
+            try:
+                removed = self._file_system(folder).delete(folder, True)
+            except Py4JError as error:
+                log.warning("%s", self._unusable("cleaned up", error))
+            else:
+                log.info("Checkpoint %s %s", name, "is removed" if removed else "cannot be removed whole")
+
+    def check_writable(self) -> None:
+        """Find out before anything is read. Raises JobError where files cannot be made or removed."""
+        probe = self._path(f"{self._folder}/.writable")
+        try:
+            files = self._file_system(probe)
+            files.create(probe, True).close()
+            files.delete(probe, False)
+        except Py4JError as error:
+            raise self._unusable("written", error) from error
+
+    def _others(self) -> list[tuple[Any, Start]]:
+        """The folders of this topic's other incarnations, and where each began."""
+        mine = self._path(self._folder).toUri().getPath()
         try:
             location = self._path(self._location)
-            files = self._file_system(location)
-            found = files.globStatus(self._path(f"{self._location}/*/*/{_START}")) or []
+            found = self._file_system(location).globStatus(self._path(f"{self._location}/*/*/{_START}")) or []
             paths = [status.getPath() for status in found]
         except Py4JError as error:
             raise self._unusable("read", error) from error
-        starts = [self._read(path.toString()) for path in paths if path.toUri().getPath() != mine]
-        return any(start is not None and start.topic == self._incarnation.topic for start in starts)
+        starts = [(path.getParent(), self._read(path.toString())) for path in paths]
+        return [
+            (folder, start)
+            for folder, start in starts
+            if start is not None and start.topic == self._incarnation.topic and folder.toUri().getPath() != mine
+        ]
 
     def _read(self, name: str) -> Start | None:
         path = self._path(name)

@@ -18,6 +18,9 @@ _MAX_MESSAGE_BYTES = 10 * 2**20 + 2**16
 _TRUNCATED_BYTES = 2**20
 _DELIVERY_SECONDS = 30
 
+_OURS = "dlq."  # what our headers' names begin with
+_ORIGINAL_SIZE = "dlq.original_size"
+
 Headers = list[tuple[str, str | bytes | None]]
 
 
@@ -67,12 +70,18 @@ class DeadLetters:
         self._topic = topic
         self._on_wait = on_wait
         self._unacknowledged: dict[int, tuple[Record, Headers]] = {}
+        self._errors: list[KafkaError] = []
         self._count = 0
 
     def add(self, record: Record, letter: DeadLetter) -> None:
-        """Hand one message over to be sent."""
+        """Hand one message over to be sent.
+
+        Headers of the message whose names begin with `dlq.` are replaced by ours: they are of an earlier dead letter
+        that somebody has sent again as it was.
+        """
         self._count += 1
-        self._unacknowledged[self._count] = (record, record.headers + _headers(record, letter))
+        theirs = [header for header in record.headers if not header[0].startswith(_OURS)]
+        self._unacknowledged[self._count] = (record, theirs + _headers(record, letter))
         self._produce(self._count)
 
     def flush(self) -> None:
@@ -87,7 +96,7 @@ class DeadLetters:
                 if attempt.retry_state.attempt_number > 1:
                     for number in list(self._unacknowledged):
                         self._produce(number)
-                self._errors: list[KafkaError] = []
+                self._errors.clear()
                 self._producer.flush(_DELIVERY_SECONDS + 5)
                 if self._unacknowledged:
                     reason = self._errors[0].str() if self._errors else "no answer"
@@ -99,7 +108,7 @@ class DeadLetters:
         def delivered(error: KafkaError | None, _message: Any) -> None:
             if error is None:
                 self._unacknowledged.pop(number, None)
-            elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not _is_truncated(headers):
                 self._truncate(number)
             else:
                 self._errors.append(error)
@@ -112,23 +121,34 @@ class DeadLetters:
             self._producer.flush(_DELIVERY_SECONDS)
             self._produce(number)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE or _is_truncated(headers):
                 raise
             self._truncate(number)
             self._produce(number)
         self._producer.poll(0)
 
     def _truncate(self, number: int) -> None:
-        """A message at the topic's limit, with our headers, can be over it: then its beginning must do."""
+        """A message at the topic's limit, with our headers, can be over it: then its beginning must do.
+
+        The value is not all that can be large: a key is cut too, and headers that are larger than that are left out.
+        """
         record, headers = self._unacknowledged[number]
-        value = record.value or b""
-        size = ("dlq.original_size", str(len(value)).encode())
-        self._unacknowledged[number] = (record._replace(value=value[:_TRUNCATED_BYTES]), [*headers, size])
+        size = len(record.value or b"")
+        if sum(len(name) + len(content or b"") for name, content in record.headers) > _TRUNCATED_BYTES:
+            headers = [header for header in headers if header[0].startswith(_OURS)]
+        cut = record._replace(
+            key=record.key and record.key[:_TRUNCATED_BYTES], value=record.value and record.value[:_TRUNCATED_BYTES]
+        )
+        self._unacknowledged[number] = (cut, [*headers, (_ORIGINAL_SIZE, str(size).encode())])
 
     def _say(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         seconds = state.next_action.sleep if state.next_action else 0.0
         self._on_wait("Kafka", str(error), seconds, state.attempt_number)
+
+
+def _is_truncated(headers: Headers) -> bool:
+    return any(name == _ORIGINAL_SIZE for name, _ in headers)
 
 
 def _headers(record: Record, letter: DeadLetter) -> Headers:

@@ -1,17 +1,14 @@
 """Elasticsearch, seen from the driver at the start: is it the right one, and are our templates and indices in it?"""
 
-import logging
 from datetime import UTC, datetime
 
-from elastic_transport import TransportError
-from elasticsearch import ApiError, BadRequestError, Elasticsearch, UnsupportedProductError
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+from elastic_transport import SerializationError, TlsError, TransportError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
 from job import bulk, settings
 from job.documents import monthly_index
 from job.errors import JobError
-
-log = logging.getLogger(__name__)
+from job.waiting import patiently
 
 _MAJOR = 8
 
@@ -19,35 +16,26 @@ _MAJOR = 8
 def connect(options: settings.Elasticsearch) -> str:
     """Wait for Elasticsearch; return its cluster's name and version in words.
 
-    Raises JobError if what answers is no Elasticsearch, of another major version, or lacks our index templates.
-    Makes this month's indices where they are missing, so that each name answers before the first document.
+    Raises JobError if nothing answers within the limit of `job.waiting`, or if what answers is no Elasticsearch, of
+    another major version, or lacks our index templates. Makes this month's indices where they are missing, so that each
+    name answers before the first document.
     """
     client = bulk.client(tuple(options.hosts), options.request_timeout_seconds)
     hosts = ", ".join(options.hosts)
 
-    def say_waiting(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning(
-            "Waiting for Elasticsearch: elasticsearch.hosts %s cannot serve (%s); is it running, is the address right?",
-            hosts,
-            str(error).partition("\n")[0],
-        )
+    def complaint(error: ApiError | TransportError) -> str:
+        cause = _first_line(error.message)
+        return f"elasticsearch.hosts: {hosts} cannot serve ({cause}); is it running, is the address right?"
 
-    retrying = Retrying(
-        retry=retry_if_exception(_will_pass),
-        wait=wait_random_exponential(multiplier=1, max=10),
-        before_sleep=say_waiting,
-    )
     try:
-        return retrying(_check, client, options)
-    except UnsupportedProductError as error:
+        return patiently("Elasticsearch", lambda: _check(client, options), _will_pass, complaint)
+    except TlsError as error:
         raise JobError(
-            f"elasticsearch.hosts: what answers at {hosts} is not Elasticsearch; correct the address"
+            f"elasticsearch.hosts: no secure connection to {hosts} ({_first_line(error.message)}); correct http or "
+            "https in the address, or the server's certificate"
         ) from error
-    except ApiError as error:
-        raise JobError(
-            f"elasticsearch.hosts: {hosts} answers {error.status_code} ({error.message}); correct address or rights"
-        ) from error
+    except (ApiError, SerializationError) as error:
+        raise JobError(f"elasticsearch.hosts: {_fault(error, hosts)}") from error
 
 
 def _check(client: Elasticsearch, options: settings.Elasticsearch) -> str:
@@ -77,4 +65,19 @@ def _will_pass(error: BaseException) -> bool:
     """A service that starts or restarts: it does not answer, or says that it cannot yet."""
     if isinstance(error, ApiError):
         return error.status_code == 429 or error.status_code >= 500
-    return isinstance(error, TransportError)
+    return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
+
+
+def _fault(error: ApiError | SerializationError, hosts: str) -> str:
+    """What an answer that will stay the same says about who gave it, and what to do."""
+    if isinstance(error, ApiError):
+        # The client names its version in each request's media type; an Elasticsearch that does not know it says so.
+        if error.error == "media_type_header_exception":
+            return f"{hosts} does not speak to clients of Elasticsearch {_MAJOR}.x; use such a cluster"
+        if error.status_code in (401, 403) or "x-elastic-product" in error.meta.headers:
+            return f"{hosts} answers {error.status_code} ({_first_line(error.message)}); correct address or rights"
+    return f"what answers at {hosts} is not Elasticsearch; correct the address"
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

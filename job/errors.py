@@ -7,7 +7,7 @@ class JobError(Exception):
     """The job cannot start or go on. The message is one line: which service or setting, what is wrong, what to do."""
 
 
-_NAMED = re.compile(r"^(?:Caused by: )?[\w.$]*(?:Error|Exception|Failure)\b.*")
+_NAMED = re.compile(r"^(?:Caused by: |: )?[\w.$]*(?:Error|Exception|Failure)\b.*")
 
 
 def one_line(text: str) -> str:
@@ -15,4 +15,4 @@ def one_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     named = [line for line in lines if _NAMED.match(line)]
     cause = named[-1] if named else (lines or ["no reason given"])[0]
-    return cause.removeprefix("Caused by: ")
+    return cause.removeprefix("Caused by: ").removeprefix(": ")

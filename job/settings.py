@@ -4,13 +4,14 @@ Imports nothing but pydantic and PyYAML: the deployment program on the host chec
 """
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 DEFAULTS = Path(__file__).with_name("config.yaml")
 
@@ -23,6 +24,40 @@ IndexName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
 Servers = Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]+(,[^\s,:]+:[0-9]+)*$")]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(value: Any) -> datetime:
+    """The time that ISO 8601 text says, or that YAML has made of such text; UTC where it names no zone.
+
+    Raises ValueError if it is no time, or before 1970, where Kafka's clock begins.
+    """
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    elif not isinstance(value, datetime):
+        raise ValueError(f"{value!r} is no time")
+    try:
+        found: datetime = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{value} is out of range") from error
+    if found < _EPOCH:
+        raise ValueError(f"{value} is before 1970")
+    return found
+
+
+def _position(value: Any) -> Any:
+    if value in ("latest", "earliest"):
+        return value
+    try:
+        return moment(value)
+    except ValueError as error:
+        raise PydanticCustomError("position", "write latest, earliest or a time: 2026-11-24T06:00:00Z") from error
+
+
+Position = Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(_position)]
 
 # What a pattern stands for, in words: pydantic's own message would show the regular expression.
 _EXPECTED = {
@@ -64,7 +99,7 @@ class Kafka(Section):
     bootstrap_servers: Servers
     topic: Topic
     dead_letter_topic: Topic
-    starting_offsets: Literal["latest", "earliest"]
+    starting_offsets: Position
 
     @model_validator(mode="after")
     def _topics_differ(self) -> "Kafka":
@@ -214,6 +249,8 @@ def _line(fault: Any, defaults: Mapping[str, Any]) -> str:
         return f"{key}.{fault['ctx']['error']}" if key else str(fault["ctx"]["error"])
     if fault["type"] == "extra_forbidden":
         return f"{key}: is not a key of the job's settings; {_advice(fault['loc'], defaults)}"
+    if fault["type"] == "position":
+        return f"{key}: {fault['input']!r} is not possible; {fault['msg']}"
     if fault["type"] == "string_pattern_mismatch":
         return f"{key}: {fault['input']!r} is not possible; {_EXPECTED[fault['ctx']['pattern']]}"
     wrong = fault["msg"][0].lower() + fault["msg"][1:]

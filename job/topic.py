@@ -4,34 +4,39 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
 from confluent_kafka.admin import AdminClient, OffsetSpec
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_fixed,
-    wait_random_exponential,
-)
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from job.errors import JobError
 from job.settings import Kafka
-
-log = logging.getLogger(__name__)
+from job.waiting import patiently
 
 _REQUEST_SECONDS = 10
 _WATCH_SECONDS = 3
 
+
+class MissingTopicError(JobError):
+    """There is no topic of the name that a setting says."""
+
+
 # A broker that has just started knows of no topics for a moment: only one that stays missing is.
 _until_settled = Retrying(
-    retry=retry_if_exception_type(JobError), stop=stop_after_attempt(10), wait=wait_fixed(1), reraise=True
+    retry=retry_if_exception_type(MissingTopicError), stop=stop_after_attempt(10), wait=wait_fixed(1), reraise=True
 )
 
 Offsets = dict[int, int]
+
+
+class Held(NamedTuple):
+    """What a partition holds: the offset of its first message, and when its first and its latest came to Kafka (ms)."""
+
+    begin: int
+    first: int
+    latest: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,10 @@ class Incarnation:
 
 
 class Topic:
-    """Asks Kafka about the topic. Waits for Kafka where it does not answer, and says so."""
+    """Asks Kafka about the topic. Waits for Kafka where it does not answer, and says so.
+
+    Raises JobError if Kafka does not answer within the limit of `job.waiting`.
+    """
 
     def __init__(self, settings: Kafka) -> None:
         self._settings = settings
@@ -53,7 +61,9 @@ class Topic:
             "bootstrap.servers": settings.bootstrap_servers,
             "client.id": "lol-job-driver",
             "logger": logging.getLogger("librdkafka"),
+            "error_cb": self._note,
         }
+        self._cause = ""  # why the last request got no answer
         self._admin = AdminClient(configuration)
 
     def connect(self) -> Incarnation:
@@ -68,23 +78,35 @@ class Topic:
             tuple(sorted(partition.id for partition in description.partitions)),
         )
 
-    def offsets(self, incarnation: Incarnation, position: str) -> Offsets:
-        """Where each partition begins (position `earliest`) or ends (`latest`) now."""
+    def offsets(self, incarnation: Incarnation, position: str | datetime) -> Offsets:
+        """Where each partition begins (position `earliest`) or ends (`latest`) now, or has its first message that came
+        to Kafka at a time or later; its end where there is none."""
         spec: Any = OffsetSpec
-        spec = spec.earliest() if position == "earliest" else spec.latest()
-        wanted = {TopicPartition(incarnation.topic, partition): spec for partition in incarnation.partitions}
+        if position == "earliest":
+            return self._offsets(incarnation, spec.earliest())
+        # The ends first: a message that comes between the two questions must not be behind the answer.
+        ends = self._offsets(incarnation, spec.latest())
+        if not isinstance(position, datetime):
+            return ends
+        found = self._offsets(incarnation, spec.for_timestamp(round(position.timestamp() * 1000)))
+        return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
-        def ask() -> Offsets:
-            answers = self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS)
-            return {asked.partition: answer.result().offset for asked, answer in answers.items()}
-
-        return dict(self._patiently(ask))
+    def held(self, incarnation: Incarnation) -> dict[int, Held]:
+        """What each partition holds; those that hold nothing are left out."""
+        spec: Any = OffsetSpec
+        first = self._list_offsets(incarnation, spec.for_timestamp(0))
+        latest = self._list_offsets(incarnation, spec.max_timestamp())
+        return {
+            partition: Held(found.offset, found.timestamp, latest[partition].timestamp)
+            for partition, found in first.items()
+            if found.offset >= 0
+        }
 
     def gone(self, incarnation: Incarnation) -> str:
         """Say what became of the incarnation if it is no longer there; empty if it is, or if Kafka does not answer."""
         try:
             description = _until_settled(self._describe, "topic")
-        except JobError:
+        except MissingTopicError:
             return f"topic {incarnation.topic} was deleted while the job was reading it"
         except KafkaException:
             return ""
@@ -100,33 +122,43 @@ class Topic:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
-            raise JobError(
+            raise MissingTopicError(
                 f"kafka.{key}: there is no topic {name} at {self._settings.bootstrap_servers}; create it "
                 "(`pulumi up` does) or correct the setting"
             ) from error
 
+    def _offsets(self, incarnation: Incarnation, spec: Any) -> Offsets:
+        return {partition: found.offset for partition, found in self._list_offsets(incarnation, spec).items()}
+
+    def _list_offsets(self, incarnation: Incarnation, spec: Any) -> dict[int, Any]:
+        """Kafka's answer for each partition: an offset and a timestamp, both -1 where there is no such message."""
+        wanted = {TopicPartition(incarnation.topic, partition): spec for partition in incarnation.partitions}
+
+        def ask() -> dict[int, Any]:
+            answers = self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS)
+            return {asked.partition: answer.result() for asked, answer in answers.items()}
+
+        return dict(self._patiently(ask))
+
     def _patiently(self, ask: Callable[[], Any]) -> Any:
         """Ask until Kafka answers."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(KafkaException),
-            wait=wait_random_exponential(multiplier=1, max=10),
-            before_sleep=partial(_say_waiting, servers=self._settings.bootstrap_servers),
-        )
-        return retrying(ask)
+        servers = self._settings.bootstrap_servers
+
+        def complaint(error: KafkaException) -> str:
+            self._admin.poll(0)  # what became of the connections is told from here
+            cause, self._cause = self._cause or error.args[0].str(), ""
+            return f"kafka.bootstrap_servers: {servers} cannot serve ({cause}); is Kafka running, is the address right?"
+
+        return patiently("Kafka", ask, lambda error: isinstance(error, KafkaException), complaint)
+
+    def _note(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says nothing that the others do not
+            self._cause = error.str()
 
 
 def _name(topic_id: Uuid) -> str:
     """The id as Kafka's own tools write it, which is also fit for a path: base64 without '+' and '/'."""
     return str(topic_id).replace("+", "-").replace("/", "_")
-
-
-def _say_waiting(state: RetryCallState, servers: str) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning(
-        "Waiting for Kafka: kafka.bootstrap_servers %s do not answer (%s); is Kafka running, is the address right?",
-        servers,
-        error.args[0].str() if error else "",
-    )
 
 
 def watch(topic: Topic, incarnation: Incarnation, tell: Callable[[str], None], stopped: threading.Event) -> None:

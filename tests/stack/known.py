@@ -16,6 +16,7 @@ from elasticsearch.helpers import scan
 
 from generator.match import MatchFactory
 from generator.stream import Kind, Message, Mix, stream
+from job.documents import iso
 from job.settings import merged
 from tests.stack.stack import Stack, eventually
 from tests.unit.job import reference
@@ -73,6 +74,18 @@ class KnownMessages:
         eventually(self._assert_documents, limit_seconds)
         eventually(self._assert_statistics, limit_seconds)
         self._assert_dead_letters()
+
+    def delete_documents(self) -> None:
+        """Take the documents of these messages out of the index."""
+        query = {"wildcard": {"champion_name": f"* {self._seed}"}}
+        client = self._stack.elasticsearch()
+        deleted = client.delete_by_query(index="lol_matches_stream", query=query, refresh=True, conflicts="proceed")
+        assert deleted["deleted"] > 0
+        assert self._search("lol_matches_stream") == {}
+
+    def came(self) -> tuple[str, str]:
+        """When Kafka got them: from the first on, until just after the last."""
+        return iso(min(self._arrived.values())), iso(max(self._arrived.values()) + 1)
 
     def _assert_documents(self) -> None:
         wanted: dict[str, list[dict[str, Any]]] = {}

@@ -44,17 +44,19 @@ class Stack:
         self.engine = docker.from_env()
         self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
         self._outputs: dict[str, Any] | None = None
-        for key, value in (config or {}).items():
-            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value))
+        self._set(config or {})
 
     # What people do with it
 
     def up(self, refresh: bool = True, **config: str) -> automation.UpResult:
-        """`pulumi up`; `config` (camelCase keys) changes settings first."""
-        for key, value in config.items():
-            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value))
+        """`pulumi up`; `config` (camelCase keys, or paths such as job.window.size_seconds) changes settings first."""
+        self._set(config)
         self._outputs = None
         return self._pulumi.up(refresh=refresh, on_output=print, color="never")
+
+    def _set(self, config: Mapping[str, str]) -> None:
+        for key, value in config.items():
+            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value), path="." in key)
 
     def preview(self) -> automation.PreviewResult:
         """`pulumi preview`."""

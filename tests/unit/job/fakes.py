@@ -24,10 +24,11 @@ class FakeElasticsearch:
     """Keeps documents by index and id, and answers `_bulk` by the next of `answers`, or rightly when there is none.
 
     Other requests are answered from `pages`, by method and path, with 404 where there is none. `product` is what it
-    says it is.
+    says it is (nothing if empty).
     """
 
     def __init__(self, product: str = "Elasticsearch") -> None:
+        self.content_type = "application/json"
         self.pages: dict[tuple[str, str], Answer] = {}
         self.documents: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[int] = []  # how many documents each had
@@ -54,8 +55,9 @@ class FakeElasticsearch:
             def send(self, status: int, body: Any) -> None:
                 text = b"" if self.command == "HEAD" else orjson.dumps(body)
                 self.send_response(status)
-                self.send_header("X-Elastic-Product", product)
-                self.send_header("Content-Type", "application/json")
+                if product:
+                    self.send_header("X-Elastic-Product", product)
+                self.send_header("Content-Type", fake.content_type)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)

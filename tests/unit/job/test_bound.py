@@ -12,25 +12,28 @@ from job.bound import BatchBound, set_bound
 @pytest.mark.parametrize(
     ("messages", "seconds", "bound"),
     [
-        (1000, 10.0, 500),  # as slow as it may be at most: half as many
-        (1000, 20.0, 250),  # slower
-        (1000, 4.0, 1250),  # faster
-        (1000, 0.1, 4000),  # ten times as fast: not at once
-        (600, 5.0, 600),  # not full, but enough to judge
-        (499, 10.0, 1000),  # too little to judge
-        (0, 0.0, 1000),
+        (8000, 10.0, 4000),  # as slow as it may be at most: half as many
+        (8000, 16.0, 2500),  # slower
+        (8000, 4.0, 10_000),  # faster
+        (8000, 0.1, 32_000),  # fifty times as fast: not at once
+        (5000, 5.0, 5000),  # not full, but enough to judge
+        (3999, 10.0, 8000),  # too little to judge
+        (0, 0.0, 8000),
     ],
 )
 def test_the_bound_follows_the_time_of_full_batches(messages: int, seconds: float, bound: int) -> None:
-    batches = BatchBound(first=1000, max_seconds=10)
-    assert batches.measured(messages, seconds) == (bound != 1000)
+    batches = BatchBound(first=2000, max_seconds=10)
+    batches.measured(2000, 1.25)
+    assert batches.messages == 8000
+    assert batches.measured(messages, seconds) == (bound != 8000)
     assert batches.messages == bound
 
 
-def test_the_bound_never_stops_the_stream() -> None:
-    batches = BatchBound(first=1, max_seconds=10)
-    batches.measured(1, 3600)
-    assert batches.messages == 1
+def test_a_machine_that_plans_slowly_does_not_end_at_one_message_a_batch() -> None:
+    batches = BatchBound(first=300, max_seconds=10)
+    for _ in range(10):
+        batches.measured(300, 12)
+    assert batches.messages == 300
 
 
 def test_a_running_query_takes_the_new_bound(spark: SparkSession, tmp_path: Path) -> None:

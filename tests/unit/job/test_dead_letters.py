@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from job import __version__
-from job.dead_letters import DeadLetters, Record
+from job.dead_letters import DeadLetters, Headers, Record
 from job.match import DeadLetter
 from tests.unit.job.fakes import FakeProducer
 from tests.unit.job.matches import ARRIVED
@@ -90,3 +90,40 @@ def test_a_message_that_the_broker_finds_too_large_keeps_its_beginning() -> None
     dead_letters.add(RECORD._replace(value=b"x" * 3 * 2**20), LETTER)
     dead_letters.flush()
     assert len(producer.delivered[0]["value"]) == 2**20
+
+
+def test_headers_of_an_earlier_dead_letter_are_replaced() -> None:
+    """Somebody has sent a dead letter again as it was."""
+    producer = FakeProducer()
+    dead_letters = letters(producer)
+    earlier: Headers = [("dlq.reason", b"earlier"), ("mine", b"1"), ("dlq.original_size", b"7")]
+    dead_letters.add(RECORD._replace(headers=earlier), LETTER)
+    dead_letters.flush()
+    names = [name for name, _ in producer.delivered[0]["headers"]]
+    assert len(names) == len(set(names))
+    assert (names[0], "dlq.original_size" in names) == ("mine", False)
+    assert dict(producer.delivered[0]["headers"])["dlq.reason"] == b"not_json"
+
+
+def test_a_message_whose_key_and_headers_are_large_becomes_a_letter_too() -> None:
+    producer = FakeProducer(KafkaError.MSG_SIZE_TOO_LARGE)
+    dead_letters = letters(producer)
+    large = b"x" * 2**21
+    dead_letters.add(RECORD._replace(key=large, value=None, headers=[("h", large)]), LETTER)
+    dead_letters.flush()
+    (message,) = producer.delivered
+    assert (message["key"], message["value"]) == (large[: 2**20], None)
+    assert all(name.startswith("dlq.") for name, _ in message["headers"])
+
+
+def test_a_letter_that_kafka_finds_too_large_even_so_is_waited_with_and_said() -> None:
+    """The topic's limit was lowered: nothing is lost while somebody raises it again."""
+    producer = FakeProducer(*[KafkaError.MSG_SIZE_TOO_LARGE] * 3)
+    waits: list[Any] = []
+    dead_letters = letters(producer, waits)
+    dead_letters.add(RECORD._replace(value=b"x" * 3 * 2**20), LETTER)
+    dead_letters.flush()
+    assert [wait[1] for wait in waits][1:] == [
+        "1 dead letters are not acknowledged (Broker: Message size too large)"
+    ] * 2
+    assert dict(producer.delivered[0]["headers"])["dlq.original_size"] == str(3 * 2**20).encode()

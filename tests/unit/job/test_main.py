@@ -1,30 +1,38 @@
 """The entry point's own decisions: where to start, and what to say about a failure."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from job.__main__ import place_to_start
 from job.checkpoints import Start
-from job.errors import one_line
+from job.errors import JobError, one_line
+from job.settings import Position
 from job.topic import Incarnation
 
 HERE = Incarnation("lol_matches", "cluster", "topic-2", (0, 1))
 
 
 class Kafka:
-    """Stands in for the topic: begins at 5, ends at 9."""
+    """Stands in for the topic: begins at 5, has 7 at any time, ends at 9."""
 
-    def offsets(self, incarnation: Incarnation, position: str) -> dict[int, int]:
-        return dict.fromkeys(incarnation.partitions, 5 if position == "earliest" else 9)
+    def offsets(self, incarnation: Incarnation, position: Position) -> dict[int, int]:
+        known: dict[Position, int] = {"earliest": 5, "latest": 9}
+        return dict.fromkeys(incarnation.partitions, known.get(position, 7))
 
 
 class Checkpoints:
-    """Stands in for the checkpoint location."""
+    """Stands in for the checkpoint location (the real one: test_checkpoints)."""
 
-    def __init__(self, saved: Start | None = None, other: bool = False) -> None:
+    def __init__(self, saved: Start | None = None, other: bool = False, writable: bool = True) -> None:
         self.saved = saved
         self.other = other
+        self.writable = writable
+
+    def check_writable(self) -> None:
+        if not self.writable:
+            raise JobError("not writable")
 
     def start(self) -> Start | None:
         return self.saved
@@ -35,27 +43,43 @@ class Checkpoints:
     def save(self, start: Start) -> None:
         self.saved = start
 
+    def clean_up(self) -> None:
+        assert self.saved, "the new place is kept before the old ones are removed"
+        self.other = False
 
-def place(position: str, checkpoints: Any) -> Start:
+
+def place(position: Position, checkpoints: Any) -> Start:
     kafka: Any = Kafka()
     return place_to_start(position, kafka, HERE, checkpoints)
 
 
-@pytest.mark.parametrize(("position", "offset"), [("latest", 9), ("earliest", 5)])
-def test_a_new_deployment_starts_where_it_is_told(position: str, offset: int) -> None:
+@pytest.mark.parametrize(
+    ("position", "offset"), [("latest", 9), ("earliest", 5), (datetime(2026, 11, 24, 6, tzinfo=UTC), 7)]
+)
+def test_a_new_deployment_starts_where_it_is_told(position: Position, offset: int) -> None:
     checkpoints = Checkpoints()
     start = place(position, checkpoints)
-    assert start == Start("lol_matches", position, {0: offset, 1: offset})
+    assert start == Start("lol_matches", str(position), {0: offset, 1: offset})
     assert checkpoints.saved == start
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning() -> None:
-    assert place("latest", Checkpoints(other=True)).offsets == {0: 5, 1: 5}
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_the_old_checkpoints_go() -> None:
+    checkpoints = Checkpoints(other=True)
+    assert place("latest", checkpoints).offsets == {0: 5, 1: 5}
+    assert not checkpoints.other
 
 
-def test_where_it_once_began_is_kept() -> None:
+def test_where_it_once_began_is_kept_and_old_checkpoints_go() -> None:
     saved = Start("lol_matches", "latest", {0: 7, 1: 7})
-    assert place("earliest", Checkpoints(saved, other=True)) == saved
+    checkpoints = Checkpoints(saved, other=True)
+    assert place("earliest", checkpoints) == saved
+    assert not checkpoints.other
+
+
+@pytest.mark.parametrize("saved", [None, Start("lol_matches", "latest", {0: 7, 1: 7})])
+def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_read(saved: Start | None) -> None:
+    with pytest.raises(JobError, match="not writable"):
+        place("latest", Checkpoints(saved, writable=False))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +94,11 @@ def test_where_it_once_began_is_kept() -> None:
         (
             "java.lang.IllegalStateException: one\n\tat a.b(C.java:1)\nCaused by: a.b.TimeoutException: last\n\tat d\n",
             "a.b.TimeoutException: last",
+        ),
+        (
+            "An error occurred while calling None.org.apache.spark.sql.classic.SparkSession.\n"
+            ": java.lang.IllegalStateException: Spark context stopped\n\tat a.b(C.java:1)\n",
+            "java.lang.IllegalStateException: Spark context stopped",
         ),
         ("[PATH_NOT_FOUND] There is no such path\nmore", "[PATH_NOT_FOUND] There is no such path"),
         ("", "no reason given"),

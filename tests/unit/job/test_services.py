@@ -4,17 +4,19 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Uuid
+from confluent_kafka.admin import OffsetSpec
 
-from job import elastic, topic
+from job import elastic, topic, waiting
 from job.documents import monthly_index
 from job.errors import JobError
 from job.settings import Elasticsearch, merged
-from job.topic import Incarnation, Topic
+from job.topic import Held, Incarnation, Topic
 from tests.unit.job.fakes import FakeElasticsearch, fake_elasticsearch
 
 NAMES = ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")
@@ -57,11 +59,26 @@ def test_elasticsearch_of_another_major_version(server: FakeElasticsearch) -> No
         elastic.connect(options(server))
 
 
-def test_something_else_than_elasticsearch() -> None:
-    with fake_elasticsearch(product="Something") as other:
-        other.pages["GET", "/"] = (200, {})
-        with pytest.raises(JobError, match=r"elasticsearch.hosts: what answers at .* is not Elasticsearch"):
+@pytest.mark.parametrize("status", [200, 302, 404, 406])
+def test_something_else_than_elasticsearch(status: int) -> None:
+    with fake_elasticsearch(product="") as other:
+        other.pages["GET", "/"] = (status, {})
+        with pytest.raises(JobError, match=r"^elasticsearch.hosts: what answers at .* is not Elasticsearch; correct"):
             elastic.connect(options(other))
+
+
+def test_something_that_does_not_even_answer_in_json(server: FakeElasticsearch) -> None:
+    server.content_type = "application/octet-stream"
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: what answers at .* is not Elasticsearch; correct"):
+        elastic.connect(options(server))
+
+
+def test_elasticsearch_that_does_not_let_us_in(server: FakeElasticsearch) -> None:
+    server.pages["GET", "/"] = (401, {"error": {"type": "security_exception"}, "status": 401})
+    with pytest.raises(
+        JobError, match=r"^elasticsearch.hosts: .* answers 401 \(security_exception\); correct address or"
+    ):
+        elastic.connect(options(server))
 
 
 def test_a_template_that_is_missing(server: FakeElasticsearch) -> None:
@@ -79,12 +96,40 @@ def test_elasticsearch_that_is_still_starting(server: FakeElasticsearch, caplog:
             server.pages["GET", "/"] = right
 
     handler = Turn()
-    elastic.log.addHandler(handler)
+    waiting.log.addHandler(handler)
     try:
         assert elastic.connect(options(server))
     finally:
-        elastic.log.removeHandler(handler)
-    assert "Waiting for Elasticsearch: elasticsearch.hosts http://127.0.0.1" in caplog.text
+        waiting.log.removeHandler(handler)
+    assert "Waiting for Elasticsearch: elasticsearch.hosts: http://127.0.0.1" in caplog.text
+
+
+def test_elasticsearch_that_speaks_to_other_clients(server: FakeElasticsearch) -> None:
+    refusal = {"error": {"type": "media_type_header_exception", "reason": "Invalid media-type value"}, "status": 400}
+    server.pages["GET", "/"] = (400, refusal)
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: .* does not speak to clients of Elasticsearch 8.x; use"):
+        elastic.connect(options(server))
+
+
+def test_elasticsearch_that_is_spoken_to_in_the_wrong_protocol(server: FakeElasticsearch) -> None:
+    server.url = server.url.replace("http:", "https:")
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: no secure connection to https://127.*; correct http or"):
+        elastic.connect(options(server))
+
+
+@pytest.mark.parametrize(
+    ("host", "cause"), [("localhost:1", "Connection refused"), ("nobody.invalid:9200", "Failed to resolve")]
+)
+def test_elasticsearch_that_never_answers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, host: str, cause: str
+) -> None:
+    monkeypatch.setattr(waiting, "LIMIT_SECONDS", 0.1)
+    with pytest.raises(JobError) as error:
+        elastic.connect(merged({"elasticsearch": {"hosts": [f"http://{host}"]}}).elasticsearch)
+    assert str(error.value).startswith(f"elasticsearch.hosts: http://{host} cannot serve (")
+    assert cause in str(error.value)
+    assert str(error.value).endswith("is the address right? Gave up after 0.1 s")
+    assert f"Waiting for Elasticsearch: elasticsearch.hosts: http://{host} cannot serve (" in caplog.text
 
 
 class Admin:
@@ -93,6 +138,10 @@ class Admin:
     def __init__(self, **topics: Uuid) -> None:
         self.topics = topics
         self.errors: list[int] = []
+        self.first_at = {0: (43, 7_000), 1: (-1, -1), 2: (45, 8_000)}  # of any time asked for
+
+    def poll(self, _timeout: float) -> None:
+        """There is nothing to tell."""
 
     def describe_cluster(self, **_: Any) -> "Future[Any]":
         return self._answer(SimpleNamespace(cluster_id="cluster"))
@@ -105,7 +154,18 @@ class Admin:
         return {name: self._answer(SimpleNamespace(topic_id=self.topics[name], partitions=partitions))}
 
     def list_offsets(self, wanted: Any, **_: Any) -> dict[Any, "Future[Any]"]:
-        return {partition: self._answer(SimpleNamespace(offset=40 + partition.partition)) for partition in wanted}
+        return {partition: self._answer(self._offset(partition.partition, wanted[partition])) for partition in wanted}
+
+    def _offset(self, partition: int, asked: Any) -> SimpleNamespace:
+        spec: Any = OffsetSpec
+        if asked is spec.latest():
+            return SimpleNamespace(offset=50 + partition, timestamp=-1)
+        if asked is spec.max_timestamp():
+            return SimpleNamespace(offset=49 + partition, timestamp=9_000)
+        if asked is spec.earliest():
+            return SimpleNamespace(offset=40 + partition, timestamp=-1)
+        offset, timestamp = self.first_at[partition]
+        return SimpleNamespace(offset=offset, timestamp=timestamp)
 
     def _answer(self, value: Any) -> "Future[Any]":
         if self.errors:
@@ -135,8 +195,19 @@ def test_the_incarnation_of_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.topic, found.cluster_id, found.partitions) == ("lol_matches", "cluster", (0, 1, 2))
     assert found.topic_id.startswith("f_____")
     assert "/" not in found.topic_id
-    assert there.offsets(found, "latest") == {0: 40, 1: 41, 2: 42}
+    assert there.offsets(found, "earliest") == {0: 40, 1: 41, 2: 42}
+    assert there.offsets(found, "latest") == {0: 50, 1: 51, 2: 52}
     assert there.gone(found) == ""
+
+
+def test_a_time_in_a_topic_is_its_first_message_from_then_on_or_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    there, _ = kafka(monkeypatch, **BOTH)
+    assert there.offsets(there.connect(), datetime(2026, 11, 24, tzinfo=UTC)) == {0: 43, 1: 51, 2: 45}
+
+
+def test_what_a_topic_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    there, _ = kafka(monkeypatch, **BOTH)
+    assert there.held(there.connect()) == {0: Held(43, 7_000, 9_000), 2: Held(45, 8_000, 9_000)}
 
 
 @pytest.mark.parametrize(("missing", "key"), [("lol_matches", "topic"), ("lol_matches_dlq", "dead_letter_topic")])
@@ -150,7 +221,22 @@ def test_kafka_that_does_not_answer_yet(monkeypatch: pytest.MonkeyPatch, caplog:
     there, admin = kafka(monkeypatch, **BOTH)
     admin.errors = [KafkaError._TRANSPORT, KafkaError._TIMED_OUT]
     assert there.connect().cluster_id == "cluster"
-    assert caplog.text.count("Waiting for Kafka: kafka.bootstrap_servers kafka:9092 do not answer") == 2
+    assert caplog.text.count("Waiting for Kafka: kafka.bootstrap_servers: kafka:9092 cannot serve (") == 2
+
+
+@pytest.mark.parametrize(
+    ("servers", "cause"), [("localhost:1", "Connection refused"), ("nobody.invalid:9092", "Failed to resolve")]
+)
+def test_kafka_that_never_answers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, servers: str, cause: str
+) -> None:
+    monkeypatch.setattr(waiting, "LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr(topic, "_REQUEST_SECONDS", 0.5)
+    with pytest.raises(JobError) as error:
+        Topic(merged({"kafka": {"bootstrap_servers": servers}}).kafka).connect()
+    assert str(error.value).startswith(f"kafka.bootstrap_servers: {servers} cannot serve (")
+    assert cause in str(error.value)
+    assert str(error.value).endswith("is the address right? Gave up after 0.1 s")
 
 
 def test_a_topic_that_is_no_longer_the_one_that_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Settings: the defaults are whole, overrides are laid over them, and each fault is one line that names its key."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,23 @@ def test_the_first_batch_takes_what_comes_in_a_second() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2026-11-24T06:00:00Z", 6),  # of these YAML makes a time with a zone,
+        ("2026-11-24 08:00:00+02:00", 6),
+        ("2026-11-24T06:00:00", 6),  # one without,
+        ("2026-11-24", 0),  # a day,
+        ("'2026-11-24T06:00:00Z'", 6),  # and text, as the stack's settings have it
+        ("'2026-11-24T08:00+02:00'", 6),
+    ],
+)
+def test_the_topic_can_be_read_from_a_time_on(tmp_path: Path, text: str, hour: int) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(f"kafka: {{starting_offsets: {text}}}\n")
+    assert settings.load(file).kafka.starting_offsets == datetime(2026, 11, 24, hour, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
     ("overrides", "line"),
     [
         ({"kafka": {"topik": "x"}}, "kafka.topik: is not a key of the job's settings; did you mean kafka.topic?"),
@@ -72,8 +90,14 @@ def test_the_first_batch_takes_what_comes_in_a_second() -> None:
         ),
         (
             {"kafka": {"starting_offsets": "now"}},
-            "kafka.starting_offsets: 'now' is not possible: input should be 'latest'",
+            "kafka.starting_offsets: 'now' is not possible; write latest, earliest or a time: 2026-11-24T06:00:00Z",
         ),
+        (
+            {"kafka": {"starting_offsets": 1795500000}},
+            "kafka.starting_offsets: 1795500000 is not possible; write latest",
+        ),
+        ({"kafka": {"starting_offsets": "1969-12-31"}}, "kafka.starting_offsets: '1969-12-31' is not possible; write"),
+        ({"kafka": {"starting_offsets": None}}, "kafka.starting_offsets: None is not possible; write latest, earliest"),
         ({"kafka": {"topic": "a b"}}, "kafka.topic: 'a b' is not possible; write a topic name"),
         ({"kafka": {"topic": "lol_matches_dlq"}}, "kafka.dead_letter_topic: lol_matches_dlq is also kafka.topic; "),
         ({"kafka": None}, "kafka: None is not possible: "),

@@ -1,0 +1,53 @@
+"""How much is measured: the run whose figures count, and the quick one that shows that the benchmarks work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from generator.match import Size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes, lengths and repetitions of the measures."""
+
+    sizes: tuple[Size, ...]
+    rounds: int
+    """How often each figure is taken."""
+    freshness_seconds: Mapping[int, int]
+    """Rate, matches a second → seconds a round."""
+    backlog: Mapping[Size, int]
+    """Matches of a backlog."""
+    one_by_one: int
+    """Matches of the part of a backlog that is sent document by document."""
+    growth_partitions: tuple[int, ...]
+    growth_multiples: tuple[int, ...]
+    """Backlogs of so many times the compact one."""
+    memory_rate: int
+    """Matches a second of the long run."""
+    memory_minutes: float
+
+
+FULL = Plan(
+    sizes=("compact", "full"),
+    rounds=3,
+    freshness_seconds={2: 100, 50: 40},
+    backlog={"compact": 20_000, "full": 5_000},
+    one_by_one=500,
+    growth_partitions=(1, 2, 4),
+    growth_multiples=(1, 4, 16),
+    memory_rate=50,
+    memory_minutes=30,
+)
+QUICK = Plan(
+    sizes=("compact", "full"),
+    rounds=1,
+    freshness_seconds={2: 5, 50: 3},
+    backlog={"compact": 1_000, "full": 200},
+    one_by_one=20,
+    growth_partitions=(1, 2),
+    growth_multiples=(1, 2),
+    memory_rate=20,
+    memory_minutes=0.5,
+)

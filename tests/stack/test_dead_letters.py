@@ -1,0 +1,85 @@
+"""Dead letters against the real servers: listed, shown, and sent to the topic again (details: tests/unit/tools)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from generator.match import MatchFactory
+from tests.stack.stack import Stack, eventually
+from tools.dlq import Letter, Place, letters
+
+pytestmark = pytest.mark.disruptive
+
+
+def send(stack: Stack, topic: str, **message: Any) -> Place:
+    """Send one message; where Kafka has put it."""
+    places = []
+
+    def acknowledged(error: Any, sent: Any) -> None:
+        assert error is None, error
+        places.append(Place(topic, sent.partition(), sent.offset()))
+
+    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "acks": "all"})
+    producer.produce(topic, on_delivery=acknowledged, **message)
+    assert producer.flush(30) == 0
+    return places[0]
+
+
+def with_key(stack: Stack, key: str) -> list[Letter]:
+    """The dead letters of messages with a key."""
+    return [letter for letter in letters(stack.outputs["bootstrapServers"]) if letter.key == key.encode()]
+
+
+def test_a_letter_is_listed_shown_and_sent_again_as_it_was(stack: Stack) -> None:
+    key = f"SELFTEST_{time.time_ns()}"
+    origin = send(stack, "lol_matches", key=key, value=b"{", headers=[("trace", b"\x00\xff"), ("empty", None)])
+
+    def there(count: int) -> list[Letter]:
+        found = with_key(stack, key)
+        assert len({letter.identity for letter in found}) == count
+        return found
+
+    first = eventually(lambda: there(1), limit_seconds=60)[0]
+    assert (first.origin, first.reason) == (origin, "not_json")
+    listed = stack.make("dlq")
+    assert listed.rc == 0, listed.stdout
+    assert "not_json" in listed.stdout
+    shown = stack.make("dlq", f"SHOW={origin}")
+    assert key in shown.stdout
+    assert f"REPLAY={first.place}" in shown.stdout
+    sent = stack.make("dlq", f"REPLAY={first.place}")
+    assert (sent.rc, sent.stdout) == (0, "Sent to lol_matches again: 1\n")
+
+    second = eventually(lambda: there(2), limit_seconds=60)[-1]
+    assert second.origin != origin
+    assert (second.value, second.original_headers) == (b"{", [("trace", b"\x00\xff"), ("empty", None)])
+    assert second.content == first.content
+
+
+def test_a_match_that_is_good_after_a_fix_gives_its_documents_however_often_it_is_sent_again(stack: Stack) -> None:
+    """A dead letter with a match in order stands for one whose cause was mended."""
+    seed = time.time_ns() // 1_000_000
+    match = MatchFactory(seed=seed, size="compact", start_ms=seed, now=lambda: seed).next()
+    why: Any = {"topic": "lol_matches", "partition": "999", "offset": str(seed), "reason": "mended"}
+    headers = [(f"dlq.{name}", text.encode()) for name, text in why.items()]
+    place = send(stack, "lol_matches_dlq", key=match.id, value=match.encode(), headers=headers)
+    client = stack.elasticsearch()
+
+    def documents() -> None:
+        found = client.count(index="lol_matches_stream", query={"term": {"match_id": match.id}})["count"]
+        assert found == 10, f"{found} documents of {match.id}"
+
+    for which in (place, "mended"):
+        assert stack.make("dlq", f"REPLAY={which}").rc == 0
+        eventually(documents, limit_seconds=60)
+    assert with_key(stack, match.id)[-1].reason == "mended", "it has become a dead letter again"
+
+
+def test_what_is_not_there_is_said(stack: Stack) -> None:
+    result = stack.make("dlq", "REPLAY=no_such_reason")
+    assert result.rc != 0
+    assert "there is no dead letter with the reason 'no_such_reason'" in result.stdout

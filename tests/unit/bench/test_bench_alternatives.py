@@ -1,0 +1,44 @@
+"""What is compared must be the same work: the alternatives' documents are the job's."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import orjson
+import pytest
+
+from bench.inside.consumers import Loads, actions
+from generator.match import MatchFactory, Size
+from job.documents import documents
+from job.match import Bounds, Match, decode
+
+NOW = 1_790_000_000_123
+
+
+class Message:
+    """A Kafka message, as far as a consumer reads it."""
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def value(self) -> bytes:
+        return self._value
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, NOW
+
+
+@pytest.mark.parametrize("size", ["compact", "full"])
+@pytest.mark.parametrize("loads", [json.loads, orjson.loads])
+def test_an_alternatives_documents_are_the_jobs(size: Size, loads: Loads) -> None:
+    factory = MatchFactory(seed=1, size=size, start_ms=NOW, now=lambda: NOW, empty_positions=0.2)
+    for number in range(20):
+        value = factory.next(remake=number % 5 == 0).encode()
+        match = decode(value, NOW, Bounds.of(date(2019, 1, 1), 300))
+        assert isinstance(match, Match)
+        theirs: dict[str, Any] = {
+            action["_id"]: action["_source"] for action in actions(Message(value), loads, "anywhere")
+        }
+        assert theirs == {f"{match.match_id}_{each['participant_id']}": each for each in documents(match, NOW)}
