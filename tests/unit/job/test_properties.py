@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from generator.match import MatchFactory, Size
 from job.documents import actions, documents
-from job.match import DeadLetter, Match, decode
+from job.match import REASONS, DeadLetter, Match, decode
 from tests.unit.job import reference
 from tests.unit.job.matches import ARRIVED, BOUNDS, START, Json, match, participant, value
 
@@ -22,11 +22,6 @@ EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
 
 TEMPLATE = Path(__file__).parents[3] / "mappings" / "index_templates" / "lol_matches_stream.json"
 FIELDS: dict[str, dict[str, str]] = json.loads(TEMPLATE.read_text())["template"]["mappings"]["properties"]
-# A dead letter's reasons, as the data dictionary has them.
-REASONS = {
-    "null_value", "empty_value", "not_json", "not_an_object", "invalid_field", "empty_match", "duplicate_participant",
-    "implausible_timestamp",
-}  # fmt: skip
 
 
 def fits(field: dict[str, str], held: Any) -> bool:
