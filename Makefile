@@ -1,8 +1,9 @@
 # What people do with the stack. `pulumi up` and `pulumi destroy` alone do the same once `make setup` has run.
 STACK ?= dev
+HOURS ?= 1
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
-.PHONY: up down reset status logs dlq backfill test verify bench bench-long setup
+.PHONY: up down reset status watch report logs dlq backfill test verify bench bench-long setup
 
 up: setup ## Set up what is missing, deploy the stack, wait for documents
 	@pulumi stack select --create $(STACK) >/dev/null
@@ -16,6 +17,12 @@ reset: down up ## A clean start: all data is gone
 
 status: ## Each link of the chain with its figures; fails and names the link that is broken
 	@python -m tools.status --stack $(STACK)
+
+watch: ## The same, live, until it is interrupted
+	@python -m tools.status --stack $(STACK) --watch
+
+report: ## One page and pictures of the live data, to look at and to mail around: make report HOURS=24
+	@python -m tools.report --stack $(STACK) --hours $(HOURS)
 
 logs: ## The last lines of each service, or of one: make logs SERVICE=spark-job
 	@docker ps -a --filter label=lolstack.stack=$(STACK) $(if $(SERVICE),--filter label=lolstack.service=$(SERVICE)) \

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 import docker
 from docker.errors import APIError, NotFound
 
-sys.path.append(str(Path(__file__).parent.parent / "infra"))
-
 from engine import EngineError, connect
 from settings import PROJECT
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tools.status import outputs_of
+from tools.deployed import outputs_of
 
 TOPIC = "lol_matches"
 DEAD_LETTER_TOPIC = "lol_matches_dlq"

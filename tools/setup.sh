@@ -4,7 +4,7 @@
 #   tools/setup.sh [tests]                everything; root, or sudo that asks for no password, is used for `system`
 #   tools/setup.sh system [USER [tests]]  only what needs root: packages, Docker Engine, USER's right to use it
 #
-# With `tests` also what the tests need: their Python packages, and Java for Spark.
+# With `tests` also what the tests need: their Python packages, Java for Spark, and a Chromium for pages.
 #
 # What is there is used. What is missing comes the vendor's way; where that is out of reach, from Debian's packages
 # and Go modules. Asks nothing, and with nothing to do says so in one line. Proxies: http_proxy, https_proxy, no_proxy.

@@ -3,209 +3,189 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import docker
-import requests
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-from prometheus_client.parser import text_string_to_metric_families
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.measure import Measurement
+from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-sys.path.append(str(Path(__file__).parent.parent / "infra"))
+from engine import EngineError
+from tools import pipeline
+from tools.chain import Chain, ChainState, ServiceState
+from tools.deployed import outputs_of
+from tools.period import STEPS, Period
+from tools.pipeline import Pipeline, Points
+from tools.prometheus import Prometheus, PrometheusError
 
-from engine import EngineError, connect, execute, stack_containers
-from settings import PROJECT
-
-TIMEOUT_SECONDS = 10
-SILENT_SECONDS = 60
-"""How long the generator may deliver nothing before it counts as broken."""
 DOCUMENTS_LIMIT_SECONDS = 180
+TREND_STEP_SECONDS = 15
+"""The trends are of the last quarter of an hour."""
+WATCH_SECONDS = 2
+NO_PAGE = ("7077", "9042", "29092")
+"""Ports that no browser opens."""
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Link:
-    """A link of the chain: what it has done, and what is wrong with it (None: nothing)."""
+class Status:
+    """The stack at a moment: its Pulumi outputs, its chain, its trends or why there are none."""
 
-    name: str
-    figures: str
-    trouble: str | None = None
-
-
-class Chain:
-    """The links of one stack, each asked directly."""
-
-    def __init__(self, stack: str, outputs: dict[str, Any]) -> None:
-        self._stack = stack
-        self._outputs = outputs
-        self._engine = connect("")
-
-    def links(self) -> Iterator[Link]:
-        """Every link in the data's order. A link that does not answer is a broken one."""
-        for name, ask in (
-            ("containers", self._containers),
-            ("producer", self._producer),
-            ("topic", self._topic),
-            ("job", self._job),
-            ("dead letters", self._dead_letters),
-            ("documents", self._documents),
-        ):
-            yield _asked(name, ask)
-
-    def _containers(self) -> tuple[str, str | None]:
-        containers = stack_containers(self._engine, self._stack)
-        ill = [
-            f"{container.name} is {state['Status']}{', ' + health if health else ''}"
-            for container in containers
-            if (state := container.attrs["State"])
-            and (health := state.get("Health", {}).get("Status")) not in ("healthy", "starting")
-        ]
-        memory = sum(self._memory(container) for container in containers if container.status == "running")
-        missing = set(self._outputs["services"]) - {
-            str(c.name).removeprefix(f"{PROJECT}-{self._stack}-") for c in containers
-        }
-        ill += [f"{service} has no container" for service in sorted(missing)]
-        return f"{len(containers)}, {memory / 2**30:.1f} GiB of memory in use", "; ".join(ill) or None
-
-    def _memory(self, container: Any) -> int:
-        usage = container.stats(stream=False, one_shot=True)["memory_stats"]
-        # As `docker stats` counts: without the page cache that the kernel would give back.
-        return int(usage.get("usage", 0)) - int(usage.get("stats", {}).get("total_inactive_file", 0))
-
-    def _producer(self) -> tuple[str, str | None]:
-        if "generator" not in self._outputs["services"]:
-            return "yours (the stack's generator is off)", None
-        metrics = self._metrics("generator")
-        sent = sum(value for name, _, value in metrics if name == "generator_messages_delivered_total")
-        failed = sum(value for name, _, value in metrics if name == "generator_delivery_failures_total")
-        last = max(value for name, _, value in metrics if name == "generator_last_delivery_timestamp_seconds")
-        silent = time.time() - last
-        trouble = None
-        if silent > SILENT_SECONDS:
-            trouble = f"nothing delivered for {timedelta(seconds=int(silent))}" if last else "nothing delivered yet"
-        return f"{sent:,.0f} messages delivered since its start, {failed:,.0f} failed", trouble
-
-    def _topic(self) -> tuple[str, str | None]:
-        messages, partitions = self._messages("lol_matches")
-        return f"{messages:,} messages in {partitions} partitions", None
-
-    def _job(self) -> tuple[str, str | None]:
-        health = self._exec("spark-job", "curl", "-sS", "-m", "5", "http://127.0.0.1:8000/health")
-        metrics = self._metrics("spark-job")
-        done = sum(value for name, _, value in metrics if name == "lol_job_messages_total")
-        lag = sum(value for name, _, value in metrics if name == "lol_job_kafka_lag_messages")
-        trouble = None if health == "ok" else health
-        return f"{done:,.0f} messages processed since its start, {lag:,.0f} behind", trouble
-
-    def _dead_letters(self) -> tuple[str, str | None]:
-        messages, _ = self._messages("lol_matches_dlq")
-        return f"{messages:,}", None
-
-    def _documents(self) -> tuple[str, str | None]:
-        counts = {
-            name: self._count(name) for name in ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")
-        }
-        trouble = None if counts["lol_matches_stream"] else "no document can be found yet"
-        return ", ".join(f"{count:,} in {name}" for name, count in counts.items()), trouble
-
-    def documents(self) -> int:
-        """How many participants can be found; 0 where Elasticsearch does not answer."""
-        try:
-            return self._count("lol_matches_stream")
-        except requests.RequestException:
-            return 0
-
-    def _count(self, index: str) -> int:
-        address = self._outputs["services"]["elasticsearch"]["9200"]
-        response = requests.get(f"http://{address}/{index}/_count", timeout=TIMEOUT_SECONDS)
-        response.raise_for_status()
-        return int(response.json()["count"])
-
-    def _messages(self, topic: str) -> tuple[int, int]:
-        """How many messages the topic has had, and in how many partitions."""
-        consumer = Consumer({"bootstrap.servers": self._outputs["bootstrapServers"], "group.id": "status"})
-        try:
-            found = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
-            if found.error:
-                raise KafkaException(found.error)
-            ends = [
-                consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_SECONDS)[1]
-                for number in found.partitions
-            ]
-        finally:
-            consumer.close()
-        return sum(ends), len(ends)
-
-    def _metrics(self, service: str) -> list[tuple[str, dict[str, str], float]]:
-        text = self._exec(service, "curl", "-fsS", "-m", "5", "http://127.0.0.1:8000/metrics")
-        return [
-            (sample.name, sample.labels, sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        ]
-
-    def _exec(self, service: str, *command: str) -> str:
-        container = self._engine.containers.get(f"{PROJECT}-{self._stack}-{service}")
-        exit_code, output = execute(container, command)
-        if exit_code:
-            raise RuntimeError(f"{service}: {output}")
-        return output
+    stack: str
+    at: datetime
+    outputs: Mapping[str, Any]
+    chain: ChainState
+    trends: Pipeline | str
 
 
-def _asked(name: str, ask: Callable[[], tuple[str, str | None]]) -> Link:
+def ask(stack: str, outputs: Mapping[str, Any], chain: Chain) -> Status:
+    """The status now."""
+    now = datetime.now(UTC)
+    prometheus = Prometheus(f"http://{outputs['services']['prometheus']['9090']}")
+    trends: Pipeline | str
     try:
-        return Link(name, *ask())
-    except (docker.errors.APIError, requests.RequestException, KafkaException, RuntimeError) as error:
-        return Link(name, "–", str(error).splitlines()[0])
+        trends = pipeline.read(prometheus, Period(now, TREND_STEP_SECONDS))
+    except PrometheusError as error:
+        trends = str(error)
+    return Status(stack, now, outputs, chain.state(), trends)
 
 
-def outputs_of(stack: str) -> dict[str, Any]:
-    """The stack's outputs. Empty where it is not deployed."""
-    run = subprocess.run(
-        ["pulumi", "stack", "output", "--json", "--stack", stack], capture_output=True, text=True, check=False
+def screen(status: Status, console: Console) -> RenderableType:
+    """The status as it fits the console best."""
+    services, trends = _panel("Services", _services(status)), _panel("Last 15 minutes", _trends(status))
+    below: RenderableType = Group(trends, services)
+    beside = Table.grid(padding=(0, 1))
+    beside.add_row(services, trends)
+    if Measurement.get(console, console.options.update(width=1000), beside).maximum <= console.width:
+        below = beside
+    return Group(_head(status), _panel("Chain", _links(status)), below)
+
+
+def _panel(title: str, content: RenderableType) -> Panel:
+    return Panel(content, title=title, title_align="left", border_style="dim", expand=title == "Chain")
+
+
+def _head(status: Status) -> Text:
+    broken = status.chain.broken
+    head = Text.assemble(
+        (" ● ", "bold red" if broken else "bold green"),
+        ("lolstack ", "bold"),
+        (status.stack, "bold cyan"),
+        f"  {len(status.chain.services)} services, images from {status.outputs['imageSource']}",
+        (f"  {status.at:%Y-%m-%d %H:%M:%S} UTC", "dim"),
     )
-    return dict(json.loads(run.stdout)) if run.returncode == 0 else {}
-
-
-def show(console: Console, stack: str, outputs: dict[str, Any], links: list[Link]) -> None:
-    """Print the stack on one screen."""
-    services = Table(title=f"lolstack {stack}: images from {outputs['imageSource']}", title_justify="left")
-    services.add_column("service")
-    services.add_column("on this machine")
-    for name, addresses in sorted(outputs["services"].items()):
-        services.add_row(name, "  ".join(_shown(port, address) for port, address in addresses.items()) or "–")
-    for name, reason in outputs["leftOut"].items():
-        services.add_row(name, f"[yellow]left out: {reason}[/]")
-    chain = Table(title="The chain", title_justify="left")
-    for column in ("link", "figures", "state"):
-        chain.add_column(column)
-    for link in links:
-        chain.add_row(link.name, link.figures, f"[red]{link.trouble}[/]" if link.trouble else "[green]ok[/]")
-    console.print(services, chain)
-    broken = [link for link in links if link.trouble]
     if broken:
-        console.print(f"[red]broken: {broken[0].name}: {broken[0].trouble}[/]", soft_wrap=True)
+        head.append(f"\n   broken: {broken.name}: {broken.trouble}", "bold red")
+    return head
 
 
-def _shown(port: str, address: str) -> str:
-    return address if port in ("7077", "9042", "29092") else f"http://{address}"
+def _links(status: Status) -> Table:
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    for link in status.chain.links:
+        words = Text(link.figures)
+        if link.trouble:
+            words.append(f"\n{link.trouble}", "red")
+        table.add_row(_mark(not link.trouble), link.name, words)
+    return table
 
 
-def main() -> int:
+def _mark(well: bool, starting: bool = False) -> Text:
+    if not well:
+        return Text("✗", "red")
+    return Text("○", "yellow") if starting else Text("●", "green")
+
+
+def _services(status: Status) -> Table:
+    table = Table.grid(padding=(0, 1))
+    for justify in ("left", "left", "left", "right", "right"):
+        table.add_column(justify=justify, no_wrap=True)
+    for service in status.chain.services:
+        addresses = status.outputs["services"].get(service.name, {})
+        table.add_row(
+            _mark(service.well, service.state == "starting"),
+            service.name,
+            Text(_shown(addresses), "dim"),
+            f"{service.memory / 2**20:,.0f} MiB" if service.up else Text(service.state, "red"),
+            Text(_life(service), "dim"),
+        )
+    for left_out in status.outputs["leftOut"]:
+        table.add_row("", Text(left_out, "dim"), Text("left out", "yellow"), "", "")
+    return table
+
+
+def _trends(status: Status) -> RenderableType:
+    if isinstance(status.trends, str):
+        return Text(status.trends, "red")
+    found = status.trends
+    start = status.at - timedelta(seconds=STEPS * TREND_STEP_SECONDS)
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, style="cyan")
+    rows: list[tuple[str, Points, str]] = [
+        *((name.split()[0], points, "{:,.1f}/s") for name, points in found.messages.items()),
+        *((name, points, "{:,.1f}/s") for name, points in found.documents.items()),
+        *((name, points, "{:,.0f}") for name, points in found.lag.items()),
+        *((f"batch time {name}", points, "{:.2f} s") for name, points in found.batch_seconds.items()),
+        *((f"freshness {name}", points, "{:.2f} s") for name, points in found.message_age_seconds.items()),
+    ]
+    for name, points, form in rows:
+        newest = points[-1][1] if points and points[-1][0] > status.at - timedelta(seconds=60) else None
+        table.add_row(name, Text("–" if newest is None else form.format(newest)), sparkline(points, start))
+    return table
+
+
+def sparkline(points: Points, start: datetime) -> str:
+    """The values of two steps a character, from zero to the highest; a space where there is none."""
+    values: list[list[float]] = [[] for _ in range(STEPS // 2)]
+    for at, value in points:
+        step = round((at - start).total_seconds() / TREND_STEP_SECONDS) - 1
+        values[min(max(step, 0) // 2, len(values) - 1)].append(value)
+    top = max((value for _, value in points), default=0) or 1
+    return "".join(BLOCKS[min(int(max(pair) / top * len(BLOCKS)), len(BLOCKS) - 1)] if pair else " " for pair in values)
+
+
+def _shown(addresses: Mapping[str, str]) -> str:
+    """The pages in full, the other ports after them."""
+    pages = [f"http://{address}" for port, address in addresses.items() if port not in NO_PAGE]
+    others = [address for port, address in addresses.items() if port in NO_PAGE]
+    return " ".join([*pages, *(f":{other.rpartition(':')[2]}" if pages else other for other in others)])
+
+
+def _life(service: ServiceState) -> str:
+    """How long it has run, and how often it was started again."""
+    parts = [_short(service.up)] if service.up else []
+    if service.restarts:
+        parts.append(f"{service.restarts} restarts")
+    return ", ".join(parts)
+
+
+def _short(time: timedelta) -> str:
+    seconds = int(time.total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """0 where every link is well, 1 where one is broken, 2 where there is no such stack."""
     parser = argparse.ArgumentParser(prog="make status")
     parser.add_argument("--stack", required=True)
     parser.add_argument("--wait", action="store_true", help="wait until a document can be found")
-    options = parser.parse_args()
+    parser.add_argument("--watch", action="store_true", help="go on until it is interrupted")
+    options = parser.parse_args(arguments)
     console = Console()
     outputs = outputs_of(options.stack)
     if "services" not in outputs:
@@ -219,9 +199,25 @@ def main() -> int:
     if options.wait and "generator" in outputs["services"]:
         with console.status("waiting for the first document to be searchable"):
             _wait_for_documents(chain)
-    links = list(chain.links())
-    show(console, options.stack, outputs, links)
-    return 1 if any(link.trouble for link in links) else 0
+    if options.watch:
+        return _watch(console, options.stack, outputs, chain)
+    status = ask(options.stack, outputs, chain)
+    console.print(screen(status, console))
+    for name, reason in outputs["leftOut"].items():
+        console.print(Text(f"{name} is left out: {reason}", "yellow"), soft_wrap=True)
+    return 1 if status.chain.broken else 0
+
+
+def _watch(console: Console, stack: str, outputs: Mapping[str, Any], chain: Chain) -> int:
+    status = ask(stack, outputs, chain)
+    try:
+        with Live(screen(status, console), console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                time.sleep(WATCH_SECONDS)
+                status = ask(stack, outputs, chain)
+                live.update(screen(status, console), refresh=True)
+    except KeyboardInterrupt:
+        return 1 if status.chain.broken else 0
 
 
 def _wait_for_documents(chain: Chain) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
     ConfigSource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
@@ -45,15 +46,17 @@ class TopicState:
 
 
 class TopicClient:
-    """Creates, reads, changes and deletes topics of one Kafka."""
+    """Creates, reads, changes and deletes topics of one Kafka, which has `timeout_seconds` for each answer."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, timeout_seconds: int = TIMEOUT_SECONDS) -> None:
         self._servers = bootstrap_servers
+        self._timeout = timeout_seconds
         self._admin = AdminClient(
             {
                 "bootstrap.servers": bootstrap_servers,
-                "socket.timeout.ms": TIMEOUT_SECONDS * 1000,
-                "log_level": 4,  # librdkafka's warnings and worse: the rest would end up in `pulumi up`'s output
+                "socket.timeout.ms": timeout_seconds * 1000,
+                # What failed is in the error that is raised; librdkafka's line for each attempt would hide it.
+                "log_level": 2,
             }
         )
 
@@ -64,7 +67,7 @@ class TopicClient:
             # A topic that was just deleted can no longer be read, and is still in the way for a moment.
             Retrying(
                 retry=retry_if_exception_type(_StillThereError),
-                stop=stop_after_delay(TIMEOUT_SECONDS),
+                stop=stop_after_delay(self._timeout),
                 wait=wait_fixed(0.2),
                 reraise=True,
             )(self._create, new)
@@ -79,7 +82,7 @@ class TopicClient:
     def read(self, name: str) -> TopicState | None:
         """The topic, or None where there is none. Raises TopicError where Kafka does not answer."""
         try:
-            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_SECONDS)[
+            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[
                 name
             ].result()
             config = self._config(name)
@@ -93,6 +96,19 @@ class TopicClient:
             replication_factor=len(described.partitions[0].replicas),
             config=config,
         )
+
+    def end_offsets(self, name: str) -> dict[int, int]:
+        """By partition, how many messages it has had. Raises TopicError."""
+        try:
+            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[
+                name
+            ].result()
+            places = [TopicPartition(name, partition.id) for partition in described.partitions]
+            latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            ends = self._admin.list_offsets(dict.fromkeys(places, latest), request_timeout=self._timeout)
+            return {place.partition: ends[place].result().offset for place in places}
+        except KafkaException as error:
+            raise self._explained(f"say how far topic {name} goes", error) from error
 
     def change(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
         """Grow the topic to `partitions` and make its own settings exactly `config`. Raises TopicError."""
@@ -117,7 +133,7 @@ class TopicClient:
     def delete(self, name: str) -> None:
         """Delete the topic and return when it is gone; one that is not there is no error. Raises TopicError."""
         try:
-            self._admin.delete_topics([name], request_timeout=TIMEOUT_SECONDS)[name].result()
+            self._admin.delete_topics([name], request_timeout=self._timeout)[name].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise self._explained(f"delete topic {name}", error) from error
@@ -125,7 +141,7 @@ class TopicClient:
 
     def _create(self, new: NewTopic) -> None:
         try:
-            self._admin.create_topics([new], request_timeout=TIMEOUT_SECONDS)[new.topic].result()
+            self._admin.create_topics([new], request_timeout=self._timeout)[new.topic].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
@@ -150,12 +166,12 @@ class TopicClient:
         try:
             return Retrying(
                 retry=retry_if_result(lambda state: not condition(state)),
-                stop=stop_after_delay(TIMEOUT_SECONDS),
+                stop=stop_after_delay(self._timeout),
                 wait=wait_fixed(0.2),
             )(self.read, name)
         except RetryError:
             raise TopicError(
-                f"topic {name} does not show its change after {TIMEOUT_SECONDS} s at {self._servers}"
+                f"topic {name} does not show its change after {self._timeout} s at {self._servers}"
             ) from None
 
     def _explained(self, what: str, error: KafkaException) -> TopicError:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
-from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from elasticsearch import Elasticsearch
 
+from provisioning.topics import TopicClient
 from tests.stack.stack import Stack, eventually
 
 pytestmark = pytest.mark.usefixtures("running")
@@ -38,12 +38,7 @@ def elasticsearch(stack: Stack) -> Elasticsearch:
 
 def end_offsets(stack: Stack, topic: str = "lol_matches") -> int:
     """How many messages the topic has had."""
-    consumer = Consumer({"bootstrap.servers": stack.outputs["bootstrapServers"], "group.id": "verification"})
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return sum(consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions)
-    finally:
-        consumer.close()
+    return sum(TopicClient(stack.outputs["bootstrapServers"]).end_offsets(topic).values())
 
 
 class TestPrerequisites:

@@ -75,4 +75,5 @@ def test_5_status_says_which_link_of_the_chain_is_broken(stack: Stack) -> None:
     broken = stack.make("status")
     generator.start()
     assert broken.rc != 0
-    assert "producer" in broken.stdout
+    assert "✗  producer" in broken.stdout
+    assert "broken: containers: generator is exited" in broken.stdout
