@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.unit.kibana import kql
+from tests.unit.kibana.queries import asks
 from tests.unit.kibana.shapes import (
     RECORDS,
     Count,
@@ -342,8 +343,7 @@ def constant(panel: Lens) -> list[str]:
     return [
         f"layer {layer_id} has buckets and only constants"
         for layer_id, layer in panel.layers.items()
-        if any(column.is_bucketed for column in layer.columns.values())
-        and not any(isinstance(column, Count | FieldMetric) for column in layer.columns.values())
+        if any(column.is_bucketed for column in layer.columns.values()) and not asks(layer)
     ]
 
 

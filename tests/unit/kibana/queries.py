@@ -37,13 +37,16 @@ ORDER = "order"
 Row = dict[str, Any]
 
 
-def search(layer: Layer, query: str, time_field: str, start: datetime, end: datetime) -> dict[str, Any] | None:
-    """The body of the layer's search over the time range, under the panel's KQL `query`; None where it needs none.
+def asks(layer: Layer) -> bool:
+    """Whether the layer asks Elasticsearch for anything: one of constants alone does not."""
+    return any(isinstance(column, Count | FieldMetric) for column in layer.columns.values())
+
+
+def search(layer: Layer, query: str, time_field: str, start: datetime, end: datetime) -> dict[str, Any]:
+    """The body of the layer's search over the time range, under the panel's KQL `query`.
 
     The time range is on the data view's `time_field`, or on those of the layer's date histograms if it has any.
     """
-    if not any(isinstance(column, Count | FieldMetric) for column in layer.columns.values()):
-        return None
     time_fields = [c.source_field for c in layer.columns.values() if isinstance(c, DateHistogram)] or [time_field]
     bounds = {"gte": start.isoformat(), "lte": end.isoformat()}
     body = kql.filters(query)
