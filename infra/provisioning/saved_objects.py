@@ -60,14 +60,26 @@ class SavedObjectClient:
 
     def read(self, type_: str, id_: str) -> dict[str, Any] | None:
         """The object as Kibana has it, in canonical form; None where it is not there. Raises SavedObjectError."""
+        exported = self.export(type_, id_, with_references=False)
+        return canonical(exported[0]) if exported else None
+
+    def export(self, type_: str, id_: str, with_references: bool) -> list[dict[str, Any]]:
+        """The object, and all that it refers to if asked for, as Kibana exports them; nothing where it is not there.
+
+        Raises SavedObjectError.
+        """
         answer = self._ask(
             "POST",
             "/api/saved_objects/_export",
-            json={"objects": [{"type": type_, "id": id_}], "excludeExportDetails": True},
+            json={
+                "objects": [{"type": type_, "id": id_}],
+                "includeReferencesDeep": with_references,
+                "excludeExportDetails": True,
+            },
         )
         if answer.status_code == 400 and _not_found(answer):
-            return None
-        return canonical(json.loads(self._success(answer).text.splitlines()[0]))
+            return []
+        return [json.loads(line) for line in self._success(answer).text.splitlines()]
 
     def delete(self, type_: str, id_: str) -> None:
         """Delete the object; one that is not there is no error. Raises SavedObjectError."""
@@ -130,6 +142,12 @@ def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
     plain = unfolded(body)
     references = sorted(plain["references"], key=lambda reference: str(reference["name"]))
     return {"type": plain["type"], "id": plain["id"], "attributes": plain["attributes"], "references": references}
+
+
+def file_text(body: Mapping[str, Any]) -> str:
+    """The object's file: its canonical form, and the versions that tell Kibana whether it has to migrate it."""
+    versions = {key: body[key] for key in ("coreMigrationVersion", "typeMigrationVersion", "managed")}
+    return json.dumps(canonical(body) | versions, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def folded(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,15 +76,25 @@ class FakeKibana:
     def _export(self, asked: dict[str, Any]) -> tuple[int, str]:
         assert asked["excludeExportDetails"]
         (wanted,) = asked["objects"]
-        found = self.objects.get((wanted["type"], wanted["id"]))
-        if found is None:
+        if (wanted["type"], wanted["id"]) not in self.objects:
             objects = [wanted | {"error": {"statusCode": 404, "error": "Not Found"}}]
             message = "Error fetching objects to export"
             return 400, json.dumps({"statusCode": 400, "message": message, "attributes": {"objects": objects}})
-        # A newer Kibana has migrated what it was given, and sorts keys and references its own way.
+        exported = {(wanted["type"], wanted["id"]): self._exported(wanted)}
+        more = list(exported.values()) if asked["includeReferencesDeep"] else []
+        while more:
+            for reference in more.pop()["references"]:
+                key = reference["type"], reference["id"]
+                if key not in exported:
+                    exported[key] = self._exported(reference)
+                    more.append(exported[key])
+        return 200, "\n".join(json.dumps(each, sort_keys=True) for each in exported.values())
+
+    def _exported(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """As a newer Kibana has it, which has migrated what it was given, and orders references its own way."""
+        found = self.objects[wanted["type"], wanted["id"]]
         own = {"updated_at": "2026-01-01T00:00:00Z", "version": "WzEsMV0=", "typeMigrationVersion": "10.9.0"}
-        exported = found | own | {"references": found["references"][::-1]}
-        return 200, json.dumps(exported, sort_keys=True)
+        return found | own | {"references": found["references"][::-1]}
 
 
 @contextmanager

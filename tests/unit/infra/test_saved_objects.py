@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ import pytest
 from provisioning import saved_objects
 from provisioning.saved_object import OBJECTS, _Provider
 from provisioning.saved_objects import KibanaAwayError, SavedObjectClient, SavedObjectError, canonical, folded, unfolded
+from tests.unit.infra.conftest import settings
 from tests.unit.infra.kibana import FakeKibana, running
+from tests.unit.infra.test_program import declare
+from tools import dashboards
 
 DASHBOARD: dict[str, Any] = json.loads((OBJECTS / "dashboard" / "lol-matches-live.json").read_text())
 KEY = ("dashboard", "lol-matches-live")
@@ -178,3 +183,58 @@ class TestResource:
     def test_delete(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
         _Provider().delete("id", state)
         assert kibana.objects == {}
+
+
+class TestSave:
+    """What was edited in Kibana comes into the files."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path, client: SavedObjectClient) -> Path:
+        """A copy of the files, all of them imported."""
+        folder = Path(shutil.copytree(OBJECTS, tmp_path / "kibana"))
+        for path in folder.glob("*/*.json"):
+            client.put(json.loads(path.read_text()))
+        return folder
+
+    def test_only_what_was_edited_is_another(self, kibana: FakeKibana, client: SavedObjectClient, folder: Path) -> None:
+        # The fake Kibana migrates, a difference of its own: take that in first.
+        dashboards.save(client, folder)
+        assert dashboards.save(client, folder) == []
+        kibana.objects["lens", "lol-sides"]["attributes"]["title"] = "Sides"
+        assert dashboards.save(client, folder) == ["lens/lol-sides.json"]
+        before = (OBJECTS / "lens" / "lol-sides.json").read_text().splitlines()
+        after = (folder / "lens" / "lol-sides.json").read_text().splitlines()
+        assert {line.strip() for line in after} - {line.strip() for line in before} == {
+            '"title": "Sides",',
+            '"typeMigrationVersion": "10.9.0"',
+        }
+
+    def test_a_panel_that_is_off_the_dashboard_has_no_file_any_more_and_a_new_one_has(
+        self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
+    ) -> None:
+        dashboards.save(client, folder)
+        sides = kibana.objects["lens", "lol-sides"]
+        kibana.objects["lens", "new"] = sides | {"id": "new"}
+        reference = next(each for each in kibana.objects[KEY]["references"] if each["id"] == "lol-sides")
+        reference["id"] = "new"
+        changed = dashboards.save(client, folder)
+        assert changed == ["dashboard/lol-matches-live.json", "lens/lol-sides.json", "lens/new.json"]
+        assert not (folder / "lens" / "lol-sides.json").exists()
+
+    def test_a_dashboard_that_is_gone_changes_nothing(
+        self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
+    ) -> None:
+        kibana.objects.clear()
+        with pytest.raises(SavedObjectError, match="there is no dashboard lol-matches-live in Kibana"):
+            dashboards.save(client, folder)
+        assert len(list(folder.glob("*/*.json"))) == len(list(OBJECTS.glob("*/*.json")))
+
+
+def test_the_program_declares_them_where_there_is_a_kibana(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = declare("registry", monkeypatch).resources["pulumi-python:dynamic/kibana:SavedObject"]
+    assert {f"{name}.json" for name in declared} == {
+        str(path.relative_to(OBJECTS)) for path in OBJECTS.glob("*/*.json")
+    }
+    assert {each["url"] for each in declared.values()} == {
+        f"http://localhost:{settings().host_ports('unit')['kibanaPort']}"
+    }

@@ -110,11 +110,15 @@ def dangling(reference: Reference) -> str:
 
 def columns(panel: Lens) -> list[str]:
     """Whether each layer's columns are in Kibana's order, and all that names a column names one that fits."""
+    all_columns = [column_id for layer in panel.layers.values() for column_id in layer.columns]
     return [
         f"layer {layer_id}: {complaint}"
         for layer_id, layer in panel.layers.items()
         for complaint in (*order_of(layer), *named_in(layer))
-    ] + list(shown_in(panel))
+    ] + [
+        *(f"two layers have a column {column_id}: each has an id of its own" for column_id in doubles(all_columns)),
+        *shown_in(panel),
+    ]
 
 
 def order_of(layer: Layer) -> Iterator[str]:
