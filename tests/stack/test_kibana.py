@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import statistics
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page
 
 from provisioning.saved_objects import SavedObjectClient, canonical
 from tests.stack.stack import Stack, eventually
@@ -131,32 +130,29 @@ class TestInKibana:
     def test_the_object_can_be_imported_again(self, client: SavedObjectClient, body: dict[str, Any]) -> None:
         assert client.put(body) == canonical(body)
 
-    def test_the_dashboard_shows_every_panel(self, stack: Stack) -> None:
-        if shutil.which("chromium") is None:
-            pytest.skip("there is no Chromium on this machine")
-        assert seen_wrong(stack.url("kibana", 5601, f"/app/dashboards#/view/{dashboard().id}"), len(panels())) == []
+    def test_the_dashboard_shows_every_panel(self, stack: Stack, request: pytest.FixtureRequest) -> None:
+        browser: Browser = request.getfixturevalue("browser")  # not opened where there is no Kibana
+        page = browser.new_page(viewport={"width": 1600, "height": 2400})
+        url = stack.url("kibana", 5601, f"/app/dashboards#/view/{dashboard().id}")
+        assert seen_wrong(page, url, len(panels())) == []
 
 
-def seen_wrong(url: str, number: int) -> list[str]:
-    """What is wrong with the page of this many panels in a real browser, once each says that it is done."""
+def seen_wrong(page: Page, url: str, number: int) -> list[str]:
+    """What is wrong with a dashboard of this many panels on the screen, once each says that it is done."""
     errors: list[str] = []
-    with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=shutil.which("chromium")).new_page(
-            viewport={"width": 1600, "height": 2400}
-        )
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        # The server's own failures; a 404 may be a question.
-        page.on("response", lambda r: errors.append(f"{r.status} from {r.url}") if r.status >= 500 else None)
-        page.goto(url)
-        # Kibana's own screenshots wait for the same.
-        page.wait_for_function(
-            """number => {
-                const panels = [...document.querySelectorAll("[data-shared-item]")];
-                return panels.length === number && panels.every(panel => panel.dataset.renderComplete === "true");
-            }""",
-            arg=number,
-            timeout=RENDERED_WITHIN_MS,
-        )
-        errors += [f"a panel failed: {text}" for text in page.locator("[data-render-error]").all_inner_texts()]
-        errors += [f"a panel is empty: {text}" for text in page.get_by_text("No results found").all_inner_texts()]
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    # The server's own failures; a 404 may be a question.
+    page.on("response", lambda r: errors.append(f"{r.status} from {r.url}") if r.status >= 500 else None)
+    page.goto(url)
+    # Kibana's own screenshots wait for the same.
+    page.wait_for_function(
+        """number => {
+            const panels = [...document.querySelectorAll("[data-shared-item]")];
+            return panels.length === number && panels.every(panel => panel.dataset.renderComplete === "true");
+        }""",
+        arg=number,
+        timeout=RENDERED_WITHIN_MS,
+    )
+    errors += [f"a panel failed: {text}" for text in page.locator("[data-render-error]").all_inner_texts()]
+    errors += [f"a panel is empty: {text}" for text in page.get_by_text("No results found").all_inner_texts()]
     return errors
