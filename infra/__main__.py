@@ -15,6 +15,7 @@ from images import Images
 from images.source import choose
 from provisioning.index_template import IndexTemplate
 from provisioning.password import Password
+from provisioning.saved_object import declare_saved_objects
 from provisioning.topic import Topic
 from service import Deployment, volume
 from services import jmx
@@ -129,7 +130,12 @@ services += [generator] if generator else []
 
 left_out = {}
 if source.has("kibana"):
-    services.append(Kibana(deployment, elasticsearch))
+    kibana = Kibana(deployment, elasticsearch)
+    services.append(kibana)
+    in_kibana = pulumi.ResourceOptions(
+        parent=kibana, depends_on=[kibana.ready, *templates], deleted_with=kibana.container
+    )
+    declare_saved_objects(kibana.url(5601), in_kibana)
 else:
     left_out["kibana"] = source.why_not("kibana")
 if source.has("grafana"):
