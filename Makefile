@@ -44,7 +44,7 @@ verify: ## The verification checklist against the running stack
 	@tools/setup.sh tests
 	@pytest tests/stack --stack $(STACK)
 
-bench: ## Benchmarks, on a stack of their own that is made and taken down: about three quarters of an hour
+bench: ## Benchmarks, on a stack of their own that is made and taken down: about 50 minutes
 	@tools/setup.sh tests
 	@python -m bench
 

@@ -55,4 +55,5 @@ def deploy(target: Target, partitions: int) -> None:
     topics.create(TOPIC, partitions, topic.replication_factor, topic.config)
     for index in target.elasticsearch.indices.get(index=MATCHES):
         target.elasticsearch.indices.delete(index=index)
-    target.stack.up(refresh=True, **{"topicPartitions": str(partitions), "job.parallelism": str(partitions)})
+    # Without a refresh: Pulumi would bring the topic back to the partitions that it knows of.
+    target.stack.up(refresh=False, **{"job.parallelism": str(partitions)})

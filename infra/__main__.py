@@ -15,14 +15,19 @@ from images import Images
 from images.source import choose
 from provisioning.index_template import IndexTemplate
 from provisioning.password import Password
+from provisioning.saved_object import declare_saved_objects
 from provisioning.topic import Topic
 from service import Deployment, volume
+from services import jmx
+from services.alertmanager import Alertmanager
 from services.cassandra import Cassandra
 from services.elasticsearch import Elasticsearch
+from services.elasticsearch_exporter import ElasticsearchExporter
 from services.generator import Generator
 from services.grafana import Grafana
 from services.kafka import Kafka
 from services.kibana import Kibana
+from services.node_exporter import NodeExporter
 from services.prometheus import Prometheus
 from services.spark_job import SparkJob
 from services.spark_master import SparkMaster
@@ -98,10 +103,17 @@ job = SparkJob(
 )
 generator = Generator(deployment, kafka, "lol_matches", job) if settings.generator_enabled else None
 
+elasticsearch_exporter = ElasticsearchExporter(deployment, elasticsearch)
+node_exporter = NodeExporter(deployment)
+alertmanager = Alertmanager(deployment, after=[job])
 prometheus = Prometheus(
     deployment,
     {
         "prometheus": ("/metrics", ["localhost:9090"]),
+        "alertmanager": ("/metrics", ["alertmanager:9093"]),
+        "node": ("/metrics", ["node-exporter:9100"]),
+        **{service.name: ("/metrics", [f"{service.name}:{jmx.PORT}"]) for service in (zookeeper, kafka, cassandra)},
+        "elasticsearch": ("/metrics", ["elasticsearch-exporter:9114"]),
         "spark-master": ("/metrics/master/prometheus", ["spark-master:8080"]),
         "spark-worker": ("/metrics/prometheus", [f"{worker.name}:8081" for worker in workers]),
         "spark-driver": ("/metrics/prometheus", ["spark-job:4040"]),
@@ -109,19 +121,26 @@ prometheus = Prometheus(
         "job": ("/metrics", ["spark-job:8000"]),
         **({"generator": ("/metrics", ["generator:8000"])} if generator else {}),
     },
+    alertmanager,
 )
 
-services = [zookeeper, kafka, elasticsearch, cassandra, master, *workers, job, prometheus]
+services = [zookeeper, kafka, elasticsearch, cassandra, master, *workers, job]
+services += [elasticsearch_exporter, node_exporter, alertmanager, prometheus]
 services += [generator] if generator else []
 
 left_out = {}
 if source.has("kibana"):
-    services.append(Kibana(deployment, elasticsearch))
+    kibana = Kibana(deployment, elasticsearch)
+    services.append(kibana)
+    in_kibana = pulumi.ResourceOptions(
+        parent=kibana, depends_on=[kibana.ready, *templates], deleted_with=kibana.container
+    )
+    declare_saved_objects(kibana.url(5601), in_kibana)
 else:
     left_out["kibana"] = source.why_not("kibana")
 if source.has("grafana"):
     admin_password = Password("grafana-admin-password")
-    services.append(Grafana(deployment, prometheus, admin_password.value))
+    services.append(Grafana(deployment, prometheus, elasticsearch, generator, admin_password.value))
     pulumi.export("grafanaAdminPassword", pulumi.Output.secret(admin_password.value))
 else:
     left_out["grafana"] = source.why_not("grafana")

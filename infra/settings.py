@@ -54,6 +54,7 @@ class Settings(BaseModel):
     kibana_port: int = Port
     cassandra_port: int = Port
     prometheus_port: int = Port
+    alertmanager_port: int = Port
     grafana_port: int = Port
 
     zookeeper_memory: int = MemoryMiB
@@ -64,7 +65,10 @@ class Settings(BaseModel):
     elasticsearch_memory: int = MemoryMiB
     kibana_memory: int = MemoryMiB
     cassandra_memory: int = MemoryMiB
+    elasticsearch_exporter_memory: int = MemoryMiB
+    node_exporter_memory: int = MemoryMiB
     prometheus_memory: int = MemoryMiB
+    alertmanager_memory: int = MemoryMiB
     grafana_memory: int = MemoryMiB
     generator_memory: int = MemoryMiB
 
@@ -76,6 +80,7 @@ class Settings(BaseModel):
     elasticsearch_replicas: int = Field(ge=0, le=5)
     elasticsearch_refresh_interval: str = Field(pattern=r"^(-1|\d+(ms|s|m))$")
     prometheus_retention_days: int = Field(ge=1, le=3650)
+    alert_webhook_url: str = Field(pattern=r"^$|^https?://[^\s/]+(/\S*)?$")
 
     job: Json[dict[str, Any]]
 

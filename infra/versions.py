@@ -4,6 +4,9 @@ ELASTIC = "8.19.21"
 KAFKA = "3.9.1"
 CASSANDRA = "5.0.9"
 PROMETHEUS = "v3.13.4"
+ALERTMANAGER = "v0.34.1"
+ELASTICSEARCH_EXPORTER = "v1.11.0"
+NODE_EXPORTER = "v1.11.1"
 GRAFANA = "12.4.11"
 DEBIAN = "12.15"
 
@@ -13,12 +16,18 @@ OFFICIAL_IMAGES = {
     "kibana": f"docker.elastic.co/kibana/kibana:{ELASTIC}",
     "cassandra": f"cassandra:{CASSANDRA}",
     "prometheus": f"prom/prometheus:{PROMETHEUS}",
+    "alertmanager": f"prom/alertmanager:{ALERTMANAGER}",
+    "elasticsearch-exporter": f"quay.io/prometheuscommunity/elasticsearch-exporter:{ELASTICSEARCH_EXPORTER}",
+    "node-exporter": f"prom/node-exporter:{NODE_EXPORTER}",
     "grafana": f"grafana/grafana:{GRAFANA}",
     "base": f"debian:{DEBIAN}-slim",  # what our own images stand on
 }
 """The official image of each service that has one (docs/images.md says what we rely on in each)."""
 
-BUILT_IMAGES = ("kafka", "elasticsearch", "cassandra", "prometheus")
+BUILT_IMAGES = (
+    *("kafka", "elasticsearch", "cassandra"),
+    *("prometheus", "alertmanager", "elasticsearch-exporter", "node-exporter"),
+)
 """The services whose image can also be built from package registries alone; Kibana and Grafana cannot."""
 
 MINIMUM_DOCKER = (20, 10)

@@ -17,7 +17,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
-from job import elastic, logs, notices, queries, session, settings, topic
+from job import elastic, logs, notices, queries, session, settings, spark_master, topic
 from job.bound import BatchBound, set_bound
 from job.checkpoints import Checkpoints, Start
 from job.errors import JobError, one_line
@@ -60,6 +60,7 @@ def run(options: settings.Settings) -> int:
     log.info("✓ Connected to Elasticsearch: %s", elastic.connect(options.elasticsearch))
     kafka = Topic(options.kafka)
     incarnation = kafka.connect()
+    spark_master.connect(options.master)
     spark = session.start(options)
     log.info("✓ Initialized Spark Structured Streaming")
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)

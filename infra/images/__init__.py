@@ -30,16 +30,23 @@ class Recipe:
     content: tuple[str, ...] = ("",)
 
 
+ON_BASE = {"BASE_IMAGE": "base"}
 ON_JAVA = {"JAVA_IMAGE": "java"}
 WITH_BUILDER = {"BUILDER_IMAGE": "builder", **ON_JAVA}
 
 RECIPES = {
-    "java": Recipe("images/java", {"BASE_IMAGE": "base"}),
+    "java": Recipe("images/java", ON_BASE),
     "builder": Recipe("images/builder", ON_JAVA),
     "kafka": Recipe("images/kafka", WITH_BUILDER),
     "elasticsearch": Recipe("images/elasticsearch", WITH_BUILDER),
     "cassandra": Recipe("images/cassandra", WITH_BUILDER),
-    "prometheus": Recipe("images/prometheus", {"BASE_IMAGE": "base"}),
+    # What the services run: the official or the built image, with the JMX exporter's agent, which official ones lack.
+    "kafka-jmx": Recipe("images/jmx", {"SERVICE_IMAGE": "kafka", "BUILDER_IMAGE": "builder"}),
+    "cassandra-jmx": Recipe("images/jmx", {"SERVICE_IMAGE": "cassandra", "BUILDER_IMAGE": "builder"}),
+    "prometheus": Recipe("images/prometheus", ON_BASE),
+    "alertmanager": Recipe("images/alertmanager", ON_BASE),
+    "elasticsearch-exporter": Recipe("images/elasticsearch-exporter", ON_BASE),
+    "node-exporter": Recipe("images/node-exporter", ON_BASE),
     # Master and workers run `spark`, the driver `job`: new code replaces the driver alone.
     "spark": Recipe(
         "../job", WITH_BUILDER, target="spark", content=("Dockerfile", "conf", "connector", "requirements.txt")
@@ -58,7 +65,7 @@ class Images(pulumi.ComponentResource):
         self._declared: dict[str, docker.RemoteImage | BaseImage] = {}
 
     def id_of(self, service: str) -> pulumi.Output[str]:
-        """The id of the image that `service` runs: a key of versions.OFFICIAL_IMAGES, or spark, job, generator."""
+        """The id of the image that `service` runs: a key of versions.OFFICIAL_IMAGES or of RECIPES."""
         image = self._declare(service)
         assert isinstance(image, docker.RemoteImage), f"{service} is a base for images, not a service"
         return image.image_id
@@ -100,9 +107,9 @@ class Images(pulumi.ComponentResource):
 
     def tag(self, name: str) -> str:
         """The reference of image `name`: for what is built here, it carries the hash of all that goes into it."""
+        if name in self.source.official():
+            return self.source.reference(name)
         if name == "base":
-            if self.source.kind == "registry":
-                return self.source.reference(name)
             return f"lolstack/base:{_digest([('build.sh', BASE_SCRIPT.read_bytes())])}"
         recipe = RECIPES[name]
         parts = [(argument, self.tag(parent).encode()) for argument, parent in sorted(recipe.parents.items())]

@@ -1,1 +1,1 @@
-"""What lives inside the services, as resources with a whole life cycle: topics, index templates."""
+"""What lives inside the services, as resources with a whole life cycle: topics, index templates, saved objects."""

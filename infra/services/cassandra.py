@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service import Container, Deployment, File, HealthCheck, Mount, Service, volume
-from services import file
+from services import file, jmx
 
 # OPTIONS answered by SUPPORTED, protocol version 4: CQL is served, not only the port open.
 ASK = (
@@ -21,7 +21,7 @@ class Cassandra(Service):
             deployment,
             "cassandra",
             Container(
-                image="cassandra",
+                image="cassandra-jmx",
                 user="999:999",
                 memory_mib=settings.cassandra_memory,
                 # Not the bare word `cassandra`: for that the official entrypoint edits cassandra.yaml, which is ours.
@@ -30,11 +30,13 @@ class Cassandra(Service):
                     "MAX_HEAP_SIZE": f"{settings.cassandra_memory * 3 // 8}M",
                     "MALLOC_ARENA_MAX": "4",
                     # One node has nobody to gossip with: without these it waits half a minute.
-                    "JVM_EXTRA_OPTS": "-Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1",
+                    "JVM_EXTRA_OPTS": "-Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1 "
+                    + jmx.AGENT,
                 },
                 files=[
                     File("/etc/cassandra/cassandra.yaml", file("cassandra.yaml", cluster_name=deployment.name)),
                     File("/etc/cassandra/logback.xml", file("logback.xml")),
+                    jmx.rules("cassandra"),
                 ],
                 ports={9042: settings.cassandra_port},
                 mounts=[Mount(volume(deployment, "cassandra"), "/var/lib/cassandra")],

@@ -1,4 +1,4 @@
-"""Grafana: the pages over Prometheus."""
+"""Grafana: the pages over Prometheus and Elasticsearch. All that is in it comes from files; nothing is edited in it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ import json
 import pulumi
 
 from service import Container, Deployment, File, HealthCheck, Mount, Service, volume
-from services.prometheus import Prometheus
+from services.elasticsearch import Elasticsearch
+from services.generator import Generator
+from services.prometheus import SCRAPE_SECONDS, Prometheus
 
 PASSWORD_FILE = "/etc/lolstack/grafana-admin-password"
+PROVISIONING = "/etc/grafana/provisioning"
+DASHBOARDS = "/etc/lolstack/dashboards"
 
 
 class Grafana(Service):
-    """Grafana with Prometheus as its data source; people sign in as `admin` with the stack's generated password."""
+    """Grafana with data sources and dashboards; people sign in as `admin` with the stack's generated password."""
 
-    def __init__(self, deployment: Deployment, prometheus: Prometheus, admin_password: pulumi.Output[str]) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        prometheus: Prometheus,
+        elasticsearch: Elasticsearch,
+        generator: Generator | None,
+        admin_password: pulumi.Output[str],
+    ) -> None:
+        from dashboards import dashboards  # its SDK is loaded only where there is a Grafana
+
         settings = deployment.settings
-        data_source = {
+        data_sources = {
             "apiVersion": 1,
+            "prune": True,  # what is no longer listed here is removed
             "datasources": [
                 {
                     "uid": "prometheus",
@@ -28,6 +42,29 @@ class Grafana(Service):
                     "url": "http://prometheus:9090",
                     "isDefault": True,
                     "editable": False,
+                    # No step is shorter than a scrape, and $__rate_interval is at least four of them.
+                    "jsonData": {"httpMethod": "POST", "timeInterval": f"{SCRAPE_SECONDS}s"},
+                },
+                {
+                    "uid": "elasticsearch",
+                    "name": "Elasticsearch",
+                    "type": "elasticsearch",
+                    "access": "proxy",
+                    "url": elasticsearch.hosts[0],
+                    "editable": False,
+                    "jsonData": {"index": "lol_matches_stream", "timeField": "@timestamp", "timeInterval": "10s"},
+                },
+            ],
+        }
+        dashboard_provider = {
+            "apiVersion": 1,
+            "providers": [
+                {
+                    "name": "lolstack",
+                    "folder": "lolstack",
+                    "type": "file",
+                    "allowUiUpdates": False,
+                    "options": {"path": DASHBOARDS},
                 }
             ],
         }
@@ -48,7 +85,12 @@ class Grafana(Service):
                 },
                 files=[
                     File(PASSWORD_FILE, admin_password),
-                    File("/etc/grafana/provisioning/datasources/lolstack.yaml", json.dumps(data_source, indent=1)),
+                    File(f"{PROVISIONING}/datasources/lolstack.yaml", json.dumps(data_sources, indent=1)),
+                    File(f"{PROVISIONING}/dashboards/lolstack.yaml", json.dumps(dashboard_provider, indent=1)),
+                    *(
+                        File(f"{DASHBOARDS}/{uid}.json", text)
+                        for uid, text in dashboards(generator=generator is not None).items()
+                    ),
                 ],
                 ports={3000: settings.grafana_port},
                 mounts=[Mount(volume(deployment, "grafana"), "/var/lib/grafana")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi_docker as docker
 
 from service import Container, Deployment, File, HealthCheck, Mount, Service
-from services import file
+from services import file, jmx
 from services.zookeeper import ZooKeeper
 
 # ApiVersions, version 0, answered without an error: asks the broker's request path, not only its port.
@@ -25,7 +25,7 @@ class Kafka(Service):
             deployment,
             "kafka",
             Container(
-                image="kafka",
+                image="kafka-jmx",
                 user="1000:1000",
                 memory_mib=settings.kafka_memory,
                 command=[
@@ -34,6 +34,7 @@ class Kafka(Service):
                     "-XX:+UseG1GC",
                     "-XX:MaxGCPauseMillis=20",
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
+                    jmx.AGENT,
                     "-cp",
                     "/opt/kafka/libs/*",
                     "kafka.Kafka",
@@ -49,6 +50,7 @@ class Kafka(Service):
                         ),
                     ),
                     File("/etc/lolstack/log4j.properties", file("log4j.properties")),
+                    jmx.rules("kafka"),
                 ],
                 ports={HOST_LISTENER: settings.kafka_port},
                 mounts=[Mount(broker_data, "/var/lib/kafka/data")],

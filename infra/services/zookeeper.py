@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi_docker as docker
 
 from service import Container, Deployment, File, HealthCheck, Mount, Service
-from services import file
+from services import file, jmx
 
 ASK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
 
@@ -19,7 +19,7 @@ class ZooKeeper(Service):
             deployment,
             "zookeeper",
             Container(
-                image="kafka",
+                image="kafka-jmx",
                 user="1000:1000",
                 memory_mib=memory,
                 command=[
@@ -27,6 +27,7 @@ class ZooKeeper(Service):
                     f"-Xmx{memory // 2}m",
                     "-XX:+UseSerialGC",
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
+                    jmx.AGENT,
                     "-cp",
                     "/opt/kafka/libs/*",
                     "org.apache.zookeeper.server.quorum.QuorumPeerMain",
@@ -35,6 +36,7 @@ class ZooKeeper(Service):
                 files=[
                     File("/etc/lolstack/zookeeper.properties", file("zookeeper.properties")),
                     File("/etc/lolstack/log4j.properties", file("log4j.properties")),
+                    jmx.rules("zookeeper"),
                 ],
                 mounts=[Mount(broker_data, "/var/lib/kafka/data")],
                 health=HealthCheck(["bash", "-c", ASK], limit_seconds=60),

@@ -9,7 +9,10 @@ import pytest
 from tests.stack.stack import Stack
 
 OWN_STACK = "selftest"
+WEBHOOK = "webhook"
+"""The name on the stack's network under which test_monitoring listens for alerts."""
 OWN_CONFIG = {
+    "alertWebhookUrl": f"http://{WEBHOOK}:8000/",
     "generatorEnabled": "true",
     "generatorRate": "5",
     "portOffset": "2000",

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
-from elasticsearch.helpers import scan
+from elasticsearch.helpers import bulk, scan
 
 from generator.match import MatchFactory
 from generator.stream import Kind, Message, Mix, stream
@@ -77,10 +77,10 @@ class KnownMessages:
 
     def delete_documents(self) -> None:
         """Take the documents of these messages out of the index."""
-        query = {"wildcard": {"champion_name": f"* {self._seed}"}}
         client = self._stack.elasticsearch()
-        deleted = client.delete_by_query(index="lol_matches_stream", query=query, refresh=True, conflicts="proceed")
-        assert deleted["deleted"] > 0
+        hits = scan(client, index="lol_matches_stream", query={"query": self._ours}, _source=False)
+        deletions = ({"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]} for hit in hits)
+        assert bulk(client, deletions, refresh=True)[0] > 0
         assert self._search("lol_matches_stream") == {}
 
     def came(self) -> tuple[str, str]:
@@ -116,10 +116,15 @@ class KnownMessages:
             # The job adds ratios up in whole millionths.
             assert reference.differences(row, figures, error=Fraction(1, 1_000_000)) == {}, row_id
 
+    @property
+    def _ours(self) -> dict[str, Any]:
+        """The query for documents with one of our champions."""
+        return {"wildcard": {"champion_name": f"* {self._seed}"}}
+
     def _search(self, index: str) -> dict[str, dict[str, Any]]:
         """Every document with one of our champions, by id."""
         client = self._stack.elasticsearch()
-        hits = list(scan(client, index=index, query={"query": {"wildcard": {"champion_name": f"* {self._seed}"}}}))
+        hits = list(scan(client, index=index, query={"query": self._ours}))
         found = {hit["_id"]: hit["_source"] for hit in hits}
         assert len(found) == len(hits), "a document is there twice"
         return found

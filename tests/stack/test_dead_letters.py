@@ -75,7 +75,7 @@ def test_a_match_that_is_good_after_a_fix_gives_its_documents_however_often_it_i
 
     for which in (place, "mended"):
         assert stack.make("dlq", f"REPLAY={which}").rc == 0
-        eventually(documents, limit_seconds=60)
+        eventually(documents, limit_seconds=120)
     assert with_key(stack, match.id)[-1].reason == "mended", "it has become a dead letter again"
 
 

@@ -93,9 +93,9 @@ def beside(mirror: str) -> Iterator[Stack]:
 
 def test_the_second_stack_pulled_its_images(beside: Stack) -> None:
     assert beside.outputs["imageSource"] == "registry"
-    image = beside.container("kafka").image
+    image = beside.container("elasticsearch").image
     assert image is not None
-    assert mirrored(versions.OFFICIAL_IMAGES["kafka"], MIRROR) in image.tags
+    assert mirrored(versions.OFFICIAL_IMAGES["elasticsearch"], MIRROR) in image.tags
 
 
 def test_what_the_registry_does_not_have_is_left_out_and_said(beside: Stack) -> None:

@@ -73,7 +73,8 @@ def declared() -> Iterator[dict[str, Recorder]]:
 
 def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
     built = {
-        *("zookeeper", "kafka", "elasticsearch", "cassandra", "prometheus"),
+        *("zookeeper", "kafka", "elasticsearch", "cassandra"),
+        *("elasticsearch-exporter", "node-exporter", "prometheus", "alertmanager"),
         *("spark-master", "spark-worker", "spark-job", "generator"),
     }
     assert set(declared["build"].resources[CONTAINER]) == built
@@ -102,6 +103,16 @@ def test_the_registry_is_asked_for_the_pinned_images(declared: dict[str, Recorde
 
 def test_the_build_pulls_nothing(declared: dict[str, Recorder]) -> None:
     assert [name for name, image in declared["build"].resources[IMAGE].items() if "build" not in image] == []
+
+
+def test_the_jmx_exporter_is_added_to_the_image_of_either_source(declared: dict[str, Recorder]) -> None:
+    for service in ("kafka", "cassandra"):
+        bases = {
+            kind: declared[kind].resources[IMAGE][f"{service}-jmx"]["build"]["buildArgs"]["SERVICE_IMAGE"]
+            for kind in declared
+        }
+        assert bases["registry"] == versions.OFFICIAL_IMAGES[service]
+        assert bases["build"] == declared["build"].resources[IMAGE][service]["name"]
 
 
 @pytest.mark.parametrize("kind", ["registry", "build"])

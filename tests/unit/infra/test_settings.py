@@ -46,6 +46,7 @@ def test_defaults_are_accepted() -> None:
         ({"registryMirror": "https://mirror/x"}, "lolstack:registryMirror"),
         ({"topicPartitions": 100000}, "lolstack:topicPartitions"),
         ({"topicPartitions": 0}, "lolstack:topicPartitions"),
+        ({"alertWebhookUrl": "example.com/hook"}, "lolstack:alertWebhookUrl"),
         ({"elasticsearchRefreshInterval": "soon"}, "lolstack:elasticsearchRefreshInterval"),
         ({"generatorPoisonPercent": 101}, "lolstack:generatorPoisonPercent"),
         ({"sparkWorkerMemory": 2048}, "sparkWorkerMemory: 2048 MiB is too little for job.executor.memory 2g"),

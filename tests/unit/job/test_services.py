@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Uuid
 from confluent_kafka.admin import OffsetSpec
 
-from job import elastic, topic, waiting
+from job import elastic, spark_master, topic, waiting
 from job.documents import monthly_index
 from job.errors import JobError
 from job.settings import Elasticsearch, merged
@@ -248,3 +248,30 @@ def test_a_topic_that_is_no_longer_the_one_that_was(monkeypatch: pytest.MonkeyPa
     assert "was deleted and made anew" in there.gone(found)
     del admin.topics["lol_matches"]
     assert "was deleted while" in there.gone(found)
+
+
+def test_a_spark_master_that_is_there(server: FakeElasticsearch) -> None:
+    """Something that takes connections is all that is asked for; the first of several may be away."""
+    there = server.url.removeprefix("http://")
+    spark_master.connect(f"spark://localhost:1,{there}")
+    spark_master.connect("local[2]")
+
+
+@pytest.mark.parametrize(
+    ("address", "cause"), [("localhost:1", "Connection refused"), ("nobody.invalid:7077", "Name or service not known")]
+)
+def test_a_spark_master_that_never_answers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str, cause: str
+) -> None:
+    monkeypatch.setattr(waiting, "LIMIT_SECONDS", 0.1)
+    with pytest.raises(
+        JobError, match=rf"^master: spark://{address} does not answer \({cause}\); is the Spark .* 0.1 s$"
+    ):
+        spark_master.connect(f"spark://{address}")
+    assert f"Waiting for the Spark master: master: spark://{address} does not answer" in caplog.text
+
+
+@pytest.mark.parametrize("master", ["spark://", "spark://spark-master", "spark://a:0", "spark://a:7077,b"])
+def test_a_spark_master_that_is_no_address(master: str) -> None:
+    with pytest.raises(JobError, match=r"^master: .* is no address; write spark://host:7077$"):
+        spark_master.connect(master)

@@ -1,154 +1,225 @@
-"""Statistics equal a plain count in Python over the same matches, in batch and as a stream that restarts."""
+"""Statistics equal the reference over the same messages, however they come: in batch, and as a stream that restarts."""
 
+import itertools
+import json
+import os
 import random
-from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame, Row, SparkSession
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from pyspark.sql import Row, SparkSession
 
 from job.match import Match, decode
+from job.metrics import Metrics
 from job.settings import Window, merged
 from job.statistics import MATCH_SCHEMA, match_column, statistics
 from job.windows import window_action
+from tests.unit.job import reference
 from tests.unit.job.matches import ARRIVED, BOUNDS, START, Json, match, participant, value
+from tests.unit.job.reference import Figures, Key
 
 WINDOW = merged({}).window
+DAY_SECONDS = 24 * 3600
+# Ratios travel as whole millionths.
+MILLIONTH = Fraction(1, 1_000_000)
 FIGURES = ("kills", "deaths", "assists", "kda", "gpm", "dpm", "cspm")
 
 
-def matches(number: int, seed: int) -> list[Json]:
-    """Different matches of two players each over a quarter of an hour, in order of their end."""
-    dice = random.Random(seed)
-    result = []
-    for n in range(number):
-        players = [
-            participant(
-                each,
-                championName=dice.choice(["Ahri", "Jinx", "Zed"]),
-                teamPosition=dice.choice(["TOP", "MIDDLE", ""]),
-                kills=dice.randrange(20),
-                deaths=dice.randrange(10),
-                goldEarned=dice.randrange(5_000, 20_000),
-                gameEndedInEarlySurrender=n % 7 == 0,
-            )
-            for each in (1, 2)
-        ]
-        result.append(match(*players, match_id=f"EUW1_{seed}_{n}", gameStartTimestamp=START - 900_000 + n * 30_000))
-    return result
+def rows(messages: Sequence[bytes | None]) -> pa.Table:
+    """The messages as the statistics get them, in rows of MATCH_SCHEMA: what cannot be read is a row no longer."""
+    results = [decode(message, ARRIVED, BOUNDS) for message in messages]
+    column = match_column([result if isinstance(result, Match) else None for result in results])
+    return pa.Table.from_batches([pa.RecordBatch.from_struct_array(column.filter(column.is_valid()))])
 
 
-def reference(messages: list[Json], window: Window) -> dict[tuple[int, str, str], dict[str, float]]:
-    """What SPEC's formulas give, by start of the window (milliseconds), kind and name."""
-    rows: dict[tuple[int, str, str], list[dict[str, float]]] = defaultdict(list)
-    for message in {each["metadata"]["matchId"]: each for each in messages}.values():
-        info = message["info"]
-        if any(player["gameEndedInEarlySurrender"] for player in info["participants"]):
-            continue
-        ended = (info["gameStartTimestamp"] + 1_845_000) // 1000
-        minutes = info["gameDuration"] / 60
-        first = ended // window.slide_seconds * window.slide_seconds
-        for start in range(first, ended - window.size_seconds, -window.slide_seconds):
-            for player in info["participants"]:
-                row = {
-                    "win": player["win"],
-                    "kills": player["kills"],
-                    "deaths": player["deaths"],
-                    "assists": player["assists"],
-                    "kda": (player["kills"] + player["assists"]) / max(1, player["deaths"]),
-                    "gpm": player["goldEarned"] / minutes,
-                    "dpm": player["totalDamageDealtToChampions"] / minutes,
-                    "cspm": (player["totalMinionsKilled"] + player["neutralMinionsKilled"]) / minutes,
-                }
-                rows[start * 1000, "champion", player["championName"]].append(row)
-                rows[start * 1000, "position", player["teamPosition"] or "UNKNOWN"].append(row)
+def game(name: str, ended: int, *players: Json) -> bytes:
+    """A match that ended `ended` seconds after START, of two players by default."""
+    start = START + ended * 1000 - 1_845_000
+    return value(match(*(players or (participant(1), participant(2))), match_id=name, gameStartTimestamp=start))
+
+
+def found(collected: Sequence[Row]) -> dict[Key, Figures]:
+    """Rows of statistics as the reference has them."""
     return {
-        key: {
-            "games_played": len(group),
-            "wins": sum(row["win"] for row in group),
-            "win_rate": 100 * fmean(row["win"] for row in group),
-            **{f"avg_{figure}": fmean(row[figure] for row in group) for figure in FIGURES},
+        (round(row.window_start.replace(tzinfo=UTC).timestamp() * 1000), row.kind, row["name"]): {
+            name: row[name] for name in row.asDict() if name not in {"window_start", "window_end", "kind", "name"}
         }
-        for key, group in rows.items()
+        for row in collected
     }
 
 
-def found(rows: list[Row]) -> dict[tuple[int, str, str], dict[str, float]]:
-    names = ("games_played", "wins", "win_rate", *(f"avg_{figure}" for figure in FIGURES))
-    return {
-        (int(row.window_start.replace(tzinfo=UTC).timestamp() * 1000), row.kind, row["name"]): {
-            name: row[name] for name in names
-        }
-        for row in rows
-    }
-
-
-def assert_equal(
-    actual: dict[tuple[int, str, str], dict[str, float]], expected: dict[tuple[int, str, str], dict[str, float]]
-) -> None:
+def assert_as_the_reference(actual: dict[Key, Figures], messages: Sequence[bytes | None], window: Window) -> None:
+    expected = reference.statistics(
+        ((message, ARRIVED) for message in messages), window.size_seconds, window.slide_seconds
+    )
     assert actual.keys() == expected.keys()
-    for key, figures in expected.items():
-        assert actual[key] == pytest.approx(figures, abs=0.0051), key
+    differing = {key: reference.differences(actual[key], expected[key], MILLIONTH) for key in expected}
+    assert not any(differing.values()), {key: fields for key, fields in differing.items() if fields}
 
 
-def frame(spark: SparkSession, messages: list[Json | bytes | None]) -> DataFrame:
-    """The matches that count among the messages, as rows of MATCH_SCHEMA."""
-    values = [value(each) if isinstance(each, dict) else each for each in messages]
-    results = [decode(each, ARRIVED, BOUNDS) for each in values]
-    column = match_column([each if isinstance(each, Match) else None for each in results])
-    rows = pa.RecordBatch.from_struct_array(column.filter(column.is_valid()))
-    return spark.createDataFrame(pa.Table.from_batches([rows]), MATCH_SCHEMA)
+class Stream:
+    """The statistics as a streaming query over a folder, one file a micro-batch, whose checkpoint outlives its runs."""
 
+    def __init__(self, spark: SparkSession, folder: Path, window: Window) -> None:
+        self._spark = spark
+        self._folder = folder
+        self._window = window
+        self._files = itertools.count(1)
+        self._last_batch = 0
+        self.latest: dict[Key, Figures] = {}
+        self.registry = CollectorRegistry()
+        self._metrics = Metrics("statistics", "documents", max_batch_age=60, registry=self.registry)
+        (folder / "messages").mkdir()
 
-@pytest.fixture(scope="module")
-def in_order() -> list[Json]:
-    return matches(30, seed=7)
-
-
-def test_duplicates_once_remakes_never_bad_messages_not_at_all(spark: SparkSession, in_order: list[Json]) -> None:
-    """And a match without duration counts, but has no rates."""
-    instant = match(participant(1, timePlayed=..., championName="Ivern", teamPosition="UTILITY"), gameDuration=0)
-    messages = [*in_order, *in_order[:10], instant, b"{", None, match(participants=[])]
-    rows = frame(spark, messages).transform(statistics, WINDOW).collect()
-    of_instant = [row for row in rows if row["name"] in {"Ivern", "UTILITY"}]
-    assert {(row.games_played, row.avg_kda, row.avg_gpm, row.avg_dpm, row.avg_cspm) for row in of_instant} == {
-        (1, 5.33, None, None, None)
-    }
-    assert_equal(found([row for row in rows if row not in of_instant]), reference(in_order, WINDOW))
-
-
-def test_a_stream_out_of_order_with_duplicates_and_a_restart(
-    spark: SparkSession, tmp_path: Path, in_order: list[Json]
-) -> None:
-    """Two runs over one checkpoint, the matches shuffled: the last figures of each row are the whole's."""
-    shuffled = [*in_order, *in_order[5:15]]
-    random.Random(3).shuffle(shuffled)
-    window = WINDOW.model_copy(update={"watermark_seconds": 3600})
-    latest: dict[tuple[int, str, str], dict[str, float]] = {}
-
-    def keep(batch: DataFrame, _number: int) -> None:
-        latest.update(found(batch.collect()))
-
-    for run in range(2):
-        part: list[Any] = shuffled[run::2]
-        frame(spark, part).write.mode("append").parquet(str(tmp_path / "input"))
+    def run(self, *batches: Sequence[bytes]) -> None:
+        """Start the query, let it take these micro-batches, and stop it."""
+        for batch in batches:
+            number = next(self._files)
+            file = self._folder / "messages" / f"{number}.parquet"
+            pq.write_table(rows(batch), file)
+            os.utime(file, (number, number))  # Spark takes files in the order of their age
         query = (
-            spark.readStream.schema(MATCH_SCHEMA)
-            .parquet(str(tmp_path / "input"))
-            .transform(statistics, window)
-            .writeStream.outputMode("update")
-            .option("checkpointLocation", str(tmp_path / "checkpoint"))
+            self._spark.readStream.schema(MATCH_SCHEMA)
+            .option("maxFilesPerTrigger", 1)
+            .parquet(str(self._folder / "messages"))
+            .transform(statistics, self._window)
+            .writeStream.queryName("statistics")
+            .outputMode("update")
+            .option("checkpointLocation", str(self._folder / "checkpoint"))
             .trigger(availableNow=True)
-            .foreachBatch(keep)
+            .foreachBatch(lambda changed, _number: self.latest.update(found(changed.collect())))
             .start()
         )
         query.awaitTermination()
-    assert_equal(latest, reference(in_order, window))
+        for progress in query.recentProgress:
+            self._metrics.progress(json.loads(progress.json))
+            if progress.numInputRows:
+                self._last_batch = progress.batchId
+
+    def forget_last_commit(self) -> None:
+        """As if the driver had died between the last messages' batch and its commit: the batch will be done again."""
+        for log, first in (("commits", self._last_batch), ("offsets", self._last_batch + 1)):
+            for file in (self._folder / "checkpoint" / log).iterdir():
+                if int(file.name.strip(".cr")) >= first:
+                    file.unlink()
+
+    def late(self) -> float:
+        """How many matches came too late to count, as the job's metrics have it."""
+        name = "lol_job_rows_dropped_by_watermark_total"
+        return sum(
+            sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == name and sample.labels["operator"] == "dedupeWithinWatermark"
+        )
+
+
+def test_duplicates_once_remakes_never_bad_messages_not_at_all(spark: SparkSession) -> None:
+    """And a match without duration counts, but has no rates."""
+    dice = random.Random(7)
+    games = [
+        game(
+            f"EUW1_{n}",
+            30 * n,
+            *(
+                participant(
+                    number,
+                    championName=dice.choice(["Ahri", "Jinx", "Zed"]),
+                    teamPosition=dice.choice(["TOP", "MIDDLE", ""]),
+                    win=dice.random() < 0.5,
+                    kills=dice.randrange(20),
+                    deaths=dice.randrange(10),
+                    goldEarned=dice.randrange(5_000, 20_000),
+                    gameEndedInEarlySurrender=n % 7 == 0,
+                )
+                for number in range(1, 11)
+            ),
+        )
+        for n in range(30)
+    ]
+    instant = match(participant(1, timePlayed=..., championName="Ivern"), match_id="EUW1_0s", gameDuration=0)
+    # As much as a message can hold: more than one of them, so that also their sums must have room.
+    most: Json = dict.fromkeys(["kills", "assists", "goldEarned"], 2**31 - 1)
+    most |= {"deaths": 0, "totalDamageDealtToChampions": 10**11, "totalMinionsKilled": 2**30 - 1}
+    extreme = [
+        value(
+            match(participant(1, championName="Zilean", teamPosition="UTILITY", **most), match_id=name, gameDuration=1)
+        )
+        for name in ("EUW1_most", "EUW1_again")
+    ]
+    messages = [*games, *games[:10], value(instant), *extreme, b"{", None, value(match(participants=[]))]
+    frame = spark.createDataFrame(rows(messages), MATCH_SCHEMA)
+    actual = found(frame.transform(statistics, WINDOW).collect())
+    assert_as_the_reference(actual, messages, WINDOW)
+    ivern = [figures for (_, _, name), figures in actual.items() if name == "Ivern"]
+    assert {(each["games_played"], each["avg_kda"], each["avg_gpm"]) for each in ivern} == {(1, 5.33, None)}
+    assert len(ivern) == WINDOW.size_seconds / WINDOW.slide_seconds
+
+
+PLAYERS = st.fixed_dictionaries(
+    {
+        "championName": st.sampled_from(["Ahri", "Jinx", "Zed"]),
+        "teamPosition": st.sampled_from(["TOP", "MIDDLE", ""]),
+        "win": st.booleans(),
+        "kills": st.integers(0, 20),
+        "deaths": st.integers(0, 12),
+        "assists": st.integers(0, 30),
+        "goldEarned": st.integers(3_000, 25_000),
+        "totalDamageDealtToChampions": st.integers(2_000, 90_000),
+        "totalMinionsKilled": st.integers(0, 350),
+        "gameEndedInEarlySurrender": st.integers(0, 9).map(lambda die: die == 0),
+    }
+)
+GAMES = st.lists(st.tuples(st.integers(0, 900), st.lists(PLAYERS, min_size=1, max_size=3)), min_size=4, max_size=12)
+BATCHES = 4
+
+
+@pytest.mark.parametrize("died", [False, True])
+@settings(derandomize=True, deadline=None, max_examples=2)
+@given(games=GAMES, data=st.data(), restart=st.integers(1, BATCHES - 1))
+def test_any_order_any_duplicates_any_cut_and_a_restart(
+    spark: SparkSession,
+    tmp_path_factory: pytest.TempPathFactory,
+    games: list[tuple[int, list[Json]]],
+    data: st.DataObject,
+    restart: int,
+    died: bool,
+) -> None:
+    """Each match comes one to three times, each time in any micro-batch; the last figures are the whole's."""
+    batches: list[list[bytes]] = [[] for _ in range(BATCHES)]
+    for number, (ended, players) in enumerate(games):
+        message = game(f"EUW1_{number}", ended, *(participant(n, **each) for n, each in enumerate(players, 1)))
+        for batch in data.draw(st.lists(st.integers(0, BATCHES - 1), min_size=1, max_size=3)):
+            batches[batch].append(message)
+    window = WINDOW.model_copy(update={"watermark_seconds": DAY_SECONDS})
+    stream = Stream(spark, tmp_path_factory.mktemp("stream"), window)
+    stream.run(*batches[:restart])
+    if died:
+        stream.forget_last_commit()
+    stream.run(*batches[restart:])
+    assert_as_the_reference(stream.latest, [message for batch in batches for message in batch], window)
+    assert stream.late() == 0
+
+
+def test_late_within_the_watermark_counts_and_later_is_a_metric(spark: SparkSession, tmp_path: Path) -> None:
+    """The watermark is the latest end so far, less its delay: at START + 400 s here."""
+    stream = Stream(spark, tmp_path, WINDOW)
+    first, latest = game("EUW1_1", 0), game("EUW1_2", 400 + WINDOW.watermark_seconds)
+    stream.run([first], [latest])
+    in_time, too_late = game("EUW1_3", 401), game("EUW1_4", 400)
+    stream.run([in_time, too_late, first, latest])
+    assert_as_the_reference(stream.latest, [first, latest, in_time], WINDOW)
+    assert stream.late() == 2  # the last, and the first once more: nobody knows any longer that it was there
 
 
 def row(kind: str, **changes: Any) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""A saved object of Kibana as a Pulumi resource."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+from provisioning.saved_objects import KibanaAwayError, SavedObjectClient
+from provisioning.saved_objects import name as name_of
+
+OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
+
+
+class _Provider(ResourceProvider):
+    def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
+        replaces = ["name"] if old["name"] != new["name"] else []
+        changes = any(old[key] != new[key] for key in ("url", "body"))
+        return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(props["name"], _put(props))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        declared = json.loads(props["body"])
+        try:
+            found = SavedObjectClient(props["url"]).read(declared["type"], declared["id"])
+        except KibanaAwayError:
+            # Its container may be gone: then the same `up` that starts it again has to import again.
+            found = None
+        if found is None:
+            return ReadResult(None, {})
+        drifted = _text(found) != props["stored"]
+        return ReadResult(id_, props | ({"body": _text(declared | found)} if drifted else {}))
+
+    def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(_put(new))
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        declared = json.loads(props["body"])
+        SavedObjectClient(props["url"]).delete(declared["type"], declared["id"])
+
+
+class SavedObject(Resource, module="kibana", name="SavedObject"):
+    """The object `body` (unfolded, as in its file) in the Kibana at `url`.
+
+    Kibana may store more than it was given (a newer Kibana migrates), so the object is remembered as it was `stored`:
+    what differs from that later was changed by hand.
+    """
+
+    name: pulumi.Output[str]
+    stored: pulumi.Output[str]
+
+    def __init__(self, url: str, body: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
+        name = name_of(body)
+        super().__init__(_Provider(), name, {"url": url, "name": name, "body": _text(body), "stored": None}, opts)
+
+
+def declare_saved_objects(url: str, opts: pulumi.ResourceOptions) -> None:
+    """Every object of mappings/kibana/ in the Kibana at `url`, each after those that it refers to."""
+    files = [json.loads(path.read_text()) for path in OBJECTS.glob("*/*.json")]
+    bodies = {name_of(body): body for body in files}
+    needs = {name: [name_of(reference) for reference in body["references"]] for name, body in bodies.items()}
+    declared: dict[str, SavedObject] = {}
+    for name in TopologicalSorter(needs).static_order():
+        after = pulumi.ResourceOptions(depends_on=[declared[other] for other in needs[name]])
+        declared[name] = SavedObject(url, bodies[name], pulumi.ResourceOptions.merge(opts, after))
+
+
+def _put(props: dict[str, Any]) -> dict[str, Any]:
+    found = SavedObjectClient(props["url"]).put(json.loads(props["body"]))
+    return props | {"stored": _text(found)}
+
+
+def _text(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, indent=1, sort_keys=True)

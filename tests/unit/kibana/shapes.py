@@ -1,0 +1,618 @@
+"""What the saved objects of mappings/kibana/ must look like: a schema written from Kibana's own types, as of 8.19.
+
+Kibana's import checks next to nothing of this: a wrong panel imports well and stays empty on the screen. Only what the
+objects use is here; all else is refused, so that a misspelt key is seen. The types, in elastic/kibana:
+
+- x-pack/platform/plugins/shared/lens/public: datasources/form_based/operations/definitions (a layer's columns),
+  visualizations (what a panel shows of its layers)
+- src/platform/plugins/shared/dashboard/server/dashboard_saved_object/schema
+- src/platform/plugins/shared/data_views/common/types.ts
+- src/platform/plugins/shared/controls/common
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+T = TypeVar("T")
+
+RECORDS = "___records___"
+"""The field that stands for the document itself."""
+
+Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+ColumnId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
+"""Kibana quotes column ids into expressions: plain letters and digits only."""
+
+
+class Shape(BaseModel):
+    """Exactly these keys, of exactly these types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
+
+
+class Query(Shape):
+    query: str
+    language: Literal["kuery"]
+
+
+class Reference(Shape):
+    type: Literal["index-pattern", "lens"]
+    id: str
+    name: str
+
+
+class SavedObject(Shape):
+    id: str = Field(pattern=r"^lol-[a-z-]+$")
+    references: list[Reference]
+    core_migration_version: Literal["8.8.0"]
+    managed: bool
+
+
+# Data views
+
+
+class FieldFormat(Shape):
+    id: Literal["number", "duration", "static_lookup"]
+    params: dict[str, Any]
+
+
+class DataViewAttributes(Shape):
+    title: str
+    name: str
+    time_field_name: str
+    field_format_map: dict[str, FieldFormat]
+    field_attrs: dict[str, Any] = Field(max_length=0)
+    runtime_field_map: dict[str, Any] = Field(max_length=0)  # one would need scripts, which not every image has
+    source_filters: list[Any] = Field(max_length=0)
+    fields: list[Any] = Field(max_length=0)  # Kibana asks Elasticsearch for them
+    type_meta: dict[str, Any] = Field(max_length=0)
+
+
+class DataView(SavedObject):
+    type: Literal["index-pattern"]
+    type_migration_version: Literal["8.0.0"]
+    attributes: DataViewAttributes
+
+
+# A Lens layer's columns
+
+
+class ValueFormatParams(Shape):
+    decimals: int = Field(ge=0)
+    compact: bool = False
+    suffix: str | None = None
+    from_unit: Literal["milliseconds", "seconds"] | None = None
+    to_unit: Literal["asSeconds", "humanizePrecise"] | None = None
+
+
+class ValueFormat(Shape):
+    id: Literal["number", "percent", "duration"]
+    params: ValueFormatParams
+
+
+class Column(Shape):
+    label: str = Field(min_length=1)
+    custom_label: Literal[True]
+
+
+class Metric(Column):
+    is_bucketed: Literal[False]
+    scale: Literal["ratio"]
+
+
+class CountParams(Shape):
+    empty_as_null: bool
+    format: ValueFormat | None = None
+
+
+class Count(Metric):
+    """Of documents, or of a field's different values."""
+
+    operation_type: Literal["count", "unique_count"]
+    data_type: Literal["number"]
+    source_field: str
+    params: CountParams
+    filter: Query | None = None
+
+
+class FieldMetricParams(Shape):
+    format: ValueFormat | None = None
+
+
+class FieldMetric(Metric):
+    operation_type: Literal["average", "sum", "max"]
+    data_type: Literal["number", "date"]
+    source_field: str
+    params: FieldMetricParams
+    filter: Query | None = None
+
+
+class Now(Metric):
+    operation_type: Literal["now"]
+    data_type: Literal["number"]
+    references: list[ColumnId] = Field(max_length=0)
+
+
+class OverallSum(Metric):
+    operation_type: Literal["overall_sum"]
+    data_type: Literal["number"]
+    references: list[ColumnId] = Field(min_length=1, max_length=1)
+
+
+class MathNode(Shape):
+    """A call in a formula; an argument is a number, a column's id, or another call."""
+
+    type: Literal["function"]
+    name: Literal["add", "subtract", "multiply", "divide"]
+    args: list[float | ColumnId | MathNode] = Field(min_length=2, max_length=2)
+    location: dict[str, int] | None = None
+    text: str | None = None
+
+
+class MathParams(Shape):
+    tinymath_ast: MathNode
+
+
+class Math(Metric):
+    operation_type: Literal["math"]
+    data_type: Literal["number"]
+    references: list[ColumnId] = Field(min_length=1)
+    params: MathParams
+
+
+class FormulaParams(Shape):
+    formula: str
+    is_formula_broken: Literal[False]
+    format: ValueFormat
+
+
+class Formula(Metric):
+    """What people edit. Kibana 8 computes nothing anew on loading: the columns it is made of are stored beside it."""
+
+    operation_type: Literal["formula"]
+    data_type: Literal["number"]
+    references: list[ColumnId] = Field(min_length=1, max_length=1)
+    params: FormulaParams
+
+
+class StaticValueParams(Shape):
+    value: str = Field(pattern=r"^\d+(\.\d+)?$")
+
+
+class StaticValue(Metric):
+    operation_type: Literal["static_value"]
+    data_type: Literal["number"]
+    is_static_value: Literal[True]
+    references: list[ColumnId] = Field(max_length=0)
+    params: StaticValueParams
+
+
+class Bucket(Column):
+    is_bucketed: Literal[True]
+
+
+class OrderByColumn(Shape):
+    type: Literal["column"]
+    column_id: ColumnId
+
+
+class OrderAlphabetical(Shape):
+    type: Literal["alphabetical"]
+    fallback: bool
+
+
+class OrderCustom(Shape):
+    """By `order_agg`, a metric that is not shown."""
+
+    type: Literal["custom"]
+
+
+class ParentFormat(Shape):
+    id: Literal["terms"]
+
+
+class TermsParams(Shape):
+    size: int = Field(ge=1, le=1000)
+    order_by: Annotated[OrderByColumn | OrderAlphabetical | OrderCustom, Field(discriminator="type")]
+    order_direction: Literal["asc", "desc"]
+    order_agg: Count | FieldMetric | None = None
+    other_bucket: Literal[False]  # it would cost a second request
+    missing_bucket: Literal[False]
+    parent_format: ParentFormat
+    include: list[str]
+    exclude: list[str]
+    include_is_regex: Literal[False]
+    exclude_is_regex: Literal[False]
+
+
+class Terms(Bucket):
+    operation_type: Literal["terms"]
+    data_type: Literal["string", "number", "boolean"]
+    scale: Literal["ordinal"]
+    source_field: str
+    params: TermsParams
+
+
+class DateHistogramParams(Shape):
+    interval: str = Field(pattern=r"^[1-9]\d*[mhd]$")
+    include_empty_rows: bool
+    drop_partials: bool
+
+
+class DateHistogram(Bucket):
+    operation_type: Literal["date_histogram"]
+    data_type: Literal["date"]
+    scale: Literal["interval"]
+    source_field: str
+    params: DateHistogramParams
+
+
+class Range(Shape):
+    from_: float | None = Field(alias="from")
+    to: float | None
+    label: str
+
+
+class RangeFormat(Shape):
+    id: Literal["range"]
+    params: dict[str, Any]
+
+
+class RangesParams(Shape):
+    type: Literal["range"]
+    max_bars: Literal["auto"]
+    ranges: list[Range] = Field(min_length=1)
+    parent_format: RangeFormat
+
+
+class Ranges(Bucket):
+    operation_type: Literal["range"]
+    data_type: Literal["string"]
+    scale: Literal["ordinal"]
+    source_field: str
+    params: RangesParams
+
+
+class LabelledFilter(Shape):
+    input: Query
+    label: str
+
+
+class FiltersParams(Shape):
+    filters: list[LabelledFilter] = Field(min_length=1)
+
+
+class Filters(Bucket):
+    operation_type: Literal["filters"]
+    data_type: Literal["string"]
+    scale: Literal["ordinal"]
+    params: FiltersParams
+
+
+AnyColumn = Annotated[
+    Count | FieldMetric | Now | OverallSum | Math | Formula | StaticValue | Terms | DateHistogram | Ranges | Filters,
+    Field(discriminator="operation_type"),
+]
+
+
+class Layer(Shape):
+    columns: dict[ColumnId, AnyColumn] = Field(min_length=1)
+    column_order: list[ColumnId]
+    incomplete_columns: dict[str, Any] = Field(max_length=0)
+    sampling: Literal[1]
+    ignore_global_filters: bool
+
+
+# What a Lens panel shows of its layers
+
+
+class ColorStop(Shape):
+    color: Color
+    stop: float
+
+
+class PaletteParams(Shape):
+    name: Literal["custom"]
+    reverse: Literal[False]
+    range_type: Literal["number"]
+    range_min: float | None
+    range_max: float | None
+    progression: Literal["fixed"]
+    continuity: Literal["above", "below", "all", "none"]
+    steps: int
+    max_steps: int
+    color_stops: list[ColorStop]
+    """Where each colour begins."""
+    stops: list[ColorStop]
+    """Where each colour ends."""
+
+
+class Palette(Shape):
+    type: Literal["palette"]
+    name: Literal["custom"]
+    params: PaletteParams
+
+
+class MetricState(Shape):
+    layer_id: str
+    layer_type: Literal["data"]
+    metric_accessor: ColumnId
+    show_bar: bool
+    subtitle: str | None = None
+    palette: Palette | None = None
+
+
+class TableColumn(Shape):
+    column_id: ColumnId
+    color_mode: Literal["none", "cell", "text"] = "none"
+    palette: Palette | None = None
+
+
+class Sorting(Shape):
+    column_id: ColumnId
+    direction: Literal["asc", "desc"]
+
+
+class Paging(Shape):
+    size: int = Field(ge=1)
+    enabled: bool
+
+
+class TableState(Shape):
+    layer_id: str
+    layer_type: Literal["data"]
+    columns: list[TableColumn] = Field(min_length=1)
+    sorting: Sorting | None = None
+    paging: Paging | None = None
+    row_height: Literal["single", "auto"]
+    header_row_height: Literal["single", "auto"]
+
+
+class YConfig(Shape):
+    for_accessor: ColumnId
+    axis_mode: Literal["left", "right"] | None = None
+    color: Color | None = None
+    line_style: Literal["solid", "dashed", "dotted"] | None = None
+    line_width: int | None = None
+    fill: Literal["none", "above", "below"] | None = None
+
+
+Series = Literal["bar", "bar_stacked", "bar_percentage_stacked", "line", "area"]
+
+
+class XYDataLayer(Shape):
+    layer_id: str
+    layer_type: Literal["data"]
+    series_type: Series
+    x_accessor: ColumnId
+    accessors: list[ColumnId] = Field(min_length=1)
+    split_accessor: ColumnId | None = None
+    y_config: list[YConfig] = []
+
+
+class XYReferenceLayer(Shape):
+    layer_id: str
+    layer_type: Literal["referenceLine"]
+    accessors: list[ColumnId] = Field(min_length=1)
+    y_config: list[YConfig]
+
+
+class Legend(Shape):
+    is_visible: bool
+    position: Literal["right", "bottom", "top", "left"]
+
+
+class Extent(Shape):
+    mode: Literal["full", "dataBounds"]
+
+
+class OfAxes(Shape, Generic[T]):
+    x: T
+    y_left: T
+    y_right: T
+
+
+class XYState(Shape):
+    preferred_series_type: Series
+    legend: Legend
+    value_labels: Literal["hide", "show"]
+    fitting_function: Literal["None"]
+    y_left_extent: Extent
+    y_right_extent: Extent
+    axis_titles_visibility_settings: OfAxes[bool]
+    tick_labels_visibility_settings: OfAxes[bool]
+    gridlines_visibility_settings: OfAxes[bool]
+    labels_orientation: OfAxes[int]
+    layers: list[Annotated[XYDataLayer | XYReferenceLayer, Field(discriminator="layer_type")]] = Field(min_length=1)
+
+
+class FormBased(Shape):
+    layers: dict[str, Layer] = Field(min_length=1)
+
+
+class DatasourceStates(Shape):
+    form_based: FormBased
+
+
+class State(Shape):
+    datasource_states: DatasourceStates
+    query: Query
+    filters: list[Any] = Field(max_length=0)  # KQL in `query` needs no reference of its own
+    internal_references: list[Any] = Field(max_length=0)
+    ad_hoc_data_views: dict[str, Any] = Field(max_length=0)
+
+
+class LensMetricState(State):
+    visualization: MetricState
+
+
+class LensTableState(State):
+    visualization: TableState
+
+
+class LensXYState(State):
+    visualization: XYState
+
+
+class LensAttributes(Shape):
+    title: str = Field(min_length=1)
+    description: str = Field(min_length=1)
+
+
+class LensMetric(LensAttributes):
+    visualization_type: Literal["lnsMetric"]
+    state: LensMetricState
+
+
+class LensTable(LensAttributes):
+    visualization_type: Literal["lnsDatatable"]
+    state: LensTableState
+
+
+class LensXY(LensAttributes):
+    visualization_type: Literal["lnsXY"]
+    state: LensXYState
+
+
+class Lens(SavedObject):
+    type: Literal["lens"]
+    type_migration_version: Literal["8.9.0"]
+    attributes: Annotated[LensMetric | LensTable | LensXY, Field(discriminator="visualization_type")]
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        return self.attributes.state.datasource_states.form_based.layers
+
+    def view_of(self, layer_id: str) -> str:
+        """The id of the layer's data view; a KeyError where no reference says it."""
+        return {reference.name: reference.id for reference in self.references}[layer_reference(layer_id)]
+
+
+def layer_reference(layer_id: str) -> str:
+    """The name of the reference to a layer's data view. Kibana drops a layer without one, and says nothing."""
+    return f"indexpattern-datasource-layer-{layer_id}"
+
+
+# Dashboards
+
+
+class GridData(Shape):
+    x: int = Field(ge=0)
+    y: int = Field(ge=0)
+    w: int = Field(ge=1)
+    h: int = Field(ge=1)
+    i: str
+
+
+class EmbeddableConfig(Shape):
+    enhancements: dict[str, Any] = Field(max_length=0)
+
+
+class Panel(Shape):
+    """By reference: the panel itself is an object of its own, in the library."""
+
+    type: Literal["lens"]
+    panel_index: str = Field(pattern=r"^[a-z-]+$")
+    grid_data: GridData
+    panel_ref_name: str
+    embeddable_config: EmbeddableConfig
+
+
+class Options(Shape):
+    use_margins: bool
+    sync_colors: bool
+    sync_cursor: bool
+    sync_tooltips: bool
+    hide_panel_titles: bool
+
+
+class RefreshInterval(Shape):
+    pause: bool
+    value: int
+
+
+class SearchSource(Shape):
+    query: Query
+    filter: list[Any] = Field(max_length=0)
+
+
+class KibanaSavedObjectMeta(Shape):
+    search_source_json: SearchSource = Field(alias="searchSourceJSON")
+
+
+class ControlSort(Shape):
+    by: Literal["_count", "_key"]
+    direction: Literal["asc", "desc"]
+
+
+class ControlInput(Shape):
+    id: str
+    field_name: str
+    title: str
+    selected_options: list[str] = Field(max_length=0)
+    search_technique: Literal["prefix", "wildcard", "exact"]
+    sort: ControlSort
+    enhancements: dict[str, Any] = Field(max_length=0)
+
+
+class Control(Shape):
+    type: Literal["optionsListControl"]
+    order: int
+    width: Literal["small", "medium", "large"]
+    grow: bool
+    explicit_input: ControlInput
+
+
+class ParentSettings(Shape):
+    ignore_filters: bool
+    ignore_query: bool
+    ignore_timerange: bool
+    ignore_validations: bool
+
+
+class ControlGroup(Shape):
+    control_style: Literal["oneLine", "twoLine"]
+    chaining_system: Literal["HIERARCHICAL", "NONE"]
+    show_apply_selections: bool
+    ignore_parent_settings_json: ParentSettings = Field(alias="ignoreParentSettingsJSON")
+    panels_json: dict[str, Control] = Field(alias="panelsJSON")
+
+
+class DashboardAttributes(Shape):
+    title: str
+    description: str
+    panels_json: list[Panel] = Field(alias="panelsJSON", min_length=1)
+    options_json: Options = Field(alias="optionsJSON")
+    time_restore: Literal[True]
+    time_from: str
+    time_to: str
+    refresh_interval: RefreshInterval
+    kibana_saved_object_meta: KibanaSavedObjectMeta
+    control_group_input: ControlGroup
+
+
+class Dashboard(SavedObject):
+    type: Literal["dashboard"]
+    type_migration_version: Literal["10.2.0"]
+    attributes: DashboardAttributes
+
+
+KibanaObject = DataView | Lens | Dashboard
+_ANY: TypeAdapter[KibanaObject] = TypeAdapter(Annotated[KibanaObject, Field(discriminator="type")])
+
+
+def parse(body: dict[str, Any]) -> KibanaObject:
+    """The object of this (unfolded) JSON. Raises pydantic's ValidationError."""
+    return _ANY.validate_python(body)
+
+
+def wrong_shape(body: dict[str, Any]) -> list[str]:
+    """What the schema has against the JSON: a line for each, with where it is."""
+    try:
+        parse(body)
+    except ValidationError as error:
+        return [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+    return []
