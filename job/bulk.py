@@ -26,7 +26,8 @@ _HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"
 # Statuses that say "not now" or "not you", of an item as of a whole request: the document itself is not to blame.
 # All other 4xx say "not this document".
 _LATER = frozenset({401, 403, 408, 429})
-_TOO_LARGE = 413
+# Of a whole request: too large, or one of its documents makes all of it unreadable (an id over 512 bytes does).
+_DIVIDE = frozenset({400, 413})
 
 
 class Rejection(NamedTuple):
@@ -90,8 +91,8 @@ class Bulk:
                 "POST", _PATH, headers=_HEADERS, body=b"".join(action.lines for action in actions)
             ).body
         except ApiError as error:
-            if error.status_code == _TOO_LARGE:
-                return self._send_smaller(actions)
+            if error.status_code in _DIVIDE:
+                return self._send_halves(actions, error)
             if error.status_code in _LATER or error.status_code >= 500:
                 raise UnavailableError(f"it answers {error.status_code} ({_first_line(error.message)})") from error
             raise JobError(
@@ -105,10 +106,10 @@ class Bulk:
             return [], "", []
         return _judged(actions, response["items"])
 
-    def _send_smaller(self, actions: list[Action]) -> tuple[list[Action], str, list[Rejection]]:
-        """The request is too large for Elasticsearch: send halves, down to a document that is too large by itself."""
+    def _send_halves(self, actions: list[Action], error: ApiError) -> tuple[list[Action], str, list[Rejection]]:
+        """Elasticsearch refuses the request as a whole: find the documents to blame by halving it."""
         if len(actions) == 1:
-            return [], "", [Rejection(actions[0], _TOO_LARGE, "request_too_large", "the document is too large")]
+            return [], "", [Rejection(actions[0], error.status_code, _first_line(error.message), _first_line(error))]
         later: list[Action] = []
         rejections: list[Rejection] = []
         reason = ""

@@ -130,9 +130,21 @@ def test_a_request_that_is_too_large_is_divided(server: FakeElasticsearch, sink:
     assert ids(server) == {"id0", "id1", "id2", "id4"}
 
 
-def test_a_request_that_cannot_be_read_is_nobody_elses_fault(server: FakeElasticsearch, sink: Bulk) -> None:
-    server.answers = [lambda _: (400, {"error": {"type": "illegal_argument_exception"}})]
-    with pytest.raises(JobError, match="refuses a whole bulk request with 400"):
+def test_a_document_that_makes_the_whole_request_unreadable_is_found(server: FakeElasticsearch, sink: Bulk) -> None:
+    def unreadable_with_id3(lines: Lines) -> Answer:
+        ill = any(line.get("index", {}).get("_id") == "id3" for line in lines)
+        return (400, {"error": {"type": "action_request_validation_exception"}}) if ill else server.store(lines)
+
+    server.answers = [unreadable_with_id3] * 9
+    (rejection,) = sink.index(some(5))
+    assert (rejection.action.document_id, rejection.status) == ("id3", 400)
+    assert rejection.error_class == "action_request_validation_exception"
+    assert ids(server) == {"id0", "id1", "id2", "id4"}
+
+
+def test_a_server_that_knows_no_bulk_requests_ends_the_job(server: FakeElasticsearch, sink: Bulk) -> None:
+    server.answers = [lambda _: (405, {"error": {"type": "illegal_argument_exception"}})]
+    with pytest.raises(JobError, match="refuses a whole bulk request with 405"):
         sink.index(some(1))
 
 
