@@ -64,7 +64,7 @@ class Bulk:
     def index(self, actions: Sequence[Action]) -> list[Rejection]:
         """Index the actions in one request, and in more where items have to be repeated; return the rejected ones.
 
-        Raises JobError if Elasticsearch cannot read the request itself: that is no document's fault.
+        Raises JobError if what answers does not know such requests: that is no document's fault.
         """
         pending = list(actions)
         rejections: list[Rejection] = []

@@ -39,6 +39,8 @@ def test_2_a_topic_made_anew_does_not_stop_the_job(stack: Stack) -> None:
     new = topics.create("lol_matches", old.partitions, old.replication_factor, old.config)
     assert new.id != old.id
     documents_rise(stack, limit_seconds=180)
+    folders = stack.host("spark-job").check_output("ls -d /var/lib/lolstack/checkpoints/*/*").split()
+    assert len(folders) == 1, f"the old topic's checkpoint is still there: {folders}"
 
 
 def test_3_a_killed_driver_comes_back_by_itself(stack: Stack) -> None:

@@ -9,7 +9,7 @@ from job import bulk
 from job.bulk import Bulk
 from job.documents import Action, action
 from job.errors import JobError
-from tests.unit.job.fakes import FakeElasticsearch, fake_elasticsearch
+from tests.unit.job.fakes import Answer, FakeElasticsearch, Lines, fake_elasticsearch
 
 INDEX = "n-2026.02"
 
