@@ -46,11 +46,21 @@ _FIXED = {
     "spark.metrics.namespace": "lol_match_streaming",
 }
 
+# A checkpoint in a folder of the machine's: its files are made without a process for each (QuickLocalFileSystem says
+# why). Spark reaches that class through Hadoop's older interface alone.
+_LOCAL_CHECKPOINT = {
+    "spark.hadoop.fs.file.impl": "lolstack.QuickLocalFileSystem",
+    "spark.sql.streaming.checkpointFileManagerClass": (
+        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+    ),
+}
+
 
 def start(settings: Settings) -> SparkSession:
     """Start the JVM, connect to the Spark cluster, and give this package to the executors."""
     configuration = {
         **_FIXED,
+        **(_LOCAL_CHECKPOINT if settings.checkpoint_location.startswith("file:") else {}),
         "spark.app.name": settings.app_name,
         "spark.master": settings.master,
         "spark.driver.host": settings.driver.host,
