@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer
 
 from bench.progress import BenchError
 from generator.match import MatchFactory, Size
+from provisioning.topics import TopicClient
 
 TOPIC = "lol_matches"
 DOCUMENTS_A_MATCH = 10
@@ -52,7 +53,8 @@ def producer(bootstrap_servers: str) -> Producer:
 
 def fill(bootstrap_servers: str, size: Size, messages: int) -> Backlog:
     """Send so many new matches and return when Kafka has acknowledged each."""
-    starts = end_offsets(bootstrap_servers)
+    topics = TopicClient(bootstrap_servers)
+    starts = topics.end_offsets(TOPIC)
     begun = time.time_ns() // 1_000_000
     step = SPREAD_SECONDS * 1000 / messages
     ends = itertools.count(begun - SPREAD_SECONDS * 1000, step)
@@ -77,17 +79,4 @@ def fill(bootstrap_servers: str, size: Size, messages: int) -> Backlog:
     if left or failed:
         reason = failed[0].str() if failed else "no answer"
         raise BenchError(f"Kafka at {bootstrap_servers} did not take {left + len(failed)} matches: {reason}")
-    return Backlog(size, messages, starts, end_offsets(bootstrap_servers))
-
-
-def end_offsets(bootstrap_servers: str) -> dict[int, int]:
-    """Where each partition of the topic ends now."""
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "bench"})
-    try:
-        partitions = consumer.list_topics(TOPIC, timeout=TIMEOUT_SECONDS).topics[TOPIC].partitions
-        return {
-            number: consumer.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=TIMEOUT_SECONDS)[1]
-            for number in partitions
-        }
-    finally:
-        consumer.close()
+    return Backlog(size, messages, starts, topics.end_offsets(TOPIC))

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from bench.backlog import Backlog, fill
 from bench.progress import BenchError, say
 from engine import execute
@@ -97,15 +95,13 @@ class Target:
 
     def metrics(self) -> dict[str, list[float]]:
         """The job's metrics: by name, the value of each series."""
-        exit_code, text = execute(
-            self.stack.container("spark-job"), ["curl", "-fsS", "-m", "5", "http://127.0.0.1:8000/metrics"]
-        )
-        if exit_code:
-            raise BenchError(f"the job's metrics do not answer: {text}")
+        try:
+            samples = self.stack.job_samples()
+        except AssertionError as error:
+            raise BenchError(str(error)) from error
         found: dict[str, list[float]] = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                found.setdefault(sample.name, []).append(sample.value)
+        for sample in samples:
+            found.setdefault(sample.name, []).append(sample.value)
         return found
 
     def memory(self, service: str) -> int:

@@ -44,12 +44,12 @@ class Metrics:
         self, query: str, documents: str, max_batch_age: float, registry: CollectorRegistry = REGISTRY
     ) -> None:
         """`query` is the name of the job's query, `documents` that of the index of its documents."""
+        self._query = query
         self._documents = documents
         self._max_batch_age = max_batch_age
-        self._alive_at = {query: time.monotonic()}
-        self._started: set[str] = set()
-        self._reported: set[str] = set()
-        self._names: dict[str, str] = {}  # by run id: only the start tells the name of a query
+        self._alive_at = time.monotonic()
+        self._running = False
+        self._reported = False
         self._waiting_until = 0.0
         self._waiting: Waiting | None = None
         self._said_at = 0.0
@@ -79,7 +79,6 @@ class Metrics:
         self.state_rows = gauge("state_rows", "Rows in the state of an operator", "query", "operator")
         self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state", "query", "operator")
         self.late_rows = counter("rows_dropped_by_watermark", "Rows that came too late to count", "query", "operator")
-
         self.batch_limit = gauge("batch_limit_messages", "The most messages that the next batch takes")
 
         self.messages = counter("messages", "Messages that are indexed or dead letters")
@@ -94,30 +93,24 @@ class Metrics:
         waiting = gauge("sink_waiting", "1 while a sink waits for a service")
         waiting.set_function(lambda: float(self.waiting() is not None))
 
-    def started(self, query: str, run_id: str) -> None:
-        self._names[run_id] = query
-        self._started.add(query)
-        self._reported.discard(query)
-        self._alive_at[query] = time.monotonic()
-        self.active.labels(query).set(1)
+    def started(self) -> None:
+        self._running = True
+        self._reported = False
+        self._alive_at = time.monotonic()
+        self.active.labels(self._query).set(1)
 
-    def idle(self, run_id: str) -> None:
-        query = self._names.get(run_id)
-        if query is not None:
-            self._reported.add(query)
-            self._alive_at[query] = time.monotonic()
+    def idle(self) -> None:
+        self._reported = True
+        self._alive_at = time.monotonic()
 
-    def terminated(self, run_id: str) -> None:
-        query = self._names.pop(run_id, None)
-        if query is not None:
-            self._started.discard(query)
-            self.active.labels(query).set(0)
+    def terminated(self) -> None:
+        self._running = False
+        self.active.labels(self._query).set(0)
 
     def progress(self, event: dict[str, Any]) -> None:
         """Take over one progress report of a query, as Spark writes it in JSON."""
-        query = event["name"]
-        self._reported.add(query)
-        self._alive_at[query] = time.monotonic()
+        query = self._query
+        self.idle()
         self.last_batch.labels(query).set_to_current_time()
         self.batch_id.labels(query).set(event["batchId"])
         rows = event.get("numInputRows") or 0
@@ -151,14 +144,15 @@ class Metrics:
         if letters:
             words = ", ".join(f"{reason} {number}" for reason, number in letters.items())
             log.info("Batch %d: %d dead letters (%s)", batch, sum(letters.values()), words)
+        matches = fates["messages"] - sum(letters.values())
         self.messages.inc(fates["messages"])
-        self.matches.inc(fates["messages"] - sum(letters.values()))
+        self.matches.inc(matches)
         self.participants.inc(participants)
         self.indexed.labels(self._documents).inc(indexed)
         self.rejected.labels(self._documents).inc(failed)
         for reason, number in letters.items():
             self.dead_letters.labels(reason).inc(number)
-        self._ages.add(fates)
+        self._ages.add([*(fates[f"age_{bound}"] for bound in AGE_SECONDS), matches], (fates["age_sum"] or 0) / 1000)
 
     def wait(self, notice: Waiting) -> None:
         """A sink says that it waits. Several tasks wait at once, so not every notice gets its line in the log."""
@@ -175,19 +169,17 @@ class Metrics:
 
     def unhealthy(self) -> str:
         """Why the job is not healthy; empty if it is."""
-        now = time.monotonic()
-        reasons = []
-        for query, alive_at in self._alive_at.items():
-            if query not in self._started:
-                reasons.append(f"query {query} is not running")
-            elif query not in self._reported:
-                reasons.append(f"query {query} has not finished its first batch")
-            elif now - alive_at > self._max_batch_age:
-                reasons.append(f"query {query} has finished no batch for {now - alive_at:.0f} s")
+        age = time.monotonic() - self._alive_at
+        if not self._running:
+            reason = f"query {self._query} is not running"
+        elif not self._reported:
+            reason = f"query {self._query} has not finished its first batch"
+        elif age > self._max_batch_age:
+            reason = f"query {self._query} has finished no batch for {age:.0f} s"
+        else:
+            return ""
         notice = self.waiting()
-        if reasons and notice:
-            reasons.append(f"a sink waits for {notice.service}: {notice.reason}")
-        return "; ".join(reasons)
+        return f"{reason}; a sink waits for {notice.service}: {notice.reason}" if notice else reason
 
 
 class _Ages(Collector):
@@ -197,11 +189,10 @@ class _Ages(Collector):
         self._counts = [0] * (len(AGE_SECONDS) + 1)  # the last: all
         self._sum = 0.0
 
-    def add(self, fates: dict[str, Any]) -> None:
-        indexed = fates["messages"] - sum(fates[reason] for reason in REASONS)
-        below = [fates[f"age_{bound}"] for bound in AGE_SECONDS]
-        self._counts = [count + more for count, more in zip(self._counts, [*below, indexed], strict=True)]
-        self._sum += (fates["age_sum"] or 0) / 1000
+    def add(self, counts: list[int], seconds: float) -> None:
+        """So many more are at most as old as each bound, the last: as all; together they are so many seconds old."""
+        self._counts = [count + more for count, more in zip(self._counts, counts, strict=True)]
+        self._sum += seconds
 
     def collect(self) -> Iterable[Metric]:
         bounds = [*(str(float(bound)) for bound in AGE_SECONDS), "+Inf"]
@@ -235,7 +226,7 @@ class QueryListener(StreamingQueryListener):
         self._on_end = on_end
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
-        self._metrics.started(event.name or "", str(event.runId))
+        self._metrics.started()
 
     def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802
         progress = json.loads(event.progress.json)
@@ -243,10 +234,10 @@ class QueryListener(StreamingQueryListener):
         self._on_batch(progress["numInputRows"], progress["durationMs"].get("triggerExecution", 0) / 1000)
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
-        self._metrics.idle(str(event.runId))
+        self._metrics.idle()
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
-        self._metrics.terminated(str(event.runId))
+        self._metrics.terminated()
         self._on_end(event.exception)
 
 

@@ -16,7 +16,7 @@ from job import bulk, notices
 from job.dead_letters import DeadLetters, Record, producer
 from job.documents import actions
 from job.match import Bounds, DeadLetter, Match, decode
-from job.statistics import MATCH_SCHEMA, match_column
+from job.statistics import MATCH_SCHEMA, match_column, struct_column
 
 log = logging.getLogger(__name__)
 
@@ -130,15 +130,11 @@ def _letter(rejected: list[bulk.Rejection]) -> DeadLetter | None:
 
 def _fate_rows(messages: Sequence[Record], fates: Sequence[Fate]) -> pa.RecordBatch:
     now = time.time_ns() // 1_000_000
-    columns = [
+    columns = (
         [INDEXED if fate.letter is None else fate.letter.reason for fate in fates],
         [0 if fate.match is None else len(fate.match.participants) for fate in fates],
         [fate.indexed for fate in fates],
         [now - message.arrived for message in messages],
         match_column([fate.match for fate in fates]),
-    ]
-    arrays = [
-        column if isinstance(column, pa.Array) else pa.array(column, field.type)
-        for column, field in zip(columns, _ARROW_FATES, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=_ARROW_FATES)
+    )
+    return pa.RecordBatch.from_struct_array(struct_column(columns, _ARROW_FATES))

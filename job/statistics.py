@@ -65,9 +65,11 @@ def match_column(matches: Sequence[Match | None]) -> pa.StructArray:
     )
     ends = accumulate((0 if match is None else len(match.participants) for match in counted), initial=0)
     lists = pa.ListArray.from_arrays(
-        pa.array(ends, pa.int32()), _struct(columns, _PARTICIPANT_FIELDS), _MATCH_FIELDS.field("participants").type
+        pa.array(ends, pa.int32()),
+        struct_column(columns, _PARTICIPANT_FIELDS),
+        _MATCH_FIELDS.field("participants").type,
     )
-    return _struct(
+    return struct_column(
         (
             ["" if match is None else match.match_id for match in counted],
             [0 if match is None else match.ended * 1000 for match in counted],  # Arrow's timestamps: microseconds
@@ -78,7 +80,8 @@ def match_column(matches: Sequence[Match | None]) -> pa.StructArray:
     )
 
 
-def _struct(columns: Sequence[Any], schema: pa.Schema, mask: pa.Array | None = None) -> pa.StructArray:
+def struct_column(columns: Sequence[Any], schema: pa.Schema, mask: pa.Array | None = None) -> pa.StructArray:
+    """Lists (or Arrow arrays) of equal length, one for each field of the schema, as one column; null where masked."""
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, field.type)
         for column, field in zip(columns, schema, strict=True)

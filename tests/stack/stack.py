@@ -12,6 +12,7 @@ import testinfra
 from docker.models.containers import Container
 from elasticsearch import ApiError, Elasticsearch, TransportError
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from pulumi import automation
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from testinfra.host import Host
@@ -116,14 +117,17 @@ class Stack:
         """How many participants can be found."""
         return int(self.get("elasticsearch", 9200, "/lol_matches_stream/_count").json()["count"])
 
-    def job_metric(self, name: str, **labels: str) -> float:
-        """The sum of the job's samples of a metric with these labels."""
+    def job_samples(self) -> list[Sample]:
+        """All that the job tells Prometheus, now."""
         exit_code, text = execute(self.container("spark-job"), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
         assert exit_code == 0, f"the job's metrics: {text}"
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def job_metric(self, name: str, **labels: str) -> float:
+        """The sum of the job's samples of a metric with these labels."""
         samples = [
             sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
+            for sample in self.job_samples()
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
         assert samples, f"the job has no metric {name} {labels}"

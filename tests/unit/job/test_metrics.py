@@ -118,22 +118,22 @@ def test_a_source_that_has_read_nothing_yet_has_no_lag() -> None:
 
 def test_health_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     assert metrics.unhealthy() == "query matches is not running"
-    metrics.started("matches", "run-1")
+    metrics.started()
     assert metrics.unhealthy() == "query matches has not finished its first batch"
-    metrics.idle("run-1")
+    metrics.idle()
     assert metrics.unhealthy() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert metrics.unhealthy() == "query matches has finished no batch for 61 s"
     metrics.progress(PROGRESS)
     assert metrics.unhealthy() == ""
-    metrics.terminated("run-1")
+    metrics.terminated()
     assert metrics.unhealthy() == "query matches is not running"
 
 
 def test_health_says_what_a_sink_waits_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics.started("matches", "run-1")
-    metrics.idle("run-1")
+    metrics.started()
+    metrics.idle()
     metrics.wait(Waiting("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
     assert metrics.unhealthy() == ""
     later = time.monotonic() + 61
@@ -182,8 +182,8 @@ def test_the_pages(metrics: Metrics) -> None:
 
     try:
         assert get("/health") == (503, "query matches is not running\n")
-        metrics.started("matches", "run-1")
-        metrics.idle("run-1")
+        metrics.started()
+        metrics.idle()
         assert get("/health") == (200, "ok\n")
         assert get("/metrics")[0] == 200
         assert get("/")[0] == 404
