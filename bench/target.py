@@ -71,7 +71,7 @@ class Target:
 
     def _signal_driver(self, signal: str) -> None:
         # To each process in the container but its init. Docker's own pause fails at times on a busy machine.
-        exit_code, answer = execute(self.stack.container("spark-job"), ["bash", "-c", f"kill -{signal} -1"])
+        exit_code, answer = execute(self.stack.container_name("spark-job"), ["bash", "-c", f"kill -{signal} -1"])
         if exit_code:
             raise BenchError(f"the job's driver cannot be sent {signal}: {answer}")
 
@@ -132,7 +132,7 @@ class Target:
 
         def healthy() -> None:
             exit_code, answer = execute(
-                self.stack.container("spark-job"), ["curl", "-fsS", "-m", "5", "http://127.0.0.1:8000/health"]
+                self.stack.container_name("spark-job"), ["curl", "-fsS", "-m", "5", "http://127.0.0.1:8000/health"]
             )
             assert exit_code == 0, f"the job is not healthy: {answer}"
 

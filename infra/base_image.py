@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pulumi
 from docker.errors import ImageNotFound
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
-from engine import connect
+from engine import connect, environment
 
 SCRIPT = Path(__file__).parent / "images" / "base" / "build.sh"
 LOG_LINES = 15
@@ -50,9 +49,12 @@ def _exists(props: dict[str, Any]) -> bool:
 
 
 def _build(props: dict[str, Any]) -> None:
-    environment = os.environ | ({"DOCKER_HOST": props["docker_host"]} if props["docker_host"] else {})
     run = subprocess.run(
-        [str(SCRIPT), props["name"]], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [str(SCRIPT), props["name"]],
+        env=environment(props["docker_host"]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if run.returncode:
         tail = "\n".join(run.stdout.splitlines()[-LOG_LINES:])

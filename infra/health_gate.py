@@ -11,9 +11,8 @@ from typing import Any
 
 import docker
 import pulumi
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
-from requests.exceptions import RequestException
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from engine import connect, execute
@@ -75,7 +74,7 @@ def wait_until_healthy(docker_host: str, container: str, check: Sequence[str], l
             retry=retry_if_result(lambda complaint: complaint is not None),
             stop=stop_after_delay(limit_seconds),
             wait=wait_fixed(POLL_SECONDS),
-        )(_complaint, engine, container, check)
+        )(_complaint, engine, docker_host, container, check)
     except RetryError as error:
         raise NotHealthyError(
             f"{container} is not healthy after {limit_seconds:.0f} s: {error.last_attempt.result()}\n"
@@ -83,15 +82,12 @@ def wait_until_healthy(docker_host: str, container: str, check: Sequence[str], l
         ) from None
 
 
-def _complaint(engine: docker.DockerClient, container: str, check: Sequence[str]) -> str | None:
+def _complaint(engine: docker.DockerClient, docker_host: str, container: str, check: Sequence[str]) -> str | None:
     """What is wrong with the container now; None where its health check succeeds."""
     status = _status(engine, container)
     if status != "running":
         return f"it is {status}"
-    try:
-        exit_code, output = execute(engine.containers.get(container), check)
-    except (APIError, RequestException) as error:  # it stopped in between, or the check hangs
-        return str(error)
+    exit_code, output = execute(container, check, docker_host)
     return None if exit_code == 0 else f"its health check says: {output or f'exit code {exit_code}'}"
 
 

@@ -175,7 +175,7 @@ class Chain:
         container = self._engine.containers.get(f"{PROJECT}-{self._stack}-{service}")
         if container.status != "running":
             raise RuntimeError(f"{service} is {container.status}")
-        exit_code, output = execute(container, command)
+        exit_code, output = execute(str(container.name), command)
         if exit_code:
             raise RuntimeError(f"{service}: {output}")
         return output

@@ -68,7 +68,7 @@ class KnownMessages:
             producer.produce("lol_matches", message.value, message.key, on_delivery=acknowledged(number))
         assert producer.flush(60) == 0, "Kafka did not take all messages in a minute"
 
-    def assert_one_fate_each(self, limit_seconds: float = 60) -> None:
+    def assert_one_fate_each(self, limit_seconds: float = 300) -> None:
         """Each readable match is found, once a participant, and counted once; each other message is a dead letter as
         it was sent. All figures are the reference's."""
         eventually(self._assert_documents, limit_seconds)

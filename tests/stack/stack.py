@@ -11,6 +11,7 @@ import requests
 import testinfra
 from docker.models.containers import Container
 from elasticsearch import ApiError, Elasticsearch, TransportError
+from elasticsearch.helpers import ScanError
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from pulumi import automation
@@ -22,7 +23,7 @@ from settings import PROJECT
 
 ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
-NOT_YET = (AssertionError, requests.RequestException, docker.errors.APIError, ApiError, TransportError)
+NOT_YET = (AssertionError, requests.RequestException, docker.errors.APIError, ApiError, TransportError, ScanError)
 
 
 def eventually(ask: Callable[[], T], limit_seconds: float, every_seconds: float = 1.0) -> T:
@@ -119,7 +120,7 @@ class Stack:
 
     def job_samples(self) -> list[Sample]:
         """All that the job tells Prometheus, now."""
-        exit_code, text = execute(self.container("spark-job"), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
+        exit_code, text = execute(self.container_name("spark-job"), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
         assert exit_code == 0, f"the job's metrics: {text}"
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -137,13 +138,17 @@ class Stack:
 
     def container(self, service: str) -> Container:
         """The service's container."""
-        return self.engine.containers.get(f"{PROJECT}-{self.name}-{service}")
+        return self.engine.containers.get(self.container_name(service))
+
+    def container_name(self, service: str) -> str:
+        """What Docker calls the service's container."""
+        return f"{PROJECT}-{self.name}-{service}"
 
     def kill_driver(self) -> None:
         """End the job's driver as a crash would. From inside: Docker starts nothing again that `docker kill` ended."""
         job = self.container("spark-job")
         started = job.attrs["State"]["StartedAt"]
-        job.exec_run(["pkill", "-KILL", "-f", "python -m job"])
+        execute(self.container_name("spark-job"), ["pkill", "-KILL", "-f", "python -m job"])
 
         def again() -> None:
             job.reload()
@@ -154,7 +159,7 @@ class Stack:
 
     def host(self, service: str) -> Host:
         """testinfra's view into the service's container."""
-        return testinfra.get_host(f"docker://{PROJECT}-{self.name}-{service}")
+        return testinfra.get_host(f"docker://{self.container_name(service)}")
 
     def log(self, service: str) -> str:
         """All that the service's container has printed."""
