@@ -11,7 +11,7 @@ from elasticsearch import ApiError, Elasticsearch
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from job.documents import Action
-from job.errors import JobError
+from job.errors import JobError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +94,14 @@ class Bulk:
             if error.status_code in _DIVIDE:
                 return self._send_halves(actions, error)
             if error.status_code in _LATER or error.status_code >= 500:
-                raise UnavailableError(f"it answers {error.status_code} ({_first_line(error.message)})") from error
+                raise UnavailableError(f"it answers {error.status_code} ({first_line(error.message)})") from error
             raise JobError(
-                f"Elasticsearch refuses a whole bulk request with {error.status_code} ({_first_line(error.message)}): "
+                f"Elasticsearch refuses a whole bulk request with {error.status_code} ({first_line(error.message)}): "
                 "check that elasticsearch.hosts names an Elasticsearch 8"
             ) from error
         except TransportError as error:
             kind = "cannot be reached" if isinstance(error, ElasticsearchConnectionError) else "does not answer"
-            raise UnavailableError(f"it {kind} ({_first_line(error.message)})") from error
+            raise UnavailableError(f"it {kind} ({first_line(error.message)})") from error
         if not response["errors"]:
             return [], "", []
         return _judged(actions, response["items"])
@@ -109,7 +109,7 @@ class Bulk:
     def _send_halves(self, actions: list[Action], error: ApiError) -> tuple[list[Action], str, list[Rejection]]:
         """Elasticsearch refuses the request as a whole: find the documents to blame by halving it."""
         if len(actions) == 1:
-            return [], "", [Rejection(actions[0], error.status_code, _first_line(error.message), _first_line(error))]
+            return [], "", [Rejection(actions[0], error.status_code, first_line(error.message), first_line(error))]
         later: list[Action] = []
         rejections: list[Rejection] = []
         reason = ""
@@ -139,7 +139,7 @@ def _judged(actions: list[Action], items: list[dict[str, Any]]) -> tuple[list[Ac
             later.append(action)
             reason = reason or f"it answers {status} for an item ({error.get('type', 'no reason given')})"
         else:
-            rejections.append(Rejection(action, status, error.get("type", ""), _first_line(error.get("reason", ""))))
+            rejections.append(Rejection(action, status, error.get("type", ""), first_line(error.get("reason", ""))))
     return later, reason, rejections
 
 
@@ -156,7 +156,3 @@ def chunks(groups: Iterable[list[Action]]) -> Iterator[list[Action]]:
         size += group_size
     if chunk:
         yield chunk
-
-
-def _first_line(text: object) -> str:
-    return str(text).strip().partition("\n")[0][:300]

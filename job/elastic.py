@@ -7,7 +7,7 @@ from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
 from job import bulk, settings
 from job.documents import monthly_index
-from job.errors import JobError
+from job.errors import JobError, first_line
 from job.waiting import patiently
 
 _MAJOR = 8
@@ -24,14 +24,14 @@ def connect(options: settings.Elasticsearch) -> str:
     hosts = ", ".join(options.hosts)
 
     def complaint(error: ApiError | TransportError) -> str:
-        cause = _first_line(error.message)
+        cause = first_line(error.message)
         return f"elasticsearch.hosts: {hosts} cannot serve ({cause}); is it running, is the address right?"
 
     try:
         return patiently("Elasticsearch", lambda: _check(client, options), _will_pass, complaint)
     except TlsError as error:
         raise JobError(
-            f"elasticsearch.hosts: no secure connection to {hosts} ({_first_line(error.message)}); correct http or "
+            f"elasticsearch.hosts: no secure connection to {hosts} ({first_line(error.message)}); correct http or "
             "https in the address, or the server's certificate"
         ) from error
     except (ApiError, SerializationError) as error:
@@ -75,9 +75,5 @@ def _fault(error: ApiError | SerializationError, hosts: str) -> str:
         if error.error == "media_type_header_exception":
             return f"{hosts} does not speak to clients of Elasticsearch {_MAJOR}.x; use such a cluster"
         if error.status_code in (401, 403) or "x-elastic-product" in error.meta.headers:
-            return f"{hosts} answers {error.status_code} ({_first_line(error.message)}); correct address or rights"
+            return f"{hosts} answers {error.status_code} ({first_line(error.message)}); correct address or rights"
     return f"what answers at {hosts} is not Elasticsearch; correct the address"
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]

@@ -16,3 +16,8 @@ def one_line(text: str) -> str:
     named = [line for line in lines if _NAMED.match(line)]
     cause = named[-1] if named else (lines or ["no reason given"])[0]
     return cause.removeprefix("Caused by: ").removeprefix(": ")
+
+
+def first_line(text: object) -> str:
+    """What others say in many lines, for a line of our own."""
+    return str(text).strip().partition("\n")[0][:300]

@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from provisioning.index_templates import IndexTemplateClient, canonical
+from provisioning.index_templates import ElasticsearchAwayError, IndexTemplateClient, canonical
 
 TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
 
@@ -25,7 +25,11 @@ class _Provider(ResourceProvider):
         return CreateResult(props["name"], props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        found = _client(props).read(props["name"])
+        try:
+            found = _client(props).read(props["name"])
+        except ElasticsearchAwayError:
+            # Its container may be gone: then the same `up` that starts it again has to put the template again.
+            found = None
         return ReadResult(None, {}) if found is None else ReadResult(id_, props | {"body": _text(found)})
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:

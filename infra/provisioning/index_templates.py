@@ -15,6 +15,10 @@ class IndexTemplateError(Exception):
     """Elasticsearch refused a template, or did not answer."""
 
 
+class ElasticsearchAwayError(IndexTemplateError):
+    """Elasticsearch does not answer."""
+
+
 class IndexTemplateClient:
     """Puts, reads and deletes index templates of one Elasticsearch, each named as the alias it gives its indices."""
 
@@ -47,14 +51,19 @@ class IndexTemplateClient:
             ) from error
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """The template as Elasticsearch has it, in canonical form; None where it or its indices are not there."""
+        """The template as Elasticsearch has it, in canonical form; None where it or its indices are not there.
+
+        Raises IndexTemplateError; ElasticsearchAwayError where that does not answer.
+        """
         try:
             found = self._client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
             if not self._client.indices.exists_alias(name=name):
                 return None
         except NotFoundError:
             return None
-        except (ApiError, TransportError) as error:
+        except TransportError as error:
+            raise ElasticsearchAwayError(f"Elasticsearch at {self._host} does not answer: {error}") from error
+        except ApiError as error:
             raise IndexTemplateError(
                 f"Elasticsearch at {self._host} does not give index template {name}: {error}"
             ) from error

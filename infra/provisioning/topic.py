@@ -17,7 +17,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from provisioning.topics import TopicClient, TopicState, shrinking
+from provisioning.topics import KafkaAwayError, TopicClient, TopicState, shrinking
 
 CHANGEABLE = ("partitions", "config")
 
@@ -50,7 +50,11 @@ class _Provider(ResourceProvider):
         return CreateResult(props["name"], props | _found(state))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        state = _client(props).read(props["name"])
+        try:
+            state = _client(props).read(props["name"])
+        except KafkaAwayError:
+            # Its container may be gone: then the same `up` that starts it again has to make the topic, or adopt it.
+            state = None
         return ReadResult(id_, props | _found(state)) if state else ReadResult(None, {})
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:

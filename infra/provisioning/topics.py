@@ -20,10 +20,16 @@ from confluent_kafka.admin import (
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 TIMEOUT_SECONDS = 30
+# What librdkafka says when no broker answered it.
+_AWAY = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
 class TopicError(Exception):
     """Kafka refused, or did not answer."""
+
+
+class KafkaAwayError(TopicError):
+    """Kafka does not answer."""
 
 
 class _AlreadyThereError(KafkaException):
@@ -80,7 +86,7 @@ class TopicClient:
         return state
 
     def read(self, name: str) -> TopicState | None:
-        """The topic, or None where there is none. Raises TopicError where Kafka does not answer."""
+        """The topic, or None where there is none. Raises TopicError; KafkaAwayError where Kafka does not answer."""
         try:
             described = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[
                 name
@@ -175,7 +181,8 @@ class TopicClient:
             ) from None
 
     def _explained(self, what: str, error: KafkaException) -> TopicError:
-        return TopicError(f"Kafka at {self._servers} did not {what}: {error.args[0].str()}")
+        kind = KafkaAwayError if error.args[0].code() in _AWAY else TopicError
+        return kind(f"Kafka at {self._servers} did not {what}: {error.args[0].str()}")
 
 
 def shrinking(name: str, found: int, wanted: int) -> str:

@@ -29,8 +29,6 @@ class Elasticsearch(Service):
                     "xpack.security.enabled": "false",
                     "xpack.ml.enabled": "false",
                     "ingest.geoip.downloader.enabled": "false",
-                    # Where vm.max_map_count cannot be raised, as on a shared host, a node that maps files may fail.
-                    "node.store.allow_mmap": "false",
                     # Percentages would block writes on a large disk that is mostly somebody else's.
                     "cluster.routing.allocation.disk.watermark.low": "2gb",
                     "cluster.routing.allocation.disk.watermark.high": "1gb",

@@ -53,12 +53,18 @@ def test_a_changed_index_template_is_seen_and_mended(stack: Stack) -> None:
     assert mended["template"]["settings"]["index"]["number_of_replicas"] == "0"
 
 
-def test_a_stopped_container_is_seen_and_runs_again(stack: Stack) -> None:
-    stack.container("cassandra").stop()
+def test_stopped_containers_are_seen_and_run_again_and_what_they_hold_is_adopted(stack: Stack) -> None:
+    """As `make up` does it: what lives in a server that is away can be asked for nothing."""
+    before = stack.documents()
+    stopped = ("cassandra", "elasticsearch", "kafka")
+    for service in stopped:
+        stack.container(service).stop()
     stack.refresh()
     assert changes(stack.preview().change_summary) != {}
     stack.up()
-    assert stack.container("cassandra").status == "running"
+    assert {stack.container(service).status for service in stopped} == {"running"}
+    assert stack.documents() >= before > 0
+    assert changes(stack.up().summary.resource_changes) == {}
 
 
 def test_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:

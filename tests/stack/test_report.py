@@ -141,12 +141,16 @@ def assert_figures_are_those_of_the_documents(client: Elasticsearch, period: Per
 
 
 def test_last_matches_are_whole(stack: Stack) -> None:
-    found = matches.read(stack.elasticsearch(), Period.last(1, datetime.now(UTC))).last
-    assert len(found) == matches.LAST_MATCHES
-    assert [match.ended for match in found] == sorted((match.ended for match in found), reverse=True)
-    for match in found:
-        assert len(match.blue) == len(match.red) == 5
-        assert match.remake or match.winner in ("blue", "red")
+    def whole() -> None:
+        """As soon as the newest match's documents are found in each of the index's shards."""
+        found = matches.read(stack.elasticsearch(), Period.last(1, datetime.now(UTC))).last
+        assert len(found) == matches.LAST_MATCHES
+        assert [match.ended for match in found] == sorted((match.ended for match in found), reverse=True)
+        for match in found:
+            assert len(match.blue) == len(match.red) == 5
+            assert match.remake or match.winner in ("blue", "red")
+
+    eventually(whole, limit_seconds=60)
 
 
 def test_each_question_to_prometheus_has_an_answer(stack: Stack) -> None:
