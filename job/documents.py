@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
 
-import orjson
+from msgspec import Struct
+from orjson import dumps as _dumps
 
 from job.match import Match, Participant
 
 Document = dict[str, object]
 
 
-class Rates(NamedTuple):
+class Rates(Struct, frozen=True, gc=False):
     """A participant's ratios, not rounded. Per-minute values are None where the game had no duration."""
 
     kda: float
@@ -20,7 +20,7 @@ class Rates(NamedTuple):
     cs_per_minute: float | None
 
 
-class Action(NamedTuple):
+class Action(Struct, frozen=True, gc=False):
     """One document on its way: its id, and its two lines of a `_bulk` body, newline at the end of each.
 
     `origin` is the sender's number for what the document was made of.
@@ -37,14 +37,21 @@ def documents(match: Match, ingested: int) -> Iterator[Document]:
     `ingested` is when Kafka got the message, in milliseconds. Per-minute fields are left out where the game had no
     duration; everything else is in each document.
     """
-    ended, arrived = iso(match.ended), iso(ingested)
+    of_match: Document = {
+        "match_id": match.match_id,
+        "timestamp": match.created,
+        "@timestamp": iso(match.ended),
+        "game_duration": match.duration,
+        "patch": match.patch,
+        "queue_id": match.queue_id,
+        "platform": match.platform,
+        "remake": match.remake,
+        "ingested_at": iso(ingested),
+    }
     for participant in match.participants:
         rates = rates_of(participant, match.duration)
         document: Document = {
-            "match_id": match.match_id,
-            "timestamp": match.created,
-            "@timestamp": ended,
-            "game_duration": match.duration,
+            **of_match,
             "participant_id": str(participant.participant_id),
             "summoner_name": summoner_name(participant),
             "champion_name": participant.champion_name,
@@ -59,16 +66,13 @@ def documents(match: Match, ingested: int) -> Iterator[Document]:
             "gold_earned": participant.gold_earned,
             "cs": creep_score(participant),
             "vision_score": participant.vision_score,
-            "patch": match.patch,
-            "queue_id": match.queue_id,
-            "platform": match.platform,
-            "remake": match.remake,
-            "ingested_at": arrived,
         }
-        for field in ("gold_per_minute", "damage_per_minute", "cs_per_minute"):
-            rate = getattr(rates, field)
-            if rate is not None:
-                document[field] = round(rate, 2)
+        if rates.gold_per_minute is not None:
+            document["gold_per_minute"] = round(rates.gold_per_minute, 2)
+        if rates.damage_per_minute is not None:
+            document["damage_per_minute"] = round(rates.damage_per_minute, 2)
+        if rates.cs_per_minute is not None:
+            document["cs_per_minute"] = round(rates.cs_per_minute, 2)
         yield document
 
 
@@ -83,10 +87,7 @@ def actions(match: Match, ingested: int, name: str, origin: int = 0) -> list[Act
 
 def action(index: str, document_id: str, document: Document, origin: int = 0) -> Action:
     """An `index` action: writing the same document again changes nothing."""
-    head = {"index": {"_index": index, "_id": document_id}}
-    lines = orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE) + orjson.dumps(
-        document, option=orjson.OPT_APPEND_NEWLINE
-    )
+    lines = b'{"index":{"_index":%b,"_id":%b}}\n%b\n' % (_dumps(index), _dumps(document_id), _dumps(document))
     return Action(document_id, lines, origin)
 
 
@@ -126,10 +127,10 @@ def summoner_name(participant: Participant) -> str:
 
 def monthly_index(name: str, moment: int) -> str:
     """The index of `name` for a moment in milliseconds, by its month in UTC: lol_matches_stream-2026.11."""
-    return f"{name}-{datetime.fromtimestamp(moment / 1000, UTC):%Y.%m}"
+    moment_in_utc = datetime.fromtimestamp(moment / 1000, UTC)
+    return f"{name}-{moment_in_utc.year}.{moment_in_utc.month:02d}"
 
 
 def iso(moment: int) -> str:
     """Milliseconds since 1970 as ISO 8601 in UTC: 2026-11-23T21:45:00.123Z."""
-    seconds, milliseconds = divmod(moment, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
