@@ -36,11 +36,12 @@ class Drain(Struct, frozen=True):
 
 
 def measure(target: Target, plan: Plan) -> list[Drain]:
-    """Each size, after one round to get warm."""
+    """Each size, after rounds to get warm."""
     figures = []
     for size in plan.sizes:
         messages = plan.backlog[size]
-        take(target, size, messages)
+        for _ in range(plan.warm_up_rounds):
+            take(target, size, messages)
         figures.append(Drain(size, messages, [take(target, size, messages)[1] for _ in range(plan.rounds)]))
     return figures
 

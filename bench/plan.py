@@ -15,6 +15,8 @@ class Plan:
     sizes: tuple[Size, ...]
     rounds: int
     """How often each figure is taken."""
+    warm_up_rounds: int
+    """Backlogs before the first that counts: the JVMs still compile in the first 60,000 matches."""
     freshness_seconds: Mapping[int, int]
     """Rate, matches a second → seconds a round."""
     backlog: Mapping[Size, int]
@@ -32,6 +34,7 @@ class Plan:
 FULL = Plan(
     sizes=("compact", "full"),
     rounds=3,
+    warm_up_rounds=3,
     freshness_seconds={2: 100, 50: 40},
     backlog={"compact": 20_000, "full": 5_000},
     one_by_one=500,
@@ -43,6 +46,7 @@ FULL = Plan(
 QUICK = Plan(
     sizes=("compact", "full"),
     rounds=1,
+    warm_up_rounds=1,
     freshness_seconds={2: 5, 50: 3},
     backlog={"compact": 1_000, "full": 200},
     one_by_one=20,

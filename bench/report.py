@@ -92,7 +92,7 @@ def freshness_chapter(figures: Sequence[Freshness], _results: Results) -> Lines:
 def drain_chapter(figures: Sequence[Drain], results: Results) -> Lines:
     yield "Drain: a backlog, beside what the machine can do at most"
     yield (
-        "The job takes a backlog that came while its driver was paused, after one such round to get warm; the "
+        "The job takes a backlog that came while its driver was paused, after rounds of the same to get warm; the "
         f"statistics run beside. The games of a backlog ended within {SPREAD_SECONDS} s, so that none is late for "
         "them. The ceilings are taken with the job away and its cores free"
         + (f", at {results.ceilings.taken_at}, commit {results.ceilings.commit}." if results.ceilings else ".")

@@ -1,5 +1,6 @@
 """The statistics' way out, on the executors: rows of statistics → documents in Elasticsearch."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -53,24 +54,27 @@ class IndexStatistics:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         sink = self._sinks.bulk()
         for batch in batches:
-            by_kind: dict[str, list[Action]] = {kind: [] for kind in self._names}
-            for row in batch.to_pylist():
-                by_kind[row["kind"]].append(window_action(row, self._names[row["kind"]]))
-            rows = [self._deliver(sink, kind, pending) for kind, pending in by_kind.items() if pending]
-            yield pa.RecordBatch.from_pylist(rows, schema=_ARROW_COUNTS)
+            yield pa.RecordBatch.from_pylist(list(self._deliver(sink, batch.to_pylist())), schema=_ARROW_COUNTS)
 
-    def _deliver(self, sink: bulk.Bulk, kind: str, pending: list[Action]) -> dict[str, Any]:
-        rejections = [each for chunk in bulk.chunks([one] for one in pending) for each in sink.index(chunk)]
-        first = rejections[0] if rejections else None
-        return {
-            "name": self._names[kind],
-            "indexed": len(pending) - len(rejections),
-            "rejected": len(rejections),
-            "rejection": f"{first.action.document_id}: {first.status} {first.reason}" if first else "",
-        }
+    def _deliver(self, sink: bulk.Bulk, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Send the rows, all kinds together; say for each kind's index what became of its rows."""
+        actions = [window_action(row, self._names[row["kind"]], number) for number, row in enumerate(rows)]
+        rejected: dict[str, list[bulk.Rejection]] = {kind: [] for kind in self._names}
+        for chunk in bulk.chunks([each] for each in actions):
+            for rejection in sink.index(chunk):
+                rejected[rows[rejection.action.origin]["kind"]].append(rejection)
+        sent = Counter(row["kind"] for row in rows)
+        for kind, count in sent.items():
+            first = next(iter(rejected[kind]), None)
+            yield {
+                "name": self._names[kind],
+                "indexed": count - len(rejected[kind]),
+                "rejected": len(rejected[kind]),
+                "rejection": f"{first.action.document_id}: {first.status} {first.reason}" if first else "",
+            }
 
 
-def window_action(row: dict[str, Any], name: str) -> Action:
+def window_action(row: dict[str, Any], name: str, origin: int = 0) -> Action:
     """One row as a document whose id is its window's start and its name, so that later figures replace it."""
     start = _milliseconds(row["window_start"])
     document: Document = {
@@ -79,7 +83,7 @@ def window_action(row: dict[str, Any], name: str) -> Action:
         _NAME_FIELD[row["kind"]]: row["name"],
     }
     document.update((figure, row[figure]) for figure in _FIGURES[row["kind"]] if row[figure] is not None)
-    return action(monthly_index(name, start), f"{start}_{row['name']}", document)
+    return action(monthly_index(name, start), f"{start}_{row['name']}", document, origin)
 
 
 def _milliseconds(moment: datetime) -> int:
