@@ -82,7 +82,7 @@ def run(options: settings.Settings) -> int:
             set_bound(spark, query, bound.messages)
             metrics.batch_limit.set(bound.messages)
 
-    spark.streams.addListener(QueryListener(metrics, adjust, lambda error: ends.put(error or "the query was stopped")))
+    QueryListener(metrics, adjust, lambda error: ends.put(error or "the query was stopped")).listen(spark)
     on_signal(lambda: ends.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
     query = flow.start(start)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import IntegerType, LongType, StringType, StructType
 
-from job import bulk, notices
+from job import bulk, notices, python_worker
 from job.dead_letters import DeadLetters, Record, producer
 from job.documents import actions
 from job.match import Bounds, DeadLetter, Match, decode
@@ -77,6 +77,7 @@ class IndexParticipants:
         self._name = name
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        python_worker.freeze()
         sink, dead_letters = self._sinks.bulk(), self._sinks.dead_letters()
         for batch in batches:
             messages = list(records(batch))

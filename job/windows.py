@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import LongType, StringType, StructType
 
-from job import bulk
+from job import bulk, python_worker
 from job.documents import Action, Document, action, iso, monthly_index
 from job.participants import Sinks
 
@@ -52,6 +52,7 @@ class IndexStatistics:
         self._names = names
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        python_worker.freeze()
         sink = self._sinks.bulk()
         for batch in batches:
             yield pa.RecordBatch.from_pylist(list(self._deliver(sink, batch.to_pylist())), schema=_ARROW_COUNTS)
