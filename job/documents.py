@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import orjson
 from msgspec import Struct
-from orjson import dumps as _dumps
 
 from job.match import Match, Participant
 
@@ -87,7 +87,11 @@ def actions(match: Match, ingested: int, name: str, origin: int = 0) -> list[Act
 
 def action(index: str, document_id: str, document: Document, origin: int = 0) -> Action:
     """An `index` action: writing the same document again changes nothing."""
-    lines = b'{"index":{"_index":%b,"_id":%b}}\n%b\n' % (_dumps(index), _dumps(document_id), _dumps(document))
+    lines = b'{"index":{"_index":%b,"_id":%b}}\n%b\n' % (
+        orjson.dumps(index),
+        orjson.dumps(document_id),
+        orjson.dumps(document),
+    )
     return Action(document_id, lines, origin)
 
 
