@@ -29,6 +29,8 @@ _FIXED = {
     "spark.sql.execution.arrow.maxBytesPerBatch": str(8 * 2**20),
     # Python remembers for each frame where it was made, for error messages that no one reads here.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
+    # Shuffled data is removed when the driver collects what stood for it, and an idle driver seldom collects.
+    "spark.cleaner.periodicGC.interval": "5min",
     # Checkpoints: enough batches to look back by hand, not a hundred of small files each.
     "spark.sql.streaming.minBatchesToRetain": "20",
     "spark.sql.streaming.stopTimeout": "10s",

@@ -9,6 +9,7 @@ from services.spark_master import SPARK_USER, SparkMaster
 from settings import WORKER_EXTRA_MIB
 
 CHECKPOINTS = "/var/lib/lolstack/checkpoints"
+LOCAL = "/home/spark/local"
 DAEMON_HEAP_MIB = 128
 
 # The master is asked: a worker that it does not know serves nobody.
@@ -45,6 +46,8 @@ class SparkWorker(Service):
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{DAEMON_HEAP_MIB}m",
                     "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC",
+                    # What executors shuffle needs the disk's room: a backlog fills the memory that /tmp is.
+                    "SPARK_LOCAL_DIRS": LOCAL,
                     # Each start of the job leaves a copy of its code and logs.
                     "SPARK_WORKER_OPTS": "-Dspark.worker.cleanup.enabled=true -Dspark.worker.cleanup.appDataTtl=86400",
                 },

@@ -97,6 +97,12 @@ class TestSpark:
         application = stack.get("spark-job", 4040, "/api/v1/applications").json()[0]["id"]
         assert stack.get("spark-job", 4040, f"/api/v1/applications/{application}/jobs?status=failed").json() == []
 
+    def test_executors_shuffle_on_disk_not_in_memory(self, stack: Stack) -> None:
+        folders = "find %s -name 'blockmgr-*'"
+        worker = stack.host("spark-worker")
+        assert worker.check_output(folders % "/home/spark/local"), "no executor has its folder there"
+        assert not worker.check_output(folders % "/tmp")
+
 
 class TestElasticsearch:
     def test_the_index_has_3_shards(self, elasticsearch: Elasticsearch) -> None:
