@@ -50,3 +50,4 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     if request.session.testsfailed:
         own.print_logs()
     own.remove()
+    assert own.leftovers() == []

@@ -19,6 +19,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 from testinfra.host import Host
 
 from engine import SERVICE_LABEL, STACK_LABEL, execute
+from provisioning.topics import TopicClient
 from settings import PROJECT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -117,6 +118,10 @@ class Stack:
     def documents(self) -> int:
         """How many participants can be found."""
         return int(self.get("elasticsearch", 9200, "/lol_matches_stream/_count").json()["count"])
+
+    def messages(self, topic: str = "lol_matches") -> int:
+        """How many messages the topic has had."""
+        return sum(TopicClient(self.outputs["bootstrapServers"]).end_offsets(topic).values())
 
     def job_samples(self) -> list[Sample]:
         """All that the job tells Prometheus, now."""

@@ -10,7 +10,6 @@ import requests
 from confluent_kafka.admin import AdminClient
 from elasticsearch import Elasticsearch
 
-from provisioning.topics import TopicClient
 from tests.stack.stack import Stack, eventually
 
 pytestmark = pytest.mark.usefixtures("running")
@@ -34,11 +33,6 @@ def admin(stack: Stack) -> AdminClient:
 @pytest.fixture
 def elasticsearch(stack: Stack) -> Elasticsearch:
     return stack.elasticsearch()
-
-
-def end_offsets(stack: Stack, topic: str = "lol_matches") -> int:
-    """How many messages the topic has had."""
-    return sum(TopicClient(stack.outputs["bootstrapServers"]).end_offsets(topic).values())
 
 
 class TestPrerequisites:
@@ -66,10 +60,10 @@ class TestDataFlow:
         assert re.search(r"Sent: \w+_(win|lose) vs\. \w+_(win|lose) \| Duration: \d+s", stack.log("generator"))
 
     def test_messages_arrive_in_kafka(self, stack: Stack) -> None:
-        before = end_offsets(stack)
+        before = stack.messages()
 
         def more() -> None:
-            assert end_offsets(stack) > before, f"lol_matches stays at {before} messages"
+            assert stack.messages() > before, f"lol_matches stays at {before} messages"
 
         eventually(more, limit_seconds=30)
 
@@ -111,10 +105,10 @@ class TestElasticsearch:
 
     def test_documents_rise_by_what_the_producer_sent(self, stack: Stack) -> None:
         """Each match that came in over ten seconds is found: ten documents each, duplicates and bad ones aside."""
-        sent_before, found_before = end_offsets(stack), stack.documents()
+        sent_before, found_before = stack.messages(), stack.documents()
 
         def ten_seconds_of_matches() -> int:
-            sent = end_offsets(stack) - sent_before
+            sent = stack.messages() - sent_before
             assert sent >= 10, "hardly anything is sent"
             return sent
 

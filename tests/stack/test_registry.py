@@ -71,7 +71,7 @@ def remove(engine: docker.DockerClient) -> None:
 
 
 @pytest.fixture(scope="module")
-def beside(mirror: str) -> Iterator[Stack]:
+def beside(stack: Stack, mirror: str) -> Iterator[Stack]:
     """A second stack, its images from the registry, beside the one under test."""
     second = Stack(
         NAME,
@@ -84,8 +84,13 @@ def beside(mirror: str) -> Iterator[Stack]:
         },
     )
     second.clear()
+    generator = stack.container("generator")
+    generator.stop()  # two cores are few for one stack at work and another that starts
     try:
-        second.up()
+        try:
+            second.up()
+        finally:
+            generator.start()
         yield second
     finally:
         second.remove()
