@@ -19,6 +19,8 @@ STAGES = {
     "read": "reading Kafka in Spark, to nowhere",
     "parse": "reading and parsing in Spark, to nowhere",
     "make": "reading, parsing and making the documents' JSON in Spark, to nowhere",
+    "parse_in_jvm": "reading and parsing by Spark's `from_json` instead, to nowhere",
+    "make_in_jvm": "reading, parsing by `from_json` and making the documents' JSON by `to_json` instead, to nowhere",
     "bulk": "raw `_bulk` of ready documents",
 }
 ADDED_UP = ("parse", "bulk")

@@ -16,7 +16,7 @@ class Plan:
     rounds: int
     """How often each figure is taken."""
     warm_up_rounds: int
-    """Backlogs before the first that counts: the JVMs still compile in the first 60,000 matches."""
+    """Backlogs before the first that counts: the JVMs still compile in the first 150,000 matches."""
     freshness_seconds: Mapping[int, int]
     """Rate, matches a second → seconds a round."""
     backlog: Mapping[Size, int]
@@ -34,7 +34,7 @@ class Plan:
 FULL = Plan(
     sizes=("compact", "full"),
     rounds=3,
-    warm_up_rounds=3,
+    warm_up_rounds=8,
     freshness_seconds={2: 100, 50: 40},
     backlog={"compact": 20_000, "full": 5_000},
     one_by_one=500,

@@ -186,7 +186,7 @@ def read(servers: str, topic: str, spans: Spans, most: int) -> Iterator[list[Rec
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
-            "isolation.level": "read_uncommitted",  # as Spark reads
+            "isolation.level": "read_committed",  # as the stream is read
             "queued.max.messages.kbytes": 2 * _CHUNK_BYTES // 1024,
             "logger": logging.getLogger("librdkafka"),
         }

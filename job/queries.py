@@ -95,6 +95,8 @@ class Flow:
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
             .option("maxOffsetsPerTrigger", self.settings.batch.first_bound(len(start.offsets)))
             .option("includeHeaders", True)
+            # What a producer has taken back in a transaction was never sent.
+            .option("kafka.isolation.level", "read_committed")
             # Spark asks a partition for its offsets right behind each fetch, on the same connection, where the broker
             # lets it wait for the consumer's next fetch to end: half a second at the end of a partition by default.
             # There is nothing to wait for here: Spark reads only what it knows to be there.

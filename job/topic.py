@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
@@ -135,7 +135,9 @@ class Topic:
         wanted = {TopicPartition(incarnation.topic, partition): spec for partition in incarnation.partitions}
 
         def ask() -> dict[int, Any]:
-            answers = self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS)
+            answers = self._admin.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_SECONDS
+            )
             return {asked.partition: answer.result() for asked, answer in answers.items()}
 
         return dict(self._patiently(ask))

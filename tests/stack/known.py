@@ -52,8 +52,8 @@ class KnownMessages:
             participant["championName"] += f" {self._seed}"
         return message._replace(value=orjson.dumps(match))
 
-    def send(self) -> None:
-        """Send all of them and return when Kafka has acknowledged each."""
+    def send(self, producer: Producer | None = None) -> None:
+        """Send all of them, by the producer where one is given, and return when Kafka has acknowledged each."""
 
         def acknowledged(number: int) -> Callable[[Any, Any], None]:
             def note(error: Any, message: Any) -> None:
@@ -63,7 +63,7 @@ class KnownMessages:
 
             return note
 
-        producer = Producer({"bootstrap.servers": self._stack.outputs["bootstrapServers"], "acks": "all"})
+        producer = producer or Producer({"bootstrap.servers": self._stack.outputs["bootstrapServers"], "acks": "all"})
         for number, message in enumerate(self._messages):
             producer.produce("lol_matches", message.value, message.key, on_delivery=acknowledged(number))
         assert producer.flush(60) == 0, "Kafka did not take all messages in a minute"
@@ -74,6 +74,12 @@ class KnownMessages:
         eventually(self._assert_documents, limit_seconds)
         eventually(self._assert_statistics, limit_seconds)
         self._assert_dead_letters()
+
+    def assert_no_fate(self) -> None:
+        """Nothing is known of any of them."""
+        assert self._search("lol_matches_stream") == {}
+        assert self._search("lol_champion_stats") == {}
+        assert not self._dead_letters().keys() & set(self._places.values())
 
     def delete_documents(self) -> None:
         """Take the documents of these messages out of the index."""

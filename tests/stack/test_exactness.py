@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import Producer
 
 from engine import execute
 from tests.stack.known import KnownMessages
@@ -17,6 +18,20 @@ def test_each_message_has_exactly_one_fate(stack: Stack) -> None:
     known = KnownMessages(stack)
     known.send()
     known.assert_one_fate_each()
+
+
+def test_a_transaction_that_is_aborted_leaves_nothing_and_one_that_is_committed_all(stack: Stack) -> None:
+    aborted, committed = KnownMessages(stack), KnownMessages(stack)
+    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "transactional.id": "known-messages"})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    aborted.send(producer)
+    producer.abort_transaction(60)
+    producer.begin_transaction()
+    committed.send(producer)
+    producer.commit_transaction(60)
+    committed.assert_one_fate_each()
+    aborted.assert_no_fate()
 
 
 def test_messages_that_come_while_elasticsearch_is_away_are_found_when_it_is_back(stack: Stack) -> None:
