@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -57,7 +58,11 @@ def write(folder: Path, results: Results) -> None:
 
 def section(engine: docker.DockerClient, figures: Figures) -> Section[Figures]:
     """Figures that were taken just now, from this checkout."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    return Section(this_machine(engine), commit, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", figures)
+    return Section(this_machine(engine), checkout(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", figures)
+
+
+@cache
+def checkout() -> str:
+    """The checkout's commit, asked once: the first results that are written make it differ from its commit."""
+    described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
+    return described.stdout.strip()
