@@ -7,10 +7,12 @@ export BASH_ENV := tools/env.sh
 
 up: setup ## Set up what is missing, deploy the stack, wait for documents
 	@pulumi stack select --create $(STACK) >/dev/null
+	@python -m tools.interrupted --stack $(STACK)
 	@pulumi up --stack $(STACK) --yes --skip-preview --refresh
 	@python -m tools.status --stack $(STACK) --wait
 
 down: setup ## Destroy the stack: no container, volume or network is left
+	@python -m tools.interrupted --stack $(STACK)
 	@pulumi destroy --stack $(STACK) --yes --skip-preview
 
 reset: down up ## A clean start: all data is gone

@@ -21,6 +21,7 @@ from testinfra.host import Host
 from engine import SERVICE_LABEL, STACK_LABEL, execute
 from provisioning.topics import TopicClient
 from settings import PROJECT
+from tools.interrupted import mend
 
 ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
@@ -75,7 +76,8 @@ class Stack:
 
     def clear(self) -> None:
         """Take away what an interrupted run of the tests left: a locked state, a stack that is half there."""
-        self._pulumi.cancel()
+        for line in mend(self.name):
+            print(line)
         self.destroy()
 
     def remove(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 
 import pytest
-from pulumi.automation import OpType
+from pulumi.automation import CommandError, OpType
 
 from provisioning.topics import TopicClient
-from tests.stack.stack import Stack, eventually
+from tests.stack.stack import ROOT, Stack, eventually
 
 pytestmark = pytest.mark.disruptive
 
@@ -64,6 +65,25 @@ def test_stopped_containers_are_seen_and_run_again_and_what_they_hold_is_adopted
     stack.up()
     assert {stack.container(service).status for service in stopped} == {"running"}
     assert stack.documents() >= before > 0
+    assert changes(stack.up().summary.resource_changes) == {}
+
+
+def test_a_deployment_that_is_killed_in_the_middle_is_mended_by_the_next(stack: Stack) -> None:
+    """What Pulumi leaves of it: its lock, and a container that it began to make and never noted."""
+    stack.container("alertmanager").remove(force=True)
+    up = subprocess.Popen(["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"], cwd=ROOT)
+
+    def is_made() -> None:
+        stack.container("alertmanager")
+
+    eventually(is_made, limit_seconds=90, every_seconds=0.02)
+    up.kill()
+    up.wait()
+    with pytest.raises(CommandError, match=r"locked|already in use"):
+        stack.up()
+    mended = stack.make("up")
+    assert mended.rc == 0, mended.stdout + mended.stderr
+    assert f"removed {stack.container_name('alertmanager')}" in mended.stdout
     assert changes(stack.up().summary.resource_changes) == {}
 
 
