@@ -63,8 +63,8 @@ def speeds(results: Results) -> Chart | None:
         row(each.size, "the job", "job", each.sustained())
     for ceiling in results.ceilings.figures if results.ceilings else []:
         row(ceiling.size, "ceilings of parsing and _bulk, added up", "ceiling", ceiling.added_up())
-        for stage, text in ceilings.STAGES.items():
-            row(ceiling.size, text, "ceiling", median(ceiling.stages[stage]))
+        for stage, rounds in ceiling.stages.items():
+            row(ceiling.size, ceilings.STAGES[stage], "ceiling", median(rounds))
     for other in results.alternatives.figures if results.alternatives else []:
         row(other.size, alternatives.WAYS[other.way], "alternative", median(speed.sustained for speed in other.rounds))
     base = alt.Chart(width=WIDTH - 160).encode(

@@ -121,7 +121,7 @@ def drain_chapter(figures: Sequence[Drain], results: Results) -> Lines:
         ]
         if ceiling := by_size.get(each.size):
             rows += [
-                *([f"ceiling: {text}", spread(ceiling.stages[stage])] for stage, text in ceilings.STAGES.items()),
+                *([f"ceiling: {ceilings.STAGES[stage]}", spread(rounds)] for stage, rounds in ceiling.stages.items()),
                 ["ceilings of parsing and `_bulk`, added up", f"{ceiling.added_up():,.0f}"],
                 ["**the job, sustained, of that**", f"**{each.sustained() / ceiling.added_up():.2f}**"],
             ]
