@@ -46,7 +46,7 @@ verify: ## The verification checklist against the running stack
 	@tools/setup.sh tests
 	@pytest tests/stack --stack $(STACK)
 
-bench: ## Benchmarks, on a stack of their own that is made and taken down: about 50 minutes
+bench: ## Benchmarks, on a stack of their own that is made and taken down: about an hour
 	@tools/setup.sh tests
 	@python -m bench
 
