@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -21,7 +20,6 @@ import docker
 from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.models.networks import Network
-from docker.models.volumes import Volume
 
 from engine import STACK_LABEL, EngineError, connect
 from settings import PROJECT
@@ -64,32 +62,29 @@ def dead_locks(folder: Path | None) -> list[int]:
     dead = []
     for file in folder.glob("*.json") if folder else ():
         lock = json.loads(file.read_text())
-        if lock["hostname"] != socket.gethostname() or _alive(lock["pid"]):
+        if lock["hostname"] != socket.gethostname() or _is_pulumi(lock["pid"]):
             return []
         dead.append(lock["pid"])
     return dead
 
 
-def _alive(pid: int) -> bool:
+def _is_pulumi(pid: int) -> bool:
+    """Whether there is such a process, and it is not another one that got the number later."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi"
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    except PermissionError:
-        pass
-    return True
 
 
 def remove(client: docker.DockerClient, stack: str, resource: dict[str, Any]) -> Iterator[str]:
-    """Remove what of the resource is there under its name, if it carries the stack's label.
+    """Remove the container or network that is there under the resource's name, if it carries the stack's label.
 
-    Other kinds need no removal: what lives in a server is adopted, and an image is a cache.
+    Other kinds need no removal: a volume, or what lives in a server, is adopted, and an image is a cache.
     """
     label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
-    things: dict[str, Callable[[], Sequence[Container | Network | Volume]]] = {
+    things: dict[str, Callable[[], Sequence[Container | Network]]] = {
         "docker:index/container:Container": lambda: client.containers.list(all=True, filters=label),
         "docker:index/network:Network": lambda: client.networks.list(filters=label),
-        "docker:index/volume:Volume": lambda: client.volumes.list(filters=label),
     }
     name = resource["inputs"].get("name")
     try:

@@ -76,6 +76,7 @@ class Stack:
 
     def clear(self) -> None:
         """Take away what an interrupted run of the tests left: a locked state, a stack that is half there."""
+        self._pulumi.cancel()
         for line in mend(self.name):
             print(line)
         self.destroy()

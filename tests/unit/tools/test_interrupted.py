@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -29,10 +30,19 @@ def test_the_lock_of_a_process_that_is_gone(tmp_path: Path) -> None:
     assert dead_locks(tmp_path) == [pid]
 
 
-def test_the_lock_of_a_process_that_lives(tmp_path: Path) -> None:
+def test_the_lock_of_a_pulumi_that_lives(tmp_path: Path) -> None:
+    program = shutil.copy(str(shutil.which("sleep")), tmp_path / "pulumi")
+    with subprocess.Popen([program, "60"]) as pulumi:
+        lock(tmp_path, pulumi.pid)
+        lock(tmp_path, dead_process())
+        found = dead_locks(tmp_path)
+        pulumi.kill()
+    assert found == []
+
+
+def test_the_lock_of_a_process_whose_number_is_another_ones_now(tmp_path: Path) -> None:
     lock(tmp_path, os.getpid())
-    lock(tmp_path, dead_process())
-    assert dead_locks(tmp_path) == []
+    assert dead_locks(tmp_path) == [os.getpid()]
 
 
 def test_the_lock_of_a_process_on_another_machine_may_be_alive(tmp_path: Path) -> None:
