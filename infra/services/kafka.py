@@ -8,10 +8,12 @@ from service import Container, Deployment, File, HealthCheck, Mount, Service
 from services import file, jmx
 from services.zookeeper import ZooKeeper
 
-# ApiVersions, version 0, answered without an error: asks the broker's request path, not only its port.
+# Metadata, version 1, of no topic: 37 bytes, of which the last 8 are the controller's id (broker.id) and the number of
+# topics. A broker that starts answers before it knows its controller, and a client of that moment may fail: librdkafka
+# asks for the controller again only after minutes.
 ASK = (
-    r"exec 3<>/dev/tcp/127.0.0.1/9092 && printf '\0\0\0\12\0\22\0\0\0\0\0\1\377\377' >&3 && "
-    r"""[ "$(timeout 3 head -c 10 <&3 | od -An -tx1 | tr -d ' \n' | cut -c9-20)" = 000000010000 ]"""
+    r"exec 3<>/dev/tcp/127.0.0.1/9092 && printf '\0\0\0\16\0\3\0\1\0\0\0\1\377\377\0\0\0\0' >&3 && "
+    r"""[ "$(timeout 3 head -c 37 <&3 | tail -c 8 | od -An -tx1 | tr -d ' \n')" = 0000000100000000 ]"""
 )
 HOST_LISTENER = 29092
 
