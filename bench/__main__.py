@@ -20,7 +20,7 @@ from pulumi.automation import CommandError
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "infra"))
 
-from bench import alternatives, ceilings, drain, freshness, growth, memory, report, results
+from bench import alternatives, burst, ceilings, drain, freshness, growth, memory, report, results
 from bench.own import own_stack
 from bench.plan import FULL, QUICK, Plan
 from bench.progress import BenchError, say
@@ -30,13 +30,14 @@ from tests.stack.stack import Stack
 MEASURES: dict[str, Callable[[Target, Plan], Any]] = {
     "freshness": freshness.measure,
     "drain": drain.measure,
+    "burst": burst.measure,
     "ceilings": ceilings.measure,
     "alternatives": alternatives.measure,
     "growth": growth.measure,
     "memory": memory.measure,
 }
-# Freshness after the drain, by which the job's JVMs have compiled what they run; the others start the job anew.
-USUAL = ["drain", "freshness", "ceilings", "alternatives", "growth"]
+# Freshness and burst after the drain, by which the job's JVMs have compiled what they run; the others start it anew.
+USUAL = ["drain", "freshness", "burst", "ceilings", "alternatives", "growth"]
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -26,6 +26,8 @@ class Plan:
     growth_partitions: tuple[int, ...]
     growth_multiples: tuple[int, ...]
     """Backlogs of so many times the compact one."""
+    burst: int
+    """Messages at once."""
     memory_rate: int
     """Matches a second of the long run."""
     memory_minutes: float
@@ -40,6 +42,7 @@ FULL = Plan(
     one_by_one=500,
     growth_partitions=(1, 2, 4),
     growth_multiples=(1, 4, 16),
+    burst=50_000,
     memory_rate=50,
     memory_minutes=30,
 )
@@ -52,6 +55,7 @@ QUICK = Plan(
     one_by_one=20,
     growth_partitions=(1, 2),
     growth_multiples=(1, 2),
+    burst=2_000,
     memory_rate=20,
     memory_minutes=0.5,
 )

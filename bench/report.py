@@ -10,6 +10,7 @@ from typing import Any
 from bench import alternatives, ceilings, plots
 from bench.alternatives import Alternative
 from bench.backlog import SPREAD_SECONDS
+from bench.burst import RATE, STEADY_SECONDS, Burst
 from bench.drain import Drain
 from bench.freshness import LOOK_SECONDS, Freshness
 from bench.growth import Growth
@@ -54,6 +55,7 @@ def write(folder: Path, results: Results) -> None:
         (results.drain, drain_chapter),
         (results.alternatives, alternatives_chapter),
         (results.growth, growth_chapter),
+        (results.burst, burst_chapter),
         (results.memory, memory_chapter),
     ]
     for section, chapter in chapters:
@@ -189,6 +191,24 @@ def growth_chapter(figures: Sequence[Growth], _results: Results) -> Lines:
         ],
     )
     yield "![Growth](growth.svg)"
+
+
+def burst_chapter(figures: Burst, _results: Results) -> Lines:
+    yield f"A burst of {figures.messages:,} {figures.size} matches"
+    yield (
+        f"Sent at once into the running stream. No batch is to take longer than {figures.bound:g} s "
+        "(`batch.max_seconds`): how many messages a batch takes follows from how long the last ones took."
+    )
+    yield table(
+        ["", "seconds"],
+        [
+            [f"longest of its {len(figures.batches)} batches", f"{max(figures.batches):.1f}"],
+            ["from its first message until nothing is left", f"{figures.seconds:.1f}"],
+            [f"freshness before, p50 at {RATE} matches a second", f"{figures.before:.2f}"],
+            [f"… in the first {STEADY_SECONDS} s after it", f"{figures.after:.2f}"],
+            [f"… in the next {STEADY_SECONDS} s", f"{figures.later:.2f}"],
+        ],
+    )
 
 
 def memory_chapter(figures: Memory, _results: Results) -> Lines:

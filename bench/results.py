@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.alternatives import Alternative
+from bench.burst import Burst
 from bench.ceilings import Ceilings
 from bench.drain import Drain
 from bench.freshness import Freshness
@@ -41,6 +42,7 @@ class Results(Struct):
     ceilings: Section[list[Ceilings]] | None = None
     alternatives: Section[list[Alternative]] | None = None
     growth: Section[list[Growth]] | None = None
+    burst: Section[Burst] | None = None
     memory: Section[Memory] | None = None
 
 

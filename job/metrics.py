@@ -1,4 +1,4 @@
-"""What the job tells of itself, from Spark's query progress: metrics, health, and a line in the log for each batch."""
+"""What the job tells of itself, from Spark's query progress and the tasks' tallies: metrics, health, log lines."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import accumulate
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -17,19 +18,13 @@ from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 
 from job import __version__
-from job.match import REASONS
+from job.fates import AGE_SECONDS, Tally
 from job.notices import Waiting
 
 log = logging.getLogger(__name__)
 
 _SAY_SECONDS = 10
 _BATCH_SECONDS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
-
-FATES = "fates"
-"""The name under which a batch's progress has the counts of its messages' fates (job.queries says which)."""
-
-AGE_SECONDS = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 5, 10, 30, 60, 300, 3600)
-"""The buckets of the messages' age when Elasticsearch acknowledged them."""
 
 
 class Metrics:
@@ -113,9 +108,6 @@ class Metrics:
         self.input_rate.labels(query).set(event.get("inputRowsPerSecond") or 0)
         self.processed_rate.labels(query).set(event.get("processedRowsPerSecond") or 0)
         log.debug("Query %s, batch %d: %d rows, milliseconds: %s", query, event["batchId"], rows, event["durationMs"])
-        fates = event.get("observedMetrics", {}).get(FATES)
-        if fates and fates["messages"]:
-            self._count(event["batchId"], fates)
         if rows:
             self.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
         for source in event["sources"]:
@@ -130,24 +122,23 @@ class Metrics:
             self.state_memory.labels(*labels).set(state["memoryUsedBytes"])
             self.late_rows.labels(*labels).inc(state["numRowsDroppedByWatermark"])
 
-    def _count(self, batch: int, fates: dict[str, Any]) -> None:
+    def count(self, batch: int, tally: Tally) -> None:
         """Take over what became of a batch's messages, and say it."""
-        letters = {reason: fates[reason] for reason in REASONS if fates[reason]}
-        participants, indexed = fates["participants"], fates["indexed"]
-        failed = participants - indexed
-        log.info("Batch %d: %d participants, %d indexed, %d failed", batch, participants, indexed, failed)
-        if letters:
-            words = ", ".join(f"{reason} {number}" for reason, number in letters.items())
-            log.info("Batch %d: %d dead letters (%s)", batch, sum(letters.values()), words)
-        matches = fates["messages"] - sum(letters.values())
-        self.messages.inc(fates["messages"])
-        self.matches.inc(matches)
-        self.participants.inc(participants)
-        self.indexed.labels(self._documents).inc(indexed)
+        if not tally.messages:
+            return
+        failed = tally.participants - tally.indexed
+        log.info("Batch %d: %d participants, %d indexed, %d failed", batch, tally.participants, tally.indexed, failed)
+        if tally.letters:
+            words = ", ".join(f"{reason} {number}" for reason, number in sorted(tally.letters.items()))
+            log.info("Batch %d: %d dead letters (%s)", batch, tally.letters.total(), words)
+        self.messages.inc(tally.messages)
+        self.matches.inc(tally.matches)
+        self.participants.inc(tally.participants)
+        self.indexed.labels(self._documents).inc(tally.indexed)
         self.rejected.labels(self._documents).inc(failed)
-        for reason, number in letters.items():
+        for reason, number in tally.letters.items():
             self.dead_letters.labels(reason).inc(number)
-        self._ages.add([*(fates[f"age_{bound}"] for bound in AGE_SECONDS), matches], (fates["age_sum"] or 0) / 1000)
+        self._ages.add(tally)
 
     def wait(self, notice: Waiting) -> None:
         """A sink says that it waits. Several tasks wait at once, so not every notice gets its line in the log."""
@@ -181,21 +172,19 @@ class _Ages(Collector):
     """A histogram whose observations come already counted, as those of a whole batch do."""
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(AGE_SECONDS) + 1)  # the last: all
-        self._sum = 0.0
+        self._all = Tally()
 
-    def add(self, counts: list[int], seconds: float) -> None:
-        """So many more are at most as old as each bound, the last: as all; together they are so many seconds old."""
-        self._counts = [count + more for count, more in zip(self._counts, counts, strict=True)]
-        self._sum += seconds
+    def add(self, tally: Tally) -> None:
+        """Observe the ages of the tally's matches."""
+        self._all.include(tally)
 
     def collect(self) -> Iterable[Metric]:
         bounds = [*(str(float(bound)) for bound in AGE_SECONDS), "+Inf"]
         yield HistogramMetricFamily(
             "lol_job_message_age_seconds",
             "Time from a message's arrival in Kafka until Elasticsearch acknowledged its documents",
-            buckets=list(zip(bounds, self._counts, strict=True)),
-            sum_value=self._sum,
+            buckets=list(zip(bounds, accumulate(self._all.ages), strict=True)),
+            sum_value=self._all.age_seconds,
         )
 
 

@@ -1,6 +1,7 @@
 """The work on the executors: messages → documents in Elasticsearch, or dead letters in Kafka.
 
-Each message ends as exactly one of the two. The row that says which leaves here when its server has acknowledged it.
+Each message ends as exactly one of the two, and is counted when its server has acknowledged it. What leaves here are
+the matches that count in the statistics.
 """
 
 import logging
@@ -9,31 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
-from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import IntegerType, LongType, StringType, StructType
 
 from job import bulk, notices, python_worker
 from job.dead_letters import DeadLetters, Record, producer
 from job.documents import actions
+from job.fates import Tallies, Tally
 from job.match import Bounds, DeadLetter, Match, decode
-from job.statistics import MATCH_SCHEMA, match_column, struct_column
+from job.statistics import match_rows
 
 log = logging.getLogger(__name__)
-
-INDEXED = "indexed"
-
-# One row for each message. `fate` is INDEXED or the reason of its dead letter; `participants` are the documents it has,
-# `indexed` those of them that Elasticsearch took; `age` the milliseconds from Kafka's timestamp to the fate; `match`
-# what counts in the statistics, null where nothing does.
-FATE_SCHEMA = (
-    StructType()
-    .add("fate", StringType(), nullable=False)
-    .add("participants", IntegerType(), nullable=False)
-    .add("indexed", IntegerType(), nullable=False)
-    .add("age", LongType(), nullable=False)
-    .add("match", MATCH_SCHEMA)
-)
-_ARROW_FATES = to_arrow_schema(FATE_SCHEMA, timezone="UTC")
 
 
 class Sinks(NamedTuple):
@@ -66,19 +51,21 @@ class Fate(NamedTuple):
 
 
 class IndexParticipants:
-    """A function for `mapInArrow`: Kafka rows → rows of FATE_SCHEMA, and the documents are searchable soon after.
+    """A function for `mapInArrow`: Kafka rows → rows of MATCH_SCHEMA, and the documents are searchable soon after.
 
     The Kafka rows' columns: topic, partition, offset, arrived (timestamp in milliseconds), key, value, headers.
     """
 
-    def __init__(self, sinks: Sinks, bounds: Bounds, name: str) -> None:
+    def __init__(self, sinks: Sinks, bounds: Bounds, name: str, tallies: Tallies) -> None:
         self._sinks = sinks
         self._bounds = bounds
         self._name = name
+        self._tallies = tallies
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         python_worker.freeze()
         sink, dead_letters = self._sinks.bulk(), self._sinks.dead_letters()
+        tally = Tally()
         for batch in batches:
             messages = list(records(batch))
             fates = list(index(messages, self._bounds, self._name, sink))
@@ -86,7 +73,9 @@ class IndexParticipants:
                 if fate.letter is not None:
                     dead_letters.add(message, fate.letter)
             dead_letters.flush()
-            yield _fate_rows(messages, fates)
+            _count(messages, fates, tally)
+            yield match_rows([fate.match for fate in fates if fate.match is not None])
+        self._tallies.leave(tally)
 
 
 def index(messages: Sequence[Record], bounds: Bounds, name: str, sink: bulk.Bulk) -> Iterator[Fate]:
@@ -129,13 +118,12 @@ def _letter(rejected: list[bulk.Rejection]) -> DeadLetter | None:
     return DeadLetter("rejected_by_elasticsearch", detail, error_class=first.error_class)
 
 
-def _fate_rows(messages: Sequence[Record], fates: Sequence[Fate]) -> pa.RecordBatch:
+def _count(messages: Sequence[Record], fates: Sequence[Fate], tally: Tally) -> None:
     now = time.time_ns() // 1_000_000
-    columns = (
-        [INDEXED if fate.letter is None else fate.letter.reason for fate in fates],
-        [0 if fate.match is None else len(fate.match.participants) for fate in fates],
-        [fate.indexed for fate in fates],
-        [now - message.arrived for message in messages],
-        match_column([fate.match for fate in fates]),
-    )
-    return pa.RecordBatch.from_struct_array(struct_column(columns, _ARROW_FATES))
+    for message, fate in zip(messages, fates, strict=True):
+        tally.add(
+            participants=0 if fate.match is None else len(fate.match.participants),
+            indexed=fate.indexed,
+            reason=None if fate.letter is None else fate.letter.reason,
+            age_seconds=(now - message.arrived) / 1000,
+        )

@@ -6,17 +6,18 @@ import time
 from dataclasses import dataclass
 
 import msgspec
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job.checkpoints import Checkpoints, Start
 from job.errors import one_line
-from job.match import REASONS, Bounds
-from job.metrics import AGE_SECONDS, FATES, Metrics
-from job.participants import FATE_SCHEMA, INDEXED, IndexParticipants, Sinks
+from job.fates import Tallies
+from job.match import Bounds
+from job.metrics import Metrics
+from job.participants import IndexParticipants, Sinks
 from job.settings import Settings
-from job.statistics import statistics
+from job.statistics import MATCH_SCHEMA, statistics
 from job.windows import COUNTS_SCHEMA, IndexStatistics
 
 log = logging.getLogger(__name__)
@@ -64,12 +65,11 @@ class Flow:
         settings = self.settings
         bounds = Bounds.of(settings.event_time.earliest, settings.event_time.ahead_seconds)
         names = {"champion": settings.elasticsearch.champions, "position": settings.elasticsearch.positions}
+        tallies = Tallies(self.spark.sparkContext)
+        index = IndexParticipants(self.sinks, bounds, settings.elasticsearch.matches, tallies)
         counts = (
             self._messages(start)
-            .mapInArrow(IndexParticipants(self.sinks, bounds, settings.elasticsearch.matches), FATE_SCHEMA)
-            .observe(FATES, *_counts_of_fates())
-            .where(F.col("match").isNotNull())
-            .select("match.*")
+            .mapInArrow(index, MATCH_SCHEMA)
             .transform(statistics, settings.window)
             .mapInArrow(IndexStatistics(self.sinks, names), COUNTS_SCHEMA)
         )
@@ -78,7 +78,7 @@ class Flow:
             .outputMode("update")
             .trigger(processingTime=f"{settings.batch.interval_milliseconds} milliseconds")
             .option("checkpointLocation", self.checkpoints.path(MATCHES))
-            .foreachBatch(self._run)
+            .foreachBatch(lambda batch, number: self._run(batch, number, tallies))
             .start()
         )
 
@@ -110,8 +110,8 @@ class Flow:
             .select("topic", "partition", "offset", "arrived", "key", "value", "headers")
         )
 
-    def _run(self, batch: DataFrame, _number: int) -> None:
-        """Run a batch, which tells here what became of the statistics; what became of the messages is observed.
+    def _run(self, batch: DataFrame, number: int, tallies: Tallies) -> None:
+        """Run a batch, whose rows say what became of the statistics, and whose tasks what became of the messages.
 
         A refused row of statistics is an error, but no reason to stop: it is written again with its next change.
         """
@@ -122,24 +122,12 @@ class Flow:
             # Short, and without its cause: Spark searches the text of what comes from here with a regular
             # expression that recurses for each character, and overflows its stack on a JVM's stack trace.
             raise BatchError(one_line(str(error))) from None
+        self.metrics.count(number, tallies.take())
         for row in rows:
             self.metrics.indexed.labels(row.name).inc(row.indexed)
             if row.rejected:
                 self.metrics.rejected.labels(row.name).inc(row.rejected)
                 log.error("%d documents of %s were refused, the first: %s", row.rejected, row.name, row.rejection)
-
-
-def _counts_of_fates() -> list[Column]:
-    """What is counted of the rows of FATE_SCHEMA in each batch, by the names that job.metrics.Metrics reads."""
-    indexed = F.col("fate") == INDEXED
-    return [
-        F.count(F.lit(1)).alias("messages"),
-        F.sum("participants").alias("participants"),
-        F.sum("indexed").alias("indexed"),
-        *(F.count_if(F.col("fate") == fate).alias(fate) for fate in REASONS),
-        F.sum(F.when(indexed, F.col("age"))).alias("age_sum"),
-        *(F.count_if(indexed & (F.col("age") <= bound * 1000)).alias(f"age_{bound}") for bound in AGE_SECONDS),
-    ]
 
 
 def stop(query: StreamingQuery, gate: Gate, grace: float) -> bool:

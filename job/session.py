@@ -31,6 +31,10 @@ _FIXED = {
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     # Shuffled data is removed when the driver collects what stood for it, and an idle driver seldom collects.
     "spark.cleaner.periodicGC.interval": "5min",
+    # Executors keep what they have read from Kafka for a task that reads on from there, for 5 minutes by default. None
+    # does where a backlog is read in ranges, and 40,000 full-size matches in that time are more than the heap holds.
+    "spark.kafka.consumer.fetchedData.cache.timeout": "1s",
+    "spark.kafka.consumer.fetchedData.cache.evictorThreadRunInterval": "1s",
     # Checkpoints: enough batches to look back by hand, not a hundred of small files each.
     "spark.sql.streaming.minBatchesToRetain": "20",
     "spark.sql.streaming.stopTimeout": "10s",

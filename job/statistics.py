@@ -43,13 +43,13 @@ _PARTICIPANT_FIELDS = to_arrow_schema(PARTICIPANT_SCHEMA, timezone="UTC")
 _MATCH_FIELDS = to_arrow_schema(MATCH_SCHEMA, timezone="UTC")
 
 
-def match_column(matches: Sequence[Match | None]) -> pa.StructArray:
-    """Matches as an Arrow column of MATCH_SCHEMA: null where there is none, or one that does not count, a remake.
+def match_rows(matches: Sequence[Match]) -> pa.RecordBatch:
+    """The matches that count, all but remakes, as rows of MATCH_SCHEMA.
 
     Made column by column: a dictionary for each participant would cost a multiple.
     """
-    counted = [None if match is None or match.remake else match for match in matches]
-    participants = [(each, match.duration) for match in counted if match is not None for each in match.participants]
+    counted = [match for match in matches if not match.remake]
+    participants = [(each, match.duration) for match in counted for each in match.participants]
     rates = [rates_of(each, duration) for each, duration in participants]
     columns: tuple[list[Any], ...] = (
         [each.champion_name for each, _ in participants],
@@ -63,30 +63,23 @@ def match_column(matches: Sequence[Match | None]) -> pa.StructArray:
         [_millionths(rate.damage_per_minute) for rate in rates],
         [_millionths(rate.cs_per_minute) for rate in rates],
     )
-    ends = accumulate((0 if match is None else len(match.participants) for match in counted), initial=0)
+    ends = accumulate((len(match.participants) for match in counted), initial=0)
     lists = pa.ListArray.from_arrays(
         pa.array(ends, pa.int32()),
-        struct_column(columns, _PARTICIPANT_FIELDS),
+        pa.StructArray.from_arrays(_arrays(columns, _PARTICIPANT_FIELDS), fields=list(_PARTICIPANT_FIELDS)),
         _MATCH_FIELDS.field("participants").type,
     )
-    return struct_column(
-        (
-            ["" if match is None else match.match_id for match in counted],
-            [0 if match is None else match.ended * 1000 for match in counted],  # Arrow's timestamps: microseconds
-            lists,
-        ),
-        _MATCH_FIELDS,
-        mask=pa.array([match is None for match in counted], pa.bool_()),
-    )
+    ended = [match.ended * 1000 for match in counted]  # Arrow's timestamps: microseconds
+    arrays = _arrays(([match.match_id for match in counted], ended, lists), _MATCH_FIELDS)
+    return pa.RecordBatch.from_arrays(arrays, schema=_MATCH_FIELDS)
 
 
-def struct_column(columns: Sequence[Any], schema: pa.Schema, mask: pa.Array | None = None) -> pa.StructArray:
-    """Lists (or Arrow arrays) of equal length, one for each field of the schema, as one column; null where masked."""
-    arrays = [
+def _arrays(columns: Sequence[Any], schema: pa.Schema) -> list[pa.Array]:
+    """Lists (or Arrow arrays) of equal length, one for each field of the schema, as Arrow arrays."""
+    return [
         column if isinstance(column, pa.Array) else pa.array(column, field.type)
         for column, field in zip(columns, schema, strict=True)
     ]
-    return pa.StructArray.from_arrays(arrays, fields=list(schema), mask=mask)
 
 
 def _millionths(value: float | None) -> int | None:

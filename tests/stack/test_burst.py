@@ -1,14 +1,12 @@
-"""A burst is taken in batches that keep to their time, and then all is as before."""
+"""A burst is taken in batches that keep to their time, then all is as before, and nothing of it stays in memory."""
 
 from __future__ import annotations
 
-import time
-
 import pytest
-from confluent_kafka import Producer
 
-from generator.match import MatchFactory
 from job.settings import merged
+from tests.stack.heap import live_heap
+from tests.stack.known import send_matches
 from tests.stack.stack import Stack, eventually
 
 pytestmark = pytest.mark.disruptive
@@ -27,14 +25,7 @@ def test_no_batch_of_a_burst_is_longer_than_its_bound(stack: Stack) -> None:
         return stack.job_metric("lol_job_messages_total"), batches - within
 
     before, over = done_and_over_the_bound()
-    seed = time.time_ns() // 1_000_000
-    factory = MatchFactory(seed=seed, size="compact", start_ms=seed, now=lambda: int(time.time() * 1000))
-    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "linger.ms": 50})
-    for _ in range(MESSAGES):
-        match = factory.next()
-        producer.produce("lol_matches", match.encode(), match.id.encode())
-        producer.poll(0)
-    assert producer.flush(60) == 0
+    send_matches(stack, MESSAGES, "compact")
 
     def drained() -> None:
         done, _ = done_and_over_the_bound()
@@ -60,3 +51,18 @@ def test_no_batch_of_a_burst_is_longer_than_its_bound(stack: Stack) -> None:
         assert older == 0, f"{older:.0f} matches took longer than 2.5 s to be indexed"
 
     eventually(fresh, limit_seconds=120)
+
+
+def test_an_executor_keeps_nothing_of_what_it_has_read(stack: Stack) -> None:
+    megabyte = 2**20
+    matches = 3_000  # of 90 KB
+    before, counted = live_heap(stack), stack.job_metric("lol_job_messages_total")
+    send_matches(stack, matches, "full")
+
+    def nothing() -> None:
+        done = stack.job_metric("lol_job_messages_total") - counted
+        assert done >= matches, f"the job has done {done:,.0f} of {matches:,} matches"
+        more = live_heap(stack) - before
+        assert more < 60 * megabyte, f"the executor holds {more / megabyte:.0f} MiB more than before"
+
+    eventually(nothing, limit_seconds=120, every_seconds=3)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from confluent_kafka import Producer
 
 from engine import execute
-from tests.stack.known import KnownMessages
+from tests.stack.known import KnownMessages, send_matches
 from tests.stack.stack import Stack, eventually
 
 pytestmark = pytest.mark.disruptive
 
 CHECKPOINTS = "/var/lib/lolstack/checkpoints"
+MESSAGES = 12_000
 
 
 def test_each_message_has_exactly_one_fate(stack: Stack) -> None:
@@ -58,11 +61,35 @@ def test_a_driver_that_is_killed_in_the_middle_loses_and_doubles_nothing(stack: 
 
 
 def test_an_executor_that_is_killed_in_the_middle_loses_and_doubles_nothing(stack: Stack) -> None:
-    known = KnownMessages(stack, count=800)
-    known.send()
-    killing = ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]
-    assert execute(stack.container_name("spark-worker"), killing)[0] == 0, "there was no executor to kill"
-    known.assert_one_fate_each()
+    """Nor do the job's counters: tasks whose results are lost with the executor are done again, and count once."""
+    generator = stack.container("generator")
+    generator.stop()
+    try:
+        eventually(lambda: idle(stack), limit_seconds=120)
+        counted, documents = stack.job_metric("lol_job_messages_total"), stack.documents()
+        known = KnownMessages(stack, count=800)
+        known.send()
+        send_matches(stack, MESSAGES, "compact")
+
+        def halfway() -> None:
+            assert stack.documents() > documents + 3 * MESSAGES, "not a third of the documents is there"
+
+        eventually(halfway, limit_seconds=120, every_seconds=0.1)
+        killing = ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]
+        assert execute(stack.container_name("spark-worker"), killing)[0] == 0, "there was no executor to kill"
+        known.assert_one_fate_each()
+        eventually(lambda: idle(stack), limit_seconds=240)
+        assert stack.job_metric("lol_job_messages_total") == counted + 800 + MESSAGES
+    finally:
+        generator.start()
+
+
+def idle(stack: Stack) -> None:
+    """The job has done all that there is, and has had nothing to do for some seconds."""
+    lag = stack.job_metric("lol_job_kafka_lag_messages")
+    assert lag == 0, f"the job is {lag:,.0f} messages behind"
+    rest = time.time() - stack.job_metric("lol_job_last_batch_timestamp_seconds")
+    assert rest > 3, f"the last batch ended {rest:.1f} s ago"
 
 
 def test_sigterm_finishes_the_batch_in_hand_and_one_that_was_not_committed_is_done_again(stack: Stack) -> None:

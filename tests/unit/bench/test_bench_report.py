@@ -8,6 +8,7 @@ import pytest
 
 from bench import report, results
 from bench.alternatives import Alternative
+from bench.burst import Burst
 from bench.ceilings import Ceilings
 from bench.drain import Drain, Round
 from bench.freshness import Freshness
@@ -42,6 +43,7 @@ def found() -> Results:
         ceilings=Section(MACHINE, "abc", "now", [Ceilings("compact", 100, stages)]),
         alternatives=Section(MACHINE, "abc", "now", others),
         growth=Section(MACHINE, "abc", "now", [Growth(1, 4, 400, take)]),
+        burst=Section(MACHINE, "abc", "now", Burst("compact", 500, 10, [0.5, 4.25], 6, 1.4, 1.5, 1.4)),
         memory=Section(MACHINE, "abc", "now", memory),
     )
 
@@ -63,6 +65,7 @@ def test_the_report_says_who_wins(found: Results, tmp_path: Path) -> None:
     assert "**0.75**: the simple consumer wins" in page
     assert "**3.00**" in page
     assert "**0.90**" in page  # of the ceilings added up
+    assert "| longest of its 2 batches | 4.2 |" in page
     assert str(MACHINE) in page
 
 

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from job import notices
-from job.match import REASONS
-from job.metrics import AGE_SECONDS, Metrics, lags, serve
+from job.fates import Tally
+from job.metrics import Metrics, lags, serve
 from job.notices import Address, Receiver, Waiting
 
 PROGRESS: dict[str, Any] = {
@@ -70,14 +70,14 @@ def test_the_fates_of_a_batch_are_counted_and_add_up(
     registry: CollectorRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Messages in = matches indexed + dead letters; participants = documents indexed + refused."""
-    ages = {f"age_{bound}": 0 if bound < 2 else 5 for bound in AGE_SECONDS}
-    fates = {
-        **dict.fromkeys(REASONS, 0), "not_json": 2, "rejected_by_elasticsearch": 1,
-        "messages": 9, "participants": 70, "indexed": 68, "age_sum": 12_500,
-        **ages, "age_60": 6, "age_300": 6, "age_3600": 6,
-    }  # fmt: skip
+    tally = Tally()
+    for age in (1.6, 1.7, 1.8, 1.9, 2.0, 3.5):
+        tally.add(participants=10, indexed=10, reason=None, age_seconds=age)
+    tally.add(participants=10, indexed=8, reason="rejected_by_elasticsearch", age_seconds=1)
+    for _ in range(2):
+        tally.add(participants=0, indexed=0, reason="not_json", age_seconds=1)
     with caplog.at_level("INFO"):
-        metrics.progress({**PROGRESS, "observedMetrics": {"fates": fates}})
+        metrics.count(7, tally)
     assert [record.getMessage() for record in caplog.records] == [
         "Batch 7: 70 participants, 68 indexed, 2 failed",
         "Batch 7: 3 dead letters (not_json 2, rejected_by_elasticsearch 1)",
@@ -102,7 +102,7 @@ def test_the_fates_of_a_batch_are_counted_and_add_up(
 
 def test_a_batch_of_no_messages_has_nothing_to_say(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        metrics.progress({**PROGRESS, "observedMetrics": {"fates": {"messages": 0, "participants": None}}})
+        metrics.count(7, Tally())
     assert caplog.records == []
 
 

@@ -22,7 +22,7 @@ from pyspark.sql import Row, SparkSession
 from job.match import Match, decode
 from job.metrics import Metrics
 from job.settings import Window, merged
-from job.statistics import MATCH_SCHEMA, match_column, statistics
+from job.statistics import MATCH_SCHEMA, match_rows, statistics
 from job.windows import window_action
 from tests.unit.job import reference
 from tests.unit.job.matches import ARRIVED, BOUNDS, START, Json, match, participant, value
@@ -38,8 +38,7 @@ FIGURES = ("kills", "deaths", "assists", "kda", "gpm", "dpm", "cspm")
 def rows(messages: Sequence[bytes | None]) -> pa.Table:
     """The messages as the statistics get them, in rows of MATCH_SCHEMA: what cannot be read is a row no longer."""
     results = [decode(message, ARRIVED, BOUNDS) for message in messages]
-    column = match_column([result if isinstance(result, Match) else None for result in results])
-    return pa.Table.from_batches([pa.RecordBatch.from_struct_array(column.filter(column.is_valid()))])
+    return pa.Table.from_batches([match_rows([result for result in results if isinstance(result, Match)])])
 
 
 def game(name: str, ended: int, *players: Json) -> bytes:
