@@ -9,9 +9,10 @@ from tests.stack.stack import Stack
 
 # A JRE has no jcmd. What that does: ask for the JVM's socket (a file and a signal), and send it a command with three
 # arguments, each ended by a zero byte. The last line of a histogram of live objects is their number and their bytes.
+# The brackets keep this script itself from being found.
 ATTACH = """
 import os, pathlib, signal, socket, subprocess, time
-pid = int(subprocess.check_output(["pgrep", "-f", "java.*CoarseGrainedExecutorBackend"]).split()[0])
+pid = int(subprocess.check_output(["pgrep", "-f", "java.*[C]oarseGrainedExecutorBackend"]).split()[0])
 door = pathlib.Path(f"/tmp/.java_pid{pid}")
 if not door.exists():
     bell = pathlib.Path(f"/tmp/.attach_pid{pid}")
