@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from pydantic.alias_generators import to_camel
 
 from settings import PORT_OFFSET_STEP, Settings, SettingsError
 
-SCHEMA: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "Pulumi.yaml").read_text())["config"]
+ROOT = Path(__file__).parents[3]
+SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
 
 
 def raw(**changes: Any) -> dict[str, str]:
@@ -28,6 +30,14 @@ def test_schema_and_settings_name_the_same_keys() -> None:
 def test_every_key_of_the_schema_has_a_type_a_default_and_a_description() -> None:
     for key, entry in SCHEMA.items():
         assert {"type", "default", "description"} <= set(entry), key
+
+
+def test_the_settings_of_dev_in_git_hold_nothing_of_one_machine() -> None:
+    """Pulumi writes the salt of the machine's passphrase beside them; with another's salt no `up` works."""
+    tracked = subprocess.run(
+        ["git", "show", ":Pulumi.dev.yaml"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert set(yaml.safe_load(tracked)) == {"config"}
 
 
 def test_defaults_are_accepted() -> None:
