@@ -24,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # What looks at a stack comes before what changes it, and sees it as it is after `up`.
+    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     if config.getoption("--stack"):
         skip = pytest.mark.skip(reason="it changes the stack, and --stack asks to verify a running one")
         for item in items:

@@ -14,7 +14,7 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 from elasticsearch.helpers import bulk, scan
 
-from generator.match import MatchFactory, Size
+from generator.match import MatchFactory
 from generator.stream import Kind, Message, Mix, stream
 from job.documents import iso
 from job.settings import merged
@@ -26,23 +26,6 @@ WINDOW_SECONDS, SLIDE_SECONDS = merged({}).window.size_seconds, merged({}).windo
 
 Place = tuple[int, int]
 """Partition and offset of a message in lol_matches."""
-
-
-def send_matches(stack: Stack, count: int, size: Size) -> None:
-    """Send so many new matches, which ended just now, and return when Kafka has them."""
-    seed = time.time_ns() // 1_000_000
-    factory = MatchFactory(seed=seed, size=size, start_ms=seed, now=lambda: int(time.time() * 1000))
-    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "linger.ms": 50})
-    for _ in range(count):
-        match = factory.next()
-        while True:
-            try:
-                producer.produce("lol_matches", match.encode(), match.id.encode())
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-    assert producer.flush(60) == 0, "Kafka did not take all matches in a minute"
 
 
 class KnownMessages:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bench.backlog import fill
 from job.settings import merged
 from tests.stack.heap import live_heap
-from tests.stack.known import send_matches
 from tests.stack.stack import Stack, eventually
 
 pytestmark = pytest.mark.disruptive
@@ -25,7 +25,7 @@ def test_no_batch_of_a_burst_is_longer_than_its_bound(stack: Stack) -> None:
         return stack.job_metric("lol_job_messages_total"), batches - within
 
     before, over = done_and_over_the_bound()
-    send_matches(stack, MESSAGES, "compact")
+    fill(stack.outputs["bootstrapServers"], "compact", MESSAGES)
 
     def drained() -> None:
         done, _ = done_and_over_the_bound()
@@ -57,7 +57,7 @@ def test_an_executor_keeps_nothing_of_what_it_has_read(stack: Stack) -> None:
     megabyte = 2**20
     matches = 3_000  # of 90 KB
     before, counted = live_heap(stack), stack.job_metric("lol_job_messages_total")
-    send_matches(stack, matches, "full")
+    fill(stack.outputs["bootstrapServers"], "full", matches)
 
     def nothing() -> None:
         done = stack.job_metric("lol_job_messages_total") - counted

@@ -7,8 +7,9 @@ import time
 import pytest
 from confluent_kafka import Producer
 
+from bench.backlog import fill
 from engine import execute
-from tests.stack.known import KnownMessages, send_matches
+from tests.stack.known import KnownMessages
 from tests.stack.stack import Stack, eventually
 
 pytestmark = pytest.mark.disruptive
@@ -69,7 +70,7 @@ def test_an_executor_that_is_killed_in_the_middle_loses_and_doubles_nothing(stac
         counted, documents = stack.job_metric("lol_job_messages_total"), stack.documents()
         known = KnownMessages(stack, count=800)
         known.send()
-        send_matches(stack, MESSAGES, "compact")
+        fill(stack.outputs["bootstrapServers"], "compact", MESSAGES)
 
         def halfway() -> None:
             assert stack.documents() > documents + 3 * MESSAGES, "not a third of the documents is there"
