@@ -50,7 +50,7 @@ bench: ## Benchmarks, on a stack of their own that is made and taken down: about
 	@tools/setup.sh tests
 	@python -m bench
 
-bench-long: ## The job's memory over half an hour: make bench-long [MINUTES=30]
+bench-long: ## The job's memory over half an hour, after 20 minutes to get there: make bench-long [MINUTES=30]
 	@tools/setup.sh tests
 	@python -m bench memory $(if $(MINUTES),--minutes $(MINUTES))
 

@@ -22,7 +22,7 @@ MIB = 2**20
 class Look(Struct, frozen=True):
     """The job at a moment of the run: memory of its driver's container and of the worker's, with the executor in it, in
     MiB; rows and MiB of the statistics' state; the median age in seconds at which the matches since the last look were
-    found."""
+    found. The minute is negative while the state still grows, since matches have begun to come."""
 
     minute: float
     driver: float
@@ -44,7 +44,7 @@ def measure(target: Target, plan: Plan) -> Memory:
     """Send all the time, and look every LOOK_SECONDS."""
     target.settle()
     sight = Sight(target, SIZE)
-    begun = time.monotonic()
+    begun = time.monotonic() + plan.memory_warm_up_minutes * 60
     looks = []
     while time.monotonic() < begun + plan.memory_minutes * 60:
         ages = sight.ages(plan.memory_rate, LOOK_SECONDS)

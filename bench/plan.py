@@ -31,6 +31,8 @@ class Plan:
     memory_rate: int
     """Matches a second of the long run."""
     memory_minutes: float
+    memory_warm_up_minutes: float
+    """Before them: a match stays in the statistics' state for twice the watermark's delay of 10 minutes."""
 
 
 FULL = Plan(
@@ -45,6 +47,7 @@ FULL = Plan(
     burst=50_000,
     memory_rate=50,
     memory_minutes=30,
+    memory_warm_up_minutes=20,
 )
 QUICK = Plan(
     sizes=("compact", "full"),
@@ -58,4 +61,5 @@ QUICK = Plan(
     burst=2_000,
     memory_rate=20,
     memory_minutes=0.5,
+    memory_warm_up_minutes=0,
 )

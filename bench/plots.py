@@ -122,7 +122,7 @@ def memory(results: Results) -> Chart | None:
         _chart(rows)
         .mark_line()
         .encode(
-            x=alt.X("minute:Q", title="minutes"),
+            x=alt.X("minute:Q", title="minutes; below 0 the state still grows"),
             y=alt.Y("memory:Q", title="MiB", scale=alt.Scale(zero=True)),
             color=alt.Color("of:N", title=None),
         )

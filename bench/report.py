@@ -212,12 +212,14 @@ def burst_chapter(figures: Burst, _results: Results) -> Lines:
 
 
 def memory_chapter(figures: Memory, _results: Results) -> Lines:
-    looks = figures.looks
+    looks = [look for look in figures.looks if look.minute > 0]
     third = max(1, len(looks) // 3)
     yield f"Memory over {looks[-1].minute:.0f} minutes"
     yield (
-        f"At {figures.rate} {figures.size} matches a second. Memory of the containers of the driver, and of the worker "
-        "with the executor in it, without page cache: medians of the first, the second and the last third of the run."
+        f"At {figures.rate} {figures.size} matches a second. What the processes hold in the containers of the driver, "
+        "and of the worker with the executor in it: medians of the first, the second and the last third of the run. It "
+        f"begins {max(0.0, -figures.looks[0].minute):.0f} minutes after the first match, when the statistics' state "
+        "no longer grows: matches leave it after twice the watermark's delay."
     )
     thirds = (looks[:third], looks[third:-third], looks[-third:])
     yield table(

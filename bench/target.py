@@ -105,11 +105,11 @@ class Target:
         return found
 
     def memory(self, service: str) -> int:
-        """Bytes that the service's container holds, without the page cache that the kernel would give back."""
+        """Bytes that the processes of the service's container hold, without the kernel's cache of files."""
         stats: Any = self.stack.container(service).stats(stream=False, one_shot=True)
-        usage, parts = stats["memory_stats"]["usage"], stats["memory_stats"]["stats"]
+        parts = stats["memory_stats"]["stats"]
         # By its name in the first and in the second version of control groups.
-        return int(usage) - int(parts.get("total_inactive_file", parts.get("inactive_file", 0)))
+        return int(parts["total_rss"] if "total_rss" in parts else parts["anon"])
 
     def wait_until_done(self, messages: int, limit_seconds: float = 600) -> None:
         """Until the job has done so many messages since its start, statistics included, and is behind by none."""
