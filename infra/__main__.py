@@ -20,6 +20,7 @@ from provisioning.topic import Topic
 from service import Deployment, volume
 from services import jmx
 from services.alertmanager import Alertmanager
+from services.archive import Archive
 from services.cassandra import Cassandra
 from services.elasticsearch import Elasticsearch
 from services.elasticsearch_exporter import ElasticsearchExporter
@@ -101,6 +102,7 @@ workers = [SparkWorker(deployment, n, master, checkpoints) for n in range(1, set
 job = SparkJob(
     deployment, master, workers, kafka, elasticsearch, checkpoints, provisioned=[topic, dead_letters, *templates]
 )
+archive = Archive(deployment, kafka, cassandra, topic)
 generator = Generator(deployment, kafka, "lol_matches", job) if settings.generator_enabled else None
 
 elasticsearch_exporter = ElasticsearchExporter(deployment, elasticsearch)
@@ -119,12 +121,13 @@ prometheus = Prometheus(
         "spark-driver": ("/metrics/prometheus", ["spark-job:4040"]),
         "spark-executors": ("/metrics/executors/prometheus", ["spark-job:4040"]),
         "job": ("/metrics", ["spark-job:8000"]),
+        "archive": ("/metrics", ["archive:8000"]),
         **({"generator": ("/metrics", ["generator:8000"])} if generator else {}),
     },
     alertmanager,
 )
 
-services = [zookeeper, kafka, elasticsearch, cassandra, master, *workers, job]
+services = [zookeeper, kafka, elasticsearch, cassandra, master, *workers, job, archive]
 services += [elasticsearch_exporter, node_exporter, alertmanager, prometheus]
 services += [generator] if generator else []
 

@@ -77,6 +77,8 @@ class Container:
     grace_seconds: int = 10
     """How long it may take to stop after SIGTERM."""
     tmp_mib: int = 64
+    cpu_shares: int | None = None
+    """Its claim to processor time where that is short; the others have 1024, Docker's own default."""
     init: bool = False
     """Whether PID 1 must be an init: where the image has none and the process starts others."""
 
@@ -114,6 +116,7 @@ class Service(pulumi.ComponentResource):
             security_opts=["no-new-privileges"],
             memory=container.memory_mib,
             memory_swap=container.memory_mib,
+            cpu_shares=container.cpu_shares,
             # The JVMs unpack and map native libraries here, which Docker's default for tmpfs, noexec, forbids.
             tmpfs={"/tmp": f"exec,size={container.tmp_mib}m"},
             network_mode=deployment.network.name,

@@ -71,6 +71,7 @@ class Settings(BaseModel):
     alertmanager_memory: int = MemoryMiB
     grafana_memory: int = MemoryMiB
     generator_memory: int = MemoryMiB
+    archive_memory: int = MemoryMiB
 
     spark_workers: int = Field(ge=1, le=64)
     spark_worker_cores: int = Field(ge=1, le=256)

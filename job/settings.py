@@ -157,6 +157,13 @@ class Elasticsearch(Section):
     request_timeout_seconds: Positive
 
 
+class Archive(Section):
+    hosts: Annotated[list[Text], Field(min_length=1)]
+    port: Port
+    keyspace: IndexName
+    retention_days: Annotated[int, Field(ge=0, le=7300)]  # Cassandra's own limit
+
+
 class Log(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     format: Literal["readable", "json"]
@@ -181,6 +188,7 @@ class Settings(Section):
     event_time: EventTime
     checkpoint_location: Location
     elasticsearch: Elasticsearch
+    archive: Archive
     log: Log
     http: Http
     stop_grace_seconds: Positive

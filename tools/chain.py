@@ -78,6 +78,7 @@ class Chain:
             ("job", self._job),
             ("dead letters", self._dead_letters),
             ("documents", self._documents),
+            ("archive", self._archive),
         )
         with ThreadPoolExecutor(AT_ONCE) as pool:
             links = [pool.submit(_asked, name, ask) for name, ask in questions]
@@ -154,6 +155,12 @@ class Chain:
         champions, positions = self._count("lol_champion_stats"), self._count("lol_position_stats")
         trouble = None if participants else "no document can be found yet"
         return f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position", trouble
+
+    def _archive(self) -> tuple[str, str | None]:
+        metrics = self._metrics("archive")
+        written = sum(value for name, _, value in metrics if name == "lol_archive_matches_total")
+        behind = sum(value for name, _, value in metrics if name == "lol_archive_lag_messages")
+        return f"{written:,.0f} matches written since its start, {behind:,.0f} messages behind", None
 
     # How they are asked
 

@@ -8,6 +8,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards.layout import Panel, Query, Row, above, below, dashboard, stat, time_series
 
 REQUESTS_PER_SECOND = "count:requests/s"
+MATCHES_PER_SECOND = "count:matches/s"
 
 
 def _heap(job: str, used: str = "jvm_memory_used_bytes", most: str = "jvm_memory_max_bytes") -> Panel:
@@ -33,6 +34,7 @@ def services(generator: bool) -> Dashboard:
         _spark_executors(),
         _elasticsearch(),
         _cassandra(),
+        _archive(),
         _prometheus(),
         _host(),
     ]
@@ -375,6 +377,28 @@ def _cassandra() -> Row:
             _heap("cassandra"),
         ],
         width=8,
+    )
+
+
+def _archive() -> Row:
+    return Row(
+        "Archive",
+        [
+            time_series(
+                "Matches",
+                "Raw matches that are written to Cassandra, and those too large for it.",
+                MATCHES_PER_SECOND,
+                Query("sum(rate(lol_archive_matches_total[$__rate_interval]))", "written"),
+                Query("sum(rate(lol_archive_refused_total[$__rate_interval]))", "too large"),
+            ),
+            time_series(
+                "Messages behind",
+                "What is in the topic and not read yet.",
+                units.Short,
+                Query("sum(lol_archive_lag_messages)", "messages"),
+            ),
+        ],
+        width=12,
     )
 
 

@@ -24,6 +24,7 @@ class Cassandra(Service):
                 image="cassandra-jmx",
                 user="999:999",
                 memory_mib=settings.cassandra_memory,
+                cpu_shares=200,  # it serves the archive, which gives way to the stream
                 # Not the bare word `cassandra`: for that the official entrypoint edits cassandra.yaml, which is ours.
                 command=["/opt/cassandra/bin/cassandra", "-f"],
                 environment={

@@ -68,6 +68,14 @@ class KnownMessages:
             producer.produce("lol_matches", message.value, message.key, on_delivery=acknowledged(number))
         assert producer.flush(60) == 0, "Kafka did not take all messages in a minute"
 
+    def matches(self) -> dict[str, bytes]:
+        """The readable ones as they were sent, by match id; of a match that was sent again the later."""
+        found: dict[str, bytes] = {}
+        for number, message in enumerate(self._messages):
+            if message.value and reference.documents(message.value, self._arrived[number]) is not None:
+                found[orjson.loads(message.value)["metadata"]["matchId"]] = message.value
+        return found
+
     def assert_one_fate_each(self, limit_seconds: float = 300) -> None:
         """Each readable match is found, once a participant, and counted once; each other message is a dead letter as
         it was sent. All figures are the reference's."""

@@ -21,7 +21,7 @@ from tests.stack.stack import Stack, eventually
 
 PARTS = {
     *("prometheus", "alertmanager", "node"),
-    *("kafka", "zookeeper", "cassandra", "elasticsearch"),
+    *("kafka", "zookeeper", "cassandra", "archive", "elasticsearch"),
     *("spark-master", "spark-worker", "spark-driver", "spark-executors", "job"),
 }
 WORDS_OF_PROMQL = {"and", "or", "unless", "on", "by", "offset"}

@@ -75,7 +75,7 @@ def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
     built = {
         *("zookeeper", "kafka", "elasticsearch", "cassandra"),
         *("elasticsearch-exporter", "node-exporter", "prometheus", "alertmanager"),
-        *("spark-master", "spark-worker", "spark-job", "generator"),
+        *("spark-master", "spark-worker", "spark-job", "archive", "generator"),
     }
     assert set(declared["build"].resources[CONTAINER]) == built
     assert set(declared["registry"].resources[CONTAINER]) == built | {"kibana", "grafana"}
@@ -129,7 +129,13 @@ def test_every_container_is_hardened(declared: dict[str, Recorder], kind: str) -
 
 def test_a_volume_is_mounted_only_where_the_built_image_makes_the_directory(declared: dict[str, Recorder]) -> None:
     """A path that is not in the image would be root's, and the service could not write there."""
-    contexts = {"zookeeper": "kafka", "spark-worker": "spark", "spark-master": "spark", "spark-job": "spark"}
+    contexts = {
+        "zookeeper": "kafka",
+        "spark-worker": "spark",
+        "spark-master": "spark",
+        "spark-job": "spark",
+        "archive": "spark",
+    }
     for name, container in declared["build"].resources[CONTAINER].items():
         recipe = RECIPES[contexts.get(name, name)]
         dockerfile = (PROGRAM / recipe.context / "Dockerfile").read_text()

@@ -67,7 +67,7 @@ def test_the_topic_can_be_read_from_a_time_on(tmp_path: Path, text: str, hour: i
     ("overrides", "line"),
     [
         ({"kafka": {"topik": "x"}}, "kafka.topik: is not a key of the job's settings; did you mean kafka.topic?"),
-        ({"zz": 1}, "zz: is not a key of the job's settings; known here: app_name, batch, "),
+        ({"zz": 1}, "zz: is not a key of the job's settings; known here: app_name, archive, batch, "),
         (
             {"window": {"size_seconds": "300"}},
             "window.size_seconds: '300' is not possible: input should be a valid int",

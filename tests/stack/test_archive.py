@@ -1,0 +1,71 @@
+"""The archive has each match as it came, whatever is down meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+from cassandra import ProtocolVersion
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.policies import RoundRobinPolicy
+
+from tests.stack.known import KnownMessages
+from tests.stack.stack import Stack, eventually
+
+pytestmark = pytest.mark.disruptive
+
+
+def archived(stack: Stack, match_ids: list[str]) -> dict[str, bytes]:
+    """What the stack's Cassandra has of the matches."""
+    host, port = stack.outputs["services"]["cassandra"]["9042"].split(":")
+    profile = ExecutionProfile(RoundRobinPolicy(), request_timeout=30)
+    cluster = Cluster(
+        [host],
+        port=int(port),
+        protocol_version=ProtocolVersion.V5,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+    )
+    try:
+        session = cluster.connect("lol")
+        select = session.prepare("SELECT match_id, message FROM matches WHERE match_id = ?")
+        rows = [session.execute(select, [match_id]).one() for match_id in match_ids]
+    except NoHostAvailable as error:
+        raise AssertionError(f"Cassandra does not answer: {error}") from error
+    finally:
+        cluster.shutdown()
+    return {row.match_id: row.message for row in rows if row}
+
+
+def assert_archived(stack: Stack, known: KnownMessages) -> None:
+    """Each match is there, byte for byte; of one that was sent again, the later."""
+    wanted = known.matches()
+    assert wanted
+
+    def all_there() -> None:
+        found = archived(stack, list(wanted))
+        assert len(found) == len(wanted), f"{len(wanted) - len(found)} of {len(wanted)} matches are missing"
+        other = [match_id for match_id, message in wanted.items() if found[match_id] != message]
+        assert not other, f"{len(other)} of {len(wanted)} matches are not as they came, the first: {other[0]}"
+
+    eventually(all_there, limit_seconds=240, every_seconds=2)
+
+
+def test_each_match_is_archived_as_it_came(stack: Stack) -> None:
+    known = KnownMessages(stack, count=300)
+    known.send()
+    assert_archived(stack, known)
+
+
+def test_nothing_is_missing_after_cassandra_was_away_and_the_archive_was_killed(stack: Stack) -> None:
+    cassandra = stack.container("cassandra")
+    cassandra.stop()
+    try:
+        known = KnownMessages(stack, count=300)
+        known.send()
+
+        def waits() -> None:
+            assert "for Cassandra" in stack.log("archive"), "the archive does not say that it waits"
+
+        eventually(waits, limit_seconds=60)
+        stack.container("archive").restart(timeout=0)
+    finally:
+        cassandra.start()
+    assert_archived(stack, known)
