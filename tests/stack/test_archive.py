@@ -55,17 +55,25 @@ def test_each_match_is_archived_as_it_came(stack: Stack) -> None:
 
 
 def test_nothing_is_missing_after_cassandra_was_away_and_the_archive_was_killed(stack: Stack) -> None:
-    cassandra = stack.container("cassandra")
+    generator, cassandra = stack.container("generator"), stack.container("cassandra")
+
+    def waits() -> int:
+        """How often the archive has said that it waits with matches in hand."""
+        return stack.log("archive").count(" s for Cassandra")
+
+    generator.stop()  # it is known messages that are in hand
+    waited = waits()
     cassandra.stop()
     try:
         known = KnownMessages(stack, count=300)
         known.send()
 
-        def waits() -> None:
-            assert "for Cassandra" in stack.log("archive"), "the archive does not say that it waits"
+        def waits_again() -> None:
+            assert waits() > waited, "the archive does not say that it waits"
 
-        eventually(waits, limit_seconds=60)
+        eventually(waits_again, limit_seconds=60)
         stack.container("archive").restart(timeout=0)
     finally:
         cassandra.start()
+        generator.start()
     assert_archived(stack, known)
