@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -218,7 +219,7 @@ def memory_chapter(figures: Memory, _results: Results) -> Lines:
     yield (
         f"At {figures.rate} {figures.size} matches a second. What the processes hold in the containers of the driver, "
         "and of the worker with the executor in it: medians of the first, the second and the last third of the run. It "
-        f"begins {max(0.0, -figures.looks[0].minute):.0f} minutes after the first match, when the statistics' state "
+        f"begins {max(0, ceil(-figures.looks[0].minute))} minutes after the first match, when the statistics' state "
         "no longer grows: matches leave it after twice the watermark's delay."
     )
     thirds = (looks[:third], looks[third:-third], looks[-third:])
