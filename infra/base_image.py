@@ -10,6 +10,7 @@ import pulumi
 from docker.errors import ImageNotFound
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
+import provisioning.loaded  # noqa: F401
 from engine import connect, environment
 
 SCRIPT = Path(__file__).parent / "images" / "base" / "build.sh"

@@ -15,6 +15,7 @@ from docker.errors import NotFound
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+import provisioning.loaded  # noqa: F401
 from engine import connect, execute
 
 LOG_LINES = 25

@@ -8,6 +8,8 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
+import provisioning.loaded  # noqa: F401
+
 
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:

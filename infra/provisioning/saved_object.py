@@ -11,6 +11,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
+import provisioning.loaded  # noqa: F401
 from provisioning.saved_objects import KibanaAwayError, SavedObjectClient
 from provisioning.saved_objects import name as name_of
 

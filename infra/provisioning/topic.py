@@ -17,6 +17,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+import provisioning.loaded  # noqa: F401
 from provisioning.topics import KafkaAwayError, TopicClient, TopicState, shrinking
 
 CHANGEABLE = ("partitions", "config")

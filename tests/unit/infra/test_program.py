@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -159,3 +161,24 @@ def test_counts_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_program_reads_as_one_page() -> None:
     assert len((Path(PROGRAM) / "__main__.py").read_text().splitlines()) < 160
+
+
+def test_a_providers_module_loads_no_library_that_is_not_loaded_before() -> None:
+    """provisioning/loaded.py says what else happens; in a process of its own, as Pulumi runs them."""
+    script = """
+import sys
+import pulumi.dynamic
+import provisioning.loaded
+before = set(sys.modules)
+import base_image, health_gate, provisioning.index_template, provisioning.password, provisioning.saved_object, provisioning.topic
+found = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
+print(sorted(found))
+"""
+    answer = subprocess.run([sys.executable, "-c", script], cwd=PROGRAM, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "['base_image', 'engine', 'health_gate', 'provisioning']"
+
+
+def test_every_dynamic_provider_loads_its_libraries_first() -> None:
+    for module in PROGRAM.rglob("*.py"):
+        text = module.read_text()
+        assert "pulumi.dynamic import" not in text or "import provisioning.loaded" in text, module
