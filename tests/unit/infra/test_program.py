@@ -170,7 +170,8 @@ import sys
 import pulumi.dynamic
 import provisioning.loaded
 before = set(sys.modules)
-import base_image, health_gate, provisioning.index_template, provisioning.password, provisioning.saved_object, provisioning.topic
+import base_image, health_gate, provisioning.index_template, provisioning.password
+import provisioning.saved_object, provisioning.topic
 found = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
 print(sorted(found))
 """
