@@ -33,6 +33,7 @@ from tenacity import (
 )
 
 from job import logs, settings
+from job.backfill import Pace
 from job.errors import JobError, first_line
 from job.match import Bounds, Match, decode
 from job.topic import Incarnation, Topic, watch
@@ -252,11 +253,13 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
     with connected(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
         table = Table(session, options.archive, stopping)
         place = Place(consumer, incarnation.topic)
+        pace = Pace(options.archive.messages_per_second)
         start_http_server(options.http.port)  # from now on it is healthy
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
         while not stopping.is_set():
             chunk = place.chunk()
             if chunk:
+                pace.wait(len(chunk))
                 rows, too_large = rows_of(chunk, bounds)
                 table.put(rows)
                 place.keep()

@@ -161,6 +161,7 @@ class Archive(Section):
     hosts: Annotated[list[Text], Field(min_length=1)]
     port: Port
     keyspace: IndexName
+    messages_per_second: Positive
     retention_days: Annotated[int, Field(ge=0, le=7300)]  # Cassandra's own limit
 
 
