@@ -38,9 +38,7 @@ def main() -> int:
     try:
         options = settings.load(parser.parse_args().config)
     except settings.SettingsError as error:
-        for line in error.lines:
-            print(f"Settings: {line}", file=sys.stderr)
-        return 2
+        return error.tell()
     logs.configure(options.log)
     on_signal(lambda: sys.exit(0))  # before the queries run there is nothing to finish
     try:

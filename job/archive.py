@@ -33,9 +33,9 @@ from tenacity import (
 )
 
 from job import logs, settings
-from job.backfill import Pace
 from job.errors import JobError, first_line
 from job.match import Bounds, Match, decode
+from job.pace import Pace
 from job.topic import Incarnation, Topic, watch
 from job.waiting import patiently
 
@@ -215,9 +215,7 @@ def main() -> int:
     try:
         options = settings.load(given.config)
     except settings.SettingsError as error:
-        for line in error.lines:
-            print(f"Settings: {line}", file=sys.stderr)
-        return 2
+        return error.tell()
     logs.configure(options.log)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # what it would say is raised as well
     stopping = threading.Event()

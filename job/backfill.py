@@ -27,6 +27,7 @@ from job.dead_letters import Record
 from job.documents import iso
 from job.errors import JobError
 from job.match import Bounds
+from job.pace import Pace
 from job.topic import Incarnation, Topic
 from job.waiting import LIMIT_SECONDS
 
@@ -64,19 +65,6 @@ class Tally:
         return f"{text} ({reasons})" if reasons else text
 
 
-class Pace:
-    """Lets no more than `rate` messages through in a second, without catching up on time that was lost."""
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._free_at = time.monotonic()
-
-    def wait(self, messages: int) -> None:
-        """Wait until so many messages more may be sent."""
-        time.sleep(max(0.0, self._free_at - time.monotonic()))
-        self._free_at = time.monotonic() + messages / self._rate
-
-
 def main() -> int:
     """Do the range; return the exit code."""
     parser = argparse.ArgumentParser(prog="backfill", description=__doc__)
@@ -96,9 +84,7 @@ def main() -> int:
     try:
         options = settings.load(given.config)
     except settings.SettingsError as error:
-        for line in error.lines:
-            print(f"Settings: {line}", file=sys.stderr)
-        return 2
+        return error.tell()
     logs.configure(options.log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -3,6 +3,7 @@
 Imports nothing but pydantic and PyYAML: the deployment program on the host checks its overrides with `merged` too.
 """
 
+import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
@@ -76,6 +77,12 @@ class SettingsError(Exception):
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+    def tell(self) -> int:
+        """Print each fault; return the exit code of a process that cannot use its settings."""
+        for line in self.lines:
+            print(f"Settings: {line}", file=sys.stderr)
+        return 2
 
 
 class Section(BaseModel):

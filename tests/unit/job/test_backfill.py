@@ -17,9 +17,10 @@ import pytest
 from confluent_kafka import Producer
 
 from job import backfill, logs, waiting
-from job.backfill import Pace, Span, Spans, read, spans_of
+from job.backfill import Span, Spans, read, spans_of
 from job.documents import monthly_index
 from job.errors import JobError
+from job.pace import Pace
 from job.topic import Held, Incarnation
 from tests.unit.job.fakes import FakeElasticsearch, fake_elasticsearch
 from tests.unit.job.matches import match, value
