@@ -21,6 +21,7 @@ class Elasticsearch(Service):
                 image="elasticsearch",
                 user="1000:0",
                 memory_mib=settings.elasticsearch_memory,
+                cpu_shares=8192,  # somebody waits for a search; what Spark does beside it can take a little longer
                 environment={
                     "cluster.name": deployment.name,
                     "node.name": "elasticsearch",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +38,13 @@ def eventually(ask: Callable[[], T], limit_seconds: float, every_seconds: float 
         )(ask)
     except RetryError as error:
         raise AssertionError(f"still not so after {limit_seconds:.0f} s: {error.last_attempt.exception()}") from error
+
+
+def total(samples: Sequence[Sample], name: str, **labels: str) -> float:
+    """The sum of the samples of a metric with these labels. What is compared has to be of one scrape."""
+    values = [sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()]
+    assert values, f"there is no metric {name} {labels}"
+    return sum(values)
 
 
 class Stack:
@@ -134,13 +141,7 @@ class Stack:
 
     def job_metric(self, name: str, **labels: str) -> float:
         """The sum of the job's samples of a metric with these labels."""
-        samples = [
-            sample.value
-            for sample in self.job_samples()
-            if sample.name == name and labels.items() <= sample.labels.items()
-        ]
-        assert samples, f"the job has no metric {name} {labels}"
-        return sum(samples)
+        return total(self.job_samples(), name, **labels)
 
     # Its containers
 
