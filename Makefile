@@ -15,7 +15,10 @@ down: setup ## Destroy the stack: no container, volume or network is left
 	@python -m tools.interrupted --stack $(STACK)
 	@pulumi destroy --stack $(STACK) --yes --skip-preview
 
-reset: down up ## A clean start: all data is gone
+reset: setup ## A clean start: all data is gone
+	@pulumi stack select --create $(STACK) >/dev/null
+	@$(MAKE) --no-print-directory down
+	@$(MAKE) --no-print-directory up
 
 status: ## Each link of the chain with its figures; fails and names the link that is broken
 	@python -m tools.status --stack $(STACK)
@@ -55,4 +58,9 @@ bench-long: ## The job's memory over half an hour, after 20 minutes to get there
 	@python -m bench memory $(if $(MINUTES),--minutes $(MINUTES))
 
 setup:
+	@tools/setup.sh
+
+status watch report dlq backfill: .venv/.lolstack
+
+.venv/.lolstack: # which set-up writes when it is done
 	@tools/setup.sh

@@ -11,7 +11,7 @@ from docker.errors import ImageNotFound
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 
 import provisioning.loaded  # noqa: F401
-from engine import connect, environment
+from engine import connect
 
 SCRIPT = Path(__file__).parent / "images" / "base" / "build.sh"
 LOG_LINES = 15
@@ -37,13 +37,13 @@ class BaseImage(Resource, module="image", name="BaseImage"):
 
     name: pulumi.Output[str]
 
-    def __init__(self, name: str, docker_host: str, opts: pulumi.ResourceOptions) -> None:
-        super().__init__(_Provider(), "base", {"name": name, "docker_host": docker_host}, opts)
+    def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
+        super().__init__(_Provider(), "base", {"name": name}, opts)
 
 
 def _exists(props: dict[str, Any]) -> bool:
     try:
-        connect(props["docker_host"]).images.get(props["name"])
+        connect().images.get(props["name"])
     except ImageNotFound:
         return False
     return True
@@ -52,7 +52,6 @@ def _exists(props: dict[str, Any]) -> bool:
 def _build(props: dict[str, Any]) -> None:
     run = subprocess.run(
         [str(SCRIPT), props["name"]],
-        env=environment(props["docker_host"]),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

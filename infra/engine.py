@@ -23,22 +23,23 @@ class EngineError(Exception):
     """The Docker engine cannot be reached, or refuses."""
 
 
-def connect(docker_host: str, timeout: int = 30) -> docker.DockerClient:
-    """A client of the engine at `docker_host` (empty: DOCKER_HOST, else the local one); `timeout` in seconds a call.
+def address() -> str:
+    """Where the engine is: DOCKER_HOST, else the local one."""
+    return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
-    Raises EngineError saying where it looked.
-    """
-    host = docker_host or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+
+def connect(timeout: int = 30) -> docker.DockerClient:
+    """A client of the engine; `timeout` in seconds a call. Raises EngineError saying where it looked."""
     try:
-        client = docker.DockerClient(base_url=host, timeout=timeout)
+        client = docker.from_env(timeout=timeout)
     except DockerException as error:
         raise EngineError(
-            f"no Docker engine answers at {host} ({error}): start it, or `make setup`, or set lolstack:dockerHost"
+            f"no Docker engine answers at {address()} ({error}): start it, or `make setup`, or set DOCKER_HOST"
         ) from error
     return client
 
 
-def execute(container: str, command: Sequence[str], docker_host: str = "") -> tuple[int, str]:
+def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
     """Exit code and output of `command` inside a running container; that of timeout(1) after half a minute.
 
     By Docker's own client: docker-py can lose an output's beginning (https://github.com/docker/docker-py/issues/425).
@@ -46,7 +47,6 @@ def execute(container: str, command: Sequence[str], docker_host: str = "") -> tu
     try:
         done = subprocess.run(
             ["docker", "exec", container, *command],
-            env=environment(docker_host),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -57,11 +57,6 @@ def execute(container: str, command: Sequence[str], docker_host: str = "") -> tu
     except subprocess.TimeoutExpired:
         return 124, f"no answer in {EXECUTE_SECONDS} s"
     return done.returncode, done.stdout.strip()
-
-
-def environment(docker_host: str) -> dict[str, str]:
-    """This process's environment, for Docker's own client to find the engine at `docker_host` (empty: as usual)."""
-    return os.environ | ({"DOCKER_HOST": docker_host} if docker_host else {})
 
 
 def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]:

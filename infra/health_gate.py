@@ -28,12 +28,12 @@ class NotHealthyError(Exception):
 
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
-        wait_until_healthy(props["docker_host"], props["container"], props["check"], props["limit_seconds"])
+        wait_until_healthy(props["container"], props["check"], props["limit_seconds"])
         return CreateResult(props["container_id"], props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         # A container that does not run has no open gate: the next `up` waits for it again.
-        running = _status(connect(props["docker_host"]), props["container"]) == "running"
+        running = _status(connect(), props["container"]) == "running"
         return ReadResult(id_, props) if running else ReadResult(None, {})
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
@@ -54,7 +54,6 @@ class HealthGate(Resource, module="container", name="HealthGate"):
         container_id: pulumi.Input[str],
         check: Sequence[str],
         limit_seconds: int,
-        docker_host: str,
         opts: pulumi.ResourceOptions,
     ) -> None:
         props = {
@@ -62,20 +61,19 @@ class HealthGate(Resource, module="container", name="HealthGate"):
             "container_id": container_id,
             "check": list(check),
             "limit_seconds": limit_seconds,
-            "docker_host": docker_host,
         }
         super().__init__(_Provider(), name, props, opts)
 
 
-def wait_until_healthy(docker_host: str, container: str, check: Sequence[str], limit_seconds: float) -> None:
+def wait_until_healthy(container: str, check: Sequence[str], limit_seconds: float) -> None:
     """Return when the command `check` succeeds in `container`. Raises NotHealthyError with its last log lines."""
-    engine = connect(docker_host)
+    engine = connect()
     try:
         Retrying(
             retry=retry_if_result(lambda complaint: complaint is not None),
             stop=stop_after_delay(limit_seconds),
             wait=wait_fixed(POLL_SECONDS),
-        )(_complaint, engine, docker_host, container, check)
+        )(_complaint, engine, container, check)
     except RetryError as error:
         raise NotHealthyError(
             f"{container} is not healthy after {limit_seconds:.0f} s: {error.last_attempt.result()}\n"
@@ -83,12 +81,12 @@ def wait_until_healthy(docker_host: str, container: str, check: Sequence[str], l
         ) from None
 
 
-def _complaint(engine: docker.DockerClient, docker_host: str, container: str, check: Sequence[str]) -> str | None:
+def _complaint(engine: docker.DockerClient, container: str, check: Sequence[str]) -> str | None:
     """What is wrong with the container now; None where its health check succeeds."""
     status = _status(engine, container)
     if status != "running":
         return f"it is {status}"
-    exit_code, output = execute(container, check, docker_host)
+    exit_code, output = execute(container, check)
     return None if exit_code == 0 else f"its health check says: {output or f'exit code {exit_code}'}"
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
-
-import docker
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import versions
-from engine import EngineError, connect, stack_containers
+from engine import EngineError, address, connect, stack_containers
 from settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 DISK_FREE_GIB = 5
 """Room for the data of a day or two; the images, once there, are not counted."""
@@ -18,18 +22,29 @@ DISK_FREE_GIB = 5
 
 def check(settings: Settings, stack: str) -> None:
     """Raises SettingsError with one line for each thing that stands against the stack."""
+    if complaints := _elsewhere(address()):
+        raise SettingsError("\n".join(complaints))
     try:
-        client = connect(settings.docker_host)
+        client = connect()
     except EngineError as error:
         raise SettingsError(str(error)) from error
+    containers = stack_containers(client, stack)
     complaints = [
         *_version(client.version()["Version"]),
         *_memory(settings, client.info()["MemTotal"]),
-        *_disk(Path(client.info()["DockerRootDir"])),
-        *_ports(settings.host_ports(stack), _own_ports(client, stack)),
+        # On a full disk, `up` with other settings may be what mends a stack that is there.
+        *([] if containers else _disk(Path(client.info()["DockerRootDir"]))),
+        *_ports(settings.host_ports(stack), _ports_of(containers)),
     ]
     if complaints:
         raise SettingsError("\n".join(complaints))
+
+
+def _elsewhere(engine: str) -> list[str]:
+    """The containers' ports are on the loopback of the engine's machine, and topics and templates are made there."""
+    if urlsplit(engine).hostname in (None, "localhost", "127.0.0.1", "::1"):
+        return []
+    return [f"the Docker Engine at {engine} is on another machine: run this there, or unset DOCKER_HOST"]
 
 
 def _version(version: str) -> list[str]:
@@ -51,7 +66,7 @@ def _memory(settings: Settings, total_bytes: int) -> list[str]:
 
 
 def _disk(docker_root: Path) -> list[str]:
-    if not docker_root.exists():  # the engine is on another machine
+    if not docker_root.exists():  # the engine is in a machine of its own
         return []
     free = shutil.disk_usage(docker_root).free / 2**30
     if free >= DISK_FREE_GIB:
@@ -68,11 +83,11 @@ def _ports(wanted: dict[str, int], own: set[int]) -> list[str]:
     ]
 
 
-def _own_ports(client: docker.DockerClient, stack: str) -> set[int]:
+def _ports_of(containers: Sequence[Container]) -> set[int]:
     """The host ports that the stack's containers hold already."""
     return {
         int(binding["HostPort"])
-        for container in stack_containers(client, stack)
+        for container in containers
         for bindings in (container.attrs["HostConfig"]["PortBindings"] or {}).values()
         for binding in bindings or ()
     }

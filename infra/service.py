@@ -99,7 +99,6 @@ class Service(pulumi.ComponentResource):
         provisioned: Sequence[pulumi.Resource] = (),
     ) -> None:
         super().__init__(f"{PROJECT}:services:{type(self).__name__}", name, {})
-        settings = deployment.settings
         self.name = name
         self.deployment = deployment
         self.host_ports = {inside: deployment.host_port(base) for inside, base in container.ports.items()}
@@ -162,7 +161,6 @@ class Service(pulumi.ComponentResource):
             container_id=self.container.id,
             check=container.health.command,
             limit_seconds=container.health.limit_seconds,
-            docker_host=settings.docker_host,
             opts=pulumi.ResourceOptions(parent=self, deleted_with=self.container),
         )
         self.register_outputs({"container": self.container.name})

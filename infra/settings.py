@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import pulumi
-from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+import versions
 from job.settings import SettingsError as JobSettingsError
 from job.settings import merged
 
@@ -29,6 +30,13 @@ WORKER_EXTRA_MIB = 768
 DRIVER_EXTRA_MIB = 512
 """What the driver's container needs beside the JVM's heap: native memory, Python."""
 
+STACKS_OWN = (
+    *("master", "driver.host", "driver.ui_port", "http.port", "checkpoint_location"),
+    *("kafka.topic", "kafka.dead_letter_topic"),
+    *("elasticsearch.matches", "elasticsearch.champions", "elasticsearch.positions"),
+)
+"""The keys of job/config.yaml that a deployment cannot choose: topics, templates, ports and dashboards go by them."""
+
 
 class SettingsError(pulumi.RunError):
     """A setting is wrong. One line for each, naming the key, what is wrong and what to do."""
@@ -42,7 +50,6 @@ class Settings(BaseModel):
     image_source: Literal["auto", "registry", "build"]
     registry_mirror: str = Field(pattern=r"^$|^[A-Za-z0-9.\-]+(:\d+)?(/[a-z0-9._\-/]+)?$")
     images: Json[dict[str, str]]
-    docker_host: str
 
     port_offset: int = Field(ge=-1, le=35000)
     kafka_port: int = Port
@@ -104,6 +111,16 @@ class Settings(BaseModel):
             by_port[port] = key
         return self
 
+    @field_validator("images")
+    @classmethod
+    def _images_are_of_services(cls, images: dict[str, str]) -> dict[str, str]:
+        unknown = sorted(set(images) - set(versions.OFFICIAL_IMAGES))
+        if unknown:
+            raise ValueError(
+                f"no image of that name: {', '.join(unknown)}; there are {', '.join(versions.OFFICIAL_IMAGES)}"
+            )
+        return images
+
     @model_validator(mode="after")
     def _generator_shares_fit(self) -> Self:
         if self.generator_duplicates_percent > MOST_DUPLICATES_PERCENT:
@@ -117,6 +134,14 @@ class Settings(BaseModel):
                 f"messages and make {shares}: together at most 100"
             )
         return self
+
+    @field_validator("job")
+    @classmethod
+    def _job_overrides_are_not_the_stacks(cls, job: dict[str, Any]) -> dict[str, Any]:
+        owned = [path for path in STACKS_OWN if _contains(job, path.split("."))]
+        if owned:
+            raise ValueError(f"{', '.join(owned)}: given by the stack, which provisions, checks and shows just these")
+        return job
 
     @model_validator(mode="after")
     def _job_overrides_are_valid(self) -> Self:
@@ -178,6 +203,14 @@ class Settings(BaseModel):
                 f"{names}: above 65535 with the stack's port offset {settings.offset(stack)}: lower {prefix}portOffset"
             )
         return settings
+
+
+def _contains(values: Any, path: Sequence[str]) -> bool:
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True
 
 
 def _fits(key: str, container_mib: int, heap_key: str, heap: str, rest_mib: int) -> None:

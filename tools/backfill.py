@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--stack", required=True)
     options, arguments = parser.parse_known_args()
     try:
-        return run(create(connect(""), options.stack, arguments))
+        return run(create(connect(), options.stack, arguments))
     except (BackfillError, EngineError, APIError) as error:
         print(str(error).partition("\n")[0], file=sys.stderr)
         return 1

@@ -67,7 +67,7 @@ class Chain:
     def __init__(self, stack: str, outputs: dict[str, Any]) -> None:
         self._stack = stack
         self._outputs = outputs
-        self._engine = connect("")
+        self._engine = connect()
         self._topics = TopicClient(outputs["bootstrapServers"], TIMEOUT_SECONDS)
 
     def state(self) -> ChainState:
@@ -153,8 +153,12 @@ class Chain:
     def _documents(self) -> tuple[str, str | None]:
         participants = self._count("lol_matches_stream")
         champions, positions = self._count("lol_champion_stats"), self._count("lol_position_stats")
-        trouble = None if participants else "no document can be found yet"
+        # A stack that waits for its first message is well.
+        trouble = "no document can be found yet" if not participants and self._expects_documents() else None
         return f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position", trouble
+
+    def _expects_documents(self) -> bool:
+        return "generator" in self._outputs["services"] or any(self._topics.end_offsets("lol_matches").values())
 
     def _archive(self) -> tuple[str, str | None]:
         metrics = self._metrics("archive")

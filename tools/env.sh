@@ -28,4 +28,25 @@ if [ -z "${PULUMI_CONFIG_PASSPHRASE+set}" ] && [ -z "${PULUMI_CONFIG_PASSPHRASE_
   export PULUMI_CONFIG_PASSPHRASE_FILE="${PULUMI_HOME:-$HOME/.pulumi}/lolstack.passphrase"
 fi
 
+# Where there is a proxy, what listens on this machine is not behind it: the stack's ports, and parts of Pulumi itself.
+if [ -n "${http_proxy:-}${https_proxy:-}${all_proxy:-}${HTTP_PROXY:-}${HTTPS_PROXY:-}${ALL_PROXY:-}" ]; then
+  no_proxy=${no_proxy:-${NO_PROXY:-}}
+  case ,$no_proxy, in
+    *,localhost,127.0.0.1,*) ;;
+    *) no_proxy=${no_proxy:+$no_proxy,}localhost,127.0.0.1 ;;
+  esac
+  NO_PROXY=$no_proxy
+  export no_proxy NO_PROXY
+fi
+
+# Docker's own client alone knows the context in use (a rootless engine's, Docker Desktop's); the others DOCKER_HOST.
+if [ -z "${DOCKER_HOST:-}" ] \
+  && { [ -n "${DOCKER_CONTEXT:-}" ] || grep -qs currentContext "${DOCKER_CONFIG:-$HOME/.docker}/config.json"; }; then
+  _lolstack_engine=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)
+  case $_lolstack_engine in
+    unix://*) export DOCKER_HOST="$_lolstack_engine" ;;
+  esac
+  unset _lolstack_engine
+fi
+
 unset _lolstack_root _lolstack_path

@@ -43,7 +43,7 @@ def mend(stack: str) -> Iterator[str]:
     pending = json.loads(exported)["deployment"].get("pending_operations", [])
     interrupted = [each["resource"] for each in pending if each["type"] == "creating"]
     if interrupted:
-        client = _engine(stack)
+        client = _engine()
         for resource in interrupted:
             yield from remove(client, stack, resource)
         _pulumi("stack", "import", "--stack", stack, given=exported)  # Pulumi drops what was pending from it
@@ -91,17 +91,17 @@ def remove(client: docker.DockerClient, stack: str, resource: dict[str, Any]) ->
         for thing in things.get(resource["type"], list)():
             if thing.name == name:
                 if isinstance(thing, Container):
-                    thing.stop(timeout=0)
-                thing.remove()
+                    thing.remove(force=True, v=True)  # with the anonymous volumes that its image declares
+                else:
+                    thing.remove()
                 yield f"removed {name}: a deployment that was interrupted left it half made"
     except DockerException as error:
         raise MendError(f"{name}, which an interrupted deployment left, cannot be removed: {error}") from error
 
 
-def _engine(stack: str) -> docker.DockerClient:
-    configured = json.loads(_pulumi("config", "--json", "--stack", stack)).get(f"{PROJECT}:dockerHost", {})
+def _engine() -> docker.DockerClient:
     try:
-        return connect(configured.get("value", ""))
+        return connect()
     except EngineError as error:
         raise MendError(str(error)) from error
 

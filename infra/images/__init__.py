@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
+from docker.auth import load_config, resolve_repository_name
 
 from base_image import SCRIPT as BASE_SCRIPT
 from base_image import BaseImage
@@ -16,6 +21,9 @@ from images.source import Source
 
 PROGRAM = Path(__file__).parent.parent
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
+DOCKER_HUB = "docker.io"
+MAVEN_SETTINGS = Path("~/.m2/settings.xml")
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")  # which builders know without a declaration, in capitals too
 NOT_CONTENT = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
@@ -63,6 +71,7 @@ class Images(pulumi.ComponentResource):
         super().__init__("lolstack:images:Images", "images", {}, opts)
         self.source = source
         self._declared: dict[str, docker.RemoteImage | BaseImage] = {}
+        self._registries = self._logged_in()
 
     def id_of(self, service: str) -> pulumi.Output[str]:
         """The id of the image that `service` runs: a key of versions.OFFICIAL_IMAGES or of RECIPES."""
@@ -81,17 +90,36 @@ class Images(pulumi.ComponentResource):
             name,
             name=self.source.reference(name),
             keep_locally=True,  # an image is a cache: destroy leaves it
+            opts=pulumi.ResourceOptions(parent=self, provider=self._registries),
+        )
+
+    def _logged_in(self) -> docker.Provider | None:
+        """A provider that pulls with what `docker login` left, which none does by itself; None where there is none."""
+        hosts = {resolve_repository_name(self.source.reference(name))[0] for name in self.source.official()}
+        logins = load_config()
+        known = [host for host in sorted(hosts) if host != DOCKER_HUB and logins.resolve_authconfig(host)]
+        if not known:
+            return None
+        return docker.Provider(
+            "registries",
+            registry_auth=[docker.ProviderRegistryAuthArgs(address=host) for host in known],
             opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _build(self, name: str) -> docker.RemoteImage | BaseImage:
         tag = self.tag(name)
         if name == "base":
-            return BaseImage(tag, self.source.settings.docker_host, pulumi.ResourceOptions(parent=self))
+            return BaseImage(tag, pulumi.ResourceOptions(parent=self))
         recipe = RECIPES[name]
-        arguments = {argument: self.tag(parent) for argument, parent in recipe.parents.items()}
+        arguments: dict[str, pulumi.Input[str]] = {key: self.tag(parent) for key, parent in recipe.parents.items()}
         if name == "java":
             arguments["CA_CERTIFICATES"] = _certificates()
+        dockerfile = (PROGRAM / recipe.context / "Dockerfile").read_text()
+        arguments |= {
+            key: pulumi.Output.secret(value)  # a proxy's or an index's URL may have a password in it
+            for key, value in ways_out().items()
+            if key.lower() in PROXIES or f"ARG {key}\n" in dockerfile
+        }
         return docker.RemoteImage(
             name,
             name=tag,
@@ -143,4 +171,19 @@ def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
 
 def _certificates() -> str:
     """The host's own certificate authorities (PEM): a network whose proxy re-signs TLS needs them in each build."""
-    return "".join(path.read_text() for path in sorted(CERTIFICATES.rglob("*.crt")))
+    return "".join(f"{path.read_text().rstrip()}\n" for path in sorted(CERTIFICATES.rglob("*.crt")))
+
+
+@cache
+def ways_out() -> dict[str, str]:
+    """The build arguments by which builds reach the package registries as this machine does: its proxies, pip's index
+    and Maven's settings. They say how things are fetched and not what, and are no part of a tag."""
+    found = {name: os.environ.get(name, "") for proxy in PROXIES for name in (proxy, proxy.upper())}
+    pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    configured = dict(line.split("=", 1) for line in pip.stdout.splitlines() if "=" in line)
+    for option in ("index-url", "trusted-host"):
+        argument = f"PIP_{option.upper().replace('-', '_')}"
+        found[argument] = os.environ.get(argument) or configured.get(f"global.{option}", "").strip("'")
+    settings = MAVEN_SETTINGS.expanduser()
+    found["MAVEN_SETTINGS"] = settings.read_text() if settings.is_file() else ""
+    return {argument: value for argument, value in found.items() if value}

@@ -41,7 +41,7 @@ class Source:
         """Whether `service`'s image can be had from this source: built, on this machine already, or in the registry."""
         if self.kind == "build":
             return service in versions.BUILT_IMAGES
-        client = connect(self.settings.docker_host, timeout=PROBE_SECONDS)
+        client = connect(timeout=PROBE_SECONDS)
         reference = self.reference(service)
         try:
             client.images.get(reference)
@@ -60,7 +60,7 @@ def choose(settings: Settings, stack: str) -> Source:
     """The source for `stack`. `auto` keeps what its containers have, else asks a registry for one small image."""
     if settings.image_source != "auto":
         return Source(settings.image_source, "as imageSource says", settings)
-    client = connect(settings.docker_host, timeout=PROBE_SECONDS)
+    client = connect(timeout=PROBE_SECONDS)
     for container in stack_containers(client, stack):
         match container.labels.get(IMAGE_SOURCE_LABEL):
             case "registry":

@@ -18,7 +18,7 @@ def test_the_error_names_the_service_its_complaint_and_its_last_log_lines(stack:
     )
     try:
         with pytest.raises(NotHealthyError) as error:
-            wait_until_healthy("", NAME, ["bash", "-c", "echo 'no answer'; exit 1"], limit_seconds=2)
+            wait_until_healthy(NAME, ["bash", "-c", "echo 'no answer'; exit 1"], limit_seconds=2)
     finally:
         container.remove(force=True)
     for part in (NAME, "after 2 s", "no answer", "the disk is full"):
@@ -28,4 +28,4 @@ def test_the_error_names_the_service_its_complaint_and_its_last_log_lines(stack:
 def test_a_container_that_is_gone_is_said_to_be(stack: Stack) -> None:
     assert stack.services
     with pytest.raises(NotHealthyError, match="it is not there"):
-        wait_until_healthy("", "lolstack-selftest-nobody", ["true"], limit_seconds=1)
+        wait_until_healthy("lolstack-selftest-nobody", ["true"], limit_seconds=1)

@@ -6,6 +6,8 @@ keep their contract. Kibana and Grafana are not among them.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,14 +30,26 @@ NAME = "selftest-beside"
 CONTAINER = f"lolstack-{NAME}-registry"
 PORT = 25000
 MIRROR = f"localhost:{PORT}"
+USER = PASSWORD = "selftest"
 
 
 @pytest.fixture(scope="module")
-def mirror(stack: Stack) -> Iterator[str]:
-    """A registry with the built images under the official names."""
+def logged_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `docker login` would have left, for this process and what it starts."""
+    folder = tmp_path_factory.mktemp("docker")
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {MIRROR: {"auth": login}}}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_CONFIG", str(folder))
+        yield
+
+
+@pytest.fixture(scope="module")
+def mirror(stack: Stack, logged_in: None) -> Iterator[str]:
+    """A registry with the built images under the official names, for who is logged in."""
     if stack.outputs["imageSource"] != "build":
         pytest.skip("the official images themselves are in use")
-    engine = stack.engine
+    engine = docker.from_env()
     built = Images.__new__(Images)  # only its tags: no resource is declared outside a Pulumi program
     built.source = Source("build", "", Settings.load(raw(), NAME))
     image, _ = engine.images.build(
@@ -49,7 +63,7 @@ def mirror(stack: Stack) -> Iterator[str]:
     )
 
     def answers() -> None:
-        assert requests.get(f"http://{MIRROR}/v2/", timeout=5).ok
+        assert requests.get(f"http://{MIRROR}/v2/", timeout=5).status_code == requests.codes.unauthorized
 
     try:
         eventually(answers, limit_seconds=30)

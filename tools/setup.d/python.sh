@@ -62,10 +62,12 @@ make_venv() {
 
 # fill_venv FILE
 fill_venv() {
-  local bundle=/etc/ssl/certs/ca-certificates.crt
+  local bundle=/etc/ssl/certs/ca-certificates.crt pip=("$venv/bin/python" -m pip)
+  # An environment whose making was interrupted has no pip, nor has uv's.
+  "${pip[@]}" --version || "$venv/bin/python" -m ensurepip
   # pip's own list of certificate authorities lacks those of the company's network; the machine's bundle has them.
-  if [[ -z ${PIP_CERT:-} && -e $bundle ]] && ! "$venv/bin/pip" config get global.cert; then
+  if [[ -z ${PIP_CERT:-} && -e $bundle ]] && ! "${pip[@]}" config get global.cert; then
     export PIP_CERT=$bundle
   fi
-  "$venv/bin/pip" install --disable-pip-version-check --progress-bar off -r "$root/$1"
+  "${pip[@]}" install --disable-pip-version-check --progress-bar off -r "$root/$1"
 }

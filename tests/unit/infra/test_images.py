@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 import versions
-from images import PROGRAM, RECIPES, _digest, _files
+from images import PROGRAM, RECIPES, Recipe, _digest, _files, ways_out
 from images.source import Source, mirrored
 from tests.unit.infra.conftest import settings
 
@@ -77,3 +79,70 @@ def test_every_context_is_relative_so_that_the_state_fits_any_checkout() -> None
 def test_the_source_decides_what_is_pulled(kind: str, pulled: set[str]) -> None:
     source = Source(kind, "", settings())  # type: ignore[arg-type]
     assert {name for name in ("base", "kafka", "spark", "job", "generator") if name in source.official()} == pulled
+
+
+def test_builds_go_the_hosts_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "no_proxy",
+        "NO_PROXY",
+        "PIP_INDEX_URL",
+        "PIP_TRUSTED_HOST",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://mirror/simple?a=b\n")
+    (tmp_path / ".m2").mkdir()
+    (tmp_path / ".m2" / "settings.xml").write_text("<settings/>")
+    expected = {
+        "HTTPS_PROXY": "http://proxy:3128",
+        "PIP_INDEX_URL": "https://mirror/simple?a=b",
+        "MAVEN_SETTINGS": "<settings/>",
+    }
+    assert ways_out.__wrapped__() == expected
+    monkeypatch.setenv("PIP_INDEX_URL", "https://other/simple")
+    assert ways_out.__wrapped__() == expected | {"PIP_INDEX_URL": "https://other/simple"}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+def test_each_build_that_fetches_packages_takes_what_it_needs_for_it(recipe: Recipe) -> None:
+    dockerfile = (PROGRAM / recipe.context / "Dockerfile").read_text()
+    assert dockerfile.count("RUN mvn") == dockerfile.count("ARG MAVEN_SETTINGS\nRUN mvn")
+    if "pip install" in dockerfile:
+        assert "ARG PIP_INDEX_URL\nARG PIP_TRUSTED_HOST\n" in dockerfile
+
+
+def mavens(tmp_path: Path, **environment: str) -> str:
+    """The settings.xml that mvn would find."""
+    program = f". {PROGRAM}/images/builder/mavenrc"
+    outside = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    subprocess.run(["sh", "-euc", program], env=outside | environment, check=True)
+    settings = tmp_path / ".m2" / "settings.xml"
+    return settings.read_text() if settings.exists() else ""
+
+
+def test_maven_is_told_of_the_proxy(tmp_path: Path) -> None:
+    found = mavens(tmp_path, https_proxy="http://me:secret@proxy:3128/", no_proxy="localhost,.example.com, 10.0.0.1")
+    proxy = ElementTree.fromstring(found).find("proxies/proxy")
+    assert proxy is not None
+    assert {part.tag: (part.text or "").strip() for part in proxy} == {
+        "active": "true",
+        "protocol": "https",
+        "host": "proxy",
+        "port": "3128",
+        "username": "me",
+        "password": "secret",
+        "nonProxyHosts": "localhost|*.example.com|10.0.0.1",
+    }
+
+
+def test_maven_keeps_the_hosts_settings(tmp_path: Path) -> None:
+    assert mavens(tmp_path, MAVEN_SETTINGS="<settings/>", HTTPS_PROXY="http://proxy:3128") == "<settings/>\n"
+
+
+def test_maven_has_no_settings_where_there_is_nothing_to_say(tmp_path: Path) -> None:
+    assert mavens(tmp_path) == ""

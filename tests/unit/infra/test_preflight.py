@@ -45,6 +45,20 @@ def test_a_full_disk_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "GiB free" in preflight._disk(tmp_path)[0]
 
 
-def test_an_engine_that_does_not_answer_is_named() -> None:
+@pytest.mark.parametrize(
+    ("engine", "accepted"),
+    [
+        ("unix:///var/run/docker.sock", True),
+        ("tcp://localhost:2375", True),
+        ("tcp://docker:2375", False),
+        ("ssh://me@example.com", False),
+    ],
+)
+def test_the_engine_has_to_be_on_this_machine(engine: str, accepted: bool) -> None:
+    assert (preflight._elsewhere(engine) == []) is accepted
+
+
+def test_an_engine_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(EngineError, match="unix:///nowhere"):
-        connect("unix:///nowhere/docker.sock")
+        connect()

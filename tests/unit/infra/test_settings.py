@@ -65,7 +65,13 @@ def test_defaults_are_accepted() -> None:
         ({"generatorDuplicatesPercent": 95}, "generatorDuplicatesPercent"),
         ({"generatorPoisonPercent": 60, "generatorRemakesPercent": 60}, "together at most 100"),
         ({"images": {"kafka": 3}}, "lolstack:images.kafka"),
+        (
+            {"images": {"kafak": "example.com/kafka:1"}},
+            "lolstack:images: no image of that name: kafak; there are kafka",
+        ),
         ({"job": {"no_such_key": 1}}, "job.no_such_key"),
+        ({"job": {"http": {"port": 8001}, "kafka": {"topic": "t"}}}, "lolstack:job: http.port, kafka.topic: given by"),
+        ({"job": {"kafka": "lol"}}, "job.kafka"),
         ({"portOffset": 35000, "kafkaPort": 31000}, "kafkaPort (66000)"),
     ],
 )
