@@ -206,6 +206,10 @@ ensure_passphrase() {
   local file=${PULUMI_HOME:-$HOME/.pulumi}/lolstack.passphrase
   [[ -z ${PULUMI_CONFIG_PASSPHRASE+set} && ${PULUMI_CONFIG_PASSPHRASE_FILE:-$file} == "$file" ]] || return 0
   [[ ! -e $file ]] || return 0
+  if compgen -G "$HOME/.pulumi/stacks/lolstack/*.json" >/dev/null; then
+    fail "the passphrase $file is gone, but there are stacks whose secrets need it: put it back, or see 'Secrets' in" \
+      'docs/operations.md'
+  fi
   say "making the passphrase for the stacks' secrets: $file (keep a copy: they cannot be read without it)"
   mkdir -p "$(dirname "$file")"
   (umask 077 && head -c 32 /dev/urandom | base64 >"$file")
