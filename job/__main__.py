@@ -23,12 +23,14 @@ from job.checkpoints import Checkpoints, Start
 from job.errors import JobError, one_line
 from job.metrics import Metrics, QueryListener, serve
 from job.participants import Sinks
-from job.topic import Incarnation, Topic
+from job.topic import Incarnation, Offsets, Topic
 
 log = logging.getLogger("job")
 
 _LOOK_SECONDS = 5
 _FAILED_GRACE_SECONDS = 3
+_EARLIEST = -2
+"""Spark's offset for the beginning of a partition."""
 
 
 def main() -> int:
@@ -118,6 +120,7 @@ def place_to_start(
     checkpoints.check_writable()
     start = checkpoints.start()
     if start is not None:
+        _nothing_lost(start.offsets | checkpoints.reached(queries.MATCHES), kafka, incarnation, checkpoints)
         log.info("Going on in topic %s, id %s", incarnation.topic, incarnation.topic_id)
     else:
         if checkpoints.has_other_incarnation():
@@ -127,7 +130,25 @@ def place_to_start(
         checkpoints.save(start)
         log.info("Beginning in topic %s, id %s, at %s", incarnation.topic, incarnation.topic_id, position)
     checkpoints.clean_up()
-    return start
+    # Spark wants to know of all partitions; one that was added since then is read from its beginning.
+    added = dict.fromkeys(set(incarnation.partitions) - set(start.offsets), _EARLIEST)
+    return Start(start.topic, start.position, start.offsets | added)
+
+
+def _nothing_lost(reached: Offsets, kafka: Topic, incarnation: Incarnation, checkpoints: Checkpoints) -> None:
+    """Raises JobError where Kafka has deleted messages behind what was reached: Spark would say so in riddles."""
+    begins = kafka.offsets(incarnation, "earliest")
+    lost = [
+        f"{offset:,}-{begins[partition] - 1:,} of partition {partition}"
+        for partition, offset in sorted(reached.items())
+        if offset < begins.get(partition, 0)
+    ]
+    if lost:
+        raise JobError(
+            f"kafka.topic: {incarnation.topic} has lost messages before they were read, by its retention: "
+            f"{', '.join(lost)}; to go on with what is left, set kafka.starting_offsets to earliest and remove the "
+            f"folder {checkpoints.folder}"
+        )
 
 
 def first_end(ends: "SimpleQueue[str]", query: StreamingQuery) -> str:

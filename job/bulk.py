@@ -26,6 +26,10 @@ _HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"
 # Statuses that say "not now" or "not you", of an item as of a whole request: the document itself is not to blame.
 # All other 4xx say "not this document".
 _LATER = frozenset({401, 403, 408, 429})
+# The document is not to blame either for an index that is not there and may not make itself (its template is missing),
+# one that somebody has closed, or a cluster that has no room for another index's shards.
+_LATER_TYPES = frozenset({"index_not_found_exception", "index_closed_exception"})
+_NO_ROOM = "shards open"
 # Of a whole request: too large, or one of its documents makes all of it unreadable (an id over 512 bytes does).
 _DIVIDE = frozenset({400, 413})
 
@@ -135,24 +139,32 @@ def _judged(actions: list[Action], items: list[dict[str, Any]]) -> tuple[list[Ac
         if status < 300:
             continue
         error = result.get("error", {})
-        if status in _LATER or status >= 500:
+        kind, why = error.get("type", ""), first_line(error.get("reason", ""))
+        if status in _LATER or status >= 500 or kind in _LATER_TYPES:
             later.append(action)
-            reason = reason or f"it answers {status} for an item ({error.get('type', 'no reason given')})"
+            reason = reason or f"it answers {status} for an item ({kind or 'no reason given'})"
+        elif no_room(status, why):
+            later.append(action)
+            reason = reason or f"it answers {status} for an item ({why})"
         else:
-            rejections.append(Rejection(action, status, error.get("type", ""), first_line(error.get("reason", ""))))
+            rejections.append(Rejection(action, status, kind, why))
     return later, reason, rejections
 
 
-def chunks(groups: Iterable[list[Action]]) -> Iterator[list[Action]]:
-    """Put groups of actions together into lists for one request each; a group is never divided."""
+def no_room(status: int, reason: str) -> bool:
+    """Whether Elasticsearch refuses an index because it has all the shards that it may have."""
+    return status == 400 and _NO_ROOM in reason
+
+
+def chunks(actions: Iterable[Action]) -> Iterator[list[Action]]:
+    """The actions in lists for one request each. An action that is larger than a request should be gets its own."""
     chunk: list[Action] = []
     size = 0
-    for group in groups:
-        group_size = sum(len(action.lines) for action in group)
-        if chunk and (size + group_size > MAX_BYTES or len(chunk) + len(group) > MAX_ACTIONS):
+    for action in actions:
+        if chunk and (size + len(action.lines) > MAX_BYTES or len(chunk) == MAX_ACTIONS):
             yield chunk
             chunk, size = [], 0
-        chunk += group
-        size += group_size
+        chunk.append(action)
+        size += len(action.lines)
     if chunk:
         yield chunk

@@ -33,25 +33,38 @@ class Checkpoints:
     def __init__(self, spark: SparkSession, location: str, incarnation: Incarnation) -> None:
         self._location = location.rstrip("/")
         self._incarnation = incarnation
-        self._folder = f"{self._location}/{incarnation.cluster_id}/{incarnation.topic_id}"
+        self.folder = f"{self._location}/{incarnation.cluster_id}/{incarnation.topic_id}"
         self._jvm: Any = spark.sparkContext._jvm
         self._configuration: Any = spark.sparkContext._jsc.hadoopConfiguration()
 
     def path(self, query: str) -> str:
         """The checkpoint location of a query."""
-        return f"{self._folder}/{query}"
+        return f"{self.folder}/{query}"
 
     def start(self) -> Start | None:
         """Where the queries over this incarnation began; None if none ever did."""
-        return self._read(f"{self._folder}/{_START}")
+        return self._read(f"{self.folder}/{_START}")
+
+    def reached(self, query: str) -> Offsets:
+        """Up to where a query has done the topic, by partition; empty before its first batch is done."""
+        batches = self._numbered(f"{self.path(query)}/commits")
+        text = self._text(f"{self.path(query)}/offsets/{max(batches)}") if batches else None
+        if text is None:
+            return {}
+        # Spark's log of a batch: its version, its settings, and a line of JSON for each source.
+        try:
+            sources = msgspec.json.decode(text.splitlines()[2], type=dict[str, dict[int, int]])
+        except (IndexError, msgspec.DecodeError) as error:
+            raise self._damaged(self.path(query), error) from error
+        return sources.get(self._incarnation.topic, {})
 
     def save(self, start: Start) -> None:
         """Fix where the queries begin. Atomic: a crash leaves either the whole file or none."""
-        final = self._path(f"{self._folder}/{_START}")
-        draft = self._path(f"{self._folder}/{_START}.new")
+        final = self._path(f"{self.folder}/{_START}")
+        draft = self._path(f"{self.folder}/{_START}.new")
         try:
             files = self._file_system(final)
-            files.mkdirs(self._path(self._folder))
+            files.mkdirs(self._path(self.folder))
             stream = files.create(draft, True)
             try:
                 stream.write(bytearray(msgspec.json.encode(start)))
@@ -61,7 +74,7 @@ class Checkpoints:
         except Py4JError as error:
             raise self._unusable("written", error) from error
         if not renamed:
-            raise JobError(f"checkpoint_location: {self._folder}/{_START} cannot be written; is the folder ours?")
+            raise JobError(f"checkpoint_location: {self.folder}/{_START} cannot be written; is the folder ours?")
 
     def has_other_incarnation(self) -> bool:
         """Whether the job has read a topic of this name before that was not this incarnation."""
@@ -87,7 +100,7 @@ class Checkpoints:
 
     def check_writable(self) -> None:
         """Find out before anything is read. Raises JobError where files cannot be made or removed."""
-        probe = self._path(f"{self._folder}/.writable")
+        probe = self._path(f"{self.folder}/.writable")
         try:
             files = self._file_system(probe)
             files.create(probe, True).close()
@@ -97,7 +110,7 @@ class Checkpoints:
 
     def _others(self) -> list[tuple[Any, Start]]:
         """The folders of this topic's other incarnations, and where each began."""
-        mine = self._path(self._folder).toUri().getPath()
+        mine = self._path(self.folder).toUri().getPath()
         try:
             location = self._path(self._location)
             found = self._file_system(location).globStatus(self._path(f"{self._location}/*/*/{_START}")) or []
@@ -112,6 +125,25 @@ class Checkpoints:
         ]
 
     def _read(self, name: str) -> Start | None:
+        text = self._text(name)
+        if text is None:
+            return None
+        try:
+            return msgspec.json.decode(text, type=Start)
+        except msgspec.DecodeError as error:
+            raise self._damaged(name, error) from error
+
+    def _numbered(self, folder: str) -> list[int]:
+        """The files in the folder whose names are numbers."""
+        try:
+            found = self._file_system(self._path(folder)).globStatus(self._path(f"{folder}/*")) or []
+            names = [status.getPath().getName() for status in found]
+        except Py4JError as error:
+            raise self._unusable("read", error) from error
+        return [int(name) for name in names if name.isdecimal()]
+
+    def _text(self, name: str) -> str | None:
+        """What is in a file; None if there is none."""
         path = self._path(name)
         try:
             files = self._file_system(path)
@@ -119,17 +151,14 @@ class Checkpoints:
                 return None
             stream = files.open(path)
             try:
-                text = self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
+                return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
             finally:
                 stream.close()
         except Py4JError as error:
             raise self._unusable("read", error) from error
-        try:
-            return msgspec.json.decode(text, type=Start)
-        except msgspec.DecodeError as error:
-            raise JobError(
-                f"checkpoint_location: {name} is damaged ({error}); remove its folder to begin anew"
-            ) from error
+
+    def _damaged(self, name: str, error: Exception) -> JobError:
+        return JobError(f"checkpoint_location: {name} is damaged ({error}); remove its folder to begin anew")
 
     def _path(self, name: str) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path(name)

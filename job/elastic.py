@@ -64,7 +64,8 @@ def _make_index(client: Elasticsearch, index: str) -> None:
 def _will_pass(error: BaseException) -> bool:
     """A service that starts or restarts: it does not answer, or says that it cannot yet."""
     if isinstance(error, ApiError):
-        return error.status_code == 429 or error.status_code >= 500
+        no_room = bulk.no_room(error.status_code, str(error))
+        return no_room or error.status_code == 429 or error.status_code >= 500
     return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
 
 
@@ -74,6 +75,9 @@ def _fault(error: ApiError | SerializationError, hosts: str) -> str:
         # The client names its version in each request's media type; an Elasticsearch that does not know it says so.
         if error.error == "media_type_header_exception":
             return f"{hosts} does not speak to clients of Elasticsearch {_MAJOR}.x; use such a cluster"
-        if error.status_code in (401, 403) or "x-elastic-product" in error.meta.headers:
-            return f"{hosts} answers {error.status_code} ({first_line(error.message)}); correct address or rights"
+        answer = f"{hosts} answers {error.status_code} ({first_line(error.message)})"
+        if error.status_code in (401, 403):
+            return f"{answer}; correct address or rights"
+        if "x-elastic-product" in error.meta.headers:
+            return f"{answer}; its log says more"
     return f"what answers at {hosts} is not Elasticsearch; correct the address"

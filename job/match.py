@@ -212,6 +212,7 @@ def _whole_numbers(thing: Any) -> Any:
 
 _EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
+_PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 
 
@@ -233,8 +234,7 @@ def _match(message: _Message, arrived: int, bounds: Bounds) -> Match | DeadLette
             "two participants share an id: one document would hide the other",
             "info.participants[...].participantId",
         )
-    # Before patch 11.20 there was no gameEndTimestamp, and the duration was in milliseconds.
-    milliseconds = info.game_duration if info.game_end_timestamp is None else info.game_duration * 1000
+    milliseconds = info.game_duration if _in_milliseconds(info) else info.game_duration * 1000
     ended, ended_field = _end(info, milliseconds)
     for moment, field in ((info.game_creation, "info.gameCreation"), (ended, ended_field)):
         if not bounds.earliest <= moment <= arrived + bounds.ahead:
@@ -254,6 +254,17 @@ def _match(message: _Message, arrived: int, bounds: Bounds) -> Match | DeadLette
         remake=any(participant.game_ended_in_early_surrender for participant in info.participants),
         participants=info.participants,
     )
+
+
+def _in_milliseconds(info: _Info) -> bool:
+    """Before patch 11.20 there was no gameEndTimestamp, and the duration was in milliseconds.
+
+    A producer with typed fields may write 0 for what was not there: then the patch decides.
+    """
+    if info.game_end_timestamp != 0:
+        return info.game_end_timestamp is None
+    patch = _PATCH.match(info.game_version)
+    return patch is not None and (int(patch[1]), int(patch[2])) < (11, 20)
 
 
 def _end(info: _Info, duration: int) -> tuple[int, str]:

@@ -81,13 +81,14 @@ class IndexParticipants:
 def index(messages: Sequence[Record], bounds: Bounds, name: str, sink: bulk.Bulk) -> Iterator[Fate]:
     """Index the matches in the messages; yield the fate of each message, in their order."""
     decoded = [decode(message.value, message.arrived, bounds) for message in messages]
-    groups = (
-        actions(match, message.arrived, name, origin=number)
+    documents = (
+        action
         for number, (message, match) in enumerate(zip(messages, decoded, strict=True))
         if isinstance(match, Match)
+        for action in actions(match, message.arrived, name, origin=number)
     )
     rejections: dict[int, list[bulk.Rejection]] = {}
-    for chunk in bulk.chunks(groups):
+    for chunk in bulk.chunks(documents):
         for rejection in sink.index(chunk):
             rejections.setdefault(rejection.action.origin, []).append(rejection)
     for number, result in enumerate(decoded):

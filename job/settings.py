@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 DEFAULTS = Path(__file__).with_name("config.yaml")
@@ -22,9 +22,21 @@ Text = Annotated[str, Field(min_length=1)]
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 IndexName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Keyspace = Annotated[IndexName, Field(max_length=48)]  # Cassandra's own limit
 Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
-Servers = Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]+(,[^\s,:]+:[0-9]+)*$")]
+HostName = Annotated[str, Field(pattern=r"^[^\s:/]+$")]
+
+
+def _with_ports(value: str) -> str:
+    """An address or several, each of which must end with a port that there can be."""
+    for address in value.split(","):
+        if not 1 <= int(address.rpartition(":")[2]) <= 65535:
+            raise PydanticCustomError("port", "a port is between 1 and 65535")
+    return value
+
+
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s,]+:[0-9]{1,9}$"), AfterValidator(_with_ports)]
+Servers = Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*$"), AfterValidator(_with_ports)]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -66,8 +78,9 @@ _EXPECTED = {
     r"^[A-Za-z0-9._-]{1,249}$": "write a topic name: letters, digits, '.', '_' and '-'",
     r"^[a-z][a-z0-9_]*$": "write a name of lower-case letters, digits and '_'",
     r"^[a-z][a-z0-9]*://.*/": "write a URI such as file:///var/lib/checkpoints",
-    r"^https?://[^/\s]+$": "write a URL such as http://elasticsearch:9200",
-    r"^[^\s,:]+:[0-9]+(,[^\s,:]+:[0-9]+)*$": "write host:port, several separated by commas",
+    r"^[^\s:/]+$": "write a host's name alone",
+    r"^https?://[^/\s,]+:[0-9]{1,9}$": "write a URL with its port, such as http://elasticsearch:9200",
+    r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*$": "write host:port, several separated by commas",
 }
 
 
@@ -165,9 +178,9 @@ class Elasticsearch(Section):
 
 
 class Archive(Section):
-    hosts: Annotated[list[Text], Field(min_length=1)]
+    hosts: Annotated[list[HostName], Field(min_length=1)]
     port: Port
-    keyspace: IndexName
+    keyspace: Keyspace
     messages_per_second: Positive
     retention_days: Annotated[int, Field(ge=0, le=7300)]  # Cassandra's own limit
 
@@ -265,7 +278,7 @@ def _line(fault: Any, defaults: Mapping[str, Any]) -> str:
         return f"{key}.{fault['ctx']['error']}" if key else str(fault["ctx"]["error"])
     if fault["type"] == "extra_forbidden":
         return f"{key}: is not a key of the job's settings; {_advice(fault['loc'], defaults)}"
-    if fault["type"] == "position":
+    if fault["type"] in ("position", "port"):
         return f"{key}: {fault['input']!r} is not possible; {fault['msg']}"
     if fault["type"] == "string_pattern_mismatch":
         return f"{key}: {fault['input']!r} is not possible; {_EXPECTED[fault['ctx']['pattern']]}"

@@ -61,7 +61,7 @@ class IndexStatistics:
         """Send the rows, all kinds together; say for each kind's index what became of its rows."""
         actions = [window_action(row, self._names[row["kind"]], number) for number, row in enumerate(rows)]
         rejected: dict[str, list[bulk.Rejection]] = {kind: [] for kind in self._names}
-        for chunk in bulk.chunks([each] for each in actions):
+        for chunk in bulk.chunks(actions):
             for rejection in sink.index(chunk):
                 rejected[rows[rejection.action.origin]["kind"]].append(rejection)
         sent = Counter(row["kind"] for row in rows)

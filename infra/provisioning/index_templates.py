@@ -39,7 +39,7 @@ class IndexTemplateClient:
                 self._client.indices.put_mapping(index=name, body=template["mappings"])
                 self._client.indices.put_settings(index=name, settings=dynamic(template["settings"]))
             else:
-                self._client.indices.create(index=f"{name}-{datetime.now(UTC):%Y.%m}")
+                self._make_index(name)
         except BadRequestError as error:
             raise IndexTemplateError(
                 f"Elasticsearch at {self._host} refuses index template {name}: {_reason(error)}; what cannot change "
@@ -49,6 +49,14 @@ class IndexTemplateClient:
             raise IndexTemplateError(
                 f"Elasticsearch at {self._host} did not take index template {name}: {error}"
             ) from error
+
+    def _make_index(self, name: str) -> None:
+        try:
+            self._client.indices.create(index=f"{name}-{datetime.now(UTC):%Y.%m}")
+        except BadRequestError:
+            # The job may have waited for the template just to make it.
+            if not self._client.indices.exists_alias(name=name):
+                raise
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The template as Elasticsearch has it, in canonical form; None where it or its indices are not there.
@@ -86,7 +94,7 @@ def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
         key if key.startswith("index.") else f"index.{key}": value
         for key, value in sorted(_flat(template.get("settings", {})))
     }
-    known = ("index_patterns", "priority", "template", "_meta")
+    known = ("index_patterns", "priority", "allow_auto_create", "template", "_meta")
     return {key: body[key] for key in known if key in body and key != "template"} | {"template": _plain(template)}
 
 

@@ -35,6 +35,8 @@ class Elasticsearch(Service):
                     "cluster.routing.allocation.disk.watermark.high": "1gb",
                     "cluster.routing.allocation.disk.watermark.flood_stage": "512mb",
                     "action.destructive_requires_name": "true",
+                    # Ours come from their templates (allow_auto_create): what comes before those are there has to wait.
+                    "action.auto_create_index": "-lol_*,+*",
                     # G1: under the serial collector the breaker counts garbage and refuses whole bulk requests.
                     "ES_JAVA_OPTS": f"-Xms{heap}m -Xmx{heap}m -XX:+UseG1GC {GC_LOG_OFF}",
                 },

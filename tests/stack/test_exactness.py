@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from bench.backlog import fill
 from engine import execute
 from tests.stack.known import KnownMessages
 from tests.stack.stack import Stack, eventually
+from tests.unit.job.matches import match
 
 pytestmark = pytest.mark.disruptive
 
@@ -44,14 +46,53 @@ def test_messages_that_come_while_elasticsearch_is_away_are_found_when_it_is_bac
     elasticsearch = stack.container("elasticsearch")
     elasticsearch.kill()
     known.send()
-
-    def waiting() -> None:
-        assert stack.job_metric("lol_job_sink_waiting") == 1
-
-    eventually(waiting, limit_seconds=60)
+    eventually(lambda: waiting(stack), limit_seconds=60)
     assert "Waiting for Elasticsearch: " in stack.log("spark-job")
     elasticsearch.start()
     known.assert_one_fate_each()
+
+
+def test_messages_that_come_before_elasticsearch_has_its_templates_are_found_when_it_has_them(stack: Stack) -> None:
+    """As after its data were lost: an index that it made by itself would be under no alias, and of any mapping."""
+    known = KnownMessages(stack)
+    client = stack.elasticsearch()
+    for name in ("lol_matches_stream", "lol_champion_stats", "lol_position_stats"):
+        client.indices.delete_index_template(name=name)
+        client.indices.delete(index=",".join(client.indices.get_alias(name=name)))
+    known.send()
+    eventually(lambda: waiting(stack), limit_seconds=60)
+    stack.up()
+    known.assert_one_fate_each()
+
+
+def test_a_match_for_whose_index_there_is_no_room_is_found_when_there_is(stack: Stack) -> None:
+    client = stack.elasticsearch()
+    dead_letters = stack.messages("lol_matches_dlq")
+    years = 5 * 365 * 24 * 3_600_000  # the index of its month is not there
+    times = ("gameCreation", "gameStartTimestamp", "gameEndTimestamp")
+    old = match(match_id=f"EUW1_{time.time_ns()}")
+    old["info"] |= {field: old["info"][field] - years for field in times}
+
+    def found() -> None:
+        assert client.count(index="lol_matches_stream", q=f"match_id:{old['metadata']['matchId']}")["count"] == 10
+
+    limit = "cluster.max_shards_per_node"
+    client.cluster.put_settings(persistent={limit: client.cluster.health()["active_primary_shards"]})
+    try:
+        producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
+        producer.produce("lol_matches", json.dumps(old))
+        assert producer.flush(60) == 0
+        eventually(lambda: waiting(stack), limit_seconds=60)
+        assert "maximum normal shards open" in stack.log("spark-job")
+    finally:
+        client.cluster.put_settings(persistent={limit: None})
+    eventually(found, limit_seconds=60)
+    assert stack.messages("lol_matches_dlq") == dead_letters
+
+
+def waiting(stack: Stack) -> None:
+    """The job waits for a sink."""
+    assert stack.job_metric("lol_job_sink_waiting") == 1
 
 
 def test_a_driver_that_is_killed_in_the_middle_loses_and_doubles_nothing(stack: Stack) -> None:

@@ -198,7 +198,8 @@ def _read(message: Any, arrived: int) -> Json:
     players = [_fields(player, _PARTICIPANT) for player in listed] if isinstance(listed, list) else []
     if len({player["participantId"] for player in players}) != len(players) or not players:
         raise _UnfitError("participants")
-    milliseconds = info["gameDuration"] * (1 if info["gameEndTimestamp"] is None else 1000)
+    old = info["gameEndTimestamp"] is None or (info["gameEndTimestamp"] == 0 and _before_11_20(info["gameVersion"]))
+    milliseconds = info["gameDuration"] * (1 if old else 1000)
     played = max(player["timePlayed"] or 0 for player in players)
     if info["gameStartTimestamp"] and played:
         ended = info["gameStartTimestamp"] + played * 1000
@@ -255,6 +256,14 @@ def _creeps(player: Json) -> int:
 def _summoner_name(player: Json) -> str:
     riot_id = [player["riotIdGameName"], player["riotIdTagline"]]
     return "#".join(part for part in riot_id if part) if riot_id[0] else player["summonerName"] or ""
+
+
+def _before_11_20(version: str) -> bool:
+    parts = version.split(".")[:2]
+    if len(parts) < 2 or not all(part.isascii() and part.isdigit() and len(part) < 5 for part in parts):
+        return False
+    major, minor = map(int, parts)
+    return major < 11 or (major == 11 and minor < 20)
 
 
 def _iso(milliseconds: int) -> str:

@@ -148,10 +148,28 @@ def test_a_server_that_knows_no_bulk_requests_ends_the_job(server: FakeElasticse
         sink.index(some(1))
 
 
-def test_chunks_are_bounded_and_never_divide_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_bounded_by_number_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "MAX_ACTIONS", 25)
-    groups = [some(10)] * 6
-    assert [len(chunk) for chunk in bulk.chunks(groups)] == [20, 20, 20]
-    monkeypatch.setattr(bulk, "MAX_BYTES", sum(len(each.lines) for each in some(10)) + 1)
-    assert [len(chunk) for chunk in bulk.chunks(groups)] == [10] * 6
+    assert [len(chunk) for chunk in bulk.chunks(some(60))] == [25, 25, 10]
+    monkeypatch.setattr(bulk, "MAX_BYTES", sum(len(each.lines) for each in some(10)))
+    assert [len(chunk) for chunk in bulk.chunks(some(10) * 3)] == [10] * 3
+    monkeypatch.setattr(bulk, "MAX_BYTES", 1)
+    assert [len(chunk) for chunk in bulk.chunks(some(2))] == [1, 1]
     assert list(bulk.chunks([])) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (404, {"type": "index_not_found_exception", "reason": "no such index [n-2026.02]"}),
+        (400, {"type": "index_closed_exception", "reason": "closed"}),
+        (400, {"type": "validation_exception", "reason": "this cluster has [9]/[9] maximum normal shards open;"}),
+    ],
+)
+def test_a_document_is_not_to_blame_for_its_index(
+    server: FakeElasticsearch, sink: Bulk, waits: list[tuple[str, str]], status: int, error: dict[str, str]
+) -> None:
+    server.answers = [lambda _: (200, {"errors": True, "items": [{"index": {"status": status, "error": error}}]})]
+    assert sink.index(some(1)) == []
+    assert ids(server) == {"id0"}
+    assert len(waits) == 1

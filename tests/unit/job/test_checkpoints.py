@@ -77,3 +77,20 @@ def test_a_location_that_cannot_be_written_is_said(spark: SparkSession, tmp_path
     file.write_text("")
     with pytest.raises(JobError, match=rf"^checkpoint_location: file://{file} cannot be written \(.*\); is it mounted"):
         of(spark, file, "one").check_writable()
+
+
+def test_how_far_a_query_has_come_is_the_newest_batch_that_is_done(spark: SparkSession, tmp_path: Path) -> None:
+    checkpoints = of(spark, tmp_path, "one")
+    assert checkpoints.reached("matches") == {}
+    query = tmp_path / "cluster" / "one" / "matches"
+    for batch, offset in ((9, 70), (10, 80), (11, 90)):
+        for log in ("offsets", "commits"):
+            (query / log).mkdir(parents=True, exist_ok=True)
+        line = f'{{"lol_matches":{{"0":{offset},"1":5}}}}'
+        (query / "offsets" / str(batch)).write_text(f'v1\n{{"batchWatermarkMs":0,"conf":{{}}}}\n{line}')
+        if batch < 11:
+            (query / "commits" / str(batch)).write_text('v1\n{"nextBatchWatermarkMs":0}')
+    assert checkpoints.reached("matches") == {0: 80, 1: 5}
+    (query / "offsets" / "10").write_text("v1")
+    with pytest.raises(JobError, match="is damaged"):
+        checkpoints.reached("matches")

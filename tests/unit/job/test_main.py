@@ -12,6 +12,7 @@ from job.settings import Position
 from job.topic import Incarnation
 
 HERE = Incarnation("lol_matches", "cluster", "topic-2", (0, 1))
+SAVED = Start("lol_matches", "latest", {0: 7, 1: 7})
 
 
 class Kafka:
@@ -25,8 +26,17 @@ class Kafka:
 class Checkpoints:
     """Stands in for the checkpoint location (the real one: test_checkpoints)."""
 
-    def __init__(self, saved: Start | None = None, other: bool = False, writable: bool = True) -> None:
+    folder = "/checkpoints/cluster/topic-2"
+
+    def __init__(
+        self,
+        saved: Start | None = None,
+        other: bool = False,
+        writable: bool = True,
+        reached: dict[int, int] | None = None,
+    ) -> None:
         self.saved = saved
+        self.done = reached or {}
         self.other = other
         self.writable = writable
 
@@ -36,6 +46,10 @@ class Checkpoints:
 
     def start(self) -> Start | None:
         return self.saved
+
+    def reached(self, query: str) -> dict[int, int]:
+        assert query == "matches"
+        return self.done
 
     def has_other_incarnation(self) -> bool:
         return self.other
@@ -70,13 +84,33 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_the_old_check
 
 
 def test_where_it_once_began_is_kept_and_old_checkpoints_go() -> None:
-    saved = Start("lol_matches", "latest", {0: 7, 1: 7})
-    checkpoints = Checkpoints(saved, other=True)
-    assert place("earliest", checkpoints) == saved
+    checkpoints = Checkpoints(SAVED, other=True)
+    assert place("earliest", checkpoints) == SAVED
     assert not checkpoints.other
 
 
-@pytest.mark.parametrize("saved", [None, Start("lol_matches", "latest", {0: 7, 1: 7})])
+def test_a_partition_that_was_added_before_the_first_batch_is_read_from_its_beginning() -> None:
+    checkpoints = Checkpoints(Start("lol_matches", "latest", {0: 7}))
+    assert place("latest", checkpoints).offsets == {0: 7, 1: -2}
+    assert checkpoints.saved == Start("lol_matches", "latest", {0: 7})
+
+
+@pytest.mark.parametrize(("began", "reached"), [({0: 2, 1: 7}, {}), ({0: 0, 1: 0}, {0: 2, 1: 5})])
+def test_messages_that_kafka_has_deleted_unread_are_said_with_what_to_do(
+    began: dict[int, int], reached: dict[int, int]
+) -> None:
+    with pytest.raises(
+        JobError, match=r"before they were read, .*: 2-4 of partition 0; .* folder /checkpoints/cluster"
+    ):
+        place("latest", Checkpoints(Start("lol_matches", "latest", began), reached=reached))
+
+
+def test_messages_that_kafka_has_deleted_after_they_were_read_are_no_loss() -> None:
+    begun = Start("lol_matches", "earliest", {0: 0, 1: 0})
+    assert place("latest", Checkpoints(begun, reached={0: 5, 1: 9})) == begun
+
+
+@pytest.mark.parametrize("saved", [None, SAVED])
 def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_read(saved: Start | None) -> None:
     with pytest.raises(JobError, match="not writable"):
         place("latest", Checkpoints(saved, writable=False))

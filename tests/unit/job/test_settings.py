@@ -103,6 +103,20 @@ def test_the_topic_can_be_read_from_a_time_on(tmp_path: Path, text: str, hour: i
         ({"kafka": None}, "kafka: None is not possible: "),
         ({"elasticsearch": {"hosts": ["es:9200"]}}, "elasticsearch.hosts.0: 'es:9200' is not possible; write a URL"),
         (
+            {"elasticsearch": {"hosts": ["http://es"]}},
+            "elasticsearch.hosts.0: 'http://es' is not possible; write a URL",
+        ),
+        (
+            {"elasticsearch": {"hosts": ["http://es:99999"]}},
+            "elasticsearch.hosts.0: 'http://es:99999' is not possible; a port is between 1 and 65535",
+        ),
+        (
+            {"kafka": {"bootstrap_servers": "a:9092,b:0"}},
+            "kafka.bootstrap_servers: 'a:9092,b:0' is not possible; a port is between",
+        ),
+        ({"archive": {"hosts": ["a:9042"]}}, "archive.hosts.0: 'a:9042' is not possible; write a host's name alone"),
+        ({"archive": {"keyspace": "k" * 49}}, "archive.keyspace: "),
+        (
             {"elasticsearch": {"matches": "Lol"}},
             "elasticsearch.matches: 'Lol' is not possible; write a name of lower-case",
         ),

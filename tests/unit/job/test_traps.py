@@ -78,6 +78,16 @@ def trap(name: str, message: Json, **expected: Any) -> Any:
         trap("no start", match(gameStartTimestamp=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
         trap("neither", match(**OLD, gameDuration=1_845_250), **{"@timestamp": "2026-02-02T02:36:25.250Z"}),
         trap("an end of 0", match(**{**OLD, "gameEndTimestamp": 0}), **{"@timestamp": "2026-02-02T02:36:25.000Z"}),
+        trap(
+            "an end of 0 from before there was one",
+            match(**{**OLD, "gameEndTimestamp": 0, "gameDuration": 1_845_250, "gameVersion": "11.19.398.9466"}),
+            **{"@timestamp": "2026-02-02T02:36:25.250Z", "patch": "11.19"},
+        ),
+        trap(
+            "an end of 0 from when there was one",
+            match(**{**OLD, "gameEndTimestamp": 0, "gameVersion": "11.20.400.1"}),
+            **{"@timestamp": "2026-02-02T02:36:25.000Z", "patch": "11.20"},
+        ),
         trap("a Riot ID", one(summonerName="Old Name")),
         trap("no tag line", one(riotIdTagline=""), summoner_name="Player 1"),
         trap("no Riot ID", one(riotIdGameName=..., riotIdTagline=..., summonerName="Old"), summoner_name="Old"),
