@@ -140,12 +140,10 @@ def _judged(actions: list[Action], items: list[dict[str, Any]]) -> tuple[list[Ac
             continue
         error = result.get("error", {})
         kind, why = error.get("type", ""), first_line(error.get("reason", ""))
-        if status in _LATER or status >= 500 or kind in _LATER_TYPES:
+        full = no_room(status, why)
+        if full or status in _LATER or status >= 500 or kind in _LATER_TYPES:
             later.append(action)
-            reason = reason or f"it answers {status} for an item ({kind or 'no reason given'})"
-        elif no_room(status, why):
-            later.append(action)
-            reason = reason or f"it answers {status} for an item ({why})"
+            reason = reason or f"it answers {status} for an item ({why if full else kind or 'no reason given'})"
         else:
             rejections.append(Rejection(action, status, kind, why))
     return later, reason, rejections

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from ast import literal_eval
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -117,7 +118,7 @@ class Images(pulumi.ComponentResource):
         dockerfile = (PROGRAM / recipe.context / "Dockerfile").read_text()
         arguments |= {
             key: pulumi.Output.secret(value)  # a proxy's or an index's URL may have a password in it
-            for key, value in ways_out().items()
+            for key, value in network_arguments().items()
             if key.lower() in PROXIES or f"ARG {key}\n" in dockerfile
         }
         return docker.RemoteImage(
@@ -175,15 +176,15 @@ def _certificates() -> str:
 
 
 @cache
-def ways_out() -> dict[str, str]:
+def network_arguments() -> dict[str, str]:
     """The build arguments by which builds reach the package registries as this machine does: its proxies, pip's index
     and Maven's settings. They say how things are fetched and not what, and are no part of a tag."""
     found = {name: os.environ.get(name, "") for proxy in PROXIES for name in (proxy, proxy.upper())}
     pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
-    configured = dict(line.split("=", 1) for line in pip.stdout.splitlines() if "=" in line)
+    configured = dict(line.split("=", 1) for line in pip.stdout.splitlines() if "=" in line)  # values as Python text
     for option in ("index-url", "trusted-host"):
         argument = f"PIP_{option.upper().replace('-', '_')}"
-        found[argument] = os.environ.get(argument) or configured.get(f"global.{option}", "").strip("'")
+        found[argument] = os.environ.get(argument) or literal_eval(configured.get(f"global.{option}", "''"))
     settings = MAVEN_SETTINGS.expanduser()
     found["MAVEN_SETTINGS"] = settings.read_text() if settings.is_file() else ""
     return {argument: value for argument, value in found.items() if value}

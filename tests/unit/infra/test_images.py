@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 import versions
-from images import PROGRAM, RECIPES, Recipe, _digest, _files, ways_out
+from images import PROGRAM, RECIPES, Recipe, _digest, _files, network_arguments
 from images.source import Source, mirrored
 from tests.unit.infra.conftest import settings
 
@@ -95,17 +95,18 @@ def test_builds_go_the_hosts_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
-    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://mirror/simple?a=b\n")
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://mirror/simple?a=b\ntrusted-host = one\n    two\n")
     (tmp_path / ".m2").mkdir()
     (tmp_path / ".m2" / "settings.xml").write_text("<settings/>")
     expected = {
         "HTTPS_PROXY": "http://proxy:3128",
         "PIP_INDEX_URL": "https://mirror/simple?a=b",
+        "PIP_TRUSTED_HOST": "one\ntwo",
         "MAVEN_SETTINGS": "<settings/>",
     }
-    assert ways_out.__wrapped__() == expected
+    assert network_arguments.__wrapped__() == expected
     monkeypatch.setenv("PIP_INDEX_URL", "https://other/simple")
-    assert ways_out.__wrapped__() == expected | {"PIP_INDEX_URL": "https://other/simple"}
+    assert network_arguments.__wrapped__() == expected | {"PIP_INDEX_URL": "https://other/simple"}
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))

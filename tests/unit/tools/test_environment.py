@@ -14,8 +14,10 @@ CLEAN = (
     "DOCKER_CONTEXT",
     "http_proxy",
     "https_proxy",
+    "all_proxy",
     "HTTP_PROXY",
     "HTTPS_PROXY",
+    "ALL_PROXY",
     "no_proxy",
     "NO_PROXY",
 )
