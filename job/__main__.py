@@ -88,7 +88,7 @@ def run(options: settings.Settings) -> int:
     query = flow.start(start)
 
     stopped = threading.Event()
-    topic.watch(kafka, incarnation, ends.put, stopped)
+    topic.watch(kafka, incarnation, ends.put, metrics.lag.ends, stopped)
     reason = first_end(ends, query)
     stopped.set()
     if reason:

@@ -22,7 +22,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from prometheus_client import Counter, Gauge, start_http_server
+from prometheus_client import REGISTRY, Counter, start_http_server
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -34,6 +34,7 @@ from tenacity import (
 
 from job import logs, settings
 from job.errors import JobError, first_line
+from job.lag import Lag
 from job.match import Bounds, Match, decode
 from job.pace import Pace
 from job.topic import Incarnation, Topic, watch
@@ -169,13 +170,16 @@ def _connect(options: settings.Archive) -> Any:
 class Place:
     """How far each partition is read, and the messages that follow."""
 
-    def __init__(self, consumer: Consumer, topic: str) -> None:
+    def __init__(self, consumer: Consumer, topic: str, lag: Lag) -> None:
         self._consumer = consumer
         self._topic = topic
+        self._lag = lag
         self._next: dict[int, int] = {}
 
     def chunk(self) -> list[Any]:
-        """What is there to read, up to some megabytes; empty if nothing comes for a second."""
+        """What is there to read, up to some megabytes; empty if nothing comes for a second. What came before counts as
+        processed now."""
+        self._lag.processed(self._next)
         messages: list[Any] = []
         size = 0
         while len(messages) < _CHUNK_MESSAGES and size < _CHUNK_BYTES:
@@ -183,6 +187,8 @@ class Place:
             if message is None:
                 break
             if message.error() is None:
+                if message.partition() not in self._next:
+                    self._lag.processed({message.partition(): message.offset()})
                 self._next[message.partition()] = message.offset() + 1
                 messages.append(message)
                 size += len(message.value() or b"")
@@ -199,12 +205,6 @@ class Place:
             self._consumer.commit(offsets=places, asynchronous=False)
         except KafkaException as error:
             log.warning("Waiting for Kafka: %s", error.args[0].str())
-
-    def lags(self) -> Iterator[tuple[int, int]]:
-        """By partition, how many messages are still to be read."""
-        for partition, offset in self._next.items():
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-            yield partition, max(0, end - offset)
 
 
 def main() -> int:
@@ -242,15 +242,16 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
     matches = Counter("lol_archive_matches_total", "Matches written to Cassandra")
     messages = Counter("lol_archive_messages_total", "Messages read from Kafka, those that are no matches too")
     refused = Counter("lol_archive_refused_total", "Matches that are too large for Cassandra")
-    lag = Gauge("lol_archive_lag_messages", "Messages that are still to be read", ["partition"])
     kafka = Topic(options.kafka)
     incarnation = kafka.connect()
-    watch(kafka, incarnation, end, stopping)
+    lag = Lag("lol_archive_lag_messages")
+    REGISTRY.register(lag)
+    watch(kafka, incarnation, end, lag.ends, stopping)
     bounds = Bounds.of(options.event_time.earliest, options.event_time.ahead_seconds)
     servers = options.kafka.bootstrap_servers
     with connected(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
         table = Table(session, options.archive, stopping)
-        place = Place(consumer, incarnation.topic)
+        place = Place(consumer, incarnation.topic, lag)
         pace = Pace(options.archive.messages_per_second)
         start_http_server(options.http.port)  # from now on it is healthy
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
@@ -264,8 +265,6 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
                 matches.inc(len(rows))
                 messages.inc(len(chunk))
                 refused.inc(too_large)
-            for partition, behind in place.lags():
-                lag.labels(partition).set(behind)
 
 
 def rows_of(messages: Sequence[Any], bounds: Bounds) -> tuple[list[Row], int]:

@@ -19,7 +19,9 @@ from pyspark.sql import SparkSession
 
 from job import __version__
 from job.fates import AGE_SECONDS, Tally
+from job.lag import Lag
 from job.notices import Waiting
+from job.topic import Offsets
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ class Metrics:
         )
         self.last_batch = gauge("last_batch_timestamp_seconds", "When the last batch finished", "query")
         self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
-        self.lag = gauge("kafka_lag_messages", "Messages that the query has not processed", "query", "partition")
+        self.lag = Lag("lol_job_kafka_lag_messages", query=query)
+        registry.register(self.lag)
         self.watermark_delay = gauge("watermark_delay_seconds", "How far the watermark is behind the clock", "query")
         self.state_rows = gauge("state_rows", "Rows in the state of an operator", "query", "operator")
         self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state", "query", "operator")
@@ -111,8 +114,9 @@ class Metrics:
         if rows:
             self.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
         for source in event["sources"]:
-            for partition, lag in lags(source).items():
-                self.lag.labels(query, partition).set(lag)
+            ends = _offsets(source.get("latestOffset"))
+            self.lag.ends(ends)
+            self.lag.processed(dict.fromkeys(ends, 0) | _offsets(source.get("endOffset")))
         watermark = (event.get("eventTime") or {}).get("watermark")
         if watermark and not watermark.startswith("1970"):
             self.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())
@@ -188,14 +192,9 @@ class _Ages(Collector):
         )
 
 
-def lags(source: dict[str, Any]) -> dict[str, int]:
-    """By partition, how many messages a Kafka source's progress says are still to be read."""
-    result: dict[str, int] = {}
-    ends, latest = source.get("endOffset") or {}, source.get("latestOffset") or {}
-    for topic, partitions in latest.items():
-        for partition, offset in partitions.items():
-            result[partition] = max(0, offset - ends.get(topic, {}).get(partition, 0))
-    return result
+def _offsets(position: dict[str, dict[str, int]] | None) -> Offsets:
+    """By partition, what a Kafka source's progress says of the topic."""
+    return {int(partition): offset for of_topic in (position or {}).values() for partition, offset in of_topic.items()}
 
 
 class QueryListener:

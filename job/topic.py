@@ -82,20 +82,24 @@ class Topic:
         """Where each partition begins (position `earliest`) or ends (`latest`) now, or has its first message that came
         to Kafka at a time or later; its end where there is none."""
         spec: Any = OffsetSpec
+
+        def ask(which: Any) -> Offsets:
+            return _offsets(self._patiently(lambda: self._list_offsets(incarnation, which)))
+
         if position == "earliest":
-            return self._offsets(incarnation, spec.earliest())
+            return ask(spec.earliest())
         # The ends first: a message that comes between the two questions must not be behind the answer.
-        ends = self._offsets(incarnation, spec.latest())
+        ends = ask(spec.latest())
         if not isinstance(position, datetime):
             return ends
-        found = self._offsets(incarnation, spec.for_timestamp(round(position.timestamp() * 1000)))
+        found = ask(spec.for_timestamp(round(position.timestamp() * 1000)))
         return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
     def held(self, incarnation: Incarnation) -> dict[int, Held]:
         """What each partition holds; those that hold nothing are left out."""
         spec: Any = OffsetSpec
-        first = self._list_offsets(incarnation, spec.for_timestamp(0))
-        latest = self._list_offsets(incarnation, spec.max_timestamp())
+        first = self._patiently(lambda: self._list_offsets(incarnation, spec.for_timestamp(0)))
+        latest = self._patiently(lambda: self._list_offsets(incarnation, spec.max_timestamp()))
         return {
             partition: Held(found.offset, found.timestamp, latest[partition].timestamp)
             for partition, found in first.items()
@@ -114,6 +118,14 @@ class Topic:
             return f"topic {incarnation.topic} was deleted and made anew while the job was reading it"
         return ""
 
+    def ends(self, incarnation: Incarnation) -> Offsets:
+        """Where each partition ends now; empty if Kafka does not answer."""
+        spec: Any = OffsetSpec
+        try:
+            return _offsets(self._list_offsets(incarnation, spec.latest()))
+        except KafkaException:
+            return {}
+
     def _describe(self, key: str) -> Any:
         name = getattr(self._settings, key)
         asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=_REQUEST_SECONDS)
@@ -127,20 +139,13 @@ class Topic:
                 "(`pulumi up` does) or correct the setting"
             ) from error
 
-    def _offsets(self, incarnation: Incarnation, spec: Any) -> Offsets:
-        return {partition: found.offset for partition, found in self._list_offsets(incarnation, spec).items()}
-
     def _list_offsets(self, incarnation: Incarnation, spec: Any) -> dict[int, Any]:
         """Kafka's answer for each partition: an offset and a timestamp, both -1 where there is no such message."""
         wanted = {TopicPartition(incarnation.topic, partition): spec for partition in incarnation.partitions}
-
-        def ask() -> dict[int, Any]:
-            answers = self._admin.list_offsets(
-                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_SECONDS
-            )
-            return {asked.partition: answer.result() for asked, answer in answers.items()}
-
-        return dict(self._patiently(ask))
+        answers = self._admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_SECONDS
+        )
+        return {asked.partition: answer.result() for asked, answer in answers.items()}
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
         """Ask until Kafka answers."""
@@ -163,8 +168,19 @@ def _name(topic_id: Uuid) -> str:
     return str(topic_id).replace("+", "-").replace("/", "_")
 
 
-def watch(topic: Topic, incarnation: Incarnation, tell: Callable[[str], None], stopped: threading.Event) -> None:
-    """Look every few seconds, in a thread, whether the incarnation is still there; tell once when it is not.
+def _offsets(answers: dict[int, Any]) -> Offsets:
+    return {partition: found.offset for partition, found in answers.items()}
+
+
+def watch(
+    topic: Topic,
+    incarnation: Incarnation,
+    gone: Callable[[str], None],
+    ends: Callable[[Offsets], None],
+    stopped: threading.Event,
+) -> None:
+    """Look every few seconds, in a thread, whether the incarnation is still there, and where it ends. Call `gone` once,
+    with the reason, when it is not; `ends` each time.
 
     Spark alone would go on silently when the new topic has already more messages than the old one had.
     """
@@ -173,7 +189,8 @@ def watch(topic: Topic, incarnation: Incarnation, tell: Callable[[str], None], s
         while not stopped.wait(_WATCH_SECONDS):
             reason = topic.gone(incarnation)
             if reason:
-                tell(reason)
+                gone(reason)
                 return
+            ends(topic.ends(incarnation))
 
     threading.Thread(target=look, name="topic-watch", daemon=True).start()

@@ -450,6 +450,7 @@ def _prometheus() -> Row:
 
 
 def _host() -> Row:
+    disks = '{device!~"(dm-|md).*"}'
     return Row(
         "Host",
         [
@@ -472,10 +473,10 @@ def _host() -> Row:
             ),
             time_series(
                 "Disk traffic",
-                "All disks.",
+                "All disks. What LVM, encryption or RAID makes of them is left out: it would count twice.",
                 units.BytesPerSecondIEC,
-                Query("sum(rate(node_disk_read_bytes_total[$__rate_interval]))", "read"),
-                Query("sum(rate(node_disk_written_bytes_total[$__rate_interval]))", "written"),
+                Query(f"sum(rate(node_disk_read_bytes_total{disks}[$__rate_interval]))", "read"),
+                Query(f"sum(rate(node_disk_written_bytes_total{disks}[$__rate_interval]))", "written"),
             ),
             time_series(
                 "Room on disk",
@@ -508,7 +509,7 @@ def _generator() -> Row:
                 "Since the last acknowledged message",
                 "Kafka or the generator is in trouble when this grows.",
                 units.Seconds,
-                Query("time() - max(generator_last_delivery_timestamp_seconds)", "age"),
+                Query("time() - (max(generator_last_delivery_timestamp_seconds) > 0)", "age"),
                 limits=above(60, warning=30),
             ),
         ],

@@ -13,6 +13,7 @@ from cassandra import InvalidRequest, OperationTimedOut
 from confluent_kafka import KafkaError
 
 from job.archive import MOST_BYTES, Place, Row, Table, UnavailableError, rows_of
+from job.lag import Lag
 from job.settings import merged
 from tests.unit.job.matches import ARRIVED, BOUNDS, match, value
 
@@ -116,22 +117,37 @@ class FakeConsumer:
         assert not asynchronous
         self.kept = {place.partition: place.offset for place in offsets}
 
-    def get_watermark_offsets(self, _place: Any, cached: bool) -> tuple[int, int]:
-        assert cached
-        return 0, 10
+
+def place(*messages: FakeMessage) -> tuple[Place, FakeConsumer, Lag]:
+    """The place of a consumer that is given these messages, and its lag."""
+    consumer, lag = FakeConsumer(*messages), Lag("lag")
+    return Place(consumer, "lol_matches", lag), consumer, lag  # type: ignore[arg-type]
 
 
 class TestPlace:
     def test_it_is_behind_what_was_read(self) -> None:
-        end = KafkaError._PARTITION_EOF
-        consumer = FakeConsumer(FakeMessage(4), FakeMessage(5), FakeMessage(10, error=end, partition=1))
-        place = Place(consumer, "lol_matches")  # type: ignore[arg-type]
-        assert [message.offset() for message in place.chunk()] == [4, 5]
-        place.keep()
+        end = FakeMessage(10, error=KafkaError._PARTITION_EOF, partition=1)
+        at, consumer, _ = place(FakeMessage(4), FakeMessage(5), end)
+        assert [message.offset() for message in at.chunk()] == [4, 5]
+        at.keep()
         assert consumer.kept == {0: 6, 1: 10}
-        assert dict(place.lags()) == {0: 4, 1: 0}
+
+    def test_a_chunk_that_waits_for_cassandra_is_not_processed(self) -> None:
+        at, _, lag = place(FakeMessage(8), FakeMessage(9))
+        lag.ends({0: 11})
+
+        def behind() -> list[float]:
+            return [sample.value for family in lag.collect() for sample in family.samples]
+
+        assert behind() == []
+        at.chunk()
+        assert behind() == [3]
+        lag.ends({0: 12})
+        assert behind() == [4]
+        at.chunk()
+        assert behind() == [2]
 
     def test_a_chunk_is_of_some_megabytes(self) -> None:
         large = FakeMessage(0, b" " * 5 * 2**20)
-        place = Place(FakeConsumer(*[large] * 5), "lol_matches")  # type: ignore[arg-type]
-        assert [len(place.chunk()) for _ in range(3)] == [2, 2, 1]
+        at, _, _ = place(*[large] * 5)
+        assert [len(at.chunk()) for _ in range(3)] == [2, 2, 1]

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from job import notices
 from job.fates import Tally
-from job.metrics import Metrics, lags, serve
+from job.metrics import Metrics, serve
 from job.notices import Address, Receiver, Waiting
 
 PROGRESS: dict[str, Any] = {
@@ -112,8 +112,19 @@ def test_a_batch_without_input_is_no_batch_to_measure(registry: CollectorRegistr
     assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "matches"}) is None
 
 
-def test_a_source_that_has_read_nothing_yet_has_no_lag() -> None:
-    assert lags({"startOffset": None, "endOffset": None, "latestOffset": None}) == {}
+def test_a_source_that_has_read_nothing_yet_has_no_lag(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.progress({**PROGRESS, "sources": [{"startOffset": None, "endOffset": None, "latestOffset": None}]})
+    assert registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": "0"}) is None
+
+
+def test_the_lag_grows_while_a_batch_waits(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.progress(PROGRESS)
+    metrics.lag.ends({0: 12, 1: 40})
+    lags = [
+        registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": each})
+        for each in "012"
+    ]
+    assert lags == [2, 20, 3]
 
 
 def test_health_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:

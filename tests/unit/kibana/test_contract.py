@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import re
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provisioning.saved_objects import file_text, folded
-from tests.unit.kibana import contract
+from tests.unit.kibana import contract, queries
 from tests.unit.kibana.objects import body, dashboard, data_views, field_types, panels, paths
 from tests.unit.kibana.shapes import Dashboard, DataView, KibanaObject, Lens, parse, wrong_shape
 
@@ -99,6 +100,24 @@ def test_every_panel_is_on_the_dashboard() -> None:
 def test_there_is_a_data_view_of_each_index() -> None:
     indices = {view.attributes.title for view in data_views().values()}
     assert indices == {"lol_matches_stream", "lol_champion_stats", "lol_position_stats"}
+
+
+def test_what_goes_by_arrival_is_not_bounded_by_the_games_end() -> None:
+    """The dashboard's hour is on the data view's time: matches that were fetched late would not count as arriving."""
+    by_arrival = [
+        (panel, layer_id)
+        for panel in panels().values()
+        for layer_id, layer in panel.layers.items()
+        if "ingested_at" in layer.model_dump_json()
+    ]
+    assert len(by_arrival) == 4
+    now = datetime.now(UTC)
+    for panel, layer_id in by_arrival:
+        time_field = data_views()[panel.view_of(layer_id)].attributes.time_field_name
+        search = queries.search(panel.layers[layer_id], panel.attributes.state.query.query, time_field, now, now)
+        assert [list(each["range"]) for each in search["query"]["bool"]["filter"] if "range" in each] == [
+            ["ingested_at"]
+        ]
 
 
 def test_the_dashboard_is_live() -> None:
