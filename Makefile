@@ -13,6 +13,7 @@ up: setup ## Set up what is missing, deploy the stack, wait for documents
 
 down: setup ## Destroy the stack: no container, volume or network is left
 	@python -m tools.interrupted --stack $(STACK)
+	@docker ps --all --quiet --filter name=^lolstack-$(STACK)-backfill$$ | xargs --no-run-if-empty docker rm --force >/dev/null
 	@pulumi destroy --stack $(STACK) --yes --skip-preview
 
 reset: setup ## A clean start: all data is gone
@@ -30,9 +31,10 @@ report: ## One page and pictures of the live data, to look at and to mail around
 	@python -m tools.report --stack $(STACK) --hours $(HOURS)
 
 logs: ## The last lines of each service, or of one: make logs SERVICE=spark-job
-	@docker ps -a --filter label=lolstack.stack=$(STACK) $(if $(SERVICE),--filter label=lolstack.service=$(SERVICE)) \
-	  --format '{{.Names}}' | sort | while read -r name; do \
-	    echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done
+	@names=$$(docker ps -a --filter label=lolstack.stack=$(STACK) --format '{{.Names}}' \
+	  $(if $(SERVICE),--filter label=lolstack.service=$(SERVICE)) | sort); \
+	  [ -n "$$names" ] || { echo "the stack $(STACK) has no container$(if $(SERVICE), of $(SERVICE)): make status"; exit 1; }; \
+	  for name in $$names; do echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done
 
 dlq: ## Dead letters by reason; one: make dlq SHOW=0:17; to the topic again: make dlq REPLAY=invalid_field (a place, all)
 	@python -m tools.dlq --stack $(STACK) $(if $(SHOW),--show '$(SHOW)') $(if $(REPLAY),--replay '$(REPLAY)')

@@ -55,6 +55,7 @@ def main() -> int:
     folder = options.results or (RESULTS / "quick" if options.quick else RESULTS)
     try:
         if options.measures != ["report"]:
+            results.checkout()  # before anything that takes long
             with nullcontext(Target(Stack(options.stack))) if options.stack else own_stack() as target:
                 take(target, plan, options.measures or USUAL, folder)
         report.write(folder, results.read(folder))
@@ -64,7 +65,7 @@ def main() -> int:
     except CommandError:
         print("not measured: the stack could not be deployed; what Pulumi says above has the reason", file=sys.stderr)
         return 1
-    say(f"report: {(folder / report.FILE).resolve().relative_to(ROOT)}")
+    say(f"report: {folder / report.FILE}")
     return 0
 
 

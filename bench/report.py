@@ -226,7 +226,13 @@ def memory_chapter(figures: Memory, _results: Results) -> Lines:
     yield table(
         ["", "first third", "second third", "last third"],
         [
-            [name, *(f"{median(getattr(look, field) for look in part):,.{digits}f} {unit}" for part in thirds if part)]
+            [
+                name,
+                *(
+                    f"{median(getattr(look, field) for look in part):,.{digits}f} {unit}" if part else "–"
+                    for part in thirds
+                ),
+            ]
             for name, field, digits, unit in (
                 ("driver", "driver", 0, "MiB"),
                 ("worker and executor", "executor", 0, "MiB"),

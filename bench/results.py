@@ -20,6 +20,7 @@ from bench.freshness import Freshness
 from bench.growth import Growth
 from bench.machine import Machine, this_machine
 from bench.memory import Memory
+from bench.progress import BenchError
 
 FILE = "results.json"
 Figures = TypeVar("Figures")
@@ -65,6 +66,11 @@ def section(engine: docker.DockerClient, figures: Figures) -> Section[Figures]:
 
 @cache
 def checkout() -> str:
-    """The checkout's commit, asked once: the first results that are written make it differ from its commit."""
-    described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
+    """The checkout's commit, asked once: the first results that are written make it differ from its commit.
+
+    Raises BenchError where git does not know it.
+    """
+    described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    if described.returncode:
+        raise BenchError(f"which commit is measured? {described.stderr.strip()}")
     return described.stdout.strip()

@@ -57,7 +57,6 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium())
         for scheme in ("light", "dark"):
             take(browser, page, f"report-{scheme}", 1400, 1500, scheme)
-        take(browser, page, "report-narrow", 400, 1500, "light")
         take_status(browser, stack)
         browser.close()
 

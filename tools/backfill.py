@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import docker
 from docker.errors import APIError, NotFound
+from requests import RequestException
 
-from engine import EngineError, connect
+from engine import SERVICE_LABEL, STACK_LABEL, EngineError, connect
 from settings import PROJECT
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def create(engine: docker.DockerClient, stack: str, arguments: list[str]) -> Con
         job.attrs["Image"],
         ["/opt/venv/bin/python", "-m", "job.backfill", "--config", str(CONFIG), *arguments],
         name=name,
+        labels={STACK_LABEL: stack, SERVICE_LABEL: "backfill"},
         network=prefix,
         user=job.attrs["Config"]["User"],
         cap_drop=["ALL"],
@@ -68,7 +70,7 @@ def run(container: Container) -> int:
         with suppress(APIError):  # it has just ended by itself
             container.kill("SIGTERM")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
         container.start()
@@ -87,7 +89,7 @@ def main() -> int:
     options, arguments = parser.parse_known_args()
     try:
         return run(create(connect(), options.stack, arguments))
-    except (BackfillError, EngineError, APIError) as error:
+    except (BackfillError, EngineError, APIError, RequestException) as error:
         print(str(error).partition("\n")[0], file=sys.stderr)
         return 1
 

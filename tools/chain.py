@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine import connect, execute, stack_containers
 from provisioning.topics import TopicClient, TopicError
 from settings import PROJECT
+from tools.prometheus import reason
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 10
 SILENT_SECONDS = 60
 """How long the generator may deliver nothing before it counts as broken."""
+UNANSWERED = (docker.errors.APIError, requests.RequestException)
+"""What docker-py raises where the engine refuses, or does not answer."""
 AT_ONCE = 16
 """How many questions are asked at a time. An engine of version 20.10 takes a second to say a container's memory."""
 
@@ -97,7 +100,7 @@ class Chain:
     def _containers(self) -> list[Container]:
         try:
             return stack_containers(self._engine, self._stack)
-        except docker.errors.APIError:
+        except UNANSWERED:
             return []
 
     def _service(self, container: Container) -> ServiceState:
@@ -107,7 +110,7 @@ class Chain:
         return ServiceState(
             name=str(container.name).removeprefix(f"{PROJECT}-{self._stack}-"),
             state=health if running and health else state["Status"],
-            well=running and health in ("healthy", "starting"),
+            well=running and health in ("healthy", "starting", None),  # a backfill's container has no check
             memory=_memory(container) if running else 0,
             up=datetime.now(UTC) - datetime.fromisoformat(state["StartedAt"]) if running else timedelta(),
             restarts=container.attrs["RestartCount"],
@@ -183,7 +186,10 @@ class Chain:
         ]
 
     def _exec(self, service: str, *command: str) -> str:
-        container = self._engine.containers.get(f"{PROJECT}-{self._stack}-{service}")
+        try:
+            container = self._engine.containers.get(f"{PROJECT}-{self._stack}-{service}")
+        except docker.errors.NotFound as error:
+            raise RuntimeError(f"{service} has no container") from error
         if container.status != "running":
             raise RuntimeError(f"{service} is {container.status}")
         exit_code, output = execute(str(container.name), command)
@@ -195,14 +201,16 @@ class Chain:
 def _asked(name: str, ask: Callable[[], tuple[str, str | None]]) -> Link:
     try:
         return Link(name, *ask())
-    except (docker.errors.APIError, requests.RequestException, TopicError, RuntimeError) as error:
+    except requests.RequestException as error:
+        return Link(name, "–", reason(error))
+    except (docker.errors.APIError, TopicError, RuntimeError) as error:
         return Link(name, "–", str(error).splitlines()[0])
 
 
 def _memory(container: Container) -> int:
     try:
         stats: Any = container.stats(stream=False, one_shot=True)
-    except docker.errors.APIError:  # it ended while it was asked
+    except UNANSWERED:  # it ended while it was asked, say
         return 0
     usage = stats["memory_stats"]
     # As `docker stats` counts: without the page cache that the kernel would give back.

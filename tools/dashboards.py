@@ -6,8 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent.parent / "infra"))
-
 from provisioning.saved_object import OBJECTS
 from provisioning.saved_objects import SavedObjectClient, SavedObjectError, file_text, name
 

@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tools.deployed import outputs_of
+from tools.deployed import NotDeployedError, outputs_of
+from tools.text import plain
 
 TOPIC = "lol_matches"
 DEAD_LETTER_TOPIC = "lol_matches_dlq"
@@ -31,6 +32,8 @@ OURS = "dlq."
 """What the names of the job's headers begin with; the others are the original's."""
 NOT_OURS = "(not from the job)"
 """The reason of what somebody else has put into the topic."""
+
+AGAIN = "do it again: what is sent twice is there once"
 
 TIMEOUT_SECONDS = 10
 SILENT_SECONDS = 30
@@ -253,17 +256,19 @@ class Replay:
     failed: list[KafkaError] = field(default_factory=list)
 
     def run(self, found: Iterable[Letter]) -> None:
-        """Send each message once. Returns when Kafka has acknowledged or refused all."""
-        with Seen() as seen:
-            for letter in found:
-                if letter.trouble:
-                    self.refused += 1
-                    self.say(f"{letter.place} cannot be sent again: it {letter.trouble}")
-                elif seen.add(letter.content):
-                    self._send(letter)
-                else:
-                    self.repeats += 1
-        self.producer.flush()
+        """Send each message once. Returns when Kafka has acknowledged or refused all, also those before an error."""
+        try:
+            with Seen() as seen:
+                for letter in found:
+                    if letter.trouble:
+                        self.refused += 1
+                        self.say(f"{letter.place} cannot be sent again: it {letter.trouble}")
+                    elif seen.add(letter.content):
+                        self._send(letter)
+                    else:
+                        self.repeats += 1
+        finally:
+            self.producer.flush()
 
     def _send(self, letter: Letter) -> None:
         while True:
@@ -354,8 +359,8 @@ def _text(value: bytes | None) -> str:
 
 
 def _plain(text: str) -> Text:
-    """What a producer has written, without what a terminal would obey."""
-    return Text("".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text))
+    """What a producer has written, without what a terminal or Rich would obey."""
+    return Text(plain(text))
 
 
 def main() -> int:
@@ -367,11 +372,8 @@ def main() -> int:
     asked.add_argument("--replay", metavar="WHICH", help="a reason, a place as for --show, or all")
     options = parser.parse_args()
     console = Console()
-    servers = outputs_of(options.stack).get("bootstrapServers")
-    if servers is None:
-        console.print(f"the stack {options.stack} is not deployed: `make up STACK={options.stack}`")
-        return 2
     try:
+        servers = outputs_of(options.stack)["bootstrapServers"]
         if options.show:
             if Place.of(options.show) is None:
                 raise DlqError(f"SHOW={options.show} is no place: write 0:17, or lol_matches:2:41")
@@ -381,15 +383,23 @@ def main() -> int:
         if options.replay:
             return _replay(console, servers, options.replay)
         show_counts(console, *counted(letters(servers)))
+    except NotDeployedError as error:
+        console.print(Text(str(error)), soft_wrap=True)
+        return 2
     except DlqError as error:
-        console.print(f"[red]{error}[/]", soft_wrap=True)
+        console.print(_plain(str(error)), style="red", soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
 def _replay(console: Console, servers: str, which: str) -> int:
     replay = Replay(producer(servers), lambda line: console.print(line, soft_wrap=True))
-    replay.run(chosen(servers, which))
+    try:
+        replay.run(chosen(servers, which))
+    except KeyboardInterrupt:
+        raise DlqError(f"interrupted when {replay.sent:,} were sent; {AGAIN}") from None
     line = f"Sent to {TOPIC} again: {replay.sent:,}"
     if replay.repeats:
         line += f"; with the same key and value as one of these: {replay.repeats:,}"
@@ -397,10 +407,7 @@ def _replay(console: Console, servers: str, which: str) -> int:
         line += f"; not possible: {replay.refused:,}"
     console.print(line, soft_wrap=True)
     if replay.failed:
-        raise DlqError(
-            f"not taken by Kafka: {len(replay.failed):,} ({replay.failed[0].str()}); do it again: what is sent "
-            "twice is there once"
-        )
+        raise DlqError(f"not taken by Kafka: {len(replay.failed):,} ({replay.failed[0].str()}); {AGAIN}")
     return 1 if replay.refused else 0
 
 

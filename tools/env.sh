@@ -43,9 +43,7 @@ fi
 if [ -z "${DOCKER_HOST:-}" ] \
   && { [ -n "${DOCKER_CONTEXT:-}" ] || grep -qs currentContext "${DOCKER_CONFIG:-$HOME/.docker}/config.json"; }; then
   _lolstack_engine=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)
-  case $_lolstack_engine in
-    unix://*) export DOCKER_HOST="$_lolstack_engine" ;;
-  esac
+  [ -z "$_lolstack_engine" ] || export DOCKER_HOST="$_lolstack_engine"
   unset _lolstack_engine
 fi
 

@@ -20,6 +20,7 @@ import docker
 from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.models.networks import Network
+from requests import RequestException
 
 from engine import STACK_LABEL, EngineError, connect
 from settings import PROJECT
@@ -95,7 +96,7 @@ def remove(client: docker.DockerClient, stack: str, resource: dict[str, Any]) ->
                 else:
                     thing.remove()
                 yield f"removed {name}: a deployment that was interrupted left it half made"
-    except DockerException as error:
+    except (DockerException, RequestException) as error:
         raise MendError(f"{name}, which an interrupted deployment left, cannot be removed: {error}") from error
 
 

@@ -9,22 +9,21 @@ from typing import Self
 STEPS = 60
 """In how many equal steps charts over time show a period."""
 ARRIVAL_SECONDS = 10
-"""What a match may take from its end to being found: a step that is younger could still grow."""
+"""What a match may take from its end to being found: a minute that is younger could still grow."""
 
 
 @dataclass(frozen=True)
 class Period:
-    """`STEPS` whole steps of `step_seconds` from `start` to `end`, both UTC."""
+    """`STEPS` steps of `step_seconds` from `start` to `end`, both UTC."""
 
     end: datetime
     step_seconds: int
 
     @classmethod
     def last(cls, hours: int, now: datetime) -> Self:
-        """The newest period of `hours` of which all has arrived."""
-        step = hours * 3600 // STEPS
+        """The newest period of `hours`, to the minute, of which all has arrived."""
         arrived = int(now.timestamp()) - ARRIVAL_SECONDS
-        return cls(datetime.fromtimestamp(arrived - arrived % step, UTC), step)
+        return cls(datetime.fromtimestamp(arrived - arrived % 60, UTC), hours * 3600 // STEPS)
 
     @property
     def start(self) -> datetime:

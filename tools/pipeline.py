@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from tools.period import Period
+from tools.period import STEPS, Period
 from tools.prometheus import Prometheus
 
 Points = tuple[tuple[datetime, float], ...]
@@ -33,18 +33,21 @@ class Pipeline:
     message_age_seconds: Mapping[str, Points]
     """From Kafka to acknowledged by Elasticsearch."""
     dead_letters: Mapping[str, float]
-    """Messages since the job's start, by reason; a reason without any may be missing."""
+    """Messages since the job last started, by reason; a reason without any may be missing."""
     lag_now: float | None
     batch_now: tuple[float | None, float | None]
     """Median and p95 in seconds."""
     message_age_now: tuple[float | None, float | None]
     """Median and p99 in seconds."""
-    dead_letters_now: float | None
-    """Their sum, 0 where the job has had none."""
+    dead_letters_arrived: float | None
+    """Messages in a time as long as the period, until now."""
+    oldest: datetime | None
+    """Before this Prometheus has nothing."""
 
 
 def read(prometheus: Prometheus, period: Period) -> Pipeline:
     """The pipeline in `period`. Raises PrometheusError."""
+    ends = f'kafka_log_log_logendoffset{{topic="lol_matches_dlq"}}[{STEPS * period.step_seconds}s]'
     window = f"{max(period.step_seconds, LEAST_RATE_SECONDS)}s"
 
     def lines(query: str, name: str = "") -> dict[str, Points]:
@@ -62,6 +65,7 @@ def read(prometheus: Prometheus, period: Period) -> Pipeline:
     def now(quantile: float, metric: str) -> float | None:
         return prometheus.value(_quantile(quantile, metric, f"{NOW_SECONDS}s"))
 
+    oldest = prometheus.value("prometheus_tsdb_lowest_timestamp_seconds < time()")  # beyond any time while it is empty
     indexed = lines(f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name")
     return Pipeline(
         messages={
@@ -76,8 +80,9 @@ def read(prometheus: Prometheus, period: Period) -> Pipeline:
         lag_now=prometheus.value(LAG),
         batch_now=(now(0.5, BATCH), now(0.95, BATCH)),
         message_age_now=(now(0.5, AGE), now(0.99, AGE)),
-        # Not an increase in the period: a reason has no series before its first letter, which would not count.
-        dead_letters_now=prometheus.value("sum(lol_job_dead_letters_total) or 0 * sum(lol_job_info)"),
+        # The topic's end outlives the job, whose counters do not. `increase` would extrapolate it to fractions.
+        dead_letters_arrived=prometheus.value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
+        oldest=None if oldest is None else datetime.fromtimestamp(oldest, UTC),
     )
 
 

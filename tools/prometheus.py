@@ -53,7 +53,7 @@ class Prometheus:
             response = requests.get(f"{self._url}/api/v1/{what}", params=parameters, timeout=TIMEOUT_SECONDS)
             answer = response.json()
         except requests.RequestException as error:
-            raise PrometheusError(f"Prometheus does not answer at {self._url}: {_reason(error)}") from error
+            raise PrometheusError(f"Prometheus does not answer at {self._url}: {reason(error)}") from error
         if answer.get("status") != "success":
             raise PrometheusError(f"Prometheus at {self._url} refuses {parameters['query']}: {answer.get('error')}")
         return list(answer["data"]["result"])
@@ -63,8 +63,8 @@ def _points(values: list[Any]) -> tuple[tuple[datetime, float], ...]:
     return tuple((datetime.fromtimestamp(at, UTC), float(value)) for at, value in values if math.isfinite(float(value)))
 
 
-def _reason(error: requests.RequestException) -> str:
-    # The innermost error says it in few words; the outer ones repeat the address and the path.
+def reason(error: requests.RequestException) -> str:
+    """Why there was no answer, in few words: the innermost error's. The outer ones repeat the address and the path."""
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause

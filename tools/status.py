@@ -21,7 +21,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 from engine import EngineError
 from tools import pipeline
 from tools.chain import Chain, ChainState, ServiceState
-from tools.deployed import outputs_of
+from tools.deployed import NotDeployedError, outputs_of
 from tools.period import STEPS, Period
 from tools.pipeline import Pipeline, Points
 from tools.prometheus import Prometheus, PrometheusError
@@ -89,7 +89,7 @@ def _head(status: Status) -> Text:
 
 def _links(status: Status) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=1)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
     for link in status.chain.links:
@@ -189,19 +189,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--watch", action="store_true", help="go on until it is interrupted")
     options = parser.parse_args(arguments)
     console = Console()
-    outputs = outputs_of(options.stack)
-    if "services" not in outputs:
-        console.print(f"the stack {options.stack} is not deployed: `make up STACK={options.stack}`")
-        return 2
     try:
+        outputs = outputs_of(options.stack)
         chain = Chain(options.stack, outputs)
-    except EngineError as error:
-        console.print(str(error))
-        return 1
+    except (NotDeployedError, EngineError) as error:
+        console.print(Text(str(error)), soft_wrap=True)
+        return 2 if isinstance(error, NotDeployedError) else 1
+    try:
+        return _show(console, options, outputs, chain)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _show(console: Console, options: argparse.Namespace, outputs: Mapping[str, Any], chain: Chain) -> int:
     if options.wait and "generator" in outputs["services"]:
         with console.status("waiting for the first document to be searchable"):
             _wait_for_documents(chain)
-    if options.watch:
+    if options.watch and console.is_terminal:
         return _watch(console, options.stack, outputs, chain)
     status = ask(options.stack, outputs, chain)
     console.print(screen(status, console))

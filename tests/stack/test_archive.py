@@ -9,6 +9,7 @@ from cassandra.policies import RoundRobinPolicy
 
 from tests.stack.known import KnownMessages
 from tests.stack.stack import Stack, eventually
+from tools.prometheus import Prometheus
 
 pytestmark = pytest.mark.disruptive
 
@@ -68,10 +69,15 @@ def test_nothing_is_missing_after_cassandra_was_away_and_the_archive_was_killed(
         known = KnownMessages(stack, count=300)
         known.send()
 
+        def behind() -> None:
+            lag = Prometheus(stack.url("prometheus", 9090, "")).value("sum(lol_archive_lag_messages)")
+            assert lag, "the archive does not say that it is behind"
+
         def waits_again() -> None:
             assert waits() > waited, "the archive does not say that it waits"
 
         eventually(waits_again, limit_seconds=60)
+        eventually(behind, limit_seconds=60)
         stack.container("archive").restart(timeout=0)
     finally:
         cassandra.start()

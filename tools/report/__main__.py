@@ -10,12 +10,13 @@ from pathlib import Path
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from tools import pipeline
-from tools.deployed import outputs_of
+from tools.deployed import NotDeployedError, outputs_of
 from tools.period import Period
 from tools.prometheus import Prometheus, PrometheusError
 from tools.report import charts, matches
 from tools.report.matches import Matches
 from tools.report.page import Report, match_charts, pipeline_charts, render
+from tools.text import plain
 
 TIMEOUT_SECONDS = 30
 MOST_HOURS = 24 * 31
@@ -32,11 +33,10 @@ def read(stack: str, services: dict[str, dict[str, str]], hours: int) -> Report:
         with Elasticsearch(elasticsearch, request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
             found_matches = matches.read(client, period)
     except (ApiError, TransportError) as error:
-        troubles.append(
-            f"Elasticsearch at {elasticsearch} does not answer: {_short(error)}. Nothing is said of matches."
-        )
+        answers = "answers" if isinstance(error, ApiError) else "does not answer"
+        troubles.append(f"Elasticsearch at {elasticsearch} {answers}: {_short(error)}. Nothing is said of matches.")
     else:
-        troubles += nothing_found(found_matches)
+        troubles += nothing_found(found_matches, period)
     try:
         found_pipeline = pipeline.read(Prometheus(f"http://{services['prometheus']['9090']}"), period)
     except PrometheusError as error:
@@ -44,16 +44,15 @@ def read(stack: str, services: dict[str, dict[str, str]], hours: int) -> Report:
     return Report(stack, made, period, found_matches, found_pipeline, tuple(troubles))
 
 
-def nothing_found(found: Matches) -> list[str]:
+def nothing_found(found: Matches, period: Period) -> list[str]:
     """Why there is no match to see, if there is none."""
     if found.newest_ended is None:
         return ["No document can be found yet: `make status` says which link of the chain is to be looked at."]
-    if found.count == 0:
-        return [
-            f"No game ended in this time; the newest ended {found.newest_ended:%Y-%m-%d %H:%M}. "
-            "`make report HOURS=…` looks further back."
-        ]
-    return []
+    if found.count:
+        return []
+    later = found.newest_ended >= period.end
+    advice = "Later `make report` shows it" if later else "`make report HOURS=…` looks further back"
+    return [f"No game ended in this time; the newest ended {found.newest_ended:%Y-%m-%d %H:%M}. {advice}."]
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -76,21 +75,22 @@ def _short(error: Exception) -> str:
 
 
 def main() -> int:
-    """0 where all could be said, 1 where a service did not answer, 2 where there is no such stack."""
+    """0 where all could be said, 1 where a service gave no answer or a wrong one, 2 where there is no such stack."""
     parser = argparse.ArgumentParser(prog="make report")
     parser.add_argument("--stack", required=True)
     parser.add_argument("--hours", type=int, default=1, help=f"how far back: 1 to {MOST_HOURS}")
     options = parser.parse_args()
     if not 1 <= options.hours <= MOST_HOURS:
         parser.error(f"HOURS must be 1 to {MOST_HOURS}")
-    outputs = outputs_of(options.stack)
-    if "services" not in outputs:
-        print(f"the stack {options.stack} is not deployed: `make up STACK={options.stack}`")
+    try:
+        outputs = outputs_of(options.stack)
+    except NotDeployedError as error:
+        print(error)
         return 2
     report = read(options.stack, outputs["services"], options.hours)
     page = write(report, Path("report") / options.stack)
     for trouble in report.troubles:
-        print(trouble)
+        print(plain(trouble))
     print(
         f"{page}: {page.stat().st_size / 1000:,.0f} kB, and {len(list(page.parent.glob('*.png')))} pictures beside it"
     )

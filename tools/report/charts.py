@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 from xml.etree import ElementTree
 
@@ -15,7 +15,8 @@ import vl_convert
 
 from tools.period import Period
 from tools.pipeline import Points
-from tools.report.matches import LENGTH_STEP_MINUTES, Champion, Length, Minute, Position, Side
+from tools.report.matches import Champion, Length, Minute, Position, Side
+from tools.text import plain
 
 WIDTH, HEIGHT = 380, 230
 """Of a whole chart, in CSS pixels; a phone shows it at about this size."""
@@ -75,6 +76,10 @@ LEAST_GAMES = 10
 MOST_LABELS = 8
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted")
+DAY, TIME = "%d %b", "%H:%M"
+MOMENT = f"{DAY} {TIME}"
+TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY, "quarter": DAY, "year": DAY}
+"""An axis's word for the beginning of each: midnight is a date."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,18 @@ ElementTree.register_namespace("", SVG)
 
 
 def _svg(specification: Specification) -> str:
-    return vl_convert.vegalite_to_svg(specification.configure(**THEME).to_dict(), allowed_base_urls=[])
+    return vl_convert.vegalite_to_svg(_plain(specification.configure(**THEME).to_dict()), allowed_base_urls=[])
+
+
+def _plain(part: Any) -> Any:
+    """The same with plain texts: a control character makes vl-convert abort the process."""
+    if isinstance(part, str):
+        return plain(part)
+    if isinstance(part, dict):
+        return {key: _plain(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_plain(value) for value in part]
+    return part
 
 
 def _colour(name: str) -> str:
@@ -168,7 +184,7 @@ def per_minute(minutes: Sequence[Minute], period: Period, what: Literal["matches
             "from": _millis(minute.start),
             "to": _millis(minute.start) + period.step_seconds * 1000,
             "amount": getattr(minute, what),
-            "words": f"{minute.start:%H:%M}: {getattr(minute, what):,.0f} {what} a minute",
+            "words": f"{minute.start:{MOMENT}}: {getattr(minute, what):,.0f} {what} a minute",
         }
         for minute in minutes
     ]
@@ -178,31 +194,29 @@ def per_minute(minutes: Sequence[Minute], period: Period, what: Literal["matches
         .encode(x=_time_axis(period, "from"), x2="to", y=_amount("amount", values), description="words:N")
     )
     any_at_all = any(minute.documents for minute in minutes)
+    if period.step_seconds > 60:
+        note += f"; means of {period.step_seconds // 60} minutes"
     return Chart(f"{what}-per-minute", f"{what.capitalize()} per minute", note, _sized(bars) if any_at_all else None)
 
 
 def game_lengths(lengths: Sequence[Length]) -> Chart:
-    """A histogram."""
-    values = [
-        {
-            "from": length.minutes,
-            "to": length.minutes + LENGTH_STEP_MINUTES,
-            "matches": length.matches,
-            "words": f"{length.minutes} to {length.minutes + LENGTH_STEP_MINUTES} minutes: {length.matches:,} matches",
-        }
-        for length in lengths
-    ]
+    """Bars by length."""
+    values = []
+    for length in lengths:
+        minutes = f"{length.least}–{length.below}" if length.below else f"{length.least}+"
+        words = f"{minutes} minutes: {length.matches:,} matches"
+        values.append({"minutes": minutes, "matches": length.matches, "words": words})
     bars = (
         alt.Chart(_data(values))
-        .mark_bar(color=_colour("accent"), orient="vertical", binSpacing=1)
+        .mark_bar(color=_colour("accent"))
         .encode(
-            x=alt.X("from:Q", title=None, axis=alt.Axis(grid=False)),
-            x2="to",
+            x=alt.X("minutes:N", sort=None, title=None, axis=alt.Axis(grid=False, labelAngle=0)),
             y=_amount("matches", values),
             description="words:N",
         )
     )
-    return Chart("game-lengths", "Game length", "matches by minutes played", _sized(bars) if lengths else None)
+    any_at_all = any(length.matches for length in lengths)
+    return Chart("game-lengths", "Game length", "matches by minutes played", _sized(bars) if any_at_all else None)
 
 
 def win_against_pick(champions: Sequence[Champion]) -> Chart:
@@ -272,7 +286,9 @@ def positions(found: Sequence[Position]) -> Chart:
         room_for_text = max((value(position) for position in found), default=0) * 1.45
         bars = alt.Chart(
             _data(values),
-            title=alt.Title(title, anchor="start", fontSize=11, fontWeight="normal", color=_colour("muted")),
+            title=alt.Title(
+                title, anchor="start", frame="group", fontSize=11, fontWeight="normal", color=_colour("muted")
+            ),
         ).encode(
             x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[0, room_for_text])),
             y=alt.Y("position:N", sort=names, axis=labels),
@@ -339,9 +355,9 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
     return Chart(
         "dead-letters",
         "Dead letters",
-        "messages since the job started, by reason",
+        "by reason, since the job last started; make dlq counts all",
         _sized(chart) if found else None,
-        "none",
+        "none since the job last started",
     )
 
 
@@ -349,8 +365,14 @@ def over_time(name: str, title: str, note: str, lines: Mapping[str, Points], per
     """Lines over time; `form` is the format of a value in the words of a moment."""
     names = [line for line, points in lines.items() if points]
     # A moment without a value is in it too: there the line has a gap.
+    step = timedelta(seconds=period.step_seconds)
     values = [
-        {"line": line, "at": _millis(at), "value": found.get(at)}
+        {
+            "line": line,
+            "at": _millis(at),
+            "value": found.get(at),
+            "alone": at in found and at - step not in found and at + step not in found,
+        }
         for line in names
         for found in [dict(lines[line])]
         for at in period.moments
@@ -361,20 +383,19 @@ def over_time(name: str, title: str, note: str, lines: Mapping[str, Points], per
             moments.setdefault(at, []).append(f"{line} {value:{form}}")
     half = period.step_seconds * 500
     hover = [
-        {"from": _millis(at) - half, "to": _millis(at) + half, "words": f"{at:%H:%M}: {', '.join(said)}"}
+        {"from": _millis(at) - half, "to": _millis(at) + half, "words": f"{at:{MOMENT}}: {', '.join(said)}"}
         for at, said in moments.items()
     ]
     colour = alt.Color(
         "line:N",
         scale=alt.Scale(domain=names, range=[_colour(colour) for colour in LINE_COLOURS]),
-        legend=alt.Legend() if len(names) > 1 else None,
+        legend=alt.Legend(symbolType="stroke") if len(names) > 1 else None,
     )
-    # A line of one point has no length.
-    single = any(len(lines[line]) == 1 for line in names)
+    shown = alt.Chart(_data(values)).encode(x=_time_axis(period, "at"), y=_amount("value", values), color=colour)
     chart = _layered(
-        alt.Chart(_data(values))
-        .mark_line(strokeWidth=2, point=single, aria=False)
-        .encode(x=_time_axis(period, "at"), y=_amount("value", values), color=colour),
+        shown.mark_line(strokeWidth=2, aria=False),
+        # A line of one point has no length.
+        shown.transform_filter(alt.datum.alone).mark_circle(size=16, opacity=1, aria=False),
         alt.Chart(_data(hover))
         .mark_rect(opacity=0)
         .encode(x="from:T", x2="to", y=alt.value(0), y2=alt.value("height"), description="words:N"),
@@ -451,12 +472,11 @@ def _sized(chart: Sizable) -> Sizable:
 
 
 def _time_axis(period: Period, field: str) -> alt.X:
-    form = "%H:%M" if period.hours <= 24 else "%d %b"
     domain = [_millis(period.start), _millis(period.end)]
     return alt.X(
         f"{field}:T",
         scale=alt.Scale(type="utc", domain=domain),
-        axis=alt.Axis(title=None, grid=False, format=form, tickCount=5),
+        axis=alt.Axis(title=None, grid=False, format=TICKS, tickCount=5),
     )
 
 

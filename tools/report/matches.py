@@ -16,7 +16,8 @@ POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 BLUE, RED = 100, 200
 MOST_CHAMPIONS = 500
 """More than the game has, so that Elasticsearch's counts are exact."""
-LENGTH_STEP_MINUTES = 2
+LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, None))
+"""In minutes, the same as Kibana's. The last is open: a wrong duration must not stretch the chart."""
 LAST_MATCHES = 10
 MOST_PARTICIPANTS = 18
 """Arena has the most."""
@@ -73,9 +74,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Length:
-    """Matches that took `minutes` or up to `LENGTH_STEP_MINUTES` more."""
+    """Matches that took `least` minutes or more, but less than `below` (None: however many more)."""
 
-    minutes: int
+    least: int
+    below: int | None
     matches: int
 
 
@@ -156,13 +158,15 @@ def read(client: Elasticsearch, period: Period) -> Matches:
         ),
         sides=_sides(played["sides"]["buckets"]),
         lengths=tuple(
-            Length(int(bucket["key"]) // 60, bucket["matches"]["value"]) for bucket in played["lengths"]["buckets"]
+            Length(least, below, bucket["matches"]["value"])
+            for (least, below), bucket in zip(LENGTHS, played["lengths"]["buckets"], strict=True)
         ),
         last=tuple(_match(hit["inner_hits"]["participants"]["hits"]["hits"]) for hit in last["hits"]["hits"]),
     )
 
 
 def _aggregations(period: Period) -> dict[str, Any]:
+    first, *_, last, _ = period.moments
     matches = {"cardinality": {"field": "match_id", "precision_threshold": EXACT_UP_TO}}
     sums = {name: {"sum": {"field": field}} for name, field in _SIDE_SUMS.items()}
     played = {
@@ -177,7 +181,10 @@ def _aggregations(period: Period) -> dict[str, Any]:
             "aggs": {"matches": matches, **_averages("win"), **sums},
         },
         "lengths": {
-            "histogram": {"field": "game_duration", "interval": LENGTH_STEP_MINUTES * 60, "min_doc_count": 1},
+            "range": {
+                "field": "game_duration",
+                "ranges": [{"from": least * 60} | ({"to": below * 60} if below else {}) for least, below in LENGTHS],
+            },
             "aggs": {"matches": matches},
         },
     }
@@ -187,8 +194,9 @@ def _aggregations(period: Period) -> dict[str, Any]:
             "date_histogram": {
                 "field": "@timestamp",
                 "fixed_interval": f"{period.step_seconds}s",
+                "offset": f"{int(period.start.timestamp()) % period.step_seconds}s",
                 "min_doc_count": 0,
-                "extended_bounds": {"min": _millis(period.start), "max": _millis(period.end) - 1},
+                "extended_bounds": {"min": _millis(first), "max": _millis(last)},
             },
             "aggs": {"matches": matches},
         },

@@ -15,6 +15,7 @@ from tools.pipeline import Pipeline
 from tools.report import charts
 from tools.report.charts import Chart, Palette
 from tools.report.matches import Matches
+from tools.text import plain
 
 HERE = Path(__file__).parent
 TOP_CHAMPIONS = 25
@@ -76,9 +77,10 @@ def pipeline_charts(pipeline: Pipeline, period: Period) -> list[Chart]:
 def figures(report: Report) -> list[Figure]:
     """The numbers at the head of the page."""
     found: list[Figure] = []
+    period = report.period
+    hours = "hour" if period.hours == 1 else f"{period.hours} hours"
     if matches := report.matches:
         recent = matches.minutes[-RECENT_STEPS:]
-        hours = "hour" if report.period.hours == 1 else f"{report.period.hours} hours"
         per_minute = sum(minute.matches for minute in recent) / (len(recent) or 1)
         documents = sum(minute.documents for minute in recent) / (len(recent) or 1)
         found += [
@@ -86,7 +88,7 @@ def figures(report: Report) -> list[Figure]:
             Figure(
                 "Matches a minute",
                 f"{per_minute:,.{1 if per_minute < 1000 else 0}f}",
-                f"{documents:,.0f} documents a minute",
+                f"{documents:,.0f} documents; mean of {RECENT_STEPS * period.step_seconds // 60:,} minutes",
             ),
             Figure("Documents", compact(matches.documents_ever), f"{compact(matches.documents)} in the last {hours}"),
         ]
@@ -96,14 +98,14 @@ def figures(report: Report) -> list[Figure]:
                 Figure("Newest found", _duration(age), "since Kafka got its message", bad=age > SILENT_SECONDS)
             )
     if pipeline := report.pipeline:
-        letters = pipeline.dead_letters_now
+        letters = pipeline.dead_letters_arrived
         (batch, batch_p95), (age_p50, age_p99) = pipeline.batch_now, pipeline.message_age_now
         found += [
             Figure("Freshness", _seconds(age_p50), f"p99 {_seconds(age_p99)}; from Kafka to indexed"),
             Figure("Batch time", _seconds(batch), f"p95 {_seconds(batch_p95)}"),
             Figure("Behind", "–" if pipeline.lag_now is None else compact(pipeline.lag_now), "messages to process"),
             Figure(
-                "Dead letters", "–" if letters is None else compact(letters), "since the job started", bad=bool(letters)
+                "Dead letters", "–" if letters is None else compact(letters), f"in the last {hours}", bad=bool(letters)
             ),
         ]
     return found
@@ -114,6 +116,8 @@ def render(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    # Markup is a str of its own type, and ours.
+    environment.finalize = lambda value: plain(value) if type(value) is str else value
     environment.filters["moment"] = _moment
     style = environment.from_string((HERE / "page.css").read_text(encoding="utf-8")).render(
         light=_variables(charts.LIGHT), dark=_variables(charts.DARK)

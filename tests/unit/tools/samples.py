@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from tools.chain import ChainState, Link, ServiceState
 from tools.period import STEPS, Period
 from tools.pipeline import Pipeline, Points
-from tools.report.matches import POSITIONS, Champion, Length, Match, Matches, Minute, Position, Side
+from tools.report.matches import LENGTHS, POSITIONS, Champion, Length, Match, Matches, Minute, Position, Side
 from tools.report.page import Report
 from tools.status import Status
 
@@ -32,7 +32,8 @@ PIPELINE = Pipeline(
     lag_now=0,
     batch_now=(0.4, 0.8),
     message_age_now=(0.9, 1.6),
-    dead_letters_now=3,
+    dead_letters_arrived=5,
+    oldest=PERIOD.start - timedelta(days=3),
 )
 NO_PIPELINE = Pipeline(
     messages={"sent by the generator": (), "processed by the job": ()},
@@ -44,7 +45,8 @@ NO_PIPELINE = Pipeline(
     lag_now=None,
     batch_now=(None, None),
     message_age_now=(None, None),
-    dead_letters_now=None,
+    dead_letters_arrived=None,
+    oldest=None,
 )
 
 
@@ -84,7 +86,7 @@ MATCHES = Matches(
     champions=CHAMPIONS,
     positions=tuple(Position(name, 7000, 3.2, 180, 410) for name in (*POSITIONS, "UNKNOWN")),
     sides=(Side("blue", 0.52, 31, 60_000, 95_000, 900, 140), Side("red", 0.48, 30, 59_000, 94_000, 890, 141)),
-    lengths=tuple(Length(minutes, 100 + minutes) for minutes in range(14, 50, 2)),
+    lengths=tuple(Length(least, below, 100 + least) for least, below in LENGTHS),
     last=(*(match(n) for n in range(9)), match(10, (HOSTILE,))),
 )
 NO_MATCHES = Matches(0, None, None, 0, 0, (), (), (), (), (), ())

@@ -7,10 +7,12 @@ import struct
 
 import pytest
 
-from tests.unit.tools.samples import MATCHES, PERIOD, PIPELINE, champion
+from tests.unit.tools.samples import MADE, MATCHES, PERIOD, PIPELINE, champion
+from tools.period import Period
 from tools.pipeline import Points
 from tools.report import charts
 from tools.report.charts import Chart
+from tools.report.matches import Length
 from tools.report.page import match_charts, pipeline_charts
 
 ALL = {chart.name: chart for chart in (*match_charts(MATCHES, PERIOD), *pipeline_charts(PIPELINE, PERIOD))}
@@ -75,3 +77,37 @@ def test_a_line_has_a_gap_where_there_is_no_value() -> None:
 
     assert strokes(PIPELINE.lag["behind"]) == 1
     assert strokes(gap) == 2
+
+
+def test_a_value_without_a_neighbour_is_a_point() -> None:
+    values = PIPELINE.lag["behind"]
+
+    def drawn(points: Points) -> int:
+        shown = charts.over_time("lag", "Lag", "", {"behind": points}, PERIOD, ".0f").svg()
+        return len(re.findall(r'fill="var\(--accent\)"', shown))
+
+    assert drawn(values) == 0
+    assert drawn(values[:1]) == 1
+    assert drawn(values[:20:2]) == 10
+    assert drawn((*values[:20], values[30], *values[40:])) == 1
+
+
+@pytest.mark.parametrize(
+    ("hours", "labels"),
+    [
+        (1, ["11:00", "11:15", "11:30", "11:45", "12:00"]),
+        (24, ["12:00", "18:00", "01 Mar", "06:00", "12:00"]),
+        (72, ["12:00", "27 Feb", "12:00", "28 Feb", "12:00", "01 Mar", "12:00"]),
+        (168, ["23 Feb", "24 Feb", "25 Feb", "26 Feb", "27 Feb", "28 Feb", "01 Mar"]),
+    ],
+)
+def test_the_time_axis_names_each_day_once(hours: int, labels: list[str]) -> None:
+    period = Period.last(hours, MADE)
+    at_all_times = tuple((moment, 1.0) for moment in period.moments)
+    shown = charts.over_time("lag", "Lag", "", {"behind": at_all_times}, period, ".0f").svg()
+    assert re.findall(r">(\d\d:\d\d|\d\d [A-Z][a-z]{2})</text>", shown) == labels
+
+
+def test_no_game_of_any_length_is_no_chart() -> None:
+    assert charts.game_lengths([]).specification is None
+    assert charts.game_lengths([Length(0, 15, 0), Length(15, None, 0)]).specification is None

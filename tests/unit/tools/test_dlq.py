@@ -3,6 +3,7 @@
 import io
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,7 +58,7 @@ def arrived(servers: str, partitions: range = range(4)) -> list[Any]:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, servers: str, *arguments: str) -> int:
-    monkeypatch.setattr(dlq, "outputs_of", lambda stack: {"bootstrapServers": servers} if stack == "here" else {})
+    monkeypatch.setattr(dlq, "outputs_of", lambda _: {"bootstrapServers": servers})
     monkeypatch.setattr(sys, "argv", ["dlq", "--stack", "here", *arguments])
     return dlq.main()
 
@@ -124,6 +125,7 @@ def test_one_letter_is_shown(
             "there is no dead letter with the reason 'nonsense'; `make dlq` shows what there is",
         ),
         (["--replay", "all"], "there is no dead letter at all; "),
+        (["--replay", "[/red]"], "there is no dead letter with the reason '[/red]'; "),
     ],
 )
 def test_what_is_not_there_is_said(
@@ -132,11 +134,6 @@ def test_what_is_not_there_is_said(
     assert run(monkeypatch, mock_kafka, *arguments) == 1
     (said,) = capsys.readouterr().out.splitlines()
     assert said.startswith(line)
-
-
-def test_a_stack_that_is_not_there(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    assert run(monkeypatch, "", "--stack", "other") == 2
-    assert "the stack other is not deployed" in capsys.readouterr().out
 
 
 def test_kafka_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,6 +230,18 @@ def test_what_kafka_does_not_take_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     assert (replay.sent, len(replay.failed)) == (0, 1)
     with pytest.raises(DlqError, match=r"not taken by Kafka: 1 .*; do it again"):
         dlq._replay(Console(file=io.StringIO()), "", "all")
+
+
+def test_an_interrupted_replay_says_how_many_were_sent(monkeypatch: pytest.MonkeyPatch, mock_kafka: str) -> None:
+    def interrupted(*_: object) -> Iterator[Letter]:
+        yield letter()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dlq, "chosen", interrupted)
+    with pytest.raises(
+        DlqError, match=r"^interrupted when 1 were sent; do it again: what is sent twice is there once$"
+    ):
+        dlq._replay(Console(file=io.StringIO()), mock_kafka, "all")
 
 
 def letter() -> Letter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -9,8 +11,22 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.opened import opened
-from tests.unit.tools.samples import EMPTY_REPORT, HOSTILE, REPORT, SILENT_REPORT
-from tools.report.page import Report, compact, render
+from tests.unit.tools.samples import (
+    EMPTY_REPORT,
+    HOSTILE,
+    MADE,
+    MATCHES,
+    PERIOD,
+    PIPELINE,
+    REPORT,
+    SILENT_REPORT,
+    champion,
+    match,
+    points,
+)
+from tools.period import Period
+from tools.report.matches import Position
+from tools.report.page import Report, compact, figures, match_charts, render
 
 WIDTHS = (1400, 760, 400)
 
@@ -78,7 +94,7 @@ def test_figures_are_short(browser: Browser, path: Path) -> None:
         "Freshness": "0.90 s",
         "Batch time": "0.40 s",
         "Behind": "0",
-        "Dead letters": "3",
+        "Dead letters": "5",
     }
 
 
@@ -105,6 +121,47 @@ def test_a_name_is_text_and_never_markup(browser: Browser, path: Path) -> None:
         assert page.locator("svg title", has_text=HOSTILE).count() == 1
 
 
+@pytest.mark.parametrize("character", ["\x00", "\x01", "\x1b", "\ufffe", "\u202e", "\ud800"])
+def test_what_cannot_be_printed_is_replaced_in_charts_and_page(character: str) -> None:
+    """In a chart's text some of them make vl-convert end the process."""
+    name = f"A{character}b"
+    report = replace(
+        REPORT,
+        matches=replace(
+            MATCHES,
+            champions=(champion(name, 3000, 0.61),),
+            positions=(Position(name, 7000, 3.2, 180, 410),),
+            last=(replace(match(1, (name,)), id=name, patch=name),),
+        ),
+        pipeline=replace(PIPELINE, documents={name: points(1)}, dead_letters={name: 3}),
+        troubles=(name,),
+    )
+    page = render(report)
+    assert character not in page
+    # The trouble, the table's champion, the last match's id, patch and champion; the rest is in charts.
+    assert page.partition("<svg")[0].count("A\ufffdb") == 1
+    assert page.count(">A\ufffdb<") > 4
+
+
+def test_means_say_over_how_many_minutes() -> None:
+    def notes(period: Period) -> list[str]:
+        figure = next(each for each in figures(replace(REPORT, period=period)) if each.name == "Matches a minute")
+        return [figure.note, match_charts(MATCHES, period)[0].note]
+
+    assert notes(PERIOD) == ["1,200 documents; mean of 5 minutes", "by the end of the game"]
+    assert notes(Period.last(24, MADE)) == [
+        "1,200 documents; mean of 120 minutes",
+        "by the end of the game; means of 24 minutes",
+    ]
+
+
+def test_what_prometheus_no_longer_has_is_said_once() -> None:
+    words = "Prometheus has nothing from before 2026-03-01 11:20"
+    assert words not in render(REPORT)
+    shorter = replace(PIPELINE, oldest=PERIOD.start + timedelta(minutes=20))
+    assert render(replace(REPORT, pipeline=shorter)).count(words) == 1
+
+
 def test_without_scripts_all_is_there(browser: Browser, path: Path) -> None:
     """As in the preview of a mail program."""
     with opened(browser, path, scripts=False) as page:
@@ -117,12 +174,13 @@ def test_a_mark_says_what_it_stands_for(browser: Browser, path: Path) -> None:
     with opened(browser, path) as page:
         titles = page.locator("svg title").all_text_contents()
     for words in (
-        "11:00: 120 matches a minute",
-        "14 to 16 minutes: 114 matches",
+        "01 Mar 11:00: 120 matches a minute",
+        "0–15 minutes: 100 matches",
+        "40+ minutes: 140 matches",
         "Jinx: won 49.3% of 2,000 games",
         "Top: KDA 3.20, the mean of 7,000 games",
         "blue: 52.0% wins",
-        "12:00: p50 0.40, p95 0.80",
+        "01 Mar 12:00: p50 0.40, p95 0.80",
         "not_json: 3 messages",
     ):
         assert words in titles
@@ -141,7 +199,7 @@ def test_a_fresh_stack_has_a_page_without_data(browser: Browser, tmp_path: Path)
         assert set(page.locator(".chart .empty").all_inner_texts()) == {
             "no data in this time",
             "no champion has 10 games yet",
-            "none",
+            "none since the job last started",
         }
         assert "–" in page.locator(".figures .value").all_inner_texts()
 

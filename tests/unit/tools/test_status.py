@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import MagicMock
 
+import docker
 import pytest
+import requests
 from rich.console import Console
 
 from tests.unit.tools.samples import PERIOD, PIPELINE, status
+from tools import chain
 from tools.chain import Link
 from tools.status import TREND_STEP_SECONDS, Status, screen, sparkline
 
@@ -30,6 +34,11 @@ def test_it_fits_on_one_screen(width: int, lines: int) -> None:
     assert len(found) <= lines
     assert all(len(line.rstrip()) <= width for line in found)
     assert not any("…" in line for line in found), "\n".join(found)
+
+
+@pytest.mark.parametrize("width", [30, 45, 60])
+def test_a_narrow_screen_keeps_the_marks(width: int) -> None:
+    assert any(line.startswith("│ ✗  producer") for line in shown(status(BROKEN, WELL), width))
 
 
 def test_a_healthy_chain_has_no_cross() -> None:
@@ -81,3 +90,26 @@ def test_a_sparkline_rises_with_its_values_and_is_blank_where_there_are_none() -
     assert list(line[15:]) == sorted(line[15:])
     assert sparkline((), PERIOD.start).isspace()
     assert set(sparkline(tuple((PERIOD.start + n * step, 0.0) for n in range(1, 61)), PERIOD.start)) == {"▁"}
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (requests.ConnectionError("gone"), "gone"),  # docker-py raises the errors of its HTTP library as they are
+        (docker.errors.NotFound("404 Client Error for http+docker://localhost/"), "spark-job has no container"),
+    ],
+)
+def test_an_engine_without_an_answer_is_no_end_of_the_status(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, trouble: str
+) -> None:
+    """The engine is a fake that fails; nothing else is there."""
+    engine = MagicMock()
+    engine.containers.list.side_effect = engine.containers.get.side_effect = error
+    monkeypatch.setattr(chain, "connect", lambda: engine)
+    monkeypatch.setattr(chain, "TIMEOUT_SECONDS", 1)
+    services = {"elasticsearch": {"9200": "localhost:1"}}
+    state = chain.Chain("here", {"bootstrapServers": "localhost:1", "services": services}).state()
+    assert state.services == ()
+    troubles = {link.name: link.trouble for link in state.links}
+    assert troubles["job"] == trouble
+    assert "refused" in (troubles["documents"] or "")
