@@ -136,18 +136,20 @@ def place_to_start(
 
 
 def _nothing_lost(reached: Offsets, kafka: Topic, incarnation: Incarnation, checkpoints: Checkpoints) -> None:
-    """Raises JobError where Kafka has deleted messages behind what was reached: Spark would say so in riddles."""
-    begins = kafka.offsets(incarnation, "earliest")
-    lost = [
-        f"{offset:,}-{begins[partition] - 1:,} of partition {partition}"
-        for partition, offset in sorted(reached.items())
-        if offset < begins.get(partition, 0)
-    ]
+    """Raises JobError where Kafka has deleted messages behind what was reached, or no longer has what was: Spark would
+    say so in riddles."""
+    begins, ends = kafka.offsets(incarnation, "earliest"), kafka.offsets(incarnation, "latest")
+    lost = []
+    for partition, offset in sorted(reached.items()):
+        begin, end = begins.get(partition, offset), ends.get(partition, offset)
+        if offset < begin:
+            lost.append(f"{offset:,}-{begin - 1:,} of partition {partition} before they were read, by its retention")
+        if offset > end:
+            lost.append(f"{end:,}-{offset - 1:,} of partition {partition}, which were read (did its machine crash?)")
     if lost:
         raise JobError(
-            f"kafka.topic: {incarnation.topic} has lost messages before they were read, by its retention: "
-            f"{', '.join(lost)}; to go on with what is left, set kafka.starting_offsets to earliest and remove the "
-            f"folder {checkpoints.folder}"
+            f"kafka.topic: {incarnation.topic} has lost messages: {', '.join(lost)}; to go on with what is left, set "
+            f"kafka.starting_offsets to earliest and remove the folder {checkpoints.folder}"
         )
 
 

@@ -50,12 +50,13 @@ _CHUNK_MESSAGES = 200
 _CHUNK_BYTES = 8 * 2**20
 _POLL_SECONDS = 1
 _REQUEST_SECONDS = 10
+_KAFKA_SECONDS = 30
 _DAY_SECONDS = 86_400
 
 # Cassandra is away, starts, or is busy: the same write can succeed later.
 _PASSING = (NoHostAvailable, OperationTimedOut, RequestExecutionException, ConnectionException)
 
-# The later message of a match wins, in whatever order and however often they are written: Kafka's time is the row's.
+# The later message of a match wins, in whatever order and however often they are written.
 _INSERT = (
     "INSERT INTO {keyspace}.{table} (match_id, ended, arrived, partition, offset, message) "
     "VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
@@ -71,6 +72,12 @@ class Row(NamedTuple):
     partition: int
     offset: int
     message: bytes
+
+
+def _write_time(row: Row) -> int:
+    """The row's time for Cassandra in microseconds, by Kafka's, which all of a producer's batch may share: of rows with
+    the same time Cassandra would take the larger value of each column, and make one of two messages."""
+    return row.arrived * 1000 + row.offset % 1000
 
 
 class UnavailableError(Exception):
@@ -106,10 +113,7 @@ class Table:
 
     def _write(self, rows: list[Row]) -> tuple[list[Row], str]:
         """Write the rows at once; return those that were not taken, and why."""
-        answers = [
-            self._session.execute_async(self._insert, (*row, row.arrived * 1000, self._ttl))  # microseconds, seconds
-            for row in rows
-        ]
+        answers = [self._session.execute_async(self._insert, (*row, _write_time(row), self._ttl)) for row in rows]
         failed, reason = [], ""
         for row, answer in zip(rows, answers, strict=True):
             try:
@@ -230,7 +234,7 @@ def main() -> int:
     try:
         run(options, stopping, end)
     # The last: somebody dropped the table, say; the next start makes it again.
-    except (JobError, UnavailableError, RequestValidationException) as error:
+    except (JobError, UnavailableError, RequestValidationException, KafkaException) as error:
         faults.append(first_line(error))
     for fault in faults:
         log.error("The archive ends: %s", fault)
@@ -251,6 +255,7 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
     servers = options.kafka.bootstrap_servers
     with connected(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
         table = Table(session, options.archive, stopping)
+        say_lost(consumer, kafka, incarnation)
         place = Place(consumer, incarnation.topic, lag)
         pace = Pace(options.archive.messages_per_second)
         start_http_server(options.http.port)  # from now on it is healthy
@@ -268,8 +273,10 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
 
 
 def rows_of(messages: Sequence[Any], bounds: Bounds) -> tuple[list[Row], int]:
-    """The matches among Kafka's messages, and how many of them are too large. Each of those is said in the log."""
-    rows, too_large = [], 0
+    """The matches among Kafka's messages (the later of one that is there twice), and how many of them are too large.
+    Each of those is said in the log."""
+    rows: dict[str, Row] = {}
+    too_large = 0
     for message in messages:
         value, arrived = message.value(), message.timestamp()[1]
         match = decode(value, arrived, bounds)
@@ -279,8 +286,19 @@ def rows_of(messages: Sequence[Any], bounds: Bounds) -> tuple[list[Row], int]:
             too_large += 1
             log.error("%s has %d bytes, more than Cassandra takes; it is not archived", match.match_id, len(value))
             continue
-        rows.append(Row(match.match_id, match.ended, arrived, message.partition(), message.offset(), value))
-    return rows, too_large
+        row = Row(match.match_id, match.ended, arrived, message.partition(), message.offset(), value)
+        rows[row.match_id] = max(rows.get(row.match_id, row), row, key=_write_time)
+    return list(rows.values()), too_large
+
+
+def say_lost(consumer: Consumer, kafka: Topic, incarnation: Incarnation) -> None:
+    """Say in the log what Kafka deleted, by its retention, before it was archived."""
+    begins = kafka.offsets(incarnation, "earliest")
+    topic = incarnation.topic
+    for place in consumer.committed([TopicPartition(topic, partition) for partition in begins], timeout=_KAFKA_SECONDS):
+        missing = begins[place.partition] - place.offset
+        if place.offset >= 0 and missing > 0:
+            log.error("The archive lacks %d messages of partition %d that expired unread", missing, place.partition)
 
 
 def _consumer(servers: str, incarnation: Incarnation) -> Consumer:

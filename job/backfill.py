@@ -1,8 +1,7 @@
 """A range of the topic once more into the same documents: `python -m job.backfill --config FILE --from TIME --to TIME`.
 
 Runs beside the job, at a bounded rate, with the job's own code, so that the documents are the same. Dead letters are
-counted, not sent again; statistics are not touched. A match that was sent again with other content after the range has
-the older content afterwards: then let the range end now.
+counted, not sent again; statistics are not touched. Of a match that was sent again with other content the later stays.
 
 Exit codes: 0 when the range is done, 1 when it cannot be done or was stopped, 2 for arguments or settings that cannot
 be used.

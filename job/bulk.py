@@ -30,6 +30,8 @@ _LATER = frozenset({401, 403, 408, 429})
 # one that somebody has closed, or a cluster that has no room for another index's shards.
 _LATER_TYPES = frozenset({"index_not_found_exception", "index_closed_exception"})
 _NO_ROOM = "shards open"
+# A later version of the document is there: what was to be written has its place in history, and no other.
+_SUPERSEDED = 409
 # Of a whole request: too large, or one of its documents makes all of it unreadable (an id over 512 bytes does).
 _DIVIDE = frozenset({400, 413})
 
@@ -136,7 +138,7 @@ def _judged(actions: list[Action], items: list[dict[str, Any]]) -> tuple[list[Ac
     for action, item in zip(actions, items, strict=True):
         result = next(iter(item.values()))
         status = result["status"]
-        if status < 300:
+        if status < 300 or status == _SUPERSEDED:
             continue
         error = result.get("error", {})
         kind, why = error.get("type", ""), first_line(error.get("reason", ""))

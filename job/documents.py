@@ -20,6 +20,10 @@ class Rates(Struct, frozen=True, gc=False):
     cs_per_minute: float | None
 
 
+_MOST_MILLISECONDS = 2**43 - 1
+_OFFSET_BITS = 20
+
+
 class Action(Struct, frozen=True, gc=False):
     """One document on its way: its id, and its two lines of a `_bulk` body, newline at the end of each.
 
@@ -76,20 +80,30 @@ def documents(match: Match, ingested: int) -> Iterator[Document]:
         yield document
 
 
-def actions(match: Match, ingested: int, name: str, origin: int = 0) -> list[Action]:
-    """The documents of a match, ready for `_bulk`, in the index of `name` for the month in which the game ended."""
+def actions(match: Match, ingested: int, offset: int, name: str, origin: int = 0) -> list[Action]:
+    """The documents of a match, ready for `_bulk`, in the index of `name` for the month in which the game ended.
+
+    Of a match that was sent again the later message wins, by Kafka's time, then by `offset`: in whatever order they are
+    written, since tasks run beside each other.
+    """
     index = monthly_index(name, match.ended)
+    version = min(max(ingested, 0), _MOST_MILLISECONDS) << _OFFSET_BITS | offset % 2**_OFFSET_BITS
     return [
-        action(index, f"{match.match_id}_{document['participant_id']}", document, origin)
+        action(index, f"{match.match_id}_{document['participant_id']}", document, origin, version)
         for document in documents(match, ingested)
     ]
 
 
-def action(index: str, document_id: str, document: Document, origin: int = 0) -> Action:
-    """An `index` action: writing the same document again changes nothing."""
-    lines = b'{"index":{"_index":%b,"_id":%b}}\n%b\n' % (
+def action(index: str, document_id: str, document: Document, origin: int = 0, version: int | None = None) -> Action:
+    """An `index` action: writing the same document again changes nothing.
+
+    Where there is a `version`, a document with a higher one stays (`bulk.Bulk` takes that as done).
+    """
+    versioned = b"" if version is None else b',"version":%d,"version_type":"external_gte"' % version
+    lines = b'{"index":{"_index":%b,"_id":%b%b}}\n%b\n' % (
         orjson.dumps(index),
         orjson.dumps(document_id),
+        versioned,
         orjson.dumps(document),
     )
     return Action(document_id, lines, origin)

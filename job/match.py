@@ -1,6 +1,7 @@
 """Bytes of one Kafka message → the match they hold, or the reason why they hold none."""
 
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
@@ -88,13 +89,15 @@ class _OnlyInfo(Struct, frozen=True):
 class Match(Struct, frozen=True, gc=False):
     """A match that every rule of ours holds for.
 
-    Times are milliseconds since 1970, `duration` is in seconds. `remake` is one fact about the match: Riot says it on
-    each participant, so one who says it suffices.
+    Times are milliseconds since 1970, `duration` is in seconds. `event_time` is when it counts in the statistics: its
+    end, or its arrival in Kafka if that came first, so that no match moves the watermark past Kafka's clock. `remake`
+    is one fact about the match: Riot says it on each participant, so one who says it suffices.
     """
 
     match_id: str
     created: int
     ended: int
+    event_time: int
     duration: int
     patch: str
     queue_id: int
@@ -134,8 +137,7 @@ class DeadLetter:
 class Bounds:
     """When a match can have taken place: from `earliest` (milliseconds) to `ahead` milliseconds after its arrival.
 
-    Each month gets indices of its own, so without a lower bound a few wrong clocks would fill the cluster with them;
-    and the statistics' watermark follows the latest match, so one from the future would make all others late.
+    Each month gets indices of its own, so without bounds a few wrong clocks would fill the cluster with them.
     """
 
     earliest: int
@@ -162,6 +164,7 @@ def decode(value: bytes | None, arrived: int, bounds: Bounds) -> Match | DeadLet
     """
     if value is None:
         return DeadLetter("null_value", "the message has no value (a tombstone)")
+    value = value.removeprefix(BOM_UTF8)  # RFC 8259 lets a reader pass it over
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
     try:
@@ -172,8 +175,14 @@ def decode(value: bytes | None, arrived: int, bounds: Bounds) -> Match | DeadLet
             return second
         message = second
     except _Unreadable as error:
-        return DeadLetter("not_json", str(error), error_class=type(error).__name__)
+        return _not_json(value, error)
     return _match(message, arrived, bounds)
+
+
+def _not_json(value: bytes, error: Exception) -> DeadLetter:
+    """What else it is, where its beginning tells."""
+    kind = next((kind for beginning, kind in _NOT_JSON.items() if value.startswith(beginning)), None)
+    return DeadLetter("not_json", f"{error}; it is {kind}" if kind else str(error), error_class=type(error).__name__)
 
 
 def _decode_patiently(value: bytes, error: msgspec.ValidationError) -> _Message | DeadLetter:
@@ -189,7 +198,7 @@ def _decode_patiently(value: bytes, error: msgspec.ValidationError) -> _Message 
     except msgspec.ValidationError as second:
         return _invalid(second)
     except _Unreadable as second:
-        return DeadLetter("not_json", str(second), error_class=type(second).__name__)
+        return _not_json(value, second)
 
 
 def _has_no_participants(value: bytes) -> bool:
@@ -210,8 +219,14 @@ def _whole_numbers(thing: Any) -> Any:
     return thing
 
 
+_NOT_JSON = {
+    b"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
+    b"\x00": "of a schema registry's serialiser; send plain JSON",
+}
 _EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
+_LONGEST_SECONDS = 100_000
+"""More than a day: no game's length in seconds. In milliseconds it is no game's either, 100 seconds."""
 _PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 
@@ -234,19 +249,22 @@ def _match(message: _Message, arrived: int, bounds: Bounds) -> Match | DeadLette
             "two participants share an id: one document would hide the other",
             "info.participants[...].participantId",
         )
-    milliseconds = info.game_duration if _in_milliseconds(info) else info.game_duration * 1000
-    ended, ended_field = _end(info, milliseconds)
-    for moment, field in ((info.game_creation, "info.gameCreation"), (ended, ended_field)):
+    played = max((participant.time_played or 0 for participant in info.participants), default=0)
+    milliseconds = info.game_duration if _in_milliseconds(info, played) else info.game_duration * 1000
+    ended, ended_field = _end(info, milliseconds, played)
+    for what, moment, field in (("beginning", info.game_creation, "info.gameCreation"), ("end", ended, ended_field)):
         if not bounds.earliest <= moment <= arrived + bounds.ahead:
             return DeadLetter(
                 "implausible_timestamp",
-                f"{moment} ms is before {bounds.earliest} or more than {bounds.ahead} ms after the message ({arrived})",
+                f"the game's {what}, {moment} ms, is before {bounds.earliest} or more than {bounds.ahead} ms after the "
+                f"message ({arrived})",
                 field,
             )
     return Match(
         match_id=message.metadata.match_id,
         created=info.game_creation,
         ended=ended,
+        event_time=min(ended, arrived),
         duration=milliseconds // 1000,
         patch=".".join(info.game_version.split(".")[:2]),
         queue_id=info.queue_id,
@@ -256,23 +274,27 @@ def _match(message: _Message, arrived: int, bounds: Bounds) -> Match | DeadLette
     )
 
 
-def _in_milliseconds(info: _Info) -> bool:
+def _in_milliseconds(info: _Info, played: int) -> bool:
     """Before patch 11.20 there was no gameEndTimestamp, and the duration was in milliseconds.
 
-    A producer with typed fields may write 0 for what was not there: then the patch decides.
+    Where the end is missing (or 0, as a producer with typed fields may write it) from later matches, the unit is what
+    fits: the seconds that were `played`, else the length of a game.
     """
-    if info.game_end_timestamp != 0:
-        return info.game_end_timestamp is None
+    if info.game_end_timestamp:
+        return False
+    if played:
+        return info.game_duration >= 100 * played
     patch = _PATCH.match(info.game_version)
-    return patch is not None and (int(patch[1]), int(patch[2])) < (11, 20)
+    if patch is not None and (int(patch[1]), int(patch[2])) < (11, 20):
+        return True
+    return info.game_duration >= _LONGEST_SECONDS
 
 
-def _end(info: _Info, duration: int) -> tuple[int, str]:
-    """When the game ended, in milliseconds, and the field that says so; `duration` is in milliseconds.
+def _end(info: _Info, duration: int, played: int) -> tuple[int, str]:
+    """When the game ended, in milliseconds, and the field that says so; `duration` is in milliseconds, `played` not.
 
     gameEndTimestamp can be much later than the end, so the time that was played comes first.
     """
-    played = max((participant.time_played or 0 for participant in info.participants), default=0)
     if info.game_start_timestamp and played:
         return info.game_start_timestamp + played * 1000, "info.gameStartTimestamp"
     if info.game_end_timestamp:

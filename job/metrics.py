@@ -114,9 +114,10 @@ class Metrics:
         if rows:
             self.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
         for source in event["sources"]:
-            ends = _offsets(source.get("latestOffset"))
-            self.lag.ends(ends)
-            self.lag.processed(dict.fromkeys(ends, 0) | _offsets(source.get("endOffset")))
+            reached = source.get("endOffset") or {}
+            for topic, ends in (source.get("latestOffset") or {}).items():
+                self.lag.ends(_by_number(ends))
+                self.lag.processed(_by_number(dict.fromkeys(ends, 0) | reached.get(topic, {})))
         watermark = (event.get("eventTime") or {}).get("watermark")
         if watermark and not watermark.startswith("1970"):
             self.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())
@@ -192,9 +193,8 @@ class _Ages(Collector):
         )
 
 
-def _offsets(position: dict[str, dict[str, int]] | None) -> Offsets:
-    """By partition, what a Kafka source's progress says of the topic."""
-    return {int(partition): offset for of_topic in (position or {}).values() for partition, offset in of_topic.items()}
+def _by_number(offsets: dict[str, int]) -> Offsets:
+    return {int(partition): offset for partition, offset in offsets.items()}
 
 
 class QueryListener:

@@ -85,7 +85,7 @@ def index(messages: Sequence[Record], bounds: Bounds, name: str, sink: bulk.Bulk
         action
         for number, (message, match) in enumerate(zip(messages, decoded, strict=True))
         if isinstance(match, Match)
-        for action in actions(match, message.arrived, name, origin=number)
+        for action in actions(match, message.arrived, message.offset, name, origin=number)
     )
     rejections: dict[int, list[bulk.Rejection]] = {}
     for chunk in bulk.chunks(documents):

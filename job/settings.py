@@ -214,16 +214,6 @@ class Settings(Section):
     http: Http
     stop_grace_seconds: Positive
 
-    @model_validator(mode="after")
-    def _no_match_may_outrun_the_watermark(self) -> "Settings":
-        if self.event_time.ahead_seconds > self.window.watermark_seconds:
-            raise ValueError(
-                f"event_time.ahead_seconds: {self.event_time.ahead_seconds} is longer than "
-                f"window.watermark_seconds {self.window.watermark_seconds}; one match with a wrong clock "
-                "would make all others late: make it shorter"
-            )
-        return self
-
 
 def load(path: Path | None) -> Settings:
     """Return the defaults, overridden by the YAML file at `path` if there is one.

@@ -69,8 +69,8 @@ def match_rows(matches: Sequence[Match]) -> pa.RecordBatch:
         pa.StructArray.from_arrays(_arrays(columns, _PARTICIPANT_FIELDS), fields=list(_PARTICIPANT_FIELDS)),
         _MATCH_FIELDS.field("participants").type,
     )
-    ended = [match.ended * 1000 for match in counted]  # Arrow's timestamps: microseconds
-    arrays = _arrays(([match.match_id for match in counted], ended, lists), _MATCH_FIELDS)
+    times = [match.event_time * 1000 for match in counted]  # Arrow's timestamps: microseconds
+    arrays = _arrays(([match.match_id for match in counted], times, lists), _MATCH_FIELDS)
     return pa.RecordBatch.from_arrays(arrays, schema=_MATCH_FIELDS)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+for name in ("FORCE_COLOR", "COLUMNS", "SPARK_HOME", "PYSPARK_SUBMIT_ARGS"):  # what is tested would follow the user's
+    os.environ.pop(name, None)
 
 CHROMIUM = ("chromium-headless-shell", "chromium", "google-chrome")
 

@@ -55,7 +55,7 @@ class Decode:
             for value, arrived in zip(values, arrivals, strict=True):
                 match = decode(value, arrived, self._bounds)
                 assert isinstance(match, Match), match
-                participants += len(actions(match, arrived, self._index) if self._index else match.participants)
+                participants += len(actions(match, arrived, 0, self._index) if self._index else match.participants)
         yield pa.RecordBatch.from_pydict({"participants": [participants]})
 
 

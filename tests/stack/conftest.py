@@ -6,16 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.stack import Stack
+from tests.stack.stack import WEBHOOK, Stack
 
 OWN_STACK = "selftest"
-WEBHOOK = "webhook"
-"""The name on the stack's network under which test_monitoring listens for alerts."""
 OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/",
     "generatorEnabled": "true",
     "generatorRate": "5",
-    "portOffset": "2000",
+    "portOffset": "2300",  # whose ports no stack has by its name
 }
 
 

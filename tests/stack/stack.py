@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
 import requests
 import testinfra
+from docker.errors import NotFound
 from docker.models.containers import Container
 from elasticsearch import ApiError, Elasticsearch, TransportError
 from elasticsearch.helpers import ScanError
@@ -19,13 +21,18 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 from testinfra.host import Host
 
 from engine import SERVICE_LABEL, STACK_LABEL, execute
-from provisioning.topics import TopicClient
+from provisioning.topics import TopicClient, TopicError
 from settings import PROJECT
 from tools.interrupted import mend
 
 ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
-NOT_YET = (AssertionError, requests.RequestException, docker.errors.APIError, ApiError, TransportError, ScanError)
+NOT_YET = (
+    *(AssertionError, requests.RequestException, docker.errors.APIError),
+    *(ApiError, TransportError, ScanError, TopicError),
+)
+WEBHOOK = "webhook"
+"""The name on the stack's network under which test_monitoring listens for alerts."""
 
 
 def eventually(ask: Callable[[], T], limit_seconds: float, every_seconds: float = 1.0) -> T:
@@ -62,8 +69,9 @@ class Stack:
     def up(self, refresh: bool = True, **config: str) -> automation.UpResult:
         """`pulumi up`; `config` (camelCase keys, or paths such as job.window.size_seconds) changes settings first."""
         self._set(config)
-        self._outputs = None
-        return self._pulumi.up(refresh=refresh, on_output=print, color="never")
+        result = self._pulumi.up(refresh=refresh, on_output=print, color="never")
+        self._outputs = {key: output.value for key, output in result.outputs.items()}
+        return result
 
     def _set(self, config: Mapping[str, str]) -> None:
         for key, value in config.items():
@@ -83,6 +91,8 @@ class Stack:
 
     def clear(self) -> None:
         """Take away what an interrupted run of the tests left: a locked state, a stack that is half there."""
+        with suppress(NotFound):  # on the stack's network, which could not be removed
+            self.engine.containers.get(self.container_name(WEBHOOK)).remove(force=True)
         self._pulumi.cancel()
         for line in mend(self.name):
             print(line)
@@ -101,7 +111,7 @@ class Stack:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """Its outputs, asked once for each `up`."""
+        """Its outputs; those of the last `up` here."""
         if self._outputs is None:
             self._outputs = {key: output.value for key, output in self._pulumi.outputs().items()}
         return self._outputs

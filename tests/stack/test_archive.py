@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cassandra import ProtocolVersion
+from cassandra import OperationTimedOut, ProtocolVersion, RequestExecutionException
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import RoundRobinPolicy
 
@@ -28,7 +28,7 @@ def archived(stack: Stack, match_ids: list[str]) -> dict[str, bytes]:
         session = cluster.connect("lol")
         select = session.prepare("SELECT match_id, message FROM matches WHERE match_id = ?")
         rows = [session.execute(select, [match_id]).one() for match_id in match_ids]
-    except NoHostAvailable as error:
+    except (NoHostAvailable, OperationTimedOut, RequestExecutionException) as error:
         raise AssertionError(f"Cassandra does not answer: {error}") from error
     finally:
         cluster.shutdown()

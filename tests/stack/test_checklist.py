@@ -173,7 +173,10 @@ class TestKibana:
             pytest.skip(f"Kibana is left out: {reason}")
 
     def test_home_page_answers(self, stack: Stack) -> None:
-        assert stack.get("kibana", 5601, "/api/status").json()["status"]["overall"]["level"] == "available"
+        def available() -> None:
+            assert stack.get("kibana", 5601, "/api/status").json()["status"]["overall"]["level"] == "available"
+
+        eventually(available, limit_seconds=60)
 
 
 class TestPrometheus:

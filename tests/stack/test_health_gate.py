@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from docker.errors import NotFound
 
 from health_gate import NotHealthyError, wait_until_healthy
 from tests.stack.stack import Stack
@@ -13,6 +16,8 @@ NAME = "lolstack-selftest-never-healthy"
 def test_the_error_names_the_service_its_complaint_and_its_last_log_lines(stack: Stack) -> None:
     image = stack.container("kafka").image
     assert image is not None
+    with suppress(NotFound):
+        stack.engine.containers.get(NAME).remove(force=True)
     container = stack.engine.containers.run(
         image, ["bash", "-c", "echo 'the disk is full'; sleep 60"], name=NAME, detach=True
     )

@@ -149,7 +149,7 @@ def seen_wrong(page: Page, url: str, number: int) -> list[str]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     # The server's own failures; a 404 may be a question.
     page.on("response", lambda r: errors.append(f"{r.status} from {r.url}") if r.status >= 500 else None)
-    page.goto(url)
+    page.goto(url, timeout=RENDERED_WITHIN_MS)
     # Kibana's own screenshots wait for the same.
     page.wait_for_function(
         """number => {

@@ -39,7 +39,7 @@ def test_a_deleted_topic_is_seen_and_made_again(stack: Stack) -> None:
     topics.delete("lol_matches_dlq")
     stack.refresh()
     assert changes(stack.preview().change_summary) == {"create": 1}
-    stack.up()
+    stack.up(refresh=False)
     assert topics.read("lol_matches_dlq") is not None
 
 
@@ -51,7 +51,7 @@ def test_a_changed_index_template_is_seen_and_mended(stack: Stack) -> None:
     client.indices.put_index_template(name=name, body=body)
     stack.refresh()
     assert changes(stack.preview().change_summary) == {"update": 1}
-    stack.up()
+    stack.up(refresh=False)
     mended = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
     assert mended["template"]["settings"]["index"]["number_of_replicas"] == "0"
 
@@ -78,9 +78,11 @@ def test_a_deployment_that_is_killed_in_the_middle_is_mended_by_the_next(stack: 
     def is_made() -> None:
         stack.container("alertmanager")
 
-    eventually(is_made, limit_seconds=90, every_seconds=0.02)
-    up.kill()
-    up.wait()
+    try:
+        eventually(is_made, limit_seconds=300, every_seconds=0.02)
+    finally:
+        up.kill()
+        up.wait()
     with pytest.raises(CommandError, match=r"locked|already in use"):
         stack.up()
     mended = stack.make("up")

@@ -18,7 +18,7 @@ import requests
 from docker.errors import NotFound
 
 import versions
-from images import Images
+from images import Images, network_arguments
 from images.source import Source, mirrored
 from settings import Settings
 from tests.stack.stack import Stack, eventually
@@ -55,7 +55,7 @@ def mirror(stack: Stack, logged_in: None) -> Iterator[str]:
     image, _ = engine.images.build(
         path=str(Path(__file__).parent / "registry"),
         tag="lolstack/selftest-registry",
-        buildargs={"BASE_IMAGE": built.tag("base")},
+        buildargs={"BASE_IMAGE": built.tag("base"), **network_arguments()},
     )
     remove(engine)
     engine.containers.run(
@@ -92,7 +92,7 @@ def beside(stack: Stack, mirror: str) -> Iterator[Stack]:
         {
             "imageSource": "registry",
             "registryMirror": mirror,
-            "portOffset": "3000",
+            "portOffset": "3300",
             "generatorEnabled": "true",
             "generatorSize": "compact",
         },

@@ -55,7 +55,11 @@ def stack(kibana: FakeKibana, tmp_path: Path) -> automation.Stack:
             project_settings=automation.ProjectSettings(
                 "saved-objects", "python", backend=automation.ProjectBackend(tmp_path.as_uri())
             ),
-            env_vars={"PULUMI_CONFIG_PASSPHRASE": "none", "PYTHONPATH": f"{ROOT}:{ROOT}/infra"},
+            env_vars={
+                "PULUMI_BACKEND_URL": tmp_path.as_uri(),  # the user's own would come before the project's
+                "PULUMI_CONFIG_PASSPHRASE": "none",
+                "PYTHONPATH": f"{ROOT}:{ROOT}/infra",
+            },
         ),
     )
 

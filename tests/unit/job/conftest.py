@@ -16,6 +16,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A session without pages, with few partitions; its workers import the job from this checkout."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_CONF_DIR"] = str(CONF)
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # the host's name may have no address
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     session = (
         SparkSession.builder.master("local[2]")

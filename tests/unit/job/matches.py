@@ -9,7 +9,7 @@ from job.match import Bounds, DeadLetter, Match, decode
 
 ARRIVED = 1_770_000_000_000  # 2026-02-02T02:40:00Z
 START = ARRIVED - 2_000_000
-BOUNDS = Bounds.of(date(2019, 1, 1), ahead_seconds=300)
+BOUNDS = Bounds.of(date(2019, 1, 1), ahead_seconds=86_400)
 
 Json = dict[str, Any]
 

@@ -22,7 +22,7 @@ Key = tuple[int, str, str]
 """Start of the window in milliseconds, kind (champion or position), name."""
 
 EARLIEST_MS = 1_546_300_800_000  # 2019-01-01T00:00:00Z
-AHEAD_MS = 300_000
+AHEAD_MS = 86_400_000
 HALF_A_HUNDREDTH = Fraction(1, 200)
 
 
@@ -134,8 +134,8 @@ def statistics(messages: Iterable[tuple[bytes | None, int]], size: int, slide: i
     for match in {match["id"]: match for match in matches if match}.values():
         if match["remake"]:
             continue
-        last = match["ended"] // (slide * 1000) * slide * 1000
-        for start in range(last, match["ended"] - size * 1000, -slide * 1000):
+        last = match["counts_at"] // (slide * 1000) * slide * 1000
+        for start in range(last, match["counts_at"] - size * 1000, -slide * 1000):
             for player in match["players"]:
                 row = {**player, **_ratios(player, match["duration"])}
                 rows[start, "champion", player["championName"]].append(row)
@@ -165,7 +165,8 @@ def _agrees(actual: Any, expected: Any, error: Fraction) -> bool:
 
 
 def read(value: bytes | None, arrived: int) -> Json | None:
-    """A message's match: the fields that documents are made of, `id`, `duration` (s), `ended` (ms), `remake`."""
+    """A message's match: the fields that documents are made of, `id`, `duration` (s), `ended` and `counts_at` (ms),
+    `remake`."""
     try:
         return _read(_parsed(value), arrived)
     except _UnfitError:
@@ -174,7 +175,9 @@ def read(value: bytes | None, arrived: int) -> Json | None:
 
 def _parsed(value: bytes | None) -> Any:
     try:
-        message = json.loads((value or b"").decode(), parse_int=Decimal, parse_float=Decimal, parse_constant=_refuse)
+        message = json.loads(
+            (value or b"").decode("utf-8-sig"), parse_int=Decimal, parse_float=Decimal, parse_constant=_refuse
+        )
         json.dumps(message, ensure_ascii=False, default=str).encode()  # half of a surrogate pair is no character
     except ValueError as error:
         raise _UnfitError from error
@@ -198,9 +201,16 @@ def _read(message: Any, arrived: int) -> Json:
     players = [_fields(player, _PARTICIPANT) for player in listed] if isinstance(listed, list) else []
     if len({player["participantId"] for player in players}) != len(players) or not players:
         raise _UnfitError("participants")
-    old = info["gameEndTimestamp"] is None or (info["gameEndTimestamp"] == 0 and _before_11_20(info["gameVersion"]))
-    milliseconds = info["gameDuration"] * (1 if old else 1000)
     played = max(player["timePlayed"] or 0 for player in players)
+    if info["gameEndTimestamp"]:
+        unit = 1000
+    elif played:
+        unit = 1000 if Fraction(info["gameDuration"], played) < 100 else 1
+    elif _before_11_20(info["gameVersion"]):
+        unit = 1
+    else:
+        unit = 1000 if info["gameDuration"] < 100_000 else 1
+    milliseconds = info["gameDuration"] * unit
     if info["gameStartTimestamp"] and played:
         ended = info["gameStartTimestamp"] + played * 1000
     else:
@@ -212,6 +222,7 @@ def _read(message: Any, arrived: int) -> Json:
         "id": parts["metadata"]["matchId"],
         "duration": milliseconds // 1000,
         "ended": ended,
+        "counts_at": min(ended, arrived),
         "remake": any(player["gameEndedInEarlySurrender"] for player in players),
         "players": players,
     }

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError
 from job.archive import MOST_BYTES, Place, Row, Table, UnavailableError, rows_of
 from job.lag import Lag
 from job.settings import merged
-from tests.unit.job.matches import ARRIVED, BOUNDS, match, value
+from tests.unit.job.matches import ARRIVED, BOUNDS, match, participant, value
 
 ROWS = [Row(f"EUW1_{number}", 1000, 2000 + number, 0, number, b"{}") for number in range(3)]
 
@@ -81,12 +81,20 @@ class TestRows:
             assert rows_of([FakeMessage(0, value(match()) + b" " * MOST_BYTES)], BOUNDS) == ([], 1)
         assert "is not archived" in caplog.text
 
+    def test_of_a_match_that_is_there_twice_the_later_is_kept(self) -> None:
+        """Also where Kafka's time is the same, which it is for all that a producer sends at once."""
+        sent = [value(match(participant(1, kills=kills))) for kills in (7, 5)]
+        messages = [FakeMessage(number, text) for number, text in enumerate(sent)]
+        for given in (messages, messages[::-1]):
+            rows, _ = rows_of(given, BOUNDS)
+            assert [row.message for row in rows] == [sent[1]]
+
 
 class TestTable:
-    def test_a_row_carries_kafkas_time_and_how_long_it_is_kept(self) -> None:
+    def test_a_row_carries_its_messages_time_and_how_long_it_is_kept(self) -> None:
         session = FakeSession()
-        table(session).put(ROWS[:1])
-        assert session.taken == [(*ROWS[0], 2_000_000, 90 * 86_400)]
+        table(session).put(ROWS[1:2])
+        assert session.taken == [(*ROWS[1], 2_001_001, 90 * 86_400)]
 
     def test_only_what_was_not_taken_is_written_again(self) -> None:
         session = FakeSession(EUW1_1=[OperationTimedOut(), OperationTimedOut()])

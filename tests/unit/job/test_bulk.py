@@ -59,6 +59,12 @@ def test_the_same_documents_again_change_nothing(server: FakeElasticsearch, sink
     assert server.documents == before
 
 
+def test_a_document_of_which_a_later_version_is_there_is_done(server: FakeElasticsearch, sink: Bulk) -> None:
+    server.answers = [lambda lines: server.store(lines, {"id1": 409})]
+    assert sink.index(some(3)) == []
+    assert server.requests == [3]
+
+
 @pytest.mark.parametrize("status", [429, 500, 503, 403])
 def test_only_the_items_that_were_put_off_are_repeated(
     server: FakeElasticsearch, sink: Bulk, waits: list[tuple[str, str]], status: int

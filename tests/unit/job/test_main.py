@@ -100,9 +100,17 @@ def test_messages_that_kafka_has_deleted_unread_are_said_with_what_to_do(
     began: dict[int, int], reached: dict[int, int]
 ) -> None:
     with pytest.raises(
-        JobError, match=r"before they were read, .*: 2-4 of partition 0; .* folder /checkpoints/cluster"
+        JobError, match=r"messages: 2-4 of partition 0 before they were read, .* folder /checkpoints/cluster"
     ):
         place("latest", Checkpoints(Start("lol_matches", "latest", began), reached=reached))
+
+
+def test_messages_that_were_read_and_are_gone_are_said() -> None:
+    """As after a crash of Kafka's machine. Spark would end with `offset was changed`, again and again."""
+    with pytest.raises(
+        JobError, match=r"messages: 9-11 of partition 1, which were read .* folder /checkpoints/cluster"
+    ):
+        place("latest", Checkpoints(Start("lol_matches", "latest", {0: 5, 1: 5}), reached={0: 9, 1: 12}))
 
 
 def test_messages_that_kafka_has_deleted_after_they_were_read_are_no_loss() -> None:

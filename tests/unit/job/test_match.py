@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from job.match import Match, decode
 from tests.unit.job.matches import ARRIVED, BOUNDS, START, decoded, match, participant, refused, value
@@ -61,5 +62,7 @@ def test_no_match_id() -> None:
 
 def test_the_bounds_themselves_are_plausible() -> None:
     ended = START + 1_845_000
-    assert decode(value(match()), ended - BOUNDS.ahead, BOUNDS) == decoded(match())
+    assert decode(value(match()), ended - BOUNDS.ahead, BOUNDS) == structs.replace(
+        decoded(match()), event_time=ended - BOUNDS.ahead
+    )
     assert refused(match(), arrived=ended - BOUNDS.ahead - 1).reason == "implausible_timestamp"

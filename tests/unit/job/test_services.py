@@ -118,7 +118,7 @@ def test_elasticsearch_that_is_spoken_to_in_the_wrong_protocol(server: FakeElast
 
 
 @pytest.mark.parametrize(
-    ("host", "cause"), [("localhost:1", "Connection refused"), ("nobody.invalid:9200", "Failed to resolve")]
+    ("host", "cause"), [("localhost:1", "Connection refused"), ("-nobody.invalid:9200", "Failed to resolve")]
 )
 def test_elasticsearch_that_never_answers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, host: str, cause: str
@@ -225,7 +225,7 @@ def test_kafka_that_does_not_answer_yet(monkeypatch: pytest.MonkeyPatch, caplog:
 
 
 @pytest.mark.parametrize(
-    ("servers", "cause"), [("localhost:1", "Connection refused"), ("nobody.invalid:9092", "Failed to resolve")]
+    ("servers", "cause"), [("localhost:1", "Connection refused"), ("-nobody.invalid:9092", "Failed to resolve")]
 )
 def test_kafka_that_never_answers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, servers: str, cause: str
@@ -258,7 +258,7 @@ def test_a_spark_master_that_is_there(server: FakeElasticsearch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "cause"), [("localhost:1", "Connection refused"), ("nobody.invalid:7077", "Name or service not known")]
+    ("address", "cause"), [("localhost:1", "Connection refused"), ("-nobody.invalid:7077", "Name or service not known")]
 )
 def test_a_spark_master_that_never_answers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str, cause: str

@@ -79,10 +79,6 @@ def test_the_topic_can_be_read_from_a_time_on(tmp_path: Path, text: str, hour: i
             {"window": {"watermark_seconds": 299}},
             "window.watermark_seconds: 299 is shorter than window.size_seconds 300;",
         ),
-        (
-            {"event_time": {"ahead_seconds": 601}},
-            "event_time.ahead_seconds: 601 is longer than window.watermark_seconds",
-        ),
         ({"event_time": {"earliest": "soon"}}, "event_time.earliest: 'soon' is not possible: "),
         (
             {"kafka": {"bootstrap_servers": "kafka"}},

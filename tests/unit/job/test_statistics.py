@@ -50,7 +50,7 @@ def game(name: str, ended: int, *players: Json) -> bytes:
 def found(collected: Sequence[Row]) -> dict[Key, Figures]:
     """Rows of statistics as the reference has them."""
     return {
-        (round(row.window_start.replace(tzinfo=UTC).timestamp() * 1000), row.kind, row["name"]): {
+        (round(row.window_start.timestamp() * 1000), row.kind, row["name"]): {
             name: row[name] for name in row.asDict() if name not in {"window_start", "window_end", "kind", "name"}
         }
         for row in collected
@@ -219,6 +219,16 @@ def test_late_within_the_watermark_counts_and_later_is_a_metric(spark: SparkSess
     stream.run([in_time, too_late, first, latest])
     assert_as_the_reference(stream.latest, [first, latest, in_time], WINDOW)
     assert stream.late() == 2  # the last, and the first once more: nobody knows any longer that it was there
+
+
+def test_a_game_whose_end_is_to_come_counts_when_it_comes_and_makes_no_other_late(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    stream = Stream(spark, tmp_path, WINDOW)
+    future, usual = game("EUW1_1", DAY_SECONDS // 2), game("EUW1_2", 1900)
+    stream.run([future], [usual])
+    assert_as_the_reference(stream.latest, [future, usual], WINDOW)
+    assert stream.late() == 0
 
 
 def row(kind: str, **changes: Any) -> dict[str, Any]:

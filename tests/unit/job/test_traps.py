@@ -4,17 +4,21 @@ A line says in which fields the document differs from the one of a match in orde
 (duplicates, remakes, no duration) is in test_statistics.py, for delivery in test_participants.py.
 """
 
+import gzip
 from typing import Any
 
 import pytest
 
 from job.documents import documents
-from tests.unit.job.matches import ARRIVED, START, Json, decoded, match, participant, refused, value
+from job.match import decode
+from tests.unit.job.matches import ARRIVED, BOUNDS, START, Json, decoded, match, participant, refused, value
 
 CREATED = START - 60_000
 DAY_MS = 24 * 3600 * 1000
 REMADE = [participant(number, gameEndedInEarlySurrender=True) for number in range(1, 11)]
 OLD: Json = {"gameStartTimestamp": ..., "gameEndTimestamp": ...}
+NOT_PLAYED = participant(1, timePlayed=...)
+BY_DURATION = {"@timestamp": "2026-02-02T02:36:25.000Z"}
 NO_RATES = {"gold_per_minute": ..., "damage_per_minute": ..., "cs_per_minute": ...}
 DOCUMENT = {
     "match_id": "EUW1_7012345678",
@@ -67,7 +71,19 @@ def trap(name: str, message: Json, **expected: Any) -> Any:
         trap("milliseconds, where there is none", match(gameDuration=1_845_999, gameEndTimestamp=...)),
         trap("milliseconds, where it is null", match(gameDuration=1_845_999, gameEndTimestamp=None)),
         trap("no duration", match(gameDuration=0), game_duration=0, **NO_RATES),
-        trap("less than a second", match(gameDuration=999, gameEndTimestamp=...), game_duration=0, **NO_RATES),
+        trap(
+            "less than a second",
+            match(NOT_PLAYED, gameDuration=999, gameEndTimestamp=..., gameVersion="11.19.398.9466"),
+            **{"@timestamp": "2026-02-02T02:05:40.999Z", "patch": "11.19", "game_duration": 0, **NO_RATES},
+        ),
+        trap("seconds without an end, which fit the time played", match(gameEndTimestamp=...)),
+        trap("seconds without an end, of a length that games have", match(NOT_PLAYED, **OLD), **BY_DURATION),
+        trap("milliseconds of such a length", match(NOT_PLAYED, **OLD, gameDuration=1_845_000), **BY_DURATION),
+        trap(
+            "a game that is sent as it begins: its end is to come",
+            match(gameCreation=ARRIVED, gameStartTimestamp=ARRIVED, gameEndTimestamp=ARRIVED + 1_845_000),
+            **{"timestamp": ARRIVED, "@timestamp": "2026-02-02T03:10:45.000Z"},
+        ),
         trap("an end days later", match(gameEndTimestamp=START + 3 * DAY_MS)),
         trap(
             "the longest time played counts",
@@ -144,6 +160,8 @@ def test_an_old_match_that_is_sent_late() -> None:
         (value(match()) + b"}", "not_json"),
         (b'{"a":' * 100_000, "not_json"),
         (b"x" * 5 * 2**20, "not_json"),
+        (gzip.compress(value(match())), "not_json"),
+        (b"\x00\x00\x00\x00\x07" + value(match()), "not_json"),
         (b"[" + value(match()) + b"]", "not_an_object"),
         (b"null", "not_an_object"),
         (b'"text"', "not_an_object"),
@@ -162,6 +180,15 @@ def test_an_old_match_that_is_sent_late() -> None:
 )
 def test_messages_that_hold_no_match(message: bytes | None, reason: str) -> None:
     assert refused(message).reason == reason
+
+
+def test_what_else_it_is_is_said_where_its_beginning_tells() -> None:
+    assert "it is compressed by gzip; let the producer compress" in refused(gzip.compress(value(match()))).detail
+    assert "it is of a schema registry's serialiser" in refused(b"\x00\x00\x00\x00\x07" + value(match())).detail
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert decode(b"\xef\xbb\xbf" + value(match()), ARRIVED, BOUNDS) == decoded(match())
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,11 @@ CLEAN = (
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of this machine's proxies and Docker contexts."""
+    """Nothing of this machine's proxies, Docker contexts and locale."""
     for name in CLEAN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("LC_ALL", "C")  # bash complains of a locale that is not installed
 
 
 def sourced(variable: str) -> str:
