@@ -55,6 +55,7 @@ def mirror(stack: Stack, logged_in: None) -> Iterator[str]:
     image, _ = engine.images.build(
         path=str(Path(__file__).parent / "registry"),
         tag="lolstack/selftest-registry",
+        rm=True,  # the containers of its steps
         buildargs={"BASE_IMAGE": built.tag("base"), **network_arguments()},
     )
     remove(engine)
