@@ -291,7 +291,7 @@ def _in_milliseconds(info: _Info, played: int) -> bool:
 
 
 def _end(info: _Info, duration: int, played: int) -> tuple[int, str]:
-    """When the game ended, in milliseconds, and the field that says so; `duration` is in milliseconds, `played` not.
+    """When the game ended (ms), and the field that says so; `duration` is in milliseconds, `played` in seconds.
 
     gameEndTimestamp can be much later than the end, so the time that was played comes first.
     """
