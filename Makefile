@@ -7,12 +7,12 @@ export BASH_ENV := tools/env.sh
 
 up: setup ## Set up what is missing, deploy the stack, wait for documents
 	@pulumi stack select --create $(STACK) >/dev/null
-	@python -m tools.interrupted --stack $(STACK)
+	@python -m tools.repair --stack $(STACK)
 	@pulumi up --stack $(STACK) --yes --skip-preview --refresh
 	@python -m tools.status --stack $(STACK) --wait
 
 down: setup ## Destroy the stack: no container, volume or network is left
-	@python -m tools.interrupted --stack $(STACK)
+	@python -m tools.repair --stack $(STACK)
 	@docker ps --all --quiet --filter name=^lolstack-$(STACK)-backfill$$ | xargs --no-run-if-empty docker rm --force >/dev/null
 	@pulumi destroy --stack $(STACK) --yes --skip-preview
 

@@ -17,15 +17,12 @@ from typing import Any
 
 from pulumi.automation import CommandError
 
-ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "infra"))
-
-from bench import alternatives, burst, ceilings, drain, freshness, growth, memory, report, results
-from bench.own import own_stack
-from bench.plan import FULL, QUICK, Plan
+from bench import alternatives, burst, ceilings, drain, freshness, memory, report, results, scaling
+from bench.bench_stack import own_stack
+from bench.measured_stack import Target
+from bench.profiles import FULL, QUICK, Plan
 from bench.progress import BenchError, say
-from bench.target import Target
-from tests.stack.stack import Stack
+from harness.stack import Stack
 
 MEASURES: dict[str, Callable[[Target, Plan], Any]] = {
     "freshness": freshness.measure,
@@ -33,7 +30,7 @@ MEASURES: dict[str, Callable[[Target, Plan], Any]] = {
     "burst": burst.measure,
     "ceilings": ceilings.measure,
     "alternatives": alternatives.measure,
-    "growth": growth.measure,
+    "growth": scaling.measure,
     "memory": memory.measure,
 }
 # Freshness and burst after the drain, by which the job's JVMs have compiled what they run; the others start it anew.

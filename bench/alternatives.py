@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bench import indexing
-from bench.backlog import DOCUMENTS_A_MATCH, Backlog
+from bench import throughput
 from bench.drain import take
-from bench.guest import guest, task_of
-from bench.indexing import Speed
-from bench.plan import Plan
+from bench.job_container import guest, task_of
+from bench.measured_stack import MATCHES, Target
+from bench.profiles import Plan
 from bench.progress import BenchError, say
-from bench.target import MATCHES, Target
+from bench.throughput import Speed
 from generator.match import Size
+from harness.load import DOCUMENTS_A_MATCH, Backlog
 
 WAYS = {
     "engineer": "confluent-kafka, orjson, `parallel_bulk`",
@@ -60,7 +60,7 @@ def run(target: Target, backlog: Backlog, way: str, messages: int) -> Speed:
     task = task_of(part, index=f"bench_{way}", way=way, connections=CONNECTIONS)
     target.settle_elasticsearch()
     with target.index(task.index) as index, guest(target, "consumers", task) as running:
-        seen = indexing.measure(target.elasticsearch, index, part.documents, lambda: None, running.check)
+        seen = throughput.measure(target.elasticsearch, index, part.documents, lambda: None, running.check)
         seconds = running.reports()[way][0].seconds
         compare(target, index)
     return Speed(seen.documents, seconds, seen.sustained)
@@ -78,5 +78,5 @@ def compare(target: Target, index: str) -> None:
     if different or len(theirs) < DOCUMENTS_A_MATCH:
         raise BenchError(
             f"{len(different)} of {len(theirs)} documents in {index} are not the job's, {different[:1]}: correct "
-            "bench/inside/consumers.py"
+            "bench/in_network/consumers.py"
         )

@@ -6,14 +6,14 @@ from statistics import median
 
 from msgspec import Struct
 
-from bench import indexing
-from bench.backlog import DOCUMENTS_A_MATCH, Backlog
+from bench import throughput
 from bench.drain import take
-from bench.guest import guest, task_of
-from bench.plan import Plan
+from bench.job_container import guest, task_of
+from bench.measured_stack import Target
+from bench.profiles import Plan
 from bench.progress import say
-from bench.target import Target
 from generator.match import Size
+from harness.load import DOCUMENTS_A_MATCH, Backlog
 
 STAGES = {
     "read": "reading Kafka in Spark, to nowhere",
@@ -68,4 +68,4 @@ def raw_bulk(target: Target, backlog: Backlog) -> float:
     task = task_of(backlog, index="bench_raw", connections=target.cores())
     target.settle_elasticsearch()
     with target.index(task.index) as index, guest(target, "raw_bulk", task) as running:
-        return indexing.measure(target.elasticsearch, index, backlog.documents, lambda: None, running.check).sustained
+        return throughput.measure(target.elasticsearch, index, backlog.documents, lambda: None, running.check).sustained

@@ -7,13 +7,13 @@ from statistics import median
 
 from msgspec import Struct
 
-from bench import indexing
-from bench.backlog import Backlog
-from bench.indexing import Speed
-from bench.plan import Plan
+from bench import throughput
+from bench.measured_stack import MATCHES, Target
+from bench.profiles import Plan
 from bench.progress import say
-from bench.target import MATCHES, Target
+from bench.throughput import Speed
 from generator.match import Size
+from harness.load import Backlog
 
 
 class Round(Struct, frozen=True):
@@ -53,7 +53,7 @@ def take(target: Target, size: Size, messages: int) -> tuple[Backlog, Round]:
     with target.job_paused() as resume:
         backlog = target.fill(size, messages)
         begun = time.perf_counter()
-        speed = indexing.measure(target.elasticsearch, MATCHES, backlog.documents, resume)
+        speed = throughput.measure(target.elasticsearch, MATCHES, backlog.documents, resume)
     target.wait_until_done(done_before + messages)
     caught_up = time.perf_counter() - begun
     say(

@@ -9,11 +9,11 @@ from typing import Any
 from confluent_kafka import KafkaError
 from msgspec import Struct
 
-from bench.backlog import DOCUMENTS_A_MATCH, TOPIC, producer
-from bench.plan import Plan
+from bench.measured_stack import MATCHES, Target
+from bench.profiles import Plan
 from bench.progress import BenchError, say
-from bench.target import MATCHES, Target
 from generator.match import MatchFactory, Size
+from harness.load import DOCUMENTS_A_MATCH, TOPIC, producer
 
 WARM_UP_SECONDS = 20
 LOOK_SECONDS = 0.04

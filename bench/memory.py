@@ -8,9 +8,9 @@ from statistics import median
 from msgspec import Struct
 
 from bench.freshness import Sight
-from bench.plan import Plan
+from bench.measured_stack import Target
+from bench.profiles import Plan
 from bench.progress import say
-from bench.target import Target
 from generator.match import Size
 
 SIZE: Size = "full"

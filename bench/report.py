@@ -10,14 +10,14 @@ from typing import Any
 
 from bench import alternatives, ceilings, plots
 from bench.alternatives import Alternative
-from bench.backlog import SPREAD_SECONDS
 from bench.burst import RATE, STEADY_SECONDS, Burst
 from bench.drain import Drain
 from bench.freshness import LOOK_SECONDS, Freshness
-from bench.growth import Growth
 from bench.memory import Memory
 from bench.results import FILE as RESULTS_FILE
 from bench.results import Results, Section
+from bench.scaling import Growth
+from harness.load import SPREAD_SECONDS
 
 FILE = "README.md"
 GOAL_FRESHNESS = (2, 1.5, 2.5)

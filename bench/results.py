@@ -17,10 +17,10 @@ from bench.burst import Burst
 from bench.ceilings import Ceilings
 from bench.drain import Drain
 from bench.freshness import Freshness
-from bench.growth import Growth
 from bench.machine import Machine, this_machine
 from bench.memory import Memory
 from bench.progress import BenchError
+from bench.scaling import Growth
 
 FILE = "results.json"
 Figures = TypeVar("Figures")

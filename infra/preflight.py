@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import versions
-from engine import EngineError, address, connect, stack_containers
-from settings import Settings, SettingsError
+from infra import versions
+from infra.clients.docker_engine import EngineError, address, connect, stack_containers
+from infra.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

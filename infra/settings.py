@@ -10,7 +10,7 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-import versions
+from infra import versions
 from job.settings import SettingsError as JobSettingsError
 from job.settings import merged
 

@@ -17,12 +17,15 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
-from job import elastic, logs, notices, queries, session, settings, spark_master, topic
-from job.bound import BatchBound, set_bound
-from job.checkpoints import Checkpoints, Start
+from job import elastic, logs, settings, spark_master, topic
+from job.driver import session
+from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
+from job.driver.checkpoints import Checkpoints, Start
+from job.driver.metrics import Metrics, QueryListener, serve
+from job.driver.query import MATCHES, MatchQuery, ShutdownGate, stop
 from job.errors import JobError, one_line
-from job.metrics import Metrics, QueryListener, serve
-from job.participants import Sinks
+from job.sinks import sink_wait
+from job.tasks.index_matches import Sinks
 from job.topic import Incarnation, Offsets, Topic
 
 log = logging.getLogger("job")
@@ -53,9 +56,9 @@ def main() -> int:
 def run(options: settings.Settings) -> int:
     """Connect to everything, start the query, and wait for the first reason to end."""
     ends: SimpleQueue[str] = SimpleQueue()  # why the job ends; empty text: it was told to
-    metrics = Metrics(queries.MATCHES, options.elasticsearch.matches, options.http.max_batch_age_seconds)
+    metrics = Metrics(MATCHES, options.elasticsearch.matches, options.http.max_batch_age_seconds)
     serve(metrics, options.http.port)
-    receiver = notices.Receiver(metrics.wait)
+    receiver = sink_wait.Receiver(metrics.wait)
 
     log.info("✓ Connected to Elasticsearch: %s", elastic.connect(options.elasticsearch))
     kafka = Topic(options.kafka)
@@ -66,20 +69,20 @@ def run(options: settings.Settings) -> int:
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
     start = place_to_start(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
 
-    bound = BatchBound(options.batch.first_bound(len(start.offsets)), options.batch.max_seconds)
+    bound = AdaptiveBatchSize(options.batch.first_bound(len(start.offsets)), options.batch.max_seconds)
     metrics.batch_limit.set(bound.messages)
     sinks = Sinks(
         elasticsearch_hosts=tuple(options.elasticsearch.hosts),
         elasticsearch_timeout=options.elasticsearch.request_timeout_seconds,
         bootstrap_servers=options.kafka.bootstrap_servers,
         dead_letter_topic=options.kafka.dead_letter_topic,
-        driver=notices.Address(options.driver.host, receiver.port),
+        driver=sink_wait.Address(options.driver.host, receiver.port),
     )
-    flow = queries.Flow(spark, options, sinks, checkpoints, metrics, queries.Gate())
+    flow = MatchQuery(spark, options, sinks, checkpoints, metrics, ShutdownGate())
 
     def adjust(messages: int, seconds: float) -> None:
         if bound.measured(messages, seconds):
-            set_bound(spark, query, bound.messages)
+            set_max_offsets(spark, query, bound.messages)
             metrics.batch_limit.set(bound.messages)
 
     QueryListener(metrics, adjust, lambda error: ends.put(error or "the query was stopped")).listen(spark)
@@ -96,7 +99,7 @@ def run(options: settings.Settings) -> int:
     else:
         log.info("Stopping: the batch in hand is finished first")
     # After a failure the batch in hand may be the very thing that cannot finish.
-    if not queries.stop(query, flow.gate, _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds):
+    if not stop(query, flow.gate, _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds):
         log.warning("The batch did not finish in time; it is done again at the next start")
     spark.stop()
     log.info("Stopped")
@@ -120,7 +123,7 @@ def place_to_start(
     checkpoints.check_writable()
     start = checkpoints.start()
     if start is not None:
-        _nothing_lost(start.offsets | checkpoints.reached(queries.MATCHES), kafka, incarnation, checkpoints)
+        _nothing_lost(start.offsets | checkpoints.reached(MATCHES), kafka, incarnation, checkpoints)
         log.info("Going on in topic %s, id %s", incarnation.topic, incarnation.topic_id)
     else:
         if checkpoints.has_other_incarnation():

@@ -35,10 +35,10 @@ from tenacity import (
 from job import logs, settings
 from job.errors import JobError, first_line
 from job.lag import Lag
-from job.match import Bounds, Match, decode
-from job.pace import Pace
+from job.match import Match, PlausibleTimes, decode
+from job.rate_limit import RateLimiter
+from job.retry import wait_until_available
 from job.topic import Incarnation, Topic, watch
-from job.waiting import patiently
 
 log = logging.getLogger("job.archive")
 
@@ -135,7 +135,9 @@ def connected(options: settings.Archive) -> Iterator[Any]:
             "Cassandra running, is the address right?"
         )
 
-    session = patiently("Cassandra", lambda: _connect(options), lambda error: isinstance(error, _PASSING), complaint)
+    session = wait_until_available(
+        "Cassandra", lambda: _connect(options), lambda error: isinstance(error, _PASSING), complaint
+    )
     try:
         yield session
     finally:
@@ -251,13 +253,13 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
     lag = Lag("lol_archive_lag_messages")
     REGISTRY.register(lag)
     watch(kafka, incarnation, end, lag.ends, stopping)
-    bounds = Bounds.of(options.event_time.earliest, options.event_time.ahead_seconds)
+    bounds = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     servers = options.kafka.bootstrap_servers
     with connected(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
         table = Table(session, options.archive, stopping)
         say_lost(consumer, kafka, incarnation)
         place = Place(consumer, incarnation.topic, lag)
-        pace = Pace(options.archive.messages_per_second)
+        pace = RateLimiter(options.archive.messages_per_second)
         start_http_server(options.http.port)  # from now on it is healthy
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
         while not stopping.is_set():
@@ -272,7 +274,7 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
                 refused.inc(too_large)
 
 
-def rows_of(messages: Sequence[Any], bounds: Bounds) -> tuple[list[Row], int]:
+def rows_of(messages: Sequence[Any], bounds: PlausibleTimes) -> tuple[list[Row], int]:
     """The matches among Kafka's messages (the later of one that is there twice), and how many of them are too large.
     Each of those is said in the log."""
     rows: dict[str, Row] = {}

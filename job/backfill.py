@@ -21,14 +21,16 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from job import bulk, elastic, logs, participants, settings
-from job.dead_letters import Record
+from job import elastic, logs, settings
 from job.documents import iso
 from job.errors import JobError
-from job.match import Bounds
-from job.pace import Pace
+from job.match import PlausibleTimes
+from job.rate_limit import RateLimiter
+from job.retry import LIMIT_SECONDS
+from job.sinks import elasticsearch
+from job.sinks.dead_letters import Record
+from job.tasks import index_matches
 from job.topic import Incarnation, Topic
-from job.waiting import LIMIT_SECONDS
 
 log = logging.getLogger("job.backfill")
 
@@ -50,7 +52,7 @@ Spans = dict[int, Span]
 
 
 @dataclass
-class Tally:
+class BatchCounts:
     """What has been done so far. `until` has, by unfinished partition, when its last message that is done came (ms)."""
 
     until: dict[int, int]
@@ -105,17 +107,18 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     spans = spans_of(kafka, incarnation, begin, end)
     total = sum(span.end - span.begin for span in spans.values())
     log.info("Backfill of %s from %s to %s: %s messages", incarnation.topic, iso(begin), iso(end), f"{total:,}")
-    sink = bulk.Bulk(
-        bulk.client(tuple(options.elasticsearch.hosts), options.elasticsearch.request_timeout_seconds), _say_waiting
+    sink = elasticsearch.Bulk(
+        elasticsearch.client(tuple(options.elasticsearch.hosts), options.elasticsearch.request_timeout_seconds),
+        _say_waiting,
     )
-    bounds = Bounds.of(options.event_time.earliest, options.event_time.ahead_seconds)
-    tally = Tally(dict.fromkeys(spans, begin))
-    pace = Pace(rate)
+    bounds = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
+    tally = BatchCounts(dict.fromkeys(spans, begin))
+    pace = RateLimiter(rate)
     said_at = time.monotonic()
     try:
         for chunk in read(options.kafka.bootstrap_servers, incarnation.topic, spans, min(rate, _CHUNK_MESSAGES)):
             pace.wait(len(chunk))
-            for fate in participants.index(chunk, bounds, options.elasticsearch.matches, sink):
+            for fate in index_matches.index(chunk, bounds, options.elasticsearch.matches, sink):
                 tally.messages += 1
                 tally.documents += fate.indexed
                 if fate.letter is not None:
@@ -222,7 +225,7 @@ def _record(message: Any) -> Record:
     )
 
 
-def _note_progress(tally: Tally, chunk: list[Record], spans: Spans) -> None:
+def _note_progress(tally: BatchCounts, chunk: list[Record], spans: Spans) -> None:
     for record in chunk:
         tally.until[record.partition] = record.arrived
         if record.offset == spans[record.partition].end - 1:

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from elastic_transport import SerializationError, TlsError, TransportError
 from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
-from job import bulk, settings
+from job import settings
 from job.documents import monthly_index
 from job.errors import JobError, first_line
-from job.waiting import patiently
+from job.retry import wait_until_available
+from job.sinks import elasticsearch
 
 _MAJOR = 8
 
@@ -20,7 +21,7 @@ def connect(options: settings.Elasticsearch) -> str:
     another major version, or lacks our index templates. Makes this month's indices where they are missing, so that each
     name answers before the first document.
     """
-    client = bulk.client(tuple(options.hosts), options.request_timeout_seconds)
+    client = elasticsearch.client(tuple(options.hosts), options.request_timeout_seconds)
     hosts = ", ".join(options.hosts)
 
     def complaint(error: ApiError | TransportError) -> str:
@@ -28,7 +29,7 @@ def connect(options: settings.Elasticsearch) -> str:
         return f"elasticsearch.hosts: {hosts} cannot serve ({cause}); is it running, is the address right?"
 
     try:
-        return patiently("Elasticsearch", lambda: _check(client, options), _will_pass, complaint)
+        return wait_until_available("Elasticsearch", lambda: _check(client, options), _will_pass, complaint)
     except TlsError as error:
         raise JobError(
             f"elasticsearch.hosts: no secure connection to {hosts} ({first_line(error.message)}); correct http or "
@@ -64,7 +65,7 @@ def _make_index(client: Elasticsearch, index: str) -> None:
 def _will_pass(error: BaseException) -> bool:
     """A service that starts or restarts: it does not answer, or says that it cannot yet."""
     if isinstance(error, ApiError):
-        no_room = bulk.no_room(error.status_code, str(error))
+        no_room = elasticsearch.no_room(error.status_code, str(error))
         return no_room or error.status_code == 429 or error.status_code >= 500
     return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
 

@@ -134,7 +134,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class PlausibleTimes:
     """When a match can have taken place: from `earliest` (milliseconds) to `ahead` milliseconds after its arrival.
 
     Each month gets indices of its own, so without bounds a few wrong clocks would fill the cluster with them.
@@ -144,8 +144,8 @@ class Bounds:
     ahead: int
 
     @classmethod
-    def of(cls, earliest: date, ahead_seconds: int) -> "Bounds":
-        """Bounds from midnight UTC of a day on."""
+    def of(cls, earliest: date, ahead_seconds: int) -> "PlausibleTimes":
+        """PlausibleTimes from midnight UTC of a day on."""
         midnight = datetime.combine(earliest, time(), UTC)
         return cls(int(midnight.timestamp()) * 1000, ahead_seconds * 1000)
 
@@ -156,7 +156,7 @@ _participants_decoder = msgspec.json.Decoder(_OnlyInfo)
 _Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def decode(value: bytes | None, arrived: int, bounds: Bounds) -> Match | DeadLetter:
+def decode(value: bytes | None, arrived: int, bounds: PlausibleTimes) -> Match | DeadLetter:
     """Read one message; never raises.
 
     `arrived` is the message's Kafka timestamp in milliseconds. A match is one or nothing: a single participant that
@@ -239,7 +239,7 @@ def _invalid(error: msgspec.ValidationError) -> DeadLetter:
     return DeadLetter("invalid_field", _PATH.sub("", text), ".".join(parts), type(error).__name__)
 
 
-def _match(message: _Message, arrived: int, bounds: Bounds) -> Match | DeadLetter:
+def _match(message: _Message, arrived: int, bounds: PlausibleTimes) -> Match | DeadLetter:
     info = message.info
     if not info.participants:
         return _EMPTY

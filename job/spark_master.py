@@ -7,7 +7,7 @@ import re
 import socket
 
 from job.errors import JobError
-from job.waiting import patiently
+from job.retry import wait_until_available
 
 _ADDRESS = re.compile(r"(?P<host>[^\s,:]+):(?P<port>[0-9]{1,5})")
 _STANDALONE = "spark://"
@@ -40,4 +40,4 @@ def connect(master: str) -> None:
         cause = error.strerror or str(error)
         return f"master: {master} does not answer ({cause}); is the Spark master running, is the address right?"
 
-    patiently("the Spark master", ask, lambda error: isinstance(error, OSError), complaint)
+    wait_until_available("the Spark master", ask, lambda error: isinstance(error, OSError), complaint)

@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from job.errors import JobError
+from job.retry import wait_until_available
 from job.settings import Kafka
-from job.waiting import patiently
 
 _REQUEST_SECONDS = 10
 _WATCH_SECONDS = 3
@@ -156,7 +156,7 @@ class Topic:
             cause, self._cause = self._cause or error.args[0].str(), ""
             return f"kafka.bootstrap_servers: {servers} cannot serve ({cause}); is Kafka running, is the address right?"
 
-        return patiently("Kafka", ask, lambda error: isinstance(error, KafkaException), complaint)
+        return wait_until_available("Kafka", ask, lambda error: isinstance(error, KafkaException), complaint)
 
     def _note(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says nothing that the others do not

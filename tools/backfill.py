@@ -17,8 +17,8 @@ import docker
 from docker.errors import APIError, NotFound
 from requests import RequestException
 
-from engine import SERVICE_LABEL, STACK_LABEL, EngineError, connect
-from settings import PROJECT
+from infra.clients.docker_engine import SERVICE_LABEL, STACK_LABEL, EngineError, connect
+from infra.settings import PROJECT
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tools.deployed import NotDeployedError, outputs_of
-from tools.text import plain
+from tools.printable import plain
+from tools.stack_outputs import NotDeployedError, outputs_of
 
 TOPIC = "lol_matches"
 DEAD_LETTER_TOPIC = "lol_matches_dlq"

@@ -18,13 +18,13 @@ from rich.table import Table
 from rich.text import Text
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from engine import EngineError
-from tools import pipeline
-from tools.chain import Chain, ChainState, ServiceState
-from tools.deployed import NotDeployedError, outputs_of
-from tools.period import STEPS, Period
-from tools.pipeline import Pipeline, Points
-from tools.prometheus import Prometheus, PrometheusError
+from infra.clients.docker_engine import EngineError
+from infra.clients.prometheus import Prometheus, PrometheusError
+from tools import pipeline_metrics
+from tools.health import Chain, ChainState, ServiceState
+from tools.pipeline_metrics import Pipeline, Points
+from tools.stack_outputs import NotDeployedError, outputs_of
+from tools.time_range import STEPS, Period
 
 DOCUMENTS_LIMIT_SECONDS = 180
 TREND_STEP_SECONDS = 15
@@ -52,7 +52,7 @@ def ask(stack: str, outputs: Mapping[str, Any], chain: Chain) -> Status:
     prometheus = Prometheus(f"http://{outputs['services']['prometheus']['9090']}")
     trends: Pipeline | str
     try:
-        trends = pipeline.read(prometheus, Period(now, TREND_STEP_SECONDS))
+        trends = pipeline_metrics.read(prometheus, Period(now, TREND_STEP_SECONDS))
     except PrometheusError as error:
         trends = str(error)
     return Status(stack, now, outputs, chain.state(), trends)

@@ -16,11 +16,12 @@ import pulumi
 import pulumi_docker as docker
 from docker.auth import load_config, resolve_repository_name
 
-from base_image import SCRIPT as BASE_SCRIPT
-from base_image import BaseImage
-from images.source import Source
+from infra.images.source import Source
+from infra.provisioning.base_image import SCRIPT as BASE_SCRIPT
+from infra.provisioning.base_image import BaseImage
 
-PROGRAM = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
+"""The checkout, where Pulumi runs the program."""
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 DOCKER_HUB = "docker.io"
 MAVEN_SETTINGS = Path("~/.m2/settings.xml")
@@ -44,24 +45,24 @@ ON_JAVA = {"JAVA_IMAGE": "java"}
 WITH_BUILDER = {"BUILDER_IMAGE": "builder", **ON_JAVA}
 
 RECIPES = {
-    "java": Recipe("images/java", ON_BASE),
-    "builder": Recipe("images/builder", ON_JAVA),
-    "kafka": Recipe("images/kafka", WITH_BUILDER),
-    "elasticsearch": Recipe("images/elasticsearch", WITH_BUILDER),
-    "cassandra": Recipe("images/cassandra", WITH_BUILDER),
+    "java": Recipe("infra/images/java", ON_BASE),
+    "builder": Recipe("infra/images/builder", ON_JAVA),
+    "kafka": Recipe("infra/images/kafka", WITH_BUILDER),
+    "elasticsearch": Recipe("infra/images/elasticsearch", WITH_BUILDER),
+    "cassandra": Recipe("infra/images/cassandra", WITH_BUILDER),
     # What the services run: the official or the built image, with the JMX exporter's agent, which official ones lack.
-    "kafka-jmx": Recipe("images/jmx", {"SERVICE_IMAGE": "kafka", "BUILDER_IMAGE": "builder"}),
-    "cassandra-jmx": Recipe("images/jmx", {"SERVICE_IMAGE": "cassandra", "BUILDER_IMAGE": "builder"}),
-    "prometheus": Recipe("images/prometheus", ON_BASE),
-    "alertmanager": Recipe("images/alertmanager", ON_BASE),
-    "elasticsearch-exporter": Recipe("images/elasticsearch-exporter", ON_BASE),
-    "node-exporter": Recipe("images/node-exporter", ON_BASE),
+    "kafka-jmx": Recipe("infra/images/jmx", {"SERVICE_IMAGE": "kafka", "BUILDER_IMAGE": "builder"}),
+    "cassandra-jmx": Recipe("infra/images/jmx", {"SERVICE_IMAGE": "cassandra", "BUILDER_IMAGE": "builder"}),
+    "prometheus": Recipe("infra/images/prometheus", ON_BASE),
+    "alertmanager": Recipe("infra/images/alertmanager", ON_BASE),
+    "elasticsearch-exporter": Recipe("infra/images/elasticsearch-exporter", ON_BASE),
+    "node-exporter": Recipe("infra/images/node-exporter", ON_BASE),
     # Master and workers run `spark`, the driver `job`: new code replaces the driver alone.
     "spark": Recipe(
-        "../job", WITH_BUILDER, target="spark", content=("Dockerfile", "conf", "connector", "requirements.txt")
+        "job", WITH_BUILDER, target="spark", content=("Dockerfile", "conf", "connector", "requirements.txt")
     ),
-    "job": Recipe("../job", WITH_BUILDER, target="job"),
-    "generator": Recipe("../generator", ON_JAVA),
+    "job": Recipe("job", WITH_BUILDER, target="job"),
+    "generator": Recipe("generator", ON_JAVA),
 }
 
 
@@ -115,7 +116,7 @@ class Images(pulumi.ComponentResource):
         arguments: dict[str, pulumi.Input[str]] = {key: self.tag(parent) for key, parent in recipe.parents.items()}
         if name == "java":
             arguments["CA_CERTIFICATES"] = _certificates()
-        dockerfile = (PROGRAM / recipe.context / "Dockerfile").read_text()
+        dockerfile = (ROOT / recipe.context / "Dockerfile").read_text()
         arguments |= {
             key: pulumi.Output.secret(value)  # a proxy's or an index's URL may have a password in it
             for key, value in network_arguments().items()
@@ -142,7 +143,7 @@ class Images(pulumi.ComponentResource):
             return f"lolstack/base:{_digest([('build.sh', BASE_SCRIPT.read_bytes())])}"
         recipe = RECIPES[name]
         parts = [(argument, self.tag(parent).encode()) for argument, parent in sorted(recipe.parents.items())]
-        parts += _files(PROGRAM / recipe.context, recipe.content)
+        parts += _files(ROOT / recipe.context, recipe.content)
         if name == "java":
             parts.append(("CA_CERTIFICATES", _certificates().encode()))
         return f"lolstack/{name}:{_digest(parts)}"

@@ -9,9 +9,9 @@ import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-import versions
-from engine import IMAGE_SOURCE_LABEL, connect, stack_containers
-from settings import Settings
+from infra import versions
+from infra.clients.docker_engine import IMAGE_SOURCE_LABEL, connect, stack_containers
+from infra.settings import Settings
 
 Kind = Literal["registry", "build"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-import provisioning.loaded  # noqa: F401
-from provisioning.index_templates import ElasticsearchAwayError, IndexTemplateClient, canonical
+import infra.provisioning.preload  # noqa: F401
+from infra.clients.elasticsearch import ElasticsearchAwayError, IndexTemplateClient, canonical
 
 TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
 

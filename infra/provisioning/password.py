@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
-import provisioning.loaded  # noqa: F401
+import infra.provisioning.preload  # noqa: F401
 
 
 class _Provider(ResourceProvider):

@@ -11,9 +11,9 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-import provisioning.loaded  # noqa: F401
-from provisioning.saved_objects import KibanaAwayError, SavedObjectClient
-from provisioning.saved_objects import name as name_of
+import infra.provisioning.preload  # noqa: F401
+from infra.clients.kibana import KibanaAwayError, SavedObjectClient
+from infra.clients.kibana import name as name_of
 
 OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
 

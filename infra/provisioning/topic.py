@@ -17,8 +17,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-import provisioning.loaded  # noqa: F401
-from provisioning.topics import KafkaAwayError, TopicClient, TopicState, shrinking
+import infra.provisioning.preload  # noqa: F401
+from infra.clients.kafka import KafkaAwayError, TopicClient, TopicState, shrinking
 
 CHANGEABLE = ("partitions", "config")
 

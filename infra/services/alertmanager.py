@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import yaml
 
-from service import Container, Deployment, File, HealthCheck, Mount, Service, volume
+from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service, volume
 
 CONFIG = "/etc/alertmanager/alertmanager.yml"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pulumi
 import yaml
 
+from infra.services.base import Container, Deployment, File, HealthCheck, Service
+from infra.services.cassandra import Cassandra
+from infra.services.kafka import Kafka
+from infra.services.spark_job import CONFIG
+from infra.services.spark_master import SPARK_USER
 from job.settings import laid_over, merged
-from service import Container, Deployment, File, HealthCheck, Service
-from services.cassandra import Cassandra
-from services.kafka import Kafka
-from services.spark_job import CONFIG
-from services.spark_master import SPARK_USER
 
 
 class Archive(Service):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service import Container, Deployment, File, HealthCheck, Mount, Service, volume
-from services import file, jmx
+from infra.services import file, jmx
+from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service, volume
 
 # OPTIONS answered by SUPPORTED, protocol version 4: CQL is served, not only the port open.
 ASK = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service import Container, Deployment, HealthCheck, Mount, Service, volume
+from infra.services.base import Container, Deployment, HealthCheck, Mount, Service, volume
 
 ASK = "http://127.0.0.1:9200/_cluster/health?wait_for_status=yellow&timeout=3s"
 GC_LOG_OFF = "-Xlog:disable -Xlog:all=warning:stderr:utctime,level,tags"

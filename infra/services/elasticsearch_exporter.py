@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service import Container, Deployment, HealthCheck, Service
-from services.elasticsearch import Elasticsearch
+from infra.services.base import Container, Deployment, HealthCheck, Service
+from infra.services.elasticsearch import Elasticsearch
 
 
 class ElasticsearchExporter(Service):

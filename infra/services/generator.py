@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service import Container, Deployment, HealthCheck, Service
-from services.kafka import Kafka
-from services.spark_job import SparkJob
+from infra.services.base import Container, Deployment, HealthCheck, Service
+from infra.services.kafka import Kafka
+from infra.services.spark_job import SparkJob
 
 METRICS_PORT = 8000
 

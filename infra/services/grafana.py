@@ -6,10 +6,10 @@ import json
 
 import pulumi
 
-from service import Container, Deployment, File, HealthCheck, Mount, Service, volume
-from services.elasticsearch import Elasticsearch
-from services.generator import Generator
-from services.prometheus import SCRAPE_SECONDS, Prometheus
+from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service, volume
+from infra.services.elasticsearch import Elasticsearch
+from infra.services.generator import Generator
+from infra.services.prometheus import SCRAPE_SECONDS, Prometheus
 
 PASSWORD_FILE = "/etc/lolstack/grafana-admin-password"
 PROVISIONING = "/etc/grafana/provisioning"
@@ -27,7 +27,7 @@ class Grafana(Service):
         generator: Generator | None,
         admin_password: pulumi.Output[str],
     ) -> None:
-        from dashboards import dashboards  # its SDK is loaded only where there is a Grafana
+        from infra.grafana import dashboards  # its SDK is loaded only where there is a Grafana
 
         settings = deployment.settings
         data_sources = {

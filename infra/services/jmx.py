@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service import File
-from services import FILES
+from infra.services import FILES
+from infra.services.base import File
 
 PORT = 9404
 """Where the agent answers /metrics, in the stack's network only."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pulumi_docker as docker
 
-from service import Container, Deployment, File, HealthCheck, Mount, Service
-from services import file, jmx
-from services.zookeeper import ZooKeeper
+from infra.services import file, jmx
+from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service
+from infra.services.zookeeper import ZooKeeper
 
 # Metadata, version 1, of no topic: 37 bytes, of which the last 8 are the controller's id (broker.id) and the number of
 # topics. A broker that starts answers before it knows its controller, and a client of that moment may fail: librdkafka

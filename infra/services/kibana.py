@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service import Container, Deployment, File, HealthCheck, Service
-from services import file
-from services.elasticsearch import Elasticsearch
+from infra.services import file
+from infra.services.base import Container, Deployment, File, HealthCheck, Service
+from infra.services.elasticsearch import Elasticsearch
 
 
 class Kibana(Service):

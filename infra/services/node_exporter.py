@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service import Container, Deployment, HealthCheck, Service
+from infra.services.base import Container, Deployment, HealthCheck, Service
 
 # What a container without any right over its host sees of it: /proc is the host's but for processes and network, and
 # the file system under its root is the one that has all images and volumes.

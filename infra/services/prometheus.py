@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from service import Container, Deployment, File, HealthCheck, Mount, Service, volume
-from services.alertmanager import Alertmanager
+from infra.services.alertmanager import Alertmanager
+from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service, volume
 
 RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "rules.yml"
 SCRAPE_SECONDS = 10

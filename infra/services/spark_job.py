@@ -8,12 +8,12 @@ import pulumi
 import pulumi_docker as docker
 import yaml
 
+from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service
+from infra.services.elasticsearch import Elasticsearch
+from infra.services.kafka import Kafka
+from infra.services.spark_master import SPARK_USER, SparkMaster
+from infra.services.spark_worker import CHECKPOINTS, SparkWorker
 from job.settings import laid_over, merged
-from service import Container, Deployment, File, HealthCheck, Mount, Service
-from services.elasticsearch import Elasticsearch
-from services.kafka import Kafka
-from services.spark_master import SPARK_USER, SparkMaster
-from services.spark_worker import CHECKPOINTS, SparkWorker
 
 CONFIG = "/etc/lolstack/job.yaml"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service import Container, Deployment, HealthCheck, Service
+from infra.services.base import Container, Deployment, HealthCheck, Service
 
 SPARK_USER = "185:185"
 

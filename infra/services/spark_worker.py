@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pulumi_docker as docker
 
-from service import Container, Deployment, HealthCheck, Mount, Service
-from services.spark_master import SPARK_USER, SparkMaster
-from settings import WORKER_EXTRA_MIB
+from infra.services.base import Container, Deployment, HealthCheck, Mount, Service
+from infra.services.spark_master import SPARK_USER, SparkMaster
+from infra.settings import WORKER_EXTRA_MIB
 
 CHECKPOINTS = "/var/lib/lolstack/checkpoints"
 LOCAL = "/home/spark/local"

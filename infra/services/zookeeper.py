@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pulumi_docker as docker
 
-from service import Container, Deployment, File, HealthCheck, Mount, Service
-from services import file, jmx
+from infra.services import file, jmx
+from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service
 
 ASK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.stack import WEBHOOK, Stack
+from harness.stack import WEBHOOK, Stack
 
 OWN_STACK = "selftest"
 OWN_CONFIG = {

@@ -7,9 +7,10 @@ from cassandra import OperationTimedOut, ProtocolVersion, RequestExecutionExcept
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import RoundRobinPolicy
 
-from tests.stack.known import KnownMessages
-from tests.stack.stack import Stack, eventually
-from tools.prometheus import Prometheus
+from harness.stack import Stack
+from harness.waiting import eventually
+from infra.clients.prometheus import Prometheus
+from tests.support.known_messages import KnownMessages
 
 pytestmark = pytest.mark.disruptive
 

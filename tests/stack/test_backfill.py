@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stack.known import KnownMessages
-from tests.stack.stack import Stack
+from harness.stack import Stack
+from tests.support.known_messages import KnownMessages
 from tools.dlq import letters
 
 pytestmark = pytest.mark.disruptive

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.backlog import fill
+from harness.load import fill
+from harness.stack import Stack, total
+from harness.waiting import eventually
 from job.settings import merged
-from tests.stack.heap import live_heap
-from tests.stack.stack import Stack, eventually, total
+from tests.support.jvm_heap import live_heap
 
 pytestmark = pytest.mark.disruptive
 

@@ -10,7 +10,8 @@ import requests
 from confluent_kafka.admin import AdminClient
 from elasticsearch import Elasticsearch
 
-from tests.stack.stack import Stack, eventually
+from harness.stack import Stack
+from harness.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("running")
 

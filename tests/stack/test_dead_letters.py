@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import Producer
 
 from generator.match import MatchFactory
-from tests.stack.stack import Stack, eventually
+from harness.stack import Stack
+from harness.waiting import eventually
 from tools.dlq import Letter, Place, letters
 
 pytestmark = pytest.mark.disruptive

@@ -8,11 +8,12 @@ import time
 import pytest
 from confluent_kafka import Producer
 
-from bench.backlog import fill
-from engine import execute
-from tests.stack.known import KnownMessages
-from tests.stack.stack import Stack, eventually
-from tests.unit.job.matches import match
+from harness.load import fill
+from harness.stack import Stack
+from harness.waiting import eventually
+from infra.clients.docker_engine import execute
+from tests.support.known_messages import KnownMessages
+from tests.support.sample_matches import match
 
 pytestmark = pytest.mark.disruptive
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import requests
 
-from dashboards import dashboards
-from tests.grafana import filled_in, panels, selectors, targets
-from tests.stack.stack import Stack, eventually
+from harness.stack import Stack
+from harness.waiting import eventually
+from infra.grafana import dashboards
+from tests.support.promql import filled_in, panels, selectors, targets
 
 UIDS = list(dashboards(generator=True))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine import SERVICE_LABEL
-from tests.stack.stack import Stack
+from harness.stack import Stack
+from infra.clients.docker_engine import SERVICE_LABEL
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from docker.errors import NotFound
 
-from health_gate import NotHealthyError, wait_until_healthy
-from tests.stack.stack import Stack
+from harness.stack import Stack
+from infra.provisioning.health_gate import NotHealthyError, wait_until_healthy
 
 NAME = "lolstack-selftest-never-healthy"
 

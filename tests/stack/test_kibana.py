@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from provisioning.saved_objects import SavedObjectClient, canonical
-from tests.stack.stack import Stack, eventually
-from tests.unit.kibana import queries
-from tests.unit.kibana.objects import dashboard, data_views, panels, paths
-from tests.unit.kibana.shapes import Count, FieldMetric, Formula
+from harness.stack import Stack
+from harness.waiting import eventually
+from infra.clients.kibana import SavedObjectClient, canonical
+from tests.support.kibana import queries
+from tests.support.kibana.objects import dashboard, data_views, panels, paths
+from tests.support.kibana.shapes import Count, FieldMetric, Formula
 
 RANGE = timedelta(hours=1)
 """The dashboard's own, which a unit test holds it to."""

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pulumi.automation import CommandError, OpType
 
-from provisioning.topics import TopicClient
-from tests.stack.stack import ROOT, Stack, eventually
+from harness.stack import ROOT, Stack
+from harness.waiting import eventually
+from infra.clients.kafka import TopicClient
 from tools import backfill
 
 pytestmark = pytest.mark.disruptive

@@ -16,8 +16,9 @@ from confluent_kafka import Producer
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from services.prometheus import RULES
-from tests.stack.stack import WEBHOOK, Stack, eventually
+from harness.stack import WEBHOOK, Stack
+from harness.waiting import eventually
+from infra.services.prometheus import RULES
 
 PARTS = {
     *("prometheus", "alertmanager", "node"),
@@ -146,7 +147,7 @@ class TestAlerts:
             stack.engine.containers.get(name).remove(force=True)
         container = stack.engine.containers.run(
             python,
-            ["python3", "-c", (Path(__file__).parent / "webhook.py").read_text()],
+            ["python3", "-c", (Path(__file__).parents[1] / "support" / "webhook.py").read_text()],
             name=name,
             detach=True,
         )

@@ -17,11 +17,12 @@ import pytest
 import requests
 from docker.errors import NotFound
 
-import versions
-from images import Images, network_arguments
-from images.source import Source, mirrored
-from settings import Settings
-from tests.stack.stack import Stack, eventually
+from harness.stack import Stack
+from harness.waiting import eventually
+from infra import versions
+from infra.images import Images, network_arguments
+from infra.images.source import Source, mirrored
+from infra.settings import Settings
 from tests.unit.infra.test_settings import raw
 
 pytestmark = pytest.mark.disruptive

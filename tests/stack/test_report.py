@@ -22,12 +22,13 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 from playwright.sync_api import Browser
 
-from tests.opened import opened
-from tests.stack.stack import ROOT, Stack, eventually
-from tools import pipeline
-from tools.period import Period
-from tools.prometheus import Prometheus, PrometheusError
+from harness.stack import ROOT, Stack
+from harness.waiting import eventually
+from infra.clients.prometheus import Prometheus, PrometheusError
+from tests.support.browser_page import opened
+from tools import pipeline_metrics
 from tools.report import matches
+from tools.time_range import Period
 
 Participant = Mapping[str, Any]
 
@@ -154,7 +155,7 @@ def test_last_matches_are_whole(stack: Stack) -> None:
 
 def test_each_question_to_prometheus_has_an_answer(stack: Stack) -> None:
     def all_there() -> None:
-        found = pipeline.read(prometheus(stack), Period(datetime.now(UTC), 15))
+        found = pipeline_metrics.read(prometheus(stack), Period(datetime.now(UTC), 15))
         lines = (found.messages, found.documents, found.lag, found.batch_seconds, found.message_age_seconds)
         for chart in lines:
             assert chart

@@ -11,10 +11,10 @@ import pytest
 from pulumi import automation
 from pulumi.dynamic import CreateResult, Resource, ResourceProvider
 
-from provisioning.saved_object import OBJECTS, declare_saved_objects
-from tests.stack.stack import ROOT
+from harness.stack import ROOT
+from infra.provisioning.saved_object import OBJECTS, declare_saved_objects
 from tests.stack.test_lifecycle import changes
-from tests.unit.infra.kibana import FakeKibana, running
+from tests.support.fake_kibana import FakeKibana, running
 
 pytestmark = pytest.mark.disruptive
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from tools import pipeline
-from tools.deployed import NotDeployedError, outputs_of
-from tools.period import Period
-from tools.prometheus import Prometheus, PrometheusError
+from infra.clients.prometheus import Prometheus, PrometheusError
+from tools import pipeline_metrics
+from tools.printable import plain
 from tools.report import charts, matches
 from tools.report.matches import Matches
 from tools.report.page import Report, match_charts, pipeline_charts, render
-from tools.text import plain
+from tools.stack_outputs import NotDeployedError, outputs_of
+from tools.time_range import Period
 
 TIMEOUT_SECONDS = 30
 MOST_HOURS = 24 * 31
@@ -38,7 +38,7 @@ def read(stack: str, services: dict[str, dict[str, str]], hours: int) -> Report:
     else:
         troubles += nothing_found(found_matches, period)
     try:
-        found_pipeline = pipeline.read(Prometheus(f"http://{services['prometheus']['9090']}"), period)
+        found_pipeline = pipeline_metrics.read(Prometheus(f"http://{services['prometheus']['9090']}"), period)
     except PrometheusError as error:
         troubles.append(f"{error}. Nothing is said of the pipeline.")
     return Report(stack, made, period, found_matches, found_pipeline, tuple(troubles))

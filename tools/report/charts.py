@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import altair as alt
 import vl_convert
 
-from tools.period import Period
-from tools.pipeline import Points
+from tools.pipeline_metrics import Points
+from tools.printable import plain
 from tools.report.matches import Champion, Length, Minute, Position, Side
-from tools.text import plain
+from tools.time_range import Period
 
 WIDTH, HEIGHT = 380, 230
 """Of a whole chart, in CSS pixels; a phone shows it at about this size."""

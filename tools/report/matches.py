@@ -9,7 +9,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from tools.period import Period
+from tools.time_range import Period
 
 PARTICIPANTS = "lol_matches_stream"
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tools.period import Period
-from tools.pipeline import Pipeline
+from tools.pipeline_metrics import Pipeline
+from tools.printable import plain
 from tools.report import charts
 from tools.report.charts import Chart, Palette
 from tools.report.matches import Matches
-from tools.text import plain
+from tools.time_range import Period
 
 HERE = Path(__file__).parent
 TOP_CHAMPIONS = 25

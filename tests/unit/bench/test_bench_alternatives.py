@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from bench.inside.consumers import Loads, actions
+from bench.in_network.consumers import Loads, actions
 from generator.match import MatchFactory, Size
 from job.documents import documents
-from job.match import Bounds, Match, decode
+from job.match import Match, PlausibleTimes, decode
 
 NOW = 1_790_000_000_123
 
@@ -36,7 +36,7 @@ def test_an_alternatives_documents_are_the_jobs(size: Size, loads: Loads) -> Non
     factory = MatchFactory(seed=1, size=size, start_ms=NOW, now=lambda: NOW, empty_positions=0.2)
     for number in range(20):
         value = factory.next(remake=number % 5 == 0).encode()
-        match = decode(value, NOW, Bounds.of(date(2019, 1, 1), 300))
+        match = decode(value, NOW, PlausibleTimes.of(date(2019, 1, 1), 300))
         assert isinstance(match, Match)
         theirs: dict[str, Any] = {
             action["_id"]: action["_source"] for action in actions(Message(value), loads, "anywhere")

@@ -12,11 +12,11 @@ from bench.burst import Burst
 from bench.ceilings import Ceilings
 from bench.drain import Drain, Round
 from bench.freshness import Freshness
-from bench.growth import Growth
-from bench.indexing import Speed
 from bench.machine import Machine
 from bench.memory import Look, Memory
 from bench.results import Results, Section
+from bench.scaling import Growth
+from bench.throughput import Speed
 
 MACHINE = Machine("A processor", 2, 24, "Debian 12", "6.1", "20.10")
 

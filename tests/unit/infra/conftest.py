@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from settings import Settings
+from infra.settings import Settings
 from tests.unit.infra.test_settings import raw
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pulumi.runtime import rpc
 
-from services.prometheus import RULES
+from infra.services.prometheus import RULES
 from tests.unit.infra.test_program import CONTAINER, declare
 
 GIB = 2**30

@@ -15,11 +15,11 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards import dashboards
-from images import PROGRAM
-from services.grafana import DASHBOARDS, PROVISIONING
-from services.prometheus import SCRAPE_SECONDS
-from tests.grafana import panels, parse, selectors, targets
+from infra.grafana import dashboards
+from infra.images import ROOT
+from infra.services.grafana import DASHBOARDS, PROVISIONING
+from infra.services.prometheus import SCRAPE_SECONDS
+from tests.support.promql import panels, parse, selectors, targets
 from tests.unit.infra.test_program import CONTAINER, declare
 
 BUILT = {uid: json.loads(text) for uid, text in dashboards(generator=True).items()}
@@ -50,11 +50,11 @@ class TestDashboards:
 
     def test_their_text_is_the_same_in_every_process(self) -> None:
         """Whatever the seed of Python's hashes: a difference would replace Grafana's container at an `up`."""
-        show = "import json, dashboards; print(json.dumps(dashboards.dashboards(generator=True)))"
+        show = "import json; from infra.grafana import dashboards; print(json.dumps(dashboards(generator=True)))"
         texts = {
             subprocess.run(
                 [sys.executable, "-c", show],
-                cwd=PROGRAM,
+                cwd=ROOT,
                 env=os.environ | {"PYTHONHASHSEED": seed},
                 check=True,
                 capture_output=True,

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-import versions
-from images import PROGRAM, RECIPES, Recipe, _digest, _files, network_arguments
-from images.source import Source, mirrored
+from infra import versions
+from infra.images import RECIPES, ROOT, Recipe, _digest, _files, network_arguments
+from infra.images.source import Source, mirrored
 from tests.unit.infra.conftest import settings
 
 
@@ -64,7 +64,7 @@ def test_a_tag_changes_with_any_file_of_its_context(tmp_path: Path) -> None:
 def test_the_built_versions_are_the_pinned_ones() -> None:
     pins = {"kafka": versions.KAFKA, "elasticsearch": versions.ELASTIC, "cassandra": versions.CASSANDRA}
     for service, version in pins.items():
-        context = PROGRAM / RECIPES[service].context
+        context = ROOT / RECIPES[service].context
         texts = [path.read_text() for path in context.rglob("*") if path.suffix in (".xml", "") and path.is_file()]
         assert any(version in text for text in texts), f"images/{service} does not build {version}"
 
@@ -72,7 +72,7 @@ def test_the_built_versions_are_the_pinned_ones() -> None:
 def test_every_context_is_relative_so_that_the_state_fits_any_checkout() -> None:
     for recipe in RECIPES.values():
         assert not Path(recipe.context).is_absolute()
-        assert (PROGRAM / recipe.context / "Dockerfile").is_file()
+        assert (ROOT / recipe.context / "Dockerfile").is_file()
 
 
 @pytest.mark.parametrize(("kind", "pulled"), [("registry", {"base", "kafka"}), ("build", set())])
@@ -111,7 +111,7 @@ def test_builds_go_the_hosts_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
 def test_each_build_that_fetches_packages_takes_what_it_needs_for_it(recipe: Recipe) -> None:
-    dockerfile = (PROGRAM / recipe.context / "Dockerfile").read_text()
+    dockerfile = (ROOT / recipe.context / "Dockerfile").read_text()
     assert dockerfile.count("RUN mvn") == dockerfile.count("ARG MAVEN_SETTINGS\nRUN mvn")
     if "pip install" in dockerfile:
         assert "ARG PIP_INDEX_URL\nARG PIP_TRUSTED_HOST\n" in dockerfile
@@ -119,7 +119,7 @@ def test_each_build_that_fetches_packages_takes_what_it_needs_for_it(recipe: Rec
 
 def mavens(tmp_path: Path, **environment: str) -> str:
     """The settings.xml that mvn would find."""
-    program = f". {PROGRAM}/images/builder/mavenrc"
+    program = f". {ROOT}/infra/images/builder/mavenrc"
     outside = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     subprocess.run(["sh", "-euc", program], env=outside | environment, check=True)
     settings = tmp_path / ".m2" / "settings.xml"

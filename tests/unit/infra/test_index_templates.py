@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from provisioning.index_template import TEMPLATES
-from provisioning.index_templates import canonical, dynamic
+from infra.clients.elasticsearch import canonical, dynamic
+from infra.provisioning.index_template import TEMPLATES
 
 DECLARED: dict[str, Any] = {
     "index_patterns": ["a-*"],

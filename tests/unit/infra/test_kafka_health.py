@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from services.kafka import ASK
+from infra.services.kafka import ASK
 
 
 def metadata(controller: int) -> bytes:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import preflight
-from engine import EngineError, connect
+from infra import preflight
+from infra.clients.docker_engine import EngineError, connect
 from tests.unit.infra.conftest import settings
 
 

@@ -15,12 +15,10 @@ import pulumi
 import pytest
 from pulumi.runtime.stack import wait_for_rpcs
 
-import images.source
-import preflight
-import versions
-from images import PROGRAM, RECIPES
-from images.source import Source
-from settings import Settings
+from infra import preflight, versions
+from infra.images import RECIPES, ROOT
+from infra.images.source import Source
+from infra.settings import Settings
 from tests.unit.infra.test_settings import raw
 
 CONTAINER = "docker:index/container:Container"
@@ -47,7 +45,7 @@ def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch,
     def choose(settings: Settings, _stack: str) -> Source:
         return Source(kind, "the test says so", settings)
 
-    monkeypatch.setattr(images.source, "choose", choose)
+    monkeypatch.setattr("infra.images.source.choose", choose)
     monkeypatch.setattr(preflight, "check", lambda *_: None)
     monkeypatch.setattr(
         Source, "has", lambda self, service: self.kind == "registry" or service in versions.BUILT_IMAGES
@@ -58,7 +56,7 @@ def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch,
     asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(recorder, project="lolstack", stack="unit")
 
-    runpy.run_path(str(PROGRAM / "__main__.py"))
+    runpy.run_path(str(ROOT / "__main__.py"))
     loop.run_until_complete(wait_for_rpcs())
     loop.close()
     return recorder
@@ -140,14 +138,14 @@ def test_a_volume_is_mounted_only_where_the_built_image_makes_the_directory(decl
     }
     for name, container in declared["build"].resources[CONTAINER].items():
         recipe = RECIPES[contexts.get(name, name)]
-        dockerfile = (PROGRAM / recipe.context / "Dockerfile").read_text()
+        dockerfile = (ROOT / recipe.context / "Dockerfile").read_text()
         for mount in container.get("volumes") or []:
             assert mount["containerPath"] in dockerfile, f"{name}: {mount['containerPath']}"
 
 
 def test_the_built_image_has_the_user_the_service_declares(declared: dict[str, Recorder]) -> None:
     for service in versions.BUILT_IMAGES:
-        dockerfile = (PROGRAM / RECIPES[service].context / "Dockerfile").read_text()
+        dockerfile = (ROOT / RECIPES[service].context / "Dockerfile").read_text()
         uid = declared["build"].resources[CONTAINER][service]["user"].partition(":")[0]
         by_name = "nobody" if uid == "65534" else uid  # the one user that Debian brings
         assert re.search(rf"(--uid|USER) ({uid}|{by_name})\b", dockerfile), service
@@ -160,7 +158,7 @@ def test_counts_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_program_reads_as_one_page() -> None:
-    assert len((Path(PROGRAM) / "__main__.py").read_text().splitlines()) < 160
+    assert len((Path(ROOT) / "__main__.py").read_text().splitlines()) < 160
 
 
 def test_a_providers_module_loads_no_library_that_is_not_loaded_before() -> None:
@@ -168,18 +166,17 @@ def test_a_providers_module_loads_no_library_that_is_not_loaded_before() -> None
     script = """
 import sys
 import pulumi.dynamic
-import provisioning.loaded
+import infra.provisioning.preload
 before = set(sys.modules)
-import base_image, health_gate, provisioning.index_template, provisioning.password
-import provisioning.saved_object, provisioning.topic
+from infra.provisioning import base_image, health_gate, index_template, password, saved_object, topic
 found = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
 print(sorted(found))
 """
-    answer = subprocess.run([sys.executable, "-c", script], cwd=PROGRAM, capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "['base_image', 'engine', 'health_gate', 'provisioning']"
+    answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "['infra']"
 
 
 def test_every_dynamic_provider_loads_its_libraries_first() -> None:
-    for module in PROGRAM.rglob("*.py"):
+    for module in (ROOT / "infra").rglob("*.py"):
         text = module.read_text()
-        assert "pulumi.dynamic import" not in text or "import provisioning.loaded" in text, module
+        assert "pulumi.dynamic import" not in text or "import infra.provisioning.preload" in text, module

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from provisioning import saved_objects
-from provisioning.saved_object import OBJECTS, _Provider
-from provisioning.saved_objects import KibanaAwayError, SavedObjectClient, SavedObjectError, canonical, folded, unfolded
+from infra.clients.kibana import KibanaAwayError, SavedObjectClient, SavedObjectError, canonical, folded, unfolded
+from infra.provisioning.saved_object import OBJECTS, _Provider
+from tests.support.fake_kibana import FakeKibana, running
 from tests.unit.infra.conftest import settings
-from tests.unit.infra.kibana import FakeKibana, running
 from tests.unit.infra.test_program import declare
-from tools import dashboards
+from tools import kibana_export
 
 DASHBOARD: dict[str, Any] = json.loads((OBJECTS / "dashboard" / "lol-matches-live.json").read_text())
 KEY = ("dashboard", "lol-matches-live")
@@ -35,7 +34,7 @@ def client(kibana: FakeKibana) -> SavedObjectClient:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved_objects, "START_SECONDS", 0.1)
+    monkeypatch.setattr("infra.clients.kibana.START_SECONDS", 0.1)
 
 
 class TestForms:
@@ -198,10 +197,10 @@ class TestSave:
 
     def test_only_what_was_edited_is_another(self, kibana: FakeKibana, client: SavedObjectClient, folder: Path) -> None:
         # The fake Kibana migrates, a difference of its own: take that in first.
-        dashboards.save(client, folder)
-        assert dashboards.save(client, folder) == []
+        kibana_export.save(client, folder)
+        assert kibana_export.save(client, folder) == []
         kibana.objects["lens", "lol-sides"]["attributes"]["title"] = "Sides"
-        assert dashboards.save(client, folder) == ["lens/lol-sides.json"]
+        assert kibana_export.save(client, folder) == ["lens/lol-sides.json"]
         before = (OBJECTS / "lens" / "lol-sides.json").read_text().splitlines()
         after = (folder / "lens" / "lol-sides.json").read_text().splitlines()
         assert {line.strip() for line in after} - {line.strip() for line in before} == {
@@ -212,12 +211,12 @@ class TestSave:
     def test_a_panel_that_is_off_the_dashboard_has_no_file_any_more_and_a_new_one_has(
         self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
     ) -> None:
-        dashboards.save(client, folder)
+        kibana_export.save(client, folder)
         sides = kibana.objects["lens", "lol-sides"]
         kibana.objects["lens", "new"] = sides | {"id": "new"}
         reference = next(each for each in kibana.objects[KEY]["references"] if each["id"] == "lol-sides")
         reference["id"] = "new"
-        changed = dashboards.save(client, folder)
+        changed = kibana_export.save(client, folder)
         assert changed == ["dashboard/lol-matches-live.json", "lens/lol-sides.json", "lens/new.json"]
         assert not (folder / "lens" / "lol-sides.json").exists()
 
@@ -226,7 +225,7 @@ class TestSave:
     ) -> None:
         kibana.objects.clear()
         with pytest.raises(SavedObjectError, match="there is no dashboard lol-matches-live in Kibana"):
-            dashboards.save(client, folder)
+            kibana_export.save(client, folder)
         assert len(list(folder.glob("*/*.json"))) == len(list(OBJECTS.glob("*/*.json")))
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic.alias_generators import to_camel
 
-from settings import PORT_OFFSET_STEP, Settings, SettingsError
+from infra.settings import PORT_OFFSET_STEP, Settings, SettingsError
 
 ROOT = Path(__file__).parents[3]
 SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError
 from job.archive import MOST_BYTES, Place, Row, Table, UnavailableError, rows_of
 from job.lag import Lag
 from job.settings import merged
-from tests.unit.job.matches import ARRIVED, BOUNDS, match, participant, value
+from tests.support.sample_matches import ARRIVED, BOUNDS, match, participant, value
 
 ROWS = [Row(f"EUW1_{number}", 1000, 2000 + number, 0, number, b"{}") for number in range(3)]
 

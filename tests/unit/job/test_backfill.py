@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from job import backfill, logs, waiting
+from job import backfill, logs
 from job.backfill import Span, Spans, read, spans_of
 from job.documents import monthly_index
 from job.errors import JobError
-from job.pace import Pace
+from job.rate_limit import RateLimiter
 from job.topic import Held, Incarnation
-from tests.unit.job.fakes import FakeElasticsearch, fake_elasticsearch
-from tests.unit.job.matches import match, value
+from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
+from tests.support.sample_matches import match, value
 
 HERE = Incarnation("lol_matches", "cluster", "id", (0, 1))
 BEGIN, END = 1_000, 2_000
@@ -121,7 +121,7 @@ def test_no_more_messages_than_the_rate_and_no_catching_up(monkeypatch: pytest.M
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    pace = Pace(rate=50)
+    pace = RateLimiter(rate=50)
     for _ in range(3):
         pace.wait(50)
     assert now[0] == 102.0
@@ -197,7 +197,7 @@ def test_a_backfill_that_is_stopped_says_how_far_it_came(
         raise KeyboardInterrupt
 
     taken = len(server.requests)
-    monkeypatch.setattr(Pace, "wait", lambda *_: interrupted(None) if len(server.requests) > taken else None)
+    monkeypatch.setattr(RateLimiter, "wait", lambda *_: interrupted(None) if len(server.requests) > taken else None)
     assert run(monkeypatch, tmp_path, mock_kafka, server, 2, "--rate", "1") == 1
     (line,) = [record.message for record in caplog.records if record.message.startswith("Done so far")]
     day = datetime.now(UTC).date().isoformat()
@@ -208,7 +208,7 @@ def test_a_backfill_that_is_stopped_says_how_far_it_came(
 def test_an_elasticsearch_that_is_not_there_ends_it(
     mock_kafka: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(waiting, "LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr("job.retry.LIMIT_SECONDS", 0.1)
     nobody: Any = SimpleNamespace(url="http://localhost:1")
     assert run(monkeypatch, tmp_path, mock_kafka, nobody, 1) == 1
     assert caplog.records[-1].message.startswith("elasticsearch.hosts: http://localhost:1 cannot serve (")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from job.checkpoints import Checkpoints, Start
+from job.driver.checkpoints import Checkpoints, Start
 from job.errors import JobError
 from job.topic import Incarnation
 

@@ -8,10 +8,10 @@ import pytest
 from confluent_kafka import KafkaError
 
 from job import __version__
-from job.dead_letters import DeadLetters, Headers, Record
 from job.match import DeadLetter
-from tests.unit.job.fakes import FakeProducer
-from tests.unit.job.matches import ARRIVED
+from job.sinks.dead_letters import DeadLetters, Headers, Record
+from tests.support.job_fakes import FakeProducer
+from tests.support.sample_matches import ARRIVED
 
 RECORD = Record("lol_matches", 2, 41, ARRIVED, b"EUW1_7", b"{", [("trace", b"\x00\xff"), ("empty", None)])
 LETTER = DeadLetter("not_json", "Input data was truncated", "", "DecodeError")

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from job.documents import actions, documents, iso, monthly_index
-from tests.unit.job.matches import ARRIVED, decoded, match, participant
+from tests.support.sample_matches import ARRIVED, decoded, match, participant
 
 TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from job.__main__ import place_to_start
-from job.checkpoints import Start
+from job.driver.checkpoints import Start
 from job.errors import JobError, one_line
 from job.settings import Position
 from job.topic import Incarnation

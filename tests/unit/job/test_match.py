@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from job.match import Match, decode
-from tests.unit.job.matches import ARRIVED, BOUNDS, START, decoded, match, participant, refused, value
+from tests.support.sample_matches import ARRIVED, BOUNDS, START, decoded, match, participant, refused, value
 
 
 def test_a_match_in_order() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from job import notices
-from job.fates import Tally
-from job.metrics import Metrics, serve
-from job.notices import Address, Receiver, Waiting
+from job.driver.metrics import Metrics, serve
+from job.sinks import sink_wait
+from job.sinks.sink_wait import Address, Receiver, Waiting
+from job.tasks.outcomes import BatchCounts
 
 PROGRESS: dict[str, Any] = {
     "name": "matches",
@@ -70,7 +70,7 @@ def test_the_fates_of_a_batch_are_counted_and_add_up(
     registry: CollectorRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Messages in = matches indexed + dead letters; participants = documents indexed + refused."""
-    tally = Tally()
+    tally = BatchCounts()
     for age in (1.6, 1.7, 1.8, 1.9, 2.0, 3.5):
         tally.add(participants=10, indexed=10, reason=None, age_seconds=age)
     tally.add(participants=10, indexed=8, reason="rejected_by_elasticsearch", age_seconds=1)
@@ -102,7 +102,7 @@ def test_the_fates_of_a_batch_are_counted_and_add_up(
 
 def test_a_batch_of_no_messages_has_nothing_to_say(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        metrics.count(7, Tally())
+        metrics.count(7, BatchCounts())
     assert caplog.records == []
 
 
@@ -168,13 +168,13 @@ def test_a_notice_reaches_the_driver() -> None:
     received: SimpleQueue[Waiting] = SimpleQueue()
     receiver = Receiver(received.put)
     notice = Waiting("Kafka", "größer", 1.5, 2)
-    notices.send(Address("127.0.0.1", receiver.port), notice)
+    sink_wait.send(Address("127.0.0.1", receiver.port), notice)
     assert received.get(timeout=5) == notice
     receiver.close()
 
 
 def test_a_notice_that_nobody_can_get_harms_nobody() -> None:
-    notices.send(Address("no-such-host.invalid", 1), Waiting("Kafka", "", 0, 1))
+    sink_wait.send(Address("no-such-host.invalid", 1), Waiting("Kafka", "", 0, 1))
 
 
 def test_the_pages(metrics: Metrics) -> None:

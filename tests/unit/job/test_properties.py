@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from generator.match import MatchFactory, Size
 from job.documents import actions, documents
 from job.match import REASONS, DeadLetter, Match, decode
-from tests.unit.job import reference
-from tests.unit.job.matches import ARRIVED, BOUNDS, START, Json, match, participant, value
+from tests.support import reference
+from tests.support.sample_matches import ARRIVED, BOUNDS, START, Json, match, participant, value
 
 # The same examples in every run: a failure is one everywhere, and how long they take is known.
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from pyspark.sql import Row, SparkSession
 
+from job.driver.metrics import Metrics
+from job.driver.statistics import MATCH_SCHEMA, match_rows, statistics
 from job.match import Match, decode
-from job.metrics import Metrics
 from job.settings import Window, merged
-from job.statistics import MATCH_SCHEMA, match_rows, statistics
-from job.windows import window_action
-from tests.unit.job import reference
-from tests.unit.job.matches import ARRIVED, BOUNDS, START, Json, match, participant, value
-from tests.unit.job.reference import Figures, Key
+from job.tasks.index_statistics import window_action
+from tests.support import reference
+from tests.support.reference import Figures, Key
+from tests.support.sample_matches import ARRIVED, BOUNDS, START, Json, match, participant, value
 
 WINDOW = merged({}).window
 DAY_SECONDS = 24 * 3600

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from provisioning.saved_objects import file_text, folded
-from tests.unit.kibana import contract, queries
-from tests.unit.kibana.objects import body, dashboard, data_views, field_types, panels, paths
-from tests.unit.kibana.shapes import Dashboard, DataView, KibanaObject, Lens, parse, wrong_shape
+from infra.clients.kibana import file_text, folded
+from tests.support.kibana import contract, queries
+from tests.support.kibana.objects import body, dashboard, data_views, field_types, panels, paths
+from tests.support.kibana.shapes import Dashboard, DataView, KibanaObject, Lens, parse, wrong_shape
 
 KNOWN = {(path.parent.name, path.stem) for path in paths()}
 LAYER = "attributes.state.datasourceStates.formBased.layers"

@@ -7,13 +7,13 @@ import struct
 
 import pytest
 
-from tests.unit.tools.samples import MADE, MATCHES, PERIOD, PIPELINE, champion
-from tools.period import Period
-from tools.pipeline import Points
+from tests.support.report_samples import MADE, MATCHES, PERIOD, PIPELINE, champion
+from tools.pipeline_metrics import Points
 from tools.report import charts
 from tools.report.charts import Chart
 from tools.report.matches import Length
 from tools.report.page import match_charts, pipeline_charts
+from tools.time_range import Period
 
 ALL = {chart.name: chart for chart in (*match_charts(MATCHES, PERIOD), *pipeline_charts(PIPELINE, PERIOD))}
 

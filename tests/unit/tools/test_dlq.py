@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from rich.console import Console
 
-from job.dead_letters import DeadLetters, Record
 from job.match import DeadLetter
-from tests.unit.job.matches import ARRIVED
+from job.sinks.dead_letters import DeadLetters, Record
+from tests.support.sample_matches import ARRIVED
 from tools import dlq
 from tools.dlq import DlqError, Letter, Place, Replay, chosen, counted, letters
 

@@ -11,8 +11,8 @@ from unittest.mock import create_autospec
 import pytest
 from elasticsearch import Elasticsearch
 
-from tools.period import Period
 from tools.report import matches
+from tools.time_range import Period
 
 KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

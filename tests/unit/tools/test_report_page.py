@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.opened import opened
-from tests.unit.tools.samples import (
+from tests.support.browser_page import opened
+from tests.support.report_samples import (
     EMPTY_REPORT,
     HOSTILE,
     MADE,
@@ -24,9 +24,9 @@ from tests.unit.tools.samples import (
     match,
     points,
 )
-from tools.period import Period
 from tools.report.matches import Position
 from tools.report.page import Report, compact, figures, match_charts, render
+from tools.time_range import Period
 
 WIDTHS = (1400, 760, 400)
 

@@ -12,9 +12,9 @@ import pytest
 import requests
 from rich.console import Console
 
-from tests.unit.tools.samples import PERIOD, PIPELINE, status
-from tools import chain
-from tools.chain import Link
+from tests.support.report_samples import PERIOD, PIPELINE, status
+from tools import health
+from tools.health import Link
 from tools.status import TREND_STEP_SECONDS, Status, screen, sparkline
 
 WELL = Link("producer", "12 messages delivered since its start, 0 failed")
@@ -105,10 +105,10 @@ def test_an_engine_without_an_answer_is_no_end_of_the_status(
     """The engine is a fake that fails; nothing else is there."""
     engine = MagicMock()
     engine.containers.list.side_effect = engine.containers.get.side_effect = error
-    monkeypatch.setattr(chain, "connect", lambda: engine)
-    monkeypatch.setattr(chain, "TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(health, "connect", lambda: engine)
+    monkeypatch.setattr(health, "TIMEOUT_SECONDS", 1)
     services = {"elasticsearch": {"9200": "localhost:1"}}
-    state = chain.Chain("here", {"bootstrapServers": "localhost:1", "services": services}).state()
+    state = health.Chain("here", {"bootstrapServers": "localhost:1", "services": services}).state()
     assert state.services == ()
     troubles = {link.name: link.trouble for link in state.links}
     assert troubles["job"] == trouble

@@ -1,0 +1,1 @@
+"""Clients of the services: Kafka, Elasticsearch, Kibana, Prometheus, and the Docker Engine."""

@@ -1,0 +1,1 @@
+"""Sinks: Elasticsearch and the dead-letter topic."""

@@ -1,0 +1,1 @@
+"""Code that runs in Spark tasks on the executors."""

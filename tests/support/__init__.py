@@ -1,0 +1,1 @@
+"""What the tests share: fakes, sample data, the reference implementation."""

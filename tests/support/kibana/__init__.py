@@ -1,0 +1,1 @@
+"""The contract of Kibana's saved objects: their shapes, and the queries that they make."""

@@ -1,0 +1,53 @@
+"""The saved objects of mappings/kibana/, and what the index templates say of the fields behind them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from infra.provisioning.index_template import TEMPLATES
+from infra.provisioning.saved_object import OBJECTS
+from tests.support.kibana.contract import KIBANA_TYPES, FieldTypes
+from tests.support.kibana.shapes import Dashboard, DataView, Lens, parse
+
+
+def paths() -> list[Path]:
+    return sorted(OBJECTS.glob("*/*.json"))
+
+
+def body(type_: str, id_: str) -> dict[str, Any]:
+    """The object's JSON, read anew."""
+    loaded: dict[str, Any] = json.loads((OBJECTS / type_ / f"{id_}.json").read_text())
+    return loaded
+
+
+@cache
+def data_views() -> dict[str, DataView]:
+    parsed = [parse(json.loads(path.read_text())) for path in paths()]
+    return {each.id: each for each in parsed if isinstance(each, DataView)}
+
+
+@cache
+def panels() -> dict[str, Lens]:
+    parsed = [parse(json.loads(path.read_text())) for path in paths()]
+    return {each.id: each for each in parsed if isinstance(each, Lens)}
+
+
+def dashboard() -> Dashboard:
+    parsed = parse(body("dashboard", "lol-matches-live"))
+    assert isinstance(parsed, Dashboard)
+    return parsed
+
+
+@cache
+def field_types() -> dict[str, FieldTypes]:
+    """The fields of each data view, by the view's id, as the index template of its index has them."""
+    return {view_id: _types(view.attributes.title) for view_id, view in data_views().items()}
+
+
+def _types(index: str) -> dict[str, str]:
+    template = json.loads((TEMPLATES / f"{index}.json").read_text())
+    properties = template["template"]["mappings"]["properties"]
+    return {field: KIBANA_TYPES[mapping["type"]] for field, mapping in properties.items()}

@@ -1,0 +1,50 @@
+"""What the tests of the dashboards share: their panels, queries, and the PromQL in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import promql_parser as promql
+
+from infra.services.prometheus import SCRAPE_SECONDS
+
+# As Grafana fills them in for a range of an hour and a step of one scrape.
+VARIABLES = {"$__rate_interval": f"{4 * SCRAPE_SECONDS}s", "$__range": "3600s"}
+
+
+def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    """The panels of a dashboard, without its rows."""
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def targets(dashboard: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each query of a dashboard with its panel."""
+    for panel in panels(dashboard):
+        for target in panel["targets"]:
+            yield panel, target
+
+
+def filled_in(expression: str) -> str:
+    """`expression` as Grafana sends it."""
+    for variable, value in VARIABLES.items():
+        expression = expression.replace(variable, value)
+    assert "$" not in expression, f"a variable that these tests do not know: {expression}"
+    return expression
+
+
+def parse(expression: str) -> promql.Expr:
+    """The expression's tree. ValueError where it is no PromQL."""
+    return promql.parse(filled_in(expression))
+
+
+def selectors(expression: str) -> list[promql.VectorSelector]:
+    """The selectors of series in an expression."""
+    found: list[promql.VectorSelector] = []
+
+    def visit(node: promql.Expr) -> None:
+        if isinstance(node, promql.VectorSelector):
+            found.append(node)
+
+    promql.walk(parse(expression), visit)
+    return found

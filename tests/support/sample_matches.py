@@ -1,0 +1,80 @@
+"""Match-V5 messages to test with: one small match that is in order, and ways to change it."""
+
+import json
+from copy import deepcopy
+from datetime import date
+from typing import Any
+
+from job.match import DeadLetter, Match, PlausibleTimes, decode
+
+ARRIVED = 1_770_000_000_000  # 2026-02-02T02:40:00Z
+START = ARRIVED - 2_000_000
+BOUNDS = PlausibleTimes.of(date(2019, 1, 1), ahead_seconds=86_400)
+
+Json = dict[str, Any]
+
+
+def participant(number: int, **changes: Any) -> Json:
+    """A participant; `changes` replace fields, and remove those that are `...`."""
+    fields: Json = {
+        "participantId": number,
+        "championName": "Ahri",
+        "teamId": 100 if number <= 5 else 200,
+        "teamPosition": "MIDDLE",
+        "riotIdGameName": f"Player {number}",
+        "riotIdTagline": "EUW",
+        "summonerName": "",
+        "win": number <= 5,
+        "kills": 7,
+        "deaths": 3,
+        "assists": 9,
+        "goldEarned": 12_345,
+        "totalDamageDealtToChampions": 23_456,
+        "totalMinionsKilled": 180,
+        "neutralMinionsKilled": 12,
+        "visionScore": 21,
+        "timePlayed": 1845,
+        "gameEndedInEarlySurrender": False,
+        "challenges": {"kda": 5.33, "legendaryItemUsed": [1, 2]},
+    }
+    return _changed(fields, changes)
+
+
+def match(*participants: Json, match_id: str = "EUW1_7012345678", **changes: Any) -> Json:
+    """A match of the participants given, ten by default; `changes` replace or remove fields of `info`."""
+    info: Json = {
+        "gameCreation": START - 60_000,
+        "gameStartTimestamp": START,
+        "gameEndTimestamp": START + 1_845_500,
+        "gameDuration": 1845,
+        "gameVersion": "16.4.748.682",
+        "platformId": "EUW1",
+        "queueId": 420,
+        "participants": list(participants) or [participant(number) for number in range(1, 11)],
+    }
+    return {"metadata": {"dataVersion": "2", "matchId": match_id}, "info": _changed(info, changes)}
+
+
+def _changed(fields: Json, changes: Json) -> Json:
+    changed = {**fields, **changes}
+    return deepcopy({name: value for name, value in changed.items() if value is not ...})
+
+
+def value(message: Any) -> bytes:
+    """A message's bytes."""
+    return json.dumps(message).encode()
+
+
+def decoded(message: Json, arrived: int = ARRIVED) -> Match:
+    """A message that must be a match."""
+    result = decode(value(message), arrived, BOUNDS)
+    assert isinstance(result, Match), result
+    return result
+
+
+def refused(message: Json | bytes | None, arrived: int = ARRIVED) -> DeadLetter:
+    """A message that must be a dead letter."""
+    bytes_ = value(message) if isinstance(message, dict) else message
+    result = decode(bytes_, arrived, BOUNDS)
+    assert isinstance(result, DeadLetter), result
+    return result
