@@ -4,9 +4,9 @@ import pulumi
 import pulumi_docker as docker
 
 from infra import preflight
-from infra.clients.docker_engine import STACK_LABEL
 from infra.images import Images
 from infra.images.source import choose
+from infra.names import PROJECT, STACK_LABEL
 from infra.provisioning.index_template import IndexTemplate
 from infra.provisioning.password import Password
 from infra.provisioning.saved_object import declare_saved_objects
@@ -28,7 +28,7 @@ from infra.services.spark_job import SparkJob
 from infra.services.spark_master import SparkMaster
 from infra.services.spark_worker import SparkWorker
 from infra.services.zookeeper import ZooKeeper
-from infra.settings import PROJECT, Settings
+from infra.settings import Settings
 
 MAX_MESSAGE_BYTES = "10485760"
 DEAD_LETTER_MAX_BYTES = "11534336"  # a dead letter is the message and the headers that say why

@@ -18,8 +18,7 @@ from bench.in_network.task import Report, Task
 from bench.measured_stack import Target
 from bench.progress import BenchError
 from harness.load import TOPIC, Backlog
-from infra.clients.docker_engine import STACK_LABEL
-from infra.settings import PROJECT
+from infra.names import PROJECT, STACK_LABEL
 from job.settings import laid_over
 
 MEMORY = "2g"

@@ -19,9 +19,9 @@ from pulumi import automation
 from testinfra.host import Host
 
 from harness.waiting import eventually
-from infra.clients.docker_engine import SERVICE_LABEL, STACK_LABEL, execute
+from infra.clients.docker_engine import execute
 from infra.clients.kafka import TopicClient
-from infra.settings import PROJECT
+from infra.names import PROJECT, SERVICE_LABEL, STACK_LABEL
 from tools.repair import mend
 
 ROOT = Path(__file__).parents[1]

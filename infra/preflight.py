@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra import versions
-from infra.clients.docker_engine import EngineError, address, connect, stack_containers
+from infra.clients.docker_engine import DockerUnavailableError, connect, engine_address, stack_containers
 from infra.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ DISK_FREE_GIB = 5
 
 def check(settings: Settings, stack: str) -> None:
     """Raises SettingsError with one line for each thing that stands against the stack."""
-    if complaints := _elsewhere(address()):
+    if complaints := _elsewhere(engine_address()):
         raise SettingsError("\n".join(complaints))
     try:
         client = connect()
-    except EngineError as error:
+    except DockerUnavailableError as error:
         raise SettingsError(str(error)) from error
     containers = stack_containers(client, stack)
     complaints = [

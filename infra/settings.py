@@ -11,11 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_
 from pydantic.alias_generators import to_camel
 
 from infra import versions
+from infra.names import DEV_STACK, PROJECT
 from job.settings import SettingsError as JobSettingsError
 from job.settings import merged
-
-PROJECT = "lolstack"
-DEV_STACK = "dev"
 
 Port = Field(ge=1, le=65535)
 MemoryMiB = Field(ge=64, le=1024 * 1024)

@@ -17,8 +17,8 @@ import docker
 from docker.errors import APIError, NotFound
 from requests import RequestException
 
-from infra.clients.docker_engine import SERVICE_LABEL, STACK_LABEL, EngineError, connect
-from infra.settings import PROJECT
+from infra.clients.docker_engine import DockerUnavailableError, connect
+from infra.names import PROJECT, SERVICE_LABEL, STACK_LABEL
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -89,7 +89,7 @@ def main() -> int:
     options, arguments = parser.parse_known_args()
     try:
         return run(create(connect(), options.stack, arguments))
-    except (BackfillError, EngineError, APIError, RequestException) as error:
+    except (BackfillError, DockerUnavailableError, APIError, RequestException) as error:
         print(str(error).partition("\n")[0], file=sys.stderr)
         return 1
 

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.clients.docker_engine import connect, execute, stack_containers
 from infra.clients.kafka import TopicClient, TopicError
-from infra.clients.prometheus import reason
-from infra.settings import PROJECT
+from infra.clients.prometheus import root_cause
+from infra.names import PROJECT
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -65,7 +65,7 @@ class ChainState:
 
 
 class Chain:
-    """The chain of one stack, whose Pulumi outputs these are. Raises EngineError where there is no Docker engine."""
+    """The chain of one stack, with its Pulumi outputs. Raises DockerUnavailableError where no Docker engine answers."""
 
     def __init__(self, stack: str, outputs: dict[str, Any]) -> None:
         self._stack = stack
@@ -202,7 +202,7 @@ def _asked(name: str, ask: Callable[[], tuple[str, str | None]]) -> Link:
     try:
         return Link(name, *ask())
     except requests.RequestException as error:
-        return Link(name, "–", reason(error))
+        return Link(name, "–", root_cause(error))
     except (docker.errors.APIError, TopicError, RuntimeError) as error:
         return Link(name, "–", str(error).splitlines()[0])
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text, name
+from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text, object_key
 from infra.provisioning.saved_object import OBJECTS
 
 
@@ -21,7 +21,7 @@ def save(client: SavedObjectClient, folder: Path) -> list[str]:
         exported = client.export("dashboard", dashboard.stem, with_references=True)
         if not exported:
             raise SavedObjectError(f"there is no dashboard {dashboard.stem} in Kibana: `make up` brings it back")
-        after |= {Path(f"{name(body)}.json"): file_text(body) for body in exported}
+        after |= {Path(f"{object_key(body)}.json"): file_text(body) for body in exported}
     for path in before.keys() - after.keys():
         (folder / path).unlink()
     for path, text in after.items():

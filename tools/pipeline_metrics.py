@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from infra.clients.prometheus import Prometheus
+from infra.clients.prometheus import PrometheusClient
 from tools.time_range import STEPS, Period
 
 Points = tuple[tuple[datetime, float], ...]
@@ -45,7 +45,7 @@ class Pipeline:
     """Before this Prometheus has nothing."""
 
 
-def read(prometheus: Prometheus, period: Period) -> Pipeline:
+def read(prometheus: PrometheusClient, period: Period) -> Pipeline:
     """The pipeline in `period`. Raises PrometheusError."""
     ends = f'kafka_log_log_logendoffset{{topic="lol_matches_dlq"}}[{STEPS * period.step_seconds}s]'
     window = f"{max(period.step_seconds, LEAST_RATE_SECONDS)}s"

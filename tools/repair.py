@@ -22,8 +22,8 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 from requests import RequestException
 
-from infra.clients.docker_engine import STACK_LABEL, EngineError, connect
-from infra.settings import PROJECT
+from infra.clients.docker_engine import DockerUnavailableError, connect
+from infra.names import PROJECT, STACK_LABEL
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,7 +103,7 @@ def remove(client: docker.DockerClient, stack: str, resource: dict[str, Any]) ->
 def _engine() -> docker.DockerClient:
     try:
         return connect()
-    except EngineError as error:
+    except DockerUnavailableError as error:
         raise MendError(str(error)) from error
 
 

@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from infra.clients.docker_engine import EngineError
-from infra.clients.prometheus import Prometheus, PrometheusError
+from infra.clients.docker_engine import DockerUnavailableError
+from infra.clients.prometheus import PrometheusClient, PrometheusError
 from tools import pipeline_metrics
 from tools.health import Chain, ChainState, ServiceState
 from tools.pipeline_metrics import Pipeline, Points
@@ -49,7 +49,7 @@ class Status:
 def ask(stack: str, outputs: Mapping[str, Any], chain: Chain) -> Status:
     """The status now."""
     now = datetime.now(UTC)
-    prometheus = Prometheus(f"http://{outputs['services']['prometheus']['9090']}")
+    prometheus = PrometheusClient(f"http://{outputs['services']['prometheus']['9090']}")
     trends: Pipeline | str
     try:
         trends = pipeline_metrics.read(prometheus, Period(now, TREND_STEP_SECONDS))
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outputs = outputs_of(options.stack)
         chain = Chain(options.stack, outputs)
-    except (NotDeployedError, EngineError) as error:
+    except (NotDeployedError, DockerUnavailableError) as error:
         console.print(Text(str(error)), soft_wrap=True)
         return 2 if isinstance(error, NotDeployedError) else 1
     try:

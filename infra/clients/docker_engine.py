@@ -10,31 +10,30 @@ from typing import TYPE_CHECKING
 import docker
 from docker.errors import DockerException
 
+from infra.names import STACK_LABEL
+
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-STACK_LABEL = "lolstack.stack"
-SERVICE_LABEL = "lolstack.service"
-IMAGE_SOURCE_LABEL = "lolstack.image-source"
 EXECUTE_SECONDS = 30
 
 
-class EngineError(Exception):
+class DockerUnavailableError(Exception):
     """The Docker engine cannot be reached, or refuses."""
 
 
-def address() -> str:
+def engine_address() -> str:
     """Where the engine is: DOCKER_HOST, else the local one."""
     return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
 def connect(timeout: int = 30) -> docker.DockerClient:
-    """A client of the engine; `timeout` in seconds a call. Raises EngineError saying where it looked."""
+    """A client of the engine; `timeout` in seconds a call. Raises DockerUnavailableError saying where it looked."""
     try:
         client = docker.from_env(timeout=timeout)
     except DockerException as error:
-        raise EngineError(
-            f"no Docker engine answers at {address()} ({error}): start it, or `make setup`, or set DOCKER_HOST"
+        raise DockerUnavailableError(
+            f"no Docker engine answers at {engine_address()} ({error}): start it, or `make setup`, or set DOCKER_HOST"
         ) from error
     return client
 

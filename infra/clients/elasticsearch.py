@@ -15,7 +15,7 @@ class IndexTemplateError(Exception):
     """Elasticsearch refused a template, or did not answer."""
 
 
-class ElasticsearchAwayError(IndexTemplateError):
+class ElasticsearchUnavailableError(IndexTemplateError):
     """Elasticsearch does not answer."""
 
 
@@ -37,7 +37,7 @@ class IndexTemplateClient:
             self._client.indices.put_index_template(name=name, body=dict(body))
             if self._client.indices.exists_alias(name=name):
                 self._client.indices.put_mapping(index=name, body=template["mappings"])
-                self._client.indices.put_settings(index=name, settings=dynamic(template["settings"]))
+                self._client.indices.put_settings(index=name, settings=dynamic_settings(template["settings"]))
             else:
                 self._make_index(name)
         except BadRequestError as error:
@@ -61,7 +61,7 @@ class IndexTemplateClient:
     def read(self, name: str) -> dict[str, Any] | None:
         """The template as Elasticsearch has it, in canonical form; None where it or its indices are not there.
 
-        Raises IndexTemplateError; ElasticsearchAwayError where that does not answer.
+        Raises IndexTemplateError; ElasticsearchUnavailableError where that does not answer.
         """
         try:
             found = self._client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
@@ -70,7 +70,7 @@ class IndexTemplateClient:
         except NotFoundError:
             return None
         except TransportError as error:
-            raise ElasticsearchAwayError(f"Elasticsearch at {self._host} does not answer: {error}") from error
+            raise ElasticsearchUnavailableError(f"Elasticsearch at {self._host} does not answer: {error}") from error
         except ApiError as error:
             raise IndexTemplateError(
                 f"Elasticsearch at {self._host} does not give index template {name}: {error}"
@@ -98,7 +98,7 @@ def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
     return {key: body[key] for key in known if key in body and key != "template"} | {"template": _plain(template)}
 
 
-def dynamic(settings: Mapping[str, Any]) -> dict[str, Any]:
+def dynamic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings an open index can change: not the number of its shards, nor how it is sorted or compressed."""
     fixed = ("index.number_of_shards", "index.codec", "index.sort.")
     flat = canonical({"template": {"settings": settings}})["template"]["settings"]

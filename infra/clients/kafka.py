@@ -28,7 +28,7 @@ class TopicError(Exception):
     """Kafka refused, or did not answer."""
 
 
-class KafkaAwayError(TopicError):
+class KafkaUnavailableError(TopicError):
     """Kafka does not answer."""
 
 
@@ -86,7 +86,10 @@ class TopicClient:
         return state
 
     def read(self, name: str) -> TopicState | None:
-        """The topic, or None where there is none. Raises TopicError; KafkaAwayError where Kafka does not answer."""
+        """The topic, or None where there is none.
+
+        Raises TopicError; KafkaUnavailableError where Kafka does not answer.
+        """
         try:
             described = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[
                 name
@@ -122,7 +125,7 @@ class TopicClient:
         if found is None:
             raise TopicError(f"topic {name} is not there any more; run `pulumi refresh`, then `pulumi up`")
         if partitions < found.partitions:
-            raise TopicError(shrinking(name, found.partitions, partitions))
+            raise TopicError(shrink_refusal(name, found.partitions, partitions))
         try:
             if partitions > found.partitions:
                 self._admin.create_partitions([NewPartitions(name, partitions)])[name].result()
@@ -181,11 +184,11 @@ class TopicClient:
             ) from None
 
     def _explained(self, what: str, error: KafkaException) -> TopicError:
-        kind = KafkaAwayError if error.args[0].code() in _AWAY else TopicError
+        kind = KafkaUnavailableError if error.args[0].code() in _AWAY else TopicError
         return kind(f"Kafka at {self._servers} did not {what}: {error.args[0].str()}")
 
 
-def shrinking(name: str, found: int, wanted: int) -> str:
+def shrink_refusal(name: str, found: int, wanted: int) -> str:
     """Why a topic cannot get fewer partitions, and what can be done."""
     return (
         f"topic {name} has {found} partitions and Kafka cannot take partitions away: set lolstack:topicPartitions to "

@@ -28,7 +28,7 @@ class SavedObjectError(Exception):
     """Kibana refused a saved object, or did not do what it said."""
 
 
-class KibanaAwayError(SavedObjectError):
+class KibanaUnavailableError(SavedObjectError):
     """Kibana does not answer, or not yet."""
 
 
@@ -44,7 +44,7 @@ class SavedObjectClient:
         Waits for a Kibana that is still starting. Raises SavedObjectError with Kibana's reason.
         """
         self._wait_until_available()
-        line = json.dumps(folded(body))
+        line = json.dumps(encode_json_attributes(body))
         answer = self._ask(
             "POST",
             "/api/saved_objects/_import",
@@ -52,10 +52,12 @@ class SavedObjectClient:
             files={"file": ("objects.ndjson", line, "application/x-ndjson")},
         )
         if complaint := _complaint_of_import(body["id"], self._success(answer).json()):
-            raise SavedObjectError(f"Kibana at {self._url} did not import {name(body)}: {complaint}")
+            raise SavedObjectError(f"Kibana at {self._url} did not import {object_key(body)}: {complaint}")
         found = self.read(body["type"], body["id"])
         if found is None:
-            raise SavedObjectError(f"Kibana at {self._url} says that it imported {name(body)}, but does not have it")
+            raise SavedObjectError(
+                f"Kibana at {self._url} says that it imported {object_key(body)}, but does not have it"
+            )
         return found
 
     def read(self, type_: str, id_: str) -> dict[str, Any] | None:
@@ -95,7 +97,7 @@ class SavedObjectClient:
                 wait=wait_fixed(1),
             )(self._complaint)
         except RetryError as error:
-            raise KibanaAwayError(
+            raise KibanaUnavailableError(
                 f"Kibana at {self._url} is not available after {START_SECONDS} s: {error.last_attempt.result()}"
             ) from None
 
@@ -118,9 +120,9 @@ class SavedObjectClient:
                 **what,
             )
         except requests.RequestException as error:
-            raise KibanaAwayError(f"Kibana at {self._url} does not answer: {error}") from error
+            raise KibanaUnavailableError(f"Kibana at {self._url} does not answer: {error}") from error
         if answer.status_code == 503:
-            raise KibanaAwayError(f"Kibana at {self._url} is not ready: {answer.text}")
+            raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {answer.text}")
         return answer
 
     def _success(self, answer: requests.Response) -> requests.Response:
@@ -132,14 +134,14 @@ class SavedObjectClient:
         return answer
 
 
-def name(body: Mapping[str, Any]) -> str:
+def object_key(body: Mapping[str, Any]) -> str:
     """What people and references call the object: its type and id."""
     return f"{body['type']}/{body['id']}"
 
 
 def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
     """What two forms of one object are compared by, unfolded: Kibana's times, versions and order say nothing."""
-    plain = unfolded(body)
+    plain = decode_json_attributes(body)
     references = sorted(plain["references"], key=lambda reference: str(reference["name"]))
     return {"type": plain["type"], "id": plain["id"], "attributes": plain["attributes"], "references": references}
 
@@ -150,12 +152,12 @@ def file_text(body: Mapping[str, Any]) -> str:
     return json.dumps(canonical(body) | versions, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def folded(body: Mapping[str, Any]) -> dict[str, Any]:
+def encode_json_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
     """The object as Kibana takes it: JSON as text where Kibana wants text."""
     return _each_text(body, lambda value: value if isinstance(value, str) else json.dumps(value))
 
 
-def unfolded(body: Mapping[str, Any]) -> dict[str, Any]:
+def decode_json_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
     """The object as its file has it: no JSON as text."""
     return _each_text(body, lambda value: json.loads(value) if isinstance(value, str) else value)
 

@@ -25,7 +25,7 @@ class Series:
     points: tuple[tuple[datetime, float], ...]
 
 
-class Prometheus:
+class PrometheusClient:
     """A client of the Prometheus at `url`. Each question raises PrometheusError."""
 
     def __init__(self, url: str) -> None:
@@ -53,7 +53,7 @@ class Prometheus:
             response = requests.get(f"{self._url}/api/v1/{what}", params=parameters, timeout=TIMEOUT_SECONDS)
             answer = response.json()
         except requests.RequestException as error:
-            raise PrometheusError(f"Prometheus does not answer at {self._url}: {reason(error)}") from error
+            raise PrometheusError(f"Prometheus does not answer at {self._url}: {root_cause(error)}") from error
         if answer.get("status") != "success":
             raise PrometheusError(f"Prometheus at {self._url} refuses {parameters['query']}: {answer.get('error')}")
         return list(answer["data"]["result"])
@@ -63,7 +63,7 @@ def _points(values: list[Any]) -> tuple[tuple[datetime, float], ...]:
     return tuple((datetime.fromtimestamp(at, UTC), float(value)) for at, value in values if math.isfinite(float(value)))
 
 
-def reason(error: requests.RequestException) -> str:
+def root_cause(error: requests.RequestException) -> str:
     """Why there was no answer, in few words: the innermost error's. The outer ones repeat the address and the path."""
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:

@@ -10,7 +10,8 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
 from infra import versions
-from infra.clients.docker_engine import IMAGE_SOURCE_LABEL, connect, stack_containers
+from infra.clients.docker_engine import connect, stack_containers
+from infra.names import IMAGE_SOURCE_LABEL
 from infra.settings import Settings
 
 Kind = Literal["registry", "build"]

@@ -11,7 +11,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 import infra.provisioning.preload  # noqa: F401
-from infra.clients.elasticsearch import ElasticsearchAwayError, IndexTemplateClient, canonical
+from infra.clients.elasticsearch import ElasticsearchUnavailableError, IndexTemplateClient, canonical
 
 TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
 
@@ -28,7 +28,7 @@ class _Provider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
             found = _client(props).read(props["name"])
-        except ElasticsearchAwayError:
+        except ElasticsearchUnavailableError:
             # Its container may be gone: then the same `up` that starts it again has to put the template again.
             found = None
         return ReadResult(None, {}) if found is None else ReadResult(id_, props | {"body": _text(found)})

@@ -12,8 +12,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 import infra.provisioning.preload  # noqa: F401
-from infra.clients.kibana import KibanaAwayError, SavedObjectClient
-from infra.clients.kibana import name as name_of
+from infra.clients.kibana import KibanaUnavailableError, SavedObjectClient, object_key
 
 OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
 
@@ -31,7 +30,7 @@ class _Provider(ResourceProvider):
         declared = json.loads(props["body"])
         try:
             found = SavedObjectClient(props["url"]).read(declared["type"], declared["id"])
-        except KibanaAwayError:
+        except KibanaUnavailableError:
             # Its container may be gone: then the same `up` that starts it again has to import again.
             found = None
         if found is None:
@@ -58,15 +57,15 @@ class SavedObject(Resource, module="kibana", name="SavedObject"):
     stored: pulumi.Output[str]
 
     def __init__(self, url: str, body: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
-        name = name_of(body)
+        name = object_key(body)
         super().__init__(_Provider(), name, {"url": url, "name": name, "body": _text(body), "stored": None}, opts)
 
 
 def declare_saved_objects(url: str, opts: pulumi.ResourceOptions) -> None:
     """Every object of mappings/kibana/ in the Kibana at `url`, each after those that it refers to."""
     files = [json.loads(path.read_text()) for path in OBJECTS.glob("*/*.json")]
-    bodies = {name_of(body): body for body in files}
-    needs = {name: [name_of(reference) for reference in body["references"]] for name, body in bodies.items()}
+    bodies = {object_key(body): body for body in files}
+    needs = {name: [object_key(reference) for reference in body["references"]] for name, body in bodies.items()}
     declared: dict[str, SavedObject] = {}
     for name in TopologicalSorter(needs).static_order():
         after = pulumi.ResourceOptions(depends_on=[declared[other] for other in needs[name]])

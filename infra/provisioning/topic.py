@@ -18,7 +18,7 @@ from pulumi.dynamic import (
 )
 
 import infra.provisioning.preload  # noqa: F401
-from infra.clients.kafka import KafkaAwayError, TopicClient, TopicState, shrinking
+from infra.clients.kafka import KafkaUnavailableError, TopicClient, TopicState, shrink_refusal
 
 CHANGEABLE = ("partitions", "config")
 
@@ -29,7 +29,9 @@ class _Provider(ResourceProvider):
         if old.get("name") == new["name"]:
             if int(old["partitions"]) > int(new["partitions"]):
                 failures.append(
-                    CheckFailure("partitions", shrinking(new["name"], int(old["partitions"]), int(new["partitions"])))
+                    CheckFailure(
+                        "partitions", shrink_refusal(new["name"], int(old["partitions"]), int(new["partitions"]))
+                    )
                 )
             if int(old["replication_factor"]) != int(new["replication_factor"]):
                 failures.append(
@@ -53,7 +55,7 @@ class _Provider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
             state = _client(props).read(props["name"])
-        except KafkaAwayError:
+        except KafkaUnavailableError:
             # Its container may be gone: then the same `up` that starts it again has to make the topic, or adopt it.
             state = None
         return ReadResult(id_, props | _found(state)) if state else ReadResult(None, {})

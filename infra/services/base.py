@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_docker as docker
 
-from infra.clients.docker_engine import IMAGE_SOURCE_LABEL, SERVICE_LABEL, STACK_LABEL
 from infra.images import Images
+from infra.names import IMAGE_SOURCE_LABEL, PROJECT, SERVICE_LABEL, STACK_LABEL
 from infra.provisioning.health_gate import HealthGate
-from infra.settings import PROJECT, Settings
+from infra.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from cassandra.policies import RoundRobinPolicy
 
 from harness.stack import Stack
 from harness.waiting import eventually
-from infra.clients.prometheus import Prometheus
+from infra.clients.prometheus import PrometheusClient
 from tests.support.known_messages import KnownMessages
 
 pytestmark = pytest.mark.disruptive
@@ -71,7 +71,7 @@ def test_nothing_is_missing_after_cassandra_was_away_and_the_archive_was_killed(
         known.send()
 
         def behind() -> None:
-            lag = Prometheus(stack.url("prometheus", 9090, "")).value("sum(lol_archive_lag_messages)")
+            lag = PrometheusClient(stack.url("prometheus", 9090, "")).value("sum(lol_archive_lag_messages)")
             assert lag, "the archive does not say that it is behind"
 
         def waits_again() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.stack import Stack
-from infra.clients.docker_engine import SERVICE_LABEL
+from infra.names import SERVICE_LABEL
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from infra import versions
 from infra.images import Images, network_arguments
 from infra.images.source import Source, mirrored
 from infra.settings import Settings
-from tests.unit.infra.test_settings import raw
+from tests.support.pulumi_program import raw_config
 
 pytestmark = pytest.mark.disruptive
 
@@ -52,7 +52,7 @@ def mirror(stack: Stack, logged_in: None) -> Iterator[str]:
         pytest.skip("the official images themselves are in use")
     engine = docker.from_env()
     built = Images.__new__(Images)  # only its tags: no resource is declared outside a Pulumi program
-    built.source = Source("build", "", Settings.load(raw(), NAME))
+    built.source = Source("build", "", Settings.load(raw_config(), NAME))
     image, _ = engine.images.build(
         path=str(Path(__file__).parent / "registry"),
         tag="lolstack/selftest-registry",

@@ -24,7 +24,7 @@ from playwright.sync_api import Browser
 
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
-from infra.clients.prometheus import Prometheus, PrometheusError
+from infra.clients.prometheus import PrometheusClient, PrometheusError
 from tests.support.browser_page import opened
 from tools import pipeline_metrics
 from tools.report import matches
@@ -47,8 +47,8 @@ def written(stack: Stack) -> Path:
     return page
 
 
-def prometheus(stack: Stack) -> Prometheus:
-    return Prometheus(stack.url("prometheus", 9090, ""))
+def prometheus(stack: Stack) -> PrometheusClient:
+    return PrometheusClient(stack.url("prometheus", 9090, ""))
 
 
 def test_the_page_opens_without_a_request_or_a_complaint(browser: Browser, written: Path, stack: Stack) -> None:

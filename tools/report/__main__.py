@@ -9,7 +9,7 @@ from pathlib import Path
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from infra.clients.prometheus import Prometheus, PrometheusError
+from infra.clients.prometheus import PrometheusClient, PrometheusError
 from tools import pipeline_metrics
 from tools.printable import plain
 from tools.report import charts, matches
@@ -38,7 +38,7 @@ def read(stack: str, services: dict[str, dict[str, str]], hours: int) -> Report:
     else:
         troubles += nothing_found(found_matches, period)
     try:
-        found_pipeline = pipeline_metrics.read(Prometheus(f"http://{services['prometheus']['9090']}"), period)
+        found_pipeline = pipeline_metrics.read(PrometheusClient(f"http://{services['prometheus']['9090']}"), period)
     except PrometheusError as error:
         troubles.append(f"{error}. Nothing is said of the pipeline.")
     return Report(stack, made, period, found_matches, found_pipeline, tuple(troubles))

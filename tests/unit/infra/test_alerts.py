@@ -10,7 +10,7 @@ import yaml
 from pulumi.runtime import rpc
 
 from infra.services.prometheus import RULES
-from tests.unit.infra.test_program import CONTAINER, declare
+from tests.support.pulumi_program import CONTAINER, declare
 
 GIB = 2**30
 RULES_TEST = RULES.with_name("rules_test.yml")

@@ -20,7 +20,7 @@ from infra.images import ROOT
 from infra.services.grafana import DASHBOARDS, PROVISIONING
 from infra.services.prometheus import SCRAPE_SECONDS
 from tests.support.promql import panels, parse, selectors, targets
-from tests.unit.infra.test_program import CONTAINER, declare
+from tests.support.pulumi_program import CONTAINER, declare
 
 BUILT = {uid: json.loads(text) for uid, text in dashboards(generator=True).items()}
 PANELS = {f"{uid}: {panel['title']}": panel for uid, dashboard in BUILT.items() for panel in panels(dashboard)}

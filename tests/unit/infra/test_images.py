@@ -12,7 +12,7 @@ import pytest
 from infra import versions
 from infra.images import RECIPES, ROOT, Recipe, _digest, _files, network_arguments
 from infra.images.source import Source, mirrored
-from tests.unit.infra.conftest import settings
+from tests.support.pulumi_program import settings
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.clients.elasticsearch import canonical, dynamic
+from infra.clients.elasticsearch import canonical, dynamic_settings
 from infra.provisioning.index_template import TEMPLATES
 
 DECLARED: dict[str, Any] = {
@@ -40,7 +40,7 @@ def test_another_value_is_another_template() -> None:
 
 
 def test_only_what_an_open_index_can_change_is_applied_to_it() -> None:
-    assert dynamic(DECLARED["template"]["settings"]) == {"index.refresh_interval": "1s"}
+    assert dynamic_settings(DECLARED["template"]["settings"]) == {"index.refresh_interval": "1s"}
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.json")), ids=lambda path: path.stem)

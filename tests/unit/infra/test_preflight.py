@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra import preflight
-from infra.clients.docker_engine import EngineError, connect
-from tests.unit.infra.conftest import settings
+from infra.clients.docker_engine import DockerUnavailableError, connect
+from tests.support.pulumi_program import settings
 
 
 @pytest.fixture
@@ -60,5 +60,5 @@ def test_the_engine_has_to_be_on_this_machine(engine: str, accepted: bool) -> No
 
 def test_an_engine_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    with pytest.raises(EngineError, match="unix:///nowhere"):
+    with pytest.raises(DockerUnavailableError, match="unix:///nowhere"):
         connect()

@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pulumi
 import pytest
-from pulumi.runtime.stack import wait_for_rpcs
 
-from infra import preflight, versions
+from infra import versions
 from infra.images import RECIPES, ROOT
-from infra.images.source import Source
-from infra.settings import Settings
-from tests.unit.infra.test_settings import raw
-
-CONTAINER = "docker:index/container:Container"
-IMAGE = "docker:index/remoteImage:RemoteImage"
-
-
-class Recorder(pulumi.runtime.Mocks):
-    """Takes every declaration and remembers it."""
-
-    def __init__(self) -> None:
-        self.resources: dict[str, dict[str, dict[str, Any]]] = {}
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        self.resources.setdefault(args.typ, {})[args.name] = args.inputs
-        return f"{args.name}-id", args.inputs | ({"image_id": f"{args.name}-image"} if args.typ == IMAGE else {})
-
-    def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
-        raise AssertionError(f"the program calls {args.token}")
-
-
-def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch, **config: Any) -> Recorder:
-    """Run the program for a stack `unit` and return what it declared, all of it awaited."""
-
-    def choose(settings: Settings, _stack: str) -> Source:
-        return Source(kind, "the test says so", settings)
-
-    monkeypatch.setattr("infra.images.source.choose", choose)
-    monkeypatch.setattr(preflight, "check", lambda *_: None)
-    monkeypatch.setattr(
-        Source, "has", lambda self, service: self.kind == "registry" or service in versions.BUILT_IMAGES
-    )
-    monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: raw(**config))
-    recorder = Recorder()
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    pulumi.runtime.set_mocks(recorder, project="lolstack", stack="unit")
-
-    runpy.run_path(str(ROOT / "__main__.py"))
-    loop.run_until_complete(wait_for_rpcs())
-    loop.close()
-    return recorder
+from tests.support.pulumi_program import CONTAINER, IMAGE, Recorder, declare
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,17 @@ from typing import Any
 
 import pytest
 
-from infra.clients.kibana import KibanaAwayError, SavedObjectClient, SavedObjectError, canonical, folded, unfolded
+from infra.clients.kibana import (
+    KibanaUnavailableError,
+    SavedObjectClient,
+    SavedObjectError,
+    canonical,
+    decode_json_attributes,
+    encode_json_attributes,
+)
 from infra.provisioning.saved_object import OBJECTS, _Provider
 from tests.support.fake_kibana import FakeKibana, running
-from tests.unit.infra.conftest import settings
-from tests.unit.infra.test_program import declare
+from tests.support.pulumi_program import declare, settings
 from tools import kibana_export
 
 DASHBOARD: dict[str, Any] = json.loads((OBJECTS / "dashboard" / "lol-matches-live.json").read_text())
@@ -39,7 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestForms:
     def test_kibana_is_given_text_where_it_keeps_text(self) -> None:
-        attributes = folded(DASHBOARD)["attributes"]
+        attributes = encode_json_attributes(DASHBOARD)["attributes"]
         assert json.loads(attributes["panelsJSON"]) == DASHBOARD["attributes"]["panelsJSON"]
         assert isinstance(attributes["kibanaSavedObjectMeta"]["searchSourceJSON"], str)
         assert isinstance(attributes["controlGroupInput"]["panelsJSON"], str)
@@ -48,18 +54,21 @@ class TestForms:
     @pytest.mark.parametrize("path", sorted(OBJECTS.glob("*/*.json")), ids=lambda path: path.stem)
     def test_unfolded_is_the_file_again(self, path: Any) -> None:
         body = json.loads(path.read_text())
-        assert unfolded(folded(body)) == body
-        assert folded(folded(body)) == folded(body)
+        assert decode_json_attributes(encode_json_attributes(body)) == body
+        assert encode_json_attributes(encode_json_attributes(body)) == encode_json_attributes(body)
 
     def test_order_times_and_versions_are_no_difference(self) -> None:
-        exported = folded(DASHBOARD) | {"updated_at": "2026-01-01T00:00:00Z", "typeMigrationVersion": "10.3.0"}
+        exported = encode_json_attributes(DASHBOARD) | {
+            "updated_at": "2026-01-01T00:00:00Z",
+            "typeMigrationVersion": "10.3.0",
+        }
         exported["references"] = exported["references"][::-1]
         assert canonical(exported) == canonical(DASHBOARD)
 
     def test_another_value_within_a_text_is_a_difference(self) -> None:
         changed = json.loads(json.dumps(DASHBOARD))
         changed["attributes"]["panelsJSON"][0]["gridData"]["w"] = 9
-        assert canonical(folded(changed)) != canonical(DASHBOARD)
+        assert canonical(encode_json_attributes(changed)) != canonical(DASHBOARD)
 
 
 class TestClient:
@@ -106,10 +115,10 @@ class TestClient:
     @pytest.mark.usefixtures("quick")
     def test_one_that_does_not_become_ready_is_an_error(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         kibana.not_ready_for = 100
-        with pytest.raises(KibanaAwayError, match=r"not available after 0.1 s: .* Kibana server is not ready yet"):
+        with pytest.raises(KibanaUnavailableError, match=r"not available after 0.1 s: .* is not ready yet"):
             client.put(DASHBOARD)
         kibana.not_ready_for, kibana.levels = 0, ["critical"] * 100
-        with pytest.raises(KibanaAwayError, match="its status is critical"):
+        with pytest.raises(KibanaUnavailableError, match="its status is critical"):
             client.put(DASHBOARD)
         assert kibana.imports == 0
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from pydantic.alias_generators import to_camel
 
+from infra.images import ROOT
 from infra.settings import PORT_OFFSET_STEP, Settings, SettingsError
-
-ROOT = Path(__file__).parents[3]
-SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-
-
-def raw(**changes: Any) -> dict[str, str]:
-    """Pulumi's raw configuration: the defaults of Pulumi.yaml with `changes`, as the CLI hands it over."""
-    values = {key: entry["default"] for key, entry in SCHEMA.items()} | changes
-    return {f"lolstack:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+from tests.support.pulumi_program import SCHEMA, raw_config
 
 
 def test_schema_and_settings_name_the_same_keys() -> None:
@@ -45,7 +36,7 @@ def test_the_settings_of_dev_in_git_hold_nothing_of_one_machine() -> None:
 
 
 def test_defaults_are_accepted() -> None:
-    assert Settings.load(raw(), "dev").kafka_port == 29092
+    assert Settings.load(raw_config(), "dev").kafka_port == 29092
 
 
 @pytest.mark.parametrize(
@@ -81,29 +72,29 @@ def test_defaults_are_accepted() -> None:
 )
 def test_a_wrong_value_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError) as refusal:
-        Settings.load(raw(**changes), "dev")
+        Settings.load(raw_config(**changes), "dev")
     assert named in str(refusal.value).replace("elasticsearchPort and ", "")
 
 
 def test_every_wrong_value_is_named_at_once() -> None:
     with pytest.raises(SettingsError) as refusal:
-        Settings.load(raw(kafkaMemory=-1, cassandraMemory=-1), "dev")
+        Settings.load(raw_config(kafkaMemory=-1, cassandraMemory=-1), "dev")
     assert "lolstack:kafkaMemory" in str(refusal.value)
     assert "lolstack:cassandraMemory" in str(refusal.value)
 
 
 def test_dev_has_the_documented_ports_and_other_stacks_their_own() -> None:
-    settings = Settings.load(raw(), "dev")
+    settings = Settings.load(raw_config(), "dev")
     dev, other = settings.host_ports("dev"), settings.host_ports("other")
     assert dev["elasticsearchPort"] == 9200
     assert not set(dev.values()) & set(other.values())
 
 
 def test_no_two_stacks_can_collide_whatever_their_offsets() -> None:
-    ports = Settings.load(raw(), "dev").host_ports("dev").values()
+    ports = Settings.load(raw_config(), "dev").host_ports("dev").values()
     assert len({port % PORT_OFFSET_STEP for port in ports}) == len(ports)
 
 
 def test_each_worker_takes_a_port_of_its_own() -> None:
-    settings = Settings.load(raw(sparkWorkers=3, sparkWorkerUiPort=18081), "dev")
+    settings = Settings.load(raw_config(sparkWorkers=3, sparkWorkerUiPort=18081), "dev")
     assert {18081, 18082, 18083} <= set(settings.host_ports("dev").values())

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from infra.clients.kibana import file_text, folded
+from infra.clients.kibana import encode_json_attributes, file_text
 from tests.support.kibana import contract, queries
 from tests.support.kibana.objects import body, dashboard, data_views, field_types, panels, paths
 from tests.support.kibana.shapes import Dashboard, DataView, KibanaObject, Lens, parse, wrong_shape
@@ -90,7 +90,7 @@ def test_the_object_keeps_its_contract(path: Path) -> None:
 @pytest.mark.parametrize("path", paths(), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_the_file_is_laid_out_as_tools_dashboards_writes_it(path: Path) -> None:
     """So that what was edited in Kibana differs from the file only where it was edited."""
-    assert file_text(folded(json.loads(path.read_text()))) == path.read_text()
+    assert file_text(encode_json_attributes(json.loads(path.read_text()))) == path.read_text()
 
 
 def test_every_panel_is_on_the_dashboard() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from infra.clients.prometheus import Prometheus, Series
+from infra.clients.prometheus import PrometheusClient, Series
 from tests.support.report_samples import PERIOD
 from tools import pipeline_metrics
 
 
-class FakePrometheus(Prometheus):
+class FakePrometheus(PrometheusClient):
     """Its figures now, by a part of the question; it has no series by label, and none over time."""
 
     def __init__(self, figures: dict[str, float]) -> None:

@@ -1,0 +1,57 @@
+"""Names that several parts must agree on: labels, topics, index aliases, in-network ports and paths, container names.
+
+The deployment, the tools, the tests and the benchmarks import them. The job's image has no `infra`: the job takes the
+same names from job/config.yaml, and a unit test compares the two.
+"""
+
+PROJECT = "lolstack"
+"""The Pulumi project, and the prefix of everything that a stack has on the Docker host."""
+DEV_STACK = "dev"
+"""The stack with the documented host ports and, by default, a generator."""
+
+# Labels of the stack's containers, volumes and networks
+STACK_LABEL = f"{PROJECT}.stack"
+SERVICE_LABEL = f"{PROJECT}.service"
+IMAGE_SOURCE_LABEL = f"{PROJECT}.image-source"
+
+# Kafka topics
+MATCHES_TOPIC = "lol_matches"
+DEAD_LETTER_TOPIC = "lol_matches_dlq"
+
+# Elasticsearch index aliases, each with an index template of the same name in mappings/index_templates/
+MATCHES_ALIAS = "lol_matches_stream"
+CHAMPIONS_ALIAS = "lol_champion_stats"
+POSITIONS_ALIAS = "lol_position_stats"
+INDEX_ALIASES = (MATCHES_ALIAS, CHAMPIONS_ALIAS, POSITIONS_ALIAS)
+
+# Ports in the stack's network. The outputs `services` map them to the host's ports.
+KAFKA_PORT = 9092
+KAFKA_HOST_LISTENER_PORT = 29092
+ELASTICSEARCH_PORT = 9200
+KIBANA_PORT = 5601
+CASSANDRA_PORT = 9042
+PROMETHEUS_PORT = 9090
+ALERTMANAGER_PORT = 9093
+GRAFANA_PORT = 3000
+SPARK_MASTER_PORT = 7077
+SPARK_MASTER_UI_PORT = 8080
+SPARK_WORKER_UI_PORT = 8081
+SPARK_JOB_UI_PORT = 4040
+METRICS_PORT = 8000
+"""/metrics of the job, the archive and the generator; /health of the job."""
+
+# Paths in the containers
+JOB_SETTINGS = "/etc/lolstack/job.yaml"
+"""The deployment's overrides of job/config.yaml, in the containers of the job and the archive."""
+CHECKPOINTS = "/var/lib/lolstack/checkpoints"
+"""Spark's checkpoints, on a volume that the job's driver and the workers share."""
+
+
+def stack_prefix(stack: str) -> str:
+    """The stack's network, and the prefix of the names of its containers and volumes."""
+    return f"{PROJECT}-{stack}"
+
+
+def container_name(stack: str, service: str) -> str:
+    """The name of a service's container."""
+    return f"{stack_prefix(stack)}-{service}"

@@ -1,0 +1,79 @@
+"""The Pulumi program under mocks: its configuration, its typed settings, and the resources that it declares.
+
+No Docker engine, no service and no Pulumi CLI is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+from typing import Any, Literal
+
+import pulumi
+import pytest
+import yaml
+from pulumi.runtime.stack import wait_for_rpcs
+
+from infra import preflight, versions
+from infra.images import ROOT
+from infra.images.source import Source
+from infra.names import PROJECT
+from infra.settings import Settings
+
+SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+CONTAINER = "docker:index/container:Container"
+IMAGE = "docker:index/remoteImage:RemoteImage"
+
+
+def raw_config(**changes: Any) -> dict[str, str]:
+    """Pulumi's raw configuration: the defaults of Pulumi.yaml with `changes`, as the CLI hands it over."""
+    values = {key: entry["default"] for key, entry in SCHEMA.items()} | changes
+    return {f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+def settings(stack: str = "dev", **changes: Any) -> Settings:
+    """The default settings with `changes` (camelCase keys)."""
+    return Settings.load(raw_config(**changes), stack)
+
+
+class Recorder(pulumi.runtime.Mocks):
+    """Accepts every declared resource and records its inputs: type → name → inputs."""
+
+    def __init__(self) -> None:
+        self.resources: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.resources.setdefault(args.typ, {})[args.name] = args.inputs
+        return f"{args.name}-id", args.inputs | ({"image_id": f"{args.name}-image"} if args.typ == IMAGE else {})
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
+        raise AssertionError(f"the program calls {args.token}")
+
+    @property
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """The declared containers' inputs, by service."""
+        return self.resources[CONTAINER]
+
+
+def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch, **config: Any) -> Recorder:
+    """Run the program for a stack `unit`, wait for all its resources, and return the declarations."""
+
+    def choose(settings: Settings, _stack: str) -> Source:
+        return Source(kind, "the test says so", settings)
+
+    monkeypatch.setattr("infra.images.source.choose", choose)
+    monkeypatch.setattr(preflight, "check", lambda *_: None)
+    monkeypatch.setattr(
+        Source, "has", lambda self, service: self.kind == "registry" or service in versions.BUILT_IMAGES
+    )
+    monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: raw_config(**config))
+    recorder = Recorder()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="unit")
+
+    runpy.run_path(str(ROOT / "__main__.py"))
+    loop.run_until_complete(wait_for_rpcs())
+    loop.close()
+    return recorder
