@@ -1,7 +1,7 @@
-"""`make backfill`: a range of the topic once more into the same documents, beside the running job.
+"""`make backfill`: re-index a time range of the topic without stopping the job.
 
-`job.backfill` does it, in a container of its own on the stack's network, from the running job's image and with its
-settings; so its documents are the job's, and its memory is not.
+`job.backfill` does the work, in a container of its own beside the running job. That container has the job's image and
+settings, so it writes the job's documents, and a memory limit of its own.
 """
 
 from __future__ import annotations
@@ -10,64 +10,43 @@ import argparse
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import docker
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 from requests import RequestException
 
 from infra.clients.docker_engine import DockerUnavailableError, connect
-from infra.names import PROJECT, SERVICE_LABEL, STACK_LABEL
+from infra.clients.job_container import JobContainerError, create_job_container, put_files, read_job_settings
+from infra.names import JOB_SETTINGS
 
 if TYPE_CHECKING:
+    import docker
     from docker.models.containers import Container
 
-CONFIG = Path("/etc/lolstack/job.yaml")
-"""The job's settings in its container."""
 MEMORY = "512m"
 
 
-class BackfillError(Exception):
-    """It cannot be started; the message is one line that says why and what to do."""
-
-
 def create(engine: docker.DockerClient, stack: str, arguments: list[str]) -> Container:
-    """The container, made and not yet started. Raises BackfillError if there is no job, or a backfill already runs."""
-    prefix = f"{PROJECT}-{stack}"
-    name = f"{prefix}-backfill"
-    try:
-        job = engine.containers.get(f"{prefix}-spark-job")
-    except NotFound as error:
-        raise BackfillError(f"the stack {stack} is not deployed: `make up STACK={stack}`") from error
-    with suppress(NotFound):
-        earlier = engine.containers.get(name)
-        if earlier.status == "running":
-            raise BackfillError(f"a backfill of {stack} is running: `docker logs -f {name}`, `docker stop {name}`")
-        earlier.remove()
-    container = engine.containers.create(
-        job.attrs["Image"],
-        ["/opt/venv/bin/python", "-m", "job.backfill", "--config", str(CONFIG), *arguments],
-        name=name,
-        labels={STACK_LABEL: stack, SERVICE_LABEL: "backfill"},
-        network=prefix,
-        user=job.attrs["Config"]["User"],
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        mem_limit=MEMORY,
-        memswap_limit=MEMORY,
-        init=True,
-    )
-    folder, _ = job.get_archive(str(CONFIG.parent))
-    container.put_archive(str(CONFIG.parent.parent), b"".join(folder))
+    """Create the backfill's container, without starting it.
+
+    `arguments` are those of `job.backfill`. Raises JobContainerError if the job is not deployed, or a backfill is
+    already running.
+    """
+    settings = read_job_settings(engine, stack)
+    command = ["-m", "job.backfill", "--config", JOB_SETTINGS, *arguments]
+    container = create_job_container(engine, stack, "backfill", command, MEMORY)
+    put_files(container, {JOB_SETTINGS: settings})
     return container
 
 
 def run(container: Container) -> int:
-    """Start it and print what it says to its end, which an interrupt brings about; its exit code."""
+    """Start the container, print its output until it exits, and return its exit code.
+
+    Graceful shutdown: SIGINT, SIGTERM and SIGHUP are forwarded as SIGTERM.
+    """
 
     def stop(*_: object) -> None:
-        with suppress(APIError):  # it has just ended by itself
+        with suppress(APIError):  # it has just exited
             container.kill("SIGTERM")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -83,13 +62,13 @@ def run(container: Container) -> int:
 
 
 def main() -> int:
-    """The exit code of `job.backfill`, which takes all arguments but the stack; 1 where it cannot be started."""
+    """Return the exit code of `job.backfill`, which parses all arguments but the stack; 1 if it cannot start."""
     parser = argparse.ArgumentParser(prog="make backfill", add_help=False, allow_abbrev=False)
     parser.add_argument("--stack", required=True)
     options, arguments = parser.parse_known_args()
     try:
         return run(create(connect(), options.stack, arguments))
-    except (BackfillError, DockerUnavailableError, APIError, RequestException) as error:
+    except (JobContainerError, DockerUnavailableError, APIError, RequestException) as error:
         print(str(error).partition("\n")[0], file=sys.stderr)
         return 1
 

@@ -1,0 +1,89 @@
+"""A container beside the running job: same image, user and network, without capabilities, for one task.
+
+The backfill and the benchmarks run in one, so that they use the job's code and libraries but not its memory.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from docker.errors import NotFound
+
+from infra.names import JOB_SETTINGS, SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.containers import Container
+
+JOB_SERVICE = "spark-job"
+PYTHON = "/opt/venv/bin/python"
+"""The interpreter in the job's image."""
+
+
+class JobContainerError(Exception):
+    """The container cannot be created; the message is one line that says why and what to do."""
+
+
+def create_job_container(
+    engine: docker.DockerClient, stack: str, task: str, arguments: Sequence[str], memory: str
+) -> Container:
+    """Create, but do not start, the container `lolstack-<stack>-<task>` that runs Python with `arguments`.
+
+    `memory` is Docker's limit, such as "512m". A container of an earlier run that has ended is replaced.
+    Raises JobContainerError if the job is not deployed, or the task is already running.
+    """
+    job = _job(engine, stack)
+    name = container_name(stack, task)
+    with suppress(NotFound):
+        earlier = engine.containers.get(name)
+        if earlier.status == "running":
+            raise JobContainerError(
+                f"a {task} of {stack} is already running: `docker logs -f {name}`, `docker stop {name}`"
+            )
+        earlier.remove()
+    return engine.containers.create(
+        str(job.attrs["Image"]),
+        [PYTHON, *arguments],
+        name=name,
+        hostname=name,
+        labels={STACK_LABEL: stack, SERVICE_LABEL: task},
+        network=stack_prefix(stack),
+        user=job.attrs["Config"]["User"],
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mem_limit=memory,
+        memswap_limit=memory,
+        init=True,
+    )
+
+
+def read_job_settings(engine: docker.DockerClient, stack: str) -> bytes:
+    """The settings file (YAML) of the running job. Raises JobContainerError if the job is not deployed."""
+    parts, _ = _job(engine, stack).get_archive(JOB_SETTINGS)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
+        file = archive.extractfile(PurePosixPath(JOB_SETTINGS).name)
+        assert file is not None
+        return file.read()
+
+
+def put_files(container: Container, files: Mapping[str, bytes]) -> None:
+    """Copy files into the container, by absolute path. Every user can read them."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    container.put_archive("/", buffer.getvalue())
+
+
+def _job(engine: docker.DockerClient, stack: str) -> Container:
+    try:
+        return engine.containers.get(container_name(stack, JOB_SERVICE))
+    except NotFound as error:
+        raise JobContainerError(f"the stack {stack} is not deployed: `make up STACK={stack}`") from error

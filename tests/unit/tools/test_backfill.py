@@ -1,0 +1,125 @@
+"""`make backfill` runs in a container beside the job. The Docker engine is a fake."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from docker.errors import NotFound
+
+from infra.clients.job_container import JobContainerError
+from infra.names import JOB_SETTINGS
+from tools import backfill
+
+SETTINGS = b"max_offsets_per_trigger: 7\n"
+
+
+def tar(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+class FakeEngine:
+    """A Docker engine with these containers, by name."""
+
+    def __init__(self, **containers: Any) -> None:
+        self._containers = {name.replace("_", "-"): container for name, container in containers.items()}
+        self.containers = MagicMock()
+        self.containers.get.side_effect = self._get
+
+    def _get(self, name: str) -> Any:
+        try:
+            return self._containers[name.removeprefix("lolstack-sample-")]
+        except KeyError:
+            raise NotFound(name) from None
+
+
+def job() -> Any:
+    container = MagicMock(attrs={"Image": "sha256:job", "Config": {"User": "10001:10001"}})
+    container.get_archive.return_value = ([tar("job.yaml", SETTINGS)], {})
+    return container
+
+
+@pytest.fixture(autouse=True)
+def restore_signal_handlers() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine, *arguments: str) -> int:
+    monkeypatch.setattr(backfill, "connect", lambda: engine)
+    monkeypatch.setattr(sys, "argv", ["backfill", "--stack", "sample", *arguments])
+    return backfill.main()
+
+
+def test_backfill_container_has_the_jobs_image_user_and_settings() -> None:
+    engine: Any = FakeEngine(spark_job=job())
+    container = backfill.create(engine, "sample", ["--from", "2026-11-24"])
+    (image, command), options = engine.containers.create.call_args
+    assert (image, options["user"], options["network"]) == ("sha256:job", "10001:10001", "lolstack-sample")
+    assert command[1:] == ["-m", "job.backfill", "--config", JOB_SETTINGS, "--from", "2026-11-24"]
+    folder, archive = container.put_archive.call_args.args  # type: ignore[attr-defined]
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        (entry,) = files.getmembers()
+        content = files.extractfile(entry)
+        assert content is not None
+        assert (folder + entry.name, content.read()) == (JOB_SETTINGS, SETTINGS)
+
+
+def test_backfill_returns_the_exit_code_prints_the_log_and_removes_the_container(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = FakeEngine(spark_job=job())
+    container = engine.containers.create.return_value
+    container.logs.return_value = [b"one\n", b"two\n"]
+    container.wait.return_value = {"StatusCode": 3}
+    assert run(monkeypatch, engine, "--from", "2026-11-24") == 3
+    assert capsys.readouterr().out == "one\ntwo\n"
+    container.remove.assert_called_once_with(force=True)
+
+
+def test_sigterm_is_forwarded_for_a_graceful_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(spark_job=job())
+    container = engine.containers.create.return_value
+    container.wait.return_value = {"StatusCode": 0}
+
+    def interrupted_log(**_: object) -> Iterator[bytes]:
+        signal.raise_signal(signal.SIGTERM)
+        yield b"stopping\n"
+
+    container.logs.side_effect = interrupted_log
+    assert run(monkeypatch, engine) == 0
+    container.kill.assert_called_once_with("SIGTERM")
+
+
+def test_backfill_without_a_job_names_the_command_that_deploys_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, FakeEngine()) == 1
+    assert capsys.readouterr().err == "the stack sample is not deployed: `make up STACK=sample`\n"
+
+
+def test_second_backfill_is_refused_while_one_is_running() -> None:
+    engine: Any = FakeEngine(spark_job=job(), backfill=MagicMock(status="running"))
+    with pytest.raises(JobContainerError, match=r"^a backfill of sample is already running: `docker logs -f lolst"):
+        backfill.create(engine, "sample", [])
+
+
+def test_container_of_a_backfill_that_has_ended_is_replaced() -> None:
+    ended = MagicMock(status="exited")
+    engine: Any = FakeEngine(spark_job=job(), backfill=ended)
+    backfill.create(engine, "sample", [])
+    ended.remove.assert_called_once_with()
