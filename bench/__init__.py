@@ -1,1 +1,1 @@
-"""Benchmarks of a stack: how fresh, how fast, beside what else one could have, and how both grow. `make bench`."""
+"""Benchmarks of a stack: freshness (end-to-end latency), throughput, alternatives, scaling, memory. `make bench`."""

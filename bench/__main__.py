@@ -1,5 +1,4 @@
-"""The command line: `python -m bench [MEASURE ...]`. Every measure's figures go into one file of results, and a report
-with plots is made of all that are there.
+"""Command line of the benchmarks, `python -m bench [MEASURE ...]`: writes results.json and the report.
 
 Exit codes: 0 when everything was measured, 1 when something could not be.
 """
@@ -9,95 +8,136 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, assert_never, get_args
 
 from pulumi.automation import CommandError
 
-from bench import alternatives, burst, ceilings, drain, freshness, memory, report, results, scaling
-from bench.bench_stack import own_stack
-from bench.measured_stack import Target
-from bench.profiles import FULL, QUICK, Plan
-from bench.progress import BenchError, say
+from bench import report
+from bench.alternatives import measure_alternatives
+from bench.bench_stack import bench_stack
+from bench.burst import measure_burst
+from bench.ceilings import measure_ceilings
+from bench.drain import measure_drain
+from bench.freshness import measure_freshness
+from bench.measured_stack import MeasuredStack
+from bench.memory import measure_memory
+from bench.profiles import FULL, QUICK, Profile
+from bench.progress import BenchError, print_progress
+from bench.results import Results, current_commit, new_section, read_results, write_results
+from bench.scaling import measure_scaling
+from harness.load import LoadError
 from harness.stack import Stack
 
-MEASURES: dict[str, Callable[[Target, Plan], Any]] = {
-    "freshness": freshness.measure,
-    "drain": drain.measure,
-    "burst": burst.measure,
-    "ceilings": ceilings.measure,
-    "alternatives": alternatives.measure,
-    "growth": scaling.measure,
-    "memory": memory.measure,
-}
-# Freshness and burst after the drain, by which the job's JVMs have compiled what they run; the others start it anew.
-USUAL = ["drain", "freshness", "burst", "ceilings", "alternatives", "growth"]
+Measure = Literal["freshness", "drain", "burst", "ceilings", "alternatives", "scaling", "memory"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+# The drain warms the job's JVMs up, so freshness and burst follow it; the measures after those restart the job.
+DEFAULT_MEASURES: tuple[Measure, ...] = ("drain", "freshness", "burst", "ceilings", "alternatives", "scaling")
 RESULTS = Path(__file__).parent / "results"
 
 
+@dataclass(frozen=True)
+class Options:
+    """The parsed command line."""
+
+    measures: tuple[Measure, ...]
+    """Empty: only write the report, from existing results."""
+    stack: str | None
+    """A running stack to measure; None: the benchmarks' own."""
+    profile: Profile
+    folder: Path
+    """Where results.json and the report are."""
+
+
 def main() -> int:
-    """Take the measures that are asked for."""
-    options = parsed()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # not without clearing up
-    plan = QUICK if options.quick else FULL
-    plan = replace(
-        plan,
-        sizes=tuple(options.sizes or plan.sizes),
-        rounds=options.rounds or plan.rounds,
-        memory_minutes=options.minutes or plan.memory_minutes,
-    )
-    folder = options.results or (RESULTS / "quick" if options.quick else RESULTS)
+    """Take the measures of the command line and write the report."""
+    options = parse_arguments(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # raises SystemExit, so that the stack is destroyed
     try:
-        if options.measures != ["report"]:
-            results.checkout()  # before anything that takes long
-            with nullcontext(Target(Stack(options.stack))) if options.stack else own_stack() as target:
-                take(target, plan, options.measures or USUAL, folder)
-        report.write(folder, results.read(folder))
-    except (BenchError, AssertionError) as error:
+        results = read_results(options.folder)
+        if options.measures:
+            current_commit()  # fails here rather than after an hour
+            with nullcontext(MeasuredStack(Stack(options.stack))) if options.stack else bench_stack() as stack:
+                for measure in options.measures:
+                    print_progress(f"measuring {measure}")
+                    take_measure(measure, stack, options.profile, results)
+                    write_results(options.folder, results)
+        report.write_report(options.folder, results)
+    except (BenchError, LoadError, AssertionError) as error:
         print(f"not measured: {error}", file=sys.stderr)
         return 1
     except CommandError:
-        print("not measured: the stack could not be deployed; what Pulumi says above has the reason", file=sys.stderr)
+        print("not measured: the stack could not be deployed; Pulumi's output above has the reason", file=sys.stderr)
         return 1
-    say(f"report: {folder / report.FILE}")
+    print_progress(f"report: {options.folder / report.FILE}")
     return 0
 
 
-def take(target: Target, plan: Plan, measures: list[str], folder: Path) -> None:
-    """Take the measures one after the other, each kept as soon as it is there."""
-    for name in measures:
-        say(f"measuring {name}")
-        figures = MEASURES[name](target, plan)
-        found = results.read(folder)
-        setattr(found, name, results.section(target.stack.engine, figures))
-        results.write(folder, found)
+def take_measure(measure: Measure, stack: MeasuredStack, profile: Profile, results: Results) -> None:
+    """Take one measure and put its figures into `results`."""
+    engine = stack.deployment.engine
+    match measure:
+        case "freshness":
+            results.freshness = new_section(engine, measure_freshness(stack, profile))
+        case "drain":
+            results.drain = new_section(engine, measure_drain(stack, profile))
+        case "burst":
+            results.burst = new_section(engine, measure_burst(stack, profile))
+        case "ceilings":
+            results.ceilings = new_section(engine, measure_ceilings(stack, profile))
+        case "alternatives":
+            results.alternatives = new_section(engine, measure_alternatives(stack, profile))
+        case "scaling":
+            results.scaling = new_section(engine, measure_scaling(stack, profile))
+        case "memory":
+            results.memory = new_section(engine, measure_memory(stack, profile))
+        case _:
+            assert_never(measure)
 
 
-def parsed() -> argparse.Namespace:
-    """The command line's options."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+def parse_arguments(arguments: Sequence[str]) -> Options:
+    """Parse the command line. Exits with code 2 and a message if it is invalid."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of the stack.")
     parser.add_argument(
         "measures",
         nargs="*",
         metavar="MEASURE",
-        help=f"{', '.join(MEASURES)}, or report alone: make it again from the results (default: {' '.join(USUAL)})",
+        help=f"{', '.join(MEASURES)}; or report alone: rewrite the report from the results "
+        f"(default: {' '.join(DEFAULT_MEASURES)})",
     )
-    parser.add_argument("--stack", help="measure this running stack and change nothing in its deployment")
-    parser.add_argument("--quick", action="store_true", help="small figures that mean nothing, to see that it works")
-    parser.add_argument("--sizes", nargs="+", choices=["compact", "full"], help="of the matches (default: both)")
-    parser.add_argument("--rounds", type=int, help="how often each figure is taken")
-    parser.add_argument("--minutes", type=float, help="of the memory's run")
-    parser.add_argument("--results", type=Path, help="folder of the results and the report")
-    options = parser.parse_args()
-    unknown = [name for name in options.measures if name not in MEASURES and options.measures != ["report"]]
-    if unknown:
-        parser.error(f"there is no measure {unknown[0]}: choose from {', '.join(MEASURES)}, or report alone")
-    if options.stack and "growth" in (options.measures or USUAL):
-        parser.error("growth deploys the job anew for each number of partitions: leave out --stack, or growth")
-    return options
+    parser.add_argument("--stack", help="measure this running stack and leave its deployment unchanged")
+    parser.add_argument("--quick", action="store_true", help="a smoke test with small loads; its figures mean nothing")
+    parser.add_argument("--sizes", nargs="+", choices=["compact", "full"], help="match sizes (default: both)")
+    parser.add_argument("--rounds", type=int, help="how often each figure is measured")
+    parser.add_argument("--minutes", type=float, help="length of the memory measure")
+    parser.add_argument("--results", type=Path, help="folder of results.json and the report")
+    parsed = parser.parse_args(arguments)
+
+    measures: tuple[Measure, ...]
+    if parsed.measures == ["report"]:
+        measures = ()
+    else:
+        unknown = [name for name in parsed.measures if name not in MEASURES]
+        if unknown:
+            parser.error(f"unknown measure {unknown[0]}: choose from {', '.join(MEASURES)}, or report alone")
+        measures = tuple(parsed.measures) or DEFAULT_MEASURES
+    if parsed.stack and "scaling" in measures:
+        parser.error("scaling redeploys the job for each number of partitions: leave out --stack, or scaling")
+    profile = QUICK if parsed.quick else FULL
+    return Options(
+        measures=measures,
+        stack=parsed.stack,
+        profile=replace(
+            profile,
+            sizes=tuple(parsed.sizes or profile.sizes),
+            rounds=parsed.rounds or profile.rounds,
+            memory_minutes=parsed.minutes or profile.memory_minutes,
+        ),
+        folder=parsed.results or (RESULTS / "quick" if parsed.quick else RESULTS),
+    )
 
 
 if __name__ == "__main__":

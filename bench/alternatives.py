@@ -1,82 +1,93 @@
-"""Beside the alternatives: the same backlog, taken by what one could have instead of the job."""
+"""Alternatives: throughput of plain Kafka consumers that process the same backlog instead of the job."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from bench import throughput
-from bench.drain import take
-from bench.job_container import guest, task_of
-from bench.measured_stack import MATCHES, Target
-from bench.profiles import Plan
-from bench.progress import BenchError, say
-from bench.throughput import Speed
+from bench.drain import drain_backlog
+from bench.in_network.workload import ConsumerKind
+from bench.job_container import run_in_network, workload_of
+from bench.measured_stack import MeasuredStack
+from bench.profiles import Profile
+from bench.progress import BenchError, print_progress
+from bench.throughput import Throughput, measure_throughput
 from generator.match import Size
-from harness.load import DOCUMENTS_A_MATCH, Backlog
+from harness.load import DOCUMENTS_PER_MATCH, Backlog
+from infra.names import MATCHES_ALIAS
 
-WAYS = {
-    "engineer": "confluent-kafka, orjson, `parallel_bulk`",
-    "guide": "consumer, `json.loads`, `helpers.bulk` per batch",
-    "one_by_one": "consumer, `json.loads`, `index()` document by document",
+CONSUMERS: dict[ConsumerKind, str] = {
+    "parallel_bulk": "confluent-kafka, orjson, `parallel_bulk`",
+    "bulk": "consumer, `json.loads`, `helpers.bulk` per batch",
+    "single_index": "consumer, `json.loads`, `index()` for each document",
 }
 CONNECTIONS = 4
 """The default of `parallel_bulk`."""
-COMPARED = 500
+COMPARED_DOCUMENTS = 500
 
 
 class Alternative(Struct, frozen=True):
-    """What one way did with a backlog of so many matches, each round."""
+    """The rounds of one consumer with a backlog of `messages`."""
 
     size: Size
-    way: str
+    consumer: ConsumerKind
     messages: int
-    rounds: list[Speed]
+    rounds: list[Throughput]
 
 
-def measure(target: Target, plan: Plan) -> list[Alternative]:
-    """Each size, each way, with the job away; the job takes the same backlog first, to compare the documents."""
-    backlogs = [take(target, size, plan.backlog[size])[0] for size in plan.sizes]
-    with target.job_stopped():
-        return [alternative(target, plan, backlog, way) for backlog in backlogs for way in WAYS]
+def measure_alternatives(stack: MeasuredStack, profile: Profile) -> list[Alternative]:
+    """Each match size and consumer, with the job stopped. The job drains each backlog first: its documents are the
+    reference."""
+    backlogs = [drain_backlog(stack, size, profile.backlog[size])[0] for size in profile.sizes]
+    with stack.job_stopped():
+        return [measure_consumer(stack, profile, backlog, consumer) for backlog in backlogs for consumer in CONSUMERS]
 
 
-def alternative(target: Target, plan: Plan, backlog: Backlog, way: str) -> Alternative:
-    """One way."""
-    messages = plan.one_by_one if way == "one_by_one" else backlog.messages
+def measure_consumer(stack: MeasuredStack, profile: Profile, backlog: Backlog, consumer: ConsumerKind) -> Alternative:
+    """All rounds of one consumer."""
+    messages = profile.single_index_matches if consumer == "single_index" else backlog.messages
     rounds = []
-    for number in range(plan.rounds):
-        speed = run(target, backlog, way, messages)
-        rounds.append(speed)
-        say(
-            f"{WAYS[way]}, {messages:,} {backlog.size} matches, round {number + 1} of {plan.rounds}: "
-            f"{speed.sustained:,.0f} documents/s sustained, {speed.whole:,.0f} over all {speed.seconds:.1f} s"
+    for number in range(1, profile.rounds + 1):
+        throughput = run_consumer(stack, backlog, consumer, messages)
+        rounds.append(throughput)
+        print_progress(
+            f"{CONSUMERS[consumer]}, {messages:,} {backlog.size} matches, round {number} of {profile.rounds}: "
+            f"{throughput.sustained:,.0f} documents/s sustained, {throughput.overall:,.0f} over all "
+            f"{throughput.seconds:.1f} s"
         )
-    return Alternative(backlog.size, way, messages, rounds)
+    return Alternative(backlog.size, consumer, messages, rounds)
 
 
-def run(target: Target, backlog: Backlog, way: str, messages: int) -> Speed:
-    """One round. The time of the whole is the consumer's own, without the start of its process."""
-    part = Backlog(backlog.size, messages, backlog.starts, backlog.ends)
-    task = task_of(part, index=f"bench_{way}", way=way, connections=CONNECTIONS)
-    target.settle_elasticsearch()
-    with target.index(task.index) as index, guest(target, "consumers", task) as running:
-        seen = throughput.measure(target.elasticsearch, index, part.documents, lambda: None, running.check)
-        seconds = running.reports()[way][0].seconds
-        compare(target, index)
-    return Speed(seen.documents, seconds, seen.sustained)
+def run_consumer(stack: MeasuredStack, backlog: Backlog, consumer: ConsumerKind, messages: int) -> Throughput:
+    """One round with the first `messages` of the backlog.
+
+    The consumer measures its own time, which excludes the start of its process.
+    """
+    part = Backlog(backlog.size, messages, backlog.start_offsets, backlog.end_offsets)
+    workload = workload_of(part, index=f"bench_{consumer}", consumer=consumer, connections=CONNECTIONS)
+    stack.wait_until_merged()
+    with (
+        stack.temporary_index(workload.index) as index,
+        run_in_network(stack, "consumers", workload) as container,
+    ):
+        observed = measure_throughput(
+            stack.elasticsearch, index, part.documents, start=lambda: None, check=container.check
+        )
+        [timing] = container.wait_for_timings()
+        compare_documents(stack, index)
+    return Throughput(observed.documents, timing.seconds, observed.sustained)
 
 
-def compare(target: Target, index: str) -> None:
-    """The documents of `index` must be the job's, field by field. Raises BenchError where one is not."""
-    client = target.elasticsearch
-    theirs = {hit["_id"]: hit["_source"] for hit in client.search(index=index, size=COMPARED)["hits"]["hits"]}
-    query = {"ids": {"values": list(theirs)}}
-    ours = {
-        hit["_id"]: hit["_source"] for hit in client.search(index=MATCHES, size=COMPARED, query=query)["hits"]["hits"]
-    }
-    different = [name for name, document in theirs.items() if ours.get(name) != document]
-    if different or len(theirs) < DOCUMENTS_A_MATCH:
+def compare_documents(stack: MeasuredStack, index: str) -> None:
+    """Compare documents of `index` with the job's, field by field. Raises BenchError if one differs."""
+    client = stack.elasticsearch
+    hits = client.search(index=index, size=COMPARED_DOCUMENTS)["hits"]["hits"]
+    documents = {hit["_id"]: hit["_source"] for hit in hits}
+    query = {"ids": {"values": list(documents)}}
+    hits = client.search(index=MATCHES_ALIAS, size=COMPARED_DOCUMENTS, query=query)["hits"]["hits"]
+    expected = {hit["_id"]: hit["_source"] for hit in hits}
+    different = [document_id for document_id, document in documents.items() if expected.get(document_id) != document]
+    if different or len(documents) < DOCUMENTS_PER_MATCH:
         raise BenchError(
-            f"{len(different)} of {len(theirs)} documents in {index} are not the job's, {different[:1]}: correct "
-            "bench/in_network/consumers.py"
+            f"{len(different)} of {len(documents)} documents in {index} differ from the job's, {different[:1]}: "
+            "correct bench/in_network/consumers.py"
         )

@@ -1,27 +1,28 @@
-"""The benchmarks' own stack: made from nothing, measured, taken down."""
+"""The benchmarks' own stack: deployed from scratch, measured, destroyed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.measured_stack import Target
-from bench.progress import say
+from bench.measured_stack import MeasuredStack
+from bench.progress import print_progress
 from harness.stack import Stack
 
 NAME = "bench"
 CONFIG = {"generatorEnabled": "false", "job.kafka.starting_offsets": "earliest"}
+"""Defaults but for the generator: the topic receives nothing but what the benchmarks send."""
 
 
 @contextmanager
-def own_stack() -> Iterator[Target]:
-    """The stack `bench`, up, with all defaults but the generator: what is sent is the benchmarks' alone."""
+def bench_stack() -> Iterator[MeasuredStack]:
+    """Deploy the stack `bench`, yield it, and destroy it at the end."""
     stack = Stack(NAME, CONFIG)
     stack.clear()
     try:
-        say(f"deploying the stack {NAME}")
+        print_progress(f"deploying the stack {NAME}")
         stack.up()
-        yield Target(stack)
+        yield MeasuredStack(stack)
     finally:
-        say(f"destroying the stack {NAME}")
+        print_progress(f"destroying the stack {NAME}")
         stack.remove()

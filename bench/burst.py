@@ -1,4 +1,4 @@
-"""A burst into the running stream: how long its batches take, and when matches are as fresh as before."""
+"""Burst: batch durations and freshness when many messages arrive at once (back-pressure of the running stream)."""
 
 from __future__ import annotations
 
@@ -8,84 +8,91 @@ from statistics import median
 
 from msgspec import Struct
 
-from bench.freshness import Sight
-from bench.measured_stack import Target
-from bench.profiles import Plan
-from bench.progress import say
+from bench.freshness import FreshnessProbe
+from bench.measured_stack import MeasuredStack
+from bench.profiles import Profile
+from bench.progress import print_progress
 from generator.match import Size
 from harness.waiting import eventually
 from job.settings import merged
 
 SIZE: Size = "compact"
-RATE = 2
-STEADY_SECONDS = 20
-"""Of the usual rate, before the burst and twice after it."""
-LOOK_SECONDS = 0.2
-LIMIT_SECONDS = 600
-BOUND_SECONDS = merged({}).batch.max_seconds
+BASELINE_RATE = 2
+"""Matches a second before and after the burst."""
+BASELINE_SECONDS = 20
+"""One period at the baseline rate before the burst, two after it."""
+POLL_SECONDS = 0.2
+TIMEOUT_SECONDS = 600
+MAX_BATCH_SECONDS = merged({}).batch.max_seconds
 
 
 class Burst(Struct, frozen=True):
-    """So many messages at once. `batches`: seconds of each batch from the burst's first message until nothing was left,
-    `seconds` later. Ages are medians in seconds, at the usual rate before it, right after it, and after that."""
+    """Figures of one burst.
+
+    `batch_seconds`: duration of each batch between the burst's first message and lag 0, which is `drain_seconds`
+    later. Freshness is the p50 in seconds at the baseline rate: before the burst, in the first period after it, and in
+    the next.
+    """
 
     size: Size
     messages: int
-    bound: float
-    batches: list[float]
-    seconds: float
-    before: float
-    after: float
-    later: float
+    max_batch_seconds: float
+    batch_seconds: list[float]
+    drain_seconds: float
+    freshness_before: float
+    freshness_after: float
+    freshness_later: float
 
 
-class Batches:
-    """The job's batches as they end, by its metrics."""
+class BatchDurations:
+    """Collects the durations of the job's batches from its metrics."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, stack: MeasuredStack) -> None:
+        self._stack = stack
         self._count, self._sum = self._totals()
         self.seconds: list[float] = []
 
-    def look(self) -> None:
-        """Take in what ended since the last look; batches that ended between two looks are taken as equally long."""
+    def poll(self) -> None:
+        """Add the batches that ended since the last poll. If there were several, each gets their mean duration."""
         count, total = self._totals()
         ended = count - self._count
         self.seconds += [(total - self._sum) / ended] * ended if ended else []
         self._count, self._sum = count, total
 
     def _totals(self) -> tuple[int, float]:
-        metrics = self._target.metrics()
+        metrics = self._stack.job_metrics()
         return (
             int(sum(metrics["lol_job_batch_duration_seconds_count"])),
             sum(metrics["lol_job_batch_duration_seconds_sum"]),
         )
 
 
-def measure(target: Target, plan: Plan) -> Burst:
-    """The usual rate, the burst, the usual rate again."""
-    target.settle()
-    sight = Sight(target, SIZE)
-    before = median(sight.ages(RATE, STEADY_SECONDS))
-    done = target.progress().done + plan.burst
-    batches = Batches(target)
-    begun = time.monotonic()
+def measure_burst(stack: MeasuredStack, profile: Profile) -> Burst:
+    """The baseline rate, the burst, the baseline rate again."""
+    stack.wait_until_idle()
+    probe = FreshnessProbe(stack, SIZE)
+    before = median(probe.latencies(BASELINE_RATE, BASELINE_SECONDS))
+    expected = stack.job_progress().processed + profile.burst
+    batches = BatchDurations(stack)
+    started = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
-        filling = pool.submit(target.fill, SIZE, plan.burst)
+        sending = pool.submit(stack.send_backlog, SIZE, profile.burst)
 
-        def over() -> None:
-            if filling.done():
-                filling.result()
-            batches.look()
-            progress = target.progress()
-            assert progress.done >= done, f"the job still has {done - progress.done:,} of {plan.burst:,} messages to do"
-            assert progress.behind == 0, f"the job is {progress.behind:,} messages behind"
+        def drained() -> None:
+            if sending.done():
+                sending.result()  # raises the sender's error
+            batches.poll()
+            progress = stack.job_progress()
+            left = expected - progress.processed
+            assert left <= 0, f"the job has {left:,} of {profile.burst:,} messages left to process"
+            assert progress.lag == 0, f"the job's lag is {progress.lag:,} messages"
 
-        eventually(over, LIMIT_SECONDS, every_seconds=LOOK_SECONDS)
-    seconds = time.monotonic() - begun
-    after, later = (median(sight.ages(RATE, STEADY_SECONDS)) for _ in range(2))
-    say(
-        f"burst of {plan.burst:,} matches: {len(batches.seconds)} batches, the longest {max(batches.seconds):.1f} s; "
-        f"all done after {seconds:.1f} s; freshness p50 {before:.2f} s before, {after:.2f} s and {later:.2f} s after"
+        eventually(drained, TIMEOUT_SECONDS, every_seconds=POLL_SECONDS)
+    drain_seconds = time.monotonic() - started
+    after, later = (median(probe.latencies(BASELINE_RATE, BASELINE_SECONDS)) for _ in range(2))
+    print_progress(
+        f"burst of {profile.burst:,} matches: {len(batches.seconds)} batches, the longest "
+        f"{max(batches.seconds):.1f} s; drained after {drain_seconds:.1f} s; freshness p50 {before:.2f} s before, "
+        f"{after:.2f} s and {later:.2f} s after"
     )
-    return Burst(SIZE, plan.burst, BOUND_SECONDS, batches.seconds, seconds, before, after, later)
+    return Burst(SIZE, profile.burst, MAX_BATCH_SECONDS, batches.seconds, drain_seconds, before, after, later)

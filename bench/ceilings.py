@@ -1,71 +1,79 @@
-"""Ceilings: what the same machine can do at most with a backlog, stage by stage."""
+"""Ceilings: the highest throughput of each stage of the job alone on the same machine."""
 
 from __future__ import annotations
 
 from statistics import median
+from typing import Literal
 
 from msgspec import Struct
 
-from bench import throughput
-from bench.drain import take
-from bench.job_container import guest, task_of
-from bench.measured_stack import Target
-from bench.profiles import Plan
-from bench.progress import say
+from bench.drain import drain_backlog
+from bench.in_network.workload import SparkStage
+from bench.job_container import run_in_network, workload_of
+from bench.measured_stack import MeasuredStack
+from bench.profiles import Profile
+from bench.progress import print_progress
+from bench.throughput import measure_throughput
 from generator.match import Size
-from harness.load import DOCUMENTS_A_MATCH, Backlog
+from harness.load import DOCUMENTS_PER_MATCH, Backlog
 
-STAGES = {
-    "read": "reading Kafka in Spark, to nowhere",
-    "parse": "reading and parsing in Spark, to nowhere",
-    "make": "reading, parsing and making the documents' JSON in Spark, to nowhere",
-    "parse_in_jvm": "reading and parsing by Spark's `from_json` instead, to nowhere",
-    "make_in_jvm": "reading, parsing by `from_json` and making the documents' JSON by `to_json` instead, to nowhere",
-    "bulk": "raw `_bulk` of ready documents",
+Stage = SparkStage | Literal["bulk"]
+STAGES: dict[Stage, str] = {
+    "read": "reading Kafka in Spark, no sink",
+    "parse": "reading and parsing in Spark, no sink",
+    "build_documents": "reading, parsing and serializing the documents in Spark, no sink",
+    "bulk": "raw `_bulk` of prepared documents",
 }
-ADDED_UP = ("parse", "bulk")
-"""The stages that follow each other on the same cores: `parse` has the reading in it."""
+COMBINED_STAGES: tuple[Stage, ...] = ("parse", "bulk")
+"""Stages that run one after the other on the same cores; `parse` includes reading."""
 
 
 class Ceilings(Struct, frozen=True):
-    """By stage, the documents a second of each round."""
+    """Documents a second of each round, by stage."""
 
     size: Size
     messages: int
-    stages: dict[str, list[float]]
+    stages: dict[Stage, list[float]]
 
-    def added_up(self) -> float:
-        """What all stages one after the other can do at most, documents a second: 1/(Σ 1/ceiling)."""
-        return 1 / sum(1 / median(self.stages[stage]) for stage in ADDED_UP)
+    def combined(self) -> float:
+        """The ceiling of COMBINED_STAGES together in documents a second: 1/(Σ 1/ceiling)."""
+        return 1 / sum(1 / median(self.stages[stage]) for stage in COMBINED_STAGES)
 
 
-def measure(target: Target, plan: Plan) -> list[Ceilings]:
-    """Each size, with the job away and its cores free."""
-    backlogs = [take(target, size, plan.backlog[size])[0] for size in plan.sizes]
+def measure_ceilings(stack: MeasuredStack, profile: Profile) -> list[Ceilings]:
+    """Each match size, with the job stopped and its cores free."""
+    backlogs = [drain_backlog(stack, size, profile.backlog[size])[0] for size in profile.sizes]
     figures = []
-    with target.job_stopped():
+    with stack.job_stopped():
         for backlog in backlogs:
-            stages = in_spark(target, backlog, plan.rounds)
-            stages["bulk"] = [raw_bulk(target, backlog) for _ in range(plan.rounds)]
-            for stage, speeds in stages.items():
-                say(f"ceiling, {backlog.size}, {STAGES[stage]}: {median(speeds):,.0f} documents/s")
+            stages = spark_ceilings(stack, backlog, profile.rounds)
+            stages["bulk"] = [bulk_ceiling(stack, backlog) for _ in range(profile.rounds)]
+            for stage, rounds in stages.items():
+                print_progress(f"ceiling, {backlog.size}, {STAGES[stage]}: {median(rounds):,.0f} documents/s")
             figures.append(Ceilings(backlog.size, backlog.messages, stages))
     return figures
 
 
-def in_spark(target: Target, backlog: Backlog, rounds: int) -> dict[str, list[float]]:
-    """Documents a second of each stage in Spark."""
-    with guest(target, "spark_stages", task_of(backlog, rounds=rounds)) as running:
-        reports = running.reports()
+def spark_ceilings(stack: MeasuredStack, backlog: Backlog, rounds: int) -> dict[Stage, list[float]]:
+    """Documents a second of each Spark stage and round."""
+    with run_in_network(stack, "spark_stages", workload_of(backlog, rounds=rounds)) as container:
+        timings = container.wait_for_timings()
+    stages: tuple[SparkStage, ...] = ("read", "parse", "build_documents")
     return {
-        stage: [report.messages * DOCUMENTS_A_MATCH / report.seconds for report in of_rounds]
-        for stage, of_rounds in reports.items()
+        stage: [each.messages * DOCUMENTS_PER_MATCH / each.seconds for each in timings if each.name == stage]
+        for stage in stages
     }
 
 
-def raw_bulk(target: Target, backlog: Backlog) -> float:
-    """Documents a second where they were made before, over as many connections as the job has tasks at once."""
-    task = task_of(backlog, index="bench_raw", connections=target.cores())
-    target.settle_elasticsearch()
-    with target.index(task.index) as index, guest(target, "raw_bulk", task) as running:
-        return throughput.measure(target.elasticsearch, index, backlog.documents, lambda: None, running.check).sustained
+def bulk_ceiling(stack: MeasuredStack, backlog: Backlog) -> float:
+    """Documents a second of prepared `_bulk` requests, over as many connections as the job runs tasks at once."""
+    workload = workload_of(backlog, index="bench_raw", connections=stack.spark_cores())
+    stack.wait_until_merged()
+    with (
+        stack.temporary_index(workload.index) as index,
+        run_in_network(stack, "raw_bulk", workload) as container,
+    ):
+        throughput = measure_throughput(
+            stack.elasticsearch, index, backlog.documents, start=lambda: None, check=container.check
+        )
+    return throughput.sustained

@@ -1,4 +1,4 @@
-"""Drain: a backlog, taken by the warm job."""
+"""Drain: throughput of the warm job while it processes a backlog."""
 
 from __future__ import annotations
 
@@ -7,57 +7,63 @@ from statistics import median
 
 from msgspec import Struct
 
-from bench import throughput
-from bench.measured_stack import MATCHES, Target
-from bench.profiles import Plan
-from bench.progress import say
-from bench.throughput import Speed
+from bench.measured_stack import MeasuredStack
+from bench.profiles import Profile
+from bench.progress import print_progress
+from bench.throughput import Throughput, measure_throughput
 from generator.match import Size
 from harness.load import Backlog
+from infra.names import MATCHES_ALIAS
 
 
-class Round(Struct, frozen=True):
-    """A backlog that the job took. `caught_up`: seconds until the statistics had it too."""
+class DrainRound(Struct, frozen=True):
+    """One drained backlog. `statistics_seconds`: from the start until the statistics include the whole backlog."""
 
-    speed: Speed
-    caught_up: float
+    throughput: Throughput
+    statistics_seconds: float
+
+    @property
+    def with_statistics(self) -> float:
+        """Documents a second until the statistics include the whole backlog."""
+        return self.throughput.documents / self.statistics_seconds
 
 
 class Drain(Struct, frozen=True):
-    """The rounds of one size."""
+    """The rounds of one match size."""
 
     size: Size
     messages: int
-    rounds: list[Round]
+    rounds: list[DrainRound]
 
     def sustained(self) -> float:
-        """Documents a second, sustained: the median of the rounds."""
-        return median(each.speed.sustained for each in self.rounds)
+        """Sustained throughput in documents a second: the median of the rounds."""
+        return median(each.throughput.sustained for each in self.rounds)
 
 
-def measure(target: Target, plan: Plan) -> list[Drain]:
-    """Each size, after rounds to get warm."""
+def measure_drain(stack: MeasuredStack, profile: Profile) -> list[Drain]:
+    """For each match size: warm-up rounds, then the measured rounds."""
     figures = []
-    for size in plan.sizes:
-        messages = plan.backlog[size]
-        for _ in range(plan.warm_up_rounds):
-            take(target, size, messages)
-        figures.append(Drain(size, messages, [take(target, size, messages)[1] for _ in range(plan.rounds)]))
+    for size in profile.sizes:
+        messages = profile.backlog[size]
+        for _ in range(profile.warm_up_rounds):
+            drain_backlog(stack, size, messages)
+        rounds = [drain_backlog(stack, size, messages)[1] for _ in range(profile.rounds)]
+        figures.append(Drain(size, messages, rounds))
     return figures
 
 
-def take(target: Target, size: Size, messages: int) -> tuple[Backlog, Round]:
-    """Let the job take a new backlog."""
-    target.settle()
-    done_before = target.progress().done
-    with target.job_paused() as resume:
-        backlog = target.fill(size, messages)
-        begun = time.perf_counter()
-        speed = throughput.measure(target.elasticsearch, MATCHES, backlog.documents, resume)
-    target.wait_until_done(done_before + messages)
-    caught_up = time.perf_counter() - begun
-    say(
-        f"drain of {messages:,} {size} matches: {speed.sustained:,.0f} documents/s sustained, {speed.whole:,.0f} over "
-        f"all {speed.seconds:.1f} s; with statistics after {caught_up:.1f} s"
+def drain_backlog(stack: MeasuredStack, size: Size, messages: int) -> tuple[Backlog, DrainRound]:
+    """Send a new backlog while the job is paused, resume the job, and measure how fast it drains the backlog."""
+    stack.wait_until_idle()
+    processed_before = stack.job_progress().processed
+    with stack.job_paused() as resume:
+        backlog = stack.send_backlog(size, messages)
+        started = time.perf_counter()
+        throughput = measure_throughput(stack.elasticsearch, MATCHES_ALIAS, backlog.documents, resume)
+    stack.wait_until_processed(processed_before + messages)
+    statistics_seconds = time.perf_counter() - started
+    print_progress(
+        f"drain of {messages:,} {size} matches: {throughput.sustained:,.0f} documents/s sustained, "
+        f"{throughput.overall:,.0f} over all {throughput.seconds:.1f} s; with statistics {statistics_seconds:.1f} s"
     )
-    return backlog, Round(speed, caught_up)
+    return backlog, DrainRound(throughput, statistics_seconds)

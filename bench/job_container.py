@@ -1,4 +1,4 @@
-"""A container of the job's image in the stack's network, that runs one of `bench.in_network`'s modules for a task."""
+"""A benchmark container from the job's image on the stack's network: runs a module of `bench.in_network`."""
 
 from __future__ import annotations
 
@@ -7,64 +7,59 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
 from docker.models.containers import Container
 
-from bench.in_network import task as in_network_task
-from bench.in_network.task import Report, Task
-from bench.measured_stack import Target
+from bench.in_network.workload import SETTINGS_FILE, WORKLOAD_FILE, ConsumerKind, Timing, Workload, parse_timings
+from bench.measured_stack import MeasuredStack
 from bench.progress import BenchError
-from harness.load import TOPIC, Backlog
-from infra.names import PROJECT, STACK_LABEL
+from harness.load import Backlog
+from infra.names import JOB_SETTINGS, MATCHES_TOPIC, STACK_LABEL, container_name, stack_prefix
 from job.settings import laid_over
 
+Program = Literal["consumers", "raw_bulk", "spark_stages"]
+"""The modules of `bench.in_network` that a container runs."""
 MEMORY = "2g"
 FOLDER = Path(__file__).parent
-JOB_SETTINGS = "/etc/lolstack/job.yaml"
 
 
-class Guest:
-    """The running container."""
+class JobContainer:
+    """A running benchmark container."""
 
     def __init__(self, container: Container) -> None:
         self._container = container
 
     def check(self) -> None:
-        """Raises BenchError where it has failed."""
+        """Raise BenchError, with the last log lines, if the container has exited with an error."""
         self._container.reload()
         state = self._container.attrs["State"]
         if not state["Running"] and state["ExitCode"]:
-            last = self._container.logs(tail=5).decode(errors="replace").strip()
-            raise BenchError(f"{self._container.name} ended with {state['ExitCode']}: {last}")
+            last_lines = self._container.logs(tail=5).decode(errors="replace").strip()
+            raise BenchError(f"{self._container.name} exited with code {state['ExitCode']}: {last_lines}")
 
-    def reports(self) -> dict[str, list[Report]]:
-        """Wait for its end; what it reported, by name."""
+    def wait_for_timings(self) -> list[Timing]:
+        """Wait until the container exits, and return the timings from its log. Raises BenchError if it failed."""
         self._container.wait()
         self.check()
-        found: dict[str, list[Report]] = {}
-        for line in self._container.logs().decode(errors="replace").splitlines():
-            if line.startswith(in_network_task.REPORT):
-                each = msgspec.json.decode(line.removeprefix(in_network_task.REPORT), type=Report)
-                found.setdefault(each.name, []).append(each)
-        return found
+        return parse_timings(self._container.logs().decode(errors="replace"))
 
 
 @contextmanager
-def guest(target: Target, module: str, task: Task) -> Iterator[Guest]:
-    """Start `bench.in_network.<module>` for the task; take the container away at the end."""
-    stack = target.stack
-    name = f"{PROJECT}-{stack.name}-bench"
-    job = stack.container("spark-job")
-    container = stack.engine.containers.create(
+def run_in_network(stack: MeasuredStack, program: Program, workload: Workload) -> Iterator[JobContainer]:
+    """Start `bench.in_network.<program>` in a container beside the job, and remove the container at the end."""
+    deployment = stack.deployment
+    name = container_name(deployment.name, "bench")
+    job = deployment.container("spark-job")
+    container = deployment.engine.containers.create(
         str(job.attrs["Image"]),
-        ["/opt/venv/bin/python", "-m", f"bench.in_network.{module}"],
+        ["/opt/venv/bin/python", "-m", f"bench.in_network.{program}"],
         name=name,
         hostname=name,
-        network=f"{PROJECT}-{stack.name}",
-        labels={STACK_LABEL: stack.name},
+        network=stack_prefix(deployment.name),
+        labels={STACK_LABEL: deployment.name},
         mem_limit=MEMORY,
         memswap_limit=MEMORY,
         init=True,
@@ -72,44 +67,51 @@ def guest(target: Target, module: str, task: Task) -> Iterator[Guest]:
         security_opt=["no-new-privileges"],
     )
     try:
-        container.put_archive("/opt/job", _archive(_settings(job, name), task))
+        container.put_archive(str(WORKLOAD_FILE.parent), _archive(_spark_settings(job, driver_host=name), workload))
         container.start()
-        yield Guest(container)
+        yield JobContainer(container)
     finally:
         container.remove(force=True)
 
 
-def task_of(backlog: Backlog, rounds: int = 1, index: str = "", way: str = "", connections: int = 1) -> Task:
-    """The task to take a backlog."""
-    return Task(
-        topic=TOPIC,
-        starts=dict(backlog.starts),
-        ends=dict(backlog.ends),
+def workload_of(
+    backlog: Backlog,
+    rounds: int = 1,
+    index: str = "",
+    connections: int = 1,
+    consumer: ConsumerKind | None = None,
+) -> Workload:
+    """The workload that processes `backlog`."""
+    return Workload(
+        topic=MATCHES_TOPIC,
+        start_offsets=dict(backlog.start_offsets),
+        end_offsets=dict(backlog.end_offsets),
         messages=backlog.messages,
         rounds=rounds,
         index=index,
-        way=way,
         connections=connections,
+        consumer=consumer,
     )
 
 
-def _settings(job: Container, host: str) -> str:
-    """The running job's settings, for another driver."""
+def _spark_settings(job: Container, driver_host: str) -> str:
+    """The running job's settings as YAML, for a Spark driver on another host."""
     parts, _ = job.get_archive(JOB_SETTINGS)
     with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
         file = archive.extractfile(Path(JOB_SETTINGS).name)
         assert file is not None
         settings: dict[str, Any] = yaml.safe_load(file)
-    return yaml.safe_dump(laid_over(settings, {"app_name": "bench", "driver": {"host": host}}))
+    return yaml.safe_dump(laid_over(settings, {"app_name": "bench", "driver": {"host": driver_host}}))
 
 
-def _archive(settings: str, task: Task) -> bytes:
+def _archive(settings: str, workload: Workload) -> bytes:
+    """A tar archive of the package `bench.in_network`, the settings and the workload."""
     content = {
         str(path.relative_to(FOLDER.parent)): path.read_bytes()
         for path in (FOLDER / "__init__.py", *sorted((FOLDER / "in_network").glob("*.py")))
     }
-    content[in_network_task.TASK.name] = msgspec.json.encode(task)
-    content["bench.yaml"] = settings.encode()
+    content[WORKLOAD_FILE.name] = msgspec.json.encode(workload)
+    content[SETTINGS_FILE.name] = settings.encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in content.items():

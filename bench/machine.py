@@ -1,4 +1,4 @@
-"""The machine that is measured."""
+"""The machine that the benchmarks run on: processor, memory, operating system, Docker version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class Machine(Struct, frozen=True):
-    """What a figure depends on besides the code."""
+    """Hardware and software that a figure depends on."""
 
     cpu: str
     cores: int
@@ -29,7 +29,7 @@ class Machine(Struct, frozen=True):
 
 
 def this_machine(engine: docker.DockerClient) -> Machine:
-    """The machine on which this runs, which is also the engine's."""
+    """Describe the local machine. The Docker engine is assumed to run on it."""
     model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return Machine(
         cpu=model.group(1) if model else platform.machine(),

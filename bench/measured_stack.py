@@ -1,4 +1,4 @@
-"""The stack that is measured: its clients, its job paused, stopped and asked."""
+"""A running stack under measurement: its clients, job metrics and memory; pausing and stopping the job; idle waits."""
 
 from __future__ import annotations
 
@@ -8,51 +8,57 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bench.progress import BenchError, say
+from bench.progress import BenchError, print_progress
 from generator.match import Size
-from harness.load import Backlog, fill
+from harness.load import Backlog, send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
+from infra.names import MATCHES_ALIAS, METRICS_PORT, SPARK_MASTER_UI_PORT
 
-MATCHES = "lol_matches_stream"
 PAUSE_LIMIT_SECONDS = 100
-"""Spark gives an executor up whose driver has not heard of it for 120 s."""
+"""A Spark executor exits when it gets no heartbeat response from its driver for 120 s."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What the job says of itself: messages done since its start, messages that are still to be read."""
+class JobProgress:
+    """Messages that the job has processed since its start, and its Kafka lag in messages."""
 
-    done: int
-    behind: int
+    processed: int
+    lag: int
 
 
-class Target:
-    """A stack that is up, whose topic gets nothing but what the benchmarks send."""
+class MeasuredStack:
+    """A deployed stack without a generator: its topic receives nothing but what the benchmarks send.
+
+    Raises BenchError if the stack is not deployed or has a generator.
+    """
 
     def __init__(self, stack: Stack) -> None:
-        self.stack = stack
+        self.deployment = stack
         if "services" not in stack.outputs:
             raise BenchError(f"the stack {stack.name} is not deployed: `make up STACK={stack.name}`")
         if "generator" in stack.services:
             raise BenchError(
-                f"the generator of stack {stack.name} would be measured too: "
+                f"the generator of stack {stack.name} would add its own load to the measured one: "
                 f"`pulumi config set generatorEnabled false --stack {stack.name}`, then `make up STACK={stack.name}`"
             )
         self.bootstrap_servers: str = stack.outputs["bootstrapServers"]
         self.elasticsearch = stack.elasticsearch().options(request_timeout=60)
 
-    def fill(self, size: Size, messages: int) -> Backlog:
-        """Send a backlog."""
-        begun = time.monotonic()
-        backlog = fill(self.bootstrap_servers, size, messages)
-        say(f"sent {messages:,} {size} matches in {time.monotonic() - begun:.0f} s")
+    def send_backlog(self, size: Size, messages: int) -> Backlog:
+        """Send a backlog of new matches to Kafka."""
+        started = time.monotonic()
+        backlog = send_backlog(self.bootstrap_servers, size, messages)
+        print_progress(f"sent {messages:,} {size} matches in {time.monotonic() - started:.0f} s")
         return backlog
 
     @contextmanager
     def job_paused(self) -> Iterator[Callable[[], None]]:
-        """The job's driver stands still and begins no batch; its executors stay warm. Gives what lets it go on."""
+        """Pause the job's driver with SIGSTOP: no batch begins and the executors stay warm. Yields `resume`.
+
+        `resume` raises BenchError if the pause was longer than PAUSE_LIMIT_SECONDS.
+        """
         self._signal_driver("STOP")
         paused_at = time.monotonic()
         paused = True
@@ -71,94 +77,95 @@ class Target:
                 self._signal_driver("CONT")
 
     def _signal_driver(self, signal: str) -> None:
-        # To each process in the container but its init. Docker's own pause fails at times on a busy machine.
-        exit_code, answer = execute(self.stack.container_name("spark-job"), ["bash", "-c", f"kill -{signal} -1"])
+        # Each process of the container except init gets the signal. `docker pause` sometimes fails on a busy machine.
+        exit_code, output = execute(self.deployment.container_name("spark-job"), ["bash", "-c", f"kill -{signal} -1"])
         if exit_code:
-            raise BenchError(f"the job's driver cannot be sent {signal}: {answer}")
+            raise BenchError(f"SIG{signal} could not be sent to the job's driver: {output}")
 
     @contextmanager
     def job_stopped(self) -> Iterator[None]:
-        """The job away and its cores free. Afterwards it starts again; `settle` waits for it."""
-        job = self.stack.container("spark-job")
+        """Stop the job, which frees its cores, and start it again at the end; `wait_until_idle` waits for it."""
+        job = self.deployment.container("spark-job")
         job.stop()
         try:
             yield
         finally:
             job.start()
 
-    def progress(self) -> Progress:
-        """How far the job is."""
-        metrics = self.metrics()
-        return Progress(
-            done=int(sum(metrics["lol_job_messages_total"])),
-            behind=int(sum(metrics.get("lol_job_kafka_lag_messages", []))),
+    def job_progress(self) -> JobProgress:
+        """Processed messages and lag, from the job's metrics."""
+        metrics = self.job_metrics()
+        return JobProgress(
+            processed=int(sum(metrics["lol_job_messages_total"])),
+            lag=int(sum(metrics.get("lol_job_kafka_lag_messages", []))),
         )
 
-    def metrics(self) -> dict[str, list[float]]:
-        """The job's metrics: by name, the value of each series."""
+    def job_metrics(self) -> dict[str, list[float]]:
+        """The job's Prometheus metrics: name → the value of each series. Raises BenchError if they are unavailable."""
         try:
-            samples = self.stack.job_samples()
+            samples = self.deployment.job_samples()
         except AssertionError as error:
             raise BenchError(str(error)) from error
-        found: dict[str, list[float]] = {}
+        values: dict[str, list[float]] = {}
         for sample in samples:
-            found.setdefault(sample.name, []).append(sample.value)
-        return found
+            values.setdefault(sample.name, []).append(sample.value)
+        return values
 
-    def memory(self, service: str) -> int:
-        """Bytes that the processes of the service's container hold, without the kernel's cache of files."""
-        stats: Any = self.stack.container(service).stats(stream=False, one_shot=True)
-        parts = stats["memory_stats"]["stats"]
-        # By its name in the first and in the second version of control groups.
-        return int(parts["total_rss"] if "total_rss" in parts else parts["anon"])
+    def resident_memory(self, service: str) -> int:
+        """Bytes of anonymous memory of the service's container: resident memory without the page cache."""
+        stats: Any = self.deployment.container(service).stats(stream=False, one_shot=True)
+        details = stats["memory_stats"]["stats"]
+        # `total_rss` in version 1 of control groups, `anon` in version 2.
+        return int(details["total_rss"] if "total_rss" in details else details["anon"])
 
-    def wait_until_done(self, messages: int, limit_seconds: float = 600) -> None:
-        """Until the job has done so many messages since its start, statistics included, and is behind by none."""
+    def wait_until_processed(self, messages: int, limit_seconds: float = 600) -> None:
+        """Wait until the job has processed `messages` since its start, statistics included, and its lag is 0."""
 
-        def done() -> None:
-            progress = self.progress()
-            assert progress.done >= messages, f"the job has done {progress.done:,} of {messages:,} messages"
-            assert progress.behind == 0, f"the job is {progress.behind:,} messages behind"
+        def processed() -> None:
+            progress = self.job_progress()
+            assert progress.processed >= messages, f"the job has processed {progress.processed:,} of {messages:,}"
+            assert progress.lag == 0, f"the job's lag is {progress.lag:,} messages"
 
-        eventually(done, limit_seconds, every_seconds=0.3)
+        eventually(processed, limit_seconds, every_seconds=0.3)
 
-    def cores(self) -> int:
-        """How many tasks the Spark cluster can run at once."""
-        workers = self.stack.get("spark-master", 8080, "/json/").json()["workers"]
+    def spark_cores(self) -> int:
+        """Cores of the Spark cluster's live workers: how many tasks run at once."""
+        workers = self.deployment.get("spark-master", SPARK_MASTER_UI_PORT, "/json/").json()["workers"]
         return sum(worker["cores"] for worker in workers if worker["state"] == "ALIVE")
 
-    def settle(self) -> None:
-        """Until the job is healthy, by its own health check, and nothing of what came before is still being worked
-        on."""
+    def wait_until_idle(self) -> None:
+        """Wait until the job passes its health check, its lag is 0 and Elasticsearch has finished its merges."""
 
         def healthy() -> None:
-            exit_code, answer = execute(
-                self.stack.container_name("spark-job"), ["curl", "-fsS", "-m", "5", "http://127.0.0.1:8000/health"]
+            exit_code, output = execute(
+                self.deployment.container_name("spark-job"),
+                ["curl", "-fsS", "-m", "5", f"http://127.0.0.1:{METRICS_PORT}/health"],
             )
-            assert exit_code == 0, f"the job is not healthy: {answer}"
+            assert exit_code == 0, f"the job is not healthy: {output}"
 
-        def still() -> None:
-            behind = self.progress().behind
-            assert behind == 0, f"the job is {behind:,} messages behind"
+        def no_lag() -> None:
+            lag = self.job_progress().lag
+            assert lag == 0, f"the job's lag is {lag:,} messages"
 
         eventually(healthy, limit_seconds=300)
-        eventually(still, limit_seconds=600)
-        self.settle_elasticsearch()
+        eventually(no_lag, limit_seconds=600)
+        self.wait_until_merged()
 
-    def settle_elasticsearch(self) -> None:
-        """Until its merges are over."""
+    def wait_until_merged(self) -> None:
+        """Wait until Elasticsearch has no running segment merge."""
 
-        def still() -> None:
+        def no_merges() -> None:
             merges = self.elasticsearch.indices.stats(metric="merge")["_all"]["total"]["merges"]["current"]
-            assert merges == 0, f"Elasticsearch is still merging {merges} times"
+            assert merges == 0, f"Elasticsearch has {merges} running merges"
 
-        eventually(still, limit_seconds=300)
+        eventually(no_merges, limit_seconds=300)
 
     @contextmanager
-    def index(self, name: str) -> Iterator[str]:
-        """An empty index with the settings and mapping of the matches' indices, dropped afterwards."""
+    def temporary_index(self, name: str) -> Iterator[str]:
+        """Create an empty index with the settings and mapping of the match indices; delete it at the end."""
         client = self.elasticsearch
-        template = client.indices.get_index_template(name=MATCHES)["index_templates"][0]["index_template"]["template"]
+        found = client.indices.get_index_template(name=MATCHES_ALIAS)["index_templates"]
+        template = found[0]["index_template"]["template"]
         client.options(ignore_status=404).indices.delete(index=name)
         client.indices.create(index=name, settings=template["settings"], mappings=template["mappings"])
         try:

@@ -1,4 +1,4 @@
-"""Memory of driver and executor, and of the statistics' state, over a long run at a steady rate."""
+"""Memory: a long run at a constant rate, to find a memory leak in the driver, the executor or the statistics' state."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from statistics import median
 
 from msgspec import Struct
 
-from bench.freshness import Sight
-from bench.measured_stack import Target
-from bench.profiles import Plan
-from bench.progress import say
+from bench.freshness import FreshnessProbe
+from bench.measured_stack import MeasuredStack
+from bench.profiles import Profile
+from bench.progress import print_progress
 from generator.match import Size
 
 SIZE: Size = "full"
-LOOK_SECONDS = 20
-"""Between two looks."""
+SAMPLE_SECONDS = 20
 MIB = 2**20
 
 
-class Look(Struct, frozen=True):
-    """The job at a moment of the run: memory of its driver's container and of the worker's, with the executor in it, in
-    MiB; rows and MiB of the statistics' state; the median age in seconds at which the matches since the last look were
-    found. The minute is negative while the state still grows, since matches have begun to come."""
+class MemorySample(Struct, frozen=True):
+    """Memory at one moment of the run.
+
+    `minute` is negative during the warm-up, while the statistics' state still grows. `worker_mib` is the Spark worker's
+    container with the executor in it. `freshness` is the p50 in seconds of the matches since the last sample.
+    """
 
     minute: float
-    driver: float
-    executor: float
+    driver_mib: float
+    worker_mib: float
     state_rows: int
-    state: float
+    state_mib: float
     freshness: float
 
 
@@ -37,29 +38,30 @@ class Memory(Struct, frozen=True):
 
     size: Size
     rate: int
-    looks: list[Look]
+    samples: list[MemorySample]
 
 
-def measure(target: Target, plan: Plan) -> Memory:
-    """Send all the time, and look every LOOK_SECONDS."""
-    target.settle()
-    sight = Sight(target, SIZE)
-    begun = time.monotonic() + plan.memory_warm_up_minutes * 60
-    looks = []
-    while time.monotonic() < begun + plan.memory_minutes * 60:
-        ages = sight.ages(plan.memory_rate, LOOK_SECONDS)
-        metrics = target.metrics()
-        look = Look(
-            minute=(time.monotonic() - begun) / 60,
-            driver=target.memory("spark-job") / MIB,
-            executor=target.memory("spark-worker") / MIB,
+def measure_memory(stack: MeasuredStack, profile: Profile) -> Memory:
+    """Send matches without a break and take a sample every SAMPLE_SECONDS."""
+    stack.wait_until_idle()
+    probe = FreshnessProbe(stack, SIZE)
+    started = time.monotonic() + profile.memory_warm_up_minutes * 60
+    samples = []
+    while time.monotonic() < started + profile.memory_minutes * 60:
+        latencies = probe.latencies(profile.memory_rate, SAMPLE_SECONDS)
+        metrics = stack.job_metrics()
+        sample = MemorySample(
+            minute=(time.monotonic() - started) / 60,
+            driver_mib=stack.resident_memory("spark-job") / MIB,
+            worker_mib=stack.resident_memory("spark-worker") / MIB,
             state_rows=int(sum(metrics.get("lol_job_state_rows", []))),
-            state=sum(metrics.get("lol_job_state_memory_bytes", [])) / MIB,
-            freshness=median(ages),
+            state_mib=sum(metrics.get("lol_job_state_memory_bytes", [])) / MIB,
+            freshness=median(latencies),
         )
-        looks.append(look)
-        say(
-            f"minute {look.minute:.1f} of {plan.memory_minutes:g}: driver {look.driver:.0f} MiB, executor "
-            f"{look.executor:.0f} MiB, state {look.state_rows:,} rows, {look.state:.1f} MiB; p50 {look.freshness:.2f} s"
+        samples.append(sample)
+        print_progress(
+            f"minute {sample.minute:.1f} of {profile.memory_minutes:g}: driver {sample.driver_mib:.0f} MiB, worker "
+            f"{sample.worker_mib:.0f} MiB, state {sample.state_rows:,} rows, {sample.state_mib:.1f} MiB; "
+            f"freshness p50 {sample.freshness:.2f} s"
         )
-    return Memory(SIZE, plan.memory_rate, looks)
+    return Memory(SIZE, profile.memory_rate, samples)

@@ -1,4 +1,4 @@
-"""How much is measured: the run whose figures count, and the quick one that shows that the benchmarks work."""
+"""Benchmark profiles: FULL for figures that count, QUICK for a smoke test of the benchmarks themselves."""
 
 from __future__ import annotations
 
@@ -9,55 +9,56 @@ from generator.match import Size
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Sizes, lengths and repetitions of the measures."""
+class Profile:
+    """Match sizes, load and repetitions of the measures."""
 
     sizes: tuple[Size, ...]
     rounds: int
-    """How often each figure is taken."""
+    """How often each figure is measured."""
     warm_up_rounds: int
-    """Backlogs before the first that counts: the JVMs still compile in the first 150,000 matches."""
+    """Backlogs drained before the first measured one: JIT compilation goes on for the first 150,000 matches."""
     freshness_seconds: Mapping[int, int]
-    """Rate, matches a second → seconds a round."""
+    """Send rate in matches a second → seconds of each round."""
     backlog: Mapping[Size, int]
     """Matches of a backlog."""
-    one_by_one: int
-    """Matches of the part of a backlog that is sent document by document."""
-    growth_partitions: tuple[int, ...]
-    growth_multiples: tuple[int, ...]
-    """Backlogs of so many times the compact one."""
+    single_index_matches: int
+    """Matches of the part of a backlog that the `single_index` consumer takes: one request for each document."""
+    scaling_partitions: tuple[int, ...]
+    scaling_multiples: tuple[int, ...]
+    """Lengths of the backlogs, as multiples of the compact backlog."""
     burst: int
-    """Messages at once."""
+    """Matches sent at once."""
     memory_rate: int
-    """Matches a second of the long run."""
+    """Send rate of the memory measure, in matches a second."""
     memory_minutes: float
     memory_warm_up_minutes: float
-    """Before them: a match stays in the statistics' state for twice the watermark's delay of 10 minutes."""
+    """Warm-up before those minutes. A match stays in the statistics' state for twice the watermark's delay of
+    10 minutes, so the state grows for 20 minutes."""
 
 
-FULL = Plan(
+FULL = Profile(
     sizes=("compact", "full"),
     rounds=3,
     warm_up_rounds=8,
     freshness_seconds={2: 100, 50: 40},
     backlog={"compact": 20_000, "full": 5_000},
-    one_by_one=500,
-    growth_partitions=(1, 2, 4),
-    growth_multiples=(1, 4, 16),
+    single_index_matches=500,
+    scaling_partitions=(1, 2, 4),
+    scaling_multiples=(1, 4, 16),
     burst=50_000,
     memory_rate=50,
     memory_minutes=30,
     memory_warm_up_minutes=20,
 )
-QUICK = Plan(
+QUICK = Profile(
     sizes=("compact", "full"),
     rounds=1,
     warm_up_rounds=1,
     freshness_seconds={2: 5, 50: 3},
     backlog={"compact": 1_000, "full": 200},
-    one_by_one=20,
-    growth_partitions=(1, 2),
-    growth_multiples=(1, 2),
+    single_index_matches=20,
+    scaling_partitions=(1, 2),
+    scaling_multiples=(1, 2),
     burst=2_000,
     memory_rate=20,
     memory_minutes=0.5,

@@ -1,4 +1,4 @@
-"""What a benchmark says while it runs, and the error that ends it."""
+"""Progress lines of a benchmark run, and the error that ends it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from datetime import datetime
 
 
 class BenchError(Exception):
-    """A measure cannot be taken. The message says why and what to do, in one line."""
+    """A measure cannot be taken. The message is one line: the reason and what to do."""
 
 
-def say(text: str) -> None:
-    """One line with the time of day."""
+def print_progress(text: str) -> None:
+    """Print one line with the time of day."""
     print(f"{datetime.now():%H:%M:%S} {text}", flush=True)

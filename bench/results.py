@@ -1,4 +1,4 @@
-"""The figures of all measures in one JSON file, each with the machine, the commit and the time it was taken at."""
+"""Benchmark results: the figures of all measures in results.json, each with its machine, commit and time."""
 
 from __future__ import annotations
 
@@ -20,57 +20,63 @@ from bench.freshness import Freshness
 from bench.machine import Machine, this_machine
 from bench.memory import Memory
 from bench.progress import BenchError
-from bench.scaling import Growth
+from bench.scaling import ScalingPoint
 
 FILE = "results.json"
 Figures = TypeVar("Figures")
 
 
 class Section(Struct, Generic[Figures], frozen=True):
-    """What one measure found, where and when."""
+    """The figures of one measure, with the machine, commit and time they were measured at."""
 
     machine: Machine
     commit: str
-    taken_at: str
+    measured_at: str
     figures: Figures
 
 
 class Results(Struct):
-    """All that was measured; None: not yet."""
+    """The figures of all measures. A measure that was not taken is None."""
 
     freshness: Section[list[Freshness]] | None = None
     drain: Section[list[Drain]] | None = None
     ceilings: Section[list[Ceilings]] | None = None
     alternatives: Section[list[Alternative]] | None = None
-    growth: Section[list[Growth]] | None = None
+    scaling: Section[list[ScalingPoint]] | None = None
     burst: Section[Burst] | None = None
     memory: Section[Memory] | None = None
 
 
-def read(folder: Path) -> Results:
-    """The folder's results; empty ones where there are none."""
+def read_results(folder: Path) -> Results:
+    """Read the folder's results.json; empty results if there is none.
+
+    Raises BenchError if its content does not fit, for example because an earlier version wrote it.
+    """
     file = folder / FILE
-    return msgspec.json.decode(file.read_bytes(), type=Results) if file.exists() else Results()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Results) if file.exists() else Results()
+    except msgspec.DecodeError as error:
+        raise BenchError(f"{file} cannot be read: {error}. Delete it, or choose another folder: --results") from error
 
 
-def write(folder: Path, results: Results) -> None:
-    """Keep them."""
+def write_results(folder: Path, results: Results) -> None:
+    """Write the folder's results.json."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 
-def section(engine: docker.DockerClient, figures: Figures) -> Section[Figures]:
-    """Figures that were taken just now, from this checkout."""
-    return Section(this_machine(engine), checkout(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", figures)
+def new_section(engine: docker.DockerClient, figures: Figures) -> Section[Figures]:
+    """A section for figures that were just measured, from this checkout."""
+    return Section(this_machine(engine), current_commit(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", figures)
 
 
 @cache
-def checkout() -> str:
-    """The checkout's commit, asked once: the first results that are written make it differ from its commit.
+def current_commit() -> str:
+    """The checkout's commit, with `-dirty` if files differ from it. Raises BenchError if git cannot describe it.
 
-    Raises BenchError where git does not know it.
+    Cached, because writing the first results makes the checkout dirty.
     """
     described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     if described.returncode:
-        raise BenchError(f"which commit is measured? {described.stderr.strip()}")
+        raise BenchError(f"the commit under measurement is unknown: {described.stderr.strip()}")
     return described.stdout.strip()

@@ -1,59 +1,62 @@
-"""Growth: partitions and parallelism, and the length of a backlog, against the time a message takes."""
+"""Scaling: processing time per message by number of partitions (and parallelism) and by length of the backlog."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from bench.drain import Round, take
-from bench.measured_stack import MATCHES, Target
-from bench.profiles import Plan
-from bench.progress import say
-from harness.load import TOPIC
+from bench.drain import DrainRound, drain_backlog
+from bench.measured_stack import MeasuredStack
+from bench.profiles import Profile
+from bench.progress import print_progress
 from infra.clients.kafka import TopicClient
+from infra.names import MATCHES_ALIAS, MATCHES_TOPIC
 
 
-class Growth(Struct, frozen=True):
-    """A backlog of compact matches, `multiple` times the usual one, with so many partitions of the topic and of the
-    statistics."""
+class ScalingPoint(Struct, frozen=True):
+    """A drained backlog of compact matches, `multiple` times the usual length.
+
+    `partitions`: of the topic, and of the statistics' shuffle and state.
+    """
 
     partitions: int
     multiple: int
     messages: int
-    round: Round
+    round: DrainRound
 
     @property
-    def milliseconds_a_message(self) -> float:
-        """Until everything was found and the statistics had it, for each message."""
-        return self.round.caught_up * 1000 / self.messages
+    def milliseconds_per_message(self) -> float:
+        """Time until all documents were found and the statistics were complete, divided by the messages."""
+        return self.round.statistics_seconds * 1000 / self.messages
 
 
-def measure(target: Target, plan: Plan) -> list[Growth]:
-    """Each number of partitions: the job made anew for it and warmed up, then backlogs of each length."""
+def measure_scaling(stack: MeasuredStack, profile: Profile) -> list[ScalingPoint]:
+    """For each number of partitions: deploy the job for it, warm up, then drain a backlog of each length."""
     figures = []
-    usual = plan.backlog["compact"]
-    for partitions in plan.growth_partitions:
-        deploy(target, partitions)
-        take(target, "compact", usual)
-        for multiple in plan.growth_multiples:
-            _, round_ = take(target, "compact", usual * multiple)
-            figures.append(Growth(partitions, multiple, usual * multiple, round_))
-            say(
-                f"growth, {partitions} partitions, backlog ×{multiple}: {figures[-1].milliseconds_a_message:.3f} ms a "
-                "message"
+    usual = profile.backlog["compact"]
+    for partitions in profile.scaling_partitions:
+        deploy_with_partitions(stack, partitions)
+        drain_backlog(stack, "compact", usual)
+        for multiple in profile.scaling_multiples:
+            _, drained = drain_backlog(stack, "compact", usual * multiple)
+            point = ScalingPoint(partitions, multiple, usual * multiple, drained)
+            figures.append(point)
+            print_progress(
+                f"scaling, {partitions} partitions, backlog ×{multiple}: "
+                f"{point.milliseconds_per_message:.3f} ms per message"
             )
     return figures
 
 
-def deploy(target: Target, partitions: int) -> None:
-    """An empty topic and index, and a job, for so many partitions."""
-    say(f"deploying the job for {partitions} partitions")
-    target.stack.container("spark-job").stop()
-    topics = TopicClient(target.bootstrap_servers)
-    topic = topics.read(TOPIC)
+def deploy_with_partitions(stack: MeasuredStack, partitions: int) -> None:
+    """Recreate the topic with `partitions`, delete the match indices, and deploy the job with that parallelism."""
+    print_progress(f"deploying the job for {partitions} partitions")
+    stack.deployment.container("spark-job").stop()
+    topics = TopicClient(stack.bootstrap_servers)
+    topic = topics.read(MATCHES_TOPIC)
     assert topic is not None
-    topics.delete(TOPIC)
-    topics.create(TOPIC, partitions, topic.replication_factor, topic.config)
-    for index in target.elasticsearch.indices.get(index=MATCHES):
-        target.elasticsearch.indices.delete(index=index)
-    # Without a refresh: Pulumi would bring the topic back to the partitions that it knows of.
-    target.stack.up(refresh=False, **{"job.parallelism": str(partitions)})
+    topics.delete(MATCHES_TOPIC)
+    topics.create(MATCHES_TOPIC, partitions, topic.replication_factor, topic.config)
+    for index in stack.elasticsearch.indices.get(index=MATCHES_ALIAS):
+        stack.elasticsearch.indices.delete(index=index)
+    # Without a refresh: it would show drift of the topic, which Pulumi would correct to its old number of partitions.
+    stack.deployment.up(refresh=False, **{"job.parallelism": str(partitions)})

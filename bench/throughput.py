@@ -1,4 +1,4 @@
-"""How fast an index takes documents: seen from Elasticsearch's own counters, the same for whoever sends them."""
+"""Indexing throughput of an index, from Elasticsearch's own counters: the same method for every writer."""
 
 from __future__ import annotations
 
@@ -11,80 +11,84 @@ from msgspec import Struct
 
 from bench.progress import BenchError
 
-SAMPLE_SECONDS = 0.2
-WARM = (0.1, 0.9)
-"""The middle part of the documents, whose speed is the sustained one: without the way to full speed and the last,
-smaller batches."""
-STILL_SECONDS = 90
+POLL_SECONDS = 0.2
+SUSTAINED_RANGE = (0.1, 0.9)
+"""The share of the documents that the sustained throughput covers: without the ramp-up and the smaller last batches."""
+STALL_TIMEOUT_SECONDS = 90
 
-Point = tuple[float, int]
-"""Seconds since the beginning, documents indexed until then."""
+Sample = tuple[float, int]
+"""Seconds since the start, documents indexed until then."""
 
 
-class Speed(Struct, frozen=True):
-    """What was measured. `sustained`: documents a second between a tenth and nine tenths of them. `seconds`: from the
-    beginning until the last document was found by search."""
+class Throughput(Struct, frozen=True):
+    """Throughput of one round.
+
+    `sustained`: documents a second between a tenth and nine tenths of the documents. `seconds`: from the start until
+    a search found the last document.
+    """
 
     documents: int
     seconds: float
     sustained: float
 
     @property
-    def whole(self) -> float:
-        """Documents a second, all of them over all of the time."""
+    def overall(self) -> float:
+        """Documents a second: all documents over all of the time."""
         return self.documents / self.seconds
 
 
-def measure(
+def measure_throughput(
     client: Elasticsearch,
     index: str,
     documents: int,
-    begin: Callable[[], object],
+    start: Callable[[], object],
     check: Callable[[], object] = lambda: None,
-) -> Speed:
-    """Call `begin`, and watch until `index` has so many documents more, and finds them.
+) -> Throughput:
+    """Call `start`, then poll `index` until it has `documents` more and a search finds them.
 
-    `check` is called between two looks, to raise an error that makes waiting useless. Raises BenchError where nothing
-    has changed for STILL_SECONDS.
+    `check` is called at each poll and may raise an error that ends the wait. Raises BenchError if no document is
+    indexed for STALL_TIMEOUT_SECONDS.
     """
-    indexed_before, found_before = indexed(client, index), found(client, index)
-    points: list[Point] = [(0.0, 0)]
-    moved = begun = time.perf_counter()
-    begin()
-    while points[-1][1] < documents or found(client, index) - found_before < documents:
-        time.sleep(SAMPLE_SECONDS)
-        done = indexed(client, index) - indexed_before
+    indexed_before, searchable_before = indexed_count(client, index), searchable_count(client, index)
+    samples: list[Sample] = [(0.0, 0)]
+    last_change = started = time.perf_counter()
+    start()
+    while samples[-1][1] < documents or searchable_count(client, index) - searchable_before < documents:
+        time.sleep(POLL_SECONDS)
+        indexed = indexed_count(client, index) - indexed_before
         now = time.perf_counter()
-        if done > points[-1][1]:
-            moved = now
-        elif now > moved + STILL_SECONDS:
-            raise BenchError(f"{index}: {done:,} of {documents:,} documents came, and none for {STILL_SECONDS} s")
-        points.append((now - begun, done))
-        if done < documents:
+        if indexed > samples[-1][1]:
+            last_change = now
+        elif now > last_change + STALL_TIMEOUT_SECONDS:
+            raise BenchError(
+                f"{index}: {indexed:,} of {documents:,} documents were indexed, and none for {STALL_TIMEOUT_SECONDS} s"
+            )
+        samples.append((now - started, indexed))
+        if indexed < documents:
             check()
-    return Speed(documents, time.perf_counter() - begun, sustained(points, documents))
+    return Throughput(documents, time.perf_counter() - started, sustained_throughput(samples, documents))
 
 
-def sustained(points: Sequence[Point], documents: int) -> float:
-    """Documents a second in the warm part."""
-    first, last = (reached(points, share * documents) for share in WARM)
-    return (WARM[1] - WARM[0]) * documents / (last - first)
+def sustained_throughput(samples: Sequence[Sample], documents: int) -> float:
+    """Documents a second within SUSTAINED_RANGE."""
+    start, end = (time_of_count(samples, share * documents) for share in SUSTAINED_RANGE)
+    return (SUSTAINED_RANGE[1] - SUSTAINED_RANGE[0]) * documents / (end - start)
 
 
-def reached(points: Sequence[Point], count: float) -> float:
-    """When there were `count` documents, in a straight line between two looks."""
-    for (before, fewer), (after, more) in pairwise(points):
+def time_of_count(samples: Sequence[Sample], count: float) -> float:
+    """Seconds until `count` documents were indexed, by linear interpolation. Raises ValueError if they never were."""
+    for (earlier, fewer), (later, more) in pairwise(samples):
         if more >= count:
-            return before + (after - before) * (count - fewer) / (more - fewer)
+            return earlier + (later - earlier) * (count - fewer) / (more - fewer)
     raise ValueError(f"there never were {count} documents")
 
 
-def indexed(client: Elasticsearch, index: str) -> int:
-    """How many documents the index's primary shards have taken, found by search or not yet."""
+def indexed_count(client: Elasticsearch, index: str) -> int:
+    """Documents that the primary shards have indexed since they started, whether a search finds them or not."""
     stats = client.indices.stats(index=index, metric="indexing", filter_path="_all.primaries.indexing.index_total")
     return int(stats["_all"]["primaries"]["indexing"]["index_total"])
 
 
-def found(client: Elasticsearch, index: str) -> int:
-    """How many documents a search finds."""
+def searchable_count(client: Elasticsearch, index: str) -> int:
+    """Documents that a search finds."""
     return int(client.count(index=index)["count"])

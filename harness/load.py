@@ -1,4 +1,4 @@
-"""Backlogs: matches that nobody has seen before, and where in the topic they are."""
+"""Load generation: sends a backlog of new matches to Kafka and records its offset range."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ from confluent_kafka import KafkaError, Producer
 
 from generator.match import MatchFactory, Size
 from infra.clients.kafka import TopicClient
+from infra.names import MATCHES_TOPIC
 
-TOPIC = "lol_matches"
-DOCUMENTS_A_MATCH = 10
-SPREAD_SECONDS = 300
-"""A backlog's games ended one after the other during this time before it is sent: below the watermark's delay, so that
-none is late for the statistics, and long enough to fall into more than one window."""
-TIMEOUT_SECONDS = 60
+DOCUMENTS_PER_MATCH = 10
+GAME_ENDS_SPREAD_SECONDS = 300
+"""The games of a backlog end evenly over this period before it is sent. The period is shorter than the watermark's
+delay, so that no match is late for the statistics, and long enough to cover more than one window."""
+FLUSH_TIMEOUT_SECONDS = 60
 
 
 class LoadError(Exception):
-    """Kafka did not take all messages."""
+    """Kafka did not acknowledge every message."""
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """Matches of one size in the topic: for each partition from its start up to, and without, its end."""
+    """Matches of one size in the topic. Offsets are by partition; the end offset is exclusive."""
 
     size: Size
     messages: int
-    starts: Mapping[int, int]
-    ends: Mapping[int, int]
+    start_offsets: Mapping[int, int]
+    end_offsets: Mapping[int, int]
 
     @property
     def documents(self) -> int:
-        return self.messages * DOCUMENTS_A_MATCH
+        """How many documents the job indexes for this backlog."""
+        return self.messages * DOCUMENTS_PER_MATCH
 
 
-def producer(bootstrap_servers: str) -> Producer:
-    """A producer as the stack's generator has it."""
+def create_producer(bootstrap_servers: str) -> Producer:
+    """A Kafka producer with the same settings as the generator's."""
     return Producer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -54,32 +55,35 @@ def producer(bootstrap_servers: str) -> Producer:
     )
 
 
-def fill(bootstrap_servers: str, size: Size, messages: int) -> Backlog:
-    """Send so many new matches and return when Kafka has acknowledged each."""
+def send_backlog(bootstrap_servers: str, size: Size, messages: int) -> Backlog:
+    """Send `messages` new matches and return once Kafka has acknowledged every one.
+
+    Raises LoadError if Kafka rejects a message or does not acknowledge all within FLUSH_TIMEOUT_SECONDS.
+    """
     topics = TopicClient(bootstrap_servers)
-    starts = topics.end_offsets(TOPIC)
-    begun = time.time_ns() // 1_000_000
-    step = SPREAD_SECONDS * 1000 / messages
-    ends = itertools.count(begun - SPREAD_SECONDS * 1000, step)
-    factory = MatchFactory(seed=begun, size=size, start_ms=begun, now=lambda: int(next(ends)))
-    failed: list[KafkaError] = []
+    start_offsets = topics.end_offsets(MATCHES_TOPIC)
+    started_ms = time.time_ns() // 1_000_000
+    interval_ms = GAME_ENDS_SPREAD_SECONDS * 1000 / messages
+    game_ends = itertools.count(started_ms - GAME_ENDS_SPREAD_SECONDS * 1000, interval_ms)
+    factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=lambda: int(next(game_ends)))
+    errors: list[KafkaError] = []
 
-    def delivered(error: KafkaError | None, _message: Any) -> None:
+    def on_delivery(error: KafkaError | None, _message: Any) -> None:
         if error is not None:
-            failed.append(error)
+            errors.append(error)
 
-    sender = producer(bootstrap_servers)
+    producer = create_producer(bootstrap_servers)
     for _ in range(messages):
         match = factory.next()
         while True:
             try:
-                sender.produce(TOPIC, match.encode(), match.id.encode(), on_delivery=delivered)
+                producer.produce(MATCHES_TOPIC, match.encode(), match.id.encode(), on_delivery=on_delivery)
                 break
-            except BufferError:
-                sender.poll(0.1)
-        sender.poll(0)
-    left = sender.flush(TIMEOUT_SECONDS)
-    if left or failed:
-        reason = failed[0].str() if failed else "no answer"
-        raise LoadError(f"Kafka at {bootstrap_servers} did not take {left + len(failed)} matches: {reason}")
-    return Backlog(size, messages, starts, topics.end_offsets(TOPIC))
+            except BufferError:  # the producer's local queue is full
+                producer.poll(0.1)
+        producer.poll(0)
+    unacknowledged = producer.flush(FLUSH_TIMEOUT_SECONDS)
+    if unacknowledged or errors:
+        reason = errors[0].str() if errors else f"no acknowledgement within {FLUSH_TIMEOUT_SECONDS} s"
+        raise LoadError(f"Kafka at {bootstrap_servers} did not accept {unacknowledged + len(errors)} matches: {reason}")
+    return Backlog(size, messages, start_offsets, topics.end_offsets(MATCHES_TOPIC))

@@ -1,2 +1,4 @@
-"""What is measured from inside the stack's network, in a container of the job's image: `bench.guest` runs these
-modules there. They import nothing but that image's packages and the job's own code."""
+"""Benchmark programs that run inside the stack's network, in a container from the job's image (`bench.job_container`).
+
+They import nothing but that image's packages and the job's own code.
+"""

@@ -1,4 +1,4 @@
-"""What one could have instead of the stack's job: three plain consumers that write the same documents."""
+"""Alternatives to the job: three plain Kafka consumers that index the same documents."""
 
 from __future__ import annotations
 
@@ -11,55 +11,59 @@ from typing import Any
 import orjson
 from elasticsearch import Elasticsearch, OrjsonSerializer, helpers
 
-from bench.in_network.task import Task, batches, given, report
+from bench.in_network.workload import ConsumerKind, Timing, Workload, consume_batches, load_workload, print_timing
 
-Actions = Iterator[dict[str, Any]]
 Loads = Callable[[bytes], dict[str, Any]]
 
-MESSAGES_AT_ONCE = 500
+MAX_BATCH_MESSAGES = 500
 
 
-def guide(task: Task) -> None:
-    """As tutorials have it: `json.loads`, and `helpers.bulk` for each batch of messages."""
-    client = Elasticsearch(task.elasticsearch)
-    for batch in batches(task, MESSAGES_AT_ONCE):
-        helpers.bulk(client, (action for message in batch for action in actions(message, json.loads, task.index)))
-
-
-def one_by_one(task: Task) -> None:
-    """As first scripts have it: a request for each document."""
-    client = Elasticsearch(task.elasticsearch)
-    for batch in batches(task, MESSAGES_AT_ONCE):
-        for message in batch:
-            for action in actions(message, json.loads, task.index):
-                client.index(index=action["_index"], id=action["_id"], document=action["_source"])
-
-
-def engineer(task: Task) -> None:
-    """As a good engineer has it: orjson both ways, and `parallel_bulk` in large requests while the next are made."""
+def with_parallel_bulk(workload: Workload) -> None:
+    """An optimized consumer: orjson in both directions, and `parallel_bulk` sends requests while it reads on."""
     client = Elasticsearch(
-        task.elasticsearch,
+        workload.elasticsearch,
         serializer=OrjsonSerializer(),
-        connections_per_node=task.connections,
+        connections_per_node=workload.connections,
         request_timeout=60,
         max_retries=5,
         retry_on_timeout=True,
     )
-    flow = (
+    actions = (
         action
-        for batch in batches(task, MESSAGES_AT_ONCE)
+        for batch in consume_batches(workload, MAX_BATCH_MESSAGES)
         for message in batch
-        for action in actions(message, orjson.loads, task.index)
+        for action in bulk_actions(message, orjson.loads, workload.index)
     )
-    for _ in helpers.parallel_bulk(client, flow, thread_count=task.connections, chunk_size=2000):
+    for _ in helpers.parallel_bulk(client, actions, thread_count=workload.connections, chunk_size=2000):
         pass
 
 
-WAYS: dict[str, Callable[[Task], None]] = {"guide": guide, "one_by_one": one_by_one, "engineer": engineer}
+def with_bulk(workload: Workload) -> None:
+    """The consumer of a tutorial: `json.loads`, and `helpers.bulk` for each batch of messages."""
+    client = Elasticsearch(workload.elasticsearch)
+    for batch in consume_batches(workload, MAX_BATCH_MESSAGES):
+        actions = (action for message in batch for action in bulk_actions(message, json.loads, workload.index))
+        helpers.bulk(client, actions)
 
 
-def actions(message: Any, loads: Loads, index: str) -> Actions:
-    """A message's documents, for the client's helpers."""
+def with_single_index(workload: Workload) -> None:
+    """The consumer of a first script: one `index()` request for each document."""
+    client = Elasticsearch(workload.elasticsearch)
+    for batch in consume_batches(workload, MAX_BATCH_MESSAGES):
+        for message in batch:
+            for action in bulk_actions(message, json.loads, workload.index):
+                client.index(index=action["_index"], id=action["_id"], document=action["_source"])
+
+
+CONSUMERS: dict[ConsumerKind, Callable[[Workload], None]] = {
+    "parallel_bulk": with_parallel_bulk,
+    "bulk": with_bulk,
+    "single_index": with_single_index,
+}
+
+
+def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, Any]]:
+    """The documents of a match as bulk actions for the client's helpers."""
     match = loads(message.value())
     match_id, info = match["metadata"]["matchId"], match["info"]
     participants = info["participants"]
@@ -69,13 +73,13 @@ def actions(message: Any, loads: Loads, index: str) -> Actions:
     shared = {
         "match_id": match_id,
         "timestamp": info["gameCreation"],
-        "@timestamp": moment(ended),
+        "@timestamp": iso_8601(ended),
         "game_duration": seconds,
         "patch": ".".join(info["gameVersion"].split(".")[:2]),
         "queue_id": info["queueId"],
         "platform": info["platformId"],
         "remake": any(each["gameEndedInEarlySurrender"] for each in participants),
-        "ingested_at": moment(message.timestamp()[1]),
+        "ingested_at": iso_8601(message.timestamp()[1]),
     }
     for each in participants:
         kills, deaths, assists = each["kills"], each["deaths"], each["assists"]
@@ -108,17 +112,18 @@ def actions(message: Any, loads: Loads, index: str) -> Actions:
         }
 
 
-def moment(milliseconds: int) -> str:
-    """ISO 8601 in UTC."""
+def iso_8601(milliseconds: int) -> str:
+    """Milliseconds since 1970 as ISO 8601 in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def main() -> None:
-    """Take the task's backlog the task's way."""
-    task = given()
-    begun = time.perf_counter()
-    WAYS[task.way](task)
-    report(task.way, task.messages, time.perf_counter() - begun)
+    """Index the workload with its consumer and print the time it took."""
+    workload = load_workload()
+    assert workload.consumer is not None
+    started = time.perf_counter()
+    CONSUMERS[workload.consumer](workload)
+    print_timing(Timing(workload.consumer, workload.messages, time.perf_counter() - started))
 
 
 if __name__ == "__main__":

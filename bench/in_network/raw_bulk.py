@@ -1,4 +1,4 @@
-"""What Elasticsearch can take at most: the backlog's documents, ready to be sent, by `_bulk` and nothing else."""
+"""Elasticsearch's ceiling: sends prepared `_bulk` requests of the backlog's documents and does nothing else."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from datetime import date
 
 from elasticsearch import Elasticsearch
 
-from bench.in_network.task import Task, batches, given
+from bench.in_network.workload import Workload, consume_batches, load_workload
 from job.documents import action, documents
 from job.match import Match, PlausibleTimes, decode
 
-DOCUMENTS_A_REQUEST = 5000
+DOCUMENTS_PER_REQUEST = 5000
 
 
 def main() -> None:
-    """Make all requests, then send them."""
-    task = given()
-    bodies = requests(task)
-    client = Elasticsearch(task.elasticsearch, request_timeout=60, connections_per_node=task.connections)
+    """Prepare all request bodies, then send them over the workload's connections."""
+    workload = load_workload()
+    bodies = bulk_bodies(workload)
+    client = Elasticsearch(workload.elasticsearch, request_timeout=60, connections_per_node=workload.connections)
 
     def send(body: bytes) -> None:
-        answer = client.perform_request(
+        response = client.perform_request(
             "POST",
             "/_bulk?filter_path=errors",
             headers={"accept": "application/json", "content-type": "application/x-ndjson"},
             body=body,
         )
-        assert not answer.body["errors"]
+        assert not response.body["errors"]
 
-    with ThreadPoolExecutor(task.connections) as pool:
+    with ThreadPoolExecutor(workload.connections) as pool:
         list(pool.map(send, bodies))
 
 
-def requests(task: Task) -> list[bytes]:
-    """The bodies: the job's own documents under its own ids, for the task's index."""
-    bounds = PlausibleTimes.of(date(2019, 1, 1), 300)
+def bulk_bodies(workload: Workload) -> list[bytes]:
+    """The `_bulk` request bodies: the job's own documents and ids, for the workload's index."""
+    plausible_times = PlausibleTimes.of(date(2019, 1, 1), 300)
     lines: list[bytes] = []
-    for batch in batches(task, 1000):
+    for batch in consume_batches(workload, max_messages=1000):
         for message in batch:
-            arrived = message.timestamp()[1]
-            match = decode(message.value(), arrived, bounds)
+            arrived_at = message.timestamp()[1]
+            match = decode(message.value(), arrived_at, plausible_times)
             assert isinstance(match, Match), match
-            for document in documents(match, arrived):
-                lines.append(action(task.index, f"{match.match_id}_{document['participant_id']}", document).lines)
-    return [b"".join(lines[at : at + DOCUMENTS_A_REQUEST]) for at in range(0, len(lines), DOCUMENTS_A_REQUEST)]
+            for document in documents(match, arrived_at):
+                lines.append(action(workload.index, f"{match.match_id}_{document['participant_id']}", document).lines)
+    return [b"".join(lines[at : at + DOCUMENTS_PER_REQUEST]) for at in range(0, len(lines), DOCUMENTS_PER_REQUEST)]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.load import fill
+from harness.load import send_backlog
 from harness.stack import Stack, total
 from harness.waiting import eventually
 from job.settings import merged
@@ -27,7 +27,7 @@ def test_no_batch_of_a_burst_is_longer_than_its_bound(stack: Stack) -> None:
         return total(samples, "lol_job_messages_total"), batches - within
 
     before, over = done_and_over_the_bound()
-    fill(stack.outputs["bootstrapServers"], "compact", MESSAGES)
+    send_backlog(stack.outputs["bootstrapServers"], "compact", MESSAGES)
 
     def drained() -> None:
         done, _ = done_and_over_the_bound()
@@ -63,7 +63,7 @@ def test_an_executor_keeps_nothing_of_what_it_has_read(stack: Stack) -> None:
     megabyte = 2**20
     matches = 3_000  # of 90 KB
     before, counted = live_heap(stack), stack.job_metric("lol_job_messages_total")
-    fill(stack.outputs["bootstrapServers"], "full", matches)
+    send_backlog(stack.outputs["bootstrapServers"], "full", matches)
 
     def nothing() -> None:
         done = stack.job_metric("lol_job_messages_total") - counted

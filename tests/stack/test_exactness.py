@@ -8,7 +8,7 @@ import time
 import pytest
 from confluent_kafka import Producer
 
-from harness.load import fill
+from harness.load import send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
@@ -114,7 +114,7 @@ def test_an_executor_that_is_killed_in_the_middle_loses_and_doubles_nothing(stac
         counted, documents = stack.job_metric("lol_job_messages_total"), stack.documents()
         known = KnownMessages(stack, count=800)
         known.send()
-        fill(stack.outputs["bootstrapServers"], "compact", MESSAGES)
+        send_backlog(stack.outputs["bootstrapServers"], "compact", MESSAGES)
 
         def halfway() -> None:
             assert stack.documents() > documents + 3 * MESSAGES, "not a third of the documents is there"

@@ -1,4 +1,4 @@
-"""The report says who wins, and what the figures were taken on."""
+"""The benchmark report and its results.json."""
 
 from __future__ import annotations
 
@@ -6,75 +6,95 @@ from pathlib import Path
 
 import pytest
 
-from bench import report, results
+from bench import report
 from bench.alternatives import Alternative
 from bench.burst import Burst
-from bench.ceilings import Ceilings
-from bench.drain import Drain, Round
+from bench.ceilings import Ceilings, Stage
+from bench.drain import Drain, DrainRound
 from bench.freshness import Freshness
 from bench.machine import Machine
-from bench.memory import Look, Memory
-from bench.results import Results, Section
-from bench.scaling import Growth
-from bench.throughput import Speed
+from bench.memory import Memory, MemorySample
+from bench.progress import BenchError
+from bench.results import FILE, Results, Section, read_results, write_results
+from bench.scaling import ScalingPoint
+from bench.throughput import Throughput
 
 MACHINE = Machine("A processor", 2, 24, "Debian 12", "6.1", "20.10")
 
 
-def speed(sustained: float) -> Speed:
-    return Speed(documents=1000, seconds=2000 / sustained, sustained=sustained)
+def throughput(sustained: float) -> Throughput:
+    return Throughput(documents=1000, seconds=2000 / sustained, sustained=sustained)
 
 
 @pytest.fixture
-def found() -> Results:
-    """A figure of each kind: the job takes 30,000 documents a second, a consumer 40,000, another 10,000."""
-    take = Round(speed(30_000), 0.1)
-    freshness = Freshness("compact", 2, 300, [number / 100 for number in range(1, 100)], 1.2, [(0.5, 0.95, 0.99)])
-    stages = {"read": [200_000.0], "parse": [100_000.0], "make": [80_000.0], "bulk": [50_000.0, 50_000.0, 50_000.0]}
-    others = [
-        Alternative("compact", "engineer", 100, [speed(40_000)]),
-        Alternative("compact", "one_by_one", 10, [speed(10_000)]),
+def results() -> Results:
+    """Figures of each measure: the job reaches 30,000 documents a second, one consumer 40,000, another 10,000."""
+    drained = DrainRound(throughput(30_000), 0.1)
+    percentiles = [number / 100 for number in range(1, 100)]
+    freshness = Freshness("compact", 2, 300, percentiles, 1.2, [(0.5, 0.95, 0.99)])
+    stages: dict[Stage, list[float]] = {
+        "read": [200_000.0],
+        "parse": [100_000.0],
+        "build_documents": [80_000.0],
+        "bulk": [50_000.0, 50_000.0, 50_000.0],
+    }
+    alternatives = [
+        Alternative("compact", "parallel_bulk", 100, [throughput(40_000)]),
+        Alternative("compact", "single_index", 10, [throughput(10_000)]),
     ]
-    memory = Memory("full", 50, [Look(minute, 300, 2000, 5, 1.5, 0.9) for minute in (1.0, 2.0, 3.0)])
+    memory = Memory("full", 50, [MemorySample(minute, 300, 2000, 5, 1.5, 0.9) for minute in (1.0, 2.0, 3.0)])
 
     return Results(
         freshness=Section(MACHINE, "abc", "now", [freshness]),
-        drain=Section(MACHINE, "abc", "now", [Drain("compact", 100, [take, take, take])]),
+        drain=Section(MACHINE, "abc", "now", [Drain("compact", 100, [drained, drained, drained])]),
         ceilings=Section(MACHINE, "abc", "now", [Ceilings("compact", 100, stages)]),
-        alternatives=Section(MACHINE, "abc", "now", others),
-        growth=Section(MACHINE, "abc", "now", [Growth(1, 4, 400, take)]),
+        alternatives=Section(MACHINE, "abc", "now", alternatives),
+        scaling=Section(MACHINE, "abc", "now", [ScalingPoint(1, 4, 400, drained)]),
         burst=Section(MACHINE, "abc", "now", Burst("compact", 500, 10, [0.5, 4.25], 6, 1.4, 1.5, 1.4)),
         memory=Section(MACHINE, "abc", "now", memory),
     )
 
 
-def test_results_are_read_as_they_were_written(found: Results, tmp_path: Path) -> None:
-    assert results.read(tmp_path) == Results()
-    results.write(tmp_path, found)
-    assert results.read(tmp_path) == found
+def test_results_survive_writing_and_reading(results: Results, tmp_path: Path) -> None:
+    assert read_results(tmp_path) == Results()
+    write_results(tmp_path, results)
+    assert read_results(tmp_path) == results
 
 
-def test_ceilings_of_stages_add_up(found: Results) -> None:
-    assert found.ceilings is not None
-    assert found.ceilings.figures[0].added_up() == pytest.approx(1 / (1 / 100_000 + 1 / 50_000))
+@pytest.mark.parametrize("content", ["{", '{"drain": {"commit": "abc"}}'])
+def test_unreadable_results_are_reported_with_their_file(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(BenchError, match=r"results\.json cannot be read"):
+        read_results(tmp_path)
 
 
-def test_the_report_says_who_wins(found: Results, tmp_path: Path) -> None:
-    report.write(tmp_path, found)
+def test_combined_ceiling_of_stages(results: Results) -> None:
+    assert results.ceilings is not None
+    assert results.ceilings.figures[0].combined() == pytest.approx(1 / (1 / 100_000 + 1 / 50_000))
+
+
+def test_report_compares_the_job_with_consumers_and_ceilings(results: Results, tmp_path: Path) -> None:
+    report.write_report(tmp_path, results)
     page = (tmp_path / report.FILE).read_text()
-    assert "**0.75**: the simple consumer wins" in page
+    assert "**0.75**: the plain consumer is faster" in page
     assert "**3.00**" in page
-    assert "**0.90**" in page  # of the ceilings added up
-    assert "| longest of its 2 batches | 4.2 |" in page
+    assert "| **the job, sustained, as a share of that** | **0.90** |" in page
+
+
+def test_report_has_burst_memory_and_machine(results: Results, tmp_path: Path) -> None:
+    report.write_report(tmp_path, results)
+    page = (tmp_path / report.FILE).read_text()
+    assert "| longest of 2 batches | 4.2 |" in page
+    assert "| worker and executor | 2,000 MiB | 2,000 MiB | 2,000 MiB |" in page
     assert str(MACHINE) in page
 
 
-def test_each_measure_has_its_plot(found: Results, tmp_path: Path) -> None:
-    report.write(tmp_path, found)
-    assert sorted(path.stem for path in tmp_path.glob("*.svg")) == ["drain", "freshness", "growth", "memory"]
+def test_report_has_a_plot_of_each_measure(results: Results, tmp_path: Path) -> None:
+    report.write_report(tmp_path, results)
+    assert sorted(path.stem for path in tmp_path.glob("*.svg")) == ["drain", "freshness", "memory", "scaling"]
 
 
-def test_the_report_leaves_out_what_was_not_measured(tmp_path: Path) -> None:
-    report.write(tmp_path, Results())
+def test_report_leaves_out_measures_that_were_not_taken(tmp_path: Path) -> None:
+    report.write_report(tmp_path, Results())
     assert (tmp_path / report.FILE).read_text().startswith("# Benchmarks\n")
     assert not list(tmp_path.glob("*.svg"))

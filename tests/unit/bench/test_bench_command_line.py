@@ -1,0 +1,55 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import DEFAULT_MEASURES, RESULTS, parse_arguments
+from bench.profiles import FULL, QUICK
+
+
+def test_defaults_are_the_full_profile_and_all_but_the_memory_measure() -> None:
+    options = parse_arguments([])
+    assert options.measures == DEFAULT_MEASURES
+    assert options.profile == FULL
+    assert options.folder == RESULTS
+    assert options.stack is None
+
+
+def test_options_change_the_profile() -> None:
+    options = parse_arguments(
+        ["drain", "--quick", "--stack", "dev", "--sizes", "compact", "--rounds", "5", "--results", "/tmp/results"]
+    )
+    assert options.measures == ("drain",)
+    assert options.stack == "dev"
+    assert (options.profile.sizes, options.profile.rounds) == (("compact",), 5)
+    assert options.profile.backlog == QUICK.backlog
+    assert options.folder == Path("/tmp/results")
+
+
+def test_quick_results_do_not_overwrite_the_full_ones() -> None:
+    assert parse_arguments(["--quick"]).folder == RESULTS / "quick"
+
+
+def test_report_alone_takes_no_measure() -> None:
+    assert parse_arguments(["report"]).measures == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["drian"], "unknown measure drian"),
+        (["drain", "report"], "unknown measure report"),
+        (["scaling", "--stack", "dev"], "leave out --stack"),
+        (["--stack", "dev"], "leave out --stack"),
+    ],
+)
+def test_invalid_command_line_is_rejected(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse_arguments(arguments)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
