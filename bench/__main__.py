@@ -31,6 +31,7 @@ from bench.results import Results, current_commit, new_section, read_results, wr
 from bench.scaling import measure_scaling
 from harness.load import LoadError
 from harness.stack import Stack
+from infra.clients.job_container import JobContainerError
 
 Measure = Literal["freshness", "drain", "burst", "ceilings", "alternatives", "scaling", "memory"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -66,7 +67,7 @@ def main() -> int:
                     take_measure(measure, stack, options.profile, results)
                     write_results(options.folder, results)
         report.write_report(options.folder, results)
-    except (BenchError, LoadError, AssertionError) as error:
+    except (BenchError, JobContainerError, LoadError, AssertionError) as error:
         print(f"not measured: {error}", file=sys.stderr)
         return 1
     except CommandError:

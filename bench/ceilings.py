@@ -7,9 +7,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bench.bench_container import run_in_network, workload_of
 from bench.drain import drain_backlog
 from bench.in_network.workload import SparkStage
-from bench.job_container import run_in_network, workload_of
 from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import print_progress

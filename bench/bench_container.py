@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,16 +15,18 @@ from bench.in_network.workload import SETTINGS_FILE, WORKLOAD_FILE, ConsumerKind
 from bench.measured_stack import MeasuredStack
 from bench.progress import BenchError
 from harness.load import Backlog
-from infra.names import JOB_SETTINGS, MATCHES_TOPIC, STACK_LABEL, container_name, stack_prefix
+from infra.clients.job_container import create_job_container, put_files, read_job_settings
+from infra.names import MATCHES_TOPIC
 from job.settings import laid_over
 
 Program = Literal["consumers", "raw_bulk", "spark_stages"]
 """The modules of `bench.in_network` that a container runs."""
+TASK = "bench"
 MEMORY = "2g"
-FOLDER = Path(__file__).parent
+BENCH_FOLDER = Path(__file__).parent
 
 
-class JobContainer:
+class BenchContainer:
     """A running benchmark container."""
 
     def __init__(self, container: Container) -> None:
@@ -48,28 +48,24 @@ class JobContainer:
 
 
 @contextmanager
-def run_in_network(stack: MeasuredStack, program: Program, workload: Workload) -> Iterator[JobContainer]:
-    """Start `bench.in_network.<program>` in a container beside the job, and remove the container at the end."""
-    deployment = stack.deployment
-    name = container_name(deployment.name, "bench")
-    job = deployment.container("spark-job")
-    container = deployment.engine.containers.create(
-        str(job.attrs["Image"]),
-        ["/opt/venv/bin/python", "-m", f"bench.in_network.{program}"],
-        name=name,
-        hostname=name,
-        network=stack_prefix(deployment.name),
-        labels={STACK_LABEL: deployment.name},
-        mem_limit=MEMORY,
-        memswap_limit=MEMORY,
-        init=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-    )
+def run_in_network(stack: MeasuredStack, program: Program, workload: Workload) -> Iterator[BenchContainer]:
+    """Start `bench.in_network.<program>` in a container beside the job, and remove the container at the end.
+
+    Raises JobContainerError if the job is not deployed, or such a container is already running.
+    """
+    engine, name = stack.deployment.engine, stack.deployment.name
+    container = create_job_container(engine, name, TASK, ["-m", f"bench.in_network.{program}"], MEMORY)
     try:
-        container.put_archive(str(WORKLOAD_FILE.parent), _archive(_spark_settings(job, driver_host=name), workload))
+        put_files(
+            container,
+            {
+                **_package_files(),
+                str(WORKLOAD_FILE): msgspec.json.encode(workload),
+                str(SETTINGS_FILE): _spark_settings(read_job_settings(engine, name), driver_host=str(container.name)),
+            },
+        )
         container.start()
-        yield JobContainer(container)
+        yield BenchContainer(container)
     finally:
         container.remove(force=True)
 
@@ -94,28 +90,14 @@ def workload_of(
     )
 
 
-def _spark_settings(job: Container, driver_host: str) -> str:
+def _package_files() -> dict[str, bytes]:
+    """The source of `bench.in_network`, by its path in the container."""
+    sources = [BENCH_FOLDER / "__init__.py", *sorted((BENCH_FOLDER / "in_network").glob("*.py"))]
+    folder = WORKLOAD_FILE.parent / BENCH_FOLDER.name
+    return {str(folder / path.relative_to(BENCH_FOLDER)): path.read_bytes() for path in sources}
+
+
+def _spark_settings(job_settings: bytes, driver_host: str) -> bytes:
     """The running job's settings as YAML, for a Spark driver on another host."""
-    parts, _ = job.get_archive(JOB_SETTINGS)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
-        file = archive.extractfile(Path(JOB_SETTINGS).name)
-        assert file is not None
-        settings: dict[str, Any] = yaml.safe_load(file)
-    return yaml.safe_dump(laid_over(settings, {"app_name": "bench", "driver": {"host": driver_host}}))
-
-
-def _archive(settings: str, workload: Workload) -> bytes:
-    """A tar archive of the package `bench.in_network`, the settings and the workload."""
-    content = {
-        str(path.relative_to(FOLDER.parent)): path.read_bytes()
-        for path in (FOLDER / "__init__.py", *sorted((FOLDER / "in_network").glob("*.py")))
-    }
-    content[WORKLOAD_FILE.name] = msgspec.json.encode(workload)
-    content[SETTINGS_FILE.name] = settings.encode()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in content.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o644
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
+    settings: dict[str, Any] = yaml.safe_load(job_settings)
+    return yaml.safe_dump(laid_over(settings, {"app_name": TASK, "driver": {"host": driver_host}})).encode()
