@@ -1,4 +1,4 @@
-"""The whole deployment on one page: settings, network, services in order, what lives in them, the job, outputs."""
+"""The whole deployment on one page: settings, network, services in start order, their contents, outputs."""
 
 import pulumi
 import pulumi_docker as docker
@@ -6,15 +6,22 @@ import pulumi_docker as docker
 from infra import preflight
 from infra.images import Images
 from infra.images.source import choose
-from infra.names import PROJECT, STACK_LABEL
+from infra.names import (
+    DEAD_LETTER_TOPIC,
+    ELASTICSEARCH_PORT,
+    INDEX_ALIASES,
+    KIBANA_PORT,
+    MATCHES_TOPIC,
+    STACK_LABEL,
+    stack_prefix,
+)
 from infra.provisioning.index_template import IndexTemplate
 from infra.provisioning.password import Password
 from infra.provisioning.saved_object import declare_saved_objects
 from infra.provisioning.topic import Topic
-from infra.services import jmx
 from infra.services.alertmanager import Alertmanager
 from infra.services.archive import Archive
-from infra.services.base import Deployment, volume
+from infra.services.base import Deployment, declare_volume
 from infra.services.cassandra import Cassandra
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.elasticsearch_exporter import ElasticsearchExporter
@@ -31,7 +38,7 @@ from infra.services.zookeeper import ZooKeeper
 from infra.settings import Settings
 
 MAX_MESSAGE_BYTES = "10485760"
-DEAD_LETTER_MAX_BYTES = "11534336"  # a dead letter is the message and the headers that say why
+MAX_DEAD_LETTER_BYTES = "11534336"  # a dead letter is the message with additional headers that give the reason
 
 stack = pulumi.get_stack()
 settings = Settings.load(pulumi.runtime.get_config_env(), stack)
@@ -45,38 +52,39 @@ deployment = Deployment(
     images=Images(source),
     network=docker.Network(
         "network",
-        name=f"{PROJECT}-{stack}",
+        name=stack_prefix(stack),
         labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=stack)],
     ),
 )
 
-# One volume for the two: with only one of their data kept, Kafka meets a ZooKeeper of another cluster and never starts.
-broker_data = volume(deployment, "broker")
+# ZooKeeper and Kafka share one volume: if only one's data were kept, Kafka would find a ZooKeeper with another cluster
+# id and never start.
+broker_data = declare_volume(deployment, "broker")
 zookeeper = ZooKeeper(deployment, broker_data)
 kafka = Kafka(deployment, broker_data, zookeeper)
 in_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], deleted_with=kafka.container)
 topic = Topic(
-    "lol_matches",
+    MATCHES_TOPIC,
     kafka.host_bootstrap_servers,
     settings.topic_partitions,
-    # Kafka's own clock, whatever the producer's says: `ingested_at` and freshness are measured from it.
+    # The broker's clock, not the producer's: `ingested_at` and freshness are measured from the arrival time.
     {"max.message.bytes": MAX_MESSAGE_BYTES, "message.timestamp.type": "LogAppendTime"},
     in_kafka,
 )
-# What cannot be processed is kept until somebody has looked at it, not for as long as matches are.
 dead_letters = Topic(
-    "lol_matches_dlq",
+    DEAD_LETTER_TOPIC,
     kafka.host_bootstrap_servers,
     1,
-    {"max.message.bytes": DEAD_LETTER_MAX_BYTES, "retention.ms": "-1"},
+    # No retention limit: a dead letter is kept until somebody has looked at it.
+    {"max.message.bytes": MAX_DEAD_LETTER_BYTES, "retention.ms": "-1"},
     in_kafka,
 )
 
 elasticsearch = Elasticsearch(deployment)
 templates = [
     IndexTemplate(
-        name,
-        elasticsearch.url(9200),
+        alias,
+        elasticsearch.url(ELASTICSEARCH_PORT),
         {
             "number_of_replicas": settings.elasticsearch_replicas,
             "refresh_interval": settings.elasticsearch_refresh_interval,
@@ -85,59 +93,38 @@ templates = [
             parent=elasticsearch, depends_on=[elasticsearch.ready], deleted_with=elasticsearch.container
         ),
     )
-    for name in ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")
+    for alias in INDEX_ALIASES
 ]
 
 cassandra = Cassandra(deployment)
 
-checkpoints = volume(deployment, "checkpoints")
+checkpoints = declare_volume(deployment, "checkpoints")
 master = SparkMaster(deployment)
 workers = [SparkWorker(deployment, n, master, checkpoints) for n in range(1, settings.spark_workers + 1)]
 job = SparkJob(
     deployment, master, workers, kafka, elasticsearch, checkpoints, provisioned=[topic, dead_letters, *templates]
 )
-archive = Archive(deployment, kafka, cassandra, topic)
-generator = Generator(deployment, kafka, "lol_matches", job) if settings.generator_enabled else None
+Archive(deployment, kafka, cassandra, topic)
+generator = Generator(deployment, kafka, job) if settings.generator_runs(stack) else None
 
-elasticsearch_exporter = ElasticsearchExporter(deployment, elasticsearch)
-node_exporter = NodeExporter(deployment)
-alertmanager = Alertmanager(deployment, after=[job])
-prometheus = Prometheus(
-    deployment,
-    {
-        "prometheus": ("/metrics", ["localhost:9090"]),
-        "alertmanager": ("/metrics", ["alertmanager:9093"]),
-        "node": ("/metrics", ["node-exporter:9100"]),
-        **{service.name: ("/metrics", [f"{service.name}:{jmx.PORT}"]) for service in (zookeeper, kafka, cassandra)},
-        "elasticsearch": ("/metrics", ["elasticsearch-exporter:9114"]),
-        "spark-master": ("/metrics/master/prometheus", ["spark-master:8080"]),
-        "spark-worker": ("/metrics/prometheus", [f"{worker.name}:8081" for worker in workers]),
-        "spark-driver": ("/metrics/prometheus", ["spark-job:4040"]),
-        "spark-executors": ("/metrics/executors/prometheus", ["spark-job:4040"]),
-        "job": ("/metrics", ["spark-job:8000"]),
-        "archive": ("/metrics", ["archive:8000"]),
-        **({"generator": ("/metrics", ["generator:8000"])} if generator else {}),
-    },
-    alertmanager,
-)
-
-services = [zookeeper, kafka, elasticsearch, cassandra, master, *workers, job, archive]
-services += [elasticsearch_exporter, node_exporter, alertmanager, prometheus]
-services += [generator] if generator else []
+ElasticsearchExporter(deployment, elasticsearch)
+NodeExporter(deployment)
+alertmanager = Alertmanager(deployment, depends_on=[job])
+# After every service that it scrapes: its targets follow from the services declared so far.
+prometheus = Prometheus(deployment, deployment.services, alertmanager)
 
 left_out = {}
 if source.has("kibana"):
     kibana = Kibana(deployment, elasticsearch)
-    services.append(kibana)
     in_kibana = pulumi.ResourceOptions(
         parent=kibana, depends_on=[kibana.ready, *templates], deleted_with=kibana.container
     )
-    declare_saved_objects(kibana.url(5601), in_kibana)
+    declare_saved_objects(kibana.url(KIBANA_PORT), in_kibana)
 else:
     left_out["kibana"] = source.why_not("kibana")
 if source.has("grafana"):
     admin_password = Password("grafana-admin-password")
-    services.append(Grafana(deployment, prometheus, elasticsearch, generator, admin_password.value))
+    Grafana(deployment, prometheus, elasticsearch, generator, admin_password.value)
     pulumi.export("grafanaAdminPassword", pulumi.Output.secret(admin_password.value))
 else:
     left_out["grafana"] = source.why_not("grafana")
@@ -145,6 +132,6 @@ for name, reason in left_out.items():
     pulumi.log.warn(f"{name} is left out: {reason}")
 
 pulumi.export("imageSource", source.kind)
-pulumi.export("services", {service.name: service.addresses() for service in services})
+pulumi.export("services", {service.name: service.addresses() for service in deployment.services})
 pulumi.export("leftOut", left_out)
 pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)

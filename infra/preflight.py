@@ -1,4 +1,4 @@
-"""What the machine must have, checked before the first resource: Docker, memory, disk, free ports."""
+"""Preflight checks of the Docker host before any resource is created: version, memory, disk space, port conflicts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from packaging.version import Version
+
 from infra import versions
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_address, stack_containers
 from infra.settings import Settings, SettingsError
@@ -16,75 +18,83 @@ from infra.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-DISK_FREE_GIB = 5
-"""Room for the data of a day or two; the images, once there, are not counted."""
+MIN_FREE_DISK_GIB = 5
+"""Space for the data of a day or two. Images that are already on the host need no more."""
 
 
 def check(settings: Settings, stack: str) -> None:
-    """Raises SettingsError with one line for each thing that stands against the stack."""
-    if complaints := _elsewhere(engine_address()):
-        raise SettingsError("\n".join(complaints))
+    """Check that the Docker host fits the stack. Raises SettingsError with one line for each problem."""
+    url = engine_address()
+    if is_remote(url):
+        raise SettingsError(f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST")
     try:
         client = connect()
     except DockerUnavailableError as error:
         raise SettingsError(str(error)) from error
     containers = stack_containers(client, stack)
-    complaints = [
-        *_version(client.version()["Version"]),
-        *_memory(settings, client.info()["MemTotal"]),
-        # On a full disk, `up` with other settings may be what mends a stack that is there.
-        *([] if containers else _disk(Path(client.info()["DockerRootDir"]))),
-        *_ports(settings.host_ports(stack), _ports_of(containers)),
+    version, info = client.version(), client.info()
+    problems = [
+        *_outdated_docker(version["Version"], version["ApiVersion"]),
+        *_memory_shortage(settings, info["MemTotal"]),
+        # Not for an existing stack: on a full disk, `up` with other settings may be the way to free space.
+        *([] if containers else _disk_shortage(Path(info["DockerRootDir"]))),
+        *_port_conflicts(settings.host_ports(stack), _published_ports(containers)),
     ]
-    if complaints:
-        raise SettingsError("\n".join(complaints))
+    if problems:
+        raise SettingsError("\n".join(problems))
 
 
-def _elsewhere(engine: str) -> list[str]:
-    """The containers' ports are on the loopback of the engine's machine, and topics and templates are made there."""
-    if urlsplit(engine).hostname in (None, "localhost", "127.0.0.1", "::1"):
+def is_remote(engine_url: str) -> bool:
+    """Whether the Docker engine is on another machine: its published ports would be on that machine's loopback, where
+    this program, which creates topics and index templates through them, cannot connect."""
+    return urlsplit(engine_url).hostname not in (None, "localhost", "127.0.0.1", "::1")
+
+
+def _outdated_docker(version: str, api_version: str) -> list[str]:
+    """A problem if the Docker engine is older than the minimum version."""
+    if Version(api_version) >= Version(versions.MINIMUM_DOCKER_API):
         return []
-    return [f"the Docker Engine at {engine} is on another machine: run this there, or unset DOCKER_HOST"]
+    return [f"Docker Engine {version} is too old: {versions.MINIMUM_DOCKER} or newer is needed"]
 
 
-def _version(version: str) -> list[str]:
-    found = tuple(int("".join(filter(str.isdigit, part)) or 0) for part in version.split("+")[0].split(".")[:2])
-    if found >= versions.MINIMUM_DOCKER:
-        return []
-    return [f"Docker Engine {version} is too old: {'.'.join(map(str, versions.MINIMUM_DOCKER))} or newer is needed"]
+def _memory_shortage(settings: Settings, total_bytes: int) -> list[str]:
+    """A problem for each container whose memory limit alone exceeds the host's memory.
 
-
-def _memory(settings: Settings, total_bytes: int) -> list[str]:
-    """No single container may be promised more than the machine has; together they may, as limits are not use."""
+    The sum of the limits may exceed it: a limit is not what a container uses.
+    """
     total = total_bytes // 2**20
     limits = {name: value for name, value in settings.model_dump(by_alias=True).items() if name.endswith("Memory")}
     return [
-        f"lolstack:{name}: {value} MiB is more than the {total} MiB of the Docker host: lower it"
+        f"lolstack:{name}: {value} MiB is more than the {total} MiB of memory of the Docker host: lower it"
         for name, value in limits.items()
         if value > total
     ]
 
 
-def _disk(docker_root: Path) -> list[str]:
-    if not docker_root.exists():  # the engine is in a machine of its own
+def _disk_shortage(docker_root: Path) -> list[str]:
+    """A problem if the disk with Docker's data has too little free space."""
+    if not docker_root.exists():  # the engine runs in a virtual machine
         return []
     free = shutil.disk_usage(docker_root).free / 2**30
-    if free >= DISK_FREE_GIB:
+    if free >= MIN_FREE_DISK_GIB:
         return []
-    return [f"{docker_root} has {free:.1f} GiB free: at least {DISK_FREE_GIB} GiB are needed"]
-
-
-def _ports(wanted: dict[str, int], own: set[int]) -> list[str]:
     return [
-        f"lolstack:{key}: port {port} on 127.0.0.1 is taken by another program (`ss -ltnp` tells which): "
-        "stop it, choose another port, or set lolstack:portOffset"
-        for key, port in wanted.items()
-        if port not in own and _taken(port)
+        f"not enough disk space: {docker_root} has {free:.1f} GiB free, at least {MIN_FREE_DISK_GIB} GiB are needed"
     ]
 
 
-def _ports_of(containers: Sequence[Container]) -> set[int]:
-    """The host ports that the stack's containers hold already."""
+def _port_conflicts(wanted: dict[str, int], own: set[int]) -> list[str]:
+    """A problem for each host port, by its setting, that another program uses. The stack's `own` ports are fine."""
+    return [
+        f"lolstack:{key}: port conflict: another program uses port {port} on 127.0.0.1 (`ss -ltnp` shows which): "
+        "stop it, choose another port, or set lolstack:portOffset"
+        for key, port in wanted.items()
+        if port not in own and not _is_free(port)
+    ]
+
+
+def _published_ports(containers: Sequence[Container]) -> set[int]:
+    """The host ports that the stack's own containers publish."""
     return {
         int(binding["HostPort"])
         for container in containers
@@ -93,11 +103,12 @@ def _ports_of(containers: Sequence[Container]) -> set[int]:
     }
 
 
-def _taken(port: int) -> bool:
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
+        # As Docker's own binding: a port with connections in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return True
-    return False
+            return False
+    return True

@@ -1,4 +1,4 @@
-"""The stack's settings: read from Pulumi's configuration, typed, and refused by name before anything is declared."""
+"""The stack's settings: Pulumi's configuration, typed and validated before any resource is declared."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ Port = Field(ge=1, le=65535)
 MemoryMiB = Field(ge=64, le=1024 * 1024)
 Percent = Field(ge=0, le=100)
 
-MOST_DUPLICATES_PERCENT = 90
+MAX_DUPLICATES_PERCENT = 90
 PORT_OFFSET_STEP = 1000
-"""No two default ports are equal modulo this step, so stacks whose offsets are multiples of it never collide."""
+"""No two default ports are equal modulo this step: stacks whose offsets are multiples of it have no port conflict."""
 
 WORKER_EXTRA_MIB = 768
-"""What a worker's container needs beside the executor's heap: the daemon, native memory, Python workers."""
+"""Memory of a worker's container beside the executor's heap: the daemon, native memory, Python workers."""
 DRIVER_EXTRA_MIB = 512
-"""What the driver's container needs beside the JVM's heap: native memory, Python."""
+"""Memory of the driver's container beside the JVM's heap: native memory, Python."""
 
-STACKS_OWN = (
+STACK_OWNED_JOB_KEYS = (
     *("master", "driver.host", "driver.ui_port", "http.port", "checkpoint_location"),
     *("kafka.topic", "kafka.dead_letter_topic"),
     *("elasticsearch.matches", "elasticsearch.champions", "elasticsearch.positions"),
 )
-"""The keys of job/config.yaml that a deployment cannot choose: topics, templates, ports and dashboards go by them."""
+"""The keys of job/config.yaml that a deployment cannot override: topics, templates, ports and dashboards depend on
+them."""
 
 
 class SettingsError(pulumi.RunError):
-    """A setting is wrong. One line for each, naming the key, what is wrong and what to do."""
+    """Invalid settings, or a host that does not fit them. One line each: the key, what is wrong and what to do."""
 
 
 class Settings(BaseModel):
-    """Every setting of one stack, under Pulumi.yaml's names in snake_case. Defaults live in Pulumi.yaml alone."""
+    """Every setting of one stack, with Pulumi.yaml's names in snake_case. The defaults are in Pulumi.yaml only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
@@ -80,7 +81,7 @@ class Settings(BaseModel):
 
     spark_workers: int = Field(ge=1, le=64)
     spark_worker_cores: int = Field(ge=1, le=256)
-    # More partitions than this on one broker only cost: each is files, a leader and a task a batch.
+    # More partitions than this on one broker only add cost: files, a leader and a task in every micro-batch.
     topic_partitions: int = Field(ge=1, le=128)
     topic_retention_hours: int = Field(ge=1, le=24 * 365)
     elasticsearch_replicas: int = Field(ge=0, le=5)
@@ -90,7 +91,7 @@ class Settings(BaseModel):
 
     job: Json[dict[str, Any]]
 
-    generator_enabled: bool
+    generator_enabled: Literal["auto", "true", "false"]
     generator_rate: int = Field(ge=1, le=100_000)
     generator_size: Literal["full", "compact"]
     generator_seed: int = Field(ge=-1)
@@ -111,7 +112,7 @@ class Settings(BaseModel):
 
     @field_validator("images")
     @classmethod
-    def _images_are_of_services(cls, images: dict[str, str]) -> dict[str, str]:
+    def _image_names_are_known(cls, images: dict[str, str]) -> dict[str, str]:
         unknown = sorted(set(images) - set(versions.OFFICIAL_IMAGES))
         if unknown:
             raise ValueError(
@@ -120,10 +121,10 @@ class Settings(BaseModel):
         return images
 
     @model_validator(mode="after")
-    def _generator_shares_fit(self) -> Self:
-        if self.generator_duplicates_percent > MOST_DUPLICATES_PERCENT:
+    def _generator_shares_are_at_most_100_percent(self) -> Self:
+        if self.generator_duplicates_percent > MAX_DUPLICATES_PERCENT:
             raise ValueError(
-                f"generatorDuplicatesPercent: a match is sent ten times at most: {MOST_DUPLICATES_PERCENT} or less"
+                f"generatorDuplicatesPercent: a match is sent ten times at most: {MAX_DUPLICATES_PERCENT} or less"
             )
         shares = self.generator_duplicates_percent + self.generator_remakes_percent + self.generator_poison_percent
         if shares > 100:
@@ -135,10 +136,12 @@ class Settings(BaseModel):
 
     @field_validator("job")
     @classmethod
-    def _job_overrides_are_not_the_stacks(cls, job: dict[str, Any]) -> dict[str, Any]:
-        owned = [path for path in STACKS_OWN if _contains(job, path.split("."))]
+    def _job_overrides_leave_the_stacks_keys(cls, job: dict[str, Any]) -> dict[str, Any]:
+        owned = [path for path in STACK_OWNED_JOB_KEYS if _contains(job, path.split("."))]
         if owned:
-            raise ValueError(f"{', '.join(owned)}: given by the stack, which provisions, checks and shows just these")
+            raise ValueError(
+                f"{', '.join(owned)}: set by the stack: topics, templates, ports and dashboards depend on it; remove it"
+            )
         return job
 
     @model_validator(mode="after")
@@ -147,11 +150,13 @@ class Settings(BaseModel):
             job = merged(self.job)
         except JobSettingsError as error:
             raise ValueError("; ".join(f"job.{line}" for line in error.lines)) from error
-        # Spark would wait without end for a worker that is large enough.
-        _fits(
+        # Otherwise Spark would wait forever for a worker that is large enough.
+        _check_heap_fits(
             "sparkWorkerMemory", self.spark_worker_memory, "job.executor.memory", job.executor.memory, WORKER_EXTRA_MIB
         )
-        _fits("sparkJobMemory", self.spark_job_memory, "job.driver.memory", job.driver.memory, DRIVER_EXTRA_MIB)
+        _check_heap_fits(
+            "sparkJobMemory", self.spark_job_memory, "job.driver.memory", job.driver.memory, DRIVER_EXTRA_MIB
+        )
         if job.executor.cores > self.spark_worker_cores:
             raise ValueError(
                 f"sparkWorkerCores: {self.spark_worker_cores} is less than job.executor.cores {job.executor.cores}: "
@@ -170,23 +175,27 @@ class Settings(BaseModel):
         return ports
 
     def host_ports(self, stack: str) -> dict[str, int]:
-        """The ports the stack takes on the host, by the setting that says so, offset included."""
+        """The host ports of the stack by setting, with the port offset added."""
         offset = self.offset(stack)
         return {key: port + offset for key, port in self._base_ports().items()}
 
     def offset(self, stack: str) -> int:
-        """What is added to each host port of this stack."""
+        """The stack's port offset: the number added to each of its host ports."""
         if self.port_offset >= 0:
             return self.port_offset
         if stack == DEV_STACK:
             return 0
         return PORT_OFFSET_STEP * (1 + zlib.crc32(stack.encode()) % 30)
 
+    def generator_runs(self, stack: str) -> bool:
+        """Whether the stack has a generator. `auto`: only the stack `dev` has one."""
+        return self.generator_enabled == "true" or (self.generator_enabled == "auto" and stack == DEV_STACK)
+
     @classmethod
     def load(cls, config: Mapping[str, str], stack: str) -> Self:
         """The settings of `stack` from Pulumi's raw configuration (`project:key` → text).
 
-        Raises SettingsError naming every key that is unknown, missing or wrong.
+        Raises SettingsError with a line for every key that is unknown, missing or invalid.
         """
         prefix = f"{PROJECT}:"
         values = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
@@ -211,7 +220,7 @@ def _contains(values: Any, path: Sequence[str]) -> bool:
     return True
 
 
-def _fits(key: str, container_mib: int, heap_key: str, heap: str, rest_mib: int) -> None:
+def _check_heap_fits(key: str, container_mib: int, heap_key: str, heap: str, rest_mib: int) -> None:
     heap_mib = int(heap[:-1]) * (1024 if heap.endswith("g") else 1)
     if container_mib < heap_mib + rest_mib:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Every version and image reference of the stack, once."""
+"""Pinned versions and image references of the stack."""
 
 ELASTIC = "8.19.21"
 KAFKA = "3.9.1"
@@ -20,9 +20,9 @@ OFFICIAL_IMAGES = {
     "elasticsearch-exporter": f"quay.io/prometheuscommunity/elasticsearch-exporter:{ELASTICSEARCH_EXPORTER}",
     "node-exporter": f"prom/node-exporter:{NODE_EXPORTER}",
     "grafana": f"grafana/grafana:{GRAFANA}",
-    "base": f"debian:{DEBIAN}-slim",  # what our own images stand on
+    "base": f"debian:{DEBIAN}-slim",  # the base of our own images
 }
-"""The official image of each service that has one (docs/images.md says what we rely on in each)."""
+"""The official image of each service that has one. docs/images.md lists what we rely on in each."""
 
 BUILT_IMAGES = (
     *("kafka", "elasticsearch", "cassandra"),
@@ -30,4 +30,6 @@ BUILT_IMAGES = (
 )
 """The services whose image can also be built from package registries alone; Kibana and Grafana cannot."""
 
-MINIMUM_DOCKER = (20, 10)
+MINIMUM_DOCKER = "20.10"
+MINIMUM_DOCKER_API = "1.41"
+"""The Engine API of that Docker version. Unlike the version, no distribution adds a suffix to it."""

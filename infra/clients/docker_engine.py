@@ -1,4 +1,4 @@
-"""The Docker engine, asked directly: what Pulumi's provider has no resource for."""
+"""The Docker engine: connecting, running a command in a container, and the containers of a stack."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ EXECUTE_SECONDS = 30
 
 
 class DockerUnavailableError(Exception):
-    """The Docker engine cannot be reached, or refuses."""
+    """The Docker engine does not answer."""
 
 
 def engine_address() -> str:
-    """Where the engine is: DOCKER_HOST, else the local one."""
+    """The engine's URL: DOCKER_HOST, else the local socket."""
     return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
 def connect(timeout: int = 30) -> docker.DockerClient:
-    """A client of the engine; `timeout` in seconds a call. Raises DockerUnavailableError saying where it looked."""
+    """A client of the engine, with a timeout for each call in seconds. Raises DockerUnavailableError with the URL."""
     try:
         client = docker.from_env(timeout=timeout)
     except DockerException as error:
@@ -39,9 +39,9 @@ def connect(timeout: int = 30) -> docker.DockerClient:
 
 
 def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
-    """Exit code and output of `command` inside a running container; that of timeout(1) after half a minute.
+    """Run `command` in a running container. Returns exit code and output; 124, as timeout(1), after 30 s.
 
-    By Docker's own client: docker-py can lose an output's beginning (https://github.com/docker/docker-py/issues/425).
+    Uses Docker's CLI: docker-py can lose the beginning of the output (https://github.com/docker/docker-py/issues/425).
     """
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Index templates of Elasticsearch and the live indices behind them, as a plain client sees them."""
+"""Client for Elasticsearch's index templates and the live indices of their aliases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT_SECONDS = 30
 
 
 class IndexTemplateError(Exception):
-    """Elasticsearch refused a template, or did not answer."""
+    """Elasticsearch rejected a request about an index template, or did not answer."""
 
 
 class ElasticsearchUnavailableError(IndexTemplateError):
@@ -20,17 +20,17 @@ class ElasticsearchUnavailableError(IndexTemplateError):
 
 
 class IndexTemplateClient:
-    """Puts, reads and deletes index templates of one Elasticsearch, each named as the alias it gives its indices."""
+    """Creates, reads and deletes index templates. Each has the name of the alias that it gives to its indices."""
 
     def __init__(self, host: str) -> None:
         self._host = host
         self._client = Elasticsearch(host, request_timeout=TIMEOUT_SECONDS, retry_on_timeout=True, max_retries=3)
 
     def put(self, name: str, body: Mapping[str, Any]) -> None:
-        """Put the template and bring the live indices to it as far as Elasticsearch allows: new fields, and settings
-        that can change on an open index. Where there is no index one is made, so that the alias always answers.
+        """Create or update the template, and apply to the live indices what Elasticsearch allows: new fields, and
+        settings that can change on an open index. Without an index, create one, so that the alias always exists.
 
-        Raises IndexTemplateError with Elasticsearch's reason; a field of another type in a live index is such a one.
+        Raises IndexTemplateError with Elasticsearch's reason, for example a changed field type in a live index.
         """
         template = body["template"]
         try:
@@ -39,29 +39,29 @@ class IndexTemplateClient:
                 self._client.indices.put_mapping(index=name, body=template["mappings"])
                 self._client.indices.put_settings(index=name, settings=dynamic_settings(template["settings"]))
             else:
-                self._make_index(name)
+                self._create_index(name)
         except BadRequestError as error:
             raise IndexTemplateError(
-                f"Elasticsearch at {self._host} refuses index template {name}: {_reason(error)}; what cannot change "
-                "on a live index needs new indices: drop them, or `make reset`"
+                f"Elasticsearch at {self._host} rejects index template {name}: {_reason(error)}; a change that a live "
+                "index does not allow needs new indices: delete the old ones, or `make reset`"
             ) from error
         except (ApiError, TransportError) as error:
             raise IndexTemplateError(
-                f"Elasticsearch at {self._host} did not take index template {name}: {error}"
+                f"Elasticsearch at {self._host} did not update index template {name}: {error}"
             ) from error
 
-    def _make_index(self, name: str) -> None:
+    def _create_index(self, name: str) -> None:
         try:
             self._client.indices.create(index=f"{name}-{datetime.now(UTC):%Y.%m}")
         except BadRequestError:
-            # The job may have waited for the template just to make it.
+            # The job, which waits for the template, may have created the index in between.
             if not self._client.indices.exists_alias(name=name):
                 raise
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """The template as Elasticsearch has it, in canonical form; None where it or its indices are not there.
+        """The template as Elasticsearch has it, in canonical form; None if the template or its alias does not exist.
 
-        Raises IndexTemplateError; ElasticsearchUnavailableError where that does not answer.
+        Raises IndexTemplateError; ElasticsearchUnavailableError if Elasticsearch does not answer.
         """
         try:
             found = self._client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
@@ -73,12 +73,12 @@ class IndexTemplateClient:
             raise ElasticsearchUnavailableError(f"Elasticsearch at {self._host} does not answer: {error}") from error
         except ApiError as error:
             raise IndexTemplateError(
-                f"Elasticsearch at {self._host} does not give index template {name}: {error}"
+                f"Elasticsearch at {self._host} did not return index template {name}: {error}"
             ) from error
         return canonical(found)
 
     def delete(self, name: str) -> None:
-        """Delete the template; its indices and their documents stay. One that is not there is no error."""
+        """Delete the template, if it exists. Its indices and their documents stay. Raises IndexTemplateError."""
         try:
             self._client.options(ignore_status=404).indices.delete_index_template(name=name)
         except (ApiError, TransportError) as error:
@@ -88,7 +88,10 @@ class IndexTemplateClient:
 
 
 def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
-    """`body` in one of the many forms Elasticsearch takes: settings flat, under `index.`, as text."""
+    """The template in one canonical form, so that only a difference in meaning is drift.
+
+    Elasticsearch accepts many forms of the same settings; here they are flat, under `index.`, as text.
+    """
     template = dict(body["template"])
     template["settings"] = {
         key if key.startswith("index.") else f"index.{key}": value
@@ -99,7 +102,7 @@ def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dynamic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings an open index can change: not the number of its shards, nor how it is sorted or compressed."""
+    """The settings that can change on an open index: without number of shards, codec and sorting."""
     fixed = ("index.number_of_shards", "index.codec", "index.sort.")
     flat = canonical({"template": {"settings": settings}})["template"]["settings"]
     return {key: value for key, value in flat.items() if not key.startswith(fixed)}
@@ -116,7 +119,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
 
 
 def _plain(value: Any) -> Any:
-    """Numbers as Pulumi's state gives them back, whole floats, are integers again."""
+    """The value with whole floats as integers: Pulumi's state returns all numbers as floats."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list):

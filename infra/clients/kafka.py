@@ -1,4 +1,4 @@
-"""Kafka topics, as a plain client sees them."""
+"""Client for Kafka topics: create, read, grow, configure, delete, and end offsets."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from confluent_kafka.admin import (
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 TIMEOUT_SECONDS = 30
-# What librdkafka says when no broker answered it.
-_AWAY = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
+# librdkafka's error codes for a broker that does not answer.
+_UNAVAILABLE = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
 class TopicError(Exception):
-    """Kafka refused, or did not answer."""
+    """Kafka rejected a request about a topic, or did not answer."""
 
 
 class KafkaUnavailableError(TopicError):
     """Kafka does not answer."""
 
 
-class _AlreadyThereError(KafkaException):
-    """There is a topic of this name."""
+class _TopicExistsError(KafkaException):
+    """A topic of this name exists."""
 
 
-class _StillThereError(KafkaException):
-    """There was a topic of this name, and Kafka has not finished deleting it."""
+class _DeletionPendingError(KafkaException):
+    """Kafka has not finished deleting the previous topic of this name."""
 
 
 @dataclass(frozen=True)
 class TopicState:
-    """A topic as the broker has it. `id` differs between two topics that had the same name one after the other."""
+    """A topic as the broker has it. `id` identifies its incarnation: a recreated topic of the same name has another."""
 
     id: str
     partitions: int
     replication_factor: int
     config: Mapping[str, str]
-    """What was set for this topic; the broker's defaults are not in it."""
+    """The topic's own settings, without the broker's defaults."""
 
 
 class TopicClient:
-    """Creates, reads, changes and deletes topics of one Kafka, which has `timeout_seconds` for each answer."""
+    """Creates, reads, changes and deletes topics. Each request has a timeout of `timeout_seconds`."""
 
     def __init__(self, bootstrap_servers: str, timeout_seconds: int = TIMEOUT_SECONDS) -> None:
         self._servers = bootstrap_servers
@@ -61,23 +61,23 @@ class TopicClient:
             {
                 "bootstrap.servers": bootstrap_servers,
                 "socket.timeout.ms": timeout_seconds * 1000,
-                # What failed is in the error that is raised; librdkafka's line for each attempt would hide it.
+                # Critical only: librdkafka's log line for each connection attempt would hide the error that is raised.
                 "log_level": 2,
             }
         )
 
     def create(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> TopicState:
-        """Make the topic; one that is there already is changed to fit. Raises TopicError."""
+        """Create the topic, or change an existing one to match. Raises TopicError."""
         new = NewTopic(name, num_partitions=partitions, replication_factor=replication_factor, config=dict(config))
         try:
-            # A topic that was just deleted can no longer be read, and is still in the way for a moment.
+            # Retry: for a moment after its deletion a topic cannot be read, but its name is still taken.
             Retrying(
-                retry=retry_if_exception_type(_StillThereError),
+                retry=retry_if_exception_type(_DeletionPendingError),
                 stop=stop_after_delay(self._timeout),
                 wait=wait_fixed(0.2),
                 reraise=True,
             )(self._create, new)
-        except _AlreadyThereError:
+        except _TopicExistsError:
             self.change(name, partitions, config)
         except KafkaException as error:
             raise self._explained(f"create topic {name}", error) from error
@@ -86,9 +86,9 @@ class TopicClient:
         return state
 
     def read(self, name: str) -> TopicState | None:
-        """The topic, or None where there is none.
+        """The topic, or None if it does not exist.
 
-        Raises TopicError; KafkaUnavailableError where Kafka does not answer.
+        Raises TopicError; KafkaUnavailableError if Kafka does not answer.
         """
         try:
             described = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[
@@ -107,23 +107,23 @@ class TopicClient:
         )
 
     def end_offsets(self, name: str) -> dict[int, int]:
-        """By partition, how many messages it has had. Raises TopicError."""
+        """The end offset of each partition. Raises TopicError."""
         try:
             described = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[
                 name
             ].result()
-            places = [TopicPartition(name, partition.id) for partition in described.partitions]
+            partitions = [TopicPartition(name, partition.id) for partition in described.partitions]
             latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-            ends = self._admin.list_offsets(dict.fromkeys(places, latest), request_timeout=self._timeout)
-            return {place.partition: ends[place].result().offset for place in places}
+            ends = self._admin.list_offsets(dict.fromkeys(partitions, latest), request_timeout=self._timeout)
+            return {each.partition: ends[each].result().offset for each in partitions}
         except KafkaException as error:
-            raise self._explained(f"say how far topic {name} goes", error) from error
+            raise self._explained(f"return the end offsets of topic {name}", error) from error
 
     def change(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
-        """Grow the topic to `partitions` and make its own settings exactly `config`. Raises TopicError."""
+        """Grow the topic to `partitions` and set its own settings to exactly `config`. Raises TopicError."""
         found = self.read(name)
         if found is None:
-            raise TopicError(f"topic {name} is not there any more; run `pulumi refresh`, then `pulumi up`")
+            raise TopicError(f"topic {name} no longer exists; run `pulumi refresh`, then `pulumi up`")
         if partitions < found.partitions:
             raise TopicError(shrink_refusal(name, found.partitions, partitions))
         try:
@@ -140,7 +140,7 @@ class TopicClient:
         return state
 
     def delete(self, name: str) -> None:
-        """Delete the topic and return when it is gone; one that is not there is no error. Raises TopicError."""
+        """Delete the topic, if it exists, and wait until it is gone. Raises TopicError."""
         try:
             self._admin.delete_topics([name], request_timeout=self._timeout)[name].result()
         except KafkaException as error:
@@ -154,7 +154,7 @@ class TopicClient:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
-            raise (_StillThereError if self.read(new.topic) is None else _AlreadyThereError)(*error.args) from error
+            raise (_DeletionPendingError if self.read(new.topic) is None else _TopicExistsError)(*error.args) from error
 
     def _config(self, name: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, name)
@@ -171,7 +171,7 @@ class TopicClient:
         self._admin.incremental_alter_configs([resource])[resource].result()
 
     def _read_until(self, name: str, condition: Callable[[TopicState | None], bool]) -> TopicState | None:
-        # The broker answers a change before all of its metadata shows it.
+        # Poll: the broker acknowledges a change before all of its metadata shows it.
         try:
             return Retrying(
                 retry=retry_if_result(lambda state: not condition(state)),
@@ -180,16 +180,16 @@ class TopicClient:
             )(self.read, name)
         except RetryError:
             raise TopicError(
-                f"topic {name} does not show its change after {self._timeout} s at {self._servers}"
+                f"topic {name} does not show the change after {self._timeout} s at {self._servers}"
             ) from None
 
     def _explained(self, what: str, error: KafkaException) -> TopicError:
-        kind = KafkaUnavailableError if error.args[0].code() in _AWAY else TopicError
+        kind = KafkaUnavailableError if error.args[0].code() in _UNAVAILABLE else TopicError
         return kind(f"Kafka at {self._servers} did not {what}: {error.args[0].str()}")
 
 
 def shrink_refusal(name: str, found: int, wanted: int) -> str:
-    """Why a topic cannot get fewer partitions, and what can be done."""
+    """The error for a topic that would shrink: why Kafka refuses fewer partitions, and what to do."""
     return (
         f"topic {name} has {found} partitions and Kafka cannot take partitions away: set lolstack:topicPartitions to "
         f"{found} or more (not {wanted}); or, to lose its messages, first `pulumi destroy --target '**::{name}' "

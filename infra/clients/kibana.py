@@ -1,7 +1,7 @@
-"""Saved objects of Kibana (data views, Lens panels, dashboards), as files and as a plain client sees them.
+"""Client for Kibana's saved objects (data views, Lens panels, dashboards), and the format of their files.
 
-A file holds one object as Kibana exports it, but for this: where Kibana keeps JSON as text inside JSON, the file has
-the JSON itself, so that people can read it and a diff shows what has changed.
+A file holds one object as Kibana exports it, with one difference: attributes that Kibana keeps as JSON text inside JSON
+are decoded, so that people can read them and a diff shows what has changed.
 """
 
 from __future__ import annotations
@@ -15,62 +15,62 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 TIMEOUT_SECONDS = 30
 START_SECONDS = 180
-"""How long Kibana may take from its first answer until all of its plugins are there."""
+"""Timeout for Kibana's start: from the first response until all plugins are available."""
 
 JSON_TEXTS = {
     "index-pattern": {"fieldAttrs", "fieldFormatMap", "fields", "runtimeFieldMap", "sourceFilters", "typeMeta"},
     "dashboard": {"ignoreParentSettingsJSON", "optionsJSON", "panelsJSON", "searchSourceJSON"},
 }
-"""The attributes, at any depth, that Kibana keeps as text with JSON in it, by the object's type."""
+"""The attributes, at any depth, that Kibana keeps as JSON text, by the object's type."""
 
 
 class SavedObjectError(Exception):
-    """Kibana refused a saved object, or did not do what it said."""
+    """Kibana rejected a request about a saved object, or did not do what its response claims."""
 
 
 class KibanaUnavailableError(SavedObjectError):
-    """Kibana does not answer, or not yet."""
+    """Kibana does not answer, or is still starting."""
 
 
 class SavedObjectClient:
-    """Puts, reads and deletes saved objects of one Kibana, in its default space."""
+    """Imports, exports, reads and deletes saved objects in Kibana's default space."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def put(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Import the object, over one that is there, and return it as Kibana then has it.
+        """Import the object, overwriting an existing one, and return it as Kibana stores it, in canonical form.
 
-        Waits for a Kibana that is still starting. Raises SavedObjectError with Kibana's reason.
+        Waits until Kibana is available. Raises SavedObjectError with Kibana's reason.
         """
         self._wait_until_available()
         line = json.dumps(encode_json_attributes(body))
-        answer = self._ask(
+        response = self._request(
             "POST",
             "/api/saved_objects/_import",
             params={"overwrite": "true"},
             files={"file": ("objects.ndjson", line, "application/x-ndjson")},
         )
-        if complaint := _complaint_of_import(body["id"], self._success(answer).json()):
-            raise SavedObjectError(f"Kibana at {self._url} did not import {object_key(body)}: {complaint}")
+        if reason := _import_failure(body["id"], self._success(response).json()):
+            raise SavedObjectError(f"Kibana at {self._url} did not import {object_key(body)}: {reason}")
         found = self.read(body["type"], body["id"])
         if found is None:
             raise SavedObjectError(
-                f"Kibana at {self._url} says that it imported {object_key(body)}, but does not have it"
+                f"Kibana at {self._url} reports that it imported {object_key(body)}, but does not have it"
             )
         return found
 
     def read(self, type_: str, id_: str) -> dict[str, Any] | None:
-        """The object as Kibana has it, in canonical form; None where it is not there. Raises SavedObjectError."""
+        """The object as Kibana stores it, in canonical form; None if it does not exist. Raises SavedObjectError."""
         exported = self.export(type_, id_, with_references=False)
         return canonical(exported[0]) if exported else None
 
     def export(self, type_: str, id_: str, with_references: bool) -> list[dict[str, Any]]:
-        """The object, and all that it refers to if asked for, as Kibana exports them; nothing where it is not there.
+        """The object as Kibana exports it, optionally with everything it refers to; empty if it does not exist.
 
         Raises SavedObjectError.
         """
-        answer = self._ask(
+        response = self._request(
             "POST",
             "/api/saved_objects/_export",
             json={
@@ -79,90 +79,93 @@ class SavedObjectClient:
                 "excludeExportDetails": True,
             },
         )
-        if answer.status_code == 400 and _not_found(answer):
+        if response.status_code == 400 and _not_found(response):
             return []
-        return [json.loads(line) for line in self._success(answer).text.splitlines()]
+        return [json.loads(line) for line in self._success(response).text.splitlines()]
 
     def delete(self, type_: str, id_: str) -> None:
-        """Delete the object; one that is not there is no error. Raises SavedObjectError."""
-        answer = self._ask("DELETE", f"/api/saved_objects/{type_}/{id_}", params={"force": "true"})
-        if answer.status_code != 404:
-            self._success(answer)
+        """Delete the object, if it exists. Raises SavedObjectError."""
+        response = self._request("DELETE", f"/api/saved_objects/{type_}/{id_}", params={"force": "true"})
+        if response.status_code != 404:
+            self._success(response)
 
     def _wait_until_available(self) -> None:
         try:
             Retrying(
-                retry=retry_if_result(lambda complaint: complaint is not None),
+                retry=retry_if_result(lambda reason: reason is not None),
                 stop=stop_after_delay(START_SECONDS),
                 wait=wait_fixed(1),
-            )(self._complaint)
+            )(self._unavailable_reason)
         except RetryError as error:
             raise KibanaUnavailableError(
                 f"Kibana at {self._url} is not available after {START_SECONDS} s: {error.last_attempt.result()}"
             ) from None
 
-    def _complaint(self) -> str | None:
-        """What keeps Kibana from being available; None where nothing does."""
+    def _unavailable_reason(self) -> str | None:
+        """Why Kibana is not available; None if it is."""
         try:
-            # While it starts it answers 503 with plain text; then with JSON, whose level is behind the plugins'.
-            level = self._success(self._ask("GET", "/api/status")).json()["status"]["overall"]["level"]
+            # A starting Kibana answers 503 in plain text, then JSON whose level is not yet `available`.
+            level = self._success(self._request("GET", "/api/status")).json()["status"]["overall"]["level"]
         except SavedObjectError as error:
             return str(error)
         return None if level == "available" else f"its status is {level}"
 
-    def _ask(self, method: str, path: str, **what: Any) -> requests.Response:
+    def _request(self, method: str, path: str, **what: Any) -> requests.Response:
         try:
-            answer = requests.request(
+            response = requests.request(
                 method,
                 self._url + path,
-                headers={"kbn-xsrf": "lolstack"},  # Kibana wants the header; any value does
+                headers={"kbn-xsrf": "lolstack"},  # Kibana requires the header, with any value
                 timeout=TIMEOUT_SECONDS,
                 **what,
             )
         except requests.RequestException as error:
             raise KibanaUnavailableError(f"Kibana at {self._url} does not answer: {error}") from error
-        if answer.status_code == 503:
-            raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {answer.text}")
-        return answer
+        if response.status_code == 503:
+            raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {response.text}")
+        return response
 
-    def _success(self, answer: requests.Response) -> requests.Response:
-        if not answer.ok:
+    def _success(self, response: requests.Response) -> requests.Response:
+        if not response.ok:
             raise SavedObjectError(
-                f"Kibana at {self._url} answers {answer.status_code} to {answer.request.method} "
-                f"{answer.request.path_url}: {answer.text}"
+                f"Kibana at {self._url} answers {response.status_code} to {response.request.method} "
+                f"{response.request.path_url}: {response.text}"
             )
-        return answer
+        return response
 
 
 def object_key(body: Mapping[str, Any]) -> str:
-    """What people and references call the object: its type and id."""
+    """The object's key, `type/id`: its file's path, and its name in references and errors."""
     return f"{body['type']}/{body['id']}"
 
 
 def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What two forms of one object are compared by, unfolded: Kibana's times, versions and order say nothing."""
+    """The object in one canonical form, decoded, so that only a difference in meaning is drift.
+
+    Kibana's timestamps, versions and the order of references are left out.
+    """
     plain = decode_json_attributes(body)
     references = sorted(plain["references"], key=lambda reference: str(reference["name"]))
     return {"type": plain["type"], "id": plain["id"], "attributes": plain["attributes"], "references": references}
 
 
 def file_text(body: Mapping[str, Any]) -> str:
-    """The object's file: its canonical form, and the versions that tell Kibana whether it has to migrate it."""
+    """The content of the object's file: canonical form, and the versions by which Kibana decides about migrations."""
     versions = {key: body[key] for key in ("coreMigrationVersion", "typeMigrationVersion", "managed")}
     return json.dumps(canonical(body) | versions, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def encode_json_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The object as Kibana takes it: JSON as text where Kibana wants text."""
-    return _each_text(body, lambda value: value if isinstance(value, str) else json.dumps(value))
+    """The object in Kibana's form: attributes that Kibana keeps as JSON text are serialized."""
+    return _map_json_texts(body, lambda value: value if isinstance(value, str) else json.dumps(value))
 
 
 def decode_json_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The object as its file has it: no JSON as text."""
-    return _each_text(body, lambda value: json.loads(value) if isinstance(value, str) else value)
+    """The object in its file's form: attributes that Kibana keeps as JSON text are parsed."""
+    return _map_json_texts(body, lambda value: json.loads(value) if isinstance(value, str) else value)
 
 
-def _each_text(body: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+def _map_json_texts(body: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
     texts = JSON_TEXTS.get(body["type"], set())
 
     def walk(value: Any) -> Any:
@@ -173,11 +176,11 @@ def _each_text(body: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[st
     return {**body, "attributes": walk(body["attributes"])}
 
 
-def _complaint_of_import(id_: str, outcome: Mapping[str, Any]) -> str | None:
-    """What an import's answer, which is 200 either way, has against it."""
+def _import_failure(id_: str, outcome: Mapping[str, Any]) -> str | None:
+    """Why an import failed, from its response, whose status is 200 either way; None if it succeeded."""
     if not outcome["success"]:
-        # `successCount` counts healthy objects that were not written either: `success` alone says it.
-        return "; ".join(json.dumps(error["error"]) for error in outcome.get("errors", [])) or "it does not say why"
+        # Only `success` is reliable: `successCount` also counts valid objects that were not written.
+        return "; ".join(json.dumps(error["error"]) for error in outcome.get("errors", [])) or "without a reason"
     others = [
         result["destinationId"] for result in outcome["successResults"] if result.get("destinationId", id_) != id_
     ]
@@ -186,7 +189,7 @@ def _complaint_of_import(id_: str, outcome: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _not_found(answer: requests.Response) -> bool:
-    """Whether an export failed because what it should export is not there."""
-    objects = answer.json().get("attributes", {}).get("objects", [])
+def _not_found(response: requests.Response) -> bool:
+    """Whether an export failed because the object does not exist."""
+    objects = response.json().get("attributes", {}).get("objects", [])
     return bool(objects) and all(entry.get("error", {}).get("statusCode") == 404 for entry in objects)

@@ -1,4 +1,4 @@
-"""Prometheus, asked through its HTTP API."""
+"""Client for Prometheus's HTTP query API."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ TIMEOUT_SECONDS = 10
 
 
 class PrometheusError(Exception):
-    """Prometheus does not answer, or refuses the question."""
+    """Prometheus does not answer, or rejects a query."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """The values of one set of labels in time order; times in UTC, without the moments that had no value."""
+    """A time series: its labels and its (time, value) points in time order, times in UTC, without missing values."""
 
     labels: Mapping[str, str]
     points: tuple[tuple[datetime, float], ...]
 
 
 class PrometheusClient:
-    """A client of the Prometheus at `url`. Each question raises PrometheusError."""
+    """A client of the Prometheus at `url`. Every query raises PrometheusError."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
-        """`query` at `start` and every `step_seconds` up to and including `end`."""
-        result = self._ask(
+        """A range query: the values at `start` and every `step_seconds` up to and including `end`."""
+        result = self._query(
             "query_range", query=query, start=start.timestamp(), end=end.timestamp(), step=f"{step_seconds}s"
         )
         series = (Series(found["metric"], _points(found["values"])) for found in result)
         return [one for one in series if one.points]
 
     def value(self, query: str) -> float | None:
-        """`query` now, where it is one number; None where there is no such series, or no value yet."""
-        points = _points([found["value"] for found in self._ask("query", query=query)])
+        """An instant query with one result; None if there is no such series or no value yet."""
+        points = _points([found["value"] for found in self._query("query", query=query)])
         return points[0][1] if points else None
 
     def values(self, query: str, label: str) -> dict[str, float]:
-        """`query` now, where it is one number for each value of `label`."""
-        return {found["metric"][label]: float(found["value"][1]) for found in self._ask("query", query=query)}
+        """An instant query with one result for each value of `label`: label value → number."""
+        return {found["metric"][label]: float(found["value"][1]) for found in self._query("query", query=query)}
 
-    def _ask(self, what: str, **parameters: Any) -> list[Any]:
+    def _query(self, endpoint: str, **parameters: Any) -> list[Any]:
         try:
-            response = requests.get(f"{self._url}/api/v1/{what}", params=parameters, timeout=TIMEOUT_SECONDS)
+            response = requests.get(f"{self._url}/api/v1/{endpoint}", params=parameters, timeout=TIMEOUT_SECONDS)
             answer = response.json()
         except requests.RequestException as error:
             raise PrometheusError(f"Prometheus does not answer at {self._url}: {root_cause(error)}") from error
         if answer.get("status") != "success":
-            raise PrometheusError(f"Prometheus at {self._url} refuses {parameters['query']}: {answer.get('error')}")
+            raise PrometheusError(f"Prometheus at {self._url} rejects {parameters['query']}: {answer.get('error')}")
         return list(answer["data"]["result"])
 
 
@@ -64,7 +64,7 @@ def _points(values: list[Any]) -> tuple[tuple[datetime, float], ...]:
 
 
 def root_cause(error: requests.RequestException) -> str:
-    """Why there was no answer, in few words: the innermost error's. The outer ones repeat the address and the path."""
+    """The innermost cause of a failed request, in few words: the outer errors repeat the address and the path."""
     cause: BaseException = error
     while cause.__cause__ or cause.__context__:
         cause = cause.__cause__ or cause.__context__ or cause

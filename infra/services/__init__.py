@@ -1,4 +1,4 @@
-"""The stack's services, one component and one module each."""
+"""The stack's services: one module and one Pulumi component each, with its ports, scrape endpoints and health check."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from string import Template
 FILES = Path(__file__).parent / "files"
 
 
-def file(name: str, **values: object) -> str:
-    """The configuration file `files/<name>` with its `${placeholders}` filled in; a missing value is a KeyError."""
+def render(name: str, **values: object) -> str:
+    """The configuration file `files/<name>` with its `${placeholders}` filled in. A missing value raises KeyError."""
     return Template((FILES / name).read_text()).substitute({key: str(value) for key, value in values.items()})

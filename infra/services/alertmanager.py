@@ -1,4 +1,4 @@
-"""Alertmanager: tells people, by a webhook, what Prometheus's alerts say."""
+"""Alertmanager: sends the alerts of Prometheus to a webhook."""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ from collections.abc import Sequence
 import pulumi
 import yaml
 
-from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service, volume
+from infra.names import ALERTMANAGER_PORT
+from infra.services.base import (
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    ScrapeEndpoint,
+    Service,
+    declare_volume,
+)
 
 CONFIG = "/etc/alertmanager/alertmanager.yml"
 
 
 class Alertmanager(Service):
-    """Alertmanager. Without `alertWebhookUrl` alerts are kept and shown, and nobody is told.
+    """Alertmanager. Without `alertWebhookUrl` alerts are only stored and shown on its page: no notification is sent.
 
-    It comes `after` what takes longest to start, so that nobody is told of what is only starting.
+    It `depends_on` the services that take longest to start: nobody is notified of a service that is still starting.
     """
 
-    def __init__(self, deployment: Deployment, after: Sequence[Service]) -> None:
+    def __init__(self, deployment: Deployment, depends_on: Sequence[Service]) -> None:
         settings = deployment.settings
         url = settings.alert_webhook_url
         config = {
@@ -30,7 +40,7 @@ class Alertmanager(Service):
                 "repeat_interval": "4h",
             },
             "receivers": [{"name": "people", "webhook_configs": [{"url": url, "send_resolved": True}] if url else []}],
-            # What stops a part makes it slow and silent as well: one message is enough.
+            # A component that stops is also slow and silent: the critical alert inhibits the warnings.
             "inhibit_rules": [
                 {
                     "source_matchers": ['severity = "critical"'],
@@ -42,23 +52,25 @@ class Alertmanager(Service):
         super().__init__(
             deployment,
             "alertmanager",
-            Container(
+            ContainerSpec(
                 image="alertmanager",
                 user="65534:65534",
                 memory_mib=settings.alertmanager_memory,
                 command=[
                     f"--config.file={CONFIG}",
                     "--storage.path=/alertmanager",
-                    "--cluster.listen-address=",  # there is one of it
+                    "--cluster.listen-address=",  # a single instance has no cluster to gossip with
                     f"--web.external-url=http://localhost:{deployment.host_port(settings.alertmanager_port)}",
                 ],
-                # A webhook's address often is its password.
-                files=[File(CONFIG, pulumi.Output.secret(yaml.safe_dump(config, sort_keys=False)))],
-                ports={9093: settings.alertmanager_port},
-                mounts=[Mount(volume(deployment, "alertmanager"), "/alertmanager")],
+                # Secret: a webhook's URL often contains its token.
+                files=[ConfigFile(CONFIG, pulumi.Output.secret(yaml.safe_dump(config, sort_keys=False)))],
+                ports={ALERTMANAGER_PORT: settings.alertmanager_port},
+                scrape_endpoints=[ScrapeEndpoint("alertmanager", ALERTMANAGER_PORT)],
+                mounts=[Mount(declare_volume(deployment, "alertmanager"), "/alertmanager")],
                 health=HealthCheck(
-                    ["amtool", "config", "show", "--alertmanager.url=http://127.0.0.1:9093"], limit_seconds=60
+                    ["amtool", "config", "show", f"--alertmanager.url=http://127.0.0.1:{ALERTMANAGER_PORT}"],
+                    limit_seconds=60,
                 ),
             ),
-            after=after,
+            depends_on=depends_on,
         )

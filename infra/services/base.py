@@ -1,4 +1,4 @@
-"""The one place that knows how a container is run here: hardening, limits, health gate, ports, labels, logs."""
+"""How every container runs: hardening, resource limits, health check and health gate, ports, scraping, labels, logs."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.images import Images
-from infra.names import IMAGE_SOURCE_LABEL, PROJECT, SERVICE_LABEL, STACK_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, PROJECT, SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
 from infra.provisioning.health_gate import HealthGate
 from infra.settings import Settings
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What every service of one stack shares."""
+    """What all services of one stack share."""
 
     stack: str
     settings: Settings
     images: Images
     network: docker.Network
+    services: list[Service] = field(default_factory=list)
+    """The services declared so far. Each adds itself; Prometheus's targets and the stack's outputs follow from them."""
 
     @property
-    def name(self) -> str:
-        """The prefix of everything the stack has on the Docker host."""
-        return f"{PROJECT}-{self.stack}"
+    def prefix(self) -> str:
+        """The prefix of the names of everything that the stack has on the Docker host."""
+        return stack_prefix(self.stack)
 
-    def host_port(self, base: int) -> int:
-        """The host's port for the setting's value `base`."""
-        return base + self.settings.offset(self.stack)
+    def host_port(self, setting: int) -> int:
+        """The host port for a port setting's value, with the stack's port offset added."""
+        return setting + self.settings.offset(self.stack)
 
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A command that asks the service itself, and how long the service may take to answer it well."""
+    """A command in the container that succeeds once the service itself answers, and how long a start may take."""
 
     command: Sequence[str]
     limit_seconds: int
@@ -45,8 +47,17 @@ class HealthCheck:
 
 
 @dataclass(frozen=True)
-class File:
-    """A configuration file that the container finds at `path`: root's, readable by all."""
+class ScrapeEndpoint:
+    """Metrics that Prometheus scrapes: the scrape job's name, the port in the container and the metrics path."""
+
+    job: str
+    port: int
+    path: str = "/metrics"
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A configuration file that is uploaded to `path` in the container: owned by root, readable by all."""
 
     path: str
     content: pulumi.Input[str]
@@ -54,15 +65,15 @@ class File:
 
 @dataclass(frozen=True)
 class Mount:
-    """A volume at a directory of the container. The image makes that directory with the owner the service needs."""
+    """A volume mounted at a directory that the image creates with the owner that the service needs."""
 
     volume: docker.Volume
     path: str
 
 
 @dataclass(frozen=True)
-class Container:
-    """What a service's container runs, and what it needs. Everything else is the same for all of them."""
+class ContainerSpec:
+    """What differs between the services' containers. Everything else is the same for all of them."""
 
     image: str
     user: str
@@ -71,74 +82,77 @@ class Container:
     command: Sequence[pulumi.Input[str]] | None = None
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     ports: Mapping[int, int] = field(default_factory=dict)
-    """The container's port → the host's setting."""
-    files: Sequence[File] = ()
+    """Published ports: the container's port → the value of the host port's setting."""
+    scrape_endpoints: Sequence[ScrapeEndpoint] = ()
+    files: Sequence[ConfigFile] = ()
     mounts: Sequence[Mount] = ()
     grace_seconds: int = 10
-    """How long it may take to stop after SIGTERM."""
+    """Graceful shutdown: the time between SIGTERM and SIGKILL."""
     tmp_mib: int = 64
     cpu_shares: int | None = None
-    """Its claim to processor time where that is short; the others have 1024, Docker's own default."""
+    """The container's weight where processor time is short. None: 1024, Docker's default."""
     init: bool = False
-    """Whether PID 1 must be an init: where the image has none and the process starts others."""
+    """Whether Docker runs an init process as PID 1: for an image without one whose process starts others."""
 
 
 class Service(pulumi.ComponentResource):
     """A service of the stack: one container on the stack's network, reachable there under the service's name.
 
-    It starts when the services `after` which it comes are healthy and what it needs is `provisioned`. `ready` is the
-    resource to depend on: it exists once the service's own health check has passed.
+    The container is created once the services in `depends_on` are healthy and the resources in `provisioned` exist.
+    `ready` is the health gate: the resource to depend on, created once the service's own health check succeeds.
     """
 
     def __init__(
         self,
         deployment: Deployment,
         name: str,
-        container: Container,
-        after: Sequence[Service] = (),
+        spec: ContainerSpec,
+        depends_on: Sequence[Service] = (),
         provisioned: Sequence[pulumi.Resource] = (),
     ) -> None:
         super().__init__(f"{PROJECT}:services:{type(self).__name__}", name, {})
         self.name = name
         self.deployment = deployment
-        self.host_ports = {inside: deployment.host_port(base) for inside, base in container.ports.items()}
+        self.scrape_endpoints = spec.scrape_endpoints
+        self.host_ports = {inside: deployment.host_port(setting) for inside, setting in spec.ports.items()}
+        full_name = container_name(deployment.stack, name)
         self.container = docker.Container(
             name,
-            name=f"{deployment.name}-{name}",
+            name=full_name,
             hostname=name,
-            image=deployment.images.id_of(container.image),
-            command=container.command,
-            envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted(container.environment.items())],
-            user=container.user,
-            init=container.init,
+            image=deployment.images.id_of(spec.image),
+            command=spec.command,
+            envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted(spec.environment.items())],
+            user=spec.user,
+            init=spec.init,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges"],
-            memory=container.memory_mib,
-            memory_swap=container.memory_mib,
-            cpu_shares=container.cpu_shares,
-            # The JVMs unpack and map native libraries here, which Docker's default for tmpfs, noexec, forbids.
-            tmpfs={"/tmp": f"exec,size={container.tmp_mib}m"},
+            memory=spec.memory_mib,
+            memory_swap=spec.memory_mib,
+            cpu_shares=spec.cpu_shares,
+            # JVMs unpack and map native libraries in /tmp, which Docker's default for tmpfs, noexec, forbids.
+            tmpfs={"/tmp": f"exec,size={spec.tmp_mib}m"},
             network_mode=deployment.network.name,
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=deployment.network.name, aliases=[name])],
             ports=[
                 docker.ContainerPortArgs(internal=inside, external=outside, ip="127.0.0.1")
                 for inside, outside in sorted(self.host_ports.items())
             ],
-            uploads=[docker.ContainerUploadArgs(file=file.path, content=file.content) for file in container.files],
+            uploads=[docker.ContainerUploadArgs(file=file.path, content=file.content) for file in spec.files],
             volumes=[
                 docker.ContainerVolumeArgs(volume_name=mount.volume.name, container_path=mount.path)
-                for mount in container.mounts
+                for mount in spec.mounts
             ],
             healthcheck=docker.ContainerHealthcheckArgs(
-                tests=["CMD", *container.health.command],
-                interval=_duration(container.health.interval_seconds),
-                timeout=_duration(container.health.timeout_seconds),
-                retries=container.health.retries,
-                start_period=_duration(container.health.limit_seconds),
+                tests=["CMD", *spec.health.command],
+                interval=_duration(spec.health.interval_seconds),
+                timeout=_duration(spec.health.timeout_seconds),
+                retries=spec.health.retries,
+                start_period=_duration(spec.health.limit_seconds),
             ),
             restart="unless-stopped",
-            destroy_grace_seconds=container.grace_seconds,
-            stop_timeout=container.grace_seconds,
+            destroy_grace_seconds=spec.grace_seconds,
+            stop_timeout=spec.grace_seconds,
             log_driver="json-file",
             log_opts={"max-size": "10m", "max-file": "3"},
             labels=[
@@ -151,39 +165,40 @@ class Service(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[*(service.ready for service in after), *provisioned],
-                delete_before_replace=True,  # its name and ports are taken until it is gone
+                depends_on=[*(service.ready for service in depends_on), *provisioned],
+                delete_before_replace=True,  # the old container holds the name and the host ports
             ),
         )
         self.ready: HealthGate = HealthGate(
             f"{name}-healthy",
-            container=f"{deployment.name}-{name}",
+            container=full_name,
             container_id=self.container.id,
-            check=container.health.command,
-            limit_seconds=container.health.limit_seconds,
+            check=spec.health.command,
+            limit_seconds=spec.health.limit_seconds,
             opts=pulumi.ResourceOptions(parent=self, deleted_with=self.container),
         )
+        deployment.services.append(self)
         self.register_outputs({"container": self.container.name})
 
     def url(self, port: int) -> str:
-        """Where the container's HTTP `port` is on the host."""
+        """The host's URL for the container's HTTP `port`."""
         return f"http://localhost:{self.host_ports[port]}"
 
     def addresses(self) -> dict[str, str]:
-        """Where its ports are on the host, by the port in the container."""
+        """The published ports: the container's port → host:port on the Docker host."""
         return {str(inside): f"localhost:{outside}" for inside, outside in self.host_ports.items()}
 
 
-def volume(deployment: Deployment, name: str) -> docker.Volume:
-    """A volume of the stack."""
+def declare_volume(deployment: Deployment, name: str) -> docker.Volume:
+    """A Docker volume of the stack."""
     return docker.Volume(
         name,
-        name=f"{deployment.name}-{name}",
+        name=f"{deployment.prefix}-{name}",
         labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=deployment.stack)],
     )
 
 
 def _duration(seconds: int) -> str:
-    """As the engine writes it back (90 s is 1m30s): any other form differs from the state at every `up`."""
+    """A duration in the form the engine reports (90 s as 1m30s): any other form would be a diff at every `up`."""
     minutes, seconds = divmod(seconds, 60)
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"

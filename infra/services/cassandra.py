@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from infra.services import file, jmx
-from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service, volume
+from infra.names import CASSANDRA_PORT
+from infra.services import jmx, render
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
 
-# OPTIONS answered by SUPPORTED, protocol version 4: CQL is served, not only the port open.
-ASK = (
-    r"exec 3<>/dev/tcp/127.0.0.1/9042 && printf '\4\0\0\0\5\0\0\0\0' >&3 && "
+# Sends OPTIONS and expects SUPPORTED, protocol version 4: an open port alone does not mean that CQL is served.
+HEALTH_CHECK = (
+    rf"exec 3<>/dev/tcp/127.0.0.1/{CASSANDRA_PORT} && printf '\4\0\0\0\5\0\0\0\0' >&3 && "
     r"""[ "$(timeout 3 head -c 5 <&3 | od -An -tx1 | tr -d ' \n')" = 8400000006 ]"""
 )
 
 
 class Cassandra(Service):
-    """A single node."""
+    """A single Cassandra node."""
 
     def __init__(self, deployment: Deployment) -> None:
         settings = deployment.settings
         super().__init__(
             deployment,
             "cassandra",
-            Container(
+            ContainerSpec(
                 image="cassandra-jmx",
                 user="999:999",
                 memory_mib=settings.cassandra_memory,
-                cpu_shares=200,  # it serves the archive, which gives way to the stream
-                # Not the bare word `cassandra`: for that the official entrypoint edits cassandra.yaml, which is ours.
+                cpu_shares=200,  # only the archive uses it, and the archive yields to the stream
+                # Not the bare word `cassandra`: with it the official entrypoint would edit our cassandra.yaml.
                 command=["/opt/cassandra/bin/cassandra", "-f"],
                 environment={
                     "MAX_HEAP_SIZE": f"{settings.cassandra_memory * 3 // 8}M",
                     "MALLOC_ARENA_MAX": "4",
-                    # One node has nobody to gossip with: without these it waits half a minute.
+                    # A single node has no gossip to wait for; without these options it would wait half a minute.
                     "JVM_EXTRA_OPTS": "-Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1 "
                     + jmx.AGENT,
                 },
                 files=[
-                    File("/etc/cassandra/cassandra.yaml", file("cassandra.yaml", cluster_name=deployment.name)),
-                    File("/etc/cassandra/logback.xml", file("logback.xml")),
+                    ConfigFile(
+                        "/etc/cassandra/cassandra.yaml", render("cassandra.yaml", cluster_name=deployment.prefix)
+                    ),
+                    ConfigFile("/etc/cassandra/logback.xml", render("logback.xml")),
                     jmx.rules("cassandra"),
                 ],
-                ports={9042: settings.cassandra_port},
-                mounts=[Mount(volume(deployment, "cassandra"), "/var/lib/cassandra")],
-                health=HealthCheck(["bash", "-c", ASK], limit_seconds=180),
+                ports={CASSANDRA_PORT: settings.cassandra_port},
+                scrape_endpoints=[jmx.scrape_endpoint("cassandra")],
+                mounts=[Mount(declare_volume(deployment, "cassandra"), "/var/lib/cassandra")],
+                health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=60,
             ),
         )

@@ -1,31 +1,34 @@
-"""The Elasticsearch exporter: asks Elasticsearch's statistics for Prometheus."""
+"""The Elasticsearch exporter: exposes Elasticsearch's health and statistics as Prometheus metrics."""
 
 from __future__ import annotations
 
-from infra.services.base import Container, Deployment, HealthCheck, Service
+from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
 from infra.services.elasticsearch import Elasticsearch
+
+PORT = 9114
 
 
 class ElasticsearchExporter(Service):
-    """It only reads: health, statistics of the nodes and of the indices."""
+    """The exporter. It only reads: cluster health, node statistics and index statistics."""
 
     def __init__(self, deployment: Deployment, elasticsearch: Elasticsearch) -> None:
         super().__init__(
             deployment,
             "elasticsearch-exporter",
-            Container(
+            ContainerSpec(
                 image="elasticsearch-exporter",
                 user="65534:65534",
                 memory_mib=deployment.settings.elasticsearch_exporter_memory,
                 command=[
                     f"--es.uri={elasticsearch.hosts[0]}",
-                    "--es.all",  # of every node, not only of the one that is asked
+                    "--es.all",  # of every node, not only of the one that answers
                     "--es.indices",
-                    "--web.listen-address=:9114",
+                    f"--web.listen-address=:{PORT}",
                 ],
+                scrape_endpoints=[ScrapeEndpoint("elasticsearch", PORT)],
                 health=HealthCheck(
-                    ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9114/healthz"], limit_seconds=60
+                    ["wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/healthz"], limit_seconds=60
                 ),
             ),
-            after=[elasticsearch],
+            depends_on=[elasticsearch],
         )

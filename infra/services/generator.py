@@ -1,22 +1,21 @@
-"""The stack's own producer of realistic matches."""
+"""The generator: the stack's own producer of realistic matches."""
 
 from __future__ import annotations
 
-from infra.services.base import Container, Deployment, HealthCheck, Service
+from infra.names import MATCHES_TOPIC, METRICS_PORT
+from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
 from infra.services.kafka import Kafka
 from infra.services.spark_job import SparkJob
 
-METRICS_PORT = 8000
-
 
 class Generator(Service):
-    """Sends matches to `topic` without end. It comes after the job, which by default starts at the topic's end."""
+    """Sends matches to the topic continuously. It starts after the job, which by default reads from `latest`."""
 
-    def __init__(self, deployment: Deployment, kafka: Kafka, topic: str, job: SparkJob) -> None:
+    def __init__(self, deployment: Deployment, kafka: Kafka, job: SparkJob) -> None:
         settings = deployment.settings
         options = {
             "--bootstrap-servers": kafka.bootstrap_servers,
-            "--topic": topic,
+            "--topic": MATCHES_TOPIC,
             "--mode": "continuous",
             "--rate": settings.generator_rate,
             "--size": settings.generator_size,
@@ -31,7 +30,7 @@ class Generator(Service):
         super().__init__(
             deployment,
             "generator",
-            Container(
+            ContainerSpec(
                 image="generator",
                 user="10001:10001",
                 memory_mib=settings.generator_memory,
@@ -39,10 +38,11 @@ class Generator(Service):
                     *("/opt/venv/bin/python", "-m", "generator"),
                     *(str(word) for option in options.items() for word in option),
                 ],
+                scrape_endpoints=[ScrapeEndpoint("generator", METRICS_PORT)],
                 health=HealthCheck(
                     ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{METRICS_PORT}/metrics"], limit_seconds=60
                 ),
                 grace_seconds=20,
             ),
-            after=[job],
+            depends_on=[job],
         )

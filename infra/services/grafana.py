@@ -1,4 +1,4 @@
-"""Grafana: the pages over Prometheus and Elasticsearch. All that is in it comes from files; nothing is edited in it."""
+"""Grafana: dashboards over Prometheus and Elasticsearch, provisioned from files and read-only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 
 import pulumi
 
-from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service, volume
+from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.generator import Generator
 from infra.services.prometheus import SCRAPE_SECONDS, Prometheus
@@ -17,7 +18,7 @@ DASHBOARDS = "/etc/lolstack/dashboards"
 
 
 class Grafana(Service):
-    """Grafana with data sources and dashboards; people sign in as `admin` with the stack's generated password."""
+    """Grafana with data sources and dashboards. Users sign in as `admin` with the stack's generated password."""
 
     def __init__(
         self,
@@ -27,22 +28,22 @@ class Grafana(Service):
         generator: Generator | None,
         admin_password: pulumi.Output[str],
     ) -> None:
-        from infra.grafana import dashboards  # its SDK is loaded only where there is a Grafana
+        from infra.grafana import dashboards  # only here: the SDK is loaded only where Grafana is deployed
 
         settings = deployment.settings
         data_sources = {
             "apiVersion": 1,
-            "prune": True,  # what is no longer listed here is removed
+            "prune": True,  # removes data sources that are no longer listed
             "datasources": [
                 {
                     "uid": "prometheus",
                     "name": "Prometheus",
                     "type": "prometheus",
                     "access": "proxy",
-                    "url": "http://prometheus:9090",
+                    "url": f"http://{prometheus.name}:{PROMETHEUS_PORT}",
                     "isDefault": True,
                     "editable": False,
-                    # No step is shorter than a scrape, and $__rate_interval is at least four of them.
+                    # The shortest step is one scrape interval; $__rate_interval is then at least four of them.
                     "jsonData": {"httpMethod": "POST", "timeInterval": f"{SCRAPE_SECONDS}s"},
                 },
                 {
@@ -52,7 +53,7 @@ class Grafana(Service):
                     "access": "proxy",
                     "url": elasticsearch.hosts[0],
                     "editable": False,
-                    "jsonData": {"index": "lol_matches_stream", "timeField": "@timestamp", "timeInterval": "10s"},
+                    "jsonData": {"index": MATCHES_ALIAS, "timeField": "@timestamp", "timeInterval": "10s"},
                 },
             ],
         }
@@ -71,7 +72,7 @@ class Grafana(Service):
         super().__init__(
             deployment,
             "grafana",
-            Container(
+            ContainerSpec(
                 image="grafana",
                 user="472:0",
                 memory_mib=settings.grafana_memory,
@@ -81,22 +82,23 @@ class Grafana(Service):
                     "GF_ANALYTICS_REPORTING_ENABLED": "false",
                     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
                     "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
-                    "GF_PLUGINS_PREINSTALL_DISABLED": "true",  # it would download plugins at start
+                    "GF_PLUGINS_PREINSTALL_DISABLED": "true",  # preinstalled plugins would be downloaded at start
                 },
                 files=[
-                    File(PASSWORD_FILE, admin_password),
-                    File(f"{PROVISIONING}/datasources/lolstack.yaml", json.dumps(data_sources, indent=1)),
-                    File(f"{PROVISIONING}/dashboards/lolstack.yaml", json.dumps(dashboard_provider, indent=1)),
+                    ConfigFile(PASSWORD_FILE, admin_password),
+                    ConfigFile(f"{PROVISIONING}/datasources/lolstack.yaml", json.dumps(data_sources, indent=1)),
+                    ConfigFile(f"{PROVISIONING}/dashboards/lolstack.yaml", json.dumps(dashboard_provider, indent=1)),
                     *(
-                        File(f"{DASHBOARDS}/{uid}.json", text)
+                        ConfigFile(f"{DASHBOARDS}/{uid}.json", text)
                         for uid, text in dashboards(generator=generator is not None).items()
                     ),
                 ],
-                ports={3000: settings.grafana_port},
-                mounts=[Mount(volume(deployment, "grafana"), "/var/lib/grafana")],
+                ports={GRAFANA_PORT: settings.grafana_port},
+                mounts=[Mount(declare_volume(deployment, "grafana"), "/var/lib/grafana")],
                 health=HealthCheck(
-                    ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:3000/api/health"], limit_seconds=120
+                    ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{GRAFANA_PORT}/api/health"],
+                    limit_seconds=120,
                 ),
             ),
-            after=[prometheus],
+            depends_on=[prometheus],
         )

@@ -1,41 +1,43 @@
-"""Kibana: the pages over Elasticsearch."""
+"""Kibana: data views, panels and a dashboard over Elasticsearch."""
 
 from __future__ import annotations
 
-from infra.services import file
-from infra.services.base import Container, Deployment, File, HealthCheck, Service
+from infra.names import KIBANA_PORT
+from infra.services import render
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service
 from infra.services.elasticsearch import Elasticsearch
 
 
 class Kibana(Service):
-    """Kibana of Elasticsearch's own version."""
+    """Kibana, of the same version as Elasticsearch."""
 
     def __init__(self, deployment: Deployment, elasticsearch: Elasticsearch) -> None:
         settings = deployment.settings
         super().__init__(
             deployment,
             "kibana",
-            Container(
+            ContainerSpec(
                 image="kibana",
                 user="1000:1000",
                 memory_mib=settings.kibana_memory,
                 environment={"NODE_OPTIONS": f"--max-old-space-size={settings.kibana_memory // 2}"},
                 files=[
-                    File(
+                    ConfigFile(
                         "/usr/share/kibana/config/kibana.yml",
-                        file(
+                        render(
                             "kibana.yml",
                             hosts=elasticsearch.hosts,
                             public_url=f"http://localhost:{deployment.host_port(settings.kibana_port)}",
                         ),
                     )
                 ],
-                ports={5601: settings.kibana_port},
+                ports={KIBANA_PORT: settings.kibana_port},
                 health=HealthCheck(
-                    ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:5601/api/status"], limit_seconds=300
+                    ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{KIBANA_PORT}/api/status"],
+                    limit_seconds=300,
                 ),
                 grace_seconds=15,
                 tmp_mib=128,
             ),
-            after=[elasticsearch],
+            depends_on=[elasticsearch],
         )

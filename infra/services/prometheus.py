@@ -1,61 +1,75 @@
-"""Prometheus: scrapes every part of the stack, and judges what it sees by the rules in mappings/prometheus."""
+"""Prometheus: scrapes every service and evaluates the recording and alerting rules in mappings/prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT
 from infra.services.alertmanager import Alertmanager
-from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service, volume
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
 
 RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "rules.yml"
+CONFIG = "/etc/prometheus/prometheus.yml"
+RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_SECONDS = 10
-# A query is answered only when it is ready; `promtool check ready` is newer than what the built image has.
-ASK = ("promtool", "query", "instant", "http://127.0.0.1:9090", "1")
+# A query succeeds only once Prometheus is ready; the built image's promtool is older than `promtool check ready`.
+HEALTH_CHECK = ("promtool", "query", "instant", f"http://127.0.0.1:{PROMETHEUS_PORT}", "1")
 
 
 class Prometheus(Service):
-    """Prometheus with `targets`: job name → (metrics path, host:port of each). Its alerts go to `alertmanager`."""
+    """Prometheus. It scrapes itself and the endpoints of the services in `scraped`; alerts go to `alertmanager`."""
 
-    def __init__(
-        self,
-        deployment: Deployment,
-        targets: Mapping[str, tuple[str, Sequence[str]]],
-        alertmanager: Alertmanager,
-    ) -> None:
+    def __init__(self, deployment: Deployment, scraped: Sequence[Service], alertmanager: Alertmanager) -> None:
         settings = deployment.settings
         config = {
             "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
-            "rule_files": ["/etc/prometheus/rules.yml"],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"{alertmanager.name}:9093"]}]}]},
+            "rule_files": [RULES_FILE],
+            "alerting": {
+                "alertmanagers": [{"static_configs": [{"targets": [f"{alertmanager.name}:{ALERTMANAGER_PORT}"]}]}]
+            },
             "scrape_configs": [
-                {"job_name": job, "metrics_path": path, "static_configs": [{"targets": list(addresses)}]}
-                for job, (path, addresses) in targets.items()
+                _scrape_config("prometheus", "/metrics", [f"localhost:{PROMETHEUS_PORT}"]),
+                *scrape_configs(scraped),
             ],
         }
         super().__init__(
             deployment,
             "prometheus",
-            Container(
+            ContainerSpec(
                 image="prometheus",
                 user="65534:65534",
                 memory_mib=settings.prometheus_memory,
                 command=[
-                    "--config.file=/etc/prometheus/prometheus.yml",
+                    f"--config.file={CONFIG}",
                     "--storage.tsdb.path=/prometheus",
                     f"--storage.tsdb.retention.time={settings.prometheus_retention_days}d",
                     # The links in an alert.
                     f"--web.external-url=http://localhost:{deployment.host_port(settings.prometheus_port)}",
                 ],
                 files=[
-                    File("/etc/prometheus/prometheus.yml", yaml.safe_dump(config, sort_keys=False)),
-                    File("/etc/prometheus/rules.yml", RULES.read_text()),
+                    ConfigFile(CONFIG, yaml.safe_dump(config, sort_keys=False)),
+                    ConfigFile(RULES_FILE, RULES.read_text()),
                 ],
-                ports={9090: settings.prometheus_port},
-                mounts=[Mount(volume(deployment, "prometheus"), "/prometheus")],
-                health=HealthCheck(ASK, limit_seconds=60),
+                ports={PROMETHEUS_PORT: settings.prometheus_port},
+                mounts=[Mount(declare_volume(deployment, "prometheus"), "/prometheus")],
+                health=HealthCheck(HEALTH_CHECK, limit_seconds=60),
                 grace_seconds=30,
             ),
         )
+
+
+def scrape_configs(services: Iterable[Service]) -> list[dict[str, Any]]:
+    """Prometheus's scrape_configs for the services' endpoints; services with the same job become targets of one."""
+    targets: dict[tuple[str, str], list[str]] = {}
+    for service in services:
+        for endpoint in service.scrape_endpoints:
+            targets.setdefault((endpoint.job, endpoint.path), []).append(f"{service.name}:{endpoint.port}")
+    return [_scrape_config(job, path, addresses) for (job, path), addresses in targets.items()]
+
+
+def _scrape_config(job: str, path: str, targets: list[str]) -> dict[str, Any]:
+    return {"job_name": job, "metrics_path": path, "static_configs": [{"targets": targets}]}

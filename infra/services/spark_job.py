@@ -1,4 +1,4 @@
-"""The streaming job: its driver, supervised, on the Spark cluster."""
+"""The streaming job: the supervised container of its Spark driver."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import pulumi
 import pulumi_docker as docker
 import yaml
 
-from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service
+from infra.names import CHECKPOINTS, JOB_SETTINGS, METRICS_PORT, SPARK_JOB_UI_PORT
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, ScrapeEndpoint, Service
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
 from infra.services.spark_master import SPARK_USER, SparkMaster
-from infra.services.spark_worker import CHECKPOINTS, SparkWorker
+from infra.services.spark_worker import SparkWorker
 from job.settings import laid_over, merged
 
-CONFIG = "/etc/lolstack/job.yaml"
+NAME = "spark-job"
 
 
 class SparkJob(Service):
-    """The driver. Docker starts it again when it ends; new code or settings replace this container and nothing else,
-    and it goes on from its checkpoint."""
+    """The driver. Docker restarts it when it exits. New code or settings replace only this container, and the job
+    resumes from its checkpoint."""
 
     def __init__(
         self,
@@ -36,31 +37,33 @@ class SparkJob(Service):
         overrides = laid_over(
             {
                 "master": master.master_url,
-                "driver": {"host": "spark-job"},
+                "driver": {"host": NAME},
                 "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
                 "elasticsearch": {"hosts": elasticsearch.hosts},
                 "checkpoint_location": f"file://{CHECKPOINTS}",
             },
             settings.job,
         )
-        effective = merged(overrides)
         super().__init__(
             deployment,
-            "spark-job",
-            Container(
+            NAME,
+            ContainerSpec(
                 image="job",
                 user=SPARK_USER,
                 init=True,
                 memory_mib=settings.spark_job_memory,
-                command=["/opt/venv/bin/python", "-m", "job", "--config", CONFIG],
-                files=[File(CONFIG, yaml.safe_dump(overrides, sort_keys=False))],
-                ports={effective.driver.ui_port: settings.spark_job_ui_port},
+                command=["/opt/venv/bin/python", "-m", "job", "--config", JOB_SETTINGS],
+                files=[ConfigFile(JOB_SETTINGS, yaml.safe_dump(overrides, sort_keys=False))],
+                ports={SPARK_JOB_UI_PORT: settings.spark_job_ui_port},
+                scrape_endpoints=[
+                    ScrapeEndpoint("spark-driver", SPARK_JOB_UI_PORT, "/metrics/prometheus"),
+                    ScrapeEndpoint("spark-executors", SPARK_JOB_UI_PORT, "/metrics/executors/prometheus"),
+                    ScrapeEndpoint("job", METRICS_PORT),
+                ],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],
-                health=HealthCheck(
-                    ["curl", "-fsS", f"http://127.0.0.1:{effective.http.port}/health"], limit_seconds=180
-                ),
-                grace_seconds=effective.stop_grace_seconds + 5,
+                health=HealthCheck(["curl", "-fsS", f"http://127.0.0.1:{METRICS_PORT}/health"], limit_seconds=180),
+                grace_seconds=merged(overrides).stop_grace_seconds + 5,
             ),
-            after=[*workers, kafka, elasticsearch],
+            depends_on=[*workers, kafka, elasticsearch],
             provisioned=provisioned,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from infra.services.base import Container, Deployment, HealthCheck, Service
+from infra.names import SPARK_MASTER_PORT, SPARK_MASTER_UI_PORT
+from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
 
+NAME = "spark-master"
 SPARK_USER = "185:185"
 
-ASK = """
+HEALTH_CHECK = f"""
 import json, sys, urllib.request
-master = json.load(urllib.request.urlopen("http://127.0.0.1:8080/json/", timeout=5))
+master = json.load(urllib.request.urlopen("http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/", timeout=5))
 sys.exit(None if master["status"] == "ALIVE" else "the master is " + master["status"])
 """
 
@@ -20,8 +22,8 @@ class SparkMaster(Service):
         settings = deployment.settings
         super().__init__(
             deployment,
-            "spark-master",
-            Container(
+            NAME,
+            ContainerSpec(
                 image="spark",
                 user=SPARK_USER,
                 init=True,
@@ -29,14 +31,19 @@ class SparkMaster(Service):
                 command=[
                     "/opt/spark/bin/spark-class",
                     "org.apache.spark.deploy.master.Master",
-                    *("--host", "spark-master", "--port", "7077", "--webui-port", "8080"),
+                    *("--host", NAME, "--port", str(SPARK_MASTER_PORT), "--webui-port", str(SPARK_MASTER_UI_PORT)),
                 ],
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{settings.spark_master_memory // 2}m",
                     "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC",
                 },
-                ports={7077: settings.spark_master_port, 8080: settings.spark_master_ui_port},
-                health=HealthCheck(["python3", "-c", ASK], limit_seconds=90),
+                ports={
+                    SPARK_MASTER_PORT: settings.spark_master_port,
+                    SPARK_MASTER_UI_PORT: settings.spark_master_ui_port,
+                },
+                scrape_endpoints=[ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus")],
+                health=HealthCheck(["python3", "-c", HEALTH_CHECK], limit_seconds=90),
             ),
         )
-        self.master_url = "spark://spark-master:7077"
+        self.master_url = f"spark://{NAME}:{SPARK_MASTER_PORT}"
+        """For workers and applications in the stack's network."""

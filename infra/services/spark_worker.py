@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import pulumi_docker as docker
 
-from infra.services.base import Container, Deployment, HealthCheck, Mount, Service
+from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
+from infra.services.base import ContainerSpec, Deployment, HealthCheck, Mount, ScrapeEndpoint, Service
+from infra.services.spark_master import NAME as MASTER
 from infra.services.spark_master import SPARK_USER, SparkMaster
 from infra.settings import WORKER_EXTRA_MIB
 
-CHECKPOINTS = "/var/lib/lolstack/checkpoints"
-LOCAL = "/home/spark/local"
+SPARK_LOCAL_DIR = "/home/spark/local"
 DAEMON_HEAP_MIB = 128
 
-# The master is asked: a worker that it does not know serves nobody.
-ASK = """
+# Queries the master: a worker that is not registered there receives no executor.
+HEALTH_CHECK = f"""
 import json, socket, sys, urllib.request
-workers = json.load(urllib.request.urlopen("http://spark-master:8080/json/", timeout=5))["workers"]
+workers = json.load(urllib.request.urlopen("http://{MASTER}:{SPARK_MASTER_UI_PORT}/json/", timeout=5))["workers"]
 alive = any(worker["host"] == socket.gethostname() and worker["state"] == "ALIVE" for worker in workers)
 sys.exit(None if alive else "the master does not know this worker")
 """
 
 
 class SparkWorker(Service):
-    """The `number`-th worker, from 1. `checkpoints` is shared with the driver: executors keep their state there."""
+    """The `number`-th worker, from 1. It shares `checkpoints` with the driver: executors keep state there."""
 
     def __init__(self, deployment: Deployment, number: int, master: SparkMaster, checkpoints: docker.Volume) -> None:
         settings = deployment.settings
@@ -30,7 +31,7 @@ class SparkWorker(Service):
         super().__init__(
             deployment,
             name,
-            Container(
+            ContainerSpec(
                 image="spark",
                 user=SPARK_USER,
                 init=True,
@@ -38,7 +39,7 @@ class SparkWorker(Service):
                 command=[
                     "/opt/spark/bin/spark-class",
                     "org.apache.spark.deploy.worker.Worker",
-                    *("--host", name, "--webui-port", "8081"),
+                    *("--host", name, "--webui-port", str(SPARK_WORKER_UI_PORT)),
                     *("--cores", str(settings.spark_worker_cores)),
                     *("--memory", f"{settings.spark_worker_memory - WORKER_EXTRA_MIB}m"),
                     master.master_url,
@@ -46,14 +47,15 @@ class SparkWorker(Service):
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{DAEMON_HEAP_MIB}m",
                     "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC",
-                    # What executors shuffle needs the disk's room: a backlog fills the memory that /tmp is.
-                    "SPARK_LOCAL_DIRS": LOCAL,
+                    # On disk: /tmp is memory, and the shuffle files of a backlog would fill it.
+                    "SPARK_LOCAL_DIRS": SPARK_LOCAL_DIR,
                     # Each start of the job leaves a copy of its code and logs.
                     "SPARK_WORKER_OPTS": "-Dspark.worker.cleanup.enabled=true -Dspark.worker.cleanup.appDataTtl=86400",
                 },
-                ports={8081: settings.spark_worker_ui_port + number - 1},
+                ports={SPARK_WORKER_UI_PORT: settings.spark_worker_ui_port + number - 1},
+                scrape_endpoints=[ScrapeEndpoint("spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus")],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],
-                health=HealthCheck(["python3", "-c", ASK], limit_seconds=90),
+                health=HealthCheck(["python3", "-c", HEALTH_CHECK], limit_seconds=90),
             ),
-            after=[master],
+            depends_on=[master],
         )

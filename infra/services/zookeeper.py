@@ -1,24 +1,25 @@
-"""ZooKeeper: Kafka's coordinator."""
+"""ZooKeeper: coordinates Kafka's broker."""
 
 from __future__ import annotations
 
 import pulumi_docker as docker
 
-from infra.services import file, jmx
-from infra.services.base import Container, Deployment, File, HealthCheck, Mount, Service
+from infra.services import jmx, render
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service
 
-ASK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
+HEALTH_CHECK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
 
 
 class ZooKeeper(Service):
-    """ZooKeeper, out of Kafka's own distribution. `broker_data` is shared with Kafka: the two live and die together."""
+    """ZooKeeper, from Kafka's distribution. It shares the volume `broker_data` with Kafka: the data of both is one
+    unit."""
 
     def __init__(self, deployment: Deployment, broker_data: docker.Volume) -> None:
         memory = deployment.settings.zookeeper_memory
         super().__init__(
             deployment,
             "zookeeper",
-            Container(
+            ContainerSpec(
                 image="kafka-jmx",
                 user="1000:1000",
                 memory_mib=memory,
@@ -34,11 +35,12 @@ class ZooKeeper(Service):
                     "/etc/lolstack/zookeeper.properties",
                 ],
                 files=[
-                    File("/etc/lolstack/zookeeper.properties", file("zookeeper.properties")),
-                    File("/etc/lolstack/log4j.properties", file("log4j.properties")),
+                    ConfigFile("/etc/lolstack/zookeeper.properties", render("zookeeper.properties")),
+                    ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
                     jmx.rules("zookeeper"),
                 ],
+                scrape_endpoints=[jmx.scrape_endpoint("zookeeper")],
                 mounts=[Mount(broker_data, "/var/lib/kafka/data")],
-                health=HealthCheck(["bash", "-c", ASK], limit_seconds=60),
+                health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=60),
             ),
         )

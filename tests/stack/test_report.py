@@ -172,7 +172,7 @@ def test_each_question_to_prometheus_has_an_answer(stack: Stack) -> None:
 
 
 def test_a_question_that_prometheus_refuses_is_named(stack: Stack) -> None:
-    with pytest.raises(PrometheusError, match=r"refuses rate\(: .*parse error"):
+    with pytest.raises(PrometheusError, match=r"rejects rate\(: .*parse error"):
         prometheus(stack).value("rate(")
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra.services.kafka import ASK
+from infra.services.kafka import HEALTH_CHECK
 
 
 def metadata(controller: int) -> bytes:
@@ -38,7 +38,7 @@ def broker(answer: bytes) -> Iterator[int]:
 
 
 def healthy(port: int) -> bool:
-    return subprocess.run(["bash", "-c", ASK.replace("/9092 ", f"/{port} ")], check=False).returncode == 0
+    return subprocess.run(["bash", "-c", HEALTH_CHECK.replace("/9092 ", f"/{port} ")], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("controller", "expected"), [(1, True), (-1, False)])

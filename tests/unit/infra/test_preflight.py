@@ -1,52 +1,156 @@
-"""What the machine lacks is named before anything is made."""
+"""Preflight checks: every problem of the Docker host is reported before any resource is created."""
 
 from __future__ import annotations
 
 import socket
+from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra import preflight
-from infra.clients.docker_engine import DockerUnavailableError, connect
+from infra.names import STACK_LABEL
+from infra.settings import SettingsError
+from tests.support.fake_docker import GIB, FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
+
+STACK = "unit"
+DiskUsage = namedtuple("DiskUsage", "total used free")
 
 
 @pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        yield taken.getsockname()[1]
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDockerEngine:
+    """A Docker engine without any problem."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    fake = FakeDockerEngine(docker_root=tmp_path)
+    monkeypatch.setattr(preflight, "connect", lambda: fake)
+    disk(monkeypatch, free_gib=100)
+    return fake
 
 
-def test_a_taken_port_is_named_with_its_setting(taken_port: int) -> None:
-    (complaint,) = preflight._ports({"kafkaPort": taken_port}, own=set())
-    assert f"lolstack:kafkaPort: port {taken_port}" in complaint
+def disk(monkeypatch: pytest.MonkeyPatch, free_gib: float) -> None:
+    """Give every disk this much free space."""
+    usage = DiskUsage(1000 * GIB, 0, free_gib * GIB)
+    monkeypatch.setattr("infra.preflight.shutil.disk_usage", lambda _path: usage)
 
 
-def test_a_port_held_by_the_stack_itself_is_fine(taken_port: int) -> None:
-    assert preflight._ports({"kafkaPort": taken_port}, own={taken_port}) == []
+@pytest.fixture
+def free_ports() -> dict[str, int]:
+    """A free host port for every port setting."""
+    keys = settings().host_ports(STACK)
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in keys]
+    ports = {key: probe.getsockname()[1] for key, probe in zip(keys, probes, strict=True)}
+    for probe in probes:
+        probe.close()
+    return ports | {"portOffset": 0}
 
 
-@pytest.mark.parametrize(("version", "accepted"), [("19.03.5", False), ("20.10.24+dfsg1", True), ("28.2.2", True)])
-def test_docker_must_be_new_enough(version: str, accepted: bool) -> None:
-    assert (preflight._version(version) == []) is accepted
+@pytest.fixture
+def used_port() -> Iterator[int]:
+    """A port that another program listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
 
 
-def test_more_memory_than_the_machine_has_is_refused() -> None:
-    complaints = preflight._memory(settings(kafkaMemory=4096), total_bytes=3 * 2**30 + 2**29)
-    assert [complaint for complaint in complaints if "lolstack:kafkaMemory" in complaint]
+def problems(config: dict[str, Any]) -> list[str]:
+    """The lines that `check` reports; none if the host fits."""
+    try:
+        preflight.check(settings(STACK, **config), STACK)
+    except SettingsError as error:
+        return str(error).splitlines()
+    return []
 
 
-def test_a_full_disk_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(preflight, "DISK_FREE_GIB", 10**9)
-    assert "GiB free" in preflight._disk(tmp_path)[0]
+@pytest.mark.usefixtures("engine")
+def test_a_fitting_host_has_no_problem(free_ports: dict[str, int]) -> None:
+    assert problems(free_ports) == []
 
 
+@pytest.mark.usefixtures("engine")
+def test_port_conflict_is_reported_with_its_setting(free_ports: dict[str, int], used_port: int) -> None:
+    (problem,) = problems(free_ports | {"kafkaPort": used_port})
+    assert problem.startswith(f"lolstack:kafkaPort: port conflict: another program uses port {used_port}")
+
+
+@pytest.mark.usefixtures("engine")
+def test_port_conflict_is_checked_on_the_port_with_the_offset_added(free_ports: dict[str, int], used_port: int) -> None:
+    shifted = {key: port - 100 for key, port in free_ports.items() if key != "portOffset"}
+    (problem,) = problems(shifted | {"kafkaPort": used_port - 100, "portOffset": 100})
+    assert f"port {used_port} " in problem
+
+
+def test_ports_of_the_stacks_own_containers_are_no_conflict(
+    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int
+) -> None:
+    own = [FakeContainer(), FakeContainer(ports={29092: used_port})]
+    engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = own
+    assert problems(free_ports | {"kafkaPort": used_port}) == []
+
+
+def test_ports_of_another_stack_are_a_conflict(
+    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int
+) -> None:
+    engine.containers_by_label[f"{STACK_LABEL}=other"] = [FakeContainer(ports={29092: used_port})]
+    assert len(problems(free_ports | {"kafkaPort": used_port})) == 1
+
+
+@pytest.mark.parametrize(("api_version", "accepted"), [("1.40", False), ("1.41", True), ("1.100", True)])
+def test_outdated_docker_version_is_reported(
+    engine: FakeDockerEngine, free_ports: dict[str, int], api_version: str, accepted: bool
+) -> None:
+    engine.api_version = api_version
+    expected = [] if accepted else ["Docker Engine 1.2.3-test is too old: 20.10 or newer is needed"]
+    assert problems(free_ports) == expected
+
+
+def test_memory_limit_above_the_hosts_memory_is_reported_with_its_setting(
+    engine: FakeDockerEngine, free_ports: dict[str, int]
+) -> None:
+    engine.memory_bytes = 7 * GIB // 2
+    assert problems(free_ports) == [], "the limits of all containers together may exceed the memory"
+    (problem,) = problems(free_ports | {"kafkaMemory": 4096})
+    assert problem.startswith("lolstack:kafkaMemory: 4096 MiB is more than the 3584 MiB of memory")
+
+
+def test_low_disk_space_is_reported_for_a_new_stack(
+    engine: FakeDockerEngine, free_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk(monkeypatch, free_gib=4.9)
+    (problem,) = problems(free_ports)
+    assert problem == f"not enough disk space: {engine.docker_root} has 4.9 GiB free, at least 5 GiB are needed"
+
+
+def test_low_disk_space_does_not_block_an_existing_stack(
+    engine: FakeDockerEngine, free_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk(monkeypatch, free_gib=0)
+    engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = [FakeContainer()]
+    assert problems(free_ports) == []
+
+
+def test_disk_space_is_not_checked_where_docker_runs_in_a_virtual_machine(
+    engine: FakeDockerEngine, free_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk(monkeypatch, free_gib=0)
+    engine.docker_root /= "only-in-the-machine"
+    assert problems(free_ports) == []
+
+
+def test_all_problems_are_reported_at_once(
+    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.api_version, engine.memory_bytes = "1.40", GIB
+    disk(monkeypatch, free_gib=0)
+    text = "\n".join(problems(free_ports | {"kafkaPort": used_port}))
+    for word in ("too old", "MiB of memory", "disk space", "port conflict"):
+        assert word in text
+
+
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(
-    ("engine", "accepted"),
+    ("url", "accepted"),
     [
         ("unix:///var/run/docker.sock", True),
         ("tcp://localhost:2375", True),
@@ -54,11 +158,17 @@ def test_a_full_disk_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("ssh://me@example.com", False),
     ],
 )
-def test_the_engine_has_to_be_on_this_machine(engine: str, accepted: bool) -> None:
-    assert (preflight._elsewhere(engine) == []) is accepted
+def test_remote_docker_engine_is_refused(
+    free_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch, url: str, accepted: bool
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", url)
+    expected = (
+        [] if accepted else [f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST"]
+    )
+    assert problems(free_ports) == expected
 
 
-def test_an_engine_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_docker_engine_is_reported_with_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    with pytest.raises(DockerUnavailableError, match="unix:///nowhere"):
-        connect()
+    (problem,) = problems({})
+    assert problem.startswith("no Docker engine answers at unix:///nowhere/docker.sock")

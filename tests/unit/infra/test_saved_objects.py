@@ -98,7 +98,7 @@ class TestClient:
 
     def test_an_object_that_is_not_there_after_all_is_seen(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         kibana.forgets = True
-        with pytest.raises(SavedObjectError, match="says that it imported dashboard/lol-matches-live, but does not"):
+        with pytest.raises(SavedObjectError, match="reports that it imported dashboard/lol-matches-live, but does not"):
             client.put(DASHBOARD)
 
     def test_an_object_under_another_id_is_seen(self, client: SavedObjectClient, kibana: FakeKibana) -> None:

@@ -1,4 +1,4 @@
-"""Wrong configuration is refused by name; the schema in Pulumi.yaml and the typed settings are one."""
+"""Settings: invalid configuration is rejected by name, and Pulumi.yaml's schema matches the typed settings."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import subprocess
 from typing import Any
 
 import pytest
-import yaml
 from pydantic.alias_generators import to_camel
 
 from infra.images import ROOT
 from infra.settings import PORT_OFFSET_STEP, Settings, SettingsError
-from tests.support.pulumi_program import SCHEMA, raw_config
+from tests.support.pulumi_program import SCHEMA, raw_config, settings
 
 
-def test_schema_and_settings_name_the_same_keys() -> None:
+def test_schema_of_pulumi_yaml_and_typed_settings_have_the_same_keys() -> None:
     assert set(SCHEMA) == {to_camel(name) for name in Settings.model_fields}
 
 
@@ -23,20 +22,33 @@ def test_every_key_of_the_schema_has_a_type_a_default_and_a_description() -> Non
         assert {"type", "default", "description"} <= set(entry), key
 
 
-def test_the_settings_of_dev_in_git_hold_nothing_of_one_machine() -> None:
-    """Pulumi writes the salt of the machine's passphrase beside them; with another's salt no `up` works."""
-    tracked = subprocess.run(
-        ["git", "-c", "safe.directory=*", "show", ":Pulumi.dev.yaml"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert set(yaml.safe_load(tracked)) == {"config"}
+def test_stack_settings_files_are_not_tracked_by_git() -> None:
+    """Pulumi writes a salt for this machine's passphrase into them: another machine could not deploy with it."""
+    git = ["git", "-c", "safe.directory=*"]
+    for stack in ("dev", "other"):
+        subprocess.run([*git, "check-ignore", "--quiet", f"Pulumi.{stack}.yaml"], cwd=ROOT, check=True)
+    tracked = subprocess.run([*git, "ls-files", "Pulumi.*.yaml"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert tracked.stdout == ""
 
 
 def test_defaults_are_accepted() -> None:
-    assert Settings.load(raw_config(), "dev").kafka_port == 29092
+    assert settings().kafka_port == 29092
+
+
+@pytest.mark.parametrize(
+    ("value", "stack", "expected"),
+    [
+        ("auto", "dev", True),
+        ("auto", "other", False),
+        (True, "other", True),
+        ("true", "other", True),
+        (False, "dev", False),
+        ("false", "dev", False),
+    ],
+)
+def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, expected: bool) -> None:
+    assert SCHEMA["generatorEnabled"]["default"] == "auto"
+    assert settings(stack, generatorEnabled=value).generator_runs(stack) is expected
 
 
 @pytest.mark.parametrize(
@@ -53,6 +65,10 @@ def test_defaults_are_accepted() -> None:
         ({"topicPartitions": 0}, "lolstack:topicPartitions"),
         ({"alertWebhookUrl": "example.com/hook"}, "lolstack:alertWebhookUrl"),
         ({"elasticsearchRefreshInterval": "soon"}, "lolstack:elasticsearchRefreshInterval"),
+        (
+            {"generatorEnabled": "yes"},
+            "lolstack:generatorEnabled: Input should be 'auto', 'true' or 'false' (is 'yes')",
+        ),
         ({"generatorPoisonPercent": 101}, "lolstack:generatorPoisonPercent"),
         ({"sparkWorkerMemory": 2048}, "sparkWorkerMemory: 2048 MiB is too little for job.executor.memory 2g"),
         ({"job": {"driver": {"memory": "4g"}}}, "sparkJobMemory"),
@@ -65,36 +81,50 @@ def test_defaults_are_accepted() -> None:
             "lolstack:images: no image of that name: kafak; there are kafka",
         ),
         ({"job": {"no_such_key": 1}}, "job.no_such_key"),
-        ({"job": {"http": {"port": 8001}, "kafka": {"topic": "t"}}}, "lolstack:job: http.port, kafka.topic: given by"),
+        (
+            {"job": {"http": {"port": 8001}, "kafka": {"topic": "t"}}},
+            "lolstack:job: http.port, kafka.topic: set by the stack",
+        ),
         ({"job": {"kafka": "lol"}}, "job.kafka"),
         ({"portOffset": 35000, "kafkaPort": 31000}, "kafkaPort (66000)"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
+def test_invalid_setting_is_rejected_by_name(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         Settings.load(raw_config(**changes), "dev")
     assert named in str(refusal.value).replace("elasticsearchPort and ", "")
 
 
-def test_every_wrong_value_is_named_at_once() -> None:
+def test_all_invalid_settings_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as refusal:
-        Settings.load(raw_config(kafkaMemory=-1, cassandraMemory=-1), "dev")
+        settings(kafkaMemory=-1, cassandraMemory=-1)
     assert "lolstack:kafkaMemory" in str(refusal.value)
     assert "lolstack:cassandraMemory" in str(refusal.value)
 
 
-def test_dev_has_the_documented_ports_and_other_stacks_their_own() -> None:
-    settings = Settings.load(raw_config(), "dev")
-    dev, other = settings.host_ports("dev"), settings.host_ports("other")
+def test_a_missing_default_is_reported_by_name() -> None:
+    config = raw_config()
+    del config["lolstack:kafkaPort"]
+    with pytest.raises(SettingsError, match="lolstack:kafkaPort: not set and without a default"):
+        Settings.load(config, "dev")
+
+
+def test_dev_has_the_documented_ports_and_other_stacks_a_port_offset() -> None:
+    dev, other = settings().host_ports("dev"), settings("other").host_ports("other")
     assert dev["elasticsearchPort"] == 9200
     assert not set(dev.values()) & set(other.values())
 
 
-def test_no_two_stacks_can_collide_whatever_their_offsets() -> None:
-    ports = Settings.load(raw_config(), "dev").host_ports("dev").values()
+def test_explicit_port_offset_is_added_to_every_host_port() -> None:
+    base, shifted = settings(portOffset=0), settings(portOffset=300)
+    assert shifted.host_ports("other") == {key: port + 300 for key, port in base.host_ports("other").items()}
+
+
+def test_no_port_conflict_between_stacks_with_any_offsets() -> None:
+    ports = settings().host_ports("dev").values()
     assert len({port % PORT_OFFSET_STEP for port in ports}) == len(ports)
 
 
-def test_each_worker_takes_a_port_of_its_own() -> None:
-    settings = Settings.load(raw_config(sparkWorkers=3, sparkWorkerUiPort=18081), "dev")
-    assert {18081, 18082, 18083} <= set(settings.host_ports("dev").values())
+def test_each_worker_has_its_own_port() -> None:
+    several = settings(sparkWorkers=3, sparkWorkerUiPort=18081)
+    assert {18081, 18082, 18083} <= set(several.host_ports("dev").values())

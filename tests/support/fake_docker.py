@@ -1,0 +1,47 @@
+"""A fake Docker engine for tests of what the program reads from the real one: version, memory, disk, containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+GIB = 2**30
+
+
+class FakeContainer:
+    """A container with labels, a status, and published ports (container port → host port)."""
+
+    def __init__(
+        self, labels: Mapping[str, str] | None = None, status: str = "running", ports: Mapping[int, int] | None = None
+    ) -> None:
+        self.labels = dict(labels or {})
+        self.status = status
+        bindings = {
+            f"{inside}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}] for inside, port in (ports or {}).items()
+        }
+        # Docker reports null where no port is published.
+        self.attrs = {"HostConfig": {"PortBindings": bindings or None}}
+
+
+class FakeDockerEngine:
+    """Stands in for docker.DockerClient. Only what the program calls."""
+
+    def __init__(self, docker_root: Path, api_version: str = "1.48", memory_bytes: int = 64 * GIB) -> None:
+        self.docker_root = docker_root
+        self.api_version = api_version
+        self.memory_bytes = memory_bytes
+        self.containers_by_label: dict[str, list[FakeContainer]] = {}
+        """The containers by `label=value` filter."""
+        self.containers = SimpleNamespace(list=self._list)
+
+    def version(self) -> dict[str, Any]:
+        return {"Version": "1.2.3-test", "ApiVersion": self.api_version}
+
+    def info(self) -> dict[str, Any]:
+        return {"MemTotal": self.memory_bytes, "DockerRootDir": str(self.docker_root)}
+
+    def _list(self, all: bool, filters: Mapping[str, str]) -> list[FakeContainer]:
+        assert all, "a stopped container also holds its ports"
+        return self.containers_by_label.get(filters["label"], [])

@@ -1,0 +1,32 @@
+"""The shared names agree with what cannot import them: the job's defaults, and the files of index templates."""
+
+from __future__ import annotations
+
+from infra import names
+from infra.provisioning.index_template import TEMPLATES
+from job.settings import merged
+
+JOB = merged({})
+
+
+def test_topics_and_aliases_agree_with_the_jobs_defaults() -> None:
+    assert (JOB.kafka.topic, JOB.kafka.dead_letter_topic) == (names.MATCHES_TOPIC, names.DEAD_LETTER_TOPIC)
+    assert (
+        JOB.elasticsearch.matches,
+        JOB.elasticsearch.champions,
+        JOB.elasticsearch.positions,
+    ) == names.INDEX_ALIASES
+
+
+def test_ports_and_paths_agree_with_the_jobs_defaults() -> None:
+    assert f"kafka:{names.KAFKA_PORT}" == JOB.kafka.bootstrap_servers
+    assert [f"http://elasticsearch:{names.ELASTICSEARCH_PORT}"] == JOB.elasticsearch.hosts
+    assert f"spark://spark-master:{names.SPARK_MASTER_PORT}" == JOB.master
+    assert JOB.archive.port == names.CASSANDRA_PORT
+    assert JOB.driver.ui_port == names.SPARK_JOB_UI_PORT
+    assert JOB.http.port == names.METRICS_PORT
+    assert f"file://{names.CHECKPOINTS}" == JOB.checkpoint_location
+
+
+def test_every_alias_has_an_index_template() -> None:
+    assert set(names.INDEX_ALIASES) == {path.stem for path in TEMPLATES.glob("*.json")}
