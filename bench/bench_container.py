@@ -17,7 +17,7 @@ from bench.progress import BenchError
 from harness.load import Backlog
 from infra.clients.job_container import create_job_container, put_files, read_job_settings
 from infra.names import MATCHES_TOPIC
-from job.settings import laid_over
+from job.settings import deep_merge
 
 Program = Literal["consumers", "raw_bulk", "spark_stages"]
 """The modules of `bench.in_network` that a container runs."""
@@ -100,4 +100,4 @@ def _package_files() -> dict[str, bytes]:
 def _spark_settings(job_settings: bytes, driver_host: str) -> bytes:
     """The running job's settings as YAML, for a Spark driver on another host."""
     settings: dict[str, Any] = yaml.safe_load(job_settings)
-    return yaml.safe_dump(laid_over(settings, {"app_name": TASK, "driver": {"host": driver_host}})).encode()
+    return yaml.safe_dump(deep_merge(settings, {"app_name": TASK, "driver": {"host": driver_host}})).encode()

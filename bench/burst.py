@@ -14,7 +14,7 @@ from bench.profiles import Profile
 from bench.progress import print_progress
 from generator.match import Size
 from harness.waiting import eventually
-from job.settings import merged
+from job.settings import with_overrides
 
 SIZE: Size = "compact"
 BASELINE_RATE = 2
@@ -23,7 +23,7 @@ BASELINE_SECONDS = 20
 """One period at the baseline rate before the burst, two after it."""
 POLL_SECONDS = 0.2
 TIMEOUT_SECONDS = 600
-MAX_BATCH_SECONDS = merged({}).batch.max_seconds
+MAX_BATCH_SECONDS = with_overrides({}).batch.max_seconds
 
 
 class Burst(Struct, frozen=True):

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from infra import versions
 from infra.names import DEV_STACK, PROJECT
 from job.settings import SettingsError as JobSettingsError
-from job.settings import merged
+from job.settings import with_overrides
 
 Port = Field(ge=1, le=65535)
 MemoryMiB = Field(ge=64, le=1024 * 1024)
@@ -147,7 +147,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _job_overrides_are_valid(self) -> Self:
         try:
-            job = merged(self.job)
+            job = with_overrides(self.job)
         except JobSettingsError as error:
             raise ValueError("; ".join(f"job.{line}" for line in error.lines)) from error
         # Otherwise Spark would wait forever for a worker that is large enough.

@@ -17,16 +17,16 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
-from job import elastic, logs, settings, spark_master, topic
+from job import logs, settings, startup_checks, topic
 from job.driver import session
 from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
-from job.driver.checkpoints import Checkpoints, Start
+from job.driver.checkpoints import Checkpoints, StartingOffsets
 from job.driver.metrics import Metrics, QueryListener, serve
 from job.driver.query import MATCHES, MatchQuery, ShutdownGate, stop
-from job.errors import JobError, one_line
+from job.errors import JobError, root_cause
 from job.sinks import sink_wait
 from job.tasks.index_matches import Sinks
-from job.topic import Incarnation, Offsets, Topic
+from job.topic import Incarnation, Offsets, TopicInspector
 
 log = logging.getLogger("job")
 
@@ -43,13 +43,13 @@ def main() -> int:
     try:
         options = settings.load(parser.parse_args().config)
     except settings.SettingsError as error:
-        return error.tell()
+        return error.print_errors()
     logs.configure(options.log)
     on_signal(lambda: sys.exit(0))  # before the queries run there is nothing to finish
     try:
         return run(options)
     except (JobError, PySparkException, Py4JError) as error:
-        log.error("%s", one_line(str(error)))
+        log.error("%s", root_cause(str(error)))
         return 1
 
 
@@ -60,16 +60,16 @@ def run(options: settings.Settings) -> int:
     serve(metrics, options.http.port)
     receiver = sink_wait.Receiver(metrics.wait)
 
-    log.info("✓ Connected to Elasticsearch: %s", elastic.connect(options.elasticsearch))
-    kafka = Topic(options.kafka)
+    log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
+    kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
-    spark_master.connect(options.master)
+    startup_checks.wait_for_spark_master(options.master)
     spark = session.start(options)
     log.info("✓ Initialized Spark Structured Streaming")
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
-    start = place_to_start(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
+    start = resolve_starting_offsets(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
 
-    bound = AdaptiveBatchSize(options.batch.first_bound(len(start.offsets)), options.batch.max_seconds)
+    bound = AdaptiveBatchSize(options.batch.initial_size(len(start.offsets)), options.batch.max_seconds)
     metrics.batch_limit.set(bound.messages)
     sinks = Sinks(
         elasticsearch_hosts=tuple(options.elasticsearch.hosts),
@@ -91,11 +91,11 @@ def run(options: settings.Settings) -> int:
     query = flow.start(start)
 
     stopped = threading.Event()
-    topic.watch(kafka, incarnation, ends.put, metrics.lag.ends, stopped)
+    topic.watch(kafka, incarnation, ends.put, metrics.lag.set_end_offsets, stopped)
     reason = first_end(ends, query)
     stopped.set()
     if reason:
-        log.error("The job ends: %s", one_line(reason))
+        log.error("The job ends: %s", root_cause(reason))
     else:
         log.info("Stopping: the batch in hand is finished first")
     # After a failure the batch in hand may be the very thing that cannot finish.
@@ -112,33 +112,35 @@ def on_signal(act: Callable[[], object]) -> None:
         signal.signal(number, lambda *_: act())
 
 
-def place_to_start(
-    position: settings.Position, kafka: Topic, incarnation: Incarnation, checkpoints: Checkpoints
-) -> Start:
+def resolve_starting_offsets(
+    position: settings.Position, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
+) -> StartingOffsets:
     """Where in the topic the queries begin: decided at the first start over an incarnation, kept from then on.
 
     A topic that was made anew is read from its beginning, whatever the settings say: what came in while the job was
     on its way would be skipped otherwise. The checkpoints of what it was before are removed.
     """
     checkpoints.check_writable()
-    start = checkpoints.start()
+    start = checkpoints.starting_offsets()
     if start is not None:
-        _nothing_lost(start.offsets | checkpoints.reached(MATCHES), kafka, incarnation, checkpoints)
+        _check_data_loss(start.offsets | checkpoints.committed_offsets(MATCHES), kafka, incarnation, checkpoints)
         log.info("Going on in topic %s, id %s", incarnation.topic, incarnation.topic_id)
     else:
         if checkpoints.has_other_incarnation():
-            log.info("Topic %s was made anew: reading it from its beginning", incarnation.topic)
+            log.info("Topic %s was created again: reading it from its beginning", incarnation.topic)
             position = "earliest"
-        start = Start(incarnation.topic, str(position), kafka.offsets(incarnation, position))
+        start = StartingOffsets(incarnation.topic, str(position), kafka.offsets(incarnation, position))
         checkpoints.save(start)
         log.info("Beginning in topic %s, id %s, at %s", incarnation.topic, incarnation.topic_id, position)
-    checkpoints.clean_up()
+    checkpoints.remove_replaced()
     # Spark wants to know of all partitions; one that was added since then is read from its beginning.
     added = dict.fromkeys(set(incarnation.partitions) - set(start.offsets), _EARLIEST)
-    return Start(start.topic, start.position, start.offsets | added)
+    return StartingOffsets(start.topic, start.position, start.offsets | added)
 
 
-def _nothing_lost(reached: Offsets, kafka: Topic, incarnation: Incarnation, checkpoints: Checkpoints) -> None:
+def _check_data_loss(
+    reached: Offsets, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
+) -> None:
     """Raises JobError where Kafka has deleted messages behind what was reached, or no longer has what was: Spark would
     say so in riddles."""
     begins, ends = kafka.offsets(incarnation, "earliest"), kafka.offsets(incarnation, "latest")

@@ -34,11 +34,11 @@ from tenacity import (
 
 from job import logs, settings
 from job.errors import JobError, first_line
-from job.lag import Lag
+from job.lag import ConsumerLag
 from job.match import Match, PlausibleTimes, decode
 from job.rate_limit import RateLimiter
 from job.retry import wait_until_available
-from job.topic import Incarnation, Topic, watch
+from job.topic import Incarnation, TopicInspector, watch
 
 log = logging.getLogger("job.archive")
 
@@ -176,7 +176,7 @@ def _connect(options: settings.Archive) -> Any:
 class Place:
     """How far each partition is read, and the messages that follow."""
 
-    def __init__(self, consumer: Consumer, topic: str, lag: Lag) -> None:
+    def __init__(self, consumer: Consumer, topic: str, lag: ConsumerLag) -> None:
         self._consumer = consumer
         self._topic = topic
         self._lag = lag
@@ -185,7 +185,7 @@ class Place:
     def chunk(self) -> list[Any]:
         """What is there to read, up to some megabytes; empty if nothing comes for a second. What came before counts as
         processed now."""
-        self._lag.processed(self._next)
+        self._lag.set_processed_offsets(self._next)
         messages: list[Any] = []
         size = 0
         while len(messages) < _CHUNK_MESSAGES and size < _CHUNK_BYTES:
@@ -194,7 +194,7 @@ class Place:
                 break
             if message.error() is None:
                 if message.partition() not in self._next:
-                    self._lag.processed({message.partition(): message.offset()})
+                    self._lag.set_processed_offsets({message.partition(): message.offset()})
                 self._next[message.partition()] = message.offset() + 1
                 messages.append(message)
                 size += len(message.value() or b"")
@@ -221,7 +221,7 @@ def main() -> int:
     try:
         options = settings.load(given.config)
     except settings.SettingsError as error:
-        return error.tell()
+        return error.print_errors()
     logs.configure(options.log)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # what it would say is raised as well
     stopping = threading.Event()
@@ -248,11 +248,11 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
     matches = Counter("lol_archive_matches_total", "Matches written to Cassandra")
     messages = Counter("lol_archive_messages_total", "Messages read from Kafka, those that are no matches too")
     refused = Counter("lol_archive_refused_total", "Matches that are too large for Cassandra")
-    kafka = Topic(options.kafka)
+    kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
-    lag = Lag("lol_archive_lag_messages")
+    lag = ConsumerLag("lol_archive_lag_messages")
     REGISTRY.register(lag)
-    watch(kafka, incarnation, end, lag.ends, stopping)
+    watch(kafka, incarnation, end, lag.set_end_offsets, stopping)
     bounds = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     servers = options.kafka.bootstrap_servers
     with connected(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
@@ -293,7 +293,7 @@ def rows_of(messages: Sequence[Any], bounds: PlausibleTimes) -> tuple[list[Row],
     return list(rows.values()), too_large
 
 
-def say_lost(consumer: Consumer, kafka: Topic, incarnation: Incarnation) -> None:
+def say_lost(consumer: Consumer, kafka: TopicInspector, incarnation: Incarnation) -> None:
     """Say in the log what Kafka deleted, by its retention, before it was archived."""
     begins = kafka.offsets(incarnation, "earliest")
     topic = incarnation.topic

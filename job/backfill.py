@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from job import elastic, logs, settings
+from job import logs, settings, startup_checks
 from job.documents import iso
 from job.errors import JobError
 from job.match import PlausibleTimes
@@ -30,7 +30,7 @@ from job.retry import LIMIT_SECONDS
 from job.sinks import elasticsearch
 from job.sinks.dead_letters import Record
 from job.tasks import index_matches
-from job.topic import Incarnation, Topic
+from job.topic import Incarnation, TopicInspector
 
 log = logging.getLogger("job.backfill")
 
@@ -85,7 +85,7 @@ def main() -> int:
     try:
         options = settings.load(given.config)
     except settings.SettingsError as error:
-        return error.tell()
+        return error.print_errors()
     logs.configure(options.log)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -101,8 +101,8 @@ def main() -> int:
 
 def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     """Index again what came to Kafka from `begin` up to `end` (ms). Raises JobError if that cannot be done."""
-    log.info("✓ Connected to Elasticsearch: %s", elastic.connect(options.elasticsearch))
-    kafka = Topic(options.kafka)
+    log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
+    kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
     spans = spans_of(kafka, incarnation, begin, end)
     total = sum(span.end - span.begin for span in spans.values())
@@ -136,27 +136,30 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     )
 
 
-def spans_of(kafka: Topic, incarnation: Incarnation, begin: int, end: int) -> Spans:
+def spans_of(kafka: TopicInspector, incarnation: Incarnation, begin: int, end: int) -> Spans:
     """Which offsets came to Kafka from `begin` up to `end` (ms).
 
     Says what of it the topic no longer holds. Raises JobError if it holds nothing of it.
     """
     begins, ends = (kafka.offsets(incarnation, datetime.fromtimestamp(moment / 1000, UTC)) for moment in (begin, end))
     spans = {p: Span(begins[p], ends[p]) for p in incarnation.partitions if begins[p] < ends[p]}
-    held = kafka.held(incarnation)
+    held = kafka.retained_ranges(incarnation)
     if not spans:
         holds = "it holds nothing"
         if held:
-            first, latest = min(each.first for each in held.values()), max(each.latest for each in held.values())
+            first, latest = (
+                min(each.first_arrived_at for each in held.values()),
+                max(each.latest_arrived_at for each in held.values()),
+            )
             holds = f"what it holds came from {iso(first)} to {iso(latest)}"
         raise JobError(f"Topic {incarnation.topic} has no message that came from {iso(begin)} to {iso(end)}; {holds}")
     for partition in spans:
-        if held[partition].begin > 0 and begin < held[partition].first:
+        if held[partition].first_offset > 0 and begin < held[partition].first_arrived_at:
             log.warning(
                 "Topic %s no longer holds all of it: partition %d begins with what came at %s",
                 incarnation.topic,
                 partition,
-                iso(held[partition].first),
+                iso(held[partition].first_arrived_at),
             )
     return spans
 
@@ -238,7 +241,7 @@ def _say_waiting(service: str, reason: str, seconds: float, attempt: int) -> Non
 
 def _moment(text: str) -> int:
     try:
-        return round(settings.moment(text).timestamp() * 1000)
+        return round(settings.parse_time(text).timestamp() * 1000)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a time such as 2026-11-24T06:00:00Z, not {text!r}") from None
 

@@ -1,23 +1,26 @@
-"""Errors that end the job, told in one line."""
+"""Errors that end the job, each reported in one line."""
 
 import re
 
 
 class JobError(Exception):
-    """The job cannot start or go on. The message is one line: which service or setting, what is wrong, what to do."""
+    """The job cannot start or continue. The message is one line: service or setting, what is wrong, what to do."""
 
 
-_NAMED = re.compile(r"^(?:Caused by: |: )?[\w.$]*(?:Error|Exception|Failure)\b.*")
+_NAMES_AN_ERROR = re.compile(r"^(?:Caused by: |: )?[\w.$]*(?:Error|Exception|Failure)\b.*")
 
 
-def one_line(text: str) -> str:
-    """The cause in a Spark error of many lines: the innermost error that it names, Python's or Java's."""
+def root_cause(text: str) -> str:
+    """The root cause of a Spark error as one line: the innermost Python or Java exception in its stack trace.
+
+    Without any exception in `text` it is the first line that is not blank.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    named = [line for line in lines if _NAMED.match(line)]
-    cause = named[-1] if named else (lines or ["no reason given"])[0]
+    exceptions = [line for line in lines if _NAMES_AN_ERROR.match(line)]
+    cause = exceptions[-1] if exceptions else (lines or ["no reason given"])[0]
     return cause.removeprefix("Caused by: ").removeprefix(": ")
 
 
 def first_line(text: object) -> str:
-    """What others say in many lines, for a line of our own."""
+    """The first line of another program's message, cut to 300 characters, for use in one line of ours."""
     return str(text).strip().partition("\n")[0][:300]

@@ -1,4 +1,4 @@
-"""How far a reader of the topic is behind its end."""
+"""Consumer lag: how many messages a reader of the topic is behind its end."""
 
 from collections.abc import Iterable
 
@@ -8,28 +8,30 @@ from prometheus_client.registry import Collector
 from job.topic import Offsets
 
 
-class Lag(Collector):
-    """A gauge, by partition, of the messages that a reader has not processed. It is as it is when Prometheus asks: the
-    topic goes on while the reader waits for something."""
+class ConsumerLag(Collector):
+    """Consumer lag as a Prometheus gauge: by partition, the messages that a reader has not processed.
+
+    It is computed at each scrape from the latest known offsets, because the topic grows while the reader waits.
+    """
 
     def __init__(self, name: str, **labels: str) -> None:
         self._name = name
         self._labels = labels
-        self._ends: Offsets = {}
-        self._processed: Offsets = {}
+        self._end_offsets: Offsets = {}
+        self._processed_offsets: Offsets = {}
 
-    def ends(self, offsets: Offsets) -> None:
-        """Take over where partitions end now."""
-        self._ends = self._ends | offsets
+    def set_end_offsets(self, offsets: Offsets) -> None:
+        """Record the current end offset of these partitions."""
+        self._end_offsets = self._end_offsets | offsets
 
-    def processed(self, offsets: Offsets) -> None:
-        """Take over how far the reader has come: the next offset in each partition."""
-        self._processed = self._processed | offsets
+    def set_processed_offsets(self, offsets: Offsets) -> None:
+        """Record the reader's progress: the next offset that it will read in each of these partitions."""
+        self._processed_offsets = self._processed_offsets | offsets
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """What prometheus_client asks for."""
+        """Called by prometheus_client at each scrape."""
         lag = GaugeMetricFamily(self._name, "Messages that are not processed yet", labels=[*self._labels, "partition"])
-        ends = self._ends
-        for partition, offset in self._processed.items():
+        ends = self._end_offsets
+        for partition, offset in self._processed_offsets.items():
             lag.add_metric([*self._labels.values(), str(partition)], max(0, ends.get(partition, 0) - offset))
         yield lag

@@ -20,7 +20,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
-Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 IndexName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Keyspace = Annotated[IndexName, Field(max_length=48)]  # Cassandra's own limit
 Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
@@ -41,7 +41,7 @@ Servers = Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def moment(value: Any) -> datetime:
+def parse_time(value: Any) -> datetime:
     """The time that ISO 8601 text says, or that YAML has made of such text; UTC where it names no zone.
 
     Raises ValueError if it is no time, or before 1970, where Kafka's clock begins.
@@ -65,7 +65,7 @@ def _position(value: Any) -> Any:
     if value in ("latest", "earliest"):
         return value
     try:
-        return moment(value)
+        return parse_time(value)
     except ValueError as error:
         raise PydanticCustomError("position", "write latest, earliest or a time: 2026-11-24T06:00:00Z") from error
 
@@ -91,7 +91,7 @@ class SettingsError(Exception):
         super().__init__("\n".join(lines))
         self.lines = lines
 
-    def tell(self) -> int:
+    def print_errors(self) -> int:
         """Print each fault; return the exit code of a process that cannot use its settings."""
         for line in self.lines:
             print(f"Settings: {line}", file=sys.stderr)
@@ -117,8 +117,8 @@ class Executor(Section):
 
 class Kafka(Section):
     bootstrap_servers: Servers
-    topic: Topic
-    dead_letter_topic: Topic
+    topic: TopicName
+    dead_letter_topic: TopicName
     starting_offsets: Position
 
     @model_validator(mode="after")
@@ -133,7 +133,7 @@ class Batch(Section):
     max_messages_per_second_and_partition: Positive
     max_seconds: Positive
 
-    def first_bound(self, partitions: int) -> int:
+    def initial_size(self, partitions: int) -> int:
         """The most messages that a micro-batch over so many partitions takes before any was measured: a second's."""
         return self.max_messages_per_second_and_partition * partitions
 
@@ -221,7 +221,7 @@ def load(path: Path | None) -> Settings:
     Raises SettingsError if the file cannot be read or its values cannot be used.
     """
     if path is None:
-        return merged({})
+        return with_overrides({})
     try:
         overrides = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -233,29 +233,29 @@ def load(path: Path | None) -> Settings:
         overrides = {}
     if not isinstance(overrides, dict):
         raise SettingsError([f"{path}: holds a {type(overrides).__name__}; write keys of config.yaml and their values"])
-    return merged(overrides)
+    return with_overrides(overrides)
 
 
-def merged(overrides: Mapping[str, Any]) -> Settings:
+def with_overrides(overrides: Mapping[str, Any]) -> Settings:
     """Return the defaults with `overrides`, nested as in config.yaml, laid over them.
 
     Raises SettingsError naming every key whose value cannot be used.
     """
     defaults: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    values = laid_over(defaults, overrides)
+    values = deep_merge(defaults, overrides)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError([_line(fault, defaults) for fault in error.errors()]) from error
 
 
-def laid_over(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def deep_merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Mappings are merged key by key, everything else is replaced."""
     result = dict(base)
     for key, value in overrides.items():
         below = result.get(key)
         if isinstance(below, Mapping) and isinstance(value, Mapping):
-            result[key] = laid_over(below, value)
+            result[key] = deep_merge(below, value)
         else:
             result[key] = value
     return result

@@ -1,4 +1,4 @@
-"""The Kafka topic, seen from the driver: which incarnation it is, where it begins and ends, is it still there."""
+"""The Kafka topic through the admin API: incarnation, offsets, retention, and deletion while the job reads it."""
 
 import logging
 import threading
@@ -15,33 +15,36 @@ from job.errors import JobError
 from job.retry import wait_until_available
 from job.settings import Kafka
 
-_REQUEST_SECONDS = 10
-_WATCH_SECONDS = 3
+_REQUEST_TIMEOUT_SECONDS = 10
+_WATCH_INTERVAL_SECONDS = 3
 
 
 class MissingTopicError(JobError):
-    """There is no topic of the name that a setting says."""
+    """A topic that the settings name does not exist."""
 
 
-# A broker that has just started knows of no topics for a moment: only one that stays missing is.
-_until_settled = Retrying(
+# A broker that has just started reports every topic as unknown for a moment, so a missing topic is retried.
+_retry_missing_topic = Retrying(
     retry=retry_if_exception_type(MissingTopicError), stop=stop_after_attempt(10), wait=wait_fixed(1), reraise=True
 )
 
 Offsets = dict[int, int]
+"""An offset for each partition."""
 
 
-class Held(NamedTuple):
-    """What a partition holds: the offset of its first message, and when its first and its latest came to Kafka (ms)."""
+class RetainedRange(NamedTuple):
+    """What Kafka's retention has left of a partition: the first offset, and arrival times of the first and the latest
+    message (ms)."""
 
-    begin: int
-    first: int
-    latest: int
+    first_offset: int
+    first_arrived_at: int
+    latest_arrived_at: int
 
 
 @dataclass(frozen=True)
 class Incarnation:
-    """A topic from its creation to its deletion. A topic that is made anew has another id and counts from 0 again."""
+    """One life of a topic, from its creation to its deletion. A topic that is deleted and created again has another id,
+    and its offsets start from 0 again."""
 
     topic: str
     cluster_id: str
@@ -49,10 +52,10 @@ class Incarnation:
     partitions: tuple[int, ...]
 
 
-class Topic:
-    """Asks Kafka about the topic. Waits for Kafka where it does not answer, and says so.
+class TopicInspector:
+    """Reads the topic's metadata and offsets through Kafka's admin API.
 
-    Raises JobError if Kafka does not answer within the limit of `job.waiting`.
+    Retries while Kafka is not available, and logs each retry. Raises JobError after the timeout of `job.retry`.
     """
 
     def __init__(self, settings: Kafka) -> None:
@@ -61,65 +64,70 @@ class Topic:
             "bootstrap.servers": settings.bootstrap_servers,
             "client.id": "lol-job-driver",
             "logger": logging.getLogger("librdkafka"),
-            "error_cb": self._note,
+            "error_cb": self._record_connection_error,
         }
-        self._cause = ""  # why the last request got no answer
+        self._connection_error = ""  # why the last request got no response
         self._admin = AdminClient(configuration)
 
     def connect(self) -> Incarnation:
         """Wait for Kafka and return the topic's incarnation. Raises JobError if one of the two topics is missing."""
-        cluster = self._patiently(lambda: self._admin.describe_cluster(request_timeout=_REQUEST_SECONDS).result())
-        _until_settled(self._patiently, lambda: self._describe("dead_letter_topic"))
-        description = _until_settled(self._patiently, lambda: self._describe("topic"))
+        cluster = self._retry(lambda: self._admin.describe_cluster(request_timeout=_REQUEST_TIMEOUT_SECONDS).result())
+        _retry_missing_topic(self._retry, lambda: self._describe("dead_letter_topic"))
+        description = _retry_missing_topic(self._retry, lambda: self._describe("topic"))
         return Incarnation(
             self._settings.topic,
             str(cluster.cluster_id),
-            _name(description.topic_id),
+            _path_safe(description.topic_id),
             tuple(sorted(partition.id for partition in description.partitions)),
         )
 
     def offsets(self, incarnation: Incarnation, position: str | datetime) -> Offsets:
-        """Where each partition begins (position `earliest`) or ends (`latest`) now, or has its first message that came
-        to Kafka at a time or later; its end where there is none."""
+        """Resolve a position to an offset for each partition: `earliest`, `latest`, or an arrival time.
+
+        A time resolves to the first message that arrived then or later, and to the partition's end if there is none.
+        """
         spec: Any = OffsetSpec
 
-        def ask(which: Any) -> Offsets:
-            return _offsets(self._patiently(lambda: self._list_offsets(incarnation, which)))
+        def list_offsets(which: Any) -> Offsets:
+            return _offsets(self._retry(lambda: self._list_offsets(incarnation, which)))
 
         if position == "earliest":
-            return ask(spec.earliest())
-        # The ends first: a message that comes between the two questions must not be behind the answer.
-        ends = ask(spec.latest())
+            return list_offsets(spec.earliest())
+        # The end offsets are requested first: a message that arrives between the two requests must not be skipped.
+        ends = list_offsets(spec.latest())
         if not isinstance(position, datetime):
             return ends
-        found = ask(spec.for_timestamp(round(position.timestamp() * 1000)))
+        found = list_offsets(spec.for_timestamp(round(position.timestamp() * 1000)))
         return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
-    def held(self, incarnation: Incarnation) -> dict[int, Held]:
-        """What each partition holds; those that hold nothing are left out."""
+    def retained_ranges(self, incarnation: Incarnation) -> dict[int, RetainedRange]:
+        """What Kafka's retention has left of each partition; empty partitions are left out."""
         spec: Any = OffsetSpec
-        first = self._patiently(lambda: self._list_offsets(incarnation, spec.for_timestamp(0)))
-        latest = self._patiently(lambda: self._list_offsets(incarnation, spec.max_timestamp()))
+        first = self._retry(lambda: self._list_offsets(incarnation, spec.for_timestamp(0)))
+        latest = self._retry(lambda: self._list_offsets(incarnation, spec.max_timestamp()))
         return {
-            partition: Held(found.offset, found.timestamp, latest[partition].timestamp)
+            partition: RetainedRange(found.offset, found.timestamp, latest[partition].timestamp)
             for partition, found in first.items()
             if found.offset >= 0
         }
 
-    def gone(self, incarnation: Incarnation) -> str:
-        """Say what became of the incarnation if it is no longer there; empty if it is, or if Kafka does not answer."""
+    def replacement_reason(self, incarnation: Incarnation) -> str:
+        """Why the incarnation no longer exists: its topic was deleted, or deleted and created again.
+
+        Empty while it exists, and while Kafka is not available.
+        """
         try:
-            description = _until_settled(self._describe, "topic")
+            description = _retry_missing_topic(self._describe, "topic")
         except MissingTopicError:
             return f"topic {incarnation.topic} was deleted while the job was reading it"
         except KafkaException:
             return ""
-        if _name(description.topic_id) != incarnation.topic_id:
-            return f"topic {incarnation.topic} was deleted and made anew while the job was reading it"
+        if _path_safe(description.topic_id) != incarnation.topic_id:
+            return f"topic {incarnation.topic} was deleted and created again while the job was reading it"
         return ""
 
-    def ends(self, incarnation: Incarnation) -> Offsets:
-        """Where each partition ends now; empty if Kafka does not answer."""
+    def end_offsets(self, incarnation: Incarnation) -> Offsets:
+        """The current end offset of each partition; empty while Kafka is not available."""
         spec: Any = OffsetSpec
         try:
             return _offsets(self._list_offsets(incarnation, spec.latest()))
@@ -128,9 +136,9 @@ class Topic:
 
     def _describe(self, key: str) -> Any:
         name = getattr(self._settings, key)
-        asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=_REQUEST_SECONDS)
+        futures = self._admin.describe_topics(TopicCollection([name]), request_timeout=_REQUEST_TIMEOUT_SECONDS)
         try:
-            return asked[name].result()
+            return futures[name].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
@@ -140,57 +148,58 @@ class Topic:
             ) from error
 
     def _list_offsets(self, incarnation: Incarnation, spec: Any) -> dict[int, Any]:
-        """Kafka's answer for each partition: an offset and a timestamp, both -1 where there is no such message."""
-        wanted = {TopicPartition(incarnation.topic, partition): spec for partition in incarnation.partitions}
-        answers = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_SECONDS
+        """Kafka's response for each partition: an offset and a timestamp, both -1 if no message matches."""
+        requests = {TopicPartition(incarnation.topic, partition): spec for partition in incarnation.partitions}
+        futures = self._admin.list_offsets(
+            requests, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_TIMEOUT_SECONDS
         )
-        return {asked.partition: answer.result() for asked, answer in answers.items()}
+        return {request.partition: future.result() for request, future in futures.items()}
 
-    def _patiently(self, ask: Callable[[], Any]) -> Any:
-        """Ask until Kafka answers."""
+    def _retry(self, request: Callable[[], Any]) -> Any:
+        """Retry a request until Kafka is available."""
         servers = self._settings.bootstrap_servers
 
         def complaint(error: KafkaException) -> str:
-            self._admin.poll(0)  # what became of the connections is told from here
-            cause, self._cause = self._cause or error.args[0].str(), ""
-            return f"kafka.bootstrap_servers: {servers} cannot serve ({cause}); is Kafka running, is the address right?"
+            self._admin.poll(0)  # delivers pending connection errors to the callback
+            cause, self._connection_error = self._connection_error or error.args[0].str(), ""
+            setting = f"kafka.bootstrap_servers: {servers}"
+            return f"{setting} is not available ({cause}); is Kafka running, is the address right?"
 
-        return wait_until_available("Kafka", ask, lambda error: isinstance(error, KafkaException), complaint)
+        return wait_until_available("Kafka", request, lambda error: isinstance(error, KafkaException), complaint)
 
-    def _note(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says nothing that the others do not
-            self._cause = error.str()
+    def _record_connection_error(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # follows errors that name the cause
+            self._connection_error = error.str()
 
 
-def _name(topic_id: Uuid) -> str:
-    """The id as Kafka's own tools write it, which is also fit for a path: base64 without '+' and '/'."""
+def _path_safe(topic_id: Uuid) -> str:
+    """The topic id as Kafka's own tools write it, URL-safe base64 (no '+' and '/'), so that it can be in a path."""
     return str(topic_id).replace("+", "-").replace("/", "_")
 
 
-def _offsets(answers: dict[int, Any]) -> Offsets:
-    return {partition: found.offset for partition, found in answers.items()}
+def _offsets(responses: dict[int, Any]) -> Offsets:
+    return {partition: found.offset for partition, found in responses.items()}
 
 
 def watch(
-    topic: Topic,
+    topic: TopicInspector,
     incarnation: Incarnation,
-    gone: Callable[[str], None],
-    ends: Callable[[Offsets], None],
+    on_replaced: Callable[[str], None],
+    on_end_offsets: Callable[[Offsets], None],
     stopped: threading.Event,
 ) -> None:
-    """Look every few seconds, in a thread, whether the incarnation is still there, and where it ends. Call `gone` once,
-    with the reason, when it is not; `ends` each time.
+    """Poll the topic every few seconds in a thread, until `stopped` is set or the topic was replaced.
 
-    Spark alone would go on silently when the new topic has already more messages than the old one had.
+    Calls `on_end_offsets` at each poll, and `on_replaced` once, with the reason, if the topic was deleted or created
+    again. Spark would not notice a new topic that already has more messages than the old one had.
     """
 
-    def look() -> None:
-        while not stopped.wait(_WATCH_SECONDS):
-            reason = topic.gone(incarnation)
+    def poll() -> None:
+        while not stopped.wait(_WATCH_INTERVAL_SECONDS):
+            reason = topic.replacement_reason(incarnation)
             if reason:
-                gone(reason)
+                on_replaced(reason)
                 return
-            ends(topic.ends(incarnation))
+            on_end_offsets(topic.end_offsets(incarnation))
 
-    threading.Thread(target=look, name="topic-watch", daemon=True).start()
+    threading.Thread(target=poll, name="topic-watch", daemon=True).start()

@@ -10,7 +10,7 @@ from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthChe
 from infra.services.cassandra import Cassandra
 from infra.services.kafka import Kafka
 from infra.services.spark_master import SPARK_USER
-from job.settings import laid_over
+from job.settings import deep_merge
 
 
 class Archive(Service):
@@ -19,7 +19,7 @@ class Archive(Service):
 
     def __init__(self, deployment: Deployment, kafka: Kafka, cassandra: Cassandra, topic: pulumi.Resource) -> None:
         settings = deployment.settings
-        overrides = laid_over({"kafka": {"bootstrap_servers": kafka.bootstrap_servers}}, settings.job)
+        overrides = deep_merge({"kafka": {"bootstrap_servers": kafka.bootstrap_servers}}, settings.job)
         super().__init__(
             deployment,
             "archive",

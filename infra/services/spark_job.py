@@ -14,7 +14,7 @@ from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
 from infra.services.spark_master import SPARK_USER, SparkMaster
 from infra.services.spark_worker import SparkWorker
-from job.settings import laid_over, merged
+from job.settings import deep_merge, with_overrides
 
 NAME = "spark-job"
 
@@ -34,7 +34,7 @@ class SparkJob(Service):
         provisioned: Sequence[pulumi.Resource],
     ) -> None:
         settings = deployment.settings
-        overrides = laid_over(
+        overrides = deep_merge(
             {
                 "master": master.master_url,
                 "driver": {"host": NAME},
@@ -62,7 +62,7 @@ class SparkJob(Service):
                 ],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],
                 health=HealthCheck(["curl", "-fsS", f"http://127.0.0.1:{METRICS_PORT}/health"], limit_seconds=180),
-                grace_seconds=merged(overrides).stop_grace_seconds + 5,
+                grace_seconds=with_overrides(overrides).stop_grace_seconds + 5,
             ),
             depends_on=[*workers, kafka, elasticsearch],
             provisioned=provisioned,

@@ -1,7 +1,7 @@
-"""Where the queries keep their place: one folder for each incarnation of the topic, and where in it they began.
+"""Checkpoints: one folder for each incarnation of the topic, with its starting offsets and the query's checkpoint.
 
-<location>/<cluster id>/<topic id>/start.json and /<query>/. The files are reached through Spark's own file systems, so
-that any location that Spark can use for checkpoints works here too.
+Layout: <location>/<cluster id>/<topic id>/start.json and /<query>/. The files are accessed through Hadoop's file system
+API, so every location that Spark accepts for checkpoints works here too.
 """
 
 import logging
@@ -16,11 +16,14 @@ from job.topic import Incarnation, Offsets
 
 log = logging.getLogger(__name__)
 
-_START = "start.json"
+_START_FILE = "start.json"
 
 
-class Start(msgspec.Struct, frozen=True):
-    """Where all queries over an incarnation began, fixed once, so that each of them has seen the same messages."""
+class StartingOffsets(msgspec.Struct, frozen=True):
+    """Where the query started in an incarnation: written once at its first start, so that later starts agree on it.
+
+    `position` is the setting that `offsets` were resolved from: earliest, latest or a time. Content of start.json.
+    """
 
     topic: str
     position: str
@@ -28,7 +31,7 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Checkpoints:
-    """The folder at a location (a URI) for an incarnation. Raises JobError where it cannot be read or written."""
+    """An incarnation's checkpoint folder at a location (a URI). Raises JobError if it cannot be read or written."""
 
     def __init__(self, spark: SparkSession, location: str, incarnation: Incarnation) -> None:
         self._location = location.rstrip("/")
@@ -41,27 +44,27 @@ class Checkpoints:
         """The checkpoint location of a query."""
         return f"{self.folder}/{query}"
 
-    def start(self) -> Start | None:
-        """Where the queries over this incarnation began; None if none ever did."""
-        return self._read(f"{self.folder}/{_START}")
+    def starting_offsets(self) -> StartingOffsets | None:
+        """The starting offsets that were saved for this incarnation; None before its first start."""
+        return self._read_start(f"{self.folder}/{_START_FILE}")
 
-    def reached(self, query: str) -> Offsets:
-        """Up to where a query has done the topic, by partition; empty before its first batch is done."""
-        batches = self._numbered(f"{self.path(query)}/commits")
-        text = self._text(f"{self.path(query)}/offsets/{max(batches)}") if batches else None
+    def committed_offsets(self, query: str) -> Offsets:
+        """The end offsets of the query's last committed batch, by partition; empty before its first commit."""
+        batches = self._batch_numbers(f"{self.path(query)}/commits")
+        text = self._read_text(f"{self.path(query)}/offsets/{max(batches)}") if batches else None
         if text is None:
             return {}
-        # Spark's log of a batch: its version, its settings, and a line of JSON for each source.
+        # Spark's offset log of a batch has lines: version, metadata, then one line of JSON for each source.
         try:
             sources = msgspec.json.decode(text.splitlines()[2], type=dict[str, dict[int, int]])
         except (IndexError, msgspec.DecodeError) as error:
-            raise self._damaged(self.path(query), error) from error
+            raise self._corrupt(self.path(query), error) from error
         return sources.get(self._incarnation.topic, {})
 
-    def save(self, start: Start) -> None:
-        """Fix where the queries begin. Atomic: a crash leaves either the whole file or none."""
-        final = self._path(f"{self.folder}/{_START}")
-        draft = self._path(f"{self.folder}/{_START}.new")
+    def save(self, start: StartingOffsets) -> None:
+        """Write the starting offsets atomically: a crash leaves either the whole file or none."""
+        final = self._path(f"{self.folder}/{_START_FILE}")
+        draft = self._path(f"{self.folder}/{_START_FILE}.new")
         try:
             files = self._file_system(final)
             files.mkdirs(self._path(self.folder))
@@ -72,78 +75,80 @@ class Checkpoints:
                 stream.close()
             renamed = files.rename(draft, final)
         except Py4JError as error:
-            raise self._unusable("written", error) from error
+            raise self._inaccessible("written", error) from error
         if not renamed:
-            raise JobError(f"checkpoint_location: {self.folder}/{_START} cannot be written; is the folder ours?")
+            raise JobError(
+                f"checkpoint_location: {self.folder}/{_START_FILE} cannot be written; does this user own the folder?"
+            )
 
     def has_other_incarnation(self) -> bool:
-        """Whether the job has read a topic of this name before that was not this incarnation."""
-        return bool(self._others())
+        """Whether there is a checkpoint of another incarnation of this topic."""
+        return bool(self._other_incarnations())
 
-    def clean_up(self) -> None:
-        """Remove the folders of this topic's earlier incarnations.
+    def remove_replaced(self) -> None:
+        """Remove the checkpoints of earlier incarnations of this topic in the same cluster.
 
-        Only of those that are gone for certain: a cluster has one topic of a name. Another cluster whose job shares the
-        location may be alive. The folder of the incarnation that is read now stays, so that the job knows of it when
-        the topic is made anew once more.
+        A cluster has only one topic of a name, so the earlier ones no longer exist. Checkpoints of other clusters stay:
+        their jobs may share the location and still run. The current incarnation's folder stays too: it shows that the
+        topic was read before, if the topic is deleted and created again later.
         """
-        for folder, start in self._others():
+        for folder, start in self._other_incarnations():
             if folder.getParent().getName() != self._incarnation.cluster_id:
                 continue
-            name = f"{folder} of topic {start.topic}, which is gone,"
             try:
                 removed = self._file_system(folder).delete(folder, True)
             except Py4JError as error:
-                log.warning("%s", self._unusable("cleaned up", error))
+                log.warning("%s", self._inaccessible("cleaned up", error))
             else:
-                log.info("Checkpoint %s %s", name, "is removed" if removed else "cannot be removed whole")
+                result = "Removed" if removed else "Could not completely remove"
+                log.info("%s checkpoint %s of a deleted topic %s", result, folder, start.topic)
 
     def check_writable(self) -> None:
-        """Find out before anything is read. Raises JobError where files cannot be made or removed."""
+        """Check write access before anything is read. Raises JobError if files cannot be created or removed."""
         probe = self._path(f"{self.folder}/.writable")
         try:
             files = self._file_system(probe)
             files.create(probe, True).close()
             files.delete(probe, False)
         except Py4JError as error:
-            raise self._unusable("written", error) from error
+            raise self._inaccessible("written", error) from error
 
-    def _others(self) -> list[tuple[Any, Start]]:
-        """The folders of this topic's other incarnations, and where each began."""
-        mine = self._path(self.folder).toUri().getPath()
+    def _other_incarnations(self) -> list[tuple[Any, StartingOffsets]]:
+        """The folder and the starting offsets of each other incarnation of this topic."""
+        current = self._path(self.folder).toUri().getPath()
         try:
             location = self._path(self._location)
-            found = self._file_system(location).globStatus(self._path(f"{self._location}/*/*/{_START}")) or []
+            found = self._file_system(location).globStatus(self._path(f"{self._location}/*/*/{_START_FILE}")) or []
             paths = [status.getPath() for status in found]
         except Py4JError as error:
-            raise self._unusable("read", error) from error
-        starts = [(path.getParent(), self._read(path.toString())) for path in paths]
+            raise self._inaccessible("read", error) from error
+        starts = [(path.getParent(), self._read_start(path.toString())) for path in paths]
         return [
             (folder, start)
             for folder, start in starts
-            if start is not None and start.topic == self._incarnation.topic and folder.toUri().getPath() != mine
+            if start is not None and start.topic == self._incarnation.topic and folder.toUri().getPath() != current
         ]
 
-    def _read(self, name: str) -> Start | None:
-        text = self._text(name)
+    def _read_start(self, name: str) -> StartingOffsets | None:
+        text = self._read_text(name)
         if text is None:
             return None
         try:
-            return msgspec.json.decode(text, type=Start)
+            return msgspec.json.decode(text, type=StartingOffsets)
         except msgspec.DecodeError as error:
-            raise self._damaged(name, error) from error
+            raise self._corrupt(name, error) from error
 
-    def _numbered(self, folder: str) -> list[int]:
-        """The files in the folder whose names are numbers."""
+    def _batch_numbers(self, folder: str) -> list[int]:
+        """The batches that one of Spark's logs has: its files are named by batch number."""
         try:
             found = self._file_system(self._path(folder)).globStatus(self._path(f"{folder}/*")) or []
             names = [status.getPath().getName() for status in found]
         except Py4JError as error:
-            raise self._unusable("read", error) from error
+            raise self._inaccessible("read", error) from error
         return [int(name) for name in names if name.isdecimal()]
 
-    def _text(self, name: str) -> str | None:
-        """What is in a file; None if there is none."""
+    def _read_text(self, name: str) -> str | None:
+        """A file's content; None if the file does not exist."""
         path = self._path(name)
         try:
             files = self._file_system(path)
@@ -155,10 +160,7 @@ class Checkpoints:
             finally:
                 stream.close()
         except Py4JError as error:
-            raise self._unusable("read", error) from error
-
-    def _damaged(self, name: str, error: Exception) -> JobError:
-        return JobError(f"checkpoint_location: {name} is damaged ({error}); remove its folder to begin anew")
+            raise self._inaccessible("read", error) from error
 
     def _path(self, name: str) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path(name)
@@ -166,9 +168,12 @@ class Checkpoints:
     def _file_system(self, path: Any) -> Any:
         return path.getFileSystem(self._configuration)
 
-    def _unusable(self, verb: str, error: Py4JError) -> JobError:
+    def _corrupt(self, name: str, error: Exception) -> JobError:
+        return JobError(f"checkpoint_location: {name} is corrupt ({error}); remove its folder to start from scratch")
+
+    def _inaccessible(self, verb: str, error: Py4JError) -> JobError:
         java = getattr(error, "java_exception", None)
         cause = str(java.toString() if java is not None else error).partition("\n")[0]
         return JobError(
-            f"checkpoint_location: {self._location} cannot be {verb} ({cause}); is it mounted, is it this user's?"
+            f"checkpoint_location: {self._location} cannot be {verb} ({cause}); is it mounted, does this user own it?"
         )

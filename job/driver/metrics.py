@@ -18,7 +18,7 @@ from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 
 from job import __version__
-from job.lag import Lag
+from job.lag import ConsumerLag
 from job.sinks.sink_wait import Waiting
 from job.tasks.outcomes import AGE_SECONDS, BatchCounts
 from job.topic import Offsets
@@ -66,7 +66,7 @@ class Metrics:
         )
         self.last_batch = gauge("last_batch_timestamp_seconds", "When the last batch finished", "query")
         self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
-        self.lag = Lag("lol_job_kafka_lag_messages", query=query)
+        self.lag = ConsumerLag("lol_job_kafka_lag_messages", query=query)
         registry.register(self.lag)
         self.watermark_delay = gauge("watermark_delay_seconds", "How far the watermark is behind the clock", "query")
         self.state_rows = gauge("state_rows", "Rows in the state of an operator", "query", "operator")
@@ -116,8 +116,8 @@ class Metrics:
         for source in event["sources"]:
             reached = source.get("endOffset") or {}
             for topic, ends in (source.get("latestOffset") or {}).items():
-                self.lag.ends(_by_number(ends))
-                self.lag.processed(_by_number(dict.fromkeys(ends, 0) | reached.get(topic, {})))
+                self.lag.set_end_offsets(_by_number(ends))
+                self.lag.set_processed_offsets(_by_number(dict.fromkeys(ends, 0) | reached.get(topic, {})))
         watermark = (event.get("eventTime") or {}).get("watermark")
         if watermark and not watermark.startswith("1970"):
             self.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())

@@ -10,10 +10,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
 from pyspark.sql.streaming.query import StreamingQuery
 
-from job.driver.checkpoints import Checkpoints, Start
+from job.driver.checkpoints import Checkpoints, StartingOffsets
 from job.driver.metrics import Metrics
 from job.driver.statistics import MATCH_SCHEMA, statistics
-from job.errors import one_line
+from job.errors import root_cause
 from job.match import PlausibleTimes
 from job.settings import Settings
 from job.tasks.index_matches import IndexMatches, Sinks
@@ -60,7 +60,7 @@ class MatchQuery:
     metrics: Metrics
     gate: ShutdownGate
 
-    def start(self, start: Start) -> StreamingQuery:
+    def start(self, start: StartingOffsets) -> StreamingQuery:
         """Start the query. One pass over the topic serves both outputs: reading and decoding is half of the work."""
         settings = self.settings
         bounds = PlausibleTimes.of(settings.event_time.earliest, settings.event_time.ahead_seconds)
@@ -82,7 +82,7 @@ class MatchQuery:
             .start()
         )
 
-    def _messages(self, start: Start) -> DataFrame:
+    def _messages(self, start: StartingOffsets) -> DataFrame:
         """The topic as a stream: topic, partition, offset, arrived (Kafka's timestamp in ms), key, value, headers.
 
         A loss of messages that were not read yet fails the query: Spark's default, and never changed here.
@@ -93,7 +93,7 @@ class MatchQuery:
             .option("kafka.bootstrap.servers", self.settings.kafka.bootstrap_servers)
             .option("subscribe", start.topic)
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
-            .option("maxOffsetsPerTrigger", self.settings.batch.first_bound(len(start.offsets)))
+            .option("maxOffsetsPerTrigger", self.settings.batch.initial_size(len(start.offsets)))
             .option("includeHeaders", True)
             # What a producer has taken back in a transaction was never sent.
             .option("kafka.isolation.level", "read_committed")
@@ -121,7 +121,7 @@ class MatchQuery:
         except Exception as error:
             # Short, and without its cause: Spark searches the text of what comes from here with a regular
             # expression that recurses for each character, and overflows its stack on a JVM's stack trace.
-            raise BatchError(one_line(str(error))) from None
+            raise BatchError(root_cause(str(error))) from None
         self.metrics.count(number, tallies.take())
         for row in rows:
             self.metrics.indexed.labels(row.name).inc(row.indexed)

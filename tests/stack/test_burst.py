@@ -7,17 +7,17 @@ import pytest
 from harness.load import send_backlog
 from harness.stack import Stack, total
 from harness.waiting import eventually
-from job.settings import merged
+from job.settings import with_overrides
 from tests.support.jvm_heap import live_heap
 
 pytestmark = pytest.mark.disruptive
 
 MESSAGES = 20_000
-BOUND_SECONDS = merged({}).batch.max_seconds
+BOUND_SECONDS = with_overrides({}).batch.max_seconds
 
 
 def test_no_batch_of_a_burst_is_longer_than_its_bound(stack: Stack) -> None:
-    first_bound = merged({}).batch.first_bound(3)
+    first_bound = with_overrides({}).batch.initial_size(3)
 
     def done_and_over_the_bound() -> tuple[float, float]:
         """Messages processed so far, and batches that took longer than the bound."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from infra import names
 from infra.provisioning.index_template import TEMPLATES
-from job.settings import merged
+from job.settings import with_overrides
 
-JOB = merged({})
+JOB = with_overrides({})
 
 
 def test_topics_and_aliases_agree_with_the_jobs_defaults() -> None:

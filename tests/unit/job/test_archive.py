@@ -13,8 +13,8 @@ from cassandra import InvalidRequest, OperationTimedOut
 from confluent_kafka import KafkaError
 
 from job.archive import MOST_BYTES, Place, Row, Table, UnavailableError, rows_of
-from job.lag import Lag
-from job.settings import merged
+from job.lag import ConsumerLag
+from job.settings import with_overrides
 from tests.support.sample_matches import ARRIVED, BOUNDS, match, participant, value
 
 ROWS = [Row(f"EUW1_{number}", 1000, 2000 + number, 0, number, b"{}") for number in range(3)]
@@ -62,7 +62,7 @@ class FakeSession:
 
 
 def table(session: FakeSession, stopping: threading.Event | None = None) -> Table:
-    return Table(session, merged({}).archive, stopping or threading.Event())
+    return Table(session, with_overrides({}).archive, stopping or threading.Event())
 
 
 class TestRows:
@@ -126,9 +126,9 @@ class FakeConsumer:
         self.kept = {place.partition: place.offset for place in offsets}
 
 
-def place(*messages: FakeMessage) -> tuple[Place, FakeConsumer, Lag]:
+def place(*messages: FakeMessage) -> tuple[Place, FakeConsumer, ConsumerLag]:
     """The place of a consumer that is given these messages, and its lag."""
-    consumer, lag = FakeConsumer(*messages), Lag("lag")
+    consumer, lag = FakeConsumer(*messages), ConsumerLag("lag")
     return Place(consumer, "lol_matches", lag), consumer, lag  # type: ignore[arg-type]
 
 
@@ -142,7 +142,7 @@ class TestPlace:
 
     def test_a_chunk_that_waits_for_cassandra_is_not_processed(self) -> None:
         at, _, lag = place(FakeMessage(8), FakeMessage(9))
-        lag.ends({0: 11})
+        lag.set_end_offsets({0: 11})
 
         def behind() -> list[float]:
             return [sample.value for family in lag.collect() for sample in family.samples]
@@ -150,7 +150,7 @@ class TestPlace:
         assert behind() == []
         at.chunk()
         assert behind() == [3]
-        lag.ends({0: 12})
+        lag.set_end_offsets({0: 12})
         assert behind() == [4]
         at.chunk()
         assert behind() == [2]

@@ -21,7 +21,7 @@ from job.backfill import Span, Spans, read, spans_of
 from job.documents import monthly_index
 from job.errors import JobError
 from job.rate_limit import RateLimiter
-from job.topic import Held, Incarnation
+from job.topic import Incarnation, RetainedRange
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
 from tests.support.sample_matches import match, value
 
@@ -32,7 +32,7 @@ BEGIN, END = 1_000, 2_000
 class Kafka:
     """Stands in for the topic: where a time is, by its milliseconds; what it holds."""
 
-    def __init__(self, offsets: dict[int, dict[int, int]], held: dict[int, Held]) -> None:
+    def __init__(self, offsets: dict[int, dict[int, int]], held: dict[int, RetainedRange]) -> None:
         self._offsets = offsets
         self._held = held
 
@@ -42,11 +42,11 @@ class Kafka:
     def offsets(self, _: Incarnation, moment: datetime) -> dict[int, int]:
         return self._offsets[round(moment.timestamp() * 1000)]
 
-    def held(self, _: Incarnation) -> dict[int, Held]:
+    def retained_ranges(self, _: Incarnation) -> dict[int, RetainedRange]:
         return self._held
 
 
-def spans(begin: dict[int, int], end: dict[int, int], held: dict[int, Held]) -> Spans:
+def spans(begin: dict[int, int], end: dict[int, int], held: dict[int, RetainedRange]) -> Spans:
     kafka: Any = Kafka({BEGIN: begin, END: end}, held)
     return spans_of(kafka, HERE, BEGIN, END)
 
@@ -59,12 +59,15 @@ def send(servers: str, *values: bytes | None, partition: int = 0) -> None:
 
 
 def test_a_range_is_the_offsets_between_two_times() -> None:
-    held = {0: Held(0, 900, 2_500), 1: Held(3, 1_000, 2_500)}
+    held = {0: RetainedRange(0, 900, 2_500), 1: RetainedRange(3, 1_000, 2_500)}
     assert spans({0: 4, 1: 7}, {0: 6, 1: 7}, held) == {0: Span(4, 6)}
 
 
 def test_what_the_topic_no_longer_holds_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    held = {0: Held(3, 1_500, 2_500), 1: Held(0, 1_500, 2_500)}  # of partition 1 nothing was ever deleted
+    held = {
+        0: RetainedRange(3, 1_500, 2_500),
+        1: RetainedRange(0, 1_500, 2_500),
+    }  # of partition 1 nothing was ever deleted
     assert spans({0: 3, 1: 0}, {0: 6, 1: 2}, held) == {0: Span(3, 6), 1: Span(0, 2)}
     assert [record.message for record in caplog.records] == [
         "Topic lol_matches no longer holds all of it: partition 0 begins with what came at 1970-01-01T00:00:01.500Z"
@@ -74,11 +77,14 @@ def test_what_the_topic_no_longer_holds_is_said(caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize(
     ("held", "holds"),
     [
-        ({1: Held(9, 3_000, 4_000)}, "what it holds came from 1970-01-01T00:00:03.000Z to 1970-01-01T00:00:04.000Z"),
+        (
+            {1: RetainedRange(9, 3_000, 4_000)},
+            "what it holds came from 1970-01-01T00:00:03.000Z to 1970-01-01T00:00:04.000Z",
+        ),
         ({}, "it holds nothing"),
     ],
 )
-def test_a_range_of_which_the_topic_holds_nothing_is_refused(held: dict[int, Held], holds: str) -> None:
+def test_a_range_of_which_the_topic_holds_nothing_is_refused(held: dict[int, RetainedRange], holds: str) -> None:
     with pytest.raises(JobError, match=rf"^Topic lol_matches has no message that came from .*; {holds}$"):
         spans({0: 5, 1: 9}, {0: 5, 1: 9}, held)
 
@@ -148,9 +154,9 @@ def run(
     """`python -m job.backfill` over the first `end` messages of partition 0."""
     file = tmp_path / "job.yaml"
     file.write_text(f"{{kafka: {{bootstrap_servers: '{servers}'}}, elasticsearch: {{hosts: ['{server.url}']}}}}")
-    held = {0: Held(0, BEGIN, END)}
+    held = {0: RetainedRange(0, BEGIN, END)}
     stand_in = Kafka({BEGIN: {0: 0, 1: 0}, END: {0: end, 1: 0}}, held)
-    monkeypatch.setattr(backfill, "Topic", lambda _: stand_in)
+    monkeypatch.setattr(backfill, "TopicInspector", lambda _: stand_in)
     monkeypatch.setattr(logs, "configure", lambda _: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     arguments = ["backfill", "--config", str(file), "--from", "1970-01-01T00:00:01Z", "--to", "1970-01-01T00:00:02Z"]
@@ -211,7 +217,7 @@ def test_an_elasticsearch_that_is_not_there_ends_it(
     monkeypatch.setattr("job.retry.LIMIT_SECONDS", 0.1)
     nobody: Any = SimpleNamespace(url="http://localhost:1")
     assert run(monkeypatch, tmp_path, mock_kafka, nobody, 1) == 1
-    assert caplog.records[-1].message.startswith("elasticsearch.hosts: http://localhost:1 cannot serve (")
+    assert caplog.records[-1].message.startswith("elasticsearch.hosts: http://localhost:1 is not available (")
 
 
 @pytest.mark.parametrize(

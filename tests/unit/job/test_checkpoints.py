@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from job.driver.checkpoints import Checkpoints, Start
+from job.driver.checkpoints import Checkpoints, StartingOffsets
 from job.errors import JobError
 from job.topic import Incarnation
 
-START = Start("lol_matches", "latest", {0: 7, 1: 8})
+START = StartingOffsets("lol_matches", "latest", {0: 7, 1: 8})
 
 
 def of(
@@ -19,7 +19,7 @@ def of(
     return Checkpoints(spark, f"file://{folder}", Incarnation(topic, cluster, topic_id, (0, 1)))
 
 
-def begun(*arguments: str, spark: SparkSession, folder: Path, start: Start = START) -> Path:
+def begun(*arguments: str, spark: SparkSession, folder: Path, start: StartingOffsets = START) -> Path:
     """The folder of an incarnation that was read."""
     of(spark, folder, *arguments).save(start)
     query = folder / (arguments[1] if len(arguments) > 1 else "cluster") / arguments[0] / "query"
@@ -29,27 +29,27 @@ def begun(*arguments: str, spark: SparkSession, folder: Path, start: Start = STA
 
 
 def test_where_it_began_is_found_again(spark: SparkSession, tmp_path: Path) -> None:
-    assert of(spark, tmp_path, "one").start() is None
+    assert of(spark, tmp_path, "one").starting_offsets() is None
     of(spark, tmp_path, "one").save(START)
-    assert of(spark, tmp_path, "one").start() == START
+    assert of(spark, tmp_path, "one").starting_offsets() == START
 
 
 def test_the_checkpoints_of_topics_that_are_gone_are_removed(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = begun("one", spark=spark, folder=tmp_path)
-    other_topic = begun("two", spark=spark, folder=tmp_path, start=Start("other", "latest", {}))
+    other_topic = begun("two", spark=spark, folder=tmp_path, start=StartingOffsets("other", "latest", {}))
     other_cluster = begun("one", "elsewhere", spark=spark, folder=tmp_path)
     not_a_checkpoint = tmp_path / "cluster" / "notes"
     not_a_checkpoint.mkdir()
     current = begun("three", spark=spark, folder=tmp_path)
     with caplog.at_level(logging.INFO):
-        of(spark, tmp_path, "three").clean_up()
+        of(spark, tmp_path, "three").remove_replaced()
     assert not gone.exists()
     assert all((folder / "query" / "0").exists() for folder in (other_topic, other_cluster, current))
     assert not_a_checkpoint.exists()
     assert [record.message for record in caplog.records] == [
-        f"Checkpoint file:{gone} of topic lol_matches, which is gone, is removed"
+        f"Removed checkpoint file:{gone} of a deleted topic lol_matches"
     ]
 
 
@@ -61,7 +61,7 @@ def test_a_topic_that_is_made_anew_again_is_known_after_the_first_was_removed(
         checkpoints = of(spark, tmp_path, anew)
         assert checkpoints.has_other_incarnation()
         checkpoints.save(START)
-        checkpoints.clean_up()
+        checkpoints.remove_replaced()
         assert not checkpoints.has_other_incarnation()
 
 
@@ -69,7 +69,7 @@ def test_a_location_that_can_be_written_is_left_as_it_was(spark: SparkSession, t
     checkpoints = of(spark, tmp_path, "one")
     checkpoints.check_writable()
     assert list((tmp_path / "cluster" / "one").iterdir()) == []
-    assert checkpoints.start() is None
+    assert checkpoints.starting_offsets() is None
 
 
 def test_a_location_that_cannot_be_written_is_said(spark: SparkSession, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_location_that_cannot_be_written_is_said(spark: SparkSession, tmp_path
 
 def test_how_far_a_query_has_come_is_the_newest_batch_that_is_done(spark: SparkSession, tmp_path: Path) -> None:
     checkpoints = of(spark, tmp_path, "one")
-    assert checkpoints.reached("matches") == {}
+    assert checkpoints.committed_offsets("matches") == {}
     query = tmp_path / "cluster" / "one" / "matches"
     for batch, offset in ((9, 70), (10, 80), (11, 90)):
         for log in ("offsets", "commits"):
@@ -90,7 +90,7 @@ def test_how_far_a_query_has_come_is_the_newest_batch_that_is_done(spark: SparkS
         (query / "offsets" / str(batch)).write_text(f'v1\n{{"batchWatermarkMs":0,"conf":{{}}}}\n{line}')
         if batch < 11:
             (query / "commits" / str(batch)).write_text('v1\n{"nextBatchWatermarkMs":0}')
-    assert checkpoints.reached("matches") == {0: 80, 1: 5}
+    assert checkpoints.committed_offsets("matches") == {0: 80, 1: 5}
     (query / "offsets" / "10").write_text("v1")
-    with pytest.raises(JobError, match="is damaged"):
-        checkpoints.reached("matches")
+    with pytest.raises(JobError, match="is corrupt"):
+        checkpoints.committed_offsets("matches")

@@ -12,11 +12,11 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Uuid
 from confluent_kafka.admin import OffsetSpec
 
-from job import elastic, retry, spark_master, topic
+from job import retry, startup_checks, topic
 from job.documents import monthly_index
 from job.errors import JobError
-from job.settings import Elasticsearch, merged
-from job.topic import Held, Incarnation, Topic
+from job.settings import Elasticsearch, with_overrides
+from job.topic import Incarnation, RetainedRange, TopicInspector
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
 
 NAMES = ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")
@@ -39,52 +39,52 @@ def server() -> Iterator[FakeElasticsearch]:
 
 
 def options(server: FakeElasticsearch) -> Elasticsearch:
-    return merged({"elasticsearch": {"hosts": [server.url]}}).elasticsearch
+    return with_overrides({"elasticsearch": {"hosts": [server.url]}}).elasticsearch
 
 
 def test_elasticsearch_is_there(server: FakeElasticsearch) -> None:
-    assert elastic.connect(options(server)) == f"trial 8.19.21 at {server.url}"
+    assert startup_checks.wait_for_elasticsearch(options(server)) == f"trial 8.19.21 at {server.url}"
 
 
 def test_indices_of_this_month_may_be_there_already(server: FakeElasticsearch) -> None:
     for method, path in list(server.pages):
         if method == "PUT":
             server.pages[method, path] = (400, {"error": {"type": "resource_already_exists_exception"}, "status": 400})
-    assert elastic.connect(options(server))
+    assert startup_checks.wait_for_elasticsearch(options(server))
 
 
 def test_elasticsearch_of_another_major_version(server: FakeElasticsearch) -> None:
     server.pages["GET", "/"] = (200, {"cluster_name": "old", "version": {"number": "7.17.0"}})
-    with pytest.raises(JobError, match=r"elasticsearch.hosts: .* is Elasticsearch 7.17.0; this job speaks to 8.x only"):
-        elastic.connect(options(server))
+    with pytest.raises(JobError, match=r"elasticsearch.hosts: .* is Elasticsearch 7.17.0; this job supports 8.x only"):
+        startup_checks.wait_for_elasticsearch(options(server))
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 406])
 def test_something_else_than_elasticsearch(status: int) -> None:
     with fake_elasticsearch(product="") as other:
         other.pages["GET", "/"] = (status, {})
-        with pytest.raises(JobError, match=r"^elasticsearch.hosts: what answers at .* is not Elasticsearch; correct"):
-            elastic.connect(options(other))
+        with pytest.raises(JobError, match=r"^elasticsearch.hosts: the server at .* is not Elasticsearch; correct"):
+            startup_checks.wait_for_elasticsearch(options(other))
 
 
 def test_something_that_does_not_even_answer_in_json(server: FakeElasticsearch) -> None:
     server.content_type = "application/octet-stream"
-    with pytest.raises(JobError, match=r"^elasticsearch.hosts: what answers at .* is not Elasticsearch; correct"):
-        elastic.connect(options(server))
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: the server at .* is not Elasticsearch; correct"):
+        startup_checks.wait_for_elasticsearch(options(server))
 
 
 def test_elasticsearch_that_does_not_let_us_in(server: FakeElasticsearch) -> None:
     server.pages["GET", "/"] = (401, {"error": {"type": "security_exception"}, "status": 401})
     with pytest.raises(
-        JobError, match=r"^elasticsearch.hosts: .* answers 401 \(security_exception\); correct address or"
+        JobError, match=r"^elasticsearch.hosts: .* answers 401 \(security_exception\); correct the address or"
     ):
-        elastic.connect(options(server))
+        startup_checks.wait_for_elasticsearch(options(server))
 
 
 def test_a_template_that_is_missing(server: FakeElasticsearch) -> None:
     server.pages["HEAD", "/_index_template/lol_champion_stats"] = (404, {})
     with pytest.raises(JobError, match="there is no index template lol_champion_stats; create it"):
-        elastic.connect(options(server))
+        startup_checks.wait_for_elasticsearch(options(server))
 
 
 def test_elasticsearch_that_is_still_starting(server: FakeElasticsearch, caplog: pytest.LogCaptureFixture) -> None:
@@ -98,7 +98,7 @@ def test_elasticsearch_that_is_still_starting(server: FakeElasticsearch, caplog:
     handler = Turn()
     retry.log.addHandler(handler)
     try:
-        assert elastic.connect(options(server))
+        assert startup_checks.wait_for_elasticsearch(options(server))
     finally:
         retry.log.removeHandler(handler)
     assert "Waiting for Elasticsearch: elasticsearch.hosts: http://127.0.0.1" in caplog.text
@@ -107,14 +107,14 @@ def test_elasticsearch_that_is_still_starting(server: FakeElasticsearch, caplog:
 def test_elasticsearch_that_speaks_to_other_clients(server: FakeElasticsearch) -> None:
     refusal = {"error": {"type": "media_type_header_exception", "reason": "Invalid media-type value"}, "status": 400}
     server.pages["GET", "/"] = (400, refusal)
-    with pytest.raises(JobError, match=r"^elasticsearch.hosts: .* does not speak to clients of Elasticsearch 8.x; use"):
-        elastic.connect(options(server))
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: .* does not support clients of Elasticsearch 8.x; use"):
+        startup_checks.wait_for_elasticsearch(options(server))
 
 
 def test_elasticsearch_that_is_spoken_to_in_the_wrong_protocol(server: FakeElasticsearch) -> None:
     server.url = server.url.replace("http:", "https:")
     with pytest.raises(JobError, match=r"^elasticsearch.hosts: no secure connection to https://127.*; correct http or"):
-        elastic.connect(options(server))
+        startup_checks.wait_for_elasticsearch(options(server))
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,13 @@ def test_elasticsearch_that_never_answers(
 ) -> None:
     monkeypatch.setattr(retry, "LIMIT_SECONDS", 0.1)
     with pytest.raises(JobError) as error:
-        elastic.connect(merged({"elasticsearch": {"hosts": [f"http://{host}"]}}).elasticsearch)
-    assert str(error.value).startswith(f"elasticsearch.hosts: http://{host} cannot serve (")
+        startup_checks.wait_for_elasticsearch(
+            with_overrides({"elasticsearch": {"hosts": [f"http://{host}"]}}).elasticsearch
+        )
+    assert str(error.value).startswith(f"elasticsearch.hosts: http://{host} is not available (")
     assert cause in str(error.value)
     assert str(error.value).endswith("is the address right? Gave up after 0.1 s")
-    assert f"Waiting for Elasticsearch: elasticsearch.hosts: http://{host} cannot serve (" in caplog.text
+    assert f"Waiting for Elasticsearch: elasticsearch.hosts: http://{host} is not available (" in caplog.text
 
 
 class Admin:
@@ -180,10 +182,10 @@ class Admin:
         return future
 
 
-def kafka(monkeypatch: pytest.MonkeyPatch, **topics: Uuid) -> tuple[Topic, Admin]:
+def kafka(monkeypatch: pytest.MonkeyPatch, **topics: Uuid) -> tuple[TopicInspector, Admin]:
     admin = Admin(**topics)
     monkeypatch.setattr(topic, "AdminClient", lambda _: admin)
-    return Topic(merged({}).kafka), admin
+    return TopicInspector(with_overrides({}).kafka), admin
 
 
 BOTH = {"lol_matches": Uuid(2**63 - 1, -1), "lol_matches_dlq": Uuid(1, 1)}
@@ -197,7 +199,7 @@ def test_the_incarnation_of_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "/" not in found.topic_id
     assert there.offsets(found, "earliest") == {0: 40, 1: 41, 2: 42}
     assert there.offsets(found, "latest") == {0: 50, 1: 51, 2: 52}
-    assert there.gone(found) == ""
+    assert there.replacement_reason(found) == ""
 
 
 def test_a_time_in_a_topic_is_its_first_message_from_then_on_or_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +209,10 @@ def test_a_time_in_a_topic_is_its_first_message_from_then_on_or_the_end(monkeypa
 
 def test_what_a_topic_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     there, _ = kafka(monkeypatch, **BOTH)
-    assert there.held(there.connect()) == {0: Held(43, 7_000, 9_000), 2: Held(45, 8_000, 9_000)}
+    assert there.retained_ranges(there.connect()) == {
+        0: RetainedRange(43, 7_000, 9_000),
+        2: RetainedRange(45, 8_000, 9_000),
+    }
 
 
 @pytest.mark.parametrize(("missing", "key"), [("lol_matches", "topic"), ("lol_matches_dlq", "dead_letter_topic")])
@@ -221,7 +226,7 @@ def test_kafka_that_does_not_answer_yet(monkeypatch: pytest.MonkeyPatch, caplog:
     there, admin = kafka(monkeypatch, **BOTH)
     admin.errors = [KafkaError._TRANSPORT, KafkaError._TIMED_OUT]
     assert there.connect().cluster_id == "cluster"
-    assert caplog.text.count("Waiting for Kafka: kafka.bootstrap_servers: kafka:9092 cannot serve (") == 2
+    assert caplog.text.count("Waiting for Kafka: kafka.bootstrap_servers: kafka:9092 is not available (") == 2
 
 
 @pytest.mark.parametrize(
@@ -231,10 +236,10 @@ def test_kafka_that_never_answers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, servers: str, cause: str
 ) -> None:
     monkeypatch.setattr(retry, "LIMIT_SECONDS", 0.1)
-    monkeypatch.setattr(topic, "_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(topic, "_REQUEST_TIMEOUT_SECONDS", 0.5)
     with pytest.raises(JobError) as error:
-        Topic(merged({"kafka": {"bootstrap_servers": servers}}).kafka).connect()
-    assert str(error.value).startswith(f"kafka.bootstrap_servers: {servers} cannot serve (")
+        TopicInspector(with_overrides({"kafka": {"bootstrap_servers": servers}}).kafka).connect()
+    assert str(error.value).startswith(f"kafka.bootstrap_servers: {servers} is not available (")
     assert cause in str(error.value)
     assert str(error.value).endswith("is the address right? Gave up after 0.1 s")
 
@@ -243,18 +248,18 @@ def test_a_topic_that_is_no_longer_the_one_that_was(monkeypatch: pytest.MonkeyPa
     there, admin = kafka(monkeypatch, **BOTH)
     found: Incarnation = there.connect()
     admin.errors = [KafkaError._TRANSPORT]
-    assert there.gone(found) == ""  # Kafka restarting is not the topic gone
+    assert there.replacement_reason(found) == ""  # Kafka restarting is not the topic gone
     admin.topics["lol_matches"] = Uuid(7, 7)
-    assert "was deleted and made anew" in there.gone(found)
+    assert "was deleted and created again" in there.replacement_reason(found)
     del admin.topics["lol_matches"]
-    assert "was deleted while" in there.gone(found)
+    assert "was deleted while" in there.replacement_reason(found)
 
 
 def test_a_spark_master_that_is_there(server: FakeElasticsearch) -> None:
     """Something that takes connections is all that is asked for; the first of several may be away."""
     there = server.url.removeprefix("http://")
-    spark_master.connect(f"spark://localhost:1,{there}")
-    spark_master.connect("local[2]")
+    startup_checks.wait_for_spark_master(f"spark://localhost:1,{there}")
+    startup_checks.wait_for_spark_master("local[2]")
 
 
 @pytest.mark.parametrize(
@@ -265,13 +270,13 @@ def test_a_spark_master_that_never_answers(
 ) -> None:
     monkeypatch.setattr(retry, "LIMIT_SECONDS", 0.1)
     with pytest.raises(
-        JobError, match=rf"^master: spark://{address} does not answer \({cause}\); is the Spark .* 0.1 s$"
+        JobError, match=rf"^master: spark://{address} is not available \({cause}\); is the Spark .* 0.1 s$"
     ):
-        spark_master.connect(f"spark://{address}")
-    assert f"Waiting for the Spark master: master: spark://{address} does not answer" in caplog.text
+        startup_checks.wait_for_spark_master(f"spark://{address}")
+    assert f"Waiting for the Spark master: master: spark://{address} is not available" in caplog.text
 
 
 @pytest.mark.parametrize("master", ["spark://", "spark://spark-master", "spark://a:0", "spark://a:7077,b"])
 def test_a_spark_master_that_is_no_address(master: str) -> None:
-    with pytest.raises(JobError, match=r"^master: .* is no address; write spark://host:7077$"):
-        spark_master.connect(master)
+    with pytest.raises(JobError, match=r"^master: .* is not an address; write spark://host:7077$"):
+        startup_checks.wait_for_spark_master(master)

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from job.__main__ import place_to_start
-from job.driver.checkpoints import Start
-from job.errors import JobError, one_line
+from job.__main__ import resolve_starting_offsets
+from job.driver.checkpoints import StartingOffsets
+from job.errors import JobError, root_cause
 from job.settings import Position
 from job.topic import Incarnation
 
 HERE = Incarnation("lol_matches", "cluster", "topic-2", (0, 1))
-SAVED = Start("lol_matches", "latest", {0: 7, 1: 7})
+SAVED = StartingOffsets("lol_matches", "latest", {0: 7, 1: 7})
 
 
 class Kafka:
@@ -30,7 +30,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        saved: Start | None = None,
+        saved: StartingOffsets | None = None,
         other: bool = False,
         writable: bool = True,
         reached: dict[int, int] | None = None,
@@ -44,27 +44,27 @@ class Checkpoints:
         if not self.writable:
             raise JobError("not writable")
 
-    def start(self) -> Start | None:
+    def starting_offsets(self) -> StartingOffsets | None:
         return self.saved
 
-    def reached(self, query: str) -> dict[int, int]:
+    def committed_offsets(self, query: str) -> dict[int, int]:
         assert query == "matches"
         return self.done
 
     def has_other_incarnation(self) -> bool:
         return self.other
 
-    def save(self, start: Start) -> None:
+    def save(self, start: StartingOffsets) -> None:
         self.saved = start
 
-    def clean_up(self) -> None:
+    def remove_replaced(self) -> None:
         assert self.saved, "the new place is kept before the old ones are removed"
         self.other = False
 
 
-def place(position: Position, checkpoints: Any) -> Start:
+def place(position: Position, checkpoints: Any) -> StartingOffsets:
     kafka: Any = Kafka()
-    return place_to_start(position, kafka, HERE, checkpoints)
+    return resolve_starting_offsets(position, kafka, HERE, checkpoints)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def place(position: Position, checkpoints: Any) -> Start:
 def test_a_new_deployment_starts_where_it_is_told(position: Position, offset: int) -> None:
     checkpoints = Checkpoints()
     start = place(position, checkpoints)
-    assert start == Start("lol_matches", str(position), {0: offset, 1: offset})
+    assert start == StartingOffsets("lol_matches", str(position), {0: offset, 1: offset})
     assert checkpoints.saved == start
 
 
@@ -90,9 +90,9 @@ def test_where_it_once_began_is_kept_and_old_checkpoints_go() -> None:
 
 
 def test_a_partition_that_was_added_before_the_first_batch_is_read_from_its_beginning() -> None:
-    checkpoints = Checkpoints(Start("lol_matches", "latest", {0: 7}))
+    checkpoints = Checkpoints(StartingOffsets("lol_matches", "latest", {0: 7}))
     assert place("latest", checkpoints).offsets == {0: 7, 1: -2}
-    assert checkpoints.saved == Start("lol_matches", "latest", {0: 7})
+    assert checkpoints.saved == StartingOffsets("lol_matches", "latest", {0: 7})
 
 
 @pytest.mark.parametrize(("began", "reached"), [({0: 2, 1: 7}, {}), ({0: 0, 1: 0}, {0: 2, 1: 5})])
@@ -102,7 +102,7 @@ def test_messages_that_kafka_has_deleted_unread_are_said_with_what_to_do(
     with pytest.raises(
         JobError, match=r"messages: 2-4 of partition 0 before they were read, .* folder /checkpoints/cluster"
     ):
-        place("latest", Checkpoints(Start("lol_matches", "latest", began), reached=reached))
+        place("latest", Checkpoints(StartingOffsets("lol_matches", "latest", began), reached=reached))
 
 
 def test_messages_that_were_read_and_are_gone_are_said() -> None:
@@ -110,16 +110,16 @@ def test_messages_that_were_read_and_are_gone_are_said() -> None:
     with pytest.raises(
         JobError, match=r"messages: 9-11 of partition 1, which were read .* folder /checkpoints/cluster"
     ):
-        place("latest", Checkpoints(Start("lol_matches", "latest", {0: 5, 1: 5}), reached={0: 9, 1: 12}))
+        place("latest", Checkpoints(StartingOffsets("lol_matches", "latest", {0: 5, 1: 5}), reached={0: 9, 1: 12}))
 
 
 def test_messages_that_kafka_has_deleted_after_they_were_read_are_no_loss() -> None:
-    begun = Start("lol_matches", "earliest", {0: 0, 1: 0})
+    begun = StartingOffsets("lol_matches", "earliest", {0: 0, 1: 0})
     assert place("latest", Checkpoints(begun, reached={0: 5, 1: 9})) == begun
 
 
 @pytest.mark.parametrize("saved", [None, SAVED])
-def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_read(saved: Start | None) -> None:
+def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_read(saved: StartingOffsets | None) -> None:
     with pytest.raises(JobError, match="not writable"):
         place("latest", Checkpoints(saved, writable=False))
 
@@ -147,4 +147,4 @@ def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_read(sav
     ],
 )
 def test_a_failure_in_one_line(text: str, line: str) -> None:
-    assert one_line(text) == line
+    assert root_cause(text) == line

@@ -119,7 +119,7 @@ def test_a_source_that_has_read_nothing_yet_has_no_lag(registry: CollectorRegist
 
 def test_the_lag_grows_while_a_batch_waits(registry: CollectorRegistry, metrics: Metrics) -> None:
     metrics.progress(PROGRESS)
-    metrics.lag.ends({0: 12, 1: 40})
+    metrics.lag.set_end_offsets({0: 12, 1: 40})
     lags = [
         registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": each})
         for each in "012"

@@ -8,12 +8,12 @@ import pytest
 
 from job import settings
 from job.__main__ import main
-from job.settings import SettingsError, merged
+from job.settings import SettingsError, with_overrides
 
 
 def faults(overrides: dict[str, Any]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        merged(overrides)
+        with_overrides(overrides)
     return caught.value.lines
 
 
@@ -42,8 +42,8 @@ def test_an_empty_file_overrides_nothing(tmp_path: Path) -> None:
 
 
 def test_the_first_batch_takes_what_comes_in_a_second() -> None:
-    batch = merged({"batch": {"max_messages_per_second_and_partition": 50, "max_seconds": 4}}).batch
-    assert batch.first_bound(partitions=3) == 150
+    batch = with_overrides({"batch": {"max_messages_per_second_and_partition": 50, "max_seconds": 4}}).batch
+    assert batch.initial_size(partitions=3) == 150
 
 
 @pytest.mark.parametrize(

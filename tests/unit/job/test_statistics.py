@@ -22,13 +22,13 @@ from pyspark.sql import Row, SparkSession
 from job.driver.metrics import Metrics
 from job.driver.statistics import MATCH_SCHEMA, match_rows, statistics
 from job.match import Match, decode
-from job.settings import Window, merged
+from job.settings import Window, with_overrides
 from job.tasks.index_statistics import window_action
 from tests.support import reference
 from tests.support.reference import Figures, Key
 from tests.support.sample_matches import ARRIVED, BOUNDS, START, Json, match, participant, value
 
-WINDOW = merged({}).window
+WINDOW = with_overrides({}).window
 DAY_SECONDS = 24 * 3600
 # Ratios travel as whole millionths.
 MILLIONTH = Fraction(1, 1_000_000)

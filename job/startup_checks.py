@@ -1,0 +1,128 @@
+"""Start-up checks of the driver's dependencies: Elasticsearch (version, index templates, indices) and the Spark master.
+
+Each check waits, with retries and a timeout (`job.retry`), for a service that is still starting. Kafka's check is
+`TopicInspector.connect` in `job.topic`.
+"""
+
+import re
+import socket
+from datetime import UTC, datetime
+
+from elastic_transport import SerializationError, TlsError, TransportError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch
+
+from job import settings
+from job.documents import monthly_index
+from job.errors import JobError, first_line
+from job.retry import wait_until_available
+from job.sinks import elasticsearch
+
+_ELASTICSEARCH_MAJOR = 8
+
+_SPARK_SCHEME = "spark://"
+_HOST_AND_PORT = re.compile(r"(?P<host>[^\s,:]+):(?P<port>[0-9]{1,5})")
+_CONNECT_TIMEOUT_SECONDS = 5
+
+
+def wait_for_elasticsearch(options: settings.Elasticsearch) -> str:
+    """Wait until Elasticsearch is available, check it, and return its cluster's name, version and addresses as text.
+
+    Creates this month's indices if they are missing, so that each alias can be searched before the first document.
+
+    Raises JobError if nothing answers before the timeout of `job.retry`, or if the server is not Elasticsearch, has
+    another major version, rejects the credentials, or lacks an index template of the job.
+    """
+    client = elasticsearch.client(tuple(options.hosts), options.request_timeout_seconds)
+    hosts = ", ".join(options.hosts)
+
+    def complaint(error: ApiError | TransportError) -> str:
+        cause = first_line(error.message)
+        return f"elasticsearch.hosts: {hosts} is not available ({cause}); is it running, is the address right?"
+
+    try:
+        return wait_until_available("Elasticsearch", lambda: _check(client, options), _is_temporary, complaint)
+    except TlsError as error:
+        raise JobError(
+            f"elasticsearch.hosts: no secure connection to {hosts} ({first_line(error.message)}); correct http or "
+            "https in the address, or the server's certificate"
+        ) from error
+    except (ApiError, SerializationError) as error:
+        raise JobError(f"elasticsearch.hosts: {_permanent_error(error, hosts)}") from error
+
+
+def wait_for_spark_master(master: str) -> None:
+    """Wait until one of the standalone Spark masters accepts a connection. Spark checks other kinds of master itself.
+
+    Spark's own error comes after a minute, as stack traces that do not name the setting.
+
+    Raises JobError if no master accepts a connection before the timeout of `job.retry`, or if `master` is not an
+    address.
+    """
+    if not master.startswith(_SPARK_SCHEME):
+        return
+    found = [_HOST_AND_PORT.fullmatch(address) for address in master.removeprefix(_SPARK_SCHEME).split(",")]
+    addresses = [(each["host"], int(each["port"])) for each in found if each and 0 < int(each["port"]) < 65536]
+    if len(addresses) < len(found):
+        raise JobError(f"master: {master} is not an address; write spark://host:7077")
+
+    def connect_to_any() -> None:
+        errors = []
+        for address in addresses:
+            try:
+                socket.create_connection(address, timeout=_CONNECT_TIMEOUT_SECONDS).close()
+                return
+            except OSError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def complaint(error: OSError) -> str:
+        cause = error.strerror or str(error)
+        return f"master: {master} is not available ({cause}); is the Spark master running, is the address right?"
+
+    wait_until_available("the Spark master", connect_to_any, lambda error: isinstance(error, OSError), complaint)
+
+
+def _check(client: Elasticsearch, options: settings.Elasticsearch) -> str:
+    info = client.info()
+    version = str(info["version"]["number"])
+    if int(version.partition(".")[0]) != _ELASTICSEARCH_MAJOR:
+        raise JobError(
+            f"elasticsearch.hosts: {', '.join(options.hosts)} is Elasticsearch {version}; this job supports "
+            f"{_ELASTICSEARCH_MAJOR}.x only: use such a cluster"
+        )
+    for alias in (options.matches, options.champions, options.positions):
+        if not client.indices.exists_index_template(name=alias):
+            raise JobError(f"elasticsearch: there is no index template {alias}; create it (`pulumi up` does)")
+        _create_index(client, monthly_index(alias, int(datetime.now(UTC).timestamp() * 1000)))
+    return f"{info['cluster_name']} {version} at {', '.join(options.hosts)}"
+
+
+def _create_index(client: Elasticsearch, index: str) -> None:
+    try:
+        client.indices.create(index=index)
+    except BadRequestError as error:
+        if error.error != "resource_already_exists_exception":
+            raise
+
+
+def _is_temporary(error: BaseException) -> bool:
+    """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), or no room for an index."""
+    if isinstance(error, ApiError):
+        no_room = elasticsearch.no_room(error.status_code, str(error))
+        return no_room or error.status_code == 429 or error.status_code >= 500
+    return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
+
+
+def _permanent_error(error: ApiError | SerializationError, hosts: str) -> str:
+    """Describe an error that a retry cannot fix: which server sent it, and what to do."""
+    if isinstance(error, ApiError):
+        # The client names its version in each request's media type; an Elasticsearch that does not support it sends
+        # this error.
+        if error.error == "media_type_header_exception":
+            return f"{hosts} does not support clients of Elasticsearch {_ELASTICSEARCH_MAJOR}.x; use such a cluster"
+        answer = f"{hosts} answers {error.status_code} ({first_line(error.message)})"
+        if error.status_code in (401, 403):
+            return f"{answer}; correct the address or the user's privileges"
+        if "x-elastic-product" in error.meta.headers:
+            return f"{answer}; see its log"
+    return f"the server at {hosts} is not Elasticsearch; correct the address"
