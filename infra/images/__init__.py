@@ -21,18 +21,20 @@ from infra.provisioning.base_image import SCRIPT as BASE_SCRIPT
 from infra.provisioning.base_image import BaseImage
 
 ROOT = Path(__file__).parents[2]
-"""The checkout, where Pulumi runs the program."""
+"""The checkout: the directory in which Pulumi runs the program."""
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 DOCKER_HUB = "docker.io"
 MAVEN_SETTINGS = Path("~/.m2/settings.xml")
-PROXIES = ("http_proxy", "https_proxy", "no_proxy")  # which builders know without a declaration, in capitals too
-NOT_CONTENT = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")  # build arguments that Docker predefines, also in upper case
+IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is built: its context (relative to the program, so that the state fits any checkout), the images
-    it stands on by build argument, and what of the context it is made of."""
+    """How an image is built: its context, its parent images by build argument, and the files of the context.
+
+    The context is relative to the program, so that Pulumi's state does not depend on the checkout's path.
+    """
 
     context: str
     parents: Mapping[str, str] = field(default_factory=dict)
@@ -50,14 +52,14 @@ RECIPES = {
     "kafka": Recipe("infra/images/kafka", WITH_BUILDER),
     "elasticsearch": Recipe("infra/images/elasticsearch", WITH_BUILDER),
     "cassandra": Recipe("infra/images/cassandra", WITH_BUILDER),
-    # What the services run: the official or the built image, with the JMX exporter's agent, which official ones lack.
+    # The images of JVM services: the official or built image plus the JMX exporter's agent, which official ones lack.
     "kafka-jmx": Recipe("infra/images/jmx", {"SERVICE_IMAGE": "kafka", "BUILDER_IMAGE": "builder"}),
     "cassandra-jmx": Recipe("infra/images/jmx", {"SERVICE_IMAGE": "cassandra", "BUILDER_IMAGE": "builder"}),
     "prometheus": Recipe("infra/images/prometheus", ON_BASE),
     "alertmanager": Recipe("infra/images/alertmanager", ON_BASE),
     "elasticsearch-exporter": Recipe("infra/images/elasticsearch-exporter", ON_BASE),
     "node-exporter": Recipe("infra/images/node-exporter", ON_BASE),
-    # Master and workers run `spark`, the driver `job`: new code replaces the driver alone.
+    # Master and workers run `spark`, the driver runs `job`: new code replaces only the driver.
     "spark": Recipe(
         "job", WITH_BUILDER, target="spark", content=("Dockerfile", "conf", "connector", "requirements.txt")
     ),
@@ -67,18 +69,18 @@ RECIPES = {
 
 
 class Images(pulumi.ComponentResource):
-    """The images of one stack, each declared when first asked for."""
+    """The images of one stack. Each is declared as a resource at its first use."""
 
     def __init__(self, source: Source, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("lolstack:images:Images", "images", {}, opts)
         self.source = source
         self._declared: dict[str, docker.RemoteImage | BaseImage] = {}
-        self._registries = self._logged_in()
+        self._registries = self._registry_provider()
 
     def id_of(self, service: str) -> pulumi.Output[str]:
-        """The id of the image that `service` runs: a key of versions.OFFICIAL_IMAGES or of RECIPES."""
+        """The image id for `service`: a key of versions.OFFICIAL_IMAGES or of RECIPES."""
         image = self._declare(service)
-        assert isinstance(image, docker.RemoteImage), f"{service} is a base for images, not a service"
+        assert isinstance(image, docker.RemoteImage), f"{service} is a base image, not a service"
         return image.image_id
 
     def _declare(self, name: str) -> docker.RemoteImage | BaseImage:
@@ -91,12 +93,12 @@ class Images(pulumi.ComponentResource):
         return docker.RemoteImage(
             name,
             name=self.source.reference(name),
-            keep_locally=True,  # an image is a cache: destroy leaves it
+            keep_locally=True,  # an image is a cache: `destroy` keeps it
             opts=pulumi.ResourceOptions(parent=self, provider=self._registries),
         )
 
-    def _logged_in(self) -> docker.Provider | None:
-        """A provider that pulls with what `docker login` left, which none does by itself; None where there is none."""
+    def _registry_provider(self) -> docker.Provider | None:
+        """A provider with the credentials of `docker login`, which the default provider ignores; None without any."""
         hosts = {resolve_repository_name(self.source.reference(name))[0] for name in self.source.official()}
         logins = load_config()
         known = [host for host in sorted(hosts) if host != DOCKER_HUB and logins.resolve_authconfig(host)]
@@ -109,16 +111,18 @@ class Images(pulumi.ComponentResource):
         )
 
     def _build(self, name: str) -> docker.RemoteImage | BaseImage:
-        tag = self.tag(name)
+        tag = reference(name, self.source)
         if name == "base":
             return BaseImage(tag, pulumi.ResourceOptions(parent=self))
         recipe = RECIPES[name]
-        arguments: dict[str, pulumi.Input[str]] = {key: self.tag(parent) for key, parent in recipe.parents.items()}
+        arguments: dict[str, pulumi.Input[str]] = {
+            key: reference(parent, self.source) for key, parent in recipe.parents.items()
+        }
         if name == "java":
             arguments["CA_CERTIFICATES"] = _certificates()
         dockerfile = (ROOT / recipe.context / "Dockerfile").read_text()
         arguments |= {
-            key: pulumi.Output.secret(value)  # a proxy's or an index's URL may have a password in it
+            key: pulumi.Output.secret(value)  # the URL of a proxy or an index may contain a password
             for key, value in network_arguments().items()
             if key.lower() in PROXIES or f"ARG {key}\n" in dockerfile
         }
@@ -130,35 +134,36 @@ class Images(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[self._declare(parent) for parent in recipe.parents.values()],
-                # The tag is made of all that goes into the image: it alone says whether to build again.
+                # Only a new tag, which is a content hash, triggers a rebuild.
                 ignore_changes=["build"],
             ),
         )
 
-    def tag(self, name: str) -> str:
-        """The reference of image `name`: for what is built here, it carries the hash of all that goes into it."""
-        if name in self.source.official():
-            return self.source.reference(name)
-        if name == "base":
-            return f"lolstack/base:{_digest([('build.sh', BASE_SCRIPT.read_bytes())])}"
-        recipe = RECIPES[name]
-        parts = [(argument, self.tag(parent).encode()) for argument, parent in sorted(recipe.parents.items())]
-        parts += _files(ROOT / recipe.context, recipe.content)
-        if name == "java":
-            parts.append(("CA_CERTIFICATES", _certificates().encode()))
-        return f"lolstack/{name}:{_digest(parts)}"
+
+def reference(name: str, source: Source) -> str:
+    """The reference of image `name`. A built image has a hash of files, parents and CA certificates as its tag."""
+    if name in source.official():
+        return source.reference(name)
+    if name == "base":
+        return f"lolstack/base:{_digest([('build.sh', BASE_SCRIPT.read_bytes())])}"
+    recipe = RECIPES[name]
+    parts = [(argument, reference(parent, source).encode()) for argument, parent in sorted(recipe.parents.items())]
+    parts += _content(ROOT / recipe.context, recipe.content)
+    if name == "java":
+        parts.append(("CA_CERTIFICATES", _certificates().encode()))
+    return f"lolstack/{name}:{_digest(parts)}"
 
 
-def _files(context: Path, content: Iterable[str]) -> list[tuple[str, bytes]]:
+def _content(context: Path, content: Iterable[str]) -> list[tuple[str, bytes]]:
     roots = [context / part for part in content]
     missing = [str(root) for root in roots if not root.exists()]
     if missing:
-        raise FileNotFoundError(f"an image is made of files that are not there: {', '.join(missing)}")
+        raise FileNotFoundError(f"files of an image are missing: {', '.join(missing)}")
     paths = sorted(
         path
         for root in roots
         for path in ([root] if root.is_file() else root.rglob("*"))
-        if path.is_file() and not NOT_CONTENT & set(path.parts)
+        if path.is_file() and not IGNORED & set(path.parts)
     )
     return [(f"{path.relative_to(context)} {path.stat().st_mode & 0o100:o}", path.read_bytes()) for path in paths]
 
@@ -172,14 +177,16 @@ def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
 
 
 def _certificates() -> str:
-    """The host's own certificate authorities (PEM): a network whose proxy re-signs TLS needs them in each build."""
+    """The host's own CA certificates (PEM): behind a proxy that re-signs TLS each build needs them."""
     return "".join(f"{path.read_text().rstrip()}\n" for path in sorted(CERTIFICATES.rglob("*.crt")))
 
 
 @cache
 def network_arguments() -> dict[str, str]:
-    """The build arguments by which builds reach the package registries as this machine does: its proxies, pip's index
-    and Maven's settings. They say how things are fetched and not what, and are no part of a tag."""
+    """Build arguments for network access like this machine's: its proxies, pip's index and Maven's settings.
+
+    They change how packages are downloaded, not which, and are not part of an image's tag.
+    """
     found = {name: os.environ.get(name, "") for proxy in PROXIES for name in (proxy, proxy.upper())}
     pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     configured = dict(line.split("=", 1) for line in pip.stdout.splitlines() if "=" in line)  # values as Python text

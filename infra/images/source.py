@@ -1,4 +1,4 @@
-"""The choice between the two sources of images, and where each official image is found."""
+"""The image source: pull official images from a registry, or build all images from package registries."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from infra.settings import Settings
 Kind = Literal["registry", "build"]
 
 PROBE_SECONDS = 15
-"""How long a registry may take to answer before it counts as out of reach."""
+"""Timeout after which a registry counts as unreachable."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One of the two sources, chosen for a stack. `reason` says why, for people."""
+    """The source of a stack's images. `reason` is for the log."""
 
     kind: Kind
     reason: str
     settings: Settings
 
     def reference(self, service: str) -> str:
-        """What to pull for `service`: the setting's reference, else the pinned official one through the mirror."""
+        """The reference to pull for `service`: from the setting `images`, else the official one through the mirror."""
         return self.settings.images.get(service) or mirrored(
             versions.OFFICIAL_IMAGES[service], self.settings.registry_mirror
         )
 
     def official(self) -> frozenset[str]:
-        """The names this source pulls instead of building."""
+        """The names of the images that this source pulls instead of building."""
         return frozenset(versions.OFFICIAL_IMAGES) if self.kind == "registry" else frozenset()
 
     def has(self, service: str) -> bool:
-        """Whether `service`'s image can be had from this source: built, on this machine already, or in the registry."""
+        """Whether this source has the image of `service`: it can be built, or is on this machine or in the registry."""
         if self.kind == "build":
             return service in versions.BUILT_IMAGES
         client = connect(timeout=PROBE_SECONDS)
@@ -47,36 +47,36 @@ class Source:
         try:
             client.images.get(reference)
         except ImageNotFound:
-            return _answers(client, reference)
+            return _is_in_registry(client, reference)
         return True
 
     def why_not(self, service: str) -> str:
-        """For people: why `has` says no."""
+        """Why `has` is false, for the log and the outputs."""
         if self.kind == "build":
-            return "images are built here from package registries, and none of them has it"
-        return f"{self.reference(service)} cannot be had"
+            return "images are built from package registries, which do not have it"
+        return f"{self.reference(service)} is not available"
 
 
 def choose(settings: Settings, stack: str) -> Source:
-    """The source for `stack`. `auto` keeps what its containers have, else asks a registry for one small image."""
+    """Choose the source for `stack`. `auto`: that of its existing containers, else the registry if it is reachable."""
     if settings.image_source != "auto":
-        return Source(settings.image_source, "as imageSource says", settings)
+        return Source(settings.image_source, "set by imageSource", settings)
     client = connect(timeout=PROBE_SECONDS)
     for container in stack_containers(client, stack):
         match container.labels.get(IMAGE_SOURCE_LABEL):
             case "registry":
-                return Source("registry", "as the running stack's", settings)
+                return Source("registry", "as in the running stack", settings)
             case "build":
-                return Source("build", "as the running stack's", settings)
+                return Source("build", "as in the running stack", settings)
     registry = Source("registry", "", settings)
     reference = registry.reference("kafka")
-    if _answers(client, reference):
-        return Source("registry", f"{reference} can be had", settings)
-    return Source("build", f"no registry answers for {reference}", settings)
+    if _is_in_registry(client, reference):
+        return Source("registry", f"{reference} is available", settings)
+    return Source("build", f"no registry has {reference}", settings)
 
 
 def mirrored(reference: str, mirror: str) -> str:
-    """`reference` as the mirror names it: the registry's host replaced, Docker's own images under library/."""
+    """The reference at the mirror: its host replaces the registry's; Docker Hub's own images are under library/."""
     if not mirror:
         return reference
     host, _, rest = reference.partition("/")
@@ -85,8 +85,8 @@ def mirrored(reference: str, mirror: str) -> str:
     return f"{mirror}/{reference}" if rest else f"{mirror}/library/{reference}"
 
 
-def _answers(client: docker.DockerClient, reference: str) -> bool:
-    # The engine is asked, not this process: it is the engine that will pull, with its own proxies, mirrors and logins.
+def _is_in_registry(client: docker.DockerClient, reference: str) -> bool:
+    # Through the engine, which will also pull: it has its own proxies, mirrors and logins.
     try:
         client.images.get_registry_data(reference)
     except (NotFound, APIError, RequestException):

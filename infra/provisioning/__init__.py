@@ -1,1 +1,1 @@
-"""What lives inside the services, as resources with a whole life cycle: topics, index templates, saved objects."""
+"""Dynamic Pulumi resources: topics, index templates, saved objects, health gates, the base image, passwords."""

@@ -1,4 +1,4 @@
-"""The root file system that built images stand on, as a resource: there is no Dockerfile without a first image."""
+"""The base image of all built images as a Pulumi resource: a Dockerfile needs a first image to build on."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=old["name"] != new["name"], replaces=["name"])
 
-    # No delete: an image is a cache that other stacks may stand on.
+    # No delete: the image is a cache that other stacks may use.
 
 
 class BaseImage(Resource, module="image", name="BaseImage"):
-    """An image made by base/build.sh under `name`, unless the engine has it. Its name carries its content's hash."""
+    """An image built by base/build.sh, unless the engine already has one of this name. The name has a content hash."""
 
     name: pulumi.Output[str]
 
@@ -58,4 +58,4 @@ def _build(props: dict[str, Any]) -> None:
     )
     if run.returncode:
         tail = "\n".join(run.stdout.splitlines()[-LOG_LINES:])
-        raise RuntimeError(f"{SCRIPT.name} ended with {run.returncode}; its last lines:\n{tail}")
+        raise RuntimeError(f"{SCRIPT.name} failed with exit code {run.returncode}; last lines of its output:\n{tail}")

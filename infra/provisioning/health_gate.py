@@ -1,7 +1,7 @@
-"""A resource that is created when a container answers its health check: what comes after it in the order waits for it.
+"""Health gate: a resource that is created once a container's health check succeeds, so that dependents wait for it.
 
-pulumi-docker's own `wait` says only that time ran out; this says which service, and shows its last log lines. It also
-asks twice a second, where Docker asks once an interval, which then need not be short for as long as the stack runs.
+pulumi-docker's own `wait` reports only a timeout; the health gate names the service and shows its last log lines. It
+runs the check twice a second, so that Docker's own interval need not be short for as long as the stack runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.5
 
 
 class NotHealthyError(Exception):
-    """A container did not become healthy within its limit."""
+    """A container did not become healthy within its time limit."""
 
 
 class _Provider(ResourceProvider):
@@ -32,7 +32,7 @@ class _Provider(ResourceProvider):
         return CreateResult(props["container_id"], props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        # A container that does not run has no open gate: the next `up` waits for it again.
+        # Drift: the gate of a stopped container does not exist, so that the next `up` waits for its health again.
         running = _status(connect(), props["container"]) == "running"
         return ReadResult(id_, props) if running else ReadResult(None, {})
 
@@ -45,7 +45,7 @@ class _Provider(ResourceProvider):
 
 
 class HealthGate(Resource, module="container", name="HealthGate"):
-    """Open once `check` succeeds in `container`; an error with its last log lines after `limit_seconds`."""
+    """Exists once `check` succeeds in `container`. Fails with its last log lines after `limit_seconds`."""
 
     def __init__(
         self,
@@ -66,35 +66,35 @@ class HealthGate(Resource, module="container", name="HealthGate"):
 
 
 def wait_until_healthy(container: str, check: Sequence[str], limit_seconds: float) -> None:
-    """Return when the command `check` succeeds in `container`. Raises NotHealthyError with its last log lines."""
+    """Retry the command `check` in `container` until it succeeds. Raises NotHealthyError with the last log lines."""
     engine = connect()
     try:
         Retrying(
-            retry=retry_if_result(lambda complaint: complaint is not None),
+            retry=retry_if_result(lambda reason: reason is not None),
             stop=stop_after_delay(limit_seconds),
             wait=wait_fixed(POLL_SECONDS),
-        )(_complaint, engine, container, check)
+        )(_unhealthy_reason, engine, container, check)
     except RetryError as error:
         raise NotHealthyError(
             f"{container} is not healthy after {limit_seconds:.0f} s: {error.last_attempt.result()}\n"
-            f"Its last log lines:\n{_last_lines(engine, container)}"
+            f"Last log lines:\n{_last_lines(engine, container)}"
         ) from None
 
 
-def _complaint(engine: docker.DockerClient, container: str, check: Sequence[str]) -> str | None:
-    """What is wrong with the container now; None where its health check succeeds."""
+def _unhealthy_reason(engine: docker.DockerClient, container: str, check: Sequence[str]) -> str | None:
+    """Why the container is not healthy; None if its health check succeeds."""
     status = _status(engine, container)
     if status != "running":
-        return f"it is {status}"
+        return f"the container is {status}"
     exit_code, output = execute(container, check)
-    return None if exit_code == 0 else f"its health check says: {output or f'exit code {exit_code}'}"
+    return None if exit_code == 0 else f"its health check fails: {output or f'exit code {exit_code}'}"
 
 
 def _status(engine: docker.DockerClient, container: str) -> str:
     try:
         return str(engine.containers.get(container).status)
     except NotFound:
-        return "not there"
+        return "missing"
 
 
 def _last_lines(engine: docker.DockerClient, container: str) -> str:

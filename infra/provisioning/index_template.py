@@ -1,4 +1,4 @@
-"""An index template of Elasticsearch as a Pulumi resource."""
+"""An Elasticsearch index template as a Pulumi resource, with drift detection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Provider(ResourceProvider):
         try:
             found = _client(props).read(props["name"])
         except ElasticsearchUnavailableError:
-            # Its container may be gone: then the same `up` that starts it again has to put the template again.
+            # Its container may be gone: the `up` that recreates it must then create the template again.
             found = None
         return ReadResult(None, {}) if found is None else ReadResult(id_, props | {"body": _text(found)})
 
@@ -42,14 +42,14 @@ class _Provider(ResourceProvider):
 
 
 class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
-    """The template `name` (a file of mappings/index_templates) with the stack's `settings` in it, at `host`."""
+    """The template mappings/index_templates/`name`.json with the stack's `settings`, in the Elasticsearch at `host`."""
 
     name: pulumi.Output[str]
 
     def __init__(self, name: str, host: str, settings: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
         body = json.loads((TEMPLATES / f"{name}.json").read_text())
         body["template"]["settings"] = body["template"]["settings"] | dict(settings)
-        # As text, and canonical, the declared template and the one read back are equal exactly when they mean the same.
+        # As canonical text, the declared template and the one read back differ only if there is drift.
         super().__init__(_Provider(), name, {"host": host, "name": name, "body": _text(canonical(body))}, opts)
 
 

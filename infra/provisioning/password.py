@@ -1,4 +1,4 @@
-"""A generated secret that lives as long as its stack."""
+"""A generated password that lives as long as its stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Provider(ResourceProvider):
 
 
 class Password(Resource, module="secret", name="Password"):
-    """32 random characters, secret in the state and in outputs."""
+    """32 random characters, encrypted in the state and in outputs."""
 
     value: pulumi.Output[str]
 

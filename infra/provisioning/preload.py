@@ -1,10 +1,10 @@
-"""Every library of the dynamic providers, loaded before any of them does anything: each provider's module imports this.
+"""Preloads every library of the dynamic providers, against a race between imports. Each provider's module imports this.
 
-Pulumi runs the providers in threads of one process, and loads a provider's module in the thread that first needs it.
-While one thread makes a subclass of several abstract classes (pyarrow's MapScalar, which Elasticsearch's client brings
-where it is installed), another's `isinstance` can take a wrong answer from the unfinished class and keep it
-(python/cpython#116093): once every str was a Mapping, and each resource's refresh failed. A thread that gets past this
-import meets finished classes only.
+Pulumi runs the providers in threads of one process, and imports a provider's module in the thread that first needs it.
+While one thread creates a subclass of several abstract classes (pyarrow's MapScalar, which Elasticsearch's client
+imports where it is installed), `isinstance` in another thread can get a wrong result from the unfinished class and
+cache it (python/cpython#116093). It happened: every str was a Mapping, and the refresh of each resource failed. A
+thread that has passed this import only sees finished classes.
 """
 
 # ruff: noqa: F401

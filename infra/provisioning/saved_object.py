@@ -1,4 +1,4 @@
-"""A saved object of Kibana as a Pulumi resource."""
+"""A Kibana saved object as a Pulumi resource, with drift detection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Provider(ResourceProvider):
         try:
             found = SavedObjectClient(props["url"]).read(declared["type"], declared["id"])
         except KibanaUnavailableError:
-            # Its container may be gone: then the same `up` that starts it again has to import again.
+            # Its container may be gone: the `up` that recreates it must then import again.
             found = None
         if found is None:
             return ReadResult(None, {})
@@ -47,10 +47,10 @@ class _Provider(ResourceProvider):
 
 
 class SavedObject(Resource, module="kibana", name="SavedObject"):
-    """The object `body` (unfolded, as in its file) in the Kibana at `url`.
+    """The object `body`, in its file's form, in the Kibana at `url`.
 
-    Kibana may store more than it was given (a newer Kibana migrates), so the object is remembered as it was `stored`:
-    what differs from that later was changed by hand.
+    Kibana may store more than it received (a newer Kibana migrates objects), so the state keeps the object as it was
+    `stored`: a later difference from that is drift, an edit by hand.
     """
 
     name: pulumi.Output[str]
@@ -62,7 +62,7 @@ class SavedObject(Resource, module="kibana", name="SavedObject"):
 
 
 def declare_saved_objects(url: str, opts: pulumi.ResourceOptions) -> None:
-    """Every object of mappings/kibana/ in the Kibana at `url`, each after those that it refers to."""
+    """Declare every object of mappings/kibana/ in the Kibana at `url`, each after the objects it references."""
     files = [json.loads(path.read_text()) for path in OBJECTS.glob("*/*.json")]
     bodies = {object_key(body): body for body in files}
     needs = {name: [object_key(reference) for reference in body["references"]] for name, body in bodies.items()}

@@ -1,4 +1,4 @@
-"""A Kafka topic as a Pulumi resource: grows in place, refuses to shrink, is replaced only when asked."""
+"""A Kafka topic as a Pulumi resource: grows in place, refuses to shrink, and is replaced only if its name changes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class _Provider(ResourceProvider):
             if int(old["replication_factor"]) != int(new["replication_factor"]):
                 failures.append(
                     CheckFailure(
-                        "replication_factor", f"topic {new['name']}: its replication factor cannot change in place"
+                        "replication_factor", f"topic {new['name']}: the replication factor cannot change in place"
                     )
                 )
         return CheckResult(new, failures)
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
-        changes = any(_plain(old.get(key)) != _plain(new[key]) for key in CHANGEABLE)
+        changes = any(_as_declared(old.get(key)) != _as_declared(new[key]) for key in CHANGEABLE)
         replaces = ["name"] if old["name"] != new["name"] else []
         return DiffResult(changes=changes or bool(replaces), replaces=replaces, delete_before_replace=True)
 
@@ -50,26 +50,26 @@ class _Provider(ResourceProvider):
         state = _client(props).create(
             props["name"], int(props["partitions"]), int(props["replication_factor"]), props["config"]
         )
-        return CreateResult(props["name"], props | _found(state))
+        return CreateResult(props["name"], props | _observed(state))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
             state = _client(props).read(props["name"])
         except KafkaUnavailableError:
-            # Its container may be gone: then the same `up` that starts it again has to make the topic, or adopt it.
+            # Its container may be gone: the `up` that recreates it must then create the topic, or adopt it.
             state = None
-        return ReadResult(id_, props | _found(state)) if state else ReadResult(None, {})
+        return ReadResult(id_, props | _observed(state)) if state else ReadResult(None, {})
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
         state = _client(new).change(new["name"], int(new["partitions"]), new["config"])
-        return UpdateResult(new | _found(state))
+        return UpdateResult(new | _observed(state))
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         _client(props).delete(props["name"])
 
 
 class Topic(Resource, module="kafka", name="Topic"):
-    """The topic `name` at `bootstrap_servers`. `topic_id` tells this incarnation from others of the same name."""
+    """The topic `name` at `bootstrap_servers`. `topic_id` identifies its incarnation."""
 
     name: pulumi.Output[str]
     topic_id: pulumi.Output[str]
@@ -98,10 +98,10 @@ def _client(props: dict[str, Any]) -> TopicClient:
     return TopicClient(props["bootstrap_servers"])
 
 
-def _found(state: TopicState) -> dict[str, Any]:
+def _observed(state: TopicState) -> dict[str, Any]:
     return {"partitions": state.partitions, "config": dict(state.config), "topic_id": state.id}
 
 
-def _plain(value: Any) -> Any:
-    """Numbers come back from Pulumi's state as floats."""
+def _as_declared(value: Any) -> Any:
+    """The value as declared: Pulumi's state returns numbers as floats."""
     return dict(value) if isinstance(value, Mapping) else int(value)

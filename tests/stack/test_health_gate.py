@@ -32,5 +32,5 @@ def test_the_error_names_the_service_its_complaint_and_its_last_log_lines(stack:
 
 def test_a_container_that_is_gone_is_said_to_be(stack: Stack) -> None:
     assert stack.services
-    with pytest.raises(NotHealthyError, match="it is not there"):
+    with pytest.raises(NotHealthyError, match="the container is missing"):
         wait_until_healthy("lolstack-selftest-nobody", ["true"], limit_seconds=1)

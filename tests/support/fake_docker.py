@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from docker.errors import APIError, ImageNotFound
+
 GIB = 2**30
 
 
@@ -34,7 +36,11 @@ class FakeDockerEngine:
         self.memory_bytes = memory_bytes
         self.containers_by_label: dict[str, list[FakeContainer]] = {}
         """The containers by `label=value` filter."""
+        self.local_images: set[str] = set()
+        self.registry: set[str] = set()
+        """The references that a registry has. An empty registry stands for one that is not reachable."""
         self.containers = SimpleNamespace(list=self._list)
+        self.images = SimpleNamespace(get=self._local_image, get_registry_data=self._registry_data)
 
     def version(self) -> dict[str, Any]:
         return {"Version": "1.2.3-test", "ApiVersion": self.api_version}
@@ -45,3 +51,11 @@ class FakeDockerEngine:
     def _list(self, all: bool, filters: Mapping[str, str]) -> list[FakeContainer]:
         assert all, "a stopped container also holds its ports"
         return self.containers_by_label.get(filters["label"], [])
+
+    def _local_image(self, reference: str) -> None:
+        if reference not in self.local_images:
+            raise ImageNotFound(reference)
+
+    def _registry_data(self, reference: str) -> None:
+        if reference not in self.registry:
+            raise APIError(f"no such image or no connection: {reference}")

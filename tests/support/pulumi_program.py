@@ -38,10 +38,12 @@ def settings(stack: str = "dev", **changes: Any) -> Settings:
 
 
 class Recorder(pulumi.runtime.Mocks):
-    """Accepts every declared resource and records its inputs: type → name → inputs."""
+    """Accepts every declared resource and records its inputs (type → name → inputs), and the stack's outputs."""
 
     def __init__(self) -> None:
         self.resources: dict[str, dict[str, dict[str, Any]]] = {}
+        self.outputs: dict[str, Any] = {}
+        """The outputs as the program exports them."""
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.setdefault(args.typ, {})[args.name] = args.inputs
@@ -73,6 +75,7 @@ def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch,
     asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="unit")
 
+    monkeypatch.setattr(pulumi, "export", recorder.outputs.__setitem__)
     runpy.run_path(str(ROOT / "__main__.py"))
     loop.run_until_complete(wait_for_rpcs())
     loop.close()

@@ -1,22 +1,25 @@
-"""The two sources of images: where each image is found, and that what is built is named by what goes into it."""
+"""The image sources: which reference is pulled, and that the tag of a built image is a hash of its content."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from infra import versions
-from infra.images import RECIPES, ROOT, Recipe, _digest, _files, network_arguments
-from infra.images.source import Source, mirrored
+from infra import images, versions
+from infra.images import RECIPES, ROOT, network_arguments, reference
+from infra.images.source import Kind, Source, choose, mirrored
+from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
 
 
 @pytest.mark.parametrize(
-    ("reference", "expected"),
+    ("official", "expected"),
     [
         ("cassandra:5.0.9", "mirror:5000/x/library/cassandra:5.0.9"),
         ("apache/kafka:3.9.1", "mirror:5000/x/apache/kafka:3.9.1"),
@@ -24,44 +27,129 @@ from tests.support.pulumi_program import settings
         ("localhost:5000/a/b:1", "mirror:5000/x/a/b:1"),
     ],
 )
-def test_a_mirror_serves_the_official_names(reference: str, expected: str) -> None:
-    assert mirrored(reference, "mirror:5000/x") == expected
-    assert mirrored(reference, "") == reference
+def test_registry_mirror_serves_the_official_names(official: str, expected: str) -> None:
+    assert mirrored(official, "mirror:5000/x") == expected
+    assert mirrored(official, "") == official
 
 
-def test_an_image_setting_replaces_the_pinned_reference() -> None:
+def test_image_setting_replaces_the_pinned_reference() -> None:
     source = Source("registry", "", settings(images={"kafka": "example.com/kafka:1"}, registryMirror="mirror"))
     assert source.reference("kafka") == "example.com/kafka:1"
     assert source.reference("prometheus") == f"mirror/prom/prometheus:{versions.PROMETHEUS}"
 
 
 def test_official_images_are_pinned_to_a_full_version() -> None:
-    for service, reference in versions.OFFICIAL_IMAGES.items():
-        assert re.search(r":v?\d+\.\d+", reference), service
+    for service, official in versions.OFFICIAL_IMAGES.items():
+        assert re.search(r":v?\d+\.\d+", official), service
 
 
-def test_built_images_have_a_recipe_and_an_official_twin() -> None:
+def test_every_built_image_has_a_recipe_and_an_official_image() -> None:
     for service in versions.BUILT_IMAGES:
         assert service in RECIPES
         assert service in versions.OFFICIAL_IMAGES
 
 
-def test_kibana_and_grafana_cannot_be_built_and_the_reason_says_so() -> None:
-    source = Source("build", "no registry answers", settings())
+def test_kibana_and_grafana_cannot_be_built_and_the_reason_is_given() -> None:
+    source = Source("build", "no registry has it", settings())
     assert not source.has("kibana")
     assert not source.has("grafana")
-    assert "none of them has it" in source.why_not("kibana")
+    assert "do not have it" in source.why_not("kibana")
 
 
-def test_a_tag_changes_with_any_file_of_its_context(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("1")
-    before = _digest(_files(tmp_path, [""]))
-    assert _digest(_files(tmp_path, [""])) == before
-    (tmp_path / "a").write_text("2")
-    assert _digest(_files(tmp_path, [""])) != before
+class TestChoice:
+    """`imageSource: auto`."""
+
+    @pytest.fixture
+    def engine(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDockerEngine:
+        fake = FakeDockerEngine(docker_root=tmp_path)
+        monkeypatch.setattr("infra.images.source.connect", lambda timeout: fake)
+        return fake
+
+    def test_explicit_source_is_kept(self) -> None:
+        assert choose(settings(imageSource="build"), "unit").kind == "build"
+        assert choose(settings(imageSource="registry"), "unit").kind == "registry"
+
+    @pytest.mark.parametrize("kind", ["registry", "build"])
+    def test_existing_stack_keeps_its_source(self, engine: FakeDockerEngine, kind: Kind) -> None:
+        engine.containers_by_label[f"{STACK_LABEL}=unit"] = [FakeContainer(), FakeContainer({IMAGE_SOURCE_LABEL: kind})]
+        source = choose(settings(), "unit")
+        assert (source.kind, source.reason) == (kind, "as in the running stack")
+
+    def test_new_stack_pulls_from_a_reachable_registry(self, engine: FakeDockerEngine) -> None:
+        engine.registry = {versions.OFFICIAL_IMAGES["kafka"]}
+        assert choose(settings(), "unit").kind == "registry"
+
+    @pytest.mark.usefixtures("engine")
+    def test_new_stack_builds_without_a_registry(self) -> None:
+        source = choose(settings(), "unit")
+        assert source.kind == "build"
+        assert versions.OFFICIAL_IMAGES["kafka"] in source.reason
+
+    def test_registry_has_an_image_that_is_on_this_machine_or_in_the_registry(self, engine: FakeDockerEngine) -> None:
+        source = Source("registry", "", settings())
+        engine.local_images = {versions.OFFICIAL_IMAGES["kibana"]}
+        engine.registry = {versions.OFFICIAL_IMAGES["grafana"]}
+        assert [name for name in ("kibana", "grafana", "kafka") if source.has(name)] == ["kibana", "grafana"]
 
 
-def test_the_built_versions_are_the_pinned_ones() -> None:
+class TestTag:
+    """The tag of a built image: a hash of its content, so that a change triggers a rebuild of what contains it."""
+
+    @pytest.fixture
+    def root(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """A copy of all build contexts, which a test may change."""
+        for context in ("infra/images", "job", "generator"):
+            shutil.copytree(ROOT / context, tmp_path / context)
+        monkeypatch.setattr(images, "ROOT", tmp_path)
+        monkeypatch.setattr(images, "CERTIFICATES", tmp_path / "certificates")
+        return tmp_path
+
+    @staticmethod
+    def tags() -> dict[str, str]:
+        source = Source("build", "", settings())
+        return {name: reference(name, source) for name in RECIPES}
+
+    def changed(self, before: dict[str, str]) -> set[str]:
+        return {name for name, tag in self.tags().items() if tag != before[name]}
+
+    def test_tag_is_stable_and_ignores_caches(self, root: Path) -> None:
+        before = self.tags()
+        cache = root / "job" / "sinks" / "__pycache__" / "x.pyc"
+        cache.parent.mkdir(exist_ok=True)
+        cache.write_bytes(b"compiled")
+        assert self.changed(before) == set()
+
+    def test_new_job_code_changes_only_the_jobs_image(self, root: Path) -> None:
+        before = self.tags()
+        (root / "job" / "new.py").write_text("")
+        assert self.changed(before) == {"job"}
+
+    def test_parent_image_changes_its_children(self, root: Path) -> None:
+        before = self.tags()
+        (root / "infra/images/builder/Dockerfile").write_text("FROM scratch\n")
+        children = {"builder", "kafka", "elasticsearch", "cassandra", "kafka-jmx", "cassandra-jmx", "spark", "job"}
+        assert self.changed(before) == children
+
+    def test_executable_bit_and_content_change_the_tag(self, root: Path) -> None:
+        before = self.tags()
+        script = root / "infra/images/cassandra/bin/nodetool"
+        script.chmod(0o644)
+        assert self.changed(before) == {"cassandra", "cassandra-jmx"}
+
+    def test_ca_certificates_change_the_tag(self, root: Path) -> None:
+        before = self.tags()
+        (root / "certificates").mkdir()
+        (root / "certificates" / "own.crt").write_text("PEM")
+        assert "java" in self.changed(before)
+        assert "prometheus" not in self.changed(before)
+
+    def test_missing_context_file_is_an_error(self, root: Path) -> None:
+        (root / "job" / "requirements.txt").unlink()
+        with pytest.raises(FileNotFoundError, match=r"files of an image are missing: .*/job/requirements\.txt"):
+            self.tags()
+
+
+def test_built_versions_are_the_pinned_versions() -> None:
     pins = {"kafka": versions.KAFKA, "elasticsearch": versions.ELASTIC, "cassandra": versions.CASSANDRA}
     for service, version in pins.items():
         context = ROOT / RECIPES[service].context
@@ -69,19 +157,15 @@ def test_the_built_versions_are_the_pinned_ones() -> None:
         assert any(version in text for text in texts), f"images/{service} does not build {version}"
 
 
-def test_every_context_is_relative_so_that_the_state_fits_any_checkout() -> None:
+def test_every_build_context_is_relative_so_that_the_state_fits_any_checkout() -> None:
     for recipe in RECIPES.values():
         assert not Path(recipe.context).is_absolute()
         assert (ROOT / recipe.context / "Dockerfile").is_file()
 
 
-@pytest.mark.parametrize(("kind", "pulled"), [("registry", {"base", "kafka"}), ("build", set())])
-def test_the_source_decides_what_is_pulled(kind: str, pulled: set[str]) -> None:
-    source = Source(kind, "", settings())  # type: ignore[arg-type]
-    assert {name for name in ("base", "kafka", "spark", "job", "generator") if name in source.official()} == pulled
-
-
-def test_builds_go_the_hosts_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in (
         "http_proxy",
         "HTTP_PROXY",
@@ -109,16 +193,25 @@ def test_builds_go_the_hosts_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert network_arguments.__wrapped__() == expected | {"PIP_INDEX_URL": "https://other/simple"}
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
-def test_each_build_that_fetches_packages_takes_what_it_needs_for_it(recipe: Recipe) -> None:
-    dockerfile = (ROOT / recipe.context / "Dockerfile").read_text()
+def dockerfiles(command: str) -> list[str]:
+    """The names of the recipes whose Dockerfile runs this command."""
+    return [name for name, recipe in RECIPES.items() if command in (ROOT / recipe.context / "Dockerfile").read_text()]
+
+
+@pytest.mark.parametrize("name", dockerfiles("RUN mvn"))
+def test_every_maven_build_has_the_maven_settings(name: str) -> None:
+    dockerfile = (ROOT / RECIPES[name].context / "Dockerfile").read_text()
     assert dockerfile.count("RUN mvn") == dockerfile.count("ARG MAVEN_SETTINGS\nRUN mvn")
-    if "pip install" in dockerfile:
-        assert "ARG PIP_INDEX_URL\nARG PIP_TRUSTED_HOST\n" in dockerfile
 
 
-def mavens(tmp_path: Path, **environment: str) -> str:
-    """The settings.xml that mvn would find."""
+@pytest.mark.parametrize("name", dockerfiles("pip install"))
+def test_every_pip_install_has_the_hosts_package_index(name: str) -> None:
+    dockerfile = (ROOT / RECIPES[name].context / "Dockerfile").read_text()
+    assert "ARG PIP_INDEX_URL\nARG PIP_TRUSTED_HOST\n" in dockerfile
+
+
+def maven_settings(tmp_path: Path, **environment: str) -> str:
+    """The settings.xml that mavenrc writes for mvn; empty if it writes none."""
     program = f". {ROOT}/infra/images/builder/mavenrc"
     outside = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     subprocess.run(["sh", "-euc", program], env=outside | environment, check=True)
@@ -126,8 +219,10 @@ def mavens(tmp_path: Path, **environment: str) -> str:
     return settings.read_text() if settings.exists() else ""
 
 
-def test_maven_is_told_of_the_proxy(tmp_path: Path) -> None:
-    found = mavens(tmp_path, https_proxy="http://me:secret@proxy:3128/", no_proxy="localhost,.example.com, 10.0.0.1")
+def test_maven_settings_contain_the_proxy(tmp_path: Path) -> None:
+    found = maven_settings(
+        tmp_path, https_proxy="http://me:secret@proxy:3128/", no_proxy="localhost,.example.com, 10.0.0.1"
+    )
     proxy = ElementTree.fromstring(found).find("proxies/proxy")
     assert proxy is not None
     assert {part.tag: (part.text or "").strip() for part in proxy} == {
@@ -141,9 +236,9 @@ def test_maven_is_told_of_the_proxy(tmp_path: Path) -> None:
     }
 
 
-def test_maven_keeps_the_hosts_settings(tmp_path: Path) -> None:
-    assert mavens(tmp_path, MAVEN_SETTINGS="<settings/>", HTTPS_PROXY="http://proxy:3128") == "<settings/>\n"
+def test_maven_settings_of_the_host_are_kept(tmp_path: Path) -> None:
+    assert maven_settings(tmp_path, MAVEN_SETTINGS="<settings/>", HTTPS_PROXY="http://proxy:3128") == "<settings/>\n"
 
 
-def test_maven_has_no_settings_where_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert mavens(tmp_path) == ""
+def test_maven_has_no_settings_without_proxy(tmp_path: Path) -> None:
+    assert maven_settings(tmp_path) == ""

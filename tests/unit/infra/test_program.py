@@ -1,23 +1,52 @@
-"""The whole program under Pulumi's mocks: what it declares from either source of images. No engine, no server."""
+"""The whole program under Pulumi's mocks: the resources that it declares from either image source."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from infra import versions
 from infra.images import RECIPES, ROOT
-from tests.support.pulumi_program import CONTAINER, IMAGE, Recorder, declare
+from infra.names import INDEX_ALIASES, SERVICE_LABEL, STACK_LABEL
+from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
+from tests.support.pulumi_program import IMAGE, Recorder, declare
+
+HEALTH_GATE = "pulumi-python:dynamic/container:HealthGate"
+TOPIC = "pulumi-python:dynamic/kafka:Topic"
+INDEX_TEMPLATE = "pulumi-python:dynamic/elasticsearch:IndexTemplate"
+BUILT_SERVICES = {
+    *("zookeeper", "kafka", "elasticsearch", "cassandra"),
+    *("elasticsearch-exporter", "node-exporter", "prometheus", "alertmanager"),
+    *("spark-master", "spark-worker", "spark-job", "archive", "generator"),
+}
+SCRAPE_TARGETS = {
+    "prometheus": ("/metrics", ["localhost:9090"]),
+    "alertmanager": ("/metrics", ["alertmanager:9093"]),
+    "node": ("/metrics", ["node-exporter:9100"]),
+    "zookeeper": ("/metrics", ["zookeeper:9404"]),
+    "kafka": ("/metrics", ["kafka:9404"]),
+    "cassandra": ("/metrics", ["cassandra:9404"]),
+    "elasticsearch": ("/metrics", ["elasticsearch-exporter:9114"]),
+    "spark-master": ("/metrics/master/prometheus", ["spark-master:8080"]),
+    "spark-worker": ("/metrics/prometheus", ["spark-worker:8081"]),
+    "spark-driver": ("/metrics/prometheus", ["spark-job:4040"]),
+    "spark-executors": ("/metrics/executors/prometheus", ["spark-job:4040"]),
+    "job": ("/metrics", ["spark-job:8000"]),
+    "archive": ("/metrics", ["archive:8000"]),
+    "generator": ("/metrics", ["generator:8000"]),
+}
+"""The scrape jobs that alerts and dashboards use: name → (metrics path, targets)."""
 
 
 @pytest.fixture(scope="module")
 def declared() -> Iterator[dict[str, Recorder]]:
+    """The program's declarations by image source, with a generator."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         yield {
             "registry": declare("registry", monkeypatch, generatorEnabled=True),
@@ -25,21 +54,79 @@ def declared() -> Iterator[dict[str, Recorder]]:
         }
 
 
-def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
-    built = {
-        *("zookeeper", "kafka", "elasticsearch", "cassandra"),
-        *("elasticsearch-exporter", "node-exporter", "prometheus", "alertmanager"),
-        *("spark-master", "spark-worker", "spark-job", "archive", "generator"),
+def upload(container: Mapping[str, Any], path: str) -> str:
+    """The content of the container's configuration file at `path`."""
+    (content,) = [each["content"] for each in container["uploads"] if each["file"] == path]
+    return str(content)
+
+
+def scrape_targets(recorder: Recorder) -> dict[str, tuple[str, list[str]]]:
+    """The scrape jobs in Prometheus's configuration: name → (metrics path, targets)."""
+    config = yaml.safe_load(upload(recorder.containers["prometheus"], PROMETHEUS_CONFIG))
+    return {
+        job["job_name"]: (
+            job["metrics_path"],
+            [target for group in job["static_configs"] for target in group["targets"]],
+        )
+        for job in config["scrape_configs"]
     }
-    assert set(declared["build"].resources[CONTAINER]) == built
-    assert set(declared["registry"].resources[CONTAINER]) == built | {"kibana", "grafana"}
 
 
-def test_services_do_not_know_the_source_of_their_image(declared: dict[str, Recorder]) -> None:
-    """Image and the label that names the source aside, a container is the same from both sources."""
-    registry, build = declared["registry"].resources[CONTAINER], declared["build"].resources[CONTAINER]
-    for name, container in build.items():
-        assert without_source(container) == without_source(registry[name]), name
+def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
+    assert set(declared["build"].containers) == BUILT_SERVICES
+    assert set(declared["registry"].containers) == BUILT_SERVICES | {"kibana", "grafana"}
+
+
+@pytest.mark.parametrize("kind", ["registry", "build"])
+def test_outputs_list_every_service_with_its_host_ports(declared: dict[str, Recorder], kind: str) -> None:
+    recorder = declared[kind]
+    assert recorder.outputs["services"] == {
+        name: {f"{port['internal']:.0f}": f"localhost:{port['external']:.0f}" for port in container["ports"]}
+        for name, container in recorder.containers.items()
+    }
+
+
+def test_services_without_an_image_are_left_out_with_the_reason(declared: dict[str, Recorder]) -> None:
+    assert set(declared["build"].outputs["leftOut"]) == {"kibana", "grafana"}
+    assert declared["registry"].outputs["leftOut"] == {}
+
+
+def test_prometheus_scrapes_every_scrape_endpoint(declared: dict[str, Recorder]) -> None:
+    assert scrape_targets(declared["build"]) == SCRAPE_TARGETS
+    assert scrape_targets(declared["registry"]) == SCRAPE_TARGETS
+
+
+def test_every_service_waits_behind_its_own_health_gate(declared: dict[str, Recorder]) -> None:
+    gates = declared["build"].resources[HEALTH_GATE]
+    for name, container in declared["build"].containers.items():
+        gate = gates[f"{name}-healthy"]
+        assert gate["container"] == container["name"]
+        assert ["CMD", *gate["check"]] == container["healthcheck"]["tests"]
+
+
+def test_topics_are_declared_with_broker_timestamps_and_unlimited_dead_letter_retention(
+    declared: dict[str, Recorder],
+) -> None:
+    topics = declared["build"].resources[TOPIC]
+    assert {name: (topic["partitions"], topic["replication_factor"]) for name, topic in topics.items()} == {
+        "lol_matches": (3, 1),
+        "lol_matches_dlq": (1, 1),
+    }
+    matches, dead_letters = topics["lol_matches"]["config"], topics["lol_matches_dlq"]["config"]
+    assert matches["message.timestamp.type"] == "LogAppendTime"
+    assert dead_letters["retention.ms"] == "-1"
+    headers = int(dead_letters["max.message.bytes"]) - int(matches["max.message.bytes"])
+    assert headers >= 2**20, "a dead letter is the message with additional headers"
+
+
+def test_an_index_template_is_declared_for_every_alias(declared: dict[str, Recorder]) -> None:
+    assert set(declared["build"].resources[INDEX_TEMPLATE]) == set(INDEX_ALIASES)
+
+
+def test_containers_are_the_same_from_both_image_sources(declared: dict[str, Recorder]) -> None:
+    """Except for the image and the label that names the source."""
+    for name, container in declared["build"].containers.items():
+        assert without_source(container) == without_source(declared["registry"].containers[name]), name
 
 
 def without_source(container: dict[str, Any]) -> dict[str, Any]:
@@ -48,18 +135,16 @@ def without_source(container: dict[str, Any]) -> dict[str, Any]:
     return rest | {"labels": labels}
 
 
-def test_the_registry_is_asked_for_the_pinned_images(declared: dict[str, Recorder]) -> None:
-    pulled = {
-        name: image["name"] for name, image in declared["registry"].resources[IMAGE].items() if "build" not in image
-    }
-    assert pulled == versions.OFFICIAL_IMAGES
+def test_registry_source_pulls_the_pinned_images(declared: dict[str, Recorder]) -> None:
+    images = declared["registry"].resources[IMAGE]
+    assert {name: image["name"] for name, image in images.items() if "build" not in image} == versions.OFFICIAL_IMAGES
 
 
-def test_the_build_pulls_nothing(declared: dict[str, Recorder]) -> None:
+def test_build_source_pulls_nothing(declared: dict[str, Recorder]) -> None:
     assert [name for name, image in declared["build"].resources[IMAGE].items() if "build" not in image] == []
 
 
-def test_the_jmx_exporter_is_added_to_the_image_of_either_source(declared: dict[str, Recorder]) -> None:
+def test_jmx_exporter_is_added_to_the_image_of_either_source(declared: dict[str, Recorder]) -> None:
     for service in ("kafka", "cassandra"):
         bases = {
             kind: declared[kind].resources[IMAGE][f"{service}-jmx"]["build"]["buildArgs"]["SERVICE_IMAGE"]
@@ -70,19 +155,34 @@ def test_the_jmx_exporter_is_added_to_the_image_of_either_source(declared: dict[
 
 
 @pytest.mark.parametrize("kind", ["registry", "build"])
-def test_every_container_is_hardened(declared: dict[str, Recorder], kind: str) -> None:
-    for name, container in declared[kind].resources[CONTAINER].items():
+def test_every_container_is_hardened_and_limited(declared: dict[str, Recorder], kind: str) -> None:
+    for name, container in declared[kind].containers.items():
         assert container["capabilities"] == {"drops": ["ALL"]}, name
         assert container["securityOpts"] == ["no-new-privileges"], name
         assert re.fullmatch(r"[1-9]\d*:\d+", container["user"]), name
         assert container["memory"] > 0, name
-        assert {port["ip"] for port in container["ports"]} <= {"127.0.0.1"}, name
+        assert container["memorySwap"] == container["memory"], f"{name} may swap"
+        assert container["restart"] == "unless-stopped", name
+        assert container["logOpts"] == {"max-size": "10m", "max-file": "3"}, f"{name}: its log could fill the disk"
         assert container["healthcheck"]["tests"][0] == "CMD", name
+
+
+@pytest.mark.parametrize("kind", ["registry", "build"])
+def test_every_port_is_published_on_loopback_only(declared: dict[str, Recorder], kind: str) -> None:
+    published = [port for container in declared[kind].containers.values() for port in container["ports"]]
+    assert len(published) >= 9
+    assert {port["ip"] for port in published} == {"127.0.0.1"}
+
+
+def test_every_container_has_the_stacks_name_and_labels(declared: dict[str, Recorder]) -> None:
+    for name, container in declared["build"].containers.items():
         assert container["name"] == f"lolstack-unit-{name}"
+        labels = {label["label"]: label["value"] for label in container["labels"]}
+        assert (labels[STACK_LABEL], labels[SERVICE_LABEL]) == ("unit", name)
 
 
-def test_a_volume_is_mounted_only_where_the_built_image_makes_the_directory(declared: dict[str, Recorder]) -> None:
-    """A path that is not in the image would be root's, and the service could not write there."""
+def test_a_volume_is_mounted_only_where_the_built_image_creates_the_directory(declared: dict[str, Recorder]) -> None:
+    """A directory that is not in the image would be owned by root, and the service could not write there."""
     contexts = {
         "zookeeper": "kafka",
         "spark-worker": "spark",
@@ -90,47 +190,69 @@ def test_a_volume_is_mounted_only_where_the_built_image_makes_the_directory(decl
         "spark-job": "spark",
         "archive": "spark",
     }
-    for name, container in declared["build"].resources[CONTAINER].items():
+    for name, container in declared["build"].containers.items():
         recipe = RECIPES[contexts.get(name, name)]
         dockerfile = (ROOT / recipe.context / "Dockerfile").read_text()
         for mount in container.get("volumes") or []:
             assert mount["containerPath"] in dockerfile, f"{name}: {mount['containerPath']}"
 
 
-def test_the_built_image_has_the_user_the_service_declares(declared: dict[str, Recorder]) -> None:
+def test_zookeeper_and_kafka_share_one_volume(declared: dict[str, Recorder]) -> None:
+    containers = declared["build"].containers
+    (zookeeper,), (kafka,) = containers["zookeeper"]["volumes"], containers["kafka"]["volumes"]
+    assert zookeeper["volumeName"] == kafka["volumeName"]
+
+
+def test_driver_and_workers_share_the_checkpoints(declared: dict[str, Recorder]) -> None:
+    containers = declared["build"].containers
+    (driver,), (worker,) = containers["spark-job"]["volumes"], containers["spark-worker"]["volumes"]
+    assert driver == worker
+
+
+def test_the_built_image_has_the_user_of_the_service(declared: dict[str, Recorder]) -> None:
     for service in versions.BUILT_IMAGES:
         dockerfile = (ROOT / RECIPES[service].context / "Dockerfile").read_text()
-        uid = declared["build"].resources[CONTAINER][service]["user"].partition(":")[0]
-        by_name = "nobody" if uid == "65534" else uid  # the one user that Debian brings
+        uid = declared["build"].containers[service]["user"].partition(":")[0]
+        by_name = "nobody" if uid == "65534" else uid  # Debian has this user
         assert re.search(rf"(--uid|USER) ({uid}|{by_name})\b", dockerfile), service
 
 
-def test_counts_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    containers = declare("build", monkeypatch, sparkWorkers=2).resources[CONTAINER]
-    assert {"spark-worker", "spark-worker-2"} <= set(containers)
-    assert "generator" not in containers
+def test_number_of_workers_is_a_setting_and_each_is_scraped(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = declare("build", monkeypatch, sparkWorkers=2)
+    assert {"spark-worker", "spark-worker-2"} <= set(recorder.containers)
+    assert scrape_targets(recorder)["spark-worker"][1] == ["spark-worker:8081", "spark-worker-2:8081"]
 
 
-def test_the_program_reads_as_one_page() -> None:
-    assert len((Path(ROOT) / "__main__.py").read_text().splitlines()) < 160
+def test_without_a_generator_none_is_declared_or_scraped(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = declare("build", monkeypatch)
+    assert "generator" not in recorder.containers
+    assert set(scrape_targets(recorder)) == set(SCRAPE_TARGETS) - {"generator"}
 
 
-def test_a_providers_module_loads_no_library_that_is_not_loaded_before() -> None:
-    """provisioning/loaded.py says what else happens; in a process of its own, as Pulumi runs them."""
+def test_every_dynamic_provider_preloads_all_libraries() -> None:
+    """Each provider's module imports `preload`, and no library besides what that loads; preload.py explains the race.
+
+    In a process of its own, without what the tests import.
+    """
     script = """
-import sys
+import importlib, pkgutil, sys
 import pulumi.dynamic
+from infra import provisioning
+
+def third_party():
+    return {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names
+
 import infra.provisioning.preload
-before = set(sys.modules)
-from infra.provisioning import base_image, health_gate, index_template, password, saved_object, topic
-found = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
-print(sorted(found))
+preloaded = third_party()
+assert {"confluent_kafka", "docker", "elasticsearch"} <= preloaded
+for module in [each.name for each in pkgutil.iter_modules(provisioning.__path__) if each.name != "preload"]:
+    for name in [name for name in sys.modules if name.startswith("infra")]:
+        del sys.modules[name]
+    importlib.import_module(f"infra.provisioning.{module}")
+    assert "infra.provisioning.preload" in sys.modules, f"{module} does not import preload"
+    assert third_party() == preloaded, f"{module} imports {third_party() - preloaded}: add it to preload"
+    print(module)
 """
-    answer = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "['infra']"
-
-
-def test_every_dynamic_provider_loads_its_libraries_first() -> None:
-    for module in (ROOT / "infra").rglob("*.py"):
-        text = module.read_text()
-        assert "pulumi.dynamic import" not in text or "import infra.provisioning.preload" in text, module
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert {"topic", "index_template", "saved_object", "health_gate"} <= set(run.stdout.split())
