@@ -11,7 +11,7 @@ from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import BenchError, print_progress
 from bench.throughput import Throughput, measure_throughput
-from generator.match import Size
+from generator.match_factory import MatchSize
 from harness.load import DOCUMENTS_PER_MATCH, Backlog
 from infra.names import MATCHES_ALIAS
 
@@ -28,7 +28,7 @@ COMPARED_DOCUMENTS = 500
 class Alternative(Struct, frozen=True):
     """The rounds of one consumer with a backlog of `messages`."""
 
-    size: Size
+    size: MatchSize
     consumer: ConsumerKind
     messages: int
     rounds: list[Throughput]

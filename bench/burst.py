@@ -12,11 +12,11 @@ from bench.freshness import FreshnessProbe
 from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import print_progress
-from generator.match import Size
+from generator.match_factory import MatchSize
 from harness.waiting import eventually
 from job.settings import with_overrides
 
-SIZE: Size = "compact"
+SIZE: MatchSize = "compact"
 BASELINE_RATE = 2
 """Matches a second before and after the burst."""
 BASELINE_SECONDS = 20
@@ -34,7 +34,7 @@ class Burst(Struct, frozen=True):
     the next.
     """
 
-    size: Size
+    size: MatchSize
     messages: int
     max_batch_seconds: float
     batch_seconds: list[float]

@@ -14,7 +14,7 @@ from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import print_progress
 from bench.throughput import measure_throughput
-from generator.match import Size
+from generator.match_factory import MatchSize
 from harness.load import DOCUMENTS_PER_MATCH, Backlog
 
 Stage = SparkStage | Literal["bulk"]
@@ -31,7 +31,7 @@ COMBINED_STAGES: tuple[Stage, ...] = ("parse", "bulk")
 class Ceilings(Struct, frozen=True):
     """Documents a second of each round, by stage."""
 
-    size: Size
+    size: MatchSize
     messages: int
     stages: dict[Stage, list[float]]
 

@@ -11,7 +11,7 @@ from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import print_progress
 from bench.throughput import Throughput, measure_throughput
-from generator.match import Size
+from generator.match_factory import MatchSize
 from harness.load import Backlog
 from infra.names import MATCHES_ALIAS
 
@@ -31,7 +31,7 @@ class DrainRound(Struct, frozen=True):
 class Drain(Struct, frozen=True):
     """The rounds of one match size."""
 
-    size: Size
+    size: MatchSize
     messages: int
     rounds: list[DrainRound]
 
@@ -52,7 +52,7 @@ def measure_drain(stack: MeasuredStack, profile: Profile) -> list[Drain]:
     return figures
 
 
-def drain_backlog(stack: MeasuredStack, size: Size, messages: int) -> tuple[Backlog, DrainRound]:
+def drain_backlog(stack: MeasuredStack, size: MatchSize, messages: int) -> tuple[Backlog, DrainRound]:
     """Send a new backlog while the job is paused, resume the job, and measure how fast it drains the backlog."""
     stack.wait_until_idle()
     processed_before = stack.job_progress().processed

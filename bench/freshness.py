@@ -13,7 +13,7 @@ from msgspec import Struct
 from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import BenchError, print_progress
-from generator.match import MatchFactory, Size
+from generator.match_factory import MatchFactory, MatchSize
 from harness.load import DOCUMENTS_PER_MATCH, create_producer
 from infra.names import MATCHES_ALIAS, MATCHES_TOPIC
 
@@ -34,7 +34,7 @@ class Freshness(Struct, frozen=True):
     of each.
     """
 
-    size: Size
+    size: MatchSize
     rate: int
     matches: int
     percentiles: list[float]
@@ -49,7 +49,7 @@ class Freshness(Struct, frozen=True):
 class FreshnessProbe:
     """Sends matches at a constant rate and measures the latency until a search finds each."""
 
-    def __init__(self, stack: MeasuredStack, size: Size) -> None:
+    def __init__(self, stack: MeasuredStack, size: MatchSize) -> None:
         self._elasticsearch = stack.elasticsearch
         self._producer = create_producer(stack.bootstrap_servers)
         started_ms = _now_ms()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.progress import BenchError, print_progress
-from generator.match import Size
+from generator.match_factory import MatchSize
 from harness.load import Backlog, send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
@@ -46,7 +46,7 @@ class MeasuredStack:
         self.bootstrap_servers: str = stack.outputs["bootstrapServers"]
         self.elasticsearch = stack.elasticsearch().options(request_timeout=60)
 
-    def send_backlog(self, size: Size, messages: int) -> Backlog:
+    def send_backlog(self, size: MatchSize, messages: int) -> Backlog:
         """Send a backlog of new matches to Kafka."""
         started = time.monotonic()
         backlog = send_backlog(self.bootstrap_servers, size, messages)

@@ -11,9 +11,9 @@ from bench.freshness import FreshnessProbe
 from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import print_progress
-from generator.match import Size
+from generator.match_factory import MatchSize
 
-SIZE: Size = "full"
+SIZE: MatchSize = "full"
 SAMPLE_SECONDS = 20
 MIB = 2**20
 
@@ -36,7 +36,7 @@ class MemorySample(Struct, frozen=True):
 class Memory(Struct, frozen=True):
     """A run at `rate` matches a second."""
 
-    size: Size
+    size: MatchSize
     rate: int
     samples: list[MemorySample]
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from generator.match import Size
+from generator.match_factory import MatchSize
 
 
 @dataclass(frozen=True)
 class Profile:
     """Match sizes, load and repetitions of the measures."""
 
-    sizes: tuple[Size, ...]
+    sizes: tuple[MatchSize, ...]
     rounds: int
     """How often each figure is measured."""
     warm_up_rounds: int
     """Backlogs drained before the first measured one: JIT compilation goes on for the first 150,000 matches."""
     freshness_seconds: Mapping[int, int]
     """Send rate in matches a second → seconds of each round."""
-    backlog: Mapping[Size, int]
+    backlog: Mapping[MatchSize, int]
     """Matches of a backlog."""
     single_index_matches: int
     """Matches of the part of a backlog that the `single_index` consumer takes: one request for each document."""

@@ -20,17 +20,17 @@ from bench.plots import write_plots
 from bench.results import FILE as RESULTS_FILE
 from bench.results import Results, Section
 from bench.scaling import ScalingPoint
-from generator.match import Size
+from generator.match_factory import MatchSize
 from harness.load import GAME_ENDS_SPREAD_SECONDS
 
 FILE = "README.md"
 FRESHNESS_GOAL_RATE, FRESHNESS_GOAL_P50, FRESHNESS_GOAL_P99 = 2, 1.5, 2.5
 """Matches a second; seconds; seconds."""
-DRAIN_GOALS: dict[Size, int] = {"compact": 25_000, "full": 9_000}
+DRAIN_GOALS: dict[MatchSize, int] = {"compact": 25_000, "full": 9_000}
 """Documents a second, sustained."""
 CEILING_GOAL = 0.85
 """Share of the combined ceiling."""
-RATIO_GOALS: dict[tuple[Size, ConsumerKind], float] = {
+RATIO_GOALS: dict[tuple[MatchSize, ConsumerKind], float] = {
     ("compact", "parallel_bulk"): 1.5,
     ("full", "parallel_bulk"): 1.2,
     ("compact", "single_index"): 10,

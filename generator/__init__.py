@@ -1,1 +1,1 @@
-"""Realistic Match-V5 matches, made from a seed and sent to Kafka."""
+"""Match generator: produces realistic, deterministic (seeded) Match-V5 matches and sends them to Kafka."""

@@ -1,20 +1,20 @@
-"""The players' accounts: a fixed population, as a region has one, so that runs meet the same people."""
+"""Player accounts: a fixed population, like that of a region, so that all runs contain the same players."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-# A prime: any stride walks through all accounts before it meets one again.
+# A prime: any stride visits all accounts before it repeats one.
 POPULATION = 4999
 
 _URL_SAFE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TAGS = ("EUW", "EUNE", "NA1", "KR1", "BR1", "TR1", "0000", "1337", "GG", "uwu", "лес", "달빛", "夜")
-_FIRST = (
+_NAME_STARTS = (
     "Quiet", "Lucky", "Salty", "Mid", "Frozen", "Velvet", "Rusty", "Hollow", "Solar", "Tiny", "Grim",
     "Ünder", "Ñandú", "Été", "Sør", "Żubr", "Ёлка", "Волк", "달빛", "하늘", "星空", "夜", "ねこ", "🦊", "كهف",
 )  # fmt: skip
-_SECOND = (
+_NAME_ENDS = (
     "Otter", "Comet", "Baron", "Lantern", "Minion", "Harbor", "Nomad", "Pixel", "Anvil", "Echo", "Turret",
     "Moth", "Brücke", "Çelik", "gato", "степь", "바람", "구름", "剣", "さくら", "⚔", "diff", "gap", "only",
 )  # fmt: skip
@@ -22,7 +22,7 @@ _SECOND = (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A player: Riot ID (name and tag line, any script) and the ids that go with it."""
+    """A player's account: Riot ID (name and tag line, in any script) and its other ids."""
 
     puuid: str
     summoner_id: str
@@ -33,7 +33,7 @@ class Account:
 
 
 @cache
-def population() -> tuple[Account, ...]:
+def all_accounts() -> tuple[Account, ...]:
     """All accounts, the same in every run."""
     rng = random.Random("lolstack accounts")
     return tuple(
@@ -50,14 +50,14 @@ def population() -> tuple[Account, ...]:
 
 
 def _name(rng: random.Random) -> str:
-    """A game name within Riot's 16 characters."""
-    name = f"{rng.choice(_FIRST)}{rng.choice(('', ' '))}{rng.choice(_SECOND)}{rng.choice(('', rng.randint(1, 99)))}"
-    return name[:16].strip()
+    """A game name of at most Riot's 16 characters."""
+    start, space, end = rng.choice(_NAME_STARTS), rng.choice(("", " ")), rng.choice(_NAME_ENDS)
+    return f"{start}{space}{end}{rng.choice(('', rng.randint(1, 99)))}"[:16].strip()
 
 
-def draw(random: Callable[[], float], number: int) -> list[Account]:
-    """`number` different accounts (fewer than POPULATION)."""
-    accounts = population()
-    at = int(random() * POPULATION)
+def pick_accounts(random: Callable[[], float], number: int) -> list[Account]:
+    """`number` (at most POPULATION) distinct accounts."""
+    accounts = all_accounts()
+    start = int(random() * POPULATION)
     stride = 1 + int(random() * (POPULATION - 1))
-    return [accounts[(at + stride * index) % POPULATION] for index in range(number)]
+    return [accounts[(start + stride * index) % POPULATION] for index in range(number)]

@@ -1,4 +1,4 @@
-"""The champions: names and ids as Riot's match data spells them, positions, popularity, strength."""
+"""Champions: names and ids as in Riot's match data, positions, popularity and strength."""
 
 import hashlib
 from bisect import bisect_right
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 
-# Name, id, positions (T J M B S, the usual one first), damage (P physical, M magic).
+# Name, id, positions (T J M B S, the usual one first), damage type (P physical, M magic).
 _ROWS = """
 Aatrox 266 T P · Ahri 103 M M · Akali 84 MT M · Akshan 166 MB P · Alistar 12 S M · Ambessa 799 TJ P
 Amumu 32 JS M · Anivia 34 M M · Annie 1 MS M · Aphelios 523 B P · Ashe 22 BS P · AurelionSol 136 M M
@@ -43,18 +43,18 @@ Yunara 804 B P · Yuumi 350 S M · Zaahen 904 TJ P · Zac 154 JS M · Zed 238 MJ
 Ziggs 115 BM M · Zilean 26 SM M · Zoe 142 M M · Zyra 143 SJ M
 """
 
-# The people's favourites, the most played first; after them comes everybody else in a fixed order.
-_FAVOURITES = (
+# The most played champions, by popularity; the others follow in a fixed order.
+_MOST_PLAYED = (
     "Kaisa", "LeeSin", "Ahri", "Thresh", "Ezreal", "Jinx", "Lux", "Yone", "Aatrox", "Viego", "Caitlyn", "Yasuo",
     "Nautilus", "Sylas", "Jhin", "Lulu", "Darius", "Graves", "Akali", "Leona", "Garen", "Ashe", "Karma", "Jax",
     "Zed", "Blitzcrank", "Khazix", "MissFortune", "Katarina", "Ekko", "Sett", "Vayne", "Syndra", "Pyke", "Nami",
 )  # fmt: skip
 
-# A side position takes this much of a champion's popularity there.
-_SIDE_WEIGHT = 0.25
-# Zipf with an offset: the favourite is in about every third game, not in all of them.
+# Factor on a champion's popularity in a position other than its usual one.
+_SECONDARY_POSITION_WEIGHT = 0.25
+# Offset of the Zipf distribution: with it, the most played champion is in about every third game, not in all.
 _ZIPF_OFFSET = 9.0
-# Log-odds that one champion adds to its team's: alone it moves a win rate between 45 and 55 percent.
+# Maximum log-odds that one champion adds to its team's win: alone it moves the win rate between 45 and 55 percent.
 MAX_STRENGTH = 0.2
 
 
@@ -71,15 +71,15 @@ class Champion:
 
 
 def _shuffled(names: list[str], salt: str) -> list[str]:
-    """The names in an order that looks random and is the same in every run and process."""
+    """The names in a pseudo-random order that is the same in every run and process."""
     return sorted(names, key=lambda name: hashlib.blake2b(f"{salt}/{name}".encode()).digest())
 
 
 def _load() -> tuple[Champion, ...]:
     rows = [row.split() for row in _ROWS.replace("·", "\n").strip().splitlines()]
     names = [row[0] for row in rows]
-    others = [name for name in _shuffled(names, "popularity") if name not in _FAVOURITES]
-    popularity = {name: rank for rank, name in enumerate([*_FAVOURITES, *others])}
+    others = [name for name in _shuffled(names, "popularity") if name not in _MOST_PLAYED]
+    popularity = {name: rank for rank, name in enumerate([*_MOST_PLAYED, *others])}
     strength = {name: rank for rank, name in enumerate(_shuffled(names, "strength"))}
     by_letter = dict(zip("TJMBS", POSITIONS, strict=True))
     return tuple(
@@ -98,14 +98,14 @@ def _load() -> tuple[Champion, ...]:
 CHAMPIONS = _load()
 
 
-class Pool(NamedTuple):
-    """Champions to draw from, with running sums of their weights."""
+class ChampionPool(NamedTuple):
+    """Champions to pick from, with the cumulative sums of their weights."""
 
     champions: tuple[Champion, ...]
     cumulative: tuple[float, ...]
 
     def draw(self, random: Callable[[], float], taken: set[int]) -> Champion:
-        """A champion by weight whose id is not in `taken`; its id is added there."""
+        """Picks a champion by weight whose id is not in `taken`, and adds its id there."""
         total, last = self.cumulative[-1], len(self.cumulative) - 1
         while True:
             champion = self.champions[bisect_right(self.cumulative, random() * total, 0, last)]
@@ -115,10 +115,13 @@ class Pool(NamedTuple):
 
 
 @cache
-def pool(position: str) -> Pool:
-    """Who is played at `position`, by popularity; everybody evenly where it is "" (ARAM deals at random)."""
+def champion_pool(position: str) -> ChampionPool:
+    """Champions of `position`, weighted by popularity; all champions with equal weights if it is "" (ARAM)."""
     if not position:
-        return Pool(CHAMPIONS, tuple(float(n) for n in range(1, len(CHAMPIONS) + 1)))
+        return ChampionPool(CHAMPIONS, tuple(float(n) for n in range(1, len(CHAMPIONS) + 1)))
     chosen = tuple(champion for champion in CHAMPIONS if position in champion.positions)
-    weights = (champion.popularity * (1 if champion.positions[0] == position else _SIDE_WEIGHT) for champion in chosen)
-    return Pool(chosen, tuple(accumulate(weights)))
+    weights = (
+        champion.popularity * (1 if champion.positions[0] == position else _SECONDARY_POSITION_WEIGHT)
+        for champion in chosen
+    )
+    return ChampionPool(chosen, tuple(accumulate(weights)))

@@ -1,4 +1,4 @@
-"""What a player brings and buys: runes, summoner spells, items. Ids as Riot's data has them."""
+"""A player's loadout: runes, summoner spells and items, with the ids of Riot's data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,15 +20,15 @@ _WEAPONS = (3031, 3033, 3036, 3046, 3071, 3072, 3074, 3094, 3142, 3153, 3508, 66
 _STAVES = (3003, 3089, 3100, 3102, 3115, 3116, 3135, 3152, 3157, 3165, 4628, 4645, 4646, 6653, 6655)
 _SHARED = (3065, 3068, 3075, 3083, 3084, 3107, 3109, 3110, 3143, 3190, 3222, 3504, 6617, 6665)
 _TRINKETS = (3340, 3363, 3364)
-_GOLD_AN_ITEM = 2600
+_GOLD_PER_ITEM = 2600
 
 
-def _one(draw: Callable[[], float], among: tuple[int, ...]) -> int:
+def _pick(draw: Callable[[], float], among: tuple[int, ...]) -> int:
     return among[int(draw() * len(among))]
 
 
 def perks(draw: Callable[[], float], minutes: float) -> dict[str, Any]:
-    """The `perks` object: a primary style with four runes, a second with two, three shards."""
+    """The `perks` object (runes): a primary style with four runes, a secondary style with two, and three shards."""
     first = int(draw() * len(_STYLE_IDS))
     second = (first + 1 + int(draw() * (len(_STYLE_IDS) - 1))) % len(_STYLE_IDS)
     primary, other = _STYLE_IDS[first], _STYLE_IDS[second]
@@ -36,9 +36,9 @@ def perks(draw: Callable[[], float], minutes: float) -> dict[str, Any]:
     rows = _STYLES[other]
     return {
         "statPerks": {
-            "defense": _one(draw, _DEFENSE),
-            "flex": _one(draw, _FLEX),
-            "offense": _one(draw, _OFFENSE),
+            "defense": _pick(draw, _DEFENSE),
+            "flex": _pick(draw, _FLEX),
+            "offense": _pick(draw, _OFFENSE),
         },
         "styles": [
             {
@@ -57,7 +57,7 @@ def perks(draw: Callable[[], float], minutes: float) -> dict[str, Any]:
 
 def _selection(draw: Callable[[], float], row: tuple[int, ...], minutes: float) -> dict[str, int]:
     return {
-        "perk": _one(draw, row),
+        "perk": _pick(draw, row),
         "var1": int(draw() * 60 * minutes),
         "var2": int(draw() * 20 * minutes),
         "var3": 0,
@@ -65,22 +65,22 @@ def _selection(draw: Callable[[], float], row: tuple[int, ...], minutes: float) 
 
 
 def spells(draw: Callable[[], float], seat: int, aram: bool) -> tuple[int, int]:
-    """The two summoner spells' ids."""
-    return _FLASH, _MARK if aram else _one(draw, _SECOND_SPELL[seat])
+    """Ids of the two summoner spells."""
+    return _FLASH, _MARK if aram else _pick(draw, _SECOND_SPELL[seat])
 
 
 def items(draw: Callable[[], float], gold: int, magic: bool) -> list[int]:
-    """Seven slots: as many finished items as the gold pays for, 0 where empty, the trinket last."""
+    """Seven item slots: as many finished items as the gold pays for, 0 for an empty slot, the trinket last."""
     own = _STAVES if magic else _WEAPONS
-    bought = [_one(draw, _BOOTS)] if gold > 1500 else []
-    wanted = min(6, 1 + gold // _GOLD_AN_ITEM) if bought else 0
+    bought = [_pick(draw, _BOOTS)] if gold > 1500 else []
+    wanted = min(6, 1 + gold // _GOLD_PER_ITEM) if bought else 0
     while len(bought) < wanted:
-        item = _one(draw, own if draw() < 0.7 else _SHARED)
+        item = _pick(draw, own if draw() < 0.7 else _SHARED)
         if item not in bought:
             bought.append(item)
-    return [*bought, *[0] * (6 - len(bought)), _one(draw, _TRINKETS)]
+    return [*bought, *[0] * (6 - len(bought)), _pick(draw, _TRINKETS)]
 
 
 def legendaries(slots: list[int]) -> list[int]:
-    """Of seven slots, the finished items other than boots and trinket."""
+    """The finished items of seven slots, without boots and trinket."""
     return [item for item in slots[:6] if item and item not in _BOOTS]

@@ -1,12 +1,12 @@
-"""What Prometheus can ask of the generator."""
+"""Prometheus metrics of the generator."""
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
 
-from generator.stream import Kind
+from generator.messages import MessageKind
 
 
-class Metrics:
-    """Deliveries by kind, failures, and when Kafka last acknowledged anything."""
+class GeneratorMetrics:
+    """Counters of deliveries by kind and of failures, and the time of the last acknowledgement."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
@@ -16,26 +16,26 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
-        # All kinds from the start: a series that appears later hides its first increase from rate().
-        self._delivered = {kind: delivered.labels(kind.value) for kind in Kind}
+        # Every series exists from the start: rate() misses the first increase of a series that appears later.
+        self._delivered = {kind: delivered.labels(kind.value) for kind in MessageKind}
         self._failures = Counter(
             "generator_delivery_failures",
-            "Messages that were given up.",
+            "Messages that were not delivered to Kafka.",
             registry=registry,
         )
         self._last_delivery = Gauge(
             "generator_last_delivery_timestamp_seconds",
-            "When Kafka last acknowledged a message.",
+            "Time at which Kafka last acknowledged a message.",
             registry=registry,
         )
 
-    def delivered(self, kind: Kind) -> None:
+    def count_delivered(self, kind: MessageKind) -> None:
         self._delivered[kind].inc()
         self._last_delivery.set_to_current_time()
 
-    def failed(self) -> None:
+    def count_failed(self) -> None:
         self._failures.inc()
 
     def serve(self, port: int) -> None:
-        """Answers GET /metrics on all interfaces. OSError where the port is taken."""
+        """Serves GET /metrics on all interfaces. Raises OSError on a port conflict."""
         start_http_server(port, registry=self._registry)

@@ -1,11 +1,11 @@
-"""Towers, dragons, barons and the like: how many each team took, and which of its players took them."""
+"""Objectives (towers, dragons, barons …): how many each team took, and which of its players took them."""
 
 import random
 from dataclasses import dataclass, field
 
 from generator.game import BLUE, RED, SEATS, Game
 
-# Most a team can take in a full-length game: (by the winner, by the loser), and who usually lands the last hit.
+# Maximum in a full-length game: (of the winner, of the loser).
 _LIMITS = {
     "tower": (11, 6),
     "inhibitor": (3, 1),
@@ -15,36 +15,37 @@ _LIMITS = {
     "horde": (4, 3),
     "atakhan": (1, 1),
 }
+# A jungler usually takes the monsters.
 _JUNGLER = 1
 _MONSTERS = frozenset({"dragon", "baron", "riftHerald", "horde", "atakhan"})
-# One of these a game: both teams cannot have it.
-_SINGLE = frozenset({"riftHerald", "atakhan"})
-_ARAM_HAS = frozenset({"tower", "inhibitor"})
+# Exist once in a game: only one team can take them.
+_ONCE_A_GAME = frozenset({"riftHerald", "atakhan"})
+_IN_ARAM = frozenset({"tower", "inhibitor"})
 _FULL_LENGTH_MINUTES = 28.0
 
 
 @dataclass(slots=True)
 class Objectives:
-    """A team's objectives: `kills` by name, `by_seat[name][seat]` sums to it, `first` names those it took first."""
+    """A team's objectives: `kills` by name, `by_seat[name][seat]` adds up to it, `first` has those it took first."""
 
     kills: dict[str, int] = field(default_factory=dict)
     by_seat: dict[str, list[int]] = field(default_factory=dict)
     first: set[str] = field(default_factory=set)
 
 
-def share_out(rng: random.Random, game: Game) -> dict[int, Objectives]:
-    """Objectives by team id. A remake has none; otherwise the winner has the five towers before a nexus."""
+def distribute_objectives(rng: random.Random, game: Game) -> dict[int, Objectives]:
+    """Objectives by team id. A remake has none; else the winner took at least the five towers in front of a nexus."""
     draw = rng.random
     teams = {BLUE: Objectives(), RED: Objectives()}
     loser = BLUE + RED - game.winner
     pace = min(1.0, game.duration / 60 / _FULL_LENGTH_MINUTES)
     for name, (most, most_of_loser) in _LIMITS.items():
-        none = game.remake or (game.aram and name not in _ARAM_HAS)
+        none = game.remake or (game.aram and name not in _IN_ARAM)
         won = 0 if none else int((0.5 + 0.5 * draw()) * pace * most + 0.5)
         lost = 0 if none else int(draw() * pace * (most_of_loser + 1))
         if name == "tower" and not none:
             won = max(won, 5)
-        if name in _SINGLE and won:
+        if name in _ONCE_A_GAME and won:
             lost = 0
         for team_id, number in ((game.winner, won), (loser, lost)):
             team = teams[team_id]

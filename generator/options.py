@@ -1,4 +1,4 @@
-"""The command line: typed options, each wrong value refused by the option's name."""
+"""Command line options of the generator: parsing and validation. An invalid value is reported with its option."""
 
 import argparse
 import math
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-from generator.match import Size
-from generator.stream import MOST_REPEATS, Mix
+from generator.match_factory import MatchSize
+from generator.messages import MAX_DUPLICATES_OF_A_MATCH, MessageShares
 
 Mode = Literal["continuous", "batch"]
 
-_MOST_DUPLICATES = MOST_REPEATS / (MOST_REPEATS + 1)
-_EARLIEST = datetime(2009, 10, 27, tzinfo=UTC)
+_MAX_DUPLICATE_SHARE = MAX_DUPLICATES_OF_A_MATCH / (MAX_DUPLICATES_OF_A_MATCH + 1)
+_EARLIEST_START = datetime(2009, 10, 27, tzinfo=UTC)
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _SERVER = re.compile(r"(?:[^\s,:\[\]]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to send, where to, how fast.
+    """What to send, to which topic, at which rate.
 
-    `rate` in messages a second (0: as fast as Kafka takes them); `count` only in batch mode; `start_ms` (since 1970)
-    only where a start was asked for.
+    `rate` in messages a second (0: no rate limit); `count` only in batch mode; `start_ms` (since 1970) only if
+    --start was given.
     """
 
     bootstrap_servers: str
@@ -33,15 +33,15 @@ class Options:
     mode: Mode
     rate: float
     count: int | None
-    size: Size
+    size: MatchSize
     seed: int
     start_ms: int | None
-    mix: Mix
+    shares: MessageShares
     empty_positions: float
     metrics_port: int
 
 
-def _number(low: float, high: float, meaning: str) -> Callable[[str], float]:
+def _float(low: float, high: float, meaning: str) -> Callable[[str], float]:
     def convert(text: str) -> float:
         try:
             value = float(text)
@@ -67,7 +67,7 @@ def _integer(low: int, high: int | None, meaning: str) -> Callable[[str], int]:
     return convert
 
 
-def _servers(text: str) -> str:
+def _bootstrap_servers(text: str) -> str:
     for server in text.split(","):
         found = _SERVER.fullmatch(server.strip())
         if found is None or not 0 < int(found[1]) < 65536:
@@ -88,7 +88,7 @@ def _start(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a time such as 2026-02-01T12:00:00Z, not {text!r}") from None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    if when < _EARLIEST:
+    if when < _EARLIEST_START:
         raise argparse.ArgumentTypeError(f"must not be before the game came out in 2009, not {text!r}")
     return round(when.timestamp() * 1000)
 
@@ -99,66 +99,68 @@ def _parser() -> argparse.ArgumentParser:
         description="Sends realistic League of Legends matches (Riot's Match-V5 shape) to a Kafka topic.",
         allow_abbrev=False,
     )
-    share = _number(0, 1, "a share from 0 to 1")
-    parser.add_argument("--bootstrap-servers", type=_servers, required=True, metavar="HOST:PORT[,...]")
+    share = _float(0, 1, "a share from 0 to 1")
+    parser.add_argument("--bootstrap-servers", type=_bootstrap_servers, required=True, metavar="HOST:PORT[,...]")
     parser.add_argument("--topic", type=_topic, default="lol_matches", help="default: %(default)s")
     parser.add_argument("--mode", choices=get_args(Mode), default="continuous", help="default: %(default)s")
     parser.add_argument(
         "--rate",
-        type=_number(0, 1e6, "a number from 0 to 1000000"),
+        type=_float(0, 1e6, "a number from 0 to 1000000"),
         default=2.0,
-        help="messages a second; 0, in batch mode only: as fast as Kafka takes them (default: %(default)s)",
+        help="rate limit in messages a second; 0, in batch mode only: no limit (default: %(default)s)",
     )
     parser.add_argument(
-        "--count", type=_integer(1, None, "a whole number from 1"), help="messages in all; batch mode only"
+        "--count", type=_integer(1, None, "a whole number from 1"), help="number of messages; batch mode only"
     )
-    parser.add_argument("--size", choices=get_args(Size), default="full", help="default: %(default)s")
+    parser.add_argument("--size", choices=get_args(MatchSize), default="full", help="default: %(default)s")
     parser.add_argument(
         "--seed",
         type=_integer(0, None, "a whole number from 0"),
-        help="same seed and --start, same messages (default: a random one, which the log names)",
+        help="the same seed and --start give the same messages (default: a random seed, which is logged)",
     )
     parser.add_argument(
         "--start",
         type=_start,
         metavar="TIME",
-        help="when the first match ends, ISO 8601; the next follow at the rate, whatever the real time is "
-        "(default: each match ends just before it is sent)",
+        help="end of the first match, ISO 8601; the next ones follow at the intervals of --rate, whatever the "
+        "real time is (default: each match ends just before it is sent)",
     )
     parser.add_argument(
         "--duplicates",
-        type=_number(0, _MOST_DUPLICATES, f"a share from 0 to {_MOST_DUPLICATES}"),
+        type=_float(0, _MAX_DUPLICATE_SHARE, f"a share from 0 to {_MAX_DUPLICATE_SHARE}"),
         default=0.0,
         metavar="SHARE",
-        help="of all messages: matches sent again (default: 0)",
+        help="share of duplicates (matches sent again) in all messages (default: 0)",
     )
-    parser.add_argument("--remakes", type=share, default=0.0, metavar="SHARE", help="of all messages (default: 0)")
+    parser.add_argument(
+        "--remakes", type=share, default=0.0, metavar="SHARE", help="share in all messages (default: 0)"
+    )
     parser.add_argument(
         "--poison",
         type=share,
         default=0.0,
         metavar="SHARE",
-        help="of all messages: unusable ones (default: 0)",
+        help="share of messages that cannot be processed, in all messages (default: 0)",
     )
     parser.add_argument(
         "--empty-positions",
         type=share,
         default=0.0,
         metavar="SHARE",
-        help="of the matches: ARAM, or a player without position (default: 0)",
+        help="share of matches with empty positions: ARAM, or one player without a position (default: 0)",
     )
     parser.add_argument(
         "--metrics-port",
         type=_integer(0, 65535, "a port, or 0 for none"),
         default=8000,
         metavar="PORT",
-        help="where /metrics answers; 0: nowhere (default: %(default)s)",
+        help="port of /metrics; 0: no metrics (default: %(default)s)",
     )
     return parser
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
-    """Options from the command line. SystemExit(2) with a line that names the option when one is wrong."""
+    """Parses the command line. Raises SystemExit(2), with a line that names the option, if one is invalid."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.mode == "batch" and given.count is None:
@@ -178,7 +180,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         size=given.size,
         seed=secrets.randbits(32) if given.seed is None else given.seed,
         start_ms=given.start,
-        mix=Mix(duplicates=given.duplicates, remakes=given.remakes, poison=given.poison),
+        shares=MessageShares(duplicates=given.duplicates, remakes=given.remakes, poison=given.poison),
         empty_positions=given.empty_positions,
         metrics_port=given.metrics_port,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Producer
 
-from generator.match import MatchFactory, Size
+from generator.match_factory import MatchFactory, MatchSize
 from infra.clients.kafka import TopicClient
 from infra.names import MATCHES_TOPIC
 
@@ -29,7 +29,7 @@ class LoadError(Exception):
 class Backlog:
     """Matches of one size in the topic. Offsets are by partition; the end offset is exclusive."""
 
-    size: Size
+    size: MatchSize
     messages: int
     start_offsets: Mapping[int, int]
     end_offsets: Mapping[int, int]
@@ -55,7 +55,7 @@ def create_producer(bootstrap_servers: str) -> Producer:
     )
 
 
-def send_backlog(bootstrap_servers: str, size: Size, messages: int) -> Backlog:
+def send_backlog(bootstrap_servers: str, size: MatchSize, messages: int) -> Backlog:
     """Send `messages` new matches and return once Kafka has acknowledged every one.
 
     Raises LoadError if Kafka rejects a message or does not acknowledge all within FLUSH_TIMEOUT_SECONDS.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from generator.match import MatchFactory
+from generator.match_factory import MatchFactory
 from harness.stack import Stack
 from harness.waiting import eventually
 from tools.dlq import Letter, Place, letters

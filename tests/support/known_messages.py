@@ -14,8 +14,8 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 from elasticsearch.helpers import bulk, scan
 
-from generator.match import MatchFactory
-from generator.stream import Kind, Message, Mix, stream
+from generator.match_factory import MatchFactory
+from generator.messages import GeneratedMessage, MessageKind, MessageShares, generate_messages
 from harness.stack import Stack
 from harness.waiting import eventually
 from job.documents import iso
@@ -38,15 +38,15 @@ class KnownMessages:
         self._seed = time.time_ns() // 1_000_000
         ends = count_from(self._seed - SPREAD_MS, SPREAD_MS // count)  # so that they are in many windows
         factory = MatchFactory(seed=self._seed, size="compact", start_ms=self._seed, now=lambda: next(ends))
-        mix = Mix(duplicates=0.2, remakes=0.1, poison=0.1)
-        self._messages = [self._marked(each) for each in islice(stream(factory, mix, self._seed), count)]
+        shares = MessageShares(duplicates=0.2, remakes=0.1, poison=0.1)
+        self._messages = [self._marked(each) for each in islice(generate_messages(factory, shares, self._seed), count)]
         kinds = Counter(message.kind for message in self._messages)
         assert min(kinds.values()) > 10, kinds
         self._places: dict[int, Place] = {}
         self._arrived: dict[int, int] = {}
 
-    def _marked(self, message: Message) -> Message:
-        if message.kind == Kind.POISON:
+    def _marked(self, message: GeneratedMessage) -> GeneratedMessage:
+        if message.kind == MessageKind.POISON:
             return message
         match = orjson.loads(message.value or b"")
         for participant in match["info"]["participants"]:
@@ -152,7 +152,7 @@ class KnownMessages:
         poison = {
             self._places[number]: message.value
             for number, message in enumerate(self._messages)
-            if message.kind == Kind.POISON
+            if message.kind == MessageKind.POISON
         }
         letters = {place: letter for place, letter in self._dead_letters().items() if place in self._places.values()}
         assert set(letters) == set(poison)

@@ -14,7 +14,7 @@ from bench.in_network import raw_bulk
 from bench.in_network.consumers import Loads, bulk_actions
 from bench.in_network.spark_stages import ParseMatches
 from bench.in_network.workload import Timing, Workload, parse_timings, print_timing
-from generator.match import MatchFactory, Size
+from generator.match_factory import MatchFactory, MatchSize
 from job.documents import documents
 from job.match import Match, PlausibleTimes, decode
 
@@ -73,7 +73,7 @@ def test_raw_bulk_requests_have_every_document(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("size", ["compact", "full"])
 @pytest.mark.parametrize("loads", [json.loads, orjson.loads])
-def test_plain_consumer_builds_the_same_documents_as_the_job(size: Size, loads: Loads) -> None:
+def test_plain_consumer_builds_the_same_documents_as_the_job(size: MatchSize, loads: Loads) -> None:
     factory = MatchFactory(seed=1, size=size, start_ms=NOW, now=lambda: NOW, empty_positions=0.2)
     for number in range(20):
         value = factory.next(remake=number % 5 == 0).encode()

@@ -1,9 +1,9 @@
-"""The command line: what it takes, and that a refusal names the option."""
+"""Command line options: defaults, parsing, and validation errors that contain the option."""
 
 import pytest
 
 from generator import options
-from generator.stream import Mix
+from generator.messages import MessageShares
 
 SERVER = ("--bootstrap-servers", "kafka:9092")
 
@@ -12,11 +12,11 @@ def test_defaults() -> None:
     chosen = options.parse(SERVER)
     assert (chosen.topic, chosen.mode, chosen.rate, chosen.count) == ("lol_matches", "continuous", 2.0, None)
     assert (chosen.size, chosen.start_ms, chosen.metrics_port) == ("full", None, 8000)
-    assert (chosen.mix, chosen.empty_positions) == (Mix(), 0.0)
+    assert (chosen.shares, chosen.empty_positions) == (MessageShares(), 0.0)
     assert chosen.seed != options.parse(SERVER).seed
 
 
-def test_everything_given() -> None:
+def test_all_options() -> None:
     chosen = options.parse(
         [
             *("--bootstrap-servers", "a:1,[::1]:65535", "--topic", "t", "--mode", "batch", "--rate", "0"),
@@ -34,13 +34,13 @@ def test_everything_given() -> None:
         size="compact",
         seed=3,
         start_ms=1_769_947_200_000,
-        mix=Mix(duplicates=0.2, remakes=0.1, poison=0.7),
+        shares=MessageShares(duplicates=0.2, remakes=0.1, poison=0.7),
         empty_positions=1.0,
         metrics_port=0,
     )
 
 
-def test_a_start_without_zone_is_utc() -> None:
+def test_start_without_time_zone_is_utc() -> None:
     assert options.parse([*SERVER, "--start", "2026-02-01 12:00"]).start_ms == 1_769_947_200_000
 
 
@@ -75,14 +75,16 @@ def test_a_start_without_zone_is_utc() -> None:
         ("--colour", ["--colour", "red"]),
     ],
 )
-def test_a_refusal_names_the_option(option: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_validation_error_contains_the_option(
+    option: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
         options.parse([*SERVER, *arguments])
     assert stopped.value.code == 2
     assert option in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_servers_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bootstrap_servers_are_required(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         options.parse([])
     assert "--bootstrap-servers" in capsys.readouterr().err.splitlines()[-1]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.match import MatchFactory, Size
+from generator.match_factory import MatchFactory, MatchSize
 from job.documents import actions, documents
 from job.match import REASONS, DeadLetter, Match, decode
 from tests.support import reference
@@ -162,7 +162,7 @@ def test_any_match(message: Json, floats: bool, escaped: bool) -> None:
     remake=st.booleans(),
     empty=st.sampled_from([0.0, 1.0]),
 )
-def test_any_match_of_the_generator(seed: int, size: Size, remake: bool, empty: float) -> None:
+def test_any_match_of_the_generator(seed: int, size: MatchSize, remake: bool, empty: float) -> None:
     made = MatchFactory(seed=seed, size=size, start_ms=START, now=lambda: ARRIVED, empty_positions=empty)
     message = made.next(remake=remake)
     result = assert_as_the_reference(message.encode())

@@ -1,4 +1,7 @@
-"""Matches from a seed: the same seed, start and clock give the same matches, byte for byte. Needs no Kafka."""
+"""Match factory: deterministic matches from a seed. The same seed, start and clock give the same bytes.
+
+Needs no Kafka.
+"""
 
 import hashlib
 import random
@@ -8,12 +11,12 @@ from typing import Any, Literal
 
 import orjson
 
-from generator import compact, full, game
+from generator import compact_match, full_match, game
 
-Size = Literal["compact", "full"]
+MatchSize = Literal["compact", "full"]
 
-# Sixteen digits, exact even where a reader takes numbers for doubles. So wide that the numbers of two runs,
-# which begin at a hash of seed and start, do not meet.
+# Sixteen digits, so that a reader which parses numbers as doubles keeps them exact. The range is so wide that the ids
+# of two runs, each starting at a hash of seed and start, do not collide.
 _FIRST_GAME_ID, _GAME_IDS = 10**15, 8 * 10**15
 _TEAMS = (
     "ANC", "AMS", "BER", "BKK", "BOG", "BRN", "CAI", "CPH", "DUB", "GDN", "HEL", "IST", "JKT", "KYV", "LIM", "LIS",
@@ -22,8 +25,8 @@ _TEAMS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A match: `data` is the JSON object, the rest what a log line says of it. `duration` in seconds."""
+class GeneratedMatch:
+    """A generated match: `data` is the Match-V5 JSON object, the rest is for the log. `duration` in seconds."""
 
     id: str
     data: dict[str, Any]
@@ -36,22 +39,22 @@ class Match:
         return f"{self.winner}_win vs. {self.loser}_lose | Duration: {self.duration}s"
 
     def encode(self) -> bytes:
-        """The match as UTF-8 JSON, as it goes to Kafka."""
+        """The match serialized as UTF-8 JSON: the value of its Kafka message."""
         return orjson.dumps(self.data)
 
 
 class MatchFactory:
-    """Makes matches one after another.
+    """Generates matches one after another.
 
-    `start_ms` (since 1970) and `seed` choose the run's match ids; `now` gives the time just after which each match
-    ended, in ms. `empty_positions` is the share of ordinary matches, 0 to 1, in which positions are empty.
+    `start_ms` (since 1970) and `seed` determine the match ids of the run. Each match ended just before `now()`, which
+    returns ms since 1970. `empty_positions` is the share of ordinary matches, 0 to 1, with empty positions.
     """
 
     def __init__(
         self,
         *,
         seed: int,
-        size: Size,
+        size: MatchSize,
         start_ms: int,
         now: Callable[[], int],
         empty_positions: float = 0.0,
@@ -63,19 +66,19 @@ class MatchFactory:
         digest = hashlib.blake2b(f"{seed}/{start_ms}".encode(), digest_size=8).digest()
         self._next_id = _FIRST_GAME_ID + int.from_bytes(digest) % _GAME_IDS
 
-    def next(self, *, remake: bool = False) -> Match:
-        """The next match; a remake when asked."""
+    def next(self, *, remake: bool = False) -> GeneratedMatch:
+        """Generates the next match."""
         rng = self._random
         empty = not remake and rng.random() < self._empty_positions
-        played = game.play(rng, self._next_id, self._now(), remake=remake, empty_positions=empty)
+        played = game.simulate_game(rng, self._next_id, self._now(), remake=remake, empty_positions=empty)
         self._next_id += 1
-        first = int(rng.random() * len(_TEAMS))
-        second = (first + 1 + int(rng.random() * (len(_TEAMS) - 1))) % len(_TEAMS)
-        return Match(
+        winner = int(rng.random() * len(_TEAMS))
+        loser = (winner + 1 + int(rng.random() * (len(_TEAMS) - 1))) % len(_TEAMS)
+        return GeneratedMatch(
             id=played.match_id,
-            data=full.render(rng, played) if self._full else compact.render(played),
-            winner=_TEAMS[first],
-            loser=_TEAMS[second],
+            data=full_match.render(rng, played) if self._full else compact_match.render(played),
+            winner=_TEAMS[winner],
+            loser=_TEAMS[loser],
             duration=played.duration,
             remake=remake,
         )

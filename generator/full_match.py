@@ -1,23 +1,23 @@
-"""A game as a Match-V5 object of full shape (76 to 90 KB): scalars, challenges, perks, missions."""
+"""Full-size Match-V5 object of a game (76 to 90 KB): scalars, challenges, perks, missions."""
 
 import random
 from typing import Any
 
 from generator import champions, loadout, objectives
-from generator.fields import (
+from generator.filler_fields import (
     CHALLENGE_CONSTANTS,
-    CHALLENGE_COUNTS,
+    CHALLENGE_COUNTERS,
     CHALLENGE_FLOATS,
     PARTICIPANT_CONSTANTS,
-    PARTICIPANT_COUNTS,
+    PARTICIPANT_COUNTERS,
 )
 from generator.game import BLUE, RED, SEATS, Game, Player
 from generator.objectives import Objectives
 
-_COUNTS = tuple(PARTICIPANT_COUNTS.items())
-_CHALLENGE_COUNTS = tuple(CHALLENGE_COUNTS.items())
+_COUNTERS = tuple(PARTICIPANT_COUNTERS.items())
+_CHALLENGE_COUNTERS = tuple(CHALLENGE_COUNTERS.items())
 _CHALLENGE_FLOATS = tuple(CHALLENGE_FLOATS.items())
-_COUNTS_ARE_FOR_MINUTES = 30.0
+_COUNTER_MAXIMA_ARE_FOR_MINUTES = 30.0
 _LANE_AND_ROLE = (
     ("TOP", "SOLO"),
     ("JUNGLE", "NONE"),
@@ -25,18 +25,18 @@ _LANE_AND_ROLE = (
     ("BOTTOM", "CARRY"),
     ("BOTTOM", "SUPPORT"),
 )
-_LEVELS_A_MINUTE = (0.53, 0.48, 0.53, 0.47, 0.42)
+_LEVELS_PER_MINUTE = (0.53, 0.48, 0.53, 0.47, 0.42)
 _HIGHEST_LEVEL = 18
 _RIFT_MAP, _ARAM_MAP = 11, 12
-_SURRENDERS = 0.2
+_SURRENDER_SHARE = 0.2
 
 
 def render(rng: random.Random, game: Game) -> dict[str, Any]:
-    """The match as a JSON object. Draws from `rng` what the game itself does not say."""
-    taken = objectives.share_out(rng, game)
+    """The match as a JSON object. Values that the game does not determine are random, from `rng`."""
+    taken = objectives.distribute_objectives(rng, game)
     killers = [player.number for player in game.players if player.kills]
     first_blood = killers[int(rng.random() * len(killers))] if killers else 0
-    surrendered = not game.remake and rng.random() < _SURRENDERS
+    surrendered = not game.remake and rng.random() < _SURRENDER_SHARE
     return {
         "metadata": {
             "dataVersion": "2",
@@ -77,7 +77,7 @@ def _participant(
 ) -> dict[str, Any]:
     draw = rng.random
     minutes = game.length / 60
-    scale = minutes / _COUNTS_ARE_FOR_MINUTES
+    scale = minutes / _COUNTER_MAXIMA_ARE_FOR_MINUTES
     seat, account = player.seat, player.account
     ours, theirs = taken[player.team_id], taken[BLUE + RED - player.team_id]
     own = {name: by_seat[seat] for name, by_seat in ours.by_seat.items()}
@@ -89,14 +89,14 @@ def _participant(
     to_turrets = own["tower"] * 1800 + int(draw() * 1500 * scale)
     dealt = player.damage + to_turrets + player.minions * 420 + player.monsters * 900
     suffered = int(minutes * (500 + 500 * draw()) + 900 * player.deaths)
-    to_champions = _split(rng, player.damage, player.champion.magic)
-    overall = _split(rng, dealt, player.champion.magic)
-    received = _split(rng, suffered, draw() < 0.5)
+    to_champions = _split_damage(rng, player.damage, player.champion.magic)
+    overall = _split_damage(rng, dealt, player.champion.magic)
+    received = _split_damage(rng, suffered, draw() < 0.5)
     dead = min(int(player.deaths * (8 + minutes * draw())), game.duration // 2)
-    level = min(_HIGHEST_LEVEL, 1 + int(minutes * _LEVELS_A_MINUTE[seat] + draw()))
+    level = min(_HIGHEST_LEVEL, 1 + int(minutes * _LEVELS_PER_MINUTE[seat] + draw()))
 
     fields: dict[str, Any] = PARTICIPANT_CONSTANTS.copy()
-    for name, most in _COUNTS:
+    for name, most in _COUNTERS:
         fields[name] = int(draw() * most * scale)
     fields |= {
         "assists": player.assists,
@@ -189,14 +189,17 @@ def _challenges(
     fields: dict[str, Any],
     legendaries: list[int],
 ) -> dict[str, Any]:
-    """Riot's own derived figures, unrounded, over the exact length of the game (not the whole seconds)."""
+    """The `challenges` object: Riot's derived figures, unrounded, computed with the exact length of the game.
+
+    The exact length includes the fraction of a second that `gameDuration` lacks.
+    """
     draw = rng.random
     minutes = game.length / 60
-    scale = minutes / _COUNTS_ARE_FOR_MINUTES
+    scale = minutes / _COUNTER_MAXIMA_ARE_FOR_MINUTES
     team = [mate for mate in game.players if mate.team_id == player.team_id]
     takedowns = player.kills + player.assists
     challenges: dict[str, Any] = CHALLENGE_CONSTANTS.copy()
-    for name, most in _CHALLENGE_COUNTS:
+    for name, most in _CHALLENGE_COUNTERS:
         challenges[name] = int(draw() * most * scale)
     for name, highest in _CHALLENGE_FLOATS:
         challenges[name] = draw() * highest
@@ -245,17 +248,17 @@ def _team(rng: random.Random, game: Game, team_id: int, taken: Objectives, first
 
 
 def _bans(rng: random.Random, game: Game, team_id: int) -> list[dict[str, int]]:
-    """Five bans of champions that nobody plays; both teams may ban the same one."""
-    gone = {player.champion.id for player in game.players}
+    """Five banned champions that nobody plays; both teams may ban the same one."""
+    unavailable = {player.champion.id for player in game.players}
     turn = 1 if team_id == BLUE else 1 + SEATS
     return [
-        {"championId": champions.pool(position).draw(rng.random, gone).id, "pickTurn": turn + index}
+        {"championId": champions.champion_pool(position).draw(rng.random, unavailable).id, "pickTurn": turn + index}
         for index, position in enumerate(champions.POSITIONS)
     ]
 
 
-def _split(rng: random.Random, damage: int, magic: bool) -> tuple[int, int, int]:
-    """Damage as (physical, magic, true), which add up to it."""
+def _split_damage(rng: random.Random, damage: int, magic: bool) -> tuple[int, int, int]:
+    """Splits damage into (physical, magic, true); the parts add up to it."""
     true = int(damage * 0.08 * rng.random())
     main = int((damage - true) * (0.65 + 0.3 * rng.random()))
     other = damage - true - main
@@ -263,7 +266,7 @@ def _split(rng: random.Random, damage: int, magic: bool) -> tuple[int, int, int]
 
 
 def _multikills(rng: random.Random, kills: int) -> tuple[int, int, int, int]:
-    """Double, triple, quadra and penta kills that `kills` can hold."""
+    """Numbers of double, triple, quadra and penta kills, possible with `kills` kills."""
     draw = rng.random
     doubles = int(draw() * kills / 3)
     triples = int(draw() * doubles / 2)
@@ -280,5 +283,5 @@ def _largest_multikill(kills: int, doubles: int, triples: int, quadras: int, pen
 
 
 def _first_seat(by_seat: list[int]) -> int:
-    """The first seat that took any."""
+    """The first seat with at least one."""
     return next(seat for seat, number in enumerate(by_seat) if number)

@@ -1,4 +1,4 @@
-"""A game as a small Match-V5 object (3 to 5 KB): only the fields the pipeline reads, in their real places."""
+"""Compact Match-V5 object of a game (3 to 5 KB): only the fields that the pipeline reads, at their real paths."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Matches: their shape, that their figures hang together, and that a seed says all."""
+"""Generated matches: Match-V5 shape, consistent statistics, realistic distributions, determinism."""
 
 import itertools
 from collections import defaultdict
@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.accounts import POPULATION, population
-from generator.champions import CHAMPIONS, MAX_STRENGTH, POSITIONS, pool
-from generator.match import Match, MatchFactory, Size
+from generator.accounts import POPULATION, all_accounts
+from generator.champions import CHAMPIONS, MAX_STRENGTH, POSITIONS, champion_pool
+from generator.match_factory import GeneratedMatch, MatchFactory, MatchSize
 
 START = 1_770_000_000_000
-SIZES: tuple[Size, ...] = ("compact", "full")
+SIZES: tuple[MatchSize, ...] = ("compact", "full")
 
-# What the job reads: the one list that both sizes must have.
+# The fields that the job reads: both sizes must contain them.
 READ_OF_INFO = {
     "gameCreation", "gameDuration", "gameEndTimestamp", "gameStartTimestamp", "gameVersion", "participants",
     "platformId", "queueId",
@@ -28,15 +28,15 @@ READ_OF_PARTICIPANT = {
 }  # fmt: skip
 
 
-def factory(size: Size = "compact", seed: int = 7, start: int = START, empty: float = 0.0) -> MatchFactory:
+def factory(size: MatchSize = "compact", seed: int = 7, start: int = START, empty: float = 0.0) -> MatchFactory:
     return MatchFactory(seed=seed, size=size, start_ms=start, now=lambda: start, empty_positions=empty)
 
 
-def participants(match: Match) -> list[dict[str, Any]]:
+def participants(match: GeneratedMatch) -> list[dict[str, Any]]:
     return list(match.data["info"]["participants"])
 
 
-def team_sums(match: Match, field: str) -> dict[int, int]:
+def team_sums(match: GeneratedMatch, field: str) -> dict[int, int]:
     sums: dict[int, int] = defaultdict(int)
     for participant in participants(match):
         sums[participant["teamId"]] += participant[field]
@@ -44,20 +44,20 @@ def team_sums(match: Match, field: str) -> dict[int, int]:
 
 
 @pytest.fixture(scope="module")
-def compact_matches() -> list[Match]:
-    made = factory()
-    return [made.next() for _ in range(4000)]
+def compact_matches() -> list[GeneratedMatch]:
+    generator = factory()
+    return [generator.next() for _ in range(4000)]
 
 
 @pytest.fixture(scope="module")
-def full_matches() -> list[Match]:
-    made = factory("full", empty=0.2)
-    return [made.next(remake=number % 20 == 0) for number in range(200)]
+def full_matches() -> list[GeneratedMatch]:
+    generator = factory("full", empty=0.2)
+    return [generator.next(remake=number % 20 == 0) for number in range(200)]
 
 
 class TestDeterminism:
     @pytest.mark.parametrize("size", SIZES)
-    def test_same_seed_and_start_same_bytes(self, size: Size) -> None:
+    def test_same_seed_and_start_give_the_same_bytes(self, size: MatchSize) -> None:
         first, second = factory(size, empty=0.3), factory(size, empty=0.3)
         for number in range(50):
             remake = number % 7 == 0
@@ -67,51 +67,53 @@ class TestDeterminism:
         seeds=st.tuples(st.integers(0, 2**40), st.integers(0, 2**40)), starts=st.tuples(st.integers(1, 3), st.just(2))
     )
     @settings(max_examples=50, deadline=None)
-    def test_ids_meet_only_where_seed_and_start_are_equal(
+    def test_match_ids_collide_only_if_seed_and_start_are_equal(
         self, seeds: tuple[int, int], starts: tuple[int, int]
     ) -> None:
         (a, b) = (
-            {made.next().data["info"]["gameId"] for _ in range(20)}
-            for made in (factory(seed=seed, start=START + start) for seed, start in zip(seeds, starts, strict=True))
+            {generator.next().data["info"]["gameId"] for _ in range(20)}
+            for generator in (
+                factory(seed=seed, start=START + start) for seed, start in zip(seeds, starts, strict=True)
+            )
         )
         same = seeds[0] == seeds[1] and starts[0] == starts[1]
         assert (a == b) if same else a.isdisjoint(b)
 
-    def test_ids_are_exact_as_doubles(self) -> None:
+    def test_game_ids_are_exact_as_doubles(self) -> None:
         for seed in range(200):
             number = factory(seed=seed).next().data["info"]["gameId"]
             assert int(float(number)) == number
 
-    def test_ids_are_unique(self, compact_matches: list[Match]) -> None:
+    def test_match_ids_are_unique(self, compact_matches: list[GeneratedMatch]) -> None:
         assert len({match.id for match in compact_matches}) == len(compact_matches)
 
 
 @pytest.mark.parametrize("size", SIZES)
 class TestShape:
-    def matches(self, size: Size, count: int = 60) -> list[Match]:
-        made = factory(size, seed=11)
-        return [made.next() for _ in range(count)]
+    def matches(self, size: MatchSize, count: int = 60) -> list[GeneratedMatch]:
+        generator = factory(size, seed=11)
+        return [generator.next() for _ in range(count)]
 
-    def test_encoded_size(self, size: Size) -> None:
+    def test_serialized_size(self, size: MatchSize) -> None:
         low, high = {"compact": (3_000, 5_000), "full": (76_000, 90_000)}[size]
         sizes = [len(match.encode()) for match in self.matches(size)]
         assert low <= min(sizes) <= max(sizes) <= high
 
-    def test_has_what_the_job_reads(self, size: Size) -> None:
+    def test_contains_the_fields_that_the_job_reads(self, size: MatchSize) -> None:
         for match in self.matches(size, 5):
             assert set(match.data) == {"metadata", "info"}
             assert set(match.data["info"]) >= READ_OF_INFO
             for participant in participants(match):
                 assert set(participant) >= READ_OF_PARTICIPANT
 
-    def test_ids_agree(self, size: Size) -> None:
+    def test_ids_are_consistent(self, size: MatchSize) -> None:
         for match in self.matches(size, 5):
             info, metadata = match.data["info"], match.data["metadata"]
             assert match.id == metadata["matchId"] == f"{info['platformId']}_{info['gameId']}"
             assert len(set(metadata["participants"])) == 10
             assert {len(puuid) for puuid in metadata["participants"]} == {78}
 
-    def test_ten_participants_two_teams_five_positions(self, size: Size) -> None:
+    def test_ten_participants_two_teams_five_positions(self, size: MatchSize) -> None:
         for match in self.matches(size):
             ten = participants(match)
             assert [p["participantId"] for p in ten] == list(range(1, 11))
@@ -120,13 +122,13 @@ class TestShape:
             assert len({p["championName"] for p in ten}) == 10
             assert {p["win"] for p in ten[:5]} != {p["win"] for p in ten[5:]}
 
-    def test_survives_json(self, size: Size) -> None:
+    def test_json_round_trip(self, size: MatchSize) -> None:
         for match in self.matches(size, 5):
             assert orjson.loads(match.encode()) == match.data
 
 
 class TestFullShape:
-    def test_field_counts(self, full_matches: list[Match]) -> None:
+    def test_field_counts(self, full_matches: list[GeneratedMatch]) -> None:
         for match in full_matches[:20]:
             for participant in participants(match):
                 scalars = [value for value in participant.values() if not isinstance(value, dict)]
@@ -138,11 +140,11 @@ class TestFullShape:
                     "subStyle",
                 ]
 
-    def test_same_fields_in_every_match(self, full_matches: list[Match]) -> None:
+    def test_same_fields_in_every_match(self, full_matches: list[GeneratedMatch]) -> None:
         assert len({frozenset(p) for match in full_matches for p in participants(match)}) == 1
         assert len({frozenset(p["challenges"]) for match in full_matches for p in participants(match)}) == 1
 
-    def test_compact_is_a_part_of_full(self) -> None:
+    def test_compact_match_is_a_subset_of_the_full_match(self) -> None:
         small, large = factory("compact").next().data, factory("full").next().data
         assert small["metadata"] == large["metadata"]
         for field, value in small["info"].items():
@@ -151,27 +153,27 @@ class TestFullShape:
         for few, many in zip(small["info"]["participants"], large["info"]["participants"], strict=True):
             assert few.items() <= many.items()
 
-    def test_riots_own_figures_follow_from_the_fields(self, full_matches: list[Match]) -> None:
+    def test_riots_derived_figures_are_consistent_with_the_fields(self, full_matches: list[GeneratedMatch]) -> None:
         for match in full_matches:
             duration = match.data["info"]["gameDuration"]
             for p in participants(match):
-                told = p["challenges"]
-                assert int(told["gameLength"]) == duration == p["timePlayed"]
-                assert told["kda"] == (p["kills"] + p["assists"]) / max(1, p["deaths"])
-                # Riot divides by the exact length, the fields give whole seconds.
-                near = 1 / duration
-                assert told["goldPerMinute"] == pytest.approx(p["goldEarned"] / (duration / 60), rel=near)
-                assert told["damagePerMinute"] == pytest.approx(
-                    p["totalDamageDealtToChampions"] / (duration / 60), rel=near
+                challenges = p["challenges"]
+                assert int(challenges["gameLength"]) == duration == p["timePlayed"]
+                assert challenges["kda"] == (p["kills"] + p["assists"]) / max(1, p["deaths"])
+                # Riot divides by the exact length; gameDuration has whole seconds.
+                tolerance = 1 / duration
+                assert challenges["goldPerMinute"] == pytest.approx(p["goldEarned"] / (duration / 60), rel=tolerance)
+                assert challenges["damagePerMinute"] == pytest.approx(
+                    p["totalDamageDealtToChampions"] / (duration / 60), rel=tolerance
                 )
 
-    def test_damage_adds_up(self, full_matches: list[Match]) -> None:
+    def test_damage_adds_up(self, full_matches: list[GeneratedMatch]) -> None:
         for p in itertools.chain.from_iterable(map(participants, full_matches)):
             for suffix in ("Dealt", "DealtToChampions", "Taken"):
                 parts = sum(p[f"{kind}Damage{suffix}"] for kind in ("physical", "magic", "true"))
                 assert parts == p[f"totalDamage{suffix}"]
 
-    def test_objectives_agree_with_participants(self, full_matches: list[Match]) -> None:
+    def test_objectives_are_consistent_with_participants(self, full_matches: list[GeneratedMatch]) -> None:
         for match in full_matches:
             towers, dragons, kills = (team_sums(match, field) for field in ("turretKills", "dragonKills", "kills"))
             for team in match.data["info"]["teams"]:
@@ -183,7 +185,7 @@ class TestFullShape:
                 assert lost == {towers[team_id]}
                 assert {p["win"] for p in participants(match) if p["teamId"] == team_id} == {team["win"]}
 
-    def test_nobody_plays_a_banned_champion(self, full_matches: list[Match]) -> None:
+    def test_nobody_plays_a_banned_champion(self, full_matches: list[GeneratedMatch]) -> None:
         for match in full_matches:
             played = {p["championId"] for p in participants(match)}
             for team in match.data["info"]["teams"]:
@@ -192,7 +194,9 @@ class TestFullShape:
                 assert len(set(banned)) == len(banned)
                 assert played.isdisjoint(banned)
 
-    def test_streaks_fit_the_kills(self, full_matches: list[Match]) -> None:
+    def test_killing_sprees_and_multikills_are_possible_with_the_kills(
+        self, full_matches: list[GeneratedMatch]
+    ) -> None:
         for p in itertools.chain.from_iterable(map(participants, full_matches)):
             assert p["largestKillingSpree"] <= p["kills"]
             assert p["largestMultiKill"] <= p["kills"]
@@ -211,42 +215,42 @@ class TestTimes:
         assert info["gameStartTimestamp"] + played * 1000 <= info["gameEndTimestamp"]
         assert now - 1000 <= info["gameEndTimestamp"] < now
 
-    def test_duration_is_in_seconds(self, compact_matches: list[Match]) -> None:
+    def test_duration_is_in_seconds(self, compact_matches: list[GeneratedMatch]) -> None:
         for match in compact_matches:
             info = match.data["info"]
             length_ms = info["gameEndTimestamp"] - info["gameStartTimestamp"]
             assert info["gameDuration"] == match.duration == length_ms // 1000
             assert {p["timePlayed"] for p in participants(match)} == {match.duration}
 
-    def test_durations_spread_over_a_quarter_to_three_quarters_of_an_hour(self, compact_matches: list[Match]) -> None:
+    def test_durations_are_distributed_from_15_to_45_minutes(self, compact_matches: list[GeneratedMatch]) -> None:
         durations = sorted(match.duration for match in compact_matches)
         assert durations[0] >= 15 * 60
         assert durations[-1] <= 45 * 60
         assert 28 * 60 < durations[len(durations) // 2] < 33 * 60
         assert durations[len(durations) // 10] < 25 * 60 < 36 * 60 < durations[-len(durations) // 10]
 
-    def test_remakes_are_short_and_told_by_all(self) -> None:
-        made = factory("full")
-        for match in (made.next(remake=True) for _ in range(50)):
+    def test_remakes_are_short_and_marked_in_all_participants(self) -> None:
+        generator = factory("full")
+        for match in (generator.next(remake=True) for _ in range(50)):
             assert match.remake
             assert 90 <= match.duration <= 300
             assert {p["gameEndedInEarlySurrender"] for p in participants(match)} == {True}
             assert {p["teamEarlySurrendered"] for p in participants(match)} == {True, False}
 
 
-class TestFigures:
-    def test_one_teams_deaths_are_the_others_kills(self, compact_matches: list[Match]) -> None:
+class TestStatistics:
+    def test_deaths_of_a_team_are_the_kills_of_the_other(self, compact_matches: list[GeneratedMatch]) -> None:
         for match in compact_matches:
             kills, deaths = team_sums(match, "kills"), team_sums(match, "deaths")
             assert (kills[100], kills[200]) == (deaths[200], deaths[100])
 
-    def test_assists_are_of_kills_of_others(self, compact_matches: list[Match]) -> None:
+    def test_assists_do_not_exceed_the_kills_of_team_mates(self, compact_matches: list[GeneratedMatch]) -> None:
         for match in compact_matches:
             kills = team_sums(match, "kills")
             for p in participants(match):
                 assert 0 <= p["assists"] <= kills[p["teamId"]] - p["kills"]
 
-    def test_winners_are_ahead(self, compact_matches: list[Match]) -> None:
+    def test_winners_usually_have_more_kills_and_gold(self, compact_matches: list[GeneratedMatch]) -> None:
         ahead: dict[str, int] = defaultdict(int)
         for match in compact_matches:
             winner = next(p["teamId"] for p in participants(match) if p["win"])
@@ -256,7 +260,7 @@ class TestFigures:
         assert 0.8 < ahead["kills"] / len(compact_matches) < 1
         assert 0.9 < ahead["goldEarned"] / len(compact_matches) < 1
 
-    def test_positions_differ_as_they_do(self, compact_matches: list[Match]) -> None:
+    def test_positions_have_typical_statistics(self, compact_matches: list[GeneratedMatch]) -> None:
         sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for p in itertools.chain.from_iterable(map(participants, compact_matches)):
             for field in ("totalMinionsKilled", "neutralMinionsKilled", "visionScore", "goldEarned"):
@@ -268,7 +272,7 @@ class TestFigures:
             assert jungle["neutralMinionsKilled"] > 10 * lane["neutralMinionsKilled"]
             assert lane["goldEarned"] > support["goldEarned"]
 
-    def test_longer_games_give_more_gold(self, compact_matches: list[Match]) -> None:
+    def test_longer_games_give_more_gold(self, compact_matches: list[GeneratedMatch]) -> None:
         by_length = sorted(compact_matches, key=lambda match: match.duration)
         quarter = len(by_length) // 4
         short, long = (
@@ -278,9 +282,9 @@ class TestFigures:
         assert long > 1.4 * short
 
     def test_empty_positions(self) -> None:
-        made = factory("full", empty=1.0)
+        generator = factory("full", empty=1.0)
         kinds = set()
-        for match in (made.next() for _ in range(60)):
+        for match in (generator.next() for _ in range(60)):
             empty = [p for p in participants(match) if not p["teamPosition"]]
             assert len(empty) == (10 if match.data["info"]["queueId"] == 450 else 1)
             assert {p["individualPosition"] for p in empty} == {"Invalid"}
@@ -289,7 +293,7 @@ class TestFigures:
 
 
 class TestChampions:
-    def test_table(self) -> None:
+    def test_champion_names_and_ids_are_unique(self) -> None:
         assert 160 <= len(CHAMPIONS) <= 180
         assert len({champion.name for champion in CHAMPIONS}) == len(CHAMPIONS)
         assert len({champion.id for champion in CHAMPIONS}) == len(CHAMPIONS)
@@ -300,10 +304,10 @@ class TestChampions:
         assert max(abs(champion.strength) for champion in CHAMPIONS) == pytest.approx(MAX_STRENGTH)
 
     @pytest.mark.parametrize("position", POSITIONS)
-    def test_every_position_has_a_choice(self, position: str) -> None:
-        assert len(pool(position).champions) >= 20
+    def test_each_position_has_enough_champions(self, position: str) -> None:
+        assert len(champion_pool(position).champions) >= 20
 
-    def test_popularity_falls_off(self, compact_matches: list[Match]) -> None:
+    def test_champion_popularity_is_skewed(self, compact_matches: list[GeneratedMatch]) -> None:
         games: dict[str, int] = defaultdict(int)
         for p in itertools.chain.from_iterable(map(participants, compact_matches)):
             games[p["championName"]] += 1
@@ -312,7 +316,7 @@ class TestChampions:
         assert ranked[0] < 0.45 * len(compact_matches)
         assert ranked[0] > 5 * ranked[len(ranked) // 2]
 
-    def test_stronger_champions_win_more(self, compact_matches: list[Match]) -> None:
+    def test_stronger_champions_win_more(self, compact_matches: list[GeneratedMatch]) -> None:
         strength = {champion.name: champion.strength for champion in CHAMPIONS}
         wins: dict[bool, list[bool]] = {True: [], False: []}
         for p in itertools.chain.from_iterable(map(participants, compact_matches)):
@@ -325,14 +329,14 @@ class TestChampions:
 
 class TestAccounts:
     def test_names_are_riot_ids(self) -> None:
-        people = population()
-        assert len(people) == POPULATION == len({account.puuid for account in people})
-        assert all(1 <= len(account.game_name) <= 16 and account.tag_line for account in people)
-        assert any(not account.game_name.isascii() for account in people)
+        accounts = all_accounts()
+        assert len(accounts) == POPULATION == len({account.puuid for account in accounts})
+        assert all(1 <= len(account.game_name) <= 16 and account.tag_line for account in accounts)
+        assert any(not account.game_name.isascii() for account in accounts)
 
 
-def test_text_for_the_log() -> None:
-    match = Match(id="EUW1_1", data={}, winner="SEA", loser="PHX", duration=1845, remake=False)
+def test_log_text_of_a_match() -> None:
+    match = GeneratedMatch(id="EUW1_1", data={}, winner="SEA", loser="PHX", duration=1845, remake=False)
     assert str(match) == "SEA_win vs. PHX_lose | Duration: 1845s"
-    made = factory()
-    assert all(match.winner != match.loser for match in (made.next() for _ in range(500)))
+    generator = factory()
+    assert all(match.winner != match.loser for match in (generator.next() for _ in range(500)))

@@ -1,6 +1,6 @@
-"""Names of the many Match-V5 fields that nothing here computes: a constant, or how high they count."""
+"""Match-V5 fields that fill up a full-size match: each with its constant value or its maximum."""
 
-# Participant fields that are the same in every ordinary game.
+# Participant fields with a constant value in every ordinary game.
 PARTICIPANT_CONSTANTS: dict[str, int | bool | str] = {
     **{f"PlayerScore{number}": 0 for number in range(12)},
     **{f"playerAugment{number}": 0 for number in range(1, 7)},
@@ -15,8 +15,8 @@ PARTICIPANT_CONSTANTS: dict[str, int | bool | str] = {
     "roleBoundItem": 0,
 }
 
-# Participant fields that count: the highest number in a game of half an hour.
-PARTICIPANT_COUNTS: dict[str, float] = {
+# Participant fields that are counters: the maximum in a game of half an hour.
+PARTICIPANT_COUNTERS: dict[str, float] = {
     "allInPings": 5,
     "assistMePings": 6,
     "basicPings": 3,
@@ -54,7 +54,7 @@ PARTICIPANT_COUNTS: dict[str, float] = {
     "wardsPlaced": 22,
 }
 
-# Keys of `challenges` that are the same in every ordinary game (events, other modes).
+# Keys of `challenges` with a constant value in every ordinary game (events, other modes).
 CHALLENGE_CONSTANTS: dict[str, int] = {
     "InfernalScalePickup": 0,
     "SWARM_DefeatAatrox": 0,
@@ -77,8 +77,8 @@ CHALLENGE_CONSTANTS: dict[str, int] = {
     "teamElderDragonKills": 0,
 }
 
-# Keys of `challenges` that count: the highest number in a game of half an hour.
-CHALLENGE_COUNTS: dict[str, float] = {
+# Keys of `challenges` that are counters: the maximum in a game of half an hour.
+CHALLENGE_COUNTERS: dict[str, float] = {
     "12AssistStreakCount": 1.1,
     "abilityUses": 600,
     "acesBefore15Minutes": 1.1,
@@ -165,7 +165,7 @@ CHALLENGE_COUNTS: dict[str, float] = {
     "wardsGuarded": 3,
 }
 
-# Keys of `challenges` that are fractions or times: the highest value, whatever the game's length.
+# Keys of `challenges` that are fractions or times: the maximum, independent of the game's length.
 CHALLENGE_FLOATS: dict[str, float] = {
     "HealFromMapSources": 800.0,
     "bountyGold": 900.0,

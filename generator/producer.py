@@ -1,0 +1,108 @@
+"""Kafka producer of the generator: idempotent, with a delivery callback for each message."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from generator.delivery_report import DeliveryReport
+from generator.log_rate_limiter import LogRateLimiter
+from generator.messages import GeneratedMessage, MessageKind
+
+logger = logging.getLogger("generator")
+
+# The topic's own max.message.bytes; a message that the client lets through may still be refused by the broker.
+_MAX_MESSAGE_BYTES = 10_485_760
+_BUFFER_MESSAGES, _BUFFER_KBYTES = 20_000, 32_768
+# Limit of one blocking call: Python handles signals only between two of them.
+_MAX_POLL_SECONDS = 0.25
+_CONNECTION_WARNING_EVERY_SECONDS = 10.0
+
+
+class MessageProducer:
+    """Sends messages to `topic` and records the outcome of each in `report`.
+
+    While no broker is available, the client library retries for up to five minutes per message. Meanwhile its buffer
+    fills, and `send` blocks until there is room in it (back-pressure).
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str, report: DeliveryReport) -> None:
+        self._servers = bootstrap_servers
+        self._topic = topic
+        self._report = report
+        self._connection_warnings = LogRateLimiter(_CONNECTION_WARNING_EVERY_SECONDS)
+        # librdkafka logs a connection error several times a second; _on_error logs it with a rate limit.
+        quiet = logging.getLogger("librdkafka")
+        quiet.setLevel(logging.CRITICAL)
+        config: dict[str, Any] = {
+            "bootstrap.servers": bootstrap_servers,
+            "client.id": "lolstack-generator",
+            "acks": "all",
+            "enable.idempotence": True,
+            "compression.type": "zstd",
+            "linger.ms": 5,
+            "message.max.bytes": _MAX_MESSAGE_BYTES,
+            "queue.buffering.max.messages": _BUFFER_MESSAGES,
+            "queue.buffering.max.kbytes": _BUFFER_KBYTES,
+            "error_cb": self._on_error,
+            "logger": quiet,
+        }
+        self._producer = Producer(config)
+
+    def send(self, message: GeneratedMessage, stopped: Callable[[], bool]) -> None:
+        """Queues a message; blocks while the buffer is full. Once `stopped` is true, returns without sending.
+
+        Raises KafkaException on an error that the producer cannot recover from.
+        """
+        on_delivery = partial(self._on_delivery, message.kind, message.text)
+        while not stopped():
+            try:
+                self._producer.produce(self._topic, message.value, message.key, on_delivery=on_delivery)
+            except BufferError:
+                self._producer.poll(_MAX_POLL_SECONDS)
+                continue
+            except KafkaException as error:
+                reason: KafkaError = error.args[0]
+                if reason.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise
+                self._report.record_sent(message)
+                self._report.record_failed(message.kind, message.text, reason.str())
+                return
+            self._report.record_sent(message)
+            self._producer.poll(0)
+            return
+
+    def poll(self, seconds: float) -> None:
+        """Runs delivery callbacks for at most `seconds`; may return earlier."""
+        self._producer.poll(min(seconds, _MAX_POLL_SECONDS))
+
+    def flush(self, give_up: Callable[[], bool]) -> None:
+        """Waits until every message is delivered or failed, or `give_up` returns true."""
+        while len(self._producer) and not give_up():
+            self._producer.flush(_MAX_POLL_SECONDS)
+            self._report.log_totals_if_due()
+
+    def _on_delivery(self, kind: MessageKind, text: str, error: KafkaError | None, _message: object) -> None:
+        if error is None:
+            self._report.record_delivered(kind, text)
+        else:
+            self._report.record_failed(kind, text, error.str())
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            logger.error("The Kafka producer cannot go on: %s", error.str())
+        elif self._connection_warnings.acquire() is not None:
+            # librdkafka's own text counts its internal brokers, as in "0/2 brokers are down".
+            no_broker = error.code() == KafkaError._ALL_BROKERS_DOWN
+            logger.warning(
+                "Waiting for Kafka at %s: %s", self._servers, "no broker answers" if no_broker else error.str()
+            )
+
+
+def timeout_after(seconds: float) -> Callable[[], bool]:
+    """A condition that becomes true `seconds` from now."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
