@@ -1,4 +1,4 @@
-"""What all dashboards and panels have here: fixed ids, links, a unit, a legend, a text where there is no data."""
+"""Common layout of dashboards and panels: fixed ids, links, units, legends, thresholds, a text for missing data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Panel = Stat | TimeSeries
 
 @dataclass(frozen=True)
 class Query:
-    """A PromQL expression and what its series are called; `{{label}}` stands for a label's value."""
+    """A PromQL expression and the legend of its series; `{{label}}` stands for a label's value."""
 
     expression: str
     legend: str
@@ -50,7 +50,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of panels, and the size of each of them in units of Grafana's grid, which is 24 wide."""
+    """A row of panels, each of `width` × `height` units of Grafana's grid, which is 24 units wide."""
 
     title: str
     panels: Sequence[Panel]
@@ -59,7 +59,7 @@ class Row:
 
 
 def dashboard(title: str, description: str, rows: Sequence[Row]) -> Dashboard:
-    """A dashboard of `rows`. The ids of rows and panels follow from their places."""
+    """A dashboard of `rows`. The ids of rows and panels follow from their positions."""
     builder = (
         builders.Dashboard(title)
         .uid(UIDS[title])
@@ -77,21 +77,21 @@ def dashboard(title: str, description: str, rows: Sequence[Row]) -> Dashboard:
             builder.link(link.keep_time(True))
     for number, row in enumerate(rows, start=1):
         builder.with_row(builders.Row(row.title).id(number * 100))
-        for place, panel in enumerate(row.panels, start=1):
-            builder.with_panel(panel.id(number * 100 + place).span(row.width).height(row.height))
+        for position, panel in enumerate(row.panels, start=1):
+            builder.with_panel(panel.id(number * 100 + position).span(row.width).height(row.height))
     built = builder.build()
     for built_link in built.links or []:
-        built_link.placement = None  # type: ignore[assignment]  # the SDK's only value hides the link in a menu
+        built_link.placement = None  # type: ignore[assignment]  # the SDK's only value would hide the link in a menu
     return built
 
 
 def above(bad: float, warning: float | None = None) -> list[Threshold]:
-    """Limits of a value that is good while it is low."""
+    """Thresholds of a value that should be low: `bad` and above is red."""
     return [Threshold(None, GOOD), *([] if warning is None else [Threshold(warning, WARNING)]), Threshold(bad, BAD)]
 
 
 def below(bad: float, warning: float | None = None) -> list[Threshold]:
-    """Limits of a value that is good while it is high: bad below `bad`."""
+    """Thresholds of a value that should be high: below `bad` is red."""
     return [
         Threshold(None, BAD),
         *([Threshold(bad, GOOD)] if warning is None else [Threshold(bad, WARNING), Threshold(warning, GOOD)]),
@@ -107,7 +107,7 @@ def stat(
     words: Mapping[int, str] | None = None,
     no_data: str = "no data",
 ) -> Stat:
-    """The newest value of each series in large, or the word for it, coloured by `limits`, its course behind it."""
+    """A stat panel: the newest value of each series (or its text in `words`), coloured by `limits`, with sparkline."""
     panel = (
         Stat()
         .title(title)
@@ -131,7 +131,7 @@ def stat(
 def time_series(
     title: str, description: str, unit: str, *queries: Query, limits: Sequence[Threshold] = (), no_data: str = "no data"
 ) -> TimeSeries:
-    """Each series over time, with its newest and highest value in the legend; `limits` are dashed lines."""
+    """A time series panel with the newest and highest value in the legend; `limits` are dashed lines."""
     panel = (
         TimeSeries()
         .title(title)

@@ -1,4 +1,4 @@
-"""The dashboard "Pipeline": what becomes of the messages, stage by stage from the producer to the document."""
+"""The dashboard "Pipeline": throughput, lag, latency and dead letters by stage, from producer to document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.grafana.layout import Query, Row, above, dashboard, stat, time_series
 MESSAGES_PER_SECOND = "count:messages/s"
 DOCUMENTS_PER_SECOND = "count:documents/s"
 
-# What the stack promises at its default rate.
+# The stack's goals at its default rate.
 BATCH_P95_SECONDS = 1.0
 FRESHNESS_P99_SECONDS = 2.5
 NO_BATCH_SECONDS = 60
@@ -25,12 +25,12 @@ def _quantiles(histogram: str) -> list[Query]:
 
 
 def _or_none(expression: str, label: str) -> str:
-    """`expression`, or a series of zeros called `none` while nothing has happened yet that it could count."""
+    """`expression`, or a series of zeros with the label value `none` as long as the counter has no series."""
     return f'{expression} or on() label_replace(vector(0), "{label}", "none", "", "")'
 
 
 def pipeline() -> Dashboard:
-    """Expressions add up over the job's queries, whatever they are called: two may read the same messages."""
+    """The dashboard. Expressions aggregate over all queries of the job: two may read the same messages."""
     return dashboard(
         "Pipeline",
         "From the producer to the searchable document: rates, lag, batch time, freshness and dead letters by stage.",
@@ -45,21 +45,21 @@ def pipeline() -> Dashboard:
                         Query('sum(rate(kafka_log_log_logendoffset{topic="lol_matches"}[$__rate_interval]))', "in"),
                     ),
                     stat(
-                        "Done by the job",
-                        "Messages whose fate is sealed: each participant is indexed, or the message is a dead letter.",
+                        "Processed by the job",
+                        "Messages with an outcome: every participant is indexed, or the message is a dead letter.",
                         MESSAGES_PER_SECOND,
-                        Query("sum(rate(lol_job_messages_total[$__rate_interval]))", "done"),
+                        Query("sum(rate(lol_job_messages_total[$__rate_interval]))", "processed"),
                     ),
                     stat(
                         "Lag",
-                        "Messages in Kafka that the job has not processed. It is near 0 unless a backlog is drained.",
+                        "Messages in Kafka that the job has not processed yet. Near 0 unless a backlog is drained.",
                         units.Short,
                         Query("max(sum by (query) (lol_job_kafka_lag_messages))", "messages"),
                         limits=above(10_000, warning=1_000),
                     ),
                     stat(
                         "Freshness, p99",
-                        "From a message's arrival in Kafka to Elasticsearch's acknowledgement of its documents.",
+                        "Latency from a message's arrival in Kafka to Elasticsearch's acknowledgement.",
                         units.Seconds,
                         Query(_quantile(0.99, "lol_job_message_age_seconds"), "p99"),
                         limits=above(4 * FRESHNESS_P99_SECONDS, warning=FRESHNESS_P99_SECONDS),
@@ -67,14 +67,14 @@ def pipeline() -> Dashboard:
                     ),
                     stat(
                         "Since the last batch",
-                        "Time since the query that is furthest behind finished a batch. It grows while nobody sends.",
+                        "Time since the slowest query finished a micro-batch. It grows while no messages arrive.",
                         units.Seconds,
                         Query("time() - min(lol_job_last_batch_timestamp_seconds)", "age"),
                         limits=above(NO_BATCH_SECONDS, warning=NO_BATCH_SECONDS / 2),
                     ),
                     stat(
                         "Dead letters in the time shown",
-                        "Messages sent to lol_matches_dlq. Their headers say why.",
+                        "Messages sent to lol_matches_dlq. Their headers contain the reason.",
                         units.Short,
                         Query(
                             'sum(increase(kafka_log_log_logendoffset{topic="lol_matches_dlq"}[$__range]))', "letters"
@@ -90,7 +90,7 @@ def pipeline() -> Dashboard:
                 [
                     time_series(
                         "Messages into lol_matches, by partition",
-                        "The end offsets' growth. Partitions far apart mean keys that are not spread.",
+                        "Growth of the end offsets. Very different partitions mean an uneven distribution of keys.",
                         MESSAGES_PER_SECOND,
                         Query(
                             "sum by (partition) "
@@ -100,7 +100,7 @@ def pipeline() -> Dashboard:
                     ),
                     time_series(
                         "Bytes into lol_matches",
-                        "As the broker takes them, after the producers' compression.",
+                        "Bytes that the broker receives, after the producers' compression.",
                         units.BytesPerSecondIEC,
                         Query(
                             'sum(rate(kafka_server_brokertopicmetrics_bytesin_total{topic="lol_matches"}[$__rate_interval]))',
@@ -114,37 +114,37 @@ def pipeline() -> Dashboard:
                 "2  Kafka → job",
                 [
                     time_series(
-                        "Messages read and done",
-                        "Read: taken from Kafka, by each query of the job. Done: indexed or a dead letter.",
+                        "Messages read and processed",
+                        "Read: by each query of the job, from Kafka. Processed: indexed or a dead letter.",
                         MESSAGES_PER_SECOND,
                         Query("sum by (query) (rate(lol_job_input_rows_total[$__rate_interval]))", "read by {{query}}"),
-                        Query("sum(rate(lol_job_messages_total[$__rate_interval]))", "done"),
+                        Query("sum(rate(lol_job_messages_total[$__rate_interval]))", "processed"),
                     ),
                     time_series(
                         "Lag, by partition",
-                        "Messages that are not processed, for the query that is furthest behind.",
+                        "Messages that are not processed yet, for the query with the largest lag.",
                         units.Short,
                         Query("max by (partition) (lol_job_kafka_lag_messages)", "partition {{partition}}"),
                         limits=above(10_000, warning=1_000),
                     ),
                     time_series(
-                        "Batch time",
-                        "Batches that had input, of all queries. Goal: p95 below 1 s at the default rate.",
+                        "Batch duration",
+                        "Micro-batches with input, of all queries. Goal: p95 below 1 s at the default rate.",
                         units.Seconds,
                         *_quantiles("lol_job_batch_duration_seconds"),
                         limits=above(10 * BATCH_P95_SECONDS, warning=BATCH_P95_SECONDS),
                         no_data="no batch with input",
                     ),
                     time_series(
-                        "Messages in a batch",
-                        "The mean of the batches that had input, and the bound that is set on a batch.",
+                        "Batch size",
+                        "Messages in a micro-batch with input (mean), and the limit of the adaptive batch size.",
                         units.Short,
                         Query(
                             "sum(rate(lol_job_input_rows_total[$__rate_interval])) / "
                             "sum(rate(lol_job_batch_duration_seconds_count[$__rate_interval]))",
                             "mean",
                         ),
-                        Query("max(lol_job_batch_limit_messages)", "bound"),
+                        Query("max(lol_job_batch_limit_messages)", "limit"),
                         no_data="no batch with input",
                     ),
                 ],
@@ -154,21 +154,21 @@ def pipeline() -> Dashboard:
                 [
                     time_series(
                         "Documents indexed",
-                        "Documents that Elasticsearch acknowledged, by the name they are found under.",
+                        "Documents that Elasticsearch acknowledged, by index alias.",
                         DOCUMENTS_PER_SECOND,
                         Query("sum by (name) (rate(lol_job_indexed_documents_total[$__rate_interval]))", "{{name}}"),
                     ),
                     time_series(
                         "Freshness",
-                        "From a message's arrival in Kafka to Elasticsearch's acknowledgement. Goal: p99 below 2.5 s.",
+                        "Latency from arrival in Kafka to Elasticsearch's acknowledgement. Goal: p99 below 2.5 s.",
                         units.Seconds,
                         *_quantiles("lol_job_message_age_seconds"),
                         limits=above(4 * FRESHNESS_P99_SECONDS, warning=FRESHNESS_P99_SECONDS),
                         no_data="no message",
                     ),
                     time_series(
-                        "Waits for a service",
-                        "How often a sink had to wait for a service and try again, and whether one waits now (1).",
+                        "Retries of the sinks",
+                        "How often a sink waited for a service and retried (back-pressure); 1 while one waits.",
                         "count:waits/s",
                         Query(
                             _or_none("sum by (service) (rate(lol_job_sink_waits_total[$__rate_interval]))", "service"),
@@ -180,11 +180,11 @@ def pipeline() -> Dashboard:
                 width=8,
             ),
             Row(
-                "4  What did not get through",
+                "4  Dead letters and rejected documents",
                 [
                     time_series(
                         "Dead letters, by reason",
-                        "Messages that the job sent to lol_matches_dlq, each minute.",
+                        "Messages that the job sent to lol_matches_dlq, per minute.",
                         "count:messages/min",
                         Query(
                             _or_none(
@@ -194,8 +194,8 @@ def pipeline() -> Dashboard:
                         ),
                     ),
                     time_series(
-                        "Refused documents",
-                        "Documents that Elasticsearch refused for good, each minute; their messages are dead letters.",
+                        "Rejected documents",
+                        "Documents that Elasticsearch rejected for good, per minute. Their messages are dead letters.",
                         "count:documents/min",
                         Query(
                             _or_none(
@@ -208,18 +208,18 @@ def pipeline() -> Dashboard:
                 width=12,
             ),
             Row(
-                "5  Statistics in windows",
+                "5  Windowed statistics",
                 [
                     time_series(
-                        "The watermark behind the clock",
-                        "How long a window stays open for late matches; it stands still while nobody sends.",
+                        "Watermark delay",
+                        "How far the watermark is behind the clock. It does not advance while no messages arrive.",
                         units.Seconds,
                         Query("max(lol_job_watermark_delay_seconds)", "behind"),
                         no_data="no watermark yet",
                     ),
                     time_series(
-                        "Too late to count",
-                        "Matches and windows that came after the watermark and are in no statistic, each minute.",
+                        "Late matches dropped",
+                        "Matches and windows that arrived after the watermark and are in no statistic, per minute.",
                         "count:rows/min",
                         Query(
                             "sum by (operator) (60 * rate(lol_job_rows_dropped_by_watermark_total[$__rate_interval]))",
@@ -227,14 +227,14 @@ def pipeline() -> Dashboard:
                         ),
                     ),
                     time_series(
-                        "Rows of state",
-                        "What the operators remember: matches seen, open windows.",
+                        "State rows",
+                        "State of the operators: matches for deduplication, open windows.",
                         units.Short,
                         Query("sum by (operator) (lol_job_state_rows)", "{{operator}}"),
                     ),
                     time_series(
-                        "Memory of state",
-                        "What the operators' state takes on the executors.",
+                        "State memory",
+                        "Memory of the operators' state on the executors.",
                         units.BytesIEC,
                         Query("sum by (operator) (lol_job_state_memory_bytes)", "{{operator}}"),
                     ),

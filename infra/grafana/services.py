@@ -1,4 +1,4 @@
-"""The dashboard "Services": how each part of the stack is doing, one row each."""
+"""The dashboard "Services": health, throughput, latency and memory of each service, one row each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _heap(job: str, used: str = "jvm_memory_used_bytes", most: str = "jvm_memory
     selector = f'{{job="{job}", area="heap"}}'
     return time_series(
         "Heap",
-        "The JVM's heap and its limit. What counts is the height to which it falls after a collection.",
+        "The JVM's heap and its limit. A memory leak raises the level after each garbage collection.",
         units.BytesIEC,
         Query(f"sum({used}{selector})", "used"),
         Query(f"sum({most}{selector})", "limit"),
@@ -23,7 +23,7 @@ def _heap(job: str, used: str = "jvm_memory_used_bytes", most: str = "jvm_memory
 
 
 def services(generator: bool) -> Dashboard:
-    """`generator`: whether the stack has a generator of its own; its row is the last."""
+    """The dashboard. `generator`: whether the stack has a generator; its row is the last."""
     rows = [
         _overview(),
         _zookeeper(),
@@ -49,7 +49,7 @@ def _overview() -> Row:
         [
             stat(
                 "Scraped",
-                "Whether Prometheus reaches every instance of a part of the stack.",
+                "Whether Prometheus can scrape every instance of a scrape job.",
                 units.Short,
                 Query("min by (job) (up)", "{{job}}"),
                 limits=below(1),
@@ -73,18 +73,18 @@ def _zookeeper() -> Row:
                 Query("sum(rate(zookeeper_packetssent_total[$__rate_interval]))", "sent"),
             ),
             time_series(
-                "Latency of requests",
-                "Mean and highest since the server's start.",
+                "Request latency",
+                "Mean and maximum since the server's start.",
                 units.Milliseconds,
                 Query("max(zookeeper_avgrequestlatency)", "mean"),
                 Query("max(zookeeper_maxrequestlatency)", "highest"),
             ),
             time_series(
                 "Connections",
-                "Clients that are connected (Kafka is one), and requests that wait for an answer.",
+                "Connected clients (Kafka is one), and outstanding requests.",
                 units.Short,
                 Query("sum(zookeeper_numaliveconnections)", "connections"),
-                Query("sum(zookeeper_outstandingrequests)", "waiting requests"),
+                Query("sum(zookeeper_outstandingrequests)", "outstanding requests"),
             ),
             _heap("zookeeper"),
         ],
@@ -103,16 +103,16 @@ def _kafka() -> Row:
                 Query("sum(rate(kafka_server_brokertopicmetrics_bytesout_total[$__rate_interval]))", "out"),
             ),
             time_series(
-                "Time of requests, p99",
-                "A fetch waits for data by design; a produce does not.",
+                "Request latency, p99",
+                "A fetch waits for new data by design, a produce request does not.",
                 units.Seconds,
                 Query(
                     'max by (request) (kafka_network_requestmetrics_totaltime_seconds{quantile="0.99"})', "{{request}}"
                 ),
             ),
             time_series(
-                "Partitions in trouble",
-                "Without a leader, or with fewer replicas in sync than they should have. 0 is right.",
+                "Unhealthy partitions",
+                "Partitions without a leader (offline) or with too few in-sync replicas. Healthy: 0.",
                 units.Short,
                 Query("sum(kafka_controller_kafkacontroller_offlinepartitionscount)", "offline"),
                 Query("sum(kafka_server_replicamanager_underreplicatedpartitions)", "under-replicated"),
@@ -120,14 +120,14 @@ def _kafka() -> Row:
             ),
             time_series(
                 "Idle request handlers",
-                "The share of time the broker's request handlers have nothing to do. Near 0 it cannot keep up.",
+                "The share of time that the broker's request handlers are idle. Near 0 the broker is overloaded.",
                 units.PercentUnit,
                 Query("avg(kafka_server_requesthandler_idle_ratio)", "idle"),
                 limits=below(0.1, warning=0.3),
             ),
             time_series(
                 "Log on disk",
-                "What each topic's messages take.",
+                "Disk space of each topic's messages.",
                 units.BytesIEC,
                 Query("sum by (topic) (kafka_log_log_size)", "{{topic}}"),
             ),
@@ -143,14 +143,14 @@ def _spark_master() -> Row:
         [
             time_series(
                 "Workers",
-                "Workers that are alive, and all that have registered.",
+                "Workers that are alive, and all registered workers.",
                 units.Short,
                 Query("sum(metrics_master_aliveWorkers_Value)", "alive"),
                 Query("sum(metrics_master_workers_Value)", "registered"),
             ),
             time_series(
                 "Applications",
-                "The job is one. One that waits has found no worker with room.",
+                "Running and waiting applications (the job is one). One waits if no worker has enough free resources.",
                 units.Short,
                 Query("sum(metrics_master_apps_Value)", "all"),
                 Query("sum(metrics_master_waitingApps_Value)", "waiting"),
@@ -166,17 +166,17 @@ def _spark_workers() -> Row:
         [
             time_series(
                 "Cores",
-                "What executors have been given, and what is left.",
+                "Allocated to executors, and free.",
                 units.Short,
-                Query("sum by (instance) (metrics_worker_coresUsed_Value)", "{{instance}} given"),
-                Query("sum by (instance) (metrics_worker_coresFree_Value)", "{{instance}} left"),
+                Query("sum by (instance) (metrics_worker_coresUsed_Value)", "{{instance}} allocated"),
+                Query("sum by (instance) (metrics_worker_coresFree_Value)", "{{instance}} free"),
             ),
             time_series(
                 "Memory",
-                "What executors have been given, and what is left.",
+                "Allocated to executors, and free.",
                 units.Mebibytes,
-                Query("sum by (instance) (metrics_worker_memUsed_MB_Value)", "{{instance}} given"),
-                Query("sum by (instance) (metrics_worker_memFree_MB_Value)", "{{instance}} left"),
+                Query("sum by (instance) (metrics_worker_memUsed_MB_Value)", "{{instance}} allocated"),
+                Query("sum by (instance) (metrics_worker_memFree_MB_Value)", "{{instance}} free"),
             ),
             time_series(
                 "Executors",
@@ -190,27 +190,27 @@ def _spark_workers() -> Row:
 
 
 def _spark_driver() -> Row:
-    driver = "metrics_lol_match_streaming_driver"  # after spark.metrics.namespace in job/session.py
+    driver = "metrics_lol_match_streaming_driver"  # spark.metrics.namespace in job/driver/session.py
     return Row(
         "Spark driver",
         [
             time_series(
                 "Memory",
-                "The JVM's heap in use, and the Python process that starts it.",
+                "Used heap of the JVM, and memory of the Python process that starts it.",
                 units.BytesIEC,
                 Query(f"sum({driver}_ExecutorMetrics_JVMHeapMemory_Value)", "JVM heap"),
                 Query('sum(process_resident_memory_bytes{job="job"})', "Python"),
             ),
             time_series(
-                "Processor",
-                "Cores that the JVM and the Python process keep busy.",
+                "CPU",
+                "CPU cores in use by the JVM and the Python process.",
                 "count:cores",
                 Query(f"sum(rate({driver}_JVMCPU_jvmCpuTime_Value[$__rate_interval])) / 1e9", "JVM"),
                 Query('sum(rate(process_cpu_seconds_total{job="job"}[$__rate_interval]))', "Python"),
             ),
             time_series(
                 "Jobs and stages",
-                "Running or waiting at the moment of the scrape.",
+                "Running or waiting at the time of the scrape.",
                 units.Short,
                 Query(f"sum({driver}_DAGScheduler_job_activeJobs_Value)", "jobs"),
                 Query(f"sum({driver}_DAGScheduler_stage_runningStages_Value)", "running stages"),
@@ -218,13 +218,13 @@ def _spark_driver() -> Row:
             ),
             time_series(
                 "Failures",
-                "Jobs and stages that failed, and events that listeners lost: then the job's own metrics have gaps.",
+                "Failed jobs and stages, and dropped listener events, which cause gaps in the job's own metrics.",
                 "count:failures/s",
                 Query(f"sum(rate({driver}_appStatus_jobs_failedJobs_Count[$__rate_interval]))", "jobs"),
                 Query(f"sum(rate({driver}_appStatus_stages_failedStages_Count[$__rate_interval]))", "stages"),
                 Query(
                     f"sum(rate({driver}_LiveListenerBus_queue_streams_numDroppedEvents_Count[$__rate_interval]))",
-                    "lost events",
+                    "dropped events",
                 ),
             ),
         ],
@@ -237,22 +237,22 @@ def _spark_executors() -> Row:
         "Spark executors",
         [
             time_series(
-                "Tasks at work",
-                "Tasks that run at the moment of the scrape, and how many could.",
+                "Active tasks",
+                "Running tasks at the time of the scrape, and the maximum.",
                 units.Short,
                 Query(f"sum(metrics_executor_activeTasks{executors})", "running"),
-                Query(f"sum(metrics_executor_maxTasks{executors})", "could run"),
+                Query(f"sum(metrics_executor_maxTasks{executors})", "maximum"),
             ),
             time_series(
-                "Tasks done",
-                "Tasks that ended well, and those that failed and were tried again.",
+                "Finished tasks",
+                "Completed tasks, and failed tasks, which Spark retries.",
                 "count:tasks/s",
                 Query(f"sum(rate(metrics_executor_completedTasks_total{executors}[$__rate_interval]))", "completed"),
                 Query(f"sum(rate(metrics_executor_failedTasks_total{executors}[$__rate_interval]))", "failed"),
             ),
             time_series(
                 "Heap",
-                "The JVM's heap in use, and the part of it that Spark's own memory manager works with.",
+                "Used heap of the JVM, and the part of the heap that Spark's memory manager uses.",
                 units.BytesIEC,
                 Query(
                     f"sum by (executor_id) (metrics_executor_JVMHeapMemory_bytes{executors})", "{{executor_id}} used"
@@ -280,7 +280,7 @@ def _elasticsearch() -> Row:
         [
             stat(
                 "Health",
-                "The cluster's colour. Yellow: replicas are missing. Red: data is.",
+                "Cluster health. Yellow: replicas are missing. Red: primary shards are missing.",
                 units.Short,
                 Query(
                     'max(elasticsearch_cluster_health_status{color="yellow"}) + '
@@ -292,14 +292,14 @@ def _elasticsearch() -> Row:
             ),
             time_series(
                 "Documents indexed and searches",
-                "As Elasticsearch counts them, replicas and every client included.",
+                "Counted by Elasticsearch, including replicas and every client.",
                 "count:operations/s",
                 Query("sum(rate(elasticsearch_indices_indexing_index_total[$__rate_interval]))", "indexed"),
                 Query("sum(rate(elasticsearch_indices_search_query_total[$__rate_interval]))", "shard searches"),
             ),
             time_series(
-                "Time of an operation",
-                "The mean of what Elasticsearch itself spends on a document, and on a shard's part of a search.",
+                "Operation latency",
+                "Mean time in Elasticsearch to index a document, and to search a shard.",
                 units.Seconds,
                 Query(
                     "sum(rate(elasticsearch_indices_indexing_index_time_seconds_total[$__rate_interval])) / "
@@ -313,8 +313,8 @@ def _elasticsearch() -> Row:
                 ),
             ),
             time_series(
-                "Refused work",
-                "Requests that a full queue turned away. The job sends them again.",
+                "Rejected requests",
+                "Requests that a full thread pool queue rejected (back-pressure). The job retries them.",
                 REQUESTS_PER_SECOND,
                 Query(
                     "sum by (type) "
@@ -323,11 +323,11 @@ def _elasticsearch() -> Row:
                 ),
             ),
             time_series(
-                "Size and room on disk",
-                "What the indices take, and what is left where they are.",
+                "Index size and free disk space",
+                "Size of the indices, and free space on their disk.",
                 units.BytesIEC,
                 Query("sum(elasticsearch_indices_store_size_bytes)", "indices"),
-                Query("min(elasticsearch_filesystem_data_available_bytes)", "left"),
+                Query("min(elasticsearch_filesystem_data_available_bytes)", "free"),
             ),
             _heap("elasticsearch", "elasticsearch_jvm_memory_used_bytes", "elasticsearch_jvm_memory_max_bytes"),
         ],
@@ -341,7 +341,7 @@ def _cassandra() -> Row:
         [
             time_series(
                 "Requests",
-                "Reads and writes that clients ask for.",
+                "Read and write requests of clients.",
                 REQUESTS_PER_SECOND,
                 Query(
                     "sum by (operation) (rate(cassandra_clientrequest_requests_total[$__rate_interval]))",
@@ -350,13 +350,13 @@ def _cassandra() -> Row:
             ),
             time_series(
                 "Latency, p99",
-                "Of clients' requests.",
+                "Latency of client requests.",
                 units.Seconds,
                 Query('max by (operation) (cassandra_clientrequest_latency_seconds{quantile="0.99"})', "{{operation}}"),
             ),
             time_series(
-                "Requests that failed",
-                "Timeouts, too few replicas alive, failures.",
+                "Failed requests",
+                "Timeouts, unavailable replicas, failures.",
                 REQUESTS_PER_SECOND,
                 Query("sum(rate(cassandra_clientrequest_timeouts_total[$__rate_interval]))", "timeouts"),
                 Query("sum(rate(cassandra_clientrequest_unavailables_total[$__rate_interval]))", "unavailable"),
@@ -364,13 +364,13 @@ def _cassandra() -> Row:
             ),
             time_series(
                 "Data on disk",
-                "What the node keeps.",
+                "Disk space of the node's data.",
                 units.BytesIEC,
                 Query("sum(cassandra_storage_load_bytes)", "data"),
             ),
             time_series(
-                "Compactions that wait",
-                "A number that keeps growing means that writes are faster than the disk.",
+                "Pending compactions",
+                "A growing number means that the disk cannot keep up with the writes.",
                 units.Short,
                 Query("sum(cassandra_compaction_pendingtasks)", "compactions"),
             ),
@@ -386,14 +386,14 @@ def _archive() -> Row:
         [
             time_series(
                 "Matches",
-                "Raw matches that are written to Cassandra, and those too large for it.",
+                "Raw matches written to Cassandra, and matches too large for it.",
                 MATCHES_PER_SECOND,
                 Query("sum(rate(lol_archive_matches_total[$__rate_interval]))", "written"),
                 Query("sum(rate(lol_archive_refused_total[$__rate_interval]))", "too large"),
             ),
             time_series(
-                "Messages behind",
-                "What is in the topic and not read yet.",
+                "Lag",
+                "Messages in the topic that are not archived yet.",
                 units.Short,
                 Query("sum(lol_archive_lag_messages)", "messages"),
             ),
@@ -408,39 +408,39 @@ def _prometheus() -> Row:
         [
             time_series(
                 "Alerts",
-                "Alerts that Alertmanager has: active ones, and those that somebody silenced.",
+                "Alerts in Alertmanager: active and silenced.",
                 units.Short,
                 Query("sum by (state) (alertmanager_alerts)", "{{state}}"),
             ),
             time_series(
                 "Notifications",
-                "What Alertmanager sent, and what failed.",
+                "Notifications that Alertmanager sent, and failed ones.",
                 "count:notifications/s",
                 Query("sum(rate(alertmanager_notifications_total[$__rate_interval]))", "sent"),
                 Query("sum(rate(alertmanager_notifications_failed_total[$__rate_interval]))", "failed"),
             ),
             time_series(
-                "Time of scrapes",
-                "A scrape that takes 10 s is lost.",
+                "Scrape duration",
+                "A scrape has a timeout of 10 s.",
                 units.Seconds,
                 Query("max by (job) (scrape_duration_seconds)", "{{job}}"),
                 limits=above(10, warning=5),
             ),
             time_series(
-                "Samples taken in",
-                "From all scrapes.",
+                "Ingested samples",
+                "Samples of all scrapes.",
                 "count:samples/s",
                 Query("sum(rate(prometheus_tsdb_head_samples_appended_total[$__rate_interval]))", "samples"),
             ),
             time_series(
                 "Series in memory",
-                "What Prometheus's memory is spent on.",
+                "Active series, which determine Prometheus's memory.",
                 units.Short,
                 Query("sum(prometheus_tsdb_head_series)", "series"),
             ),
             time_series(
                 "Memory",
-                "Of the process.",
+                "Resident memory of the process.",
                 units.BytesIEC,
                 Query('sum(process_resident_memory_bytes{job="prometheus"})', "used"),
             ),
@@ -455,8 +455,8 @@ def _host() -> Row:
         "Host",
         [
             time_series(
-                "Processor",
-                "The share of all cores' time that is spent, by what it is spent on.",
+                "CPU",
+                "CPU usage as a share of all cores, by mode.",
                 units.PercentUnit,
                 Query(
                     'sum by (mode) (rate(node_cpu_seconds_total{mode!="idle"}[$__rate_interval])) / '
@@ -466,24 +466,24 @@ def _host() -> Row:
             ),
             time_series(
                 "Memory",
-                "What is there, and what could be had without swapping.",
+                "Total memory, and memory available without swapping.",
                 units.BytesIEC,
-                Query("max(node_memory_MemTotal_bytes)", "there"),
+                Query("max(node_memory_MemTotal_bytes)", "total"),
                 Query("min(node_memory_MemAvailable_bytes)", "available"),
             ),
             time_series(
                 "Disk traffic",
-                "All disks. What LVM, encryption or RAID makes of them is left out: it would count twice.",
+                "All physical disks. LVM, encrypted and RAID devices are left out: they would count twice.",
                 units.BytesPerSecondIEC,
                 Query(f"sum(rate(node_disk_read_bytes_total{disks}[$__rate_interval]))", "read"),
                 Query(f"sum(rate(node_disk_written_bytes_total{disks}[$__rate_interval]))", "written"),
             ),
             time_series(
-                "Room on disk",
-                "Where Docker keeps images, containers and volumes.",
+                "Disk space",
+                "The disk with Docker's images, containers and volumes.",
                 units.BytesIEC,
-                Query('min(node_filesystem_avail_bytes{mountpoint="/"})', "left"),
-                Query('max(node_filesystem_size_bytes{mountpoint="/"})', "all"),
+                Query('min(node_filesystem_avail_bytes{mountpoint="/"})', "free"),
+                Query('max(node_filesystem_size_bytes{mountpoint="/"})', "total"),
             ),
         ],
     )
@@ -495,19 +495,19 @@ def _generator() -> Row:
         [
             time_series(
                 "Messages acknowledged by Kafka",
-                "By what they are: new matches, duplicates, remakes, messages that cannot be read.",
+                "By kind: new matches, duplicates, remakes, poison messages.",
                 "count:messages/s",
                 Query("sum by (kind) (rate(generator_messages_delivered_total[$__rate_interval]))", "{{kind}}"),
             ),
             time_series(
-                "Messages given up",
-                "Kafka did not take them, however often they were sent.",
+                "Failed deliveries",
+                "Messages that Kafka did not acknowledge after all retries.",
                 "count:messages/s",
-                Query("sum(rate(generator_delivery_failures_total[$__rate_interval]))", "given up"),
+                Query("sum(rate(generator_delivery_failures_total[$__rate_interval]))", "failed"),
             ),
             time_series(
                 "Since the last acknowledged message",
-                "Kafka or the generator is in trouble when this grows.",
+                "If it grows, Kafka or the generator has a problem.",
                 units.Seconds,
                 Query("time() - (max(generator_last_delivery_timestamp_seconds) > 0)", "age"),
                 limits=above(60, warning=30),
