@@ -1,4 +1,4 @@
-"""Each alert says what people need, and has its cases. The cases themselves are run by promtool, in tests/stack."""
+"""Alert rules: required labels, annotations, runbook and test cases. promtool runs the test cases, in tests/stack."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.support.pulumi_program import CONTAINER, declare
 
 GIB = 2**30
 RULES_TEST = RULES.with_name("rules_test.yml")
+OPERATIONS = RULES.parents[2] / "docs" / "operations.md"
 
 ALERTS: dict[str, dict[str, Any]] = {
     rule["alert"]: rule
@@ -24,7 +25,7 @@ ALERTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_says_how_bad_it_is_where_to_look_and_what_to_do(name: str) -> None:
+def test_alert_has_severity_component_and_runbook(name: str) -> None:
     alert = ALERTS[name]
     assert alert["labels"]["severity"] in ("critical", "warning")
     assert alert["labels"]["component"]
@@ -34,18 +35,23 @@ def test_an_alert_says_how_bad_it_is_where_to_look_and_what_to_do(name: str) -> 
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(name: str) -> None:
+def test_alert_has_test_cases_in_which_it_fires_and_does_not_fire(name: str) -> None:
     cases = [
         bool(case["exp_samples"])
         for test in yaml.safe_load(RULES_TEST.read_text())["tests"]
         for case in test["promql_expr_test"]
         if re.search(rf'alertname=~?"[^"]*\b{name}\b', case["expr"])
     ]
-    assert True in cases, "it never fires in rules_test.yml"
-    assert False in cases, "it never keeps silent in rules_test.yml"
+    assert True in cases, "no case in rules_test.yml in which it fires"
+    assert False in cases, "no case in rules_test.yml in which it does not fire"
 
 
-def test_the_disks_alert_is_at_elasticsearchs_own_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alert_table_of_the_documentation_is_complete() -> None:
+    documented = dict(re.findall(r"^\| (\w+) \| (critical|warning) \|", OPERATIONS.read_text(), re.MULTILINE))
+    assert documented == {name: alert["labels"]["severity"] for name, alert in ALERTS.items()}
+
+
+def test_disk_alert_threshold_is_elasticsearchs_low_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = declare("build", monkeypatch).resources[CONTAINER]["elasticsearch"]["envs"]
     (watermark,) = [
         value for value in environment if value.startswith("cluster.routing.allocation.disk.watermark.low=")
@@ -55,7 +61,7 @@ def test_the_disks_alert_is_at_elasticsearchs_own_watermark(monkeypatch: pytest.
     assert limit % GIB == 0
 
 
-def test_the_webhook_is_optional_and_kept_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alert_webhook_is_optional_and_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     def receiver(**config: str) -> dict[str, Any]:
         uploads = declare("build", monkeypatch, **config).resources[CONTAINER]["alertmanager"]["uploads"]
         assert uploads[rpc._special_sig_key] == rpc._special_secret_sig
@@ -63,4 +69,7 @@ def test_the_webhook_is_optional_and_kept_secret(monkeypatch: pytest.MonkeyPatch
         return dict(yaml.safe_load(config_file["content"])["receivers"][0])
 
     assert receiver()["webhook_configs"] == []
-    assert receiver(alertWebhookUrl="http://people/x")["webhook_configs"][0]["url"] == "http://people/x"
+    assert (
+        receiver(alertWebhookUrl="http://receiver.example/x")["webhook_configs"][0]["url"]
+        == "http://receiver.example/x"
+    )
