@@ -16,7 +16,7 @@ import requests
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.grafana import dashboards
-from tests.support.promql import filled_in, panels, selectors, targets
+from tests.support.promql import interpolated, panels, selectors, targets
 
 UIDS = list(dashboards(generator=True))
 
@@ -39,7 +39,7 @@ def ask(stack: Stack, path: str, **parameters: str) -> Any:
 
 def numbers(stack: Stack, expression: str) -> list[float]:
     """The expression's value now, for each of its series; those that are no number are none."""
-    values = [float(series["value"][1]) for series in ask(stack, "query", query=filled_in(expression))["result"]]
+    values = [float(series["value"][1]) for series in ask(stack, "query", query=interpolated(expression))["result"]]
     return [value for value in values if not math.isnan(value)]
 
 

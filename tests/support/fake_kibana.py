@@ -1,65 +1,66 @@
-"""A fake Kibana: as much of its saved objects' API as the client uses, and the faults that a real one has on bad days.
+"""A fake Kibana with the saved objects API of the real one, and with faults that a test can choose.
 
-A real one cannot be made to have them when a test wants them; what it answers then was read in its source
-(elastic/kibana: src/core/packages/saved-objects/, routes and import). A real one is met in tests/stack/test_kibana.py.
+A real Kibana cannot be made to fail on demand. The responses follow its source (elastic/kibana:
+src/core/packages/saved-objects/, routes and import). tests/stack/test_kibana.py tests against a real one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from email.message import Message
-from email.parser import BytesParser
-from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 
 class FakeKibana:
-    """Its objects by type and id, as they were imported; and what is wrong with it."""
+    """Its saved objects by type and id, as they were imported, and its faults."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.imports = 0
         self.not_ready_for = 0
-        """How many requests it still answers with 503."""
+        """Fault: the number of requests that it still answers with 503."""
         self.levels: list[str] = []
-        """What its status says at first, one after the other; `available` afterwards."""
+        """Fault: the levels of its status at first, in order; `available` afterwards."""
         self.import_error: dict[str, Any] | None = None
-        """What it has against every object, in a body that comes with 200."""
+        """Fault: the error of every imported object, in a response with status 200."""
         self.other_id: str | None = None
-        """The id it gives to what is imported."""
+        """Fault: the id that it gives to an imported object."""
         self.forgets = False
-        """Whether it says that it imported, and did not."""
+        """Fault: it reports a successful import without storing the object."""
+        self.rejection: str | None = None
+        """Fault: the text of a 422 for every request."""
         self.url = ""
 
-    def answer(self, method: str, path: str, headers: Message, body: bytes) -> tuple[int, str]:
-        url = urlsplit(path)
+    def respond(self, request: Request) -> Response:
+        """The response to any request."""
         if self.not_ready_for:
             self.not_ready_for -= 1
-            return 503, "Kibana server is not ready yet"
-        if method != "GET" and "kbn-xsrf" not in headers:
-            return 400, json.dumps({"statusCode": 400, "message": "Request must contain a kbn-xsrf header."})
-        match method, url.path.split("/")[2:]:
+            return Response("Kibana server is not ready yet", 503)
+        if self.rejection:
+            return Response(self.rejection, 422)
+        if request.method != "GET" and "kbn-xsrf" not in request.headers:
+            return _json({"statusCode": 400, "message": "Request must contain a kbn-xsrf header."}, 400)
+        match request.method, request.path.split("/")[2:]:
             case "GET", ["status"]:
                 level = self.levels.pop(0) if self.levels else "available"
-                return 200, json.dumps({"status": {"overall": {"level": level}}})
+                return _json({"status": {"overall": {"level": level}}})
             case "POST", ["saved_objects", "_import"]:
-                return 200, json.dumps(self._import(parse_qs(url.query), headers, body))
+                return _json(self._import(request))
             case "POST", ["saved_objects", "_export"]:
-                return self._export(json.loads(body))
+                return self._export(request.get_json())
             case "DELETE", ["saved_objects", type_, id_]:
-                return (200, "{}") if self.objects.pop((type_, id_), None) else (404, "{}")
-        return 404, "{}"
+                return _json({}, 200 if self.objects.pop((type_, id_), None) else 404)
+        return _json({}, 404)
 
-    def _import(self, query: dict[str, list[str]], headers: Message, body: bytes) -> dict[str, Any]:
-        content_type = f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode()
-        (part,) = BytesParser(policy=HTTP).parsebytes(content_type + body).iter_parts()
-        assert str(part.get_filename()).endswith(".ndjson")
-        (line,) = part.get_content().decode().splitlines()
+    def _import(self, request: Request) -> dict[str, Any]:
+        file = request.files["file"]
+        assert str(file.filename).endswith(".ndjson")
+        (line,) = file.read().decode().splitlines()
         imported = json.loads(line)
         assert all(isinstance(text, str) for key, text in imported["attributes"].items() if key.endswith("JSON"))
         self.imports += 1
@@ -67,31 +68,31 @@ class FakeKibana:
             error = {"type": imported["type"], "id": imported["id"], "error": self.import_error}
             return {"success": False, "successCount": 1, "errors": [error]}
         key = imported["type"], self.other_id or imported["id"]
-        assert key not in self.objects or query["overwrite"] == ["true"]
+        assert key not in self.objects or request.args["overwrite"] == "true"
         if not self.forgets:
             self.objects[key] = imported
         other = {"destinationId": self.other_id} if self.other_id else {}
         return {"success": True, "successCount": 1, "successResults": [{"id": imported["id"]} | other]}
 
-    def _export(self, asked: dict[str, Any]) -> tuple[int, str]:
-        assert asked["excludeExportDetails"]
-        (wanted,) = asked["objects"]
+    def _export(self, query: Mapping[str, Any]) -> Response:
+        assert query["excludeExportDetails"]
+        (wanted,) = query["objects"]
         if (wanted["type"], wanted["id"]) not in self.objects:
             objects = [wanted | {"error": {"statusCode": 404, "error": "Not Found"}}]
             message = "Error fetching objects to export"
-            return 400, json.dumps({"statusCode": 400, "message": message, "attributes": {"objects": objects}})
+            return _json({"statusCode": 400, "message": message, "attributes": {"objects": objects}}, 400)
         exported = {(wanted["type"], wanted["id"]): self._exported(wanted)}
-        more = list(exported.values()) if asked["includeReferencesDeep"] else []
+        more = list(exported.values()) if query["includeReferencesDeep"] else []
         while more:
             for reference in more.pop()["references"]:
                 key = reference["type"], reference["id"]
                 if key not in exported:
                     exported[key] = self._exported(reference)
                     more.append(exported[key])
-        return 200, "\n".join(json.dumps(each, sort_keys=True) for each in exported.values())
+        return Response("\n".join(json.dumps(each, sort_keys=True) for each in exported.values()))
 
-    def _exported(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """As a newer Kibana has it, which has migrated what it was given, and orders references its own way."""
+    def _exported(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """The object as a newer Kibana exports it: migrated, and with its references in another order."""
         found = self.objects[wanted["type"], wanted["id"]]
         own = {"updated_at": "2026-01-01T00:00:00Z", "version": "WzEsMV0=", "typeMigrationVersion": "10.9.0"}
         return found | own | {"references": found["references"][::-1]}
@@ -99,30 +100,13 @@ class FakeKibana:
 
 @contextmanager
 def running(kibana: FakeKibana) -> Iterator[FakeKibana]:
-    """It answers at its `url` meanwhile."""
+    """Serve the fake Kibana at its `url`."""
+    with HTTPServer() as server:
+        server.expect_request(re.compile("")).respond_with_handler(kibana.respond)
+        kibana.url = server.url_for("").rstrip("/")
+        yield kibana
+        server.check_assertions()
 
-    class Handler(BaseHTTPRequestHandler):
-        def handle_one_request(self) -> None:
-            self.raw_requestline = self.rfile.readline()
-            if not self.raw_requestline or not self.parse_request():
-                self.close_connection = True
-                return
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, text = kibana.answer(self.command, self.path, self.headers, body)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        kibana.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield kibana
-        finally:
-            server.shutdown()
-            thread.join()
+def _json(body: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(body), status)

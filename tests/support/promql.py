@@ -1,4 +1,4 @@
-"""What the tests of the dashboards share: their panels, queries, and the PromQL in them."""
+"""Helpers for tests of Grafana's dashboards: their panels, queries and PromQL expressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import promql_parser as promql
 
 from infra.services.prometheus import SCRAPE_SECONDS
 
-# As Grafana fills them in for a range of an hour and a step of one scrape.
+# The values that Grafana inserts for a range of an hour and a step of one scrape interval.
 VARIABLES = {"$__rate_interval": f"{4 * SCRAPE_SECONDS}s", "$__range": "3600s"}
 
 
@@ -25,21 +25,21 @@ def targets(dashboard: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[st
             yield panel, target
 
 
-def filled_in(expression: str) -> str:
-    """`expression` as Grafana sends it."""
+def interpolated(expression: str) -> str:
+    """`expression` as Grafana sends it, with its variables replaced."""
     for variable, value in VARIABLES.items():
         expression = expression.replace(variable, value)
-    assert "$" not in expression, f"a variable that these tests do not know: {expression}"
+    assert "$" not in expression, f"an unknown variable: {expression}"
     return expression
 
 
 def parse(expression: str) -> promql.Expr:
-    """The expression's tree. ValueError where it is no PromQL."""
-    return promql.parse(filled_in(expression))
+    """The expression's syntax tree. Raises ValueError if it is not valid PromQL."""
+    return promql.parse(interpolated(expression))
 
 
 def selectors(expression: str) -> list[promql.VectorSelector]:
-    """The selectors of series in an expression."""
+    """The series selectors in an expression."""
     found: list[promql.VectorSelector] = []
 
     def visit(node: promql.Expr) -> None:

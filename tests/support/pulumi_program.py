@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
+from types import ModuleType
 from typing import Any, Literal
 
 import pulumi
 import pytest
 import yaml
+from pulumi.dynamic import ResourceProvider
 from pulumi.runtime.stack import wait_for_rpcs
 
 from infra import preflight, versions
@@ -80,3 +82,13 @@ def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch,
     loop.run_until_complete(wait_for_rpcs())
     loop.close()
     return recorder
+
+
+def dynamic_provider(module: ModuleType) -> ResourceProvider:
+    """The dynamic provider of a module of infra.provisioning."""
+    (provider,) = [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, ResourceProvider) and each is not ResourceProvider
+    ]
+    return provider()

@@ -10,7 +10,7 @@ import yaml
 from pulumi.runtime import rpc
 
 from infra.services.prometheus import RULES
-from tests.support.pulumi_program import CONTAINER, declare
+from tests.support.pulumi_program import declare
 
 GIB = 2**30
 RULES_TEST = RULES.with_name("rules_test.yml")
@@ -52,7 +52,7 @@ def test_alert_table_of_the_documentation_is_complete() -> None:
 
 
 def test_disk_alert_threshold_is_elasticsearchs_low_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = declare("build", monkeypatch).resources[CONTAINER]["elasticsearch"]["envs"]
+    environment = declare("build", monkeypatch).containers["elasticsearch"]["envs"]
     (watermark,) = [
         value for value in environment if value.startswith("cluster.routing.allocation.disk.watermark.low=")
     ]
@@ -63,7 +63,7 @@ def test_disk_alert_threshold_is_elasticsearchs_low_watermark(monkeypatch: pytes
 
 def test_alert_webhook_is_optional_and_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     def receiver(**config: str) -> dict[str, Any]:
-        uploads = declare("build", monkeypatch, **config).resources[CONTAINER]["alertmanager"]["uploads"]
+        uploads = declare("build", monkeypatch, **config).containers["alertmanager"]["uploads"]
         assert uploads[rpc._special_sig_key] == rpc._special_secret_sig
         (config_file,) = uploads["value"]
         return dict(yaml.safe_load(config_file["content"])["receivers"][0])

@@ -1,5 +1,5 @@
-"""Kafka's health check against a server of our own: a broker that does not know its controller is there for less than a
-second, and cannot be had when it is wanted."""
+"""Kafka's health check, against a fake broker: a real one knows its controller within a second, so a test cannot catch
+it before that."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from infra.services.kafka import HEALTH_CHECK
 
 
 def metadata(controller: int) -> bytes:
-    """Metadata, version 1, as Kafka's protocol has it: one broker, no topics."""
+    """A Metadata response, version 1, of Kafka's protocol: one broker, no topics."""
     broker = struct.pack(">ih5sih", 1, 5, b"kafka", 9092, -1)
-    answer = struct.pack(">ii", 1, 1) + broker + struct.pack(">ii", controller, 0)
-    return struct.pack(">i", len(answer)) + answer
+    response = struct.pack(">ii", 1, 1) + broker + struct.pack(">ii", controller, 0)
+    return struct.pack(">i", len(response)) + response
 
 
 @contextmanager
-def broker(answer: bytes) -> Iterator[int]:
-    """A server that gives each client this answer; its port."""
+def broker(response: bytes) -> Iterator[int]:
+    """A fake broker with this response; its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             with server.accept()[0] as client:
                 client.recv(100)
-                client.sendall(answer)
+                client.sendall(response)
                 client.recv(100)
 
         threading.Thread(target=serve, daemon=True).start()
@@ -42,12 +42,12 @@ def healthy(port: int) -> bool:
 
 
 @pytest.mark.parametrize(("controller", "expected"), [(1, True), (-1, False)])
-def test_a_broker_is_healthy_once_it_knows_its_controller(controller: int, expected: bool) -> None:
+def test_broker_is_healthy_once_it_knows_its_controller(controller: int, expected: bool) -> None:
     with broker(metadata(controller)) as port:
         assert healthy(port) is expected
 
 
-def test_nobody_there_is_not_healthy() -> None:
+def test_closed_port_is_not_healthy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert not healthy(port)

@@ -1,4 +1,4 @@
-"""Saved objects' client and resource, against a fake Kibana whose faults the tests choose (kibana.py says why)."""
+"""Kibana's saved objects: client, Pulumi resource with drift detection, and export to files, on a fake Kibana."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from infra.clients.kibana import (
     decode_json_attributes,
     encode_json_attributes,
 )
-from infra.provisioning.saved_object import OBJECTS, _Provider
+from infra.provisioning import saved_object
+from infra.provisioning.saved_object import OBJECTS
 from tests.support.fake_kibana import FakeKibana, running
-from tests.support.pulumi_program import declare, settings
+from tests.support.pulumi_program import declare, dynamic_provider, settings
 from tools import kibana_export
 
 DASHBOARD: dict[str, Any] = json.loads((OBJECTS / "dashboard" / "lol-matches-live.json").read_text())
 KEY = ("dashboard", "lol-matches-live")
+PROVIDER = dynamic_provider(saved_object)
 
 
 @pytest.fixture
@@ -39,12 +41,12 @@ def client(kibana: FakeKibana) -> SavedObjectClient:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_start_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.clients.kibana.START_SECONDS", 0.1)
 
 
 class TestForms:
-    def test_kibana_is_given_text_where_it_keeps_text(self) -> None:
+    def test_json_attributes_are_encoded_as_kibana_keeps_them(self) -> None:
         attributes = encode_json_attributes(DASHBOARD)["attributes"]
         assert json.loads(attributes["panelsJSON"]) == DASHBOARD["attributes"]["panelsJSON"]
         assert isinstance(attributes["kibanaSavedObjectMeta"]["searchSourceJSON"], str)
@@ -52,12 +54,12 @@ class TestForms:
         assert attributes["refreshInterval"] == {"pause": False, "value": 10_000}
 
     @pytest.mark.parametrize("path", sorted(OBJECTS.glob("*/*.json")), ids=lambda path: path.stem)
-    def test_unfolded_is_the_file_again(self, path: Any) -> None:
+    def test_decoding_restores_the_file(self, path: Any) -> None:
         body = json.loads(path.read_text())
         assert decode_json_attributes(encode_json_attributes(body)) == body
         assert encode_json_attributes(encode_json_attributes(body)) == encode_json_attributes(body)
 
-    def test_order_times_and_versions_are_no_difference(self) -> None:
+    def test_order_timestamps_and_versions_are_no_drift(self) -> None:
         exported = encode_json_attributes(DASHBOARD) | {
             "updated_at": "2026-01-01T00:00:00Z",
             "typeMigrationVersion": "10.3.0",
@@ -65,55 +67,55 @@ class TestForms:
         exported["references"] = exported["references"][::-1]
         assert canonical(exported) == canonical(DASHBOARD)
 
-    def test_another_value_within_a_text_is_a_difference(self) -> None:
+    def test_another_value_inside_encoded_json_is_drift(self) -> None:
         changed = json.loads(json.dumps(DASHBOARD))
         changed["attributes"]["panelsJSON"][0]["gridData"]["w"] = 9
         assert canonical(encode_json_attributes(changed)) != canonical(DASHBOARD)
 
 
 class TestClient:
-    def test_what_was_put_is_there(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
+    def test_put_imports_the_object(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         assert client.put(DASHBOARD) == canonical(DASHBOARD)
         assert list(kibana.objects) == [KEY]
         assert client.read(*KEY) == canonical(DASHBOARD)
 
-    def test_putting_again_overwrites(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
+    def test_put_overwrites_an_existing_object(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         client.put(DASHBOARD)
         client.put(DASHBOARD | {"attributes": DASHBOARD["attributes"] | {"title": "Another"}})
         assert kibana.objects[KEY]["attributes"]["title"] == "Another"
 
-    def test_nothing_is_read_where_nothing_is(self, client: SavedObjectClient) -> None:
+    def test_read_of_a_missing_object_is_none(self, client: SavedObjectClient) -> None:
         assert client.read(*KEY) is None
 
-    def test_delete_is_done_once_and_can_be_asked_twice(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
+    def test_delete_is_idempotent(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         client.put(DASHBOARD)
         client.delete(*KEY)
         client.delete(*KEY)
         assert kibana.objects == {}
 
-    def test_a_failure_inside_a_good_answer_is_seen(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
+    def test_import_failure_in_a_200_response_is_an_error(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         kibana.import_error = {"type": "missing_references", "references": [{"type": "index-pattern", "id": "gone"}]}
         with pytest.raises(SavedObjectError, match=r"did not import dashboard/lol-matches-live: .*missing_ref.*gone"):
             client.put(DASHBOARD)
 
-    def test_an_object_that_is_not_there_after_all_is_seen(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
+    def test_import_that_stored_nothing_is_an_error(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         kibana.forgets = True
         with pytest.raises(SavedObjectError, match="reports that it imported dashboard/lol-matches-live, but does not"):
             client.put(DASHBOARD)
 
-    def test_an_object_under_another_id_is_seen(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
+    def test_import_under_another_id_is_an_error(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         kibana.other_id = "5c5a3a4e"
         with pytest.raises(SavedObjectError, match="taken in another space, and it became 5c5a3a4e"):
             client.put(DASHBOARD)
 
-    def test_a_kibana_that_starts_is_waited_for(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
+    def test_retries_until_kibana_is_available(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         kibana.not_ready_for = 1
         kibana.levels = ["degraded"]
         client.put(DASHBOARD)
         assert (kibana.imports, kibana.levels) == (1, [])
 
-    @pytest.mark.usefixtures("quick")
-    def test_one_that_does_not_become_ready_is_an_error(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
+    @pytest.mark.usefixtures("short_start_timeout")
+    def test_timeout_of_an_unavailable_kibana_is_an_error(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         kibana.not_ready_for = 100
         with pytest.raises(KibanaUnavailableError, match=r"not available after 0.1 s: .* is not ready yet"):
             client.put(DASHBOARD)
@@ -122,13 +124,10 @@ class TestClient:
             client.put(DASHBOARD)
         assert kibana.imports == 0
 
-    def test_what_kibana_refuses_is_an_error_with_its_words(
-        self, client: SavedObjectClient, kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch
+    def test_rejected_request_is_an_error_with_kibanas_reason(
+        self, client: SavedObjectClient, kibana: FakeKibana
     ) -> None:
-        def refuse(*_: Any) -> tuple[int, str]:
-            return 422, "belongs to a more recent version of Kibana"
-
-        monkeypatch.setattr(kibana, "answer", refuse)
+        kibana.rejection = "belongs to a more recent version of Kibana"
         with pytest.raises(SavedObjectError, match=r"answers 422 to POST .*_export: belongs to a more recent version"):
             client.read(*KEY)
         with pytest.raises(SavedObjectError, match=r"answers 422 to DELETE .*: belongs to a more recent version"):
@@ -136,7 +135,7 @@ class TestClient:
 
 
 class TestResource:
-    """What Pulumi calls, in its order."""
+    """The dynamic provider's operations in the order in which Pulumi calls them."""
 
     @pytest.fixture
     def inputs(self, kibana: FakeKibana) -> dict[str, Any]:
@@ -144,57 +143,55 @@ class TestResource:
 
     @pytest.fixture
     def state(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        created = _Provider().create(inputs)
+        created = PROVIDER.create(inputs)
         assert created.outs is not None
         return dict(created.outs)
 
     @staticmethod
     def refreshed(state: dict[str, Any]) -> dict[str, Any]:
-        return dict(_Provider().read("id", state).outs or {})
+        return dict(PROVIDER.read("id", state).outs or {})
 
-    def test_nothing_was_changed(self, state: dict[str, Any], inputs: dict[str, Any]) -> None:
-        """However Kibana stores it: versions it raises and keys it adds are no change."""
-        assert not _Provider().diff("id", self.refreshed(state), inputs).changes
+    def test_refresh_without_edits_reports_no_drift(self, state: dict[str, Any], inputs: dict[str, Any]) -> None:
+        """Even though Kibana migrates objects and adds keys."""
+        assert not PROVIDER.diff("id", self.refreshed(state), inputs).changes
 
-    def test_an_edit_by_hand_is_a_change_and_update_takes_it_back(
+    def test_edit_by_hand_is_drift_and_update_reverts_it(
         self, kibana: FakeKibana, state: dict[str, Any], inputs: dict[str, Any]
     ) -> None:
         kibana.objects[KEY]["attributes"]["timeFrom"] = "now-7d"
         drifted = self.refreshed(state)
         assert "now-7d" in drifted["body"]
         assert json.loads(drifted["body"])["typeMigrationVersion"] == DASHBOARD["typeMigrationVersion"]
-        change = _Provider().diff("id", drifted, inputs)
+        change = PROVIDER.diff("id", drifted, inputs)
         assert change.changes
         assert not change.replaces
-        mended = dict(_Provider().update("id", drifted, inputs).outs or {})
+        updated = dict(PROVIDER.update("id", drifted, inputs).outs or {})
         assert kibana.objects[KEY]["attributes"]["timeFrom"] == "now-1h"
-        assert not _Provider().diff("id", self.refreshed(mended), inputs).changes
+        assert not PROVIDER.diff("id", self.refreshed(updated), inputs).changes
 
-    def test_what_was_deleted_by_hand_is_gone(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
+    def test_object_deleted_by_hand_is_recreated(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
         kibana.objects.clear()
-        assert _Provider().read("id", state).id is None
+        assert PROVIDER.read("id", state).id is None
 
-    def test_what_is_in_a_kibana_that_is_away_is_to_be_made_again(
-        self, kibana: FakeKibana, state: dict[str, Any]
-    ) -> None:
+    def test_objects_of_an_unavailable_kibana_are_recreated(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
         kibana.not_ready_for = 1
-        assert _Provider().read("id", state).id is None
-        assert _Provider().read("id", state | {"url": "http://127.0.0.1:1"}).id is None
+        assert PROVIDER.read("id", state).id is None
+        assert PROVIDER.read("id", state | {"url": "http://127.0.0.1:1"}).id is None
 
-    def test_another_file_is_an_update_another_name_a_replacement(
+    def test_changed_file_is_an_update_and_changed_name_a_replacement(
         self, state: dict[str, Any], inputs: dict[str, Any]
     ) -> None:
-        assert _Provider().diff("id", state, inputs | {"body": "{}"}).changes
-        assert _Provider().diff("id", state, inputs | {"url": "http://localhost:1"}).changes
-        assert _Provider().diff("id", state, inputs | {"name": "dashboard/other"}).replaces == ["name"]
+        assert PROVIDER.diff("id", state, inputs | {"body": "{}"}).changes
+        assert PROVIDER.diff("id", state, inputs | {"url": "http://localhost:1"}).changes
+        assert PROVIDER.diff("id", state, inputs | {"name": "dashboard/other"}).replaces == ["name"]
 
-    def test_delete(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
-        _Provider().delete("id", state)
+    def test_delete_removes_the_object(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
+        PROVIDER.delete("id", state)
         assert kibana.objects == {}
 
 
-class TestSave:
-    """What was edited in Kibana comes into the files."""
+class TestExport:
+    """Export: edits in Kibana are written to the files."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path, client: SavedObjectClient) -> Path:
@@ -204,8 +201,10 @@ class TestSave:
             client.put(json.loads(path.read_text()))
         return folder
 
-    def test_only_what_was_edited_is_another(self, kibana: FakeKibana, client: SavedObjectClient, folder: Path) -> None:
-        # The fake Kibana migrates, a difference of its own: take that in first.
+    def test_only_edited_objects_are_exported(
+        self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
+    ) -> None:
+        # The fake Kibana migrates objects: export once to have that in the files.
         kibana_export.save(client, folder)
         assert kibana_export.save(client, folder) == []
         kibana.objects["lens", "lol-sides"]["attributes"]["title"] = "Sides"
@@ -217,7 +216,7 @@ class TestSave:
             '"typeMigrationVersion": "10.9.0"',
         }
 
-    def test_a_panel_that_is_off_the_dashboard_has_no_file_any_more_and_a_new_one_has(
+    def test_file_of_a_removed_panel_is_deleted_and_a_new_panel_has_one(
         self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
     ) -> None:
         kibana_export.save(client, folder)
@@ -229,7 +228,7 @@ class TestSave:
         assert changed == ["dashboard/lol-matches-live.json", "lens/lol-sides.json", "lens/new.json"]
         assert not (folder / "lens" / "lol-sides.json").exists()
 
-    def test_a_dashboard_that_is_gone_changes_nothing(
+    def test_missing_dashboard_changes_no_file(
         self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
     ) -> None:
         kibana.objects.clear()
@@ -238,7 +237,7 @@ class TestSave:
         assert len(list(folder.glob("*/*.json"))) == len(list(OBJECTS.glob("*/*.json")))
 
 
-def test_the_program_declares_them_where_there_is_a_kibana(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_declares_every_saved_object_in_kibana(monkeypatch: pytest.MonkeyPatch) -> None:
     declared = declare("registry", monkeypatch).resources["pulumi-python:dynamic/kibana:SavedObject"]
     assert {f"{name}.json" for name in declared} == {
         str(path.relative_to(OBJECTS)) for path in OBJECTS.glob("*/*.json")

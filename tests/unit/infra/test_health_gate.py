@@ -1,0 +1,102 @@
+"""The health gate: retries a container's health check, and reports the reason and last log lines after a timeout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from docker.errors import NotFound
+
+from infra.provisioning import health_gate
+from infra.provisioning.health_gate import NotHealthyError, wait_until_healthy
+from tests.support.pulumi_program import dynamic_provider
+
+NAME = "lolstack-unit-kafka"
+PROVIDER = dynamic_provider(health_gate)
+INPUTS: dict[str, Any] = {"container": NAME, "container_id": "1", "check": ["true"], "limit_seconds": 0.05}
+
+
+class FakeContainer:
+    """A container whose health check gives these results, the last one forever."""
+
+    def __init__(self, status: str = "running", results: Sequence[tuple[int, str]] = ((0, ""),)) -> None:
+        self.status = status
+        self.results = list(results)
+
+    def check(self) -> tuple[int, str]:
+        return self.results.pop(0) if len(self.results) > 1 else self.results[0]
+
+    def logs(self, tail: int, stream: bool) -> bytes:
+        return b"the disk is full\n"
+
+
+@pytest.fixture
+def containers(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeContainer]:
+    """The engine's containers by name, with a fast poll interval."""
+    found: dict[str, FakeContainer] = {}
+
+    def get(name: str) -> FakeContainer:
+        if name not in found:
+            raise NotFound(name)
+        return found[name]
+
+    engine = SimpleNamespace(containers=SimpleNamespace(get=get))
+    monkeypatch.setattr(health_gate, "connect", lambda: engine)
+    monkeypatch.setattr(health_gate, "execute", lambda name, command: found[name].check())
+    monkeypatch.setattr(health_gate, "POLL_SECONDS", 0.01)
+    return found
+
+
+def test_retries_until_the_health_check_succeeds(containers: dict[str, FakeContainer]) -> None:
+    containers[NAME] = FakeContainer(results=[(1, "no answer"), (1, "no answer"), (0, "")])
+    wait_until_healthy(NAME, ["true"], limit_seconds=5)
+    assert containers[NAME].results == [(0, "")]
+
+
+@pytest.mark.parametrize(
+    ("container", "reason"),
+    [
+        (FakeContainer(results=[(1, "no answer")]), "its health check fails: no answer"),
+        (FakeContainer(results=[(7, "")]), "its health check fails: exit code 7"),
+        (FakeContainer(status="exited"), "the container is exited"),
+    ],
+)
+def test_timeout_reports_reason_and_last_log_lines(
+    containers: dict[str, FakeContainer], container: FakeContainer, reason: str
+) -> None:
+    containers[NAME] = container
+    with pytest.raises(NotHealthyError) as error:
+        wait_until_healthy(NAME, ["true"], limit_seconds=0.05)
+    for part in (f"{NAME} is not healthy after 0 s", reason, "the disk is full"):
+        assert part in str(error.value)
+
+
+@pytest.mark.usefixtures("containers")
+def test_missing_container_is_reported() -> None:
+    with pytest.raises(NotHealthyError, match="the container is missing"):
+        wait_until_healthy(NAME, ["true"], limit_seconds=0.05)
+
+
+class TestResource:
+    """The dynamic provider's operations."""
+
+    def test_create_waits_until_healthy(self, containers: dict[str, FakeContainer]) -> None:
+        containers[NAME] = FakeContainer(results=[(1, "no answer")])
+        with pytest.raises(NotHealthyError):
+            PROVIDER.create(INPUTS)
+        containers[NAME] = FakeContainer()
+        assert PROVIDER.create(INPUTS).id == "1"
+
+    def test_stopped_container_is_drift(self, containers: dict[str, FakeContainer]) -> None:
+        containers[NAME] = FakeContainer()
+        assert PROVIDER.read("1", INPUTS).id == "1"
+        containers[NAME].status = "exited"
+        assert PROVIDER.read("1", INPUTS).id is None
+
+    def test_replaced_container_has_a_new_gate_and_changed_check_does_not(self) -> None:
+        assert PROVIDER.diff("1", INPUTS, INPUTS | {"container_id": "2"}).replaces == ["container_id"]
+        changed_check = PROVIDER.diff("1", INPUTS, INPUTS | {"check": ["false"]})
+        assert (changed_check.changes, changed_check.replaces) == (True, [])
+        assert not PROVIDER.diff("1", INPUTS, INPUTS).changes

@@ -1,0 +1,131 @@
+"""The index template resource: one canonical form, drift detection, and updates of live indices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.clients.elasticsearch import ElasticsearchUnavailableError, canonical, dynamic_settings
+from infra.provisioning import index_template
+from infra.provisioning.index_template import TEMPLATES
+from tests.support.pulumi_program import declare, dynamic_provider
+
+PROVIDER = dynamic_provider(index_template)
+DECLARED: dict[str, Any] = {
+    "index_patterns": ["a-*"],
+    "template": {
+        "settings": {"index": {"number_of_shards": 3}, "refresh_interval": "1s"},
+        "mappings": {},
+        "aliases": {"a": {}},
+    },
+}
+AS_READ_BACK: dict[str, Any] = {
+    "index_patterns": ["a-*"],
+    "composed_of": [],
+    "template": {
+        "settings": {"index": {"number_of_shards": "3", "refresh_interval": "1s"}},
+        "mappings": {},
+        "aliases": {"a": {}},
+    },
+}
+
+
+def test_declared_template_equals_the_one_read_back() -> None:
+    assert canonical(DECLARED) == canonical(AS_READ_BACK)
+
+
+def test_changed_value_is_drift() -> None:
+    changed = json.loads(json.dumps(AS_READ_BACK))
+    changed["template"]["settings"]["index"]["number_of_shards"] = "1"
+    assert canonical(DECLARED) != canonical(changed)
+
+
+def test_only_dynamic_settings_are_applied_to_an_open_index() -> None:
+    fixed = {"codec": "best_compression", "sort.field": "a", "number_of_shards": 3}
+    assert dynamic_settings(DECLARED["template"]["settings"] | fixed) == {"index.refresh_interval": "1s"}
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.json")), ids=lambda path: path.stem)
+def test_template_has_a_strict_mapping_and_its_own_alias(path: Path) -> None:
+    body = json.loads(path.read_text())
+    assert body["index_patterns"] == [f"{path.stem}-*"]
+    assert body["template"]["aliases"] == {path.stem: {}}
+    assert body["template"]["mappings"]["dynamic"] == "strict"
+
+
+class FakeElasticsearch:
+    """Stands in for IndexTemplateClient: its templates by name. `down`: it does not answer."""
+
+    def __init__(self) -> None:
+        self.templates: dict[str, dict[str, Any]] = {}
+        self.down = False
+
+    def put(self, name: str, body: Mapping[str, Any]) -> None:
+        self.templates[name] = dict(body)
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        if self.down:
+            raise ElasticsearchUnavailableError("Elasticsearch does not answer")
+        found = self.templates.get(name)
+        return None if found is None else canonical(found)
+
+    def delete(self, name: str) -> None:
+        self.templates.pop(name, None)
+
+
+class TestResource:
+    """The dynamic provider's operations in the order in which Pulumi calls them."""
+
+    NAME = "lol_matches_stream"
+
+    @pytest.fixture
+    def elasticsearch(self, monkeypatch: pytest.MonkeyPatch) -> FakeElasticsearch:
+        fake = FakeElasticsearch()
+        monkeypatch.setattr(index_template, "IndexTemplateClient", lambda host: fake)
+        return fake
+
+    @pytest.fixture
+    def inputs(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """As the program declares them."""
+        recorder = declare("build", monkeypatch, elasticsearchReplicas=1)
+        return dict(recorder.resources["pulumi-python:dynamic/elasticsearch:IndexTemplate"][self.NAME])
+
+    def test_settings_of_the_stack_are_in_the_template(self, inputs: dict[str, Any]) -> None:
+        settings = json.loads(inputs["body"])["template"]["settings"]
+        assert (settings["index.number_of_replicas"], settings["index.refresh_interval"]) == ("1", "1s")
+
+    def test_edit_by_hand_is_drift_and_update_reverts_it(
+        self, elasticsearch: FakeElasticsearch, inputs: dict[str, Any]
+    ) -> None:
+        state = PROVIDER.create(inputs).outs or {}
+        refreshed = PROVIDER.read(self.NAME, state).outs or {}
+        assert not PROVIDER.diff(self.NAME, refreshed, inputs).changes
+        elasticsearch.templates[self.NAME]["template"]["settings"]["index.number_of_replicas"] = "2"
+        drifted = PROVIDER.read(self.NAME, state).outs or {}
+        change = PROVIDER.diff(self.NAME, drifted, inputs)
+        assert change.changes
+        assert not change.replaces
+        PROVIDER.update(self.NAME, drifted, inputs)
+        assert elasticsearch.templates[self.NAME]["template"]["settings"]["index.number_of_replicas"] == "1"
+
+    @pytest.mark.parametrize("down", [False, True])
+    def test_template_that_is_missing_or_unreachable_is_recreated(
+        self,
+        elasticsearch: FakeElasticsearch,
+        inputs: dict[str, Any],
+        down: bool,
+    ) -> None:
+        state = PROVIDER.create(inputs).outs or {}
+        if down:
+            elasticsearch.down = True
+        else:
+            PROVIDER.delete(self.NAME, state)
+        assert PROVIDER.read(self.NAME, state).id is None
+
+    @pytest.mark.usefixtures("elasticsearch")
+    def test_changed_name_is_a_replacement(self, inputs: dict[str, Any]) -> None:
+        assert PROVIDER.diff(self.NAME, inputs, inputs | {"name": "other"}).replaces == ["name"]
