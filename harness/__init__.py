@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: a stack under test, waiting, load."""
+"""Shared by tests and benchmarks: a deployed stack, polling with a timeout, load generation."""

@@ -1,8 +1,8 @@
-"""A stack as its tests see it: deployed through Pulumi's Automation API, looked at from outside and inside."""
+"""A deployed stack for tests and benchmarks: deployment by Pulumi's Automation API, service URLs, metrics, containers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,36 +26,36 @@ from tools.repair import mend
 
 ROOT = Path(__file__).parents[1]
 WEBHOOK = "webhook"
-"""The name on the stack's network under which test_monitoring listens for alerts."""
+"""Host name, on the stack's network, of the container that receives alert notifications in test_monitoring."""
 
 
-def total(samples: Sequence[Sample], name: str, **labels: str) -> float:
-    """The sum of the samples of a metric with these labels. What is compared has to be of one scrape."""
+def sum_samples(samples: Sequence[Sample], name: str, **labels: str) -> float:
+    """The sum of the metric's samples with these labels. Compare only sums of the same scrape."""
     values = [sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()]
-    assert values, f"there is no metric {name} {labels}"
+    assert values, f"no sample of the metric {name} {labels}"
     return sum(values)
 
 
 class Stack:
-    """The stack `name`, with `config` on top of Pulumi.yaml's defaults where the tests deploy it."""
+    """The Pulumi stack `name`; `config` overrides Pulumi.yaml's defaults when it is deployed from here."""
 
     def __init__(self, name: str, config: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.engine = docker.from_env()
         self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
         self._outputs: dict[str, Any] | None = None
-        self._set(config or {})
+        self._set_config(config or {})
 
-    # What people do with it
+    # Deployment
 
     def up(self, refresh: bool = True, **config: str) -> automation.UpResult:
-        """`pulumi up`; `config` (camelCase keys, or paths such as job.window.size_seconds) changes settings first."""
-        self._set(config)
+        """`pulumi up`, after setting `config`: camelCase keys, or paths such as job.window.size_seconds."""
+        self._set_config(config)
         result = self._pulumi.up(refresh=refresh, on_output=print, color="never")
         self._outputs = {key: output.value for key, output in result.outputs.items()}
         return result
 
-    def _set(self, config: Mapping[str, str]) -> None:
+    def _set_config(self, config: Mapping[str, str]) -> None:
         for key, value in config.items():
             self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value), path="." in key)
 
@@ -71,9 +71,9 @@ class Stack:
         """`pulumi destroy`."""
         return self._pulumi.destroy(on_output=print, color="never")
 
-    def clear(self) -> None:
-        """Take away what an interrupted run of the tests left: a locked state, a stack that is half there."""
-        with suppress(NotFound):  # on the stack's network, which could not be removed
+    def clean_up(self) -> None:
+        """Remove what an interrupted run left: the state's lock, pending resources, containers, volumes, networks."""
+        with suppress(NotFound):  # attached to the stack's network, which could not be removed otherwise
             self.engine.containers.get(self.container_name(WEBHOOK)).remove(force=True)
         self._pulumi.cancel()
         for line in mend(self.name):
@@ -81,107 +81,109 @@ class Stack:
         self.destroy()
 
     def remove(self) -> None:
-        """Destroy it, and forget its settings and state."""
+        """Destroy the stack, and delete its configuration and state."""
         self.destroy()
         self._pulumi.workspace.remove_stack(self.name)
 
-    def make(self, *words: str) -> Any:
-        """`make` for this stack."""
-        return testinfra.get_host("local://").run(f"make -s -C {ROOT} STACK={self.name} {' '.join(words)}")
+    def make(self, *arguments: str) -> Any:
+        """Run `make` for this stack. Returns testinfra's result: rc, stdout, stderr."""
+        return testinfra.get_host("local://").run(f"make -s -C {ROOT} STACK={self.name} {' '.join(arguments)}")
 
-    # What it says of itself
+    # Outputs, services and their URLs
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """Its outputs; those of the last `up` here."""
+        """The stack's outputs; after `up`, those of that deployment."""
         if self._outputs is None:
             self._outputs = {key: output.value for key, output in self._pulumi.outputs().items()}
         return self._outputs
 
     @property
     def services(self) -> list[str]:
-        """The services it has."""
+        """Names of the deployed services."""
         return list(self.outputs["services"])
 
     def url(self, service: str, port: int, path: str = "/") -> str:
-        """Where the service's `port` is on the host."""
+        """URL on the host for the service's container port."""
         return f"http://{self.outputs['services'][service][str(port)]}{path}"
 
     def get(self, service: str, port: int, path: str = "/") -> requests.Response:
-        """What the service answers to GET, which must be a success."""
+        """HTTP GET to the service. Raises requests.RequestException for an error status too."""
         response = requests.get(self.url(service, port, path), timeout=10)
         response.raise_for_status()
         return response
 
     def elasticsearch(self) -> Elasticsearch:
-        """A client of its Elasticsearch."""
+        """An Elasticsearch client for the stack."""
         return Elasticsearch(self.url("elasticsearch", 9200), request_timeout=10)
 
-    def documents(self) -> int:
-        """How many participants can be found."""
+    def document_count(self) -> int:
+        """How many participants a search finds."""
         return int(self.get("elasticsearch", 9200, "/lol_matches_stream/_count").json()["count"])
 
-    def messages(self, topic: str = "lol_matches") -> int:
-        """How many messages the topic has had."""
+    def message_count(self, topic: str = "lol_matches") -> int:
+        """How many messages the topic has received: the sum of its end offsets."""
         return sum(TopicClient(self.outputs["bootstrapServers"]).end_offsets(topic).values())
 
     def job_samples(self) -> list[Sample]:
-        """All that the job tells Prometheus, now."""
+        """The current samples of the job's own metrics endpoint."""
         exit_code, text = execute(self.container_name("spark-job"), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
-        assert exit_code == 0, f"the job's metrics: {text}"
+        assert exit_code == 0, f"the job's metrics endpoint does not answer: {text}"
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def job_metric(self, name: str, **labels: str) -> float:
-        """The sum of the job's samples of a metric with these labels."""
-        return total(self.job_samples(), name, **labels)
+        """The sum of the job's samples of this metric with these labels."""
+        return sum_samples(self.job_samples(), name, **labels)
 
-    # Its containers
+    # Containers
 
     def container(self, service: str) -> Container:
         """The service's container."""
         return self.engine.containers.get(self.container_name(service))
 
     def container_name(self, service: str) -> str:
-        """What Docker calls the service's container."""
+        """The name of the service's container."""
         return f"{PROJECT}-{self.name}-{service}"
 
     def kill_driver(self) -> None:
-        """End the job's driver as a crash would. From inside: Docker starts nothing again that `docker kill` ended."""
+        """Crash the job's driver and wait until Docker's restart policy has restarted it.
+
+        The signal is sent inside the container: Docker does not restart a container ended by `docker kill`.
+        """
         job = self.container("spark-job")
-        started = job.attrs["State"]["StartedAt"]
+        started_at = job.attrs["State"]["StartedAt"]
         execute(self.container_name("spark-job"), ["pkill", "-KILL", "-f", "python -m job"])
 
-        def again() -> None:
+        def restarted() -> None:
             job.reload()
-            assert job.attrs["State"]["StartedAt"] != started, "the driver was not killed, or not started again"
+            assert job.attrs["State"]["StartedAt"] != started_at, "the driver was not killed, or not restarted"
             assert job.attrs["State"]["Running"]
 
-        eventually(again, limit_seconds=60)
+        eventually(restarted, timeout_seconds=60)
 
     def host(self, service: str) -> Host:
-        """testinfra's view into the service's container."""
+        """testinfra's host for commands inside the service's container."""
         return testinfra.get_host(f"docker://{self.container_name(service)}")
 
     def log(self, service: str) -> str:
-        """All that the service's container has printed."""
+        """The complete log of the service's container."""
         return str(self.container(service).logs().decode(errors="replace"))
 
     def leftovers(self) -> list[str]:
-        """Everything on the Docker host that carries the stack's name."""
-        named: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={self.name}"}
-        things = [
-            *self.engine.containers.list(all=True, filters=named),
-            *self.engine.volumes.list(filters=named),
-            *self.engine.networks.list(filters=named),
+        """Names of all containers, volumes and networks on the Docker host that carry the stack's label."""
+        by_label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={self.name}"}
+        objects = [
+            *self.engine.containers.list(all=True, filters=by_label),
+            *self.engine.volumes.list(filters=by_label),
+            *self.engine.networks.list(filters=by_label),
         ]
-        return [str(thing.attrs.get("Name")) for thing in things]
+        return [str(each.attrs.get("Name")) for each in objects]
 
-    def print_logs(self, lines: int = 60) -> None:
-        """Show what the containers that are not well said last; the job's always."""
+    def failed_container_logs(self, lines: int = 60) -> Iterator[tuple[str, str]]:
+        """Name and status, and the last log lines, of each container that is not healthy, and always of the job's."""
         for container in self.engine.containers.list(all=True, filters={"label": f"{STACK_LABEL}={self.name}"}):
             state = container.attrs["State"]
-            well = state["Running"] and state.get("Health", {}).get("Status") == "healthy"
-            if not well or container.labels[SERVICE_LABEL] == "spark-job":
-                print(
-                    f"\n=== {container.name}: {state['Status']}\n{container.logs(tail=lines).decode(errors='replace')}"
-                )
+            health = state.get("Health", {}).get("Status")
+            if health != "healthy" or not state["Running"] or container.labels.get(SERVICE_LABEL) == "spark-job":
+                status = f"{state['Status']}, {health}" if health else state["Status"]
+                yield f"{container.name}: {status}", container.logs(tail=lines).decode(errors="replace")

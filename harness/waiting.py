@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a limit and a message."""
+"""Polling: retries a check until it passes or a timeout expires."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 from infra.clients.kafka import TopicError
 
 T = TypeVar("T")
-NOT_YET = (
+RETRIED = (
     *(AssertionError, requests.RequestException, docker.errors.APIError),
     *(ApiError, TransportError, ScanError, TopicError),
 )
 
 
-def eventually(ask: Callable[[], T], limit_seconds: float, every_seconds: float = 1.0) -> T:
-    """The answer of `ask`, asked until its assertions hold (or the thing asked is reachable), within a limit."""
+def eventually(check: Callable[[], T], timeout_seconds: float, poll_seconds: float = 0.5) -> T:
+    """Retry `check` until it returns, and return its result.
+
+    Failed assertions and errors of a service that does not answer yet are retried. Raises AssertionError with the last
+    of them when the timeout expires.
+    """
     try:
         return Retrying(
-            retry=retry_if_exception_type(NOT_YET),
-            stop=stop_after_delay(limit_seconds),
-            wait=wait_fixed(every_seconds),
-        )(ask)
+            retry=retry_if_exception_type(RETRIED),
+            stop=stop_after_delay(timeout_seconds),
+            wait=wait_fixed(poll_seconds),
+        )(check)
     except RetryError as error:
-        raise AssertionError(f"still not so after {limit_seconds:.0f} s: {error.last_attempt.exception()}") from error
+        raise AssertionError(f"timeout after {timeout_seconds:.0f} s: {error.last_attempt.exception()}") from error

@@ -1,4 +1,4 @@
-"""How much an executor's JVM holds on to, after a garbage collection."""
+"""Heap of an executor's JVM after a garbage collection, to detect a memory leak."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import re
 from harness.stack import Stack
 from infra.clients.docker_engine import execute
 
-# A JRE has no jcmd. What that does: ask for the JVM's socket (a file and a signal), and send it a command with three
-# arguments, each ended by a zero byte. The last line of a histogram of live objects is their number and their bytes.
-# The brackets keep this script itself from being found.
+# The image has a JRE, which lacks jcmd. This does the same by the JVM's attach protocol: create a file and send SIGQUIT
+# to make the JVM open its socket, then send a command with three arguments, each terminated by a zero byte. The last
+# line of the histogram of live objects is their count and their bytes. The brackets in the pattern keep pgrep from
+# matching this script itself.
 ATTACH = """
 import os, pathlib, signal, socket, subprocess, time
 pid = int(subprocess.check_output(["pgrep", "-f", "java.*[C]oarseGrainedExecutorBackend"]).split()[0])
-door = pathlib.Path(f"/tmp/.java_pid{pid}")
-if not door.exists():
-    bell = pathlib.Path(f"/tmp/.attach_pid{pid}")
-    bell.touch()
+jvm_socket = pathlib.Path(f"/tmp/.java_pid{pid}")
+if not jvm_socket.exists():
+    trigger = pathlib.Path(f"/tmp/.attach_pid{pid}")
+    trigger.touch()
     os.kill(pid, signal.SIGQUIT)
     for _ in range(100):
-        if door.exists():
+        if jvm_socket.exists():
             break
         time.sleep(0.1)
-    bell.unlink()
+    trigger.unlink()
 with socket.socket(socket.AF_UNIX) as jvm:
-    jvm.connect(str(door))
+    jvm.connect(str(jvm_socket))
     jvm.sendall(b"1\\0inspectheap\\0-live\\0\\0\\0")
     print(jvm.makefile().read())
 """
 
 
-def live_heap(stack: Stack) -> int:
-    """Bytes of all live objects in the executor."""
+def live_heap_bytes(stack: Stack) -> int:
+    """Bytes of all live objects on the executor's heap."""
     exit_code, text = execute(stack.container_name("spark-worker"), ["python3", "-c", ATTACH])
     assert exit_code == 0, text
     total = re.search(r"^Total +\d+ +(\d+)", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A known set of messages, repeats and unreadable ones among them, and the account of what became of each."""
+"""A known set of messages with duplicates and poison messages, and assertions on the outcome of each (exactly-once)."""
 
 from __future__ import annotations
 
@@ -19,33 +19,35 @@ from generator.messages import GeneratedMessage, MessageKind, MessageShares, gen
 from harness.stack import Stack
 from harness.waiting import eventually
 from job.documents import iso
-from job.settings import with_overrides
+from job.settings import merged
 from tests.support import reference
 
 SPREAD_MS = 240_000
-WINDOW_SECONDS, SLIDE_SECONDS = with_overrides({}).window.size_seconds, with_overrides({}).window.slide_seconds
+"""The games end evenly over this period, so that they fall into many statistics windows."""
+WINDOW_SECONDS, SLIDE_SECONDS = merged({}).window.size_seconds, merged({}).window.slide_seconds
 
-Place = tuple[int, int]
+MessageOffset = tuple[int, int]
 """Partition and offset of a message in lol_matches."""
 
 
 class KnownMessages:
-    """`count` messages that the stack has not seen before, with champions that nobody else plays: so their documents
-    and their champions' statistics are theirs alone."""
+    """`count` new messages. Their champion names are used by no other match, so that their documents and statistics can
+    be told from those of other messages."""
 
     def __init__(self, stack: Stack, count: int = 300) -> None:
         self._stack = stack
         self._seed = time.time_ns() // 1_000_000
-        ends = count_from(self._seed - SPREAD_MS, SPREAD_MS // count)  # so that they are in many windows
-        factory = MatchFactory(seed=self._seed, size="compact", start_ms=self._seed, now=lambda: next(ends))
+        game_ends = count_from(self._seed - SPREAD_MS, SPREAD_MS // count)
+        factory = MatchFactory(seed=self._seed, size="compact", start_ms=self._seed, now=lambda: next(game_ends))
         shares = MessageShares(duplicates=0.2, remakes=0.1, poison=0.1)
-        self._messages = [self._marked(each) for each in islice(generate_messages(factory, shares, self._seed), count)]
+        generated = generate_messages(factory, shares, self._seed)
+        self._messages = [self._with_unique_champions(each) for each in islice(generated, count)]
         kinds = Counter(message.kind for message in self._messages)
         assert min(kinds.values()) > 10, kinds
-        self._places: dict[int, Place] = {}
-        self._arrived: dict[int, int] = {}
+        self._offsets: dict[int, MessageOffset] = {}
+        self._arrived_at: dict[int, int] = {}
 
-    def _marked(self, message: GeneratedMessage) -> GeneratedMessage:
+    def _with_unique_champions(self, message: GeneratedMessage) -> GeneratedMessage:
         if message.kind == MessageKind.POISON:
             return message
         match = orjson.loads(message.value or b"")
@@ -54,117 +56,118 @@ class KnownMessages:
         return message._replace(value=orjson.dumps(match))
 
     def send(self, producer: Producer | None = None) -> None:
-        """Send all of them, by the producer where one is given, and return when Kafka has acknowledged each."""
+        """Send all messages, with `producer` if given, and return when Kafka has acknowledged each."""
 
-        def acknowledged(number: int) -> Callable[[Any, Any], None]:
-            def note(error: Any, message: Any) -> None:
+        def on_delivery(index: int) -> Callable[[Any, Any], None]:
+            def record(error: Any, message: Any) -> None:
                 assert error is None, error
-                self._places[number] = (message.partition(), message.offset())
-                self._arrived[number] = message.timestamp()[1]
+                self._offsets[index] = (message.partition(), message.offset())
+                self._arrived_at[index] = message.timestamp()[1]
 
-            return note
+            return record
 
         producer = producer or Producer({"bootstrap.servers": self._stack.outputs["bootstrapServers"], "acks": "all"})
-        for number, message in enumerate(self._messages):
-            producer.produce("lol_matches", message.value, message.key, on_delivery=acknowledged(number))
-        assert producer.flush(60) == 0, "Kafka did not take all messages in a minute"
+        for index, message in enumerate(self._messages):
+            producer.produce("lol_matches", message.value, message.key, on_delivery=on_delivery(index))
+        assert producer.flush(60) == 0, "Kafka did not acknowledge all messages within a minute"
 
     def matches(self) -> dict[str, bytes]:
-        """The readable ones as they were sent, by match id; of a match that was sent again the later."""
-        found: dict[str, bytes] = {}
-        for number in self._in_order():
-            message = self._messages[number]
-            if message.value and reference.documents(message.value, self._arrived[number]) is not None:
-                found[orjson.loads(message.value)["metadata"]["matchId"]] = message.value
-        return found
+        """The valid messages' values by match id; of duplicates, the one with the later arrival time."""
+        values: dict[str, bytes] = {}
+        for index in self._in_arrival_order():
+            message = self._messages[index]
+            if message.value and reference.documents(message.value, self._arrived_at[index]) is not None:
+                values[orjson.loads(message.value)["metadata"]["matchId"]] = message.value
+        return values
 
-    def assert_one_fate_each(self, limit_seconds: float = 300) -> None:
-        """Each readable match is found, once a participant, and counted once; each other message is a dead letter as
-        it was sent. All figures are the reference's."""
-        eventually(self._assert_documents, limit_seconds)
-        eventually(self._assert_statistics, limit_seconds)
+    def assert_one_outcome_each(self, timeout_seconds: float = 300) -> None:
+        """Wait until each valid match is indexed, one document per participant, and counted once in the statistics, and
+        each other message is a dead letter with its original value. The expected values are the reference's."""
+        eventually(self._assert_documents, timeout_seconds)
+        eventually(self._assert_statistics, timeout_seconds)
         self._assert_dead_letters()
 
-    def assert_no_fate(self) -> None:
-        """Nothing is known of any of them."""
+    def assert_no_outcome(self) -> None:
+        """No message is indexed, counted in the statistics or dead-lettered."""
         assert self._search("lol_matches_stream") == {}
         assert self._search("lol_champion_stats") == {}
-        assert not self._dead_letters().keys() & set(self._places.values())
+        assert not self._dead_letters().keys() & set(self._offsets.values())
 
     def delete_documents(self) -> None:
-        """Take the documents of these messages out of the index."""
+        """Delete these messages' documents from the index."""
         client = self._stack.elasticsearch()
-        hits = scan(client, index="lol_matches_stream", query={"query": self._ours}, _source=False)
+        hits = scan(client, index="lol_matches_stream", query={"query": self._own_documents}, _source=False)
         deletions = ({"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]} for hit in hits)
         assert bulk(client, deletions, refresh=True)[0] > 0
         assert self._search("lol_matches_stream") == {}
 
-    def came(self) -> tuple[str, str]:
-        """When Kafka got them: from the first on, until just after the last."""
-        return iso(min(self._arrived.values())), iso(max(self._arrived.values()) + 1)
+    def arrival_range(self) -> tuple[str, str]:
+        """ISO times of the first arrival, and 1 ms after the last: a range whose end is exclusive."""
+        return iso(min(self._arrived_at.values())), iso(max(self._arrived_at.values()) + 1)
 
     def _assert_documents(self) -> None:
-        wanted: dict[str, dict[str, Any]] = {}
-        for number in self._in_order():
-            for document in reference.documents(self._messages[number].value, self._arrived[number]) or ():
-                wanted[f"{document['match_id']}_{document['participant_id']}"] = document
+        expected: dict[str, dict[str, Any]] = {}
+        for index in self._in_arrival_order():
+            for document in reference.documents(self._messages[index].value, self._arrived_at[index]) or ():
+                expected[f"{document['match_id']}_{document['participant_id']}"] = document
         found = self._search("lol_matches_stream")
-        missing = wanted.keys() - found.keys()
-        assert not missing, f"{len(missing)} of {len(wanted)} documents are missing"
-        assert found.keys() == wanted.keys()
-        for document_id, document in wanted.items():
+        missing = expected.keys() - found.keys()
+        assert not missing, f"{len(missing)} of {len(expected)} documents are missing"
+        assert found.keys() == expected.keys()
+        for document_id, document in expected.items():
             differences = reference.differences(found[document_id], document)
             assert not differences, f"{document_id}: {differences}"
 
-    def _in_order(self) -> list[int]:
-        """The messages' numbers as Kafka has them: of a match that was sent again the later message counts."""
-        return sorted(self._places, key=lambda number: (self._arrived[number], self._places[number][1]))
+    def _in_arrival_order(self) -> list[int]:
+        """Indices of the messages by arrival time, then offset: of duplicates, the later message wins."""
+        return sorted(self._offsets, key=lambda index: (self._arrived_at[index], self._offsets[index][1]))
 
     def _assert_statistics(self) -> None:
-        messages = [(message.value, self._arrived[number]) for number, message in enumerate(self._messages)]
-        wanted = {
+        messages = [(message.value, self._arrived_at[index]) for index, message in enumerate(self._messages)]
+        expected = {
             f"{start}_{name}": figures
             for (start, kind, name), figures in reference.statistics(messages, WINDOW_SECONDS, SLIDE_SECONDS).items()
             if kind == "champion"
         }
         found = self._search("lol_champion_stats")
-        assert found.keys() == wanted.keys()
-        names = ("window_start", "window_end", "champion_name")
-        for row_id, figures in wanted.items():
-            row = {name: value for name, value in found[row_id].items() if name not in names}
-            # The job adds ratios up in whole millionths.
+        assert found.keys() == expected.keys()
+        keys = ("window_start", "window_end", "champion_name")
+        for row_id, figures in expected.items():
+            row = {name: value for name, value in found[row_id].items() if name not in keys}
+            # The job sums ratios as integers, in millionths.
             assert reference.differences(row, figures, error=Fraction(1, 1_000_000)) == {}, row_id
 
     @property
-    def _ours(self) -> dict[str, Any]:
-        """The query for documents with one of our champions."""
+    def _own_documents(self) -> dict[str, Any]:
+        """The query for documents with one of these messages' champions."""
         return {"wildcard": {"champion_name": f"* {self._seed}"}}
 
     def _search(self, index: str) -> dict[str, dict[str, Any]]:
-        """Every document with one of our champions, by id."""
+        """Every document with one of these messages' champions, by document id."""
         client = self._stack.elasticsearch()
-        hits = list(scan(client, index=index, query={"query": self._ours}))
+        hits = list(scan(client, index=index, query={"query": self._own_documents}))
         found = {hit["_id"]: hit["_source"] for hit in hits}
-        assert len(found) == len(hits), "a document is there twice"
+        assert len(found) == len(hits), "a document is duplicated"
         return found
 
     def _assert_dead_letters(self) -> None:
-        poison = {
-            self._places[number]: message.value
-            for number, message in enumerate(self._messages)
+        expected = {
+            self._offsets[index]: message.value
+            for index, message in enumerate(self._messages)
             if message.kind == MessageKind.POISON
         }
-        letters = {place: letter for place, letter in self._dead_letters().items() if place in self._places.values()}
-        assert set(letters) == set(poison)
-        for place, value in poison.items():
-            # A batch that is done again after a crash writes its dead letters again; the headers tell that.
-            for kept, headers in letters[place]:
-                assert kept == value
+        own = set(self._offsets.values())
+        found = {offset: letters for offset, letters in self._dead_letters().items() if offset in own}
+        assert set(found) == set(expected)
+        for offset, value in expected.items():
+            # A batch that is retried after a crash writes its dead letters again, with the same headers.
+            for dead_letter, headers in found[offset]:
+                assert dead_letter == value
                 assert headers["dlq.reason"]
                 assert headers["dlq.topic"] == b"lol_matches"
 
-    def _dead_letters(self) -> dict[Place, list[tuple[bytes | None, dict[str, bytes]]]]:
-        """The dead letters by the place of their original: value and headers."""
+    def _dead_letters(self) -> dict[MessageOffset, list[tuple[bytes | None, dict[str, bytes]]]]:
+        """Value and headers of the dead letters, by the original message's partition and offset."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self._stack.outputs["bootstrapServers"],
@@ -172,22 +175,22 @@ class KnownMessages:
                 "enable.auto.commit": False,
             }
         )
-        found: dict[Place, list[tuple[bytes | None, dict[str, bytes]]]] = {}
+        found: dict[MessageOffset, list[tuple[bytes | None, dict[str, bytes]]]] = {}
         try:
             partitions = consumer.list_topics("lol_matches_dlq", timeout=10).topics["lol_matches_dlq"].partitions
             for partition in partitions:
-                place = TopicPartition("lol_matches_dlq", partition, 0)
-                end = consumer.get_watermark_offsets(place, timeout=10)[1]
-                consumer.assign([place])
-                read = 0
-                while read < end:
-                    message: Any  # confluent_kafka says that anything can be None
-                    for message in consumer.consume(end - read, timeout=10):
+                start = TopicPartition("lol_matches_dlq", partition, 0)
+                end_offset = consumer.get_watermark_offsets(start, timeout=10)[1]
+                consumer.assign([start])
+                position = 0
+                while position < end_offset:
+                    message: Any  # in confluent_kafka's type stubs every attribute can be None
+                    for message in consumer.consume(end_offset - position, timeout=10):
                         assert message.error() is None, message.error()
                         headers = dict(message.headers())
-                        origin = (int(headers["dlq.partition"]), int(headers["dlq.offset"]))
-                        found.setdefault(origin, []).append((message.value(), headers))
-                        read = message.offset() + 1
+                        original = (int(headers["dlq.partition"]), int(headers["dlq.offset"]))
+                        found.setdefault(original, []).append((message.value(), headers))
+                        position = message.offset() + 1
         finally:
             consumer.close()
         return found

@@ -1,4 +1,4 @@
-"""What a person's webhook would be: prints each notification that is posted to it as one line. Run in the stack."""
+"""Webhook receiver for alert notifications: prints the JSON body of each POST as one line. Runs in a container."""
 
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -10,7 +10,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Only the notifications are printed."""
+        """No access log: the output contains the notifications only."""
 
 
 HTTPServer(("", 8000), Handler).serve_forever()

@@ -1,4 +1,4 @@
-"""What unit tests of several parts share."""
+"""Fixtures and pytest hooks for all unit tests."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,26 @@ import pytest
 from confluent_kafka import Producer
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Assign tests to pytest-xdist's groups (`-n 2 --dist loadgroup`): one worker for Spark, the rest by module.
+
+    Starting Spark's JVM a second time would cost more than splitting its tests saves.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function):
+            group = "spark" if "spark" in item.fixturenames else item.path.name
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def mock_kafka() -> Iterator[str]:
-    """The address of librdkafka's mock broker, which speaks Kafka's protocol on a socket; with our two topics.
+    """Address of librdkafka's mock broker, a Kafka broker in this process, with the topics lol_matches and its DLQ.
 
-    No unit test needs a server; how the tools get on with a real one is the business of tests/stack.
+    Unit tests need no server. tests/stack runs the same tools against a real broker.
     """
     cluster = Producer({"test.mock.num.brokers": 1, "log_level": 0})
     (broker,) = cluster.list_topics(timeout=10).brokers.values()
     for topic in ("lol_matches", "lol_matches_dlq"):
-        cluster.list_topics(topic, timeout=10)  # makes it
+        cluster.list_topics(topic, timeout=10)  # creates the topic
     yield f"{broker.host}:{broker.port}"
     del cluster
