@@ -18,7 +18,7 @@ CONFIG = {"generatorEnabled": "false", "job.kafka.starting_offsets": "earliest"}
 def bench_stack() -> Iterator[MeasuredStack]:
     """Deploy the stack `bench`, yield it, and destroy it at the end."""
     stack = Stack(NAME, CONFIG)
-    stack.clear()
+    stack.clean_up()
     try:
         print_progress(f"deploying the stack {NAME}")
         stack.up()

@@ -87,7 +87,7 @@ def measure_burst(stack: MeasuredStack, profile: Profile) -> Burst:
             assert left <= 0, f"the job has {left:,} of {profile.burst:,} messages left to process"
             assert progress.lag == 0, f"the job's lag is {progress.lag:,} messages"
 
-        eventually(drained, TIMEOUT_SECONDS, every_seconds=POLL_SECONDS)
+        eventually(drained, TIMEOUT_SECONDS, poll_seconds=POLL_SECONDS)
     drain_seconds = time.monotonic() - started
     after, later = (median(probe.latencies(BASELINE_RATE, BASELINE_SECONDS)) for _ in range(2))
     print_progress(

@@ -126,7 +126,7 @@ class MeasuredStack:
             assert progress.processed >= messages, f"the job has processed {progress.processed:,} of {messages:,}"
             assert progress.lag == 0, f"the job's lag is {progress.lag:,} messages"
 
-        eventually(processed, limit_seconds, every_seconds=0.3)
+        eventually(processed, limit_seconds, poll_seconds=0.3)
 
     def spark_cores(self) -> int:
         """Cores of the Spark cluster's live workers: how many tasks run at once."""
@@ -147,8 +147,8 @@ class MeasuredStack:
             lag = self.job_progress().lag
             assert lag == 0, f"the job's lag is {lag:,} messages"
 
-        eventually(healthy, limit_seconds=300)
-        eventually(no_lag, limit_seconds=600)
+        eventually(healthy, timeout_seconds=300)
+        eventually(no_lag, timeout_seconds=600)
         self.wait_until_merged()
 
     def wait_until_merged(self) -> None:
@@ -158,7 +158,7 @@ class MeasuredStack:
             merges = self.elasticsearch.indices.stats(metric="merge")["_all"]["total"]["merges"]["current"]
             assert merges == 0, f"Elasticsearch has {merges} running merges"
 
-        eventually(no_merges, limit_seconds=300)
+        eventually(no_merges, timeout_seconds=300)
 
     @contextmanager
     def temporary_index(self, name: str) -> Iterator[str]:

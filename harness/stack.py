@@ -1,4 +1,4 @@
-"""A deployed stack for tests and benchmarks: deployment by Pulumi's Automation API, service URLs, metrics, containers."""
+"""A deployed stack for tests and benchmarks: deployment by Pulumi's Automation API, URLs, metrics, containers."""
 
 from __future__ import annotations
 

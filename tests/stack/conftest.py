@@ -1,53 +1,118 @@
-"""The stack under test: one of its own, made before the first test and destroyed after the last, or a running one."""
+"""Fixtures for stack tests: the stack under test, deployed once for all tests or already running, and a second stack.
+
+Read-only tests run first, so that they see the stack as `up` left it. Tests marked `disruptive` change it, and are
+skipped with `--stack`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from harness.stack import WEBHOOK, Stack
+from tests.support import private_registry
+from tests.support.private_registry import PrivateRegistry
 
 OWN_STACK = "selftest"
 OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/",
     "generatorEnabled": "true",
     "generatorRate": "5",
-    "portOffset": "2300",  # whose ports no stack has by its name
+    "portOffset": "2300",  # not a multiple of 1000: no port conflict with a stack whose offset is derived from its name
+}
+SECOND_STACK = "selftest-beside"
+SECOND_CONFIG = {
+    "imageSource": "registry",
+    "registryMirror": private_registry.ADDRESS,
+    "portOffset": "3300",
+    "generatorEnabled": "true",
+    "generatorSize": "compact",
 }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--stack", help="verify this running stack, and change nothing in it")
+    parser.addoption("--stack", help="verify this running stack without changing it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # What looks at a stack comes before what changes it, and sees it as it is after `up`.
     items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     if config.getoption("--stack"):
-        skip = pytest.mark.skip(reason="it changes the stack, and --stack asks to verify a running one")
+        skip = pytest.mark.skip(reason="changes the stack; --stack verifies a running one")
         for item in items:
             if item.get_closest_marker("disruptive"):
                 item.add_marker(skip)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Add the logs of the failed containers to the report of a failed test, as they are when it fails."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        report.sections += [(f"log of {container}", log) for container, log in stack.failed_container_logs()]
+    return report
+
+
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The stack under test, up."""
+    """The stack under test, deployed. Ends the test run if the deployment fails: every other test would fail too."""
     name = request.config.getoption("--stack")
     if name:
         yield Stack(name)
         return
     own = Stack(OWN_STACK, OWN_CONFIG)
-    own.clear()
+    own.clean_up()
     try:
         own.up()
-    except BaseException:
-        own.print_logs()
+    except Exception as error:
+        logs = "".join(f"\n=== {container}\n{log}" for container, log in own.failed_container_logs())
+        own.remove()
+        pytest.exit(f"the stack {OWN_STACK} could not be deployed: {error}{logs}", returncode=1)
+    except BaseException:  # interrupted
         own.remove()
         raise
     yield own
-    if request.session.testsfailed:
-        own.print_logs()
     own.remove()
     assert own.leftovers() == []
+
+
+@pytest.fixture(scope="session")
+def second_stack_deployment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Stack]]:
+    """The second stack's deployment, running in the background. Its images come from a private registry."""
+    folder = tmp_path_factory.mktemp("docker")
+    PrivateRegistry.write_login(folder)
+    registry = PrivateRegistry(SECOND_STACK)
+    second = Stack(SECOND_STACK, SECOND_CONFIG)
+
+    def deploy() -> Stack:
+        second.clean_up()
+        registry.start()
+        second.up()
+        return second
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setenv("DOCKER_CONFIG", str(folder))
+        deployment = pool.submit(deploy)
+        try:
+            yield deployment
+        finally:
+            deployment.exception()  # waits for its end
+            second.remove()
+            registry.remove()
+
+
+@pytest.fixture(scope="session")
+def second_stack(stack: Stack, request: pytest.FixtureRequest) -> Stack:
+    """A second stack beside the one under test, deployed with images from a private registry."""
+    if stack.outputs["imageSource"] != "build":
+        pytest.skip("the official images are in use already")
+    deployment: Future[Stack] = request.getfixturevalue("second_stack_deployment")
+    generator = stack.container("generator")
+    generator.stop()  # two cores are too few for a stack under load and another one that starts
+    try:
+        return deployment.result()
+    finally:
+        generator.start()

@@ -1,4 +1,4 @@
-"""The archive has each match as it came, whatever is down meanwhile."""
+"""The archive stores each match as it arrived, also across an outage of Cassandra and a crash of the archive."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.known_messages import KnownMessages
 pytestmark = pytest.mark.disruptive
 
 
-def archived(stack: Stack, match_ids: list[str]) -> dict[str, bytes]:
-    """What the stack's Cassandra has of the matches."""
+def read_archive(stack: Stack, match_ids: list[str]) -> dict[str, bytes]:
+    """The archived messages of these matches, by match id. Raises AssertionError if Cassandra does not answer."""
     host, port = stack.outputs["services"]["cassandra"]["9042"].split(":")
     profile = ExecutionProfile(RoundRobinPolicy(), request_timeout=30)
     cluster = Cluster(
@@ -37,48 +37,48 @@ def archived(stack: Stack, match_ids: list[str]) -> dict[str, bytes]:
 
 
 def assert_archived(stack: Stack, known: KnownMessages) -> None:
-    """Each match is there, byte for byte; of one that was sent again, the later."""
-    wanted = known.matches()
-    assert wanted
+    """Wait until each match is archived byte for byte; of duplicates, the later message."""
+    expected = known.matches()
+    assert expected
 
-    def all_there() -> None:
-        found = archived(stack, list(wanted))
-        assert len(found) == len(wanted), f"{len(wanted) - len(found)} of {len(wanted)} matches are missing"
-        other = [match_id for match_id, message in wanted.items() if found[match_id] != message]
-        assert not other, f"{len(other)} of {len(wanted)} matches are not as they came, the first: {other[0]}"
+    def all_archived() -> None:
+        found = read_archive(stack, list(expected))
+        assert len(found) == len(expected), f"{len(expected) - len(found)} of {len(expected)} matches are missing"
+        different = [match_id for match_id, message in expected.items() if found[match_id] != message]
+        assert not different, f"{len(different)} of {len(expected)} matches differ, the first: {different[0]}"
 
-    eventually(all_there, limit_seconds=240, every_seconds=2)
+    eventually(all_archived, timeout_seconds=240, poll_seconds=2)
 
 
-def test_each_match_is_archived_as_it_came(stack: Stack) -> None:
+def test_each_match_is_archived_unchanged(stack: Stack) -> None:
     known = KnownMessages(stack, count=300)
     known.send()
     assert_archived(stack, known)
 
 
-def test_nothing_is_missing_after_cassandra_was_away_and_the_archive_was_killed(stack: Stack) -> None:
+def test_archive_retries_through_cassandra_outage_and_resumes_after_crash(stack: Stack) -> None:
     generator, cassandra = stack.container("generator"), stack.container("cassandra")
 
-    def waits() -> int:
-        """How often the archive has said that it waits with matches in hand."""
+    def retries() -> int:
+        """How often the archive has logged that it waits for Cassandra with unwritten matches."""
         return stack.log("archive").count(" s for Cassandra")
 
-    generator.stop()  # it is known messages that are in hand
-    waited = waits()
+    generator.stop()  # the unwritten matches are the known ones
+    retries_before = retries()
     cassandra.stop()
     try:
         known = KnownMessages(stack, count=300)
         known.send()
 
-        def behind() -> None:
+        def retried() -> None:
+            assert retries() > retries_before, "the archive does not log that it waits for Cassandra"
+
+        def reports_lag() -> None:
             lag = PrometheusClient(stack.url("prometheus", 9090, "")).value("sum(lol_archive_lag_messages)")
-            assert lag, "the archive does not say that it is behind"
+            assert lag, "the archive reports no lag"
 
-        def waits_again() -> None:
-            assert waits() > waited, "the archive does not say that it waits"
-
-        eventually(waits_again, limit_seconds=60)
-        eventually(behind, limit_seconds=60)
+        eventually(retried, timeout_seconds=60)
+        eventually(reports_lag, timeout_seconds=60)
         stack.container("archive").restart(timeout=0)
     finally:
         cassandra.start()

@@ -1,4 +1,4 @@
-"""`make backfill` against the real servers, beside the running stream (details: tests/unit/job/test_backfill.py)."""
+"""`make backfill` against real servers while the stream runs. Details are tested in tests/unit/job/test_backfill.py."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tools.dlq import letters
 pytestmark = pytest.mark.disruptive
 
 
-def test_documents_that_were_lost_are_there_again_and_nothing_else_has_changed(stack: Stack) -> None:
+def test_backfill_reindexes_deleted_documents_and_changes_nothing_else(stack: Stack) -> None:
     known = KnownMessages(stack)
     known.send()
-    known.assert_one_fate_each()
+    known.assert_one_outcome_each()
     dead_letters = sum(1 for _ in letters(stack.outputs["bootstrapServers"]))
     known.delete_documents()
-    begin, end = known.came()
-    result = stack.make("backfill", f"FROM={begin}", f"TO={end}", "RATE=500")
+    start, end = known.arrival_range()
+    result = stack.make("backfill", f"FROM={start}", f"TO={end}", "RATE=500")
     assert result.rc == 0, result.stdout + result.stderr
     assert "✓ Backfill done: " in result.stdout
-    known.assert_one_fate_each()
+    known.assert_one_outcome_each()
     assert sum(1 for _ in letters(stack.outputs["bootstrapServers"])) == dead_letters
 
 
-def test_a_range_that_the_topic_does_not_hold_is_refused(stack: Stack) -> None:
+def test_backfill_rejects_a_time_range_without_messages(stack: Stack) -> None:
     result = stack.make("backfill", "FROM=2020-01-01", "TO=2020-02-01")
     assert result.rc != 0
     assert "has no message that came from 2020-01-01T00:00:00.000Z" in result.stdout

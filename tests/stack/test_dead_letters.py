@@ -1,4 +1,4 @@
-"""Dead letters against the real servers: listed, shown, and sent to the topic again (details: tests/unit/tools)."""
+"""`make dlq` against real servers: list, show and replay dead letters. Details are tested in tests/unit/tools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.disruptive
 
 
 def send(stack: Stack, topic: str, **message: Any) -> Place:
-    """Send one message; where Kafka has put it."""
+    """Send one message. Returns its topic, partition and offset."""
     places = []
 
     def acknowledged(error: Any, sent: Any) -> None:
@@ -31,20 +31,20 @@ def send(stack: Stack, topic: str, **message: Any) -> Place:
 
 
 def with_key(stack: Stack, key: str) -> list[Letter]:
-    """The dead letters of messages with a key."""
+    """The dead letters whose original message has this key."""
     return [letter for letter in letters(stack.outputs["bootstrapServers"]) if letter.key == key.encode()]
 
 
-def test_a_letter_is_listed_shown_and_sent_again_as_it_was(stack: Stack) -> None:
+def test_dead_letter_is_listed_shown_and_replayed_unchanged(stack: Stack) -> None:
     key = f"SELFTEST_{time.time_ns()}"
     origin = send(stack, "lol_matches", key=key, value=b"{", headers=[("trace", b"\x00\xff"), ("empty", None)])
 
-    def there(count: int) -> list[Letter]:
+    def found_letters(count: int) -> list[Letter]:
         found = with_key(stack, key)
         assert len({letter.identity for letter in found}) == count
         return found
 
-    first = eventually(lambda: there(1), limit_seconds=60)[0]
+    first = eventually(lambda: found_letters(1), timeout_seconds=60)[0]
     assert (first.origin, first.reason) == (origin, "not_json")
     listed = stack.make("dlq")
     assert listed.rc == 0, listed.stdout
@@ -55,18 +55,18 @@ def test_a_letter_is_listed_shown_and_sent_again_as_it_was(stack: Stack) -> None
     sent = stack.make("dlq", f"REPLAY={first.place}")
     assert (sent.rc, sent.stdout) == (0, "Sent to lol_matches again: 1\n")
 
-    second = eventually(lambda: there(2), limit_seconds=60)[-1]
+    second = eventually(lambda: found_letters(2), timeout_seconds=60)[-1]
     assert second.origin != origin
     assert (second.value, second.original_headers) == (b"{", [("trace", b"\x00\xff"), ("empty", None)])
     assert second.content == first.content
 
 
-def test_a_match_that_is_good_after_a_fix_gives_its_documents_however_often_it_is_sent_again(stack: Stack) -> None:
-    """A dead letter with a match in order stands for one whose cause was mended."""
+def test_replayed_match_is_indexed_once_however_often_it_is_replayed(stack: Stack) -> None:
+    """A dead letter with a valid match stands for one whose cause has been fixed."""
     seed = time.time_ns() // 1_000_000
     match = MatchFactory(seed=seed, size="compact", start_ms=seed, now=lambda: seed).next()
-    why: Any = {"topic": "lol_matches", "partition": "999", "offset": str(seed), "reason": "mended"}
-    headers = [(f"dlq.{name}", text.encode()) for name, text in why.items()]
+    context: Any = {"topic": "lol_matches", "partition": "999", "offset": str(seed), "reason": "fixed"}
+    headers = [(f"dlq.{name}", text.encode()) for name, text in context.items()]
     place = send(stack, "lol_matches_dlq", key=match.id, value=match.encode(), headers=headers)
     client = stack.elasticsearch()
 
@@ -74,13 +74,13 @@ def test_a_match_that_is_good_after_a_fix_gives_its_documents_however_often_it_i
         found = client.count(index="lol_matches_stream", query={"term": {"match_id": match.id}})["count"]
         assert found == 10, f"{found} documents of {match.id}"
 
-    for which in (place, "mended"):
+    for which in (place, "fixed"):
         assert stack.make("dlq", f"REPLAY={which}").rc == 0
-        eventually(documents, limit_seconds=120)
-    assert with_key(stack, match.id)[-1].reason == "mended", "it has become a dead letter again"
+        eventually(documents, timeout_seconds=120)
+    assert with_key(stack, match.id)[-1].reason == "fixed", "it has become a dead letter again"
 
 
-def test_what_is_not_there_is_said(stack: Stack) -> None:
+def test_replay_of_an_unknown_reason_is_an_error(stack: Stack) -> None:
     result = stack.make("dlq", "REPLAY=no_such_reason")
     assert result.rc != 0
     assert "there is no dead letter with the reason 'no_such_reason'" in result.stdout

@@ -1,6 +1,6 @@
-"""What Grafana shows: every expression of every dashboard gives numbers; where Grafana runs, it has them all.
+"""Grafana's dashboards: every PromQL expression returns numbers, and Grafana, if deployed, has provisioned them.
 
-The expressions are asked of Prometheus itself, so that they are tested where Grafana's image cannot be had too.
+The expressions are sent to Prometheus itself, so that they are tested without Grafana's image too.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from tests.support.promql import interpolated, panels, selectors, targets
 
 UIDS = list(dashboards(generator=True))
 
-# A rate needs four scrapes of a service that has just come up.
-LIMIT_SECONDS = 120
+# A rate needs four scrapes of a service that has just started.
+TIMEOUT_SECONDS = 120
 
 
 def dashboard(stack: Stack, uid: str) -> dict[str, Any]:
-    """The dashboard as the program builds it for this stack."""
+    """The dashboard's model as the program builds it for this stack."""
     built: dict[str, Any] = json.loads(dashboards(generator="generator" in stack.services)[uid])
     return built
 
 
 def ask(stack: Stack, path: str, **parameters: str) -> Any:
-    """What Prometheus answers."""
+    """The data of Prometheus's response."""
     response = requests.get(stack.url("prometheus", 9090, f"/api/v1/{path}"), params=parameters, timeout=10)
     assert response.ok, response.text
     return response.json()["data"]
 
 
 def numbers(stack: Stack, expression: str) -> list[float]:
-    """The expression's value now, for each of its series; those that are no number are none."""
+    """The current value of each of the expression's series, without NaN."""
     values = [float(series["value"][1]) for series in ask(stack, "query", query=interpolated(expression))["result"]]
     return [value for value in values if not math.isnan(value)]
 
 
 def unknown_metrics(stack: Stack, expression: str) -> list[str]:
-    """The metrics in the expression of which Prometheus has no series, and whose type no target has named either.
+    """The metrics in the expression for which Prometheus has neither a series nor metadata from any target.
 
-    A counter with labels has no series before its first event, and `… or vector(0)` gives numbers without it.
+    A counter with labels has no series before its first event, and `… or vector(0)` returns a number without it.
     """
     known = {*ask(stack, "label/__name__/values"), *ask(stack, "metadata")}
     return [
@@ -58,39 +58,39 @@ def unknown_metrics(stack: Stack, expression: str) -> list[str]:
 
 class TestExpressions:
     @pytest.mark.parametrize("uid", UIDS)
-    def test_each_gives_numbers(self, stack: Stack, uid: str) -> None:
-        def all_do() -> None:
-            assert stack.documents() > 0  # a search too, for what is measured of searches
+    def test_every_expression_returns_numbers(self, stack: Stack, uid: str) -> None:
+        def all_return_numbers() -> None:
+            assert stack.document_count() > 0  # a search, for the search metrics
             silent = [
                 f"{panel['title']}: {target['expr']}"
                 for panel, target in targets(dashboard(stack, uid))
                 if not numbers(stack, target["expr"])
             ]
-            assert not silent, f"{len(silent)} expressions give nothing:\n" + "\n".join(silent)
+            assert not silent, f"{len(silent)} expressions return nothing:\n" + "\n".join(silent)
 
-        eventually(all_do, LIMIT_SECONDS, every_seconds=5)
+        eventually(all_return_numbers, TIMEOUT_SECONDS, poll_seconds=5)
 
     @pytest.mark.parametrize("uid", UIDS)
-    def test_each_names_metrics_that_exist(self, stack: Stack, uid: str) -> None:
-        def all_do() -> None:
+    def test_every_metric_in_an_expression_exists(self, stack: Stack, uid: str) -> None:
+        def all_exist() -> None:
             unknown = {
                 name for _, target in targets(dashboard(stack, uid)) for name in unknown_metrics(stack, target["expr"])
             }
-            assert not unknown, f"no target has: {', '.join(sorted(unknown))}"
+            assert not unknown, f"no target exports: {', '.join(sorted(unknown))}"
 
-        eventually(all_do, LIMIT_SECONDS, every_seconds=5)
+        eventually(all_exist, TIMEOUT_SECONDS, poll_seconds=5)
 
-    def test_a_metric_that_does_not_exist_is_seen(self, stack: Stack) -> None:
-        """Of the two tests above: a misspelt metric passes neither, whatever stands beside it."""
+    def test_misspelt_metric_is_detected(self, stack: Stack) -> None:
+        """Of the two tests above: neither passes with a misspelt metric, whatever else is in the expression."""
         assert numbers(stack, "sum(rate(lol_job_mesages_total[$__rate_interval]))") == []
         assert unknown_metrics(stack, "sum(up) + lol_job_mesages_total or vector(0)") == ["lol_job_mesages_total"]
 
 
 class TestGrafana:
-    """By Grafana's API."""
+    """Through Grafana's API."""
 
     @pytest.mark.parametrize("uid", ["prometheus", "elasticsearch"])
-    def test_a_data_source_is_there_reaches_its_server_and_cannot_be_edited(
+    def test_data_source_is_provisioned_read_only_and_healthy(
         self, stack: Stack, grafana: requests.Session, uid: str
     ) -> None:
         path = f"/api/datasources/uid/{uid}"
@@ -99,10 +99,10 @@ class TestGrafana:
         def healthy() -> None:
             assert answer(grafana.get(stack.url("grafana", 3000, f"{path}/health")))["status"] == "OK"
 
-        eventually(healthy, limit_seconds=30)
+        eventually(healthy, timeout_seconds=30)
 
     @pytest.mark.parametrize("uid", UIDS)
-    def test_a_dashboard_is_there_as_it_was_built_and_cannot_be_edited(
+    def test_dashboard_is_provisioned_as_built_and_read_only(
         self, stack: Stack, grafana: requests.Session, uid: str
     ) -> None:
         def essence(model: dict[str, Any]) -> list[tuple[int, str, list[str]]]:
@@ -116,10 +116,8 @@ class TestGrafana:
         assert essence(found["dashboard"]) == essence(dashboard(stack, uid))
 
     @pytest.mark.parametrize("uid", UIDS)
-    def test_its_expressions_give_series_through_grafana(
-        self, stack: Stack, grafana: requests.Session, uid: str
-    ) -> None:
-        """Grafana fills in its own variables here."""
+    def test_expressions_return_series_through_grafana(self, stack: Stack, grafana: requests.Session, uid: str) -> None:
+        """Grafana interpolates its own variables here."""
         expressions = {f"Q{n}": target["expr"] for n, (_, target) in enumerate(targets(dashboard(stack, uid)))}
         queries = [
             {
@@ -137,16 +135,16 @@ class TestGrafana:
             asked = {"from": "now-15m", "to": "now", "queries": queries}
             results = answer(grafana.post(stack.url("grafana", 3000, "/api/ds/query"), json=asked))["results"]
             silent = [expression for name, expression in expressions.items() if not results[name].get("frames")]
-            assert not silent, "these give nothing:\n" + "\n".join(silent)
+            assert not silent, "no series for:\n" + "\n".join(silent)
 
-        eventually(series, LIMIT_SECONDS, every_seconds=5)
+        eventually(series, TIMEOUT_SECONDS, poll_seconds=5)
 
 
 @pytest.fixture
 def grafana(stack: Stack) -> Iterator[requests.Session]:
-    """A session that is signed in to Grafana."""
+    """An authenticated session with Grafana."""
     if reason := stack.outputs["leftOut"].get("grafana"):
-        pytest.skip(f"Grafana is left out: {reason}")
+        pytest.skip(f"Grafana is not deployed: {reason}")
     with requests.Session() as session:
         session.auth = ("admin", stack.outputs["grafanaAdminPassword"])
         yield session

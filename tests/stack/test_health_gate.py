@@ -1,4 +1,4 @@
-"""A service that does not become healthy is an error that names it and shows what it said last."""
+"""The health gate's timeout error names the service and shows its last log lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.provisioning.health_gate import NotHealthyError, wait_until_healthy
 NAME = "lolstack-selftest-never-healthy"
 
 
-def test_the_error_names_the_service_its_complaint_and_its_last_log_lines(stack: Stack) -> None:
+def test_health_gate_timeout_reports_the_service_check_output_and_log(stack: Stack) -> None:
     image = stack.container("kafka").image
     assert image is not None
     with suppress(NotFound):
@@ -30,7 +30,7 @@ def test_the_error_names_the_service_its_complaint_and_its_last_log_lines(stack:
         assert part in str(error.value)
 
 
-def test_a_container_that_is_gone_is_said_to_be(stack: Stack) -> None:
+def test_health_gate_reports_a_missing_container(stack: Stack) -> None:
     assert stack.services
     with pytest.raises(NotHealthyError, match="the container is missing"):
         wait_until_healthy("lolstack-selftest-nobody", ["true"], limit_seconds=1)

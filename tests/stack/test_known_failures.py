@@ -1,4 +1,4 @@
-"""The five troubles such stacks are known for, which must be impossible or heal by themselves; and a killed driver."""
+"""Five known failures of such stacks, each prevented or recovered from automatically."""
 
 from __future__ import annotations
 
@@ -11,68 +11,71 @@ from infra.clients.kafka import TopicClient
 pytestmark = pytest.mark.disruptive
 
 
-def documents_rise(stack: Stack, limit_seconds: float = 120) -> None:
-    """Wait until more documents can be found than now."""
-    before = stack.documents()
+def wait_for_new_documents(stack: Stack, timeout_seconds: float = 120) -> None:
+    """Wait until there are more documents than at the time of the call."""
+    before = stack.document_count()
 
     def more() -> None:
-        assert stack.documents() > before, f"lol_matches_stream stays at {before} documents"
+        assert stack.document_count() > before, f"lol_matches_stream stays at {before} documents"
 
-    eventually(more, limit_seconds)
+    eventually(more, timeout_seconds)
 
 
-def test_1_kafka_and_zookeeper_share_one_volume_and_both_survive_a_restart(stack: Stack) -> None:
-    def data(service: str) -> set[str]:
+def test_kafka_and_zookeeper_share_a_volume_and_survive_a_restart(stack: Stack) -> None:
+    """With separate volumes, losing one leaves a cluster id mismatch, and Kafka does not start."""
+
+    def volumes(service: str) -> set[str]:
         return {mount["Name"] for mount in stack.container(service).attrs["Mounts"] if mount["Type"] == "volume"}
 
-    assert data("kafka") & data("zookeeper") == {f"lolstack-{stack.name}-broker"}
+    assert volumes("kafka") & volumes("zookeeper") == {f"lolstack-{stack.name}-broker"}
     stack.container("kafka").stop()
     stack.container("zookeeper").restart()
     stack.container("kafka").start()
-    documents_rise(stack)
+    wait_for_new_documents(stack)
 
 
-def test_2_a_topic_made_anew_does_not_stop_the_job(stack: Stack) -> None:
+def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None:
+    """The old incarnation's checkpoint, whose offsets do not apply to the new one, is deleted."""
     topics = TopicClient(stack.outputs["bootstrapServers"])
     old = topics.read("lol_matches")
     assert old is not None
     topics.delete("lol_matches")
     new = topics.create("lol_matches", old.partitions, old.replication_factor, old.config)
     assert new.id != old.id
-    documents_rise(stack, limit_seconds=180)
-    folders = stack.host("spark-job").check_output("ls -d /var/lib/lolstack/checkpoints/*/*").split()
-    assert len(folders) == 1, f"the old topic's checkpoint is still there: {folders}"
+    wait_for_new_documents(stack, timeout_seconds=180)
+    checkpoints = stack.host("spark-job").check_output("ls -d /var/lib/lolstack/checkpoints/*/*").split()
+    assert len(checkpoints) == 1, f"the checkpoint of the old incarnation still exists: {checkpoints}"
 
 
-def test_3_a_killed_driver_comes_back_by_itself(stack: Stack) -> None:
+def test_killed_driver_restarts_automatically(stack: Stack) -> None:
     stack.kill_driver()
 
-    def page() -> None:
+    def page_answers() -> None:
         assert stack.get("spark-job", 4040).ok
 
-    eventually(page, limit_seconds=120)
-    documents_rise(stack)
+    eventually(page_answers, timeout_seconds=120)
+    wait_for_new_documents(stack)
 
 
-def test_4_a_restart_of_elasticsearch_neither_stops_nor_restarts_the_job(stack: Stack) -> None:
-    """That nothing is lost meanwhile is test_exactness's to say."""
+def test_elasticsearch_restart_neither_stops_nor_restarts_the_job(stack: Stack) -> None:
+    """test_exactness tests that no message is lost meanwhile."""
     restarts = stack.container("spark-job").attrs["RestartCount"]
-    before = stack.documents()
+    before = stack.document_count()
     stack.container("elasticsearch").restart()
 
     def more() -> None:
-        assert stack.documents() > before, f"lol_matches_stream stays at {before} documents"
+        assert stack.document_count() > before, f"lol_matches_stream stays at {before} documents"
 
-    eventually(more, limit_seconds=180)
+    eventually(more, timeout_seconds=180)
     assert stack.container("spark-job").attrs["RestartCount"] == restarts
 
 
-def test_5_status_says_which_link_of_the_chain_is_broken(stack: Stack) -> None:
-    def well() -> None:
+def test_status_names_the_broken_link(stack: Stack) -> None:
+    def all_links_work() -> None:
         result = stack.make("status")
         assert result.rc == 0, result.stdout
 
-    eventually(well, limit_seconds=60)
+    eventually(all_links_work, timeout_seconds=60)
     generator = stack.container("generator")
     generator.stop()
     broken = stack.make("status")

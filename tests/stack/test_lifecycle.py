@@ -1,10 +1,12 @@
-"""The stack's life: nothing to do the second time, drift is seen and mended, destroy leaves nothing."""
+"""The stack's lifecycle: `up` is idempotent, drift is detected and repaired, interrupted deployments are recovered, and
+`destroy` leaves nothing."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pulumi.automation import CommandError, OpType
@@ -18,81 +20,24 @@ pytestmark = pytest.mark.disruptive
 
 
 def changes(summary: Mapping[OpType, int] | None) -> dict[str, int]:
-    """What an operation did, without what it left alone."""
+    """Resource counts of an operation by type, without unchanged resources."""
     return {str(op): n for op, n in (summary or {}).items() if op not in (OpType.SAME, "same")}
 
 
-def has_documents(stack: Stack) -> None:
-    """Wait until a document can be found."""
+def wait_for_documents(stack: Stack) -> None:
+    """Wait until at least one document is indexed."""
 
-    def documents() -> None:
-        assert stack.documents() > 0, "no document can be found"
+    def has_documents() -> None:
+        assert stack.document_count() > 0, "no document is indexed"
 
-    eventually(documents, limit_seconds=120)
+    eventually(has_documents, timeout_seconds=120)
 
 
-def test_a_second_up_changes_nothing(stack: Stack) -> None:
+def test_second_up_is_idempotent(stack: Stack) -> None:
     assert changes(stack.up().summary.resource_changes) == {}
 
 
-def test_a_deleted_topic_is_seen_and_made_again(stack: Stack) -> None:
-    topics = TopicClient(stack.outputs["bootstrapServers"])
-    topics.delete("lol_matches_dlq")
-    stack.refresh()
-    assert changes(stack.preview().change_summary) == {"create": 1}
-    stack.up(refresh=False)
-    assert topics.read("lol_matches_dlq") is not None
-
-
-def test_a_changed_index_template_is_seen_and_mended(stack: Stack) -> None:
-    client = stack.elasticsearch()
-    name = "lol_champion_stats"
-    body = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
-    body["template"]["settings"]["index"]["number_of_replicas"] = "2"
-    client.indices.put_index_template(name=name, body=body)
-    stack.refresh()
-    assert changes(stack.preview().change_summary) == {"update": 1}
-    stack.up(refresh=False)
-    mended = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
-    assert mended["template"]["settings"]["index"]["number_of_replicas"] == "0"
-
-
-def test_stopped_containers_are_seen_and_run_again_and_what_they_hold_is_adopted(stack: Stack) -> None:
-    """As `make up` does it: what lives in a server that is away can be asked for nothing."""
-    before = stack.documents()
-    stopped = ("cassandra", "elasticsearch", "kafka")
-    for service in stopped:
-        stack.container(service).stop()
-    stack.refresh()
-    assert changes(stack.preview().change_summary) != {}
-    stack.up()
-    assert {stack.container(service).status for service in stopped} == {"running"}
-    assert stack.documents() >= before > 0
-    assert changes(stack.up().summary.resource_changes) == {}
-
-
-def test_a_deployment_that_is_killed_in_the_middle_is_mended_by_the_next(stack: Stack) -> None:
-    """What Pulumi leaves of it: its lock, and a container that it began to make and never noted."""
-    stack.container("alertmanager").remove(force=True)
-    up = subprocess.Popen(["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"], cwd=ROOT)
-
-    def is_made() -> None:
-        stack.container("alertmanager")
-
-    try:
-        eventually(is_made, limit_seconds=300, every_seconds=0.02)
-    finally:
-        up.kill()
-        up.wait()
-    with pytest.raises(CommandError, match=r"locked|already in use"):
-        stack.up()
-    mended = stack.make("up")
-    assert mended.rc == 0, mended.stdout + mended.stderr
-    assert f"removed {stack.container_name('alertmanager')}" in mended.stdout
-    assert changes(stack.up().summary.resource_changes) == {}
-
-
-def test_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
+def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
     topics = TopicClient(stack.outputs["bootstrapServers"])
     before = topics.read("lol_matches_dlq")
     assert before is not None
@@ -102,19 +47,74 @@ def test_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
     assert (grown.id, grown.partitions) == (before.id, 2)
     with pytest.raises(Exception, match="cannot take partitions away"):
         topics.change("lol_matches_dlq", 1, before.config)
+
+
+def test_drift_of_topic_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
+    """A deleted topic is recreated (which also undoes the partitions added above); a changed template is updated."""
+    topics, client = TopicClient(stack.outputs["bootstrapServers"]), stack.elasticsearch()
+    template = "lol_champion_stats"
+
+    def read_template() -> dict[str, Any]:
+        found: dict[str, Any] = client.indices.get_index_template(name=template)["index_templates"][0]["index_template"]
+        return found
+
     topics.delete("lol_matches_dlq")
+    changed = read_template()
+    changed["template"]["settings"]["index"]["number_of_replicas"] = "2"
+    client.indices.put_index_template(name=template, body=changed)
+    stack.refresh()
+    assert changes(stack.preview().change_summary) == {"create": 1, "update": 1}
+    stack.up(refresh=False)
+    recreated = topics.read("lol_matches_dlq")
+    assert recreated is not None
+    assert recreated.partitions == 1
+    assert read_template()["template"]["settings"]["index"]["number_of_replicas"] == "0"
+
+
+def test_stopped_containers_are_restarted_and_keep_their_data(stack: Stack) -> None:
+    """`refresh`, then `up`, as in `make up`: resources inside a stopped server cannot be read, and are adopted."""
+    before = stack.document_count()
+    stopped = ("cassandra", "elasticsearch", "kafka")
+    for service in stopped:
+        stack.container(service).stop()
+    stack.refresh()
+    assert changes(stack.preview().change_summary) != {}
     stack.up()
+    assert {stack.container(service).status for service in stopped} == {"running"}
+    assert stack.document_count() >= before > 0
+    assert changes(stack.up().summary.resource_changes) == {}
 
 
-def test_destroy_of_a_loaded_stack_leaves_nothing_and_up_works_again(stack: Stack) -> None:
-    """A backfill that runs meanwhile goes with it. The second time is the fixture's: it destroys what this test has
-    made, and nothing may be left of that either."""
-    has_documents(stack)
+def test_killed_deployment_is_recovered_by_the_next(stack: Stack) -> None:
+    """Pulumi leaves its lock, and a container that it began to create and did not record."""
+    stack.container("alertmanager").remove(force=True)
+    up = subprocess.Popen(["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"], cwd=ROOT)
+
+    def is_created() -> None:
+        stack.container("alertmanager")
+
+    try:
+        eventually(is_created, timeout_seconds=300, poll_seconds=0.02)
+    finally:
+        up.kill()
+        up.wait()
+    with pytest.raises(CommandError, match=r"locked|already in use"):
+        stack.up()
+    repaired = stack.make("up")
+    assert repaired.rc == 0, repaired.stdout + repaired.stderr
+    assert f"removed {stack.container_name('alertmanager')}" in repaired.stdout
+    assert changes(stack.up().summary.resource_changes) == {}
+
+
+def test_destroy_of_a_stack_under_load_leaves_nothing_and_up_works_again(stack: Stack) -> None:
+    """A running backfill is removed too. The fixture destroys the stack that this test deploys, and checks again that
+    nothing is left."""
+    wait_for_documents(stack)
     start = datetime.now(UTC) - timedelta(hours=1)
     backfill.create(stack.engine, stack.name, ["--from", start.isoformat(), "--rate", "1"]).start()
     down = stack.make("down")
     assert down.rc == 0, down.stdout + down.stderr
     assert stack.leftovers() == []
     stack.up()
-    has_documents(stack)
+    wait_for_documents(stack)
     assert "offset was changed" not in stack.log("spark-job")

@@ -1,4 +1,4 @@
-"""`make report` of the stack under test: what it says is what Elasticsearch and Prometheus have."""
+"""`make report` and `make status`: the report's figures match Elasticsearch's documents and Prometheus's metrics."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ Participant = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
-def written(stack: Stack) -> Path:
-    """The page of a stack that has matches of a whole minute."""
+def report_page(stack: Stack) -> Path:
+    """The report's page, once the stack has matches of a whole minute."""
 
-    def well() -> None:
+    def report_is_complete() -> None:
         result = stack.make("report")
         assert result.rc == 0, result.stdout + result.stderr
         assert "no data in this time" not in page.read_text()
 
     page = ROOT / "report" / stack.name / "report.html"
-    eventually(well, limit_seconds=180)
+    eventually(report_is_complete, timeout_seconds=180)
     return page
 
 
@@ -51,43 +51,43 @@ def prometheus(stack: Stack) -> PrometheusClient:
     return PrometheusClient(stack.url("prometheus", 9090, ""))
 
 
-def test_the_page_opens_without_a_request_or_a_complaint(browser: Browser, written: Path, stack: Stack) -> None:
-    with opened(browser, written) as page:
+def test_page_opens_without_network_request_or_error(browser: Browser, report_page: Path, stack: Stack) -> None:
+    with opened(browser, report_page) as page:
         assert f"Stack {stack.name}" in page.locator("header").inner_text()
         assert page.locator(".trouble").count() == 0
         assert page.locator("#champions tbody tr").count() == 25
         assert page.locator("#last tbody tr").count() == 10
         empty = page.locator(".chart:has(.empty) h3").all_inner_texts()
-        # A stack without dead letters says so; all else has data.
+        # Only the dead letters may be empty.
         assert set(empty) <= {"Dead letters"}
 
 
-def test_there_is_a_picture_of_each_chart(browser: Browser, written: Path) -> None:
-    with opened(browser, written) as page:
+def test_each_chart_is_saved_as_a_picture(browser: Browser, report_page: Path) -> None:
+    with opened(browser, report_page) as page:
         charts = page.locator(".chart svg").count()
-    assert len(list(written.parent.glob("*.png"))) == charts
+    assert len(list(report_page.parent.glob("*.png"))) == charts
 
 
-def test_the_page_has_no_secret(written: Path, stack: Stack) -> None:
+def test_page_contains_no_secret(report_page: Path, stack: Stack) -> None:
     secrets = {key: value for key, value in stack.outputs.items() if "assword" in key}
-    text = written.read_text()
+    text = report_page.read_text()
     assert not [key for key, value in secrets.items() if str(value) in text]
 
 
-def test_figures_are_those_of_the_documents(stack: Stack) -> None:
-    """Each figure, counted again over all documents of a period; again where some came in between."""
+def test_report_figures_match_the_documents(stack: Stack) -> None:
+    """Each figure is recomputed from all documents of a period; retried if documents arrived in between."""
 
     def equal() -> None:
-        # Some minutes: a stack that has run for days has too much to read. Most are no multiple of the step since 1970.
+        # Short, since a stack that has run for days has too many documents. Its start is rarely aligned to the step.
         period = Period(datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1), 13)
-        assert_figures_are_those_of_the_documents(stack.elasticsearch(), period)
+        assert_figures_match_documents(stack.elasticsearch(), period)
 
-    eventually(equal, limit_seconds=120)
+    eventually(equal, timeout_seconds=120)
 
 
-def assert_figures_are_those_of_the_documents(client: Elasticsearch, period: Period) -> None:
+def assert_figures_match_documents(client: Elasticsearch, period: Period) -> None:
     found = matches.read(client, period)
-    everything: list[Participant] = [
+    documents: list[Participant] = [
         hit["_source"]
         for hit in scan(
             client,
@@ -95,15 +95,15 @@ def assert_figures_are_those_of_the_documents(client: Elasticsearch, period: Per
             query={"query": {"range": {"@timestamp": {"gte": period.start.isoformat(), "lt": period.end.isoformat()}}}},
         )
     ]
-    assert found.documents == len(everything) > 0
-    assert found.count == len(ids(everything))
+    assert found.documents == len(documents) > 0
+    assert found.count == len(ids(documents))
     assert [minute.start for minute in found.minutes] == period.moments[:-1]
     minutes = period.step_seconds / 60
-    assert sum(minute.documents for minute in found.minutes) * minutes == pytest.approx(len(everything))
-    assert sum(minute.matches for minute in found.minutes) * minutes == pytest.approx(len(ids(everything)))
+    assert sum(minute.documents for minute in found.minutes) * minutes == pytest.approx(len(documents))
+    assert sum(minute.matches for minute in found.minutes) * minutes == pytest.approx(len(ids(documents)))
 
-    played = [participant for participant in everything if not participant["remake"]]
-    champions = grouped(played, "champion_name")
+    games_played = [participant for participant in documents if not participant["remake"]]
+    champions = grouped(games_played, "champion_name")
     assert {champion.name: champion.games for champion in found.champions} == {
         name: len(games) for name, games in champions.items()
     }
@@ -111,13 +111,13 @@ def assert_figures_are_those_of_the_documents(client: Elasticsearch, period: Per
     for champion in found.champions:
         games = champions[champion.name]
         assert champion.win_rate == pytest.approx(mean(game["win"] for game in games))
-        assert champion.pick_rate == pytest.approx(len(games) / len(ids(played)))
+        assert champion.pick_rate == pytest.approx(len(games) / len(ids(games_played)))
         assert champion.kda == pytest.approx(mean(game["kda"] for game in games), rel=1e-5)
         assert champion.gold_per_minute == pytest.approx(mean(game["gold_per_minute"] for game in games), rel=1e-5)
         assert champion.damage_per_minute == pytest.approx(mean(game["damage_per_minute"] for game in games), rel=1e-5)
         assert champion.cs_per_minute == pytest.approx(mean(game["cs_per_minute"] for game in games), rel=1e-5)
 
-    positions = grouped(played, "position")
+    positions = grouped(games_played, "position")
     assert {position.name for position in found.positions} == set(positions)
     for position in found.positions:
         games = positions[position.name]
@@ -126,7 +126,7 @@ def assert_figures_are_those_of_the_documents(client: Elasticsearch, period: Per
         assert position.gold_per_minute == pytest.approx(mean(game["gold_per_minute"] for game in games), rel=1e-5)
 
     for side, team in zip(found.sides, (matches.BLUE, matches.RED), strict=True):
-        team_games = grouped(played, "team_id")[team]
+        team_games = grouped(games_played, "team_id")[team]
         count = len(ids(team_games))
         assert side.win_rate == pytest.approx(mean(game["win"] for game in team_games))
         assert side.kills == pytest.approx(sum(game["kills"] for game in team_games) / count)
@@ -137,12 +137,12 @@ def assert_figures_are_those_of_the_documents(client: Elasticsearch, period: Per
 
     for length in found.lengths:
         seconds = range(length.least * 60, (length.below or 10**6) * 60)
-        assert length.matches == len(ids(game for game in played if game["game_duration"] in seconds))
+        assert length.matches == len(ids(game for game in games_played if game["game_duration"] in seconds))
 
 
-def test_last_matches_are_whole(stack: Stack) -> None:
-    def whole() -> None:
-        """As soon as the newest match's documents are found in each of the index's shards."""
+def test_last_matches_are_complete(stack: Stack) -> None:
+    def complete() -> None:
+        """True as soon as the newest match's documents are searchable in every shard of the index."""
         found = matches.read(stack.elasticsearch(), Period.last(1, datetime.now(UTC))).last
         assert len(found) == matches.LAST_MATCHES
         assert [match.ended for match in found] == sorted((match.ended for match in found), reverse=True)
@@ -150,11 +150,11 @@ def test_last_matches_are_whole(stack: Stack) -> None:
             assert len(match.blue) == len(match.red) == 5
             assert match.remake or match.winner in ("blue", "red")
 
-    eventually(whole, limit_seconds=60)
+    eventually(complete, timeout_seconds=60)
 
 
-def test_each_question_to_prometheus_has_an_answer(stack: Stack) -> None:
-    def all_there() -> None:
+def test_each_prometheus_query_returns_data(stack: Stack) -> None:
+    def all_have_data() -> None:
         found = pipeline_metrics.read(prometheus(stack), Period(datetime.now(UTC), 15))
         lines = (found.messages, found.documents, found.lag, found.batch_seconds, found.message_age_seconds)
         for chart in lines:
@@ -168,46 +168,46 @@ def test_each_question_to_prometheus_has_an_answer(stack: Stack) -> None:
             found.oldest,
         )
 
-    eventually(all_there, limit_seconds=90)
+    eventually(all_have_data, timeout_seconds=90)
 
 
-def test_a_question_that_prometheus_refuses_is_named(stack: Stack) -> None:
+def test_rejected_prometheus_query_is_reported(stack: Stack) -> None:
     with pytest.raises(PrometheusError, match=r"rejects rate\(: .*parse error"):
         prometheus(stack).value("rate(")
 
 
 @pytest.mark.parametrize("tool", ["report", "status"])
-def test_a_stack_that_is_not_there_is_named(tool: str) -> None:
+def test_missing_stack_is_reported(tool: str) -> None:
     run = testinfra.get_host("local://").run(f"make -s -C {ROOT} {tool} STACK=nowhere")
     assert run.rc != 0
     assert run.stdout == "the stack nowhere is not deployed: `make up STACK=nowhere`\n"
 
 
-def test_watching_shows_the_status_again_and_again_until_it_is_interrupted(stack: Stack) -> None:
-    terminal, its_end = pty.openpty()
+def test_watch_refreshes_the_status_until_interrupted(stack: Stack) -> None:
+    terminal, child_end = pty.openpty()
     command = [sys.executable, "-m", "tools.status", "--stack", stack.name, "--watch"]
-    watch = subprocess.Popen(command, cwd=ROOT, stdin=its_end, stdout=its_end, stderr=its_end)
-    seen = b""
+    watch = subprocess.Popen(command, cwd=ROOT, stdin=child_end, stdout=child_end, stderr=child_end)
+    output = b""
 
     def read() -> None:
-        nonlocal seen
+        nonlocal output
         while select.select([terminal], [], [], 0)[0]:
-            seen += os.read(terminal, 65536)
+            output += os.read(terminal, 65536)
 
-    def two_moments() -> None:
+    def refreshed() -> None:
         read()
-        assert len(set(re.findall(rb"[0-9:]{8} UTC", seen))) >= 2, seen
+        assert len(set(re.findall(rb"[0-9:]{8} UTC", output))) >= 2, output
 
     try:
-        eventually(two_moments, limit_seconds=60)
+        eventually(refreshed, timeout_seconds=60)
         watch.send_signal(signal.SIGINT)
-        assert watch.wait(30) in (0, 1)  # well or broken, as it was last
+        assert watch.wait(30) in (0, 1)  # the last status: working or broken
         read()
     finally:
         watch.kill()
         os.close(terminal)
-        os.close(its_end)
-    assert b"Traceback" not in seen
+        os.close(child_end)
+    assert b"Traceback" not in output
 
 
 def ids(participants: Iterable[Participant]) -> set[str]:

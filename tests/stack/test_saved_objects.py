@@ -1,4 +1,5 @@
-"""The saved objects' life under Pulumi itself, against a fake Kibana (tests/unit/infra/kibana.py says why)."""
+"""Lifecycle of Kibana's saved objects under Pulumi: create, drift, update, delete. Against a fake Kibana
+(tests/support/fake_kibana.py says why)."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ class _Provider(ResourceProvider):
 
 
 class Container(Resource):
-    """Stands for Kibana's."""
+    """Stands for Kibana's container."""
 
     def __init__(self) -> None:
         super().__init__(_Provider(), "container", {})
@@ -41,7 +42,7 @@ def kibana() -> Iterator[FakeKibana]:
 
 @pytest.fixture
 def stack(kibana: FakeKibana, tmp_path: Path) -> automation.Stack:
-    """A stack of nothing but Kibana's container and what is in it."""
+    """A stack of only Kibana's container and its saved objects."""
 
     def program() -> None:
         container = Container()
@@ -56,15 +57,17 @@ def stack(kibana: FakeKibana, tmp_path: Path) -> automation.Stack:
                 "saved-objects", "python", backend=automation.ProjectBackend(tmp_path.as_uri())
             ),
             env_vars={
-                "PULUMI_BACKEND_URL": tmp_path.as_uri(),  # the user's own would come before the project's
+                "PULUMI_BACKEND_URL": tmp_path.as_uri(),  # the user's own would take precedence over the project's
                 "PULUMI_CONFIG_PASSPHRASE": "none",
-                "PYTHONPATH": f"{ROOT}:{ROOT}/infra",
+                "PYTHONPATH": str(ROOT),
             },
         ),
     )
 
 
-def test_the_saved_objects_live_and_end_with_their_kibana(stack: automation.Stack, kibana: FakeKibana) -> None:
+def test_saved_objects_are_created_repaired_after_drift_and_deleted_with_kibana(
+    stack: automation.Stack, kibana: FakeKibana
+) -> None:
     stack.up()
     assert {f"{type_}/{id_}.json" for type_, id_ in kibana.objects} == {
         str(path.relative_to(OBJECTS)) for path in OBJECTS.glob("*/*.json")
@@ -79,4 +82,4 @@ def test_the_saved_objects_live_and_end_with_their_kibana(stack: automation.Stac
 
     kibana.not_ready_for = 1_000_000
     assert changes(stack.destroy().summary.resource_changes) == {"delete": len(kibana.objects) + 2}
-    assert kibana.objects, "a Kibana that goes with its objects was asked to delete them"
+    assert kibana.objects, "objects were deleted one by one from a Kibana that is deleted with them"

@@ -19,12 +19,12 @@ from generator.messages import GeneratedMessage, MessageKind, MessageShares, gen
 from harness.stack import Stack
 from harness.waiting import eventually
 from job.documents import iso
-from job.settings import merged
+from job.settings import with_overrides
 from tests.support import reference
 
 SPREAD_MS = 240_000
 """The games end evenly over this period, so that they fall into many statistics windows."""
-WINDOW_SECONDS, SLIDE_SECONDS = merged({}).window.size_seconds, merged({}).window.slide_seconds
+WINDOW_SECONDS, SLIDE_SECONDS = with_overrides({}).window.size_seconds, with_overrides({}).window.slide_seconds
 
 MessageOffset = tuple[int, int]
 """Partition and offset of a message in lol_matches."""
