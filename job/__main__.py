@@ -25,7 +25,7 @@ from job.driver.metrics import Metrics, QueryListener, serve
 from job.driver.query import MATCHES, MatchQuery, ShutdownGate, stop
 from job.errors import JobError, root_cause
 from job.sinks import sink_wait
-from job.tasks.index_matches import Sinks
+from job.tasks.index_matches import SinkConfig
 from job.topic import Incarnation, Offsets, TopicInspector
 
 log = logging.getLogger("job")
@@ -71,7 +71,7 @@ def run(options: settings.Settings) -> int:
 
     bound = AdaptiveBatchSize(options.batch.initial_size(len(start.offsets)), options.batch.max_seconds)
     metrics.batch_limit.set(bound.messages)
-    sinks = Sinks(
+    sinks = SinkConfig(
         elasticsearch_hosts=tuple(options.elasticsearch.hosts),
         elasticsearch_timeout=options.elasticsearch.request_timeout_seconds,
         bootstrap_servers=options.kafka.bootstrap_servers,

@@ -1,10 +1,10 @@
-"""The archive: each match of the topic, as it came, in Cassandra: `python -m job.archive --config FILE`.
+"""The archive: writes the raw matches of the topic to Cassandra: `python -m job.archive --config FILE`.
 
-A process beside the job with a place of its own in the topic, so that neither waits for the other. What is no match is
-a dead letter, and kept as that. The place moves on when Cassandra has what is before it; what is read a second time
-after a crash is written to the same row again.
+A process beside the job with its own consumer group, so that neither waits for the other. Messages that are not matches
+are dead letters, which the job sends to their topic. Offsets are committed after Cassandra has acknowledged the rows:
+delivery is at least once, and a message that is read again after a crash overwrites its row (idempotent).
 
-Exit codes: 0 when it was stopped, 1 when it cannot go on, 2 for settings that cannot be used.
+Exit codes: 0 after SIGTERM or SIGINT, 1 after an error, 2 for invalid settings.
 """
 
 import argparse
@@ -23,69 +23,58 @@ from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from prometheus_client import REGISTRY, Counter, start_http_server
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_random_exponential,
-)
 
 from job import logs, settings
 from job.errors import JobError, first_line
+from job.ids import cassandra_write_time
 from job.lag import ConsumerLag
 from job.match import Match, PlausibleTimes, decode
+from job.message import Message
 from job.rate_limit import RateLimiter
-from job.retry import wait_until_available
+from job.retry import TransientError, retry_with_backoff, wait_until_available
 from job.topic import Incarnation, TopicInspector, watch
 
 log = logging.getLogger("job.archive")
 
 TABLE = "matches"
-MOST_BYTES = 12 * 2**20
-"""Of a match: Cassandra takes a row of 16 MiB at most. Real ones have 90 KB."""
+MAX_BYTES = 12 * 2**20
+"""The limit of a match's size: Cassandra takes a row of 16 MiB at most. Real matches have 90 KB."""
 
 _CHUNK_MESSAGES = 200
 _CHUNK_BYTES = 8 * 2**20
 _POLL_SECONDS = 1
-_REQUEST_SECONDS = 10
-_KAFKA_SECONDS = 30
+_REQUEST_TIMEOUT_SECONDS = 10
+_KAFKA_TIMEOUT_SECONDS = 30
 _DAY_SECONDS = 86_400
 
-# Cassandra is away, starts, or is busy: the same write can succeed later.
-_PASSING = (NoHostAvailable, OperationTimedOut, RequestExecutionException, ConnectionException)
+# Cassandra is down, starting or overloaded: the same write can succeed later.
+_TRANSIENT_ERRORS = (NoHostAvailable, OperationTimedOut, RequestExecutionException, ConnectionException)
 
-# The later message of a match wins, in whatever order and however often they are written.
+# The write time makes the match's later message win, in whatever order and however often rows are written.
 _INSERT = (
     "INSERT INTO {keyspace}.{table} (match_id, ended, arrived, partition, offset, message) "
     "VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
 )
 
 
-class Row(NamedTuple):
-    """A match: when it ended and when Kafka got it (ms), where in the topic it is, and the message's value."""
+class ArchivedMatch(NamedTuple):
+    """A row of the archive. `ended` and `arrived_at` are in milliseconds; `message` is the Kafka message's value."""
 
     match_id: str
     ended: int
-    arrived: int
+    arrived_at: int
     partition: int
     offset: int
     message: bytes
 
-
-def _write_time(row: Row) -> int:
-    """The row's time for Cassandra in microseconds, by Kafka's, which all of a producer's batch may share: of rows with
-    the same time Cassandra would take the larger value of each column, and make one of two messages."""
-    return row.arrived * 1000 + row.offset % 1000
-
-
-class UnavailableError(Exception):
-    """Cassandra did not take all rows, for a reason that will pass."""
+    @property
+    def write_time(self) -> int:
+        """The row's write time for Cassandra, in microseconds."""
+        return cassandra_write_time(self.arrived_at, self.offset)
 
 
-class Table:
-    """The archive's table, written through a session with Cassandra."""
+class ArchiveTable:
+    """Writes matches to the archive's table through a Cassandra session, with retry and backoff."""
 
     def __init__(self, session: Any, options: settings.Archive, stopping: threading.Event) -> None:
         self._session = session
@@ -94,49 +83,50 @@ class Table:
         self._ttl = options.retention_days * _DAY_SECONDS
         self._stopping = stopping
 
-    def put(self, rows: Sequence[Row]) -> None:
-        """Write the rows, however long that takes. Raises UnavailableError if it is stopped before they are written."""
-        pending = list(rows)
-        retrying = Retrying(
-            retry=retry_if_exception_type(UnavailableError),
-            wait=wait_random_exponential(multiplier=0.25, max=5),
-            stop=stop_when_event_set(self._stopping),
-            sleep=sleep_using_event(self._stopping),
-            before_sleep=_say_waiting,
-            reraise=True,
-        )
-        for attempt in retrying:
-            with attempt:
-                pending, reason = self._write(pending)
-                if pending:
-                    raise UnavailableError(reason)
+    def write(self, rows: Sequence[ArchivedMatch]) -> None:
+        """Write the rows; retry transient errors, however long an outage lasts.
 
-    def _write(self, rows: list[Row]) -> tuple[list[Row], str]:
-        """Write the rows at once; return those that were not taken, and why."""
-        answers = [self._session.execute_async(self._insert, (*row, _write_time(row), self._ttl)) for row in rows]
+        Raises TransientError if the archive is stopped before all rows are written.
+        """
+        pending = list(rows)
+
+        def attempt() -> None:
+            nonlocal pending
+            pending, reason = self._write(pending)
+            if pending:
+                raise TransientError(reason)
+
+        retry_with_backoff("Cassandra", attempt, stopping=self._stopping)
+
+    def _write(self, rows: list[ArchivedMatch]) -> tuple[list[ArchivedMatch], str]:
+        """Write the rows concurrently; return those that failed for a transient reason, and the first reason."""
+        futures = [self._session.execute_async(self._insert, (*row, row.write_time, self._ttl)) for row in rows]
         failed, reason = [], ""
-        for row, answer in zip(rows, answers, strict=True):
+        for row, future in zip(rows, futures, strict=True):
             try:
-                answer.result()
-            except _PASSING as error:
+                future.result()
+            except _TRANSIENT_ERRORS as error:
                 failed.append(row)
                 reason = reason or first_line(error)
         return failed, reason
 
 
 @contextmanager
-def connected(options: settings.Archive) -> Iterator[Any]:
-    """A session with Cassandra, in which the table is. Raises JobError if Cassandra does not answer within the limit of
-    `job.waiting`."""
+def cassandra_session(options: settings.Archive) -> Iterator[Any]:
+    """A Cassandra session; creates the keyspace and the table if they do not exist.
 
-    def complaint(error: Exception) -> str:
+    Raises JobError if Cassandra is not available within the start-up timeout (job.retry).
+    """
+
+    def describe(error: Exception) -> str:
+        hosts = ", ".join(options.hosts)
         return (
-            f"archive.hosts: {', '.join(options.hosts)} cannot serve at port {options.port} ({first_line(error)}); is "
-            "Cassandra running, is the address right?"
+            f"archive.hosts: {hosts} is not available at port {options.port} ({first_line(error)}); is Cassandra "
+            "running, is the address right?"
         )
 
     session = wait_until_available(
-        "Cassandra", lambda: _connect(options), lambda error: isinstance(error, _PASSING), complaint
+        "Cassandra", lambda: _connect(options), lambda error: isinstance(error, _TRANSIENT_ERRORS), describe
     )
     try:
         yield session
@@ -148,11 +138,11 @@ def _connect(options: settings.Archive) -> Any:
     cluster = Cluster(
         options.hosts,
         port=options.port,
-        connect_timeout=_REQUEST_SECONDS,
+        connect_timeout=_REQUEST_TIMEOUT_SECONDS,
         protocol_version=ProtocolVersion.V5,  # of Cassandra 4 and later
         execution_profiles={
             EXEC_PROFILE_DEFAULT: ExecutionProfile(
-                TokenAwarePolicy(DCAwareRoundRobinPolicy()), request_timeout=_REQUEST_SECONDS
+                TokenAwarePolicy(DCAwareRoundRobinPolicy()), request_timeout=_REQUEST_TIMEOUT_SECONDS
             )
         },
     )
@@ -173,8 +163,8 @@ def _connect(options: settings.Archive) -> Any:
     return session
 
 
-class Place:
-    """How far each partition is read, and the messages that follow."""
+class OffsetTracker:
+    """Polls messages in chunks, commits the offsets behind them, and measures the lag."""
 
     def __init__(self, consumer: Consumer, topic: str, lag: ConsumerLag) -> None:
         self._consumer = consumer
@@ -182,39 +172,42 @@ class Place:
         self._lag = lag
         self._next: dict[int, int] = {}
 
-    def chunk(self) -> list[Any]:
-        """What is there to read, up to some megabytes; empty if nothing comes for a second. What came before counts as
-        processed now."""
+    def poll(self) -> list[Message]:
+        """The next messages, up to some megabytes; empty if none arrives within a second.
+
+        From now on the lag counts the messages of earlier polls as processed.
+        """
         self._lag.set_processed_offsets(self._next)
-        messages: list[Any] = []
+        messages: list[Message] = []
         size = 0
         while len(messages) < _CHUNK_MESSAGES and size < _CHUNK_BYTES:
-            message: Any = self._consumer.poll(0 if messages else _POLL_SECONDS)
-            if message is None:
+            polled: Any = self._consumer.poll(0 if messages else _POLL_SECONDS)
+            if polled is None:
                 break
-            if message.error() is None:
-                if message.partition() not in self._next:
-                    self._lag.set_processed_offsets({message.partition(): message.offset()})
-                self._next[message.partition()] = message.offset() + 1
+            if polled.error() is None:
+                message = Message.from_kafka(polled)
+                if message.partition not in self._next:
+                    self._lag.set_processed_offsets({message.partition: message.offset})
+                self._next[message.partition] = message.offset + 1
                 messages.append(message)
-                size += len(message.value() or b"")
-            elif message.error().code() == KafkaError._PARTITION_EOF:
-                self._next[message.partition()] = message.offset()
+                size += len(message.value or b"")
+            elif polled.error().code() == KafkaError._PARTITION_EOF:
+                self._next[polled.partition()] = polled.offset()
             else:
-                log.warning("Waiting for Kafka: %s", message.error().str())
+                log.warning("Waiting for Kafka: %s", polled.error().str())
         return messages
 
-    def keep(self) -> None:
-        """Let the next start go on from here. If Kafka does not take it now, it will with the next chunk's."""
-        places = [TopicPartition(self._topic, partition, offset) for partition, offset in self._next.items()]
+    def commit(self) -> None:
+        """Commit the offsets of all polled messages. A failed commit is repeated with the next chunk's."""
+        offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in self._next.items()]
         try:
-            self._consumer.commit(offsets=places, asynchronous=False)
+            self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             log.warning("Waiting for Kafka: %s", error.args[0].str())
 
 
 def main() -> int:
-    """Archive until it is stopped; return the exit code."""
+    """Run the archive until SIGTERM or SIGINT, or an error; return the exit code."""
     parser = argparse.ArgumentParser(prog="archive", description=__doc__)
     parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
     given = parser.parse_args()
@@ -223,7 +216,7 @@ def main() -> int:
     except settings.SettingsError as error:
         return error.print_errors()
     logs.configure(options.log)
-    logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # what it would say is raised as well
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # its errors are raised as well
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -235,8 +228,8 @@ def main() -> int:
 
     try:
         run(options, stopping, end)
-    # The last: somebody dropped the table, say; the next start makes it again.
-    except (JobError, UnavailableError, RequestValidationException, KafkaException) as error:
+    # RequestValidationException: for example, somebody has dropped the table; the next start creates it again.
+    except (JobError, TransientError, RequestValidationException, KafkaException) as error:
         faults.append(first_line(error))
     for fault in faults:
         log.error("The archive ends: %s", fault)
@@ -244,67 +237,72 @@ def main() -> int:
 
 
 def run(options: settings.Settings, stopping: threading.Event, end: Callable[[str], None]) -> None:
-    """Archive until `stopping` is set; `end` sets it too, and says why. Raises JobError if it cannot begin."""
+    """Archive until `stopping` is set. `end` sets it too, with a reason.
+
+    Raises JobError if Kafka or Cassandra cannot be used at the start.
+    """
     matches = Counter("lol_archive_matches_total", "Matches written to Cassandra")
-    messages = Counter("lol_archive_messages_total", "Messages read from Kafka, those that are no matches too")
+    read = Counter("lol_archive_messages_total", "Messages read from Kafka, those that are no matches too")
     refused = Counter("lol_archive_refused_total", "Matches that are too large for Cassandra")
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
     lag = ConsumerLag("lol_archive_lag_messages")
     REGISTRY.register(lag)
     watch(kafka, incarnation, end, lag.set_end_offsets, stopping)
-    bounds = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
+    plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     servers = options.kafka.bootstrap_servers
-    with connected(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
-        table = Table(session, options.archive, stopping)
-        say_lost(consumer, kafka, incarnation)
-        place = Place(consumer, incarnation.topic, lag)
-        pace = RateLimiter(options.archive.messages_per_second)
-        start_http_server(options.http.port)  # from now on it is healthy
+    with cassandra_session(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
+        table = ArchiveTable(session, options.archive, stopping)
+        log_expired_messages(consumer, kafka, incarnation)
+        tracker = OffsetTracker(consumer, incarnation.topic, lag)
+        rate_limiter = RateLimiter(options.archive.messages_per_second)
+        start_http_server(options.http.port)  # the health check: the archive is healthy from here on
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
         while not stopping.is_set():
-            chunk = place.chunk()
-            if chunk:
-                pace.wait(len(chunk))
-                rows, too_large = rows_of(chunk, bounds)
-                table.put(rows)
-                place.keep()
+            messages = tracker.poll()
+            if messages:
+                rate_limiter.acquire(len(messages))
+                rows, too_large = archived_matches(messages, plausible_times)
+                table.write(rows)
+                tracker.commit()
                 matches.inc(len(rows))
-                messages.inc(len(chunk))
+                read.inc(len(messages))
                 refused.inc(too_large)
 
 
-def rows_of(messages: Sequence[Any], bounds: PlausibleTimes) -> tuple[list[Row], int]:
-    """The matches among Kafka's messages (the later of one that is there twice), and how many of them are too large.
-    Each of those is said in the log."""
-    rows: dict[str, Row] = {}
+def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTimes) -> tuple[list[ArchivedMatch], int]:
+    """The rows of the matches among the messages, and how many matches are too large; logs each of those.
+
+    Deduplicates: of two messages with the same match id, the later one is kept.
+    """
+    rows: dict[str, ArchivedMatch] = {}
     too_large = 0
     for message in messages:
-        value, arrived = message.value(), message.timestamp()[1]
-        match = decode(value, arrived, bounds)
+        match = decode(message.value, message.arrived_at, plausible_times)
         if not isinstance(match, Match):
             continue
-        if len(value) > MOST_BYTES:
+        value = message.value or b""
+        if len(value) > MAX_BYTES:
             too_large += 1
             log.error("%s has %d bytes, more than Cassandra takes; it is not archived", match.match_id, len(value))
             continue
-        row = Row(match.match_id, match.ended, arrived, message.partition(), message.offset(), value)
-        rows[row.match_id] = max(rows.get(row.match_id, row), row, key=_write_time)
+        row = ArchivedMatch(match.match_id, match.ended, message.arrived_at, message.partition, message.offset, value)
+        rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.write_time)
     return list(rows.values()), too_large
 
 
-def say_lost(consumer: Consumer, kafka: TopicInspector, incarnation: Incarnation) -> None:
-    """Say in the log what Kafka deleted, by its retention, before it was archived."""
+def log_expired_messages(consumer: Consumer, kafka: TopicInspector, incarnation: Incarnation) -> None:
+    """Log the messages that Kafka deleted by its retention before they were archived: data loss in the archive."""
     begins = kafka.offsets(incarnation, "earliest")
-    topic = incarnation.topic
-    for place in consumer.committed([TopicPartition(topic, partition) for partition in begins], timeout=_KAFKA_SECONDS):
-        missing = begins[place.partition] - place.offset
-        if place.offset >= 0 and missing > 0:
-            log.error("The archive lacks %d messages of partition %d that expired unread", missing, place.partition)
+    partitions = [TopicPartition(incarnation.topic, partition) for partition in begins]
+    for committed in consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS):
+        missing = begins[committed.partition] - committed.offset
+        if committed.offset >= 0 and missing > 0:
+            log.error("The archive lacks %d messages of partition %d that expired unread", missing, committed.partition)
 
 
 def _consumer(servers: str, incarnation: Incarnation) -> Consumer:
-    """Its place is kept for this incarnation of the topic alone: one that is made anew is read from its beginning."""
+    """A consumer whose group belongs to this incarnation of the topic: a recreated topic is read from its beginning."""
     consumer = Consumer(
         {
             "bootstrap.servers": servers,
@@ -313,19 +311,14 @@ def _consumer(servers: str, incarnation: Incarnation) -> Consumer:
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "isolation.level": "read_committed",  # as the stream is read
-            "max.poll.interval.ms": _DAY_SECONDS * 1000,  # as long as Cassandra may be away
+            "isolation.level": "read_committed",  # like the job
+            "max.poll.interval.ms": _DAY_SECONDS * 1000,  # the longest outage of Cassandra that is tolerated
             "queued.max.messages.kbytes": 2 * _CHUNK_BYTES // 1024,
             "logger": logging.getLogger("librdkafka"),
         }
     )
     consumer.subscribe([incarnation.topic])
     return consumer
-
-
-def _say_waiting(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("Waiting %.1f s for Cassandra: %s", state.next_action.sleep if state.next_action else 0, error)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A range of the topic once more into the same documents: `python -m job.backfill --config FILE --from TIME --to TIME`.
+"""Re-indexes a time range of the topic beside the job: `python -m job.backfill --config FILE --from TIME --to TIME`.
 
-Runs beside the job, at a bounded rate, with the job's own code, so that the documents are the same. Dead letters are
-counted, not sent again; statistics are not touched. Of a match that was sent again with other content the later stays.
+Uses the job's own code with a rate limit, and overwrites the same documents (idempotent). Dead letters are counted, not
+sent again; the statistics stay as they are. If a match was sent again with other content, the newest version always
+wins, even if only the older message is in the range.
 
-Exit codes: 0 when the range is done, 1 when it cannot be done or was stopped, 2 for arguments or settings that cannot
-be used.
+Exit codes: 0 when the range is done, 1 after an error or when it was stopped, 2 for invalid arguments or settings.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from job import logs, settings, startup_checks
-from job.documents import iso
 from job.errors import JobError
 from job.match import PlausibleTimes
+from job.message import Message
 from job.rate_limit import RateLimiter
-from job.retry import LIMIT_SECONDS
+from job.retry import TIMEOUT_SECONDS, log_wait
 from job.sinks import elasticsearch
-from job.sinks.dead_letters import Record
-from job.tasks import index_matches
+from job.tasks.index_matches import index
+from job.times import from_ms, iso, to_ms
 from job.topic import Incarnation, TopicInspector
 
 log = logging.getLogger("job.backfill")
@@ -37,25 +37,28 @@ log = logging.getLogger("job.backfill")
 _CHUNK_MESSAGES = 500
 _CHUNK_BYTES = 8 * 2**20
 _POLL_SECONDS = 1
-_SAY_SECONDS = 10
+_PROGRESS_SECONDS = 10
 
 
-class Span(NamedTuple):
-    """The offsets of one partition that are read: from `begin` up to, and without, `end`."""
+class OffsetRange(NamedTuple):
+    """The offsets of one partition to read: `begin` inclusive, `end` exclusive."""
 
     begin: int
     end: int
 
 
-Spans = dict[int, Span]
+OffsetRanges = dict[int, OffsetRange]
 """By partition; none of them is empty."""
 
 
 @dataclass
-class BatchCounts:
-    """What has been done so far. `until` has, by unfinished partition, when its last message that is done came (ms)."""
+class Progress:
+    """The progress of a backfill.
 
-    until: dict[int, int]
+    `reached` has, by unfinished partition, the arrival time of the last processed message (milliseconds).
+    """
+
+    reached: dict[int, int]
     messages: int = 0
     documents: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
@@ -67,17 +70,21 @@ class BatchCounts:
 
 
 def main() -> int:
-    """Do the range; return the exit code."""
+    """Run a backfill; return the exit code."""
     parser = argparse.ArgumentParser(prog="backfill", description=__doc__)
     parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
     parser.add_argument(
-        "--from", dest="begin", type=_moment, required=True, metavar="TIME", help="ISO 8601, Kafka's time"
+        "--from", dest="begin", type=_moment, required=True, metavar="TIME", help="ISO 8601, arrival time in Kafka"
     )
     parser.add_argument(
         "--to", dest="end", type=_moment, default=datetime.now(UTC).isoformat(), metavar="TIME", help="default: now"
     )
     parser.add_argument(
-        "--rate", type=_positive, default=200, metavar="N", help="messages a second at most (default: %(default)s)"
+        "--rate",
+        type=_positive,
+        default=200,
+        metavar="N",
+        help="rate limit, messages a second (default: %(default)s)",
     )
     given = parser.parse_args()
     if given.begin >= given.end:
@@ -100,74 +107,79 @@ def main() -> int:
 
 
 def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
-    """Index again what came to Kafka from `begin` up to `end` (ms). Raises JobError if that cannot be done."""
+    """Index again the messages that arrived from `begin` (inclusive) to `end` (exclusive), in milliseconds.
+
+    `rate` is in messages per second. Raises JobError if the range or a service cannot be used.
+    """
     log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
-    spans = spans_of(kafka, incarnation, begin, end)
-    total = sum(span.end - span.begin for span in spans.values())
+    ranges = offset_ranges(kafka, incarnation, begin, end)
+    total = sum(each.end - each.begin for each in ranges.values())
     log.info("Backfill of %s from %s to %s: %s messages", incarnation.topic, iso(begin), iso(end), f"{total:,}")
-    sink = elasticsearch.Bulk(
+    sink = elasticsearch.BulkSink(
         elasticsearch.client(tuple(options.elasticsearch.hosts), options.elasticsearch.request_timeout_seconds),
-        _say_waiting,
+        log_wait,
     )
-    bounds = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
-    tally = BatchCounts(dict.fromkeys(spans, begin))
-    pace = RateLimiter(rate)
-    said_at = time.monotonic()
+    plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
+    progress = Progress(dict.fromkeys(ranges, begin))
+    rate_limiter = RateLimiter(rate)
+    logged_at = time.monotonic()
     try:
-        for chunk in read(options.kafka.bootstrap_servers, incarnation.topic, spans, min(rate, _CHUNK_MESSAGES)):
-            pace.wait(len(chunk))
-            for fate in index_matches.index(chunk, bounds, options.elasticsearch.matches, sink):
-                tally.messages += 1
-                tally.documents += fate.indexed
-                if fate.letter is not None:
-                    tally.dead_letters[fate.letter.reason] += 1
-            _note_progress(tally, chunk, spans)
-            if time.monotonic() > said_at + _SAY_SECONDS:
-                said_at = time.monotonic()
-                log.info("%d %%: %s", 100 * tally.messages // total, tally)
+        for chunk in read(options.kafka.bootstrap_servers, incarnation.topic, ranges, min(rate, _CHUNK_MESSAGES)):
+            rate_limiter.acquire(len(chunk))
+            for outcome in index(chunk, plausible_times, options.elasticsearch.matches, sink):
+                progress.messages += 1
+                progress.documents += outcome.indexed
+                if outcome.dead_letter is not None:
+                    progress.dead_letters[outcome.dead_letter.reason] += 1
+            _note_reached(progress, chunk, ranges)
+            if time.monotonic() > logged_at + _PROGRESS_SECONDS:
+                logged_at = time.monotonic()
+                log.info("%d %%: %s", 100 * progress.messages // total, progress)
     except (JobError, KeyboardInterrupt):
-        log.warning("Done so far: %s; go on with FROM=%s", tally, iso(min(tally.until.values(), default=begin)))
+        resume_at = iso(min(progress.reached.values(), default=begin))
+        log.warning("Done so far: %s; resume with FROM=%s", progress, resume_at)
         raise
-    log.info("✓ Backfill done: %s", tally)
+    log.info("✓ Backfill done: %s", progress)
     log.info(
-        "Dead letters were counted, not sent to %s again; statistics were not touched", options.kafka.dead_letter_topic
+        "Dead letters were counted, not sent to %s again; the statistics are unchanged", options.kafka.dead_letter_topic
     )
 
 
-def spans_of(kafka: TopicInspector, incarnation: Incarnation, begin: int, end: int) -> Spans:
-    """Which offsets came to Kafka from `begin` up to `end` (ms).
+def offset_ranges(kafka: TopicInspector, incarnation: Incarnation, begin: int, end: int) -> OffsetRanges:
+    """The offsets of the messages that arrived from `begin` (inclusive) to `end` (exclusive), in milliseconds.
 
-    Says what of it the topic no longer holds. Raises JobError if it holds nothing of it.
+    Logs a warning if messages of the range are no longer retained. Raises JobError if the range has no message.
     """
-    begins, ends = (kafka.offsets(incarnation, datetime.fromtimestamp(moment / 1000, UTC)) for moment in (begin, end))
-    spans = {p: Span(begins[p], ends[p]) for p in incarnation.partitions if begins[p] < ends[p]}
-    held = kafka.retained_ranges(incarnation)
-    if not spans:
-        holds = "it holds nothing"
-        if held:
-            first, latest = (
-                min(each.first_arrived_at for each in held.values()),
-                max(each.latest_arrived_at for each in held.values()),
-            )
-            holds = f"what it holds came from {iso(first)} to {iso(latest)}"
-        raise JobError(f"Topic {incarnation.topic} has no message that came from {iso(begin)} to {iso(end)}; {holds}")
-    for partition in spans:
-        if held[partition].first_offset > 0 and begin < held[partition].first_arrived_at:
+    begins, ends = (kafka.offsets(incarnation, from_ms(moment)) for moment in (begin, end))
+    ranges = {p: OffsetRange(begins[p], ends[p]) for p in incarnation.partitions if begins[p] < ends[p]}
+    retained = kafka.retained_ranges(incarnation)
+    if not ranges:
+        available = "the topic is empty"
+        if retained:
+            first = min(each.first_arrived_at for each in retained.values())
+            latest = max(each.latest_arrived_at for each in retained.values())
+            available = f"its messages arrived from {iso(first)} to {iso(latest)}"
+        raise JobError(
+            f"Topic {incarnation.topic} has no message that arrived from {iso(begin)} to {iso(end)}; {available}"
+        )
+    for partition in ranges:
+        if retained[partition].first_offset > 0 and begin < retained[partition].first_arrived_at:
             log.warning(
-                "Topic %s no longer holds all of it: partition %d begins with what came at %s",
+                "Topic %s no longer retains the whole range: partition %d begins with a message that arrived at %s",
                 incarnation.topic,
                 partition,
-                iso(held[partition].first_arrived_at),
+                iso(retained[partition].first_arrived_at),
             )
-    return spans
+    return ranges
 
 
-def read(servers: str, topic: str, spans: Spans, most: int) -> Iterator[list[Record]]:
-    """The messages of the spans in chunks of at most `most` messages and some megabytes, each partition in its order.
+def read(servers: str, topic: str, ranges: OffsetRanges, max_messages: int) -> Iterator[list[Message]]:
+    """Yield the messages of the ranges in chunks of at most `max_messages` and some megabytes, ordered by partition.
 
-    Raises JobError if Kafka gives nothing for the limit of `job.waiting`, or the messages were deleted meanwhile.
+    Raises JobError if no message arrives within the start-up timeout (job.retry), or if messages of the range are
+    deleted in the meantime.
     """
     consumer = Consumer(
         {
@@ -177,71 +189,56 @@ def read(servers: str, topic: str, spans: Spans, most: int) -> Iterator[list[Rec
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
-            "isolation.level": "read_committed",  # as the stream is read
+            "isolation.level": "read_committed",  # like the job
             "queued.max.messages.kbytes": 2 * _CHUNK_BYTES // 1024,
             "logger": logging.getLogger("librdkafka"),
         }
     )
     try:
-        consumer.assign([TopicPartition(topic, partition, span.begin) for partition, span in spans.items()])
-        unfinished = dict(spans)
-        chunk: list[Record] = []
+        consumer.assign([TopicPartition(topic, partition, each.begin) for partition, each in ranges.items()])
+        unfinished = set(ranges)
+        chunk: list[Message] = []
         size = 0
-        heard_at = time.monotonic()
+        polled_at = time.monotonic()
         while unfinished:
-            message: Any = consumer.poll(_POLL_SECONDS)  # confluent_kafka says that anything can be None
-            if message is None:
-                if time.monotonic() > heard_at + LIMIT_SECONDS:
-                    raise JobError(f"kafka.bootstrap_servers: {servers} gave no message for {LIMIT_SECONDS} s")
+            polled: Any = consumer.poll(_POLL_SECONDS)  # confluent_kafka's types allow None everywhere
+            if polled is None:
+                if time.monotonic() > polled_at + TIMEOUT_SECONDS:
+                    raise JobError(f"kafka.bootstrap_servers: {servers} sent no message for {TIMEOUT_SECONDS} s")
                 continue
-            heard_at = time.monotonic()
-            partition, offset = message.partition(), message.offset()
-            if message.error():
-                if message.error().code() != KafkaError._PARTITION_EOF:
-                    raise JobError(f"Topic {topic} cannot be read on, partition {partition}: {message.error().str()}")
-                offset -= 1  # an end is where the next message will be
-            elif partition in unfinished and offset < spans[partition].end:
-                chunk.append(_record(message))
+            polled_at = time.monotonic()
+            partition, offset = polled.partition(), polled.offset()
+            if polled.error():
+                if polled.error().code() != KafkaError._PARTITION_EOF:
+                    reason = polled.error().str()
+                    raise JobError(f"Topic {topic} cannot be read further, partition {partition}: {reason}")
+                offset -= 1  # the end's offset is that of the next message
+            elif partition in unfinished and offset < ranges[partition].end:
+                chunk.append(Message.from_kafka(polled))
                 size += len(chunk[-1].value or b"")
-            if partition in unfinished and offset >= spans[partition].end - 1:
-                del unfinished[partition]
+            if partition in unfinished and offset >= ranges[partition].end - 1:
+                unfinished.remove(partition)
                 consumer.pause([TopicPartition(topic, partition)])
-            if len(chunk) >= most or size >= _CHUNK_BYTES:
+            if len(chunk) >= max_messages or size >= _CHUNK_BYTES:
                 yield chunk
                 chunk, size = [], 0
-                heard_at = time.monotonic()
+                polled_at = time.monotonic()
         if chunk:
             yield chunk
     finally:
         consumer.close()
 
 
-def _record(message: Any) -> Record:
-    return Record(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        message.headers() or [],
-    )
-
-
-def _note_progress(tally: BatchCounts, chunk: list[Record], spans: Spans) -> None:
-    for record in chunk:
-        tally.until[record.partition] = record.arrived
-        if record.offset == spans[record.partition].end - 1:
-            del tally.until[record.partition]
-
-
-def _say_waiting(service: str, reason: str, seconds: float, attempt: int) -> None:
-    log.warning("Waiting %.1f s for %s: %s", seconds, service, reason)
+def _note_reached(progress: Progress, chunk: list[Message], ranges: OffsetRanges) -> None:
+    for message in chunk:
+        progress.reached[message.partition] = message.arrived_at
+        if message.offset == ranges[message.partition].end - 1:
+            del progress.reached[message.partition]
 
 
 def _moment(text: str) -> int:
     try:
-        return round(settings.parse_time(text).timestamp() * 1000)
+        return to_ms(settings.parse_time(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a time such as 2026-11-24T06:00:00Z, not {text!r}") from None
 

@@ -1,18 +1,19 @@
-"""A match → its documents in lol_matches_stream, one for each participant; names of indices, ids of documents."""
+"""Transforms a match into its documents in lol_matches_stream, one per participant, and into `_bulk` actions."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import orjson
 from msgspec import Struct
 
+from job.ids import external_version, monthly_index, participant_document_id
 from job.match import Match, Participant
+from job.times import iso
 
 Document = dict[str, object]
 
 
 class Rates(Struct, frozen=True, gc=False):
-    """A participant's ratios, not rounded. Per-minute values are None where the game had no duration."""
+    """A participant's ratios, not rounded. Rates per minute are None if the game has no duration."""
 
     kda: float
     gold_per_minute: float | None
@@ -20,28 +21,25 @@ class Rates(Struct, frozen=True, gc=False):
     cs_per_minute: float | None
 
 
-_MOST_MILLISECONDS = 2**43 - 1
-_OFFSET_BITS = 20
-
-
 class Action(Struct, frozen=True, gc=False):
-    """One document on its way: its id, and its two lines of a `_bulk` body, newline at the end of each.
+    """A bulk action of one document: its id, and its two lines of a `_bulk` body, each with a newline at its end.
 
-    `origin` is the sender's number for what the document was made of.
+    `source_index` is the position of the message (or row of statistics) that the document comes from, in the sequence
+    that is indexed together.
     """
 
     document_id: str
     lines: bytes
-    origin: int = 0
+    source_index: int = 0
 
 
-def documents(match: Match, ingested: int) -> Iterator[Document]:
+def documents(match: Match, arrived_at: int) -> Iterator[Document]:
     """Yield the documents of a match, in the order of its participants.
 
-    `ingested` is when Kafka got the message, in milliseconds. Per-minute fields are left out where the game had no
-    duration; everything else is in each document.
+    `arrived_at` is the message's LogAppendTime in milliseconds. Fields per minute are missing if the game has no
+    duration; every other field is in each document.
     """
-    of_match: Document = {
+    match_fields: Document = {
         "match_id": match.match_id,
         "timestamp": match.created,
         "@timestamp": iso(match.ended),
@@ -50,12 +48,12 @@ def documents(match: Match, ingested: int) -> Iterator[Document]:
         "queue_id": match.queue_id,
         "platform": match.platform,
         "remake": match.remake,
-        "ingested_at": iso(ingested),
+        "ingested_at": iso(arrived_at),
     }
     for participant in match.participants:
         rates = rates_of(participant, match.duration)
         document: Document = {
-            **of_match,
+            **match_fields,
             "participant_id": str(participant.participant_id),
             "summoner_name": summoner_name(participant),
             "champion_name": participant.champion_name,
@@ -80,24 +78,29 @@ def documents(match: Match, ingested: int) -> Iterator[Document]:
         yield document
 
 
-def actions(match: Match, ingested: int, offset: int, name: str, origin: int = 0) -> list[Action]:
-    """The documents of a match, ready for `_bulk`, in the index of `name` for the month in which the game ended.
+def actions(match: Match, arrived_at: int, offset: int, alias: str, source_index: int = 0) -> list[Action]:
+    """The bulk actions of a match's documents, for the alias's index of the month in which the game ended.
 
-    Of a match that was sent again the later message wins, by Kafka's time, then by `offset`: in whatever order they are
-    written, since tasks run beside each other.
+    If a match is sent twice, the message with the later Kafka timestamp (then offset) wins, in whatever order
+    concurrent tasks write.
     """
-    index = monthly_index(name, match.ended)
-    version = min(max(ingested, 0), _MOST_MILLISECONDS) << _OFFSET_BITS | offset % 2**_OFFSET_BITS
+    index = monthly_index(alias, match.ended)
+    version = external_version(arrived_at, offset)
     return [
-        action(index, f"{match.match_id}_{document['participant_id']}", document, origin, version)
-        for document in documents(match, ingested)
+        action(
+            index, participant_document_id(match.match_id, participant.participant_id), document, source_index, version
+        )
+        for participant, document in zip(match.participants, documents(match, arrived_at), strict=True)
     ]
 
 
-def action(index: str, document_id: str, document: Document, origin: int = 0, version: int | None = None) -> Action:
-    """An `index` action: writing the same document again changes nothing.
+def action(
+    index: str, document_id: str, document: Document, source_index: int = 0, version: int | None = None
+) -> Action:
+    """An `index` action. It is idempotent: the same document again changes nothing.
 
-    Where there is a `version`, a document with a higher one stays (`bulk.Bulk` takes that as done).
+    With a `version`, Elasticsearch keeps a document that has a higher version, and answers with a version conflict,
+    which `BulkSink` counts as done.
     """
     versioned = b"" if version is None else b',"version":%d,"version_type":"external_gte"' % version
     lines = b'{"index":{"_index":%b,"_id":%b%b}}\n%b\n' % (
@@ -106,7 +109,7 @@ def action(index: str, document_id: str, document: Document, origin: int = 0, ve
         versioned,
         orjson.dumps(document),
     )
-    return Action(document_id, lines, origin)
+    return Action(document_id, lines, source_index)
 
 
 def rates_of(participant: Participant, duration: int) -> Rates:
@@ -125,30 +128,19 @@ def rates_of(participant: Participant, duration: int) -> Rates:
 
 
 def creep_score(participant: Participant) -> int:
-    """Minions and monsters killed; Match-V5 leaves either out at times."""
+    """Creep score: minions and monsters killed. Match-V5 sometimes omits either."""
     return (participant.total_minions_killed or 0) + (participant.neutral_minions_killed or 0)
 
 
 def position(participant: Participant) -> str:
-    """teamPosition; Match-V5 leaves it empty in modes without positions."""
+    """teamPosition, or UNKNOWN: Match-V5 leaves it empty in modes without positions."""
     return participant.team_position or "UNKNOWN"
 
 
 def summoner_name(participant: Participant) -> str:
-    """The Riot ID, or in matches from before there was one the summoner name."""
+    """The Riot ID, or the summoner name in matches older than Riot IDs."""
     if not participant.riot_id_game_name:
         return participant.summoner_name or ""
     if not participant.riot_id_tagline:
         return participant.riot_id_game_name
     return f"{participant.riot_id_game_name}#{participant.riot_id_tagline}"
-
-
-def monthly_index(name: str, moment: int) -> str:
-    """The index of `name` for a moment in milliseconds, by its month in UTC: lol_matches_stream-2026.11."""
-    moment_in_utc = datetime.fromtimestamp(moment / 1000, UTC)
-    return f"{name}-{moment_in_utc.year}.{moment_in_utc.month:02d}"
-
-
-def iso(moment: int) -> str:
-    """Milliseconds since 1970 as ISO 8601 in UTC: 2026-11-23T21:45:00.123Z."""
-    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Bytes of one Kafka message → the match they hold, or the reason why they hold none."""
+"""Decodes and validates the JSON of a Kafka message: a match, or the reason why the message is a dead letter."""
 
 import re
 from codecs import BOM_UTF8
@@ -9,20 +9,20 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-# What Elasticsearch can hold: its `integer`, also for the sum of two kinds of creeps; damage a minute that is a `long`
-# even in millionths; and texts that make an id of at most 512 bytes (480 of them) with a number beside them. A bulk
-# request with a longer id is refused as a whole.
+# The limits of Elasticsearch's field types: an `integer`, also for the sum of two kinds of creeps; damage per minute
+# that fits into a `long` even in millionths; texts of at most 480 bytes, which with a number make a document id of at
+# most 512 bytes. Elasticsearch rejects a bulk request with a longer id as a whole.
 Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Creeps = Annotated[int, Meta(ge=0, le=2**30 - 1)]
 Damage = Annotated[int, Meta(ge=0, le=10**11)]
 Millis = Annotated[int, Meta(ge=0, le=2**53)]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
-Word = Annotated[str, Meta(max_length=120)]
+Text = Annotated[str, Meta(max_length=120)]
 
 
 class Participant(Struct, rename="camel", frozen=True, gc=False):
-    """What is read of a participant; field names are Match-V5's."""
+    """The fields of a participant that the job reads; their names are Match-V5's."""
 
     participant_id: Count
     champion_name: Name
@@ -34,10 +34,10 @@ class Participant(Struct, rename="camel", frozen=True, gc=False):
     gold_earned: Count
     total_damage_dealt_to_champions: Damage
     vision_score: Int
-    team_position: Word | None = None
-    riot_id_game_name: Word | None = None
-    riot_id_tagline: Word | None = None
-    summoner_name: Word | None = None
+    team_position: Text | None = None
+    riot_id_game_name: Text | None = None
+    riot_id_tagline: Text | None = None
+    summoner_name: Text | None = None
     total_minions_killed: Creeps | None = None
     neutral_minions_killed: Creeps | None = None
     time_played: Count | None = None
@@ -51,30 +51,30 @@ class _Metadata(Struct, rename="camel", frozen=True, gc=False):
 class _Info(Struct, rename="camel", frozen=True, gc=False):
     game_creation: Millis
     game_duration: Count
-    game_version: Word
+    game_version: Text
     queue_id: Int
-    platform_id: Word
+    platform_id: Text
     participants: list[Participant]
     game_start_timestamp: Millis | None = None
     game_end_timestamp: Millis | None = None
 
 
-class _Message(Struct, frozen=True, gc=False):
+class _MatchV5(Struct, frozen=True, gc=False):
     metadata: _Metadata
     info: _Info
 
 
-def _loose(struct: type[Struct], **parts: Any) -> type[Struct]:
-    """The struct with scalars of any type, each of which may be missing; `parts` are its fields that hold more."""
+def _lenient(struct: type[Struct], **nested: Any) -> type[Struct]:
+    """A struct with the same fields, all optional scalars of any type; `nested` has the types of the other fields."""
     scalar = str | int | float | bool | None
-    fields = [(field.name, parts.get(field.name, scalar), msgspec.UNSET) for field in msgspec.structs.fields(struct)]
-    return msgspec.defstruct(f"{struct.__name__}Loosely", fields, rename="camel")
+    fields = [(field.name, nested.get(field.name, scalar), msgspec.UNSET) for field in msgspec.structs.fields(struct)]
+    return msgspec.defstruct(f"{struct.__name__}Lenient", fields, rename="camel")
 
 
-_MessageLoosely = _loose(
-    _Message,
-    metadata=_loose(_Metadata),
-    info=_loose(_Info, participants=list[_loose(Participant)]),  # type: ignore[misc]
+_LenientMatchV5 = _lenient(
+    _MatchV5,
+    metadata=_lenient(_Metadata),
+    info=_lenient(_Info, participants=list[_lenient(Participant)]),  # type: ignore[misc]
 )
 
 
@@ -87,11 +87,12 @@ class _OnlyInfo(Struct, frozen=True):
 
 
 class Match(Struct, frozen=True, gc=False):
-    """A match that every rule of ours holds for.
+    """A valid match.
 
-    Times are milliseconds since 1970, `duration` is in seconds. `event_time` is when it counts in the statistics: its
-    end, or its arrival in Kafka if that came first, so that no match moves the watermark past Kafka's clock. `remake`
-    is one fact about the match: Riot says it on each participant, so one who says it suffices.
+    Times are milliseconds since 1970, `duration` is in seconds. `event_time` is the time by which the statistics assign
+    the match to windows: its end, or its arrival time if that is earlier, so that no match moves the watermark past
+    Kafka's clock. `remake` belongs to the match: Riot repeats it on each participant, and one participant with it
+    suffices.
     """
 
     match_id: str
@@ -121,10 +122,10 @@ REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Why a message cannot be processed.
+    """Why a message becomes a dead letter.
 
-    `reason` is one of REASONS, a few words that can be counted, `field` the path of the field at fault or empty,
-    `error_class` the exception's name or empty, `detail` a sentence for a person.
+    `reason` is one of REASONS, for counting. `detail` is the error message. `field` is the path of the invalid field,
+    or empty. `error_class` is the name of the exception or of Elasticsearch's error type, or empty.
     """
 
     reason: str
@@ -135,9 +136,9 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class PlausibleTimes:
-    """When a match can have taken place: from `earliest` (milliseconds) to `ahead` milliseconds after its arrival.
+    """The plausible range of a match's timestamps: from `earliest` to `ahead` after its arrival, in milliseconds.
 
-    Each month gets indices of its own, so without bounds a few wrong clocks would fill the cluster with them.
+    Each month has its own indices, so without this range a few wrong clocks would fill the cluster with indices.
     """
 
     earliest: int
@@ -145,48 +146,48 @@ class PlausibleTimes:
 
     @classmethod
     def of(cls, earliest: date, ahead_seconds: int) -> "PlausibleTimes":
-        """PlausibleTimes from midnight UTC of a day on."""
+        """The range that begins at midnight UTC of a day."""
         midnight = datetime.combine(earliest, time(), UTC)
         return cls(int(midnight.timestamp()) * 1000, ahead_seconds * 1000)
 
 
-_decoder = msgspec.json.Decoder(_Message)
-_loose_decoder = msgspec.json.Decoder(_MessageLoosely)
+_decoder = msgspec.json.Decoder(_MatchV5)
+_lenient_decoder = msgspec.json.Decoder(_LenientMatchV5)
 _participants_decoder = msgspec.json.Decoder(_OnlyInfo)
-_Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def decode(value: bytes | None, arrived: int, bounds: PlausibleTimes) -> Match | DeadLetter:
-    """Read one message; never raises.
+def decode(value: bytes | None, arrived_at: int, plausible_times: PlausibleTimes) -> Match | DeadLetter:
+    """Decode and validate the value of one message; never raises.
 
-    `arrived` is the message's Kafka timestamp in milliseconds. A match is one or nothing: a single participant that
-    cannot be read makes the whole message a dead letter, so that each message has exactly one fate.
+    `arrived_at` is the message's LogAppendTime in milliseconds. A single invalid participant makes the whole message a
+    dead letter, so that each message has exactly one outcome.
     """
     if value is None:
         return DeadLetter("null_value", "the message has no value (a tombstone)")
-    value = value.removeprefix(BOM_UTF8)  # RFC 8259 lets a reader pass it over
+    value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows to ignore it
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
     try:
         message = _decoder.decode(value)
     except msgspec.ValidationError as error:
-        second = _decode_patiently(value, error)
-        if isinstance(second, DeadLetter):
-            return second
-        message = second
-    except _Unreadable as error:
+        lenient_result = _decode_leniently(value, error)
+        if isinstance(lenient_result, DeadLetter):
+            return lenient_result
+        message = lenient_result
+    except _DECODE_ERRORS as error:
         return _not_json(value, error)
-    return _match(message, arrived, bounds)
+    return _validate(message, arrived_at, plausible_times)
 
 
 def _not_json(value: bytes, error: Exception) -> DeadLetter:
-    """What else it is, where its beginning tells."""
-    kind = next((kind for beginning, kind in _NOT_JSON.items() if value.startswith(beginning)), None)
+    """The dead letter of a value that is not JSON, with the format where the first bytes identify it."""
+    kind = next((kind for prefix, kind in _NOT_JSON.items() if value.startswith(prefix)), None)
     return DeadLetter("not_json", f"{error}; it is {kind}" if kind else str(error), error_class=type(error).__name__)
 
 
-def _decode_patiently(value: bytes, error: msgspec.ValidationError) -> _Message | DeadLetter:
-    """The few messages that are JSON of another shape: take whole numbers written as floats, else say what is wrong."""
+def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _MatchV5 | DeadLetter:
+    """Decode JSON that fails the schema: accept whole numbers written as floats, else return the validation error."""
     if not value.lstrip().startswith(b"{"):
         return DeadLetter("not_an_object", str(error), error_class=type(error).__name__)
     if _has_no_participants(value):  # aborted games have no participants and little else
@@ -194,29 +195,29 @@ def _decode_patiently(value: bytes, error: msgspec.ValidationError) -> _Message 
     if "got `float`" not in str(error):
         return _invalid(error)
     try:
-        return msgspec.convert(_whole_numbers(msgspec.to_builtins(_loose_decoder.decode(value))), _Message)
+        return msgspec.convert(_whole_numbers(msgspec.to_builtins(_lenient_decoder.decode(value))), _MatchV5)
     except msgspec.ValidationError as second:
         return _invalid(second)
-    except _Unreadable as second:
+    except _DECODE_ERRORS as second:
         return _not_json(value, second)
 
 
 def _has_no_participants(value: bytes) -> bool:
     try:
         return not _participants_decoder.decode(value).info.participants
-    except _Unreadable:
+    except _DECODE_ERRORS:
         return False
 
 
-def _whole_numbers(thing: Any) -> Any:
-    """The same JSON value with 3 for 3.0, all the way down."""
-    if isinstance(thing, float) and thing.is_integer():
-        return int(thing)
-    if isinstance(thing, dict):
-        return {key: _whole_numbers(part) for key, part in thing.items()}
-    if isinstance(thing, list):
-        return [_whole_numbers(part) for part in thing]
-    return thing
+def _whole_numbers(value: Any) -> Any:
+    """The same JSON value with 3 for 3.0, recursively."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole_numbers(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(part) for part in value]
+    return value
 
 
 _NOT_JSON = {
@@ -225,46 +226,48 @@ _NOT_JSON = {
 }
 _EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
-_LONGEST_SECONDS = 100_000
-"""More than a day: no game's length in seconds. In milliseconds it is no game's either, 100 seconds."""
+_DURATION_UNIT_LIMIT = 100_000
+"""No game's duration in either unit: more than a day in seconds, and 100 seconds in milliseconds. A duration below is
+in seconds, any other in milliseconds."""
 _PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 
 
 def _invalid(error: msgspec.ValidationError) -> DeadLetter:
-    """A fault of one field, by its path, e.g. info.participants[3].kills."""
+    """The dead letter of a schema error, with the path of the field, such as info.participants[3].kills."""
     text = str(error)
     path, missing = _PATH.search(text), _MISSING.search(text)
     parts = [found.group(1) for found in (path, missing) if found and found.group(1)]
     return DeadLetter("invalid_field", _PATH.sub("", text), ".".join(parts), type(error).__name__)
 
 
-def _match(message: _Message, arrived: int, bounds: PlausibleTimes) -> Match | DeadLetter:
+def _validate(message: _MatchV5, arrived_at: int, plausible_times: PlausibleTimes) -> Match | DeadLetter:
     info = message.info
     if not info.participants:
         return _EMPTY
     if len({participant.participant_id for participant in info.participants}) < len(info.participants):
         return DeadLetter(
             "duplicate_participant",
-            "two participants share an id: one document would hide the other",
+            "two participants share an id: one document would overwrite the other",
             "info.participants[...].participantId",
         )
     played = max((participant.time_played or 0 for participant in info.participants), default=0)
     milliseconds = info.game_duration if _in_milliseconds(info, played) else info.game_duration * 1000
     ended, ended_field = _end(info, milliseconds, played)
-    for what, moment, field in (("beginning", info.game_creation, "info.gameCreation"), ("end", ended, ended_field)):
-        if not bounds.earliest <= moment <= arrived + bounds.ahead:
+    earliest, latest = plausible_times.earliest, arrived_at + plausible_times.ahead
+    for what, timestamp, field in (("start", info.game_creation, "info.gameCreation"), ("end", ended, ended_field)):
+        if not earliest <= timestamp <= latest:
             return DeadLetter(
                 "implausible_timestamp",
-                f"the game's {what}, {moment} ms, is before {bounds.earliest} or more than {bounds.ahead} ms after the "
-                f"message ({arrived})",
+                f"the game's {what}, {timestamp} ms, is before {earliest} or more than {plausible_times.ahead} ms "
+                f"after the message's arrival time ({arrived_at})",
                 field,
             )
     return Match(
         match_id=message.metadata.match_id,
         created=info.game_creation,
         ended=ended,
-        event_time=min(ended, arrived),
+        event_time=min(ended, arrived_at),
         duration=milliseconds // 1000,
         patch=".".join(info.game_version.split(".")[:2]),
         queue_id=info.queue_id,
@@ -275,10 +278,10 @@ def _match(message: _Message, arrived: int, bounds: PlausibleTimes) -> Match | D
 
 
 def _in_milliseconds(info: _Info, played: int) -> bool:
-    """Before patch 11.20 there was no gameEndTimestamp, and the duration was in milliseconds.
+    """Whether gameDuration is in milliseconds: it was before patch 11.20, when there was no gameEndTimestamp.
 
-    Where the end is missing (or 0, as a producer with typed fields may write it) from later matches, the unit is what
-    fits: the seconds that were `played`, else the length of a game.
+    In later matches without an end (or with 0, as a producer with typed fields may write it), the unit follows from
+    the duration itself: compared with the seconds `played`, else with the usual duration of a game.
     """
     if info.game_end_timestamp:
         return False
@@ -287,13 +290,14 @@ def _in_milliseconds(info: _Info, played: int) -> bool:
     patch = _PATCH.match(info.game_version)
     if patch is not None and (int(patch[1]), int(patch[2])) < (11, 20):
         return True
-    return info.game_duration >= _LONGEST_SECONDS
+    return info.game_duration >= _DURATION_UNIT_LIMIT
 
 
 def _end(info: _Info, duration: int, played: int) -> tuple[int, str]:
-    """When the game ended (ms), and the field that says so; `duration` is in milliseconds, `played` in seconds.
+    """The end of the game in milliseconds, and the field it comes from; `duration` is in milliseconds, `played` in
+    seconds.
 
-    gameEndTimestamp can be much later than the end, so the time that was played comes first.
+    gameEndTimestamp can be much later than the actual end, so the time played has precedence.
     """
     if info.game_start_timestamp and played:
         return info.game_start_timestamp + played * 1000, "info.gameStartTimestamp"

@@ -1,16 +1,16 @@
-"""A bound on how many messages a second a process beside the job takes."""
+"""Rate limit: throttles the backfill and the archive to a number of messages per second."""
 
 import time
 
 
 class RateLimiter:
-    """Lets no more than `rate` messages through in a second, without catching up on time that was lost."""
+    """Throttles to `rate` messages per second, without a burst after idle time."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._free_at = time.monotonic()
 
-    def wait(self, messages: int) -> None:
-        """Wait until so many messages more may be sent."""
+    def acquire(self, messages: int) -> None:
+        """Block until the rate limit allows the given number of messages."""
         time.sleep(max(0.0, self._free_at - time.monotonic()))
         self._free_at = time.monotonic() + messages / self._rate

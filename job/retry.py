@@ -1,13 +1,26 @@
-"""At the start: a service that is not there yet is waited for, with a limit.
+"""Retry with exponential backoff and jitter: with a timeout at start-up, without one while data is processed.
 
-Once the queries run there is none: a batch in hand waits for as long as it takes (`job.bulk`, `job.dead_letters`).
+At start-up a dependency that stays away is more likely a wrong setting, so the job ends. Once the query runs, a batch
+waits for its sinks for as long as an outage lasts: no message is lost, and recovery is automatic.
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    sleep,
+    sleep_using_event,
+    stop_after_delay,
+    stop_never,
+    stop_when_event_set,
+    wait_random_exponential,
+)
 
 from job.errors import JobError
 
@@ -15,31 +28,80 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Longer than any server of ours takes to start; short enough that a wrong address shows as a job that ends.
-LIMIT_SECONDS = 120
+TIMEOUT_SECONDS = 120
+"""The start-up timeout: longer than any server of the stack takes to start, and short enough that a wrong address ends
+the job soon."""
+
+_FIRST_BACKOFF_SECONDS = 0.25
+_MAX_BACKOFF_SECONDS = 5.0
+
+
+class TransientError(Exception):
+    """A service refused something for a reason that can pass, such as an outage. The message is the reason."""
+
+
+OnWait = Callable[[str, str, float, int], None]
+"""Called before each backoff with: service, reason, seconds until the next attempt, attempts so far."""
 
 
 def wait_until_available(
-    service: str, ask: Callable[[], T], will_pass: Callable[[BaseException], bool], complaint: Callable[[Any], str]
+    service: str,
+    attempt: Callable[[], T],
+    is_transient: Callable[[BaseException], bool],
+    describe: Callable[[Any], str],
 ) -> T:
-    """The answer of `ask`, asked again after each error that will pass; one line in the log for each attempt.
+    """Retry `attempt` at start-up until the service is available, with a timeout; return its result.
 
-    `complaint` makes of such an error one line: the setting, what is wrong, what to check. Raises JobError with that
-    line when the limit is over, and any other error as it comes.
+    Logs a line for each retry. `describe` turns a transient error into one line: the setting, what is wrong, what to
+    check. Raises JobError with that line after TIMEOUT_SECONDS, and any other error at once.
     """
 
-    def said(state: RetryCallState) -> str:
+    def reason(state: RetryCallState) -> str:
         assert state.outcome is not None
-        return complaint(state.outcome.exception())
+        return describe(state.outcome.exception())
 
     def give_up(state: RetryCallState) -> T:
-        raise JobError(f"{said(state)} Gave up after {LIMIT_SECONDS} s")
+        raise JobError(f"{reason(state)} Gave up after {TIMEOUT_SECONDS} s")
 
     retrying = Retrying(
-        retry=retry_if_exception(will_pass),
-        stop=stop_after_delay(LIMIT_SECONDS),
+        retry=retry_if_exception(is_transient),
+        stop=stop_after_delay(TIMEOUT_SECONDS),
         wait=wait_random_exponential(multiplier=1, max=10),
-        before_sleep=lambda state: log.warning("Waiting for %s: %s", service, said(state)),
+        before_sleep=lambda state: log.warning("Waiting for %s: %s", service, reason(state)),
         retry_error_callback=give_up,
     )
-    return retrying(ask)
+    return retrying(attempt)
+
+
+def log_wait(service: str, reason: str, seconds: float, attempt: int) -> None:
+    """Log a line before a backoff: the default for `retry_with_backoff`."""
+    log.warning("Waiting %.1f s for %s: %s", seconds, service, reason)
+
+
+def retry_with_backoff(
+    service: str,
+    attempt: Callable[[], T],
+    on_wait: OnWait = log_wait,
+    stopping: threading.Event | None = None,
+    max_seconds: float = _MAX_BACKOFF_SECONDS,
+) -> T:
+    """Retry `attempt` without a limit while it raises TransientError; return its result.
+
+    The backoff grows exponentially, with jitter, to at most `max_seconds`. Where `stopping` is given and becomes set,
+    the backoff ends and the last TransientError is raised.
+    """
+
+    def before_sleep(state: RetryCallState) -> None:
+        reason = state.outcome.exception() if state.outcome else None
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        on_wait(service, str(reason), seconds, state.attempt_number)
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(TransientError),
+        wait=wait_random_exponential(multiplier=_FIRST_BACKOFF_SECONDS, max=max_seconds),
+        stop=stop_never if stopping is None else stop_when_event_set(stopping),
+        sleep=sleep if stopping is None else sleep_using_event(stopping),
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    return retrying(attempt)

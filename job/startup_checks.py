@@ -6,16 +6,16 @@ Each check waits, with retries and a timeout (`job.retry`), for a service that i
 
 import re
 import socket
-from datetime import UTC, datetime
 
 from elastic_transport import SerializationError, TlsError, TransportError
 from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
 from job import settings
-from job.documents import monthly_index
 from job.errors import JobError, first_line
+from job.ids import monthly_index
 from job.retry import wait_until_available
 from job.sinks import elasticsearch
+from job.times import now_ms
 
 _ELASTICSEARCH_MAJOR = 8
 
@@ -93,7 +93,7 @@ def _check(client: Elasticsearch, options: settings.Elasticsearch) -> str:
     for alias in (options.matches, options.champions, options.positions):
         if not client.indices.exists_index_template(name=alias):
             raise JobError(f"elasticsearch: there is no index template {alias}; create it (`pulumi up` does)")
-        _create_index(client, monthly_index(alias, int(datetime.now(UTC).timestamp() * 1000)))
+        _create_index(client, monthly_index(alias, now_ms()))
     return f"{info['cluster_name']} {version} at {', '.join(options.hosts)}"
 
 
@@ -108,8 +108,8 @@ def _create_index(client: Elasticsearch, index: str) -> None:
 def _is_temporary(error: BaseException) -> bool:
     """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), or no room for an index."""
     if isinstance(error, ApiError):
-        no_room = elasticsearch.no_room(error.status_code, str(error))
-        return no_room or error.status_code == 429 or error.status_code >= 500
+        shard_limit = elasticsearch.is_shard_limit(error.status_code, str(error))
+        return shard_limit or error.status_code == 429 or error.status_code >= 500
     return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
 
 

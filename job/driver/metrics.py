@@ -19,8 +19,8 @@ from pyspark.sql import SparkSession
 
 from job import __version__
 from job.lag import ConsumerLag
-from job.sinks.sink_wait import Waiting
-from job.tasks.outcomes import AGE_SECONDS, BatchCounts
+from job.sinks.sink_wait import SinkWait
+from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import Offsets
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Metrics:
         self._running = False
         self._reported = False
         self._waiting_until = 0.0
-        self._waiting: Waiting | None = None
+        self._waiting: SinkWait | None = None
         self._said_at = 0.0
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -133,19 +133,19 @@ class Metrics:
             return
         failed = tally.participants - tally.indexed
         log.info("Batch %d: %d participants, %d indexed, %d failed", batch, tally.participants, tally.indexed, failed)
-        if tally.letters:
-            words = ", ".join(f"{reason} {number}" for reason, number in sorted(tally.letters.items()))
-            log.info("Batch %d: %d dead letters (%s)", batch, tally.letters.total(), words)
+        if tally.dead_letters:
+            words = ", ".join(f"{reason} {number}" for reason, number in sorted(tally.dead_letters.items()))
+            log.info("Batch %d: %d dead letters (%s)", batch, tally.dead_letters.total(), words)
         self.messages.inc(tally.messages)
         self.matches.inc(tally.matches)
         self.participants.inc(tally.participants)
         self.indexed.labels(self._documents).inc(tally.indexed)
         self.rejected.labels(self._documents).inc(failed)
-        for reason, number in tally.letters.items():
+        for reason, number in tally.dead_letters.items():
             self.dead_letters.labels(reason).inc(number)
         self._ages.add(tally)
 
-    def wait(self, notice: Waiting) -> None:
+    def wait(self, notice: SinkWait) -> None:
         """A sink says that it waits. Several tasks wait at once, so not every notice gets its line in the log."""
         if self.waiting() is None or time.monotonic() > self._said_at + _SAY_SECONDS:
             log.warning("Waiting for %s: %s; trying again", notice.service, notice.reason)
@@ -154,7 +154,7 @@ class Metrics:
         self._waiting = notice
         self._waiting_until = time.monotonic() + notice.seconds + 5  # for the attempt that follows
 
-    def waiting(self) -> Waiting | None:
+    def waiting(self) -> SinkWait | None:
         """What a sink waits for now, if it does."""
         return self._waiting if time.monotonic() < self._waiting_until else None
 
@@ -181,14 +181,14 @@ class _Ages(Collector):
 
     def add(self, tally: BatchCounts) -> None:
         """Observe the ages of the tally's matches."""
-        self._all.include(tally)
+        self._all.merge(tally)
 
     def collect(self) -> Iterable[Metric]:
-        bounds = [*(str(float(bound)) for bound in AGE_SECONDS), "+Inf"]
+        bounds = [*(str(float(bound)) for bound in AGE_BUCKETS), "+Inf"]
         yield HistogramMetricFamily(
             "lol_job_message_age_seconds",
             "Time from a message's arrival in Kafka until Elasticsearch acknowledged its documents",
-            buckets=list(zip(bounds, accumulate(self._all.ages), strict=True)),
+            buckets=list(zip(bounds, accumulate(self._all.age_counts), strict=True)),
             sum_value=self._all.age_seconds,
         )
 

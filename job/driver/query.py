@@ -12,12 +12,13 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from job.driver.checkpoints import Checkpoints, StartingOffsets
 from job.driver.metrics import Metrics
-from job.driver.statistics import MATCH_SCHEMA, statistics
+from job.driver.statistics import statistics
 from job.errors import root_cause
 from job.match import PlausibleTimes
 from job.settings import Settings
-from job.tasks.index_matches import IndexMatches, Sinks
+from job.tasks.index_matches import IndexMatches, SinkConfig
 from job.tasks.index_statistics import COUNTS_SCHEMA, IndexStatistics
+from job.tasks.match_rows import MATCH_SCHEMA
 from job.tasks.outcomes import CountsAccumulator
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class MatchQuery:
 
     spark: SparkSession
     settings: Settings
-    sinks: Sinks
+    sinks: SinkConfig
     checkpoints: Checkpoints
     metrics: Metrics
     gate: ShutdownGate
@@ -83,7 +84,7 @@ class MatchQuery:
         )
 
     def _messages(self, start: StartingOffsets) -> DataFrame:
-        """The topic as a stream: topic, partition, offset, arrived (Kafka's timestamp in ms), key, value, headers.
+        """The topic as a stream: topic, partition, offset, arrived_at (Kafka's timestamp in ms), key, value, headers.
 
         A loss of messages that were not read yet fails the query: Spark's default, and never changed here.
         """
@@ -106,8 +107,8 @@ class MatchQuery:
             .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
             .option("maxRecordsPerPartition", 500)
             .load()
-            .withColumn("arrived", F.unix_millis("timestamp"))
-            .select("topic", "partition", "offset", "arrived", "key", "value", "headers")
+            .withColumn("arrived_at", F.unix_millis("timestamp"))
+            .select("topic", "partition", "offset", "arrived_at", "key", "value", "headers")
         )
 
     def _run(self, batch: DataFrame, number: int, tallies: CountsAccumulator) -> None:
@@ -122,12 +123,12 @@ class MatchQuery:
             # Short, and without its cause: Spark searches the text of what comes from here with a regular
             # expression that recurses for each character, and overflows its stack on a JVM's stack trace.
             raise BatchError(root_cause(str(error))) from None
-        self.metrics.count(number, tallies.take())
+        self.metrics.count(number, tallies.drain())
         for row in rows:
-            self.metrics.indexed.labels(row.name).inc(row.indexed)
+            self.metrics.indexed.labels(row.alias).inc(row.indexed)
             if row.rejected:
-                self.metrics.rejected.labels(row.name).inc(row.rejected)
-                log.error("%d documents of %s were refused, the first: %s", row.rejected, row.name, row.rejection)
+                self.metrics.rejected.labels(row.alias).inc(row.rejected)
+                log.error("%d documents of %s were refused, the first: %s", row.rejected, row.alias, row.rejection)
 
 
 def stop(query: StreamingQuery, gate: ShutdownGate, grace: float) -> bool:

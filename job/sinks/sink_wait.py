@@ -1,8 +1,8 @@
-"""Word from the executors' Python workers to the driver while a batch is still in hand: what a sink is waiting for.
+"""Reports from executors to the driver that a sink is retrying, while the micro-batch is still running.
 
-Spark brings a task's results to the driver when the task ends, and its workers' logs never. A sink that waits for
-Elasticsearch must be seen while it waits, so it sends datagrams: cheap, never blocking, and no harm if one is lost,
-since the next attempt sends the next one.
+Spark sends a task's results to the driver when the task ends, and never the logs of its Python workers. A sink that
+waits for Elasticsearch must be visible during the wait, so it sends UDP datagrams: cheap and never blocking. A lost
+datagram does no harm, since the next retry sends the next one.
 """
 
 import logging
@@ -17,12 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class Address(NamedTuple):
+    """The driver's UDP host and port."""
+
     host: str
     port: int
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """A sink could not deliver and will try again: to which service, why, after how many seconds, for the n-th time."""
+class SinkWait(msgspec.Struct, frozen=True):
+    """A sink's backoff: the service, the reason, seconds until the next attempt, attempts so far."""
 
     service: str
     reason: str
@@ -30,35 +32,35 @@ class Waiting(msgspec.Struct, frozen=True):
     attempt: int
 
 
-def send(address: Address, notice: Waiting) -> None:
-    """Send a notice to the driver; whether it arrives makes no difference to the sender."""
+def send(address: Address, sink_wait: SinkWait) -> None:
+    """Send a report to the driver, without waiting for its delivery."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
-            channel.sendto(msgspec.json.encode(notice), address)
+            channel.sendto(msgspec.json.encode(sink_wait), address)
     except OSError as error:
-        log.debug("A notice was not sent: %s", error)
+        log.debug("A sink's wait was not reported to the driver: %s", error)
 
 
 class Receiver:
-    """Listens in a thread of its own and hands each notice to `handle`."""
+    """Receives reports in a background thread and passes each to `handle`."""
 
-    def __init__(self, handle: Callable[[Waiting], Any]) -> None:
+    def __init__(self, handle: Callable[[SinkWait], Any]) -> None:
         self._handle = handle
         self._channel = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._channel.bind(("", 0))
         self.port: int = self._channel.getsockname()[1]
-        threading.Thread(target=self._receive, name="notices", daemon=True).start()
+        threading.Thread(target=self._receive, name="sink-wait", daemon=True).start()
 
     def close(self) -> None:
         self._channel.close()
 
     def _receive(self) -> None:
-        decoder = msgspec.json.Decoder(Waiting)
+        decoder = msgspec.json.Decoder(SinkWait)
         while True:
             try:
                 data = self._channel.recv(8192)
                 self._handle(decoder.decode(data))
             except msgspec.DecodeError as error:
-                log.debug("A notice could not be read: %s", error)
+                log.debug("A datagram is not a sink's wait: %s", error)
             except OSError:  # closed
                 return

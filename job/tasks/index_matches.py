@@ -1,29 +1,30 @@
-"""The work on the executors: messages → documents in Elasticsearch, or dead letters in Kafka.
+"""Indexes the matches of Kafka messages in Spark tasks: documents to Elasticsearch, dead letters to Kafka.
 
-Each message ends as exactly one of the two, and is counted when its server has acknowledged it. What leaves here are
-the matches that count in the statistics.
+Each message ends as exactly one of the two, and is counted after the server has acknowledged it.
 """
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from job.documents import actions
-from job.driver.statistics import match_rows
 from job.match import DeadLetter, Match, PlausibleTimes, decode
+from job.message import Message
 from job.sinks import elasticsearch, sink_wait
-from job.sinks.dead_letters import DeadLetters, Record, producer
-from job.tasks import worker_gc
-from job.tasks.outcomes import BatchCounts, CountsAccumulator
+from job.sinks.dead_letters import DeadLetterSink, producer
+from job.sinks.elasticsearch import BulkSink, Rejection
+from job.tasks.match_rows import match_rows
+from job.tasks.outcomes import BatchCounts, CountsAccumulator, MessageOutcome
+from job.tasks.worker_gc import freeze_imported_objects
+from job.times import now_ms
 
 log = logging.getLogger(__name__)
 
 
-class Sinks(NamedTuple):
-    """Where executors deliver to, in plain values that travel to them."""
+class SinkConfig(NamedTuple):
+    """Connection settings of the sinks. Serializable: Spark sends them to the executors within the task's function."""
 
     elasticsearch_hosts: tuple[str, ...]
     elasticsearch_timeout: int
@@ -31,90 +32,93 @@ class Sinks(NamedTuple):
     dead_letter_topic: str
     driver: sink_wait.Address
 
-    def bulk(self) -> elasticsearch.Bulk:
-        return elasticsearch.Bulk(
-            elasticsearch.client(self.elasticsearch_hosts, self.elasticsearch_timeout), self.waiting
-        )
+    def bulk_sink(self) -> BulkSink:
+        client = elasticsearch.client(self.elasticsearch_hosts, self.elasticsearch_timeout)
+        return BulkSink(client, self._on_wait)
 
-    def dead_letters(self) -> DeadLetters:
-        return DeadLetters(producer(self.bootstrap_servers), self.dead_letter_topic, self.waiting)
+    def dead_letter_sink(self) -> DeadLetterSink:
+        return DeadLetterSink(producer(self.bootstrap_servers), self.dead_letter_topic, self._on_wait)
 
-    def waiting(self, service: str, reason: str, seconds: float, attempt: int) -> None:
-        """Say here and to the driver that a sink waits."""
+    def _on_wait(self, service: str, reason: str, seconds: float, attempt: int) -> None:
+        """Report a sink's retry in the executor's log and to the driver."""
         log.warning("Waiting %.1f s for %s: %s", seconds, service, reason)
-        sink_wait.send(self.driver, sink_wait.Waiting(service, reason, seconds, attempt))
-
-
-class Fate(NamedTuple):
-    """What became of a message: its match if it holds one, how many of its documents are indexed, why it failed."""
-
-    match: Match | None
-    indexed: int
-    letter: DeadLetter | None
+        sink_wait.send(self.driver, sink_wait.SinkWait(service, reason, seconds, attempt))
 
 
 class IndexMatches:
-    """A function for `mapInArrow`: Kafka rows → rows of MATCH_SCHEMA, and the documents are searchable soon after.
+    """A function for `mapInArrow`: Kafka rows → rows of MATCH_SCHEMA for the statistics, indexing on the way.
 
-    The Kafka rows' columns: topic, partition, offset, arrived (timestamp in milliseconds), key, value, headers.
+    The input columns are topic, partition, offset, arrived_at (milliseconds), key, value, headers. `alias` is the alias
+    of the monthly indices.
+
+    Indexing is a side effect inside the map, where Spark expects a pure function, so that one pass over Kafka serves
+    both the documents and the statistics: reading and decoding is half of the job's work. The side effect is
+    idempotent: a retried task writes the same documents to the same document ids, and sends its dead letters again
+    with the same headers topic, partition and offset.
     """
 
-    def __init__(self, sinks: Sinks, bounds: PlausibleTimes, name: str, tallies: CountsAccumulator) -> None:
+    def __init__(
+        self, sinks: SinkConfig, plausible_times: PlausibleTimes, alias: str, accumulator: CountsAccumulator
+    ) -> None:
         self._sinks = sinks
-        self._bounds = bounds
-        self._name = name
-        self._tallies = tallies
+        self._plausible_times = plausible_times
+        self._alias = alias
+        self._accumulator = accumulator
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        worker_gc.freeze()
-        sink, dead_letters = self._sinks.bulk(), self._sinks.dead_letters()
-        tally = BatchCounts()
+        freeze_imported_objects()
+        bulk_sink, dead_letter_sink = self._sinks.bulk_sink(), self._sinks.dead_letter_sink()
+        counts = BatchCounts()
         for batch in batches:
-            messages = list(records(batch))
-            fates = list(index(messages, self._bounds, self._name, sink))
-            for message, fate in zip(messages, fates, strict=True):
-                if fate.letter is not None:
-                    dead_letters.add(message, fate.letter)
-            dead_letters.flush()
-            _count(messages, fates, tally)
-            yield match_rows([fate.match for fate in fates if fate.match is not None])
-        self._tallies.leave(tally)
+            messages = list(messages_of(batch))
+            outcomes = list(index(messages, self._plausible_times, self._alias, bulk_sink))
+            for message, outcome in zip(messages, outcomes, strict=True):
+                if outcome.dead_letter is not None:
+                    dead_letter_sink.add(message, outcome.dead_letter)
+            dead_letter_sink.flush()
+            _count(messages, outcomes, counts)
+            yield match_rows([outcome.match for outcome in outcomes if outcome.match is not None])
+        self._accumulator.add(counts)
 
 
-def index(messages: Sequence[Record], bounds: PlausibleTimes, name: str, sink: elasticsearch.Bulk) -> Iterator[Fate]:
-    """Index the matches in the messages; yield the fate of each message, in their order."""
-    decoded = [decode(message.value, message.arrived, bounds) for message in messages]
+def index(
+    messages: Sequence[Message], plausible_times: PlausibleTimes, alias: str, sink: BulkSink
+) -> Iterator[MessageOutcome]:
+    """Index the matches in the messages; yield the outcome of each message, in order."""
+    decoded = [decode(message.value, message.arrived_at, plausible_times) for message in messages]
     documents = (
         action
-        for number, (message, match) in enumerate(zip(messages, decoded, strict=True))
+        for message_index, (message, match) in enumerate(zip(messages, decoded, strict=True))
         if isinstance(match, Match)
-        for action in actions(match, message.arrived, message.offset, name, origin=number)
+        for action in actions(match, message.arrived_at, message.offset, alias, message_index)
     )
-    rejections: dict[int, list[elasticsearch.Rejection]] = {}
+    rejections: dict[int, list[Rejection]] = {}
     for chunk in elasticsearch.chunks(documents):
         for rejection in sink.index(chunk):
-            rejections.setdefault(rejection.action.origin, []).append(rejection)
-    for number, result in enumerate(decoded):
+            rejections.setdefault(rejection.action.source_index, []).append(rejection)
+    for message_index, result in enumerate(decoded):
         if isinstance(result, DeadLetter):
-            yield Fate(None, 0, result)
+            yield MessageOutcome(None, 0, result)
         else:
-            rejected = rejections.get(number, [])
-            yield Fate(result, len(result.participants) - len(rejected), _letter(rejected))
+            rejected = rejections.get(message_index, [])
+            yield MessageOutcome(result, len(result.participants) - len(rejected), _dead_letter(rejected))
 
 
-def records(batch: pa.RecordBatch) -> Iterator[Record]:
-    """The messages of an Arrow batch."""
-    columns = [batch.column(name).to_pylist() for name in ("topic", "partition", "offset", "arrived", "key", "value")]
+def messages_of(batch: pa.RecordBatch) -> Iterator[Message]:
+    """The messages in an Arrow batch of Kafka rows."""
+    columns = [
+        batch.column(name).to_pylist() for name in ("topic", "partition", "offset", "arrived_at", "key", "value")
+    ]
     headers = [
         [(header["key"], header["value"]) for header in of_message or ()]
         for of_message in batch.column("headers").to_pylist()
     ]
     for fields in zip(*columns, headers, strict=True):
-        yield Record(*fields)
+        yield Message(*fields)
 
 
-def _letter(rejected: list[elasticsearch.Rejection]) -> DeadLetter | None:
-    """The dead letter of a message of which Elasticsearch refused documents, told by the first; None if it did not."""
+def _dead_letter(rejected: list[Rejection]) -> DeadLetter | None:
+    """The dead letter of a message with rejected documents, described by the first rejection; None without any."""
     if not rejected:
         return None
     first = rejected[0]
@@ -122,12 +126,12 @@ def _letter(rejected: list[elasticsearch.Rejection]) -> DeadLetter | None:
     return DeadLetter("rejected_by_elasticsearch", detail, error_class=first.error_class)
 
 
-def _count(messages: Sequence[Record], fates: Sequence[Fate], tally: BatchCounts) -> None:
-    now = time.time_ns() // 1_000_000
-    for message, fate in zip(messages, fates, strict=True):
-        tally.add(
-            participants=0 if fate.match is None else len(fate.match.participants),
-            indexed=fate.indexed,
-            reason=None if fate.letter is None else fate.letter.reason,
-            age_seconds=(now - message.arrived) / 1000,
+def _count(messages: Sequence[Message], outcomes: Sequence[MessageOutcome], counts: BatchCounts) -> None:
+    now = now_ms()
+    for message, outcome in zip(messages, outcomes, strict=True):
+        counts.add(
+            participants=0 if outcome.match is None else len(outcome.match.participants),
+            indexed=outcome.indexed,
+            reason=None if outcome.dead_letter is None else outcome.dead_letter.reason,
+            age_seconds=(now - message.arrived_at) / 1000,
         )

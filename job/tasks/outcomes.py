@@ -1,63 +1,79 @@
-"""What became of the messages of a batch: counted by its tasks, brought to the driver, added up there.
+"""Per-task outcome counts, summed on the driver. A retried task counts once.
 
-Spark's own counters (`observe`, a progress's `numInputRows`) count the messages of a task again when it is done again,
-because an executor is lost with what it held for the next stage. Here each task of a batch leaves one tally, and one
-that is done again replaces the first.
+Spark's own counters (`observe`, `numInputRows` of a progress event) count a task's messages again when the task is
+retried, for example after the loss of an executor with its shuffle files. Here the counts of a retried task
+replace those of its first attempt.
 """
 
 from bisect import bisect_left
 from collections import Counter
+from typing import NamedTuple
 
 from msgspec import Struct, field
 from pyspark import SparkContext, TaskContext
 from pyspark.accumulators import Accumulator, AccumulatorParam
 
-AGE_SECONDS = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 5, 10, 30, 60, 300, 3600)
-"""The bounds by which matches are counted by their age when Elasticsearch acknowledged them."""
+from job.match import DeadLetter, Match
+
+AGE_BUCKETS = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 5, 10, 30, 60, 300, 3600)
+"""Upper bounds, in seconds, of the latency histogram: a match's age when Elasticsearch acknowledged its documents."""
+
+
+class MessageOutcome(NamedTuple):
+    """The outcome of a message: indexed, or dead-lettered with a reason.
+
+    `match` is None if the message cannot be decoded. `indexed` counts the match's documents that Elasticsearch
+    acknowledged. `dead_letter` is None if all of them are.
+    """
+
+    match: Match | None
+    indexed: int
+    dead_letter: DeadLetter | None
 
 
 class BatchCounts(Struct):
-    """Counts of messages, each of which is a match that is indexed with all of its documents, or a dead letter.
+    """Outcome counts of a task or a micro-batch.
 
-    `letters` are the dead letters by reason. `participants` are the documents that readable matches have, `indexed`
-    those of them that Elasticsearch took. `ages` are the matches by the first of AGE_SECONDS that they are no older
-    than, the last: older than all; together they are `age_seconds` old.
+    `matches` counts messages whose documents are all indexed, `dead_letters` the other messages by reason.
+    `participants` counts the documents of decoded matches, `indexed` the acknowledged ones among them. `age_counts` has
+    the matches by bucket of AGE_BUCKETS, the last one for older matches; `age_seconds` is the sum of their ages.
     """
 
     matches: int = 0
-    letters: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
     participants: int = 0
     indexed: int = 0
-    ages: list[int] = field(default_factory=lambda: [0] * (len(AGE_SECONDS) + 1))
+    age_counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BUCKETS) + 1))
     age_seconds: float = 0.0
 
     @property
     def messages(self) -> int:
-        return self.matches + self.letters.total()
+        """The number of messages, whatever their outcome."""
+        return self.matches + self.dead_letters.total()
 
     def add(self, participants: int, indexed: int, reason: str | None, age_seconds: float) -> None:
-        """Count a message; `reason` is its dead letter's, None if it has none."""
+        """Count one message; `reason` is that of its dead letter, or None if the match is indexed."""
         self.participants += participants
         self.indexed += indexed
         if reason is not None:
-            self.letters[reason] += 1
+            self.dead_letters[reason] += 1
             return
         self.matches += 1
-        self.ages[bisect_left(AGE_SECONDS, age_seconds)] += 1
+        self.age_counts[bisect_left(AGE_BUCKETS, age_seconds)] += 1
         self.age_seconds += age_seconds
 
-    def include(self, other: "BatchCounts") -> None:
-        """Add the other's counts to these."""
+    def merge(self, other: "BatchCounts") -> None:
+        """Add the counts of another task or batch."""
         self.matches += other.matches
-        self.letters += other.letters
+        self.dead_letters += other.dead_letters
         self.participants += other.participants
         self.indexed += other.indexed
-        self.ages = [count + more for count, more in zip(self.ages, other.ages, strict=True)]
+        self.age_counts = [count + more for count, more in zip(self.age_counts, other.age_counts, strict=True)]
         self.age_seconds += other.age_seconds
 
 
-class _OfEachTask(AccumulatorParam[dict[int, BatchCounts]]):
-    """By task, the last tally that it left."""
+class _LatestByTask(AccumulatorParam[dict[int, BatchCounts]]):
+    """By partition id of the task, the counts of its latest attempt: they replace those of an earlier attempt."""
 
     def zero(self, value: dict[int, BatchCounts]) -> dict[int, BatchCounts]:
         return {}
@@ -67,21 +83,21 @@ class _OfEachTask(AccumulatorParam[dict[int, BatchCounts]]):
 
 
 class CountsAccumulator:
-    """The tallies of the batch in hand. Made on the driver, and part of the function that its tasks run."""
+    """A Spark accumulator for the outcome counts of the current micro-batch: tasks add, the driver drains."""
 
     def __init__(self, context: SparkContext) -> None:
-        self._of_each_task: Accumulator[dict[int, BatchCounts]] = context.accumulator({}, _OfEachTask())
+        self._by_task: Accumulator[dict[int, BatchCounts]] = context.accumulator({}, _LatestByTask())
 
-    def leave(self, tally: BatchCounts) -> None:
-        """Called once in a task."""
+    def add(self, counts: BatchCounts) -> None:
+        """Add a task's counts; called once at the end of the task."""
         task = TaskContext.get()
-        assert task is not None, "only tasks of Spark's leave tallies"
-        self._of_each_task.add({task.partitionId(): tally})
+        assert task is not None, "CountsAccumulator.add was called outside of a Spark task"
+        self._by_task.add({task.partitionId(): counts})
 
-    def take(self) -> BatchCounts:
-        """All of them in one, and begin anew. Called on the driver when the batch is done."""
-        whole = BatchCounts()
-        for tally in self._of_each_task.value.values():
-            whole.include(tally)
-        self._of_each_task.value = {}
-        return whole
+    def drain(self) -> BatchCounts:
+        """Return the sum over all tasks and reset it; called on the driver after each micro-batch."""
+        total = BatchCounts()
+        for counts in self._by_task.value.values():
+            total.merge(counts)
+        self._by_task.value = {}
+        return total

@@ -1,9 +1,8 @@
-"""Fakes of Elasticsearch and Kafka that fail on command.
+"""Fakes of Elasticsearch and Kafka with failures on demand.
 
-Real servers answer 429, 503 or nothing at moments no test can choose. The fake Elasticsearch is a real HTTP server,
-so the official client, its connections and its errors are the real ones; only the answers are made up. The fake
-producer stands in for librdkafka, whose delivery failures take half a minute each. How the job gets on with the real
-servers is the business of tests/stack.
+Real servers answer 429, 503 or nothing at moments that no test can choose. The fake Elasticsearch is a real HTTP
+server: the official client, its connections and its errors are real, only the answers are made up. The fake producer
+replaces librdkafka, whose delivery failures take half a minute each. tests/stack covers the job with the real servers.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,17 +20,18 @@ Answer = tuple[int, Any]
 
 
 class FakeElasticsearch:
-    """Keeps documents by index and id, and answers `_bulk` by the next of `answers`, or rightly when there is none.
+    """Stores documents by index and id. Answers `_bulk` with the next of `answers`, or correctly without any left.
 
-    Other requests are answered from `pages`, by method and path, with 404 where there is none. `product` is what it
-    says it is (nothing if empty).
+    Answers other requests from `pages`, by method and path, with 404 for any other path. `product` is the value of the
+    product header, which is missing if it is empty; `port` is any free one if it is 0.
     """
 
-    def __init__(self, product: str = "Elasticsearch") -> None:
+    def __init__(self, product: str, port: int) -> None:
         self.content_type = "application/json"
         self.pages: dict[tuple[str, str], Answer] = {}
         self.documents: dict[tuple[str, str], dict[str, Any]] = {}
-        self.requests: list[int] = []  # how many documents each had
+        self.requests: list[int] = []
+        """The number of documents in each bulk request."""
         self.answers: list[Callable[[Lines], Answer | None]] = []
         fake = self
 
@@ -63,10 +63,11 @@ class FakeElasticsearch:
                 self.wfile.write(text)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Be quiet."""
+                """Log nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port: int = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def bulk(self, lines: Lines) -> Answer | None:
         """Answer one request; None closes the connection without an answer."""
@@ -74,7 +75,7 @@ class FakeElasticsearch:
         return self.answers.pop(0)(lines) if self.answers else self.store(lines)
 
     def store(self, lines: Lines, statuses: dict[str, int] | None = None) -> Answer:
-        """Keep the documents but those whose ids have a status of an error."""
+        """Store the documents, except those with an error status in `statuses`, which is by document id."""
         items = []
         for head, source in zip(lines[::2], lines[1::2], strict=True):
             index, document_id = head["index"]["_index"], head["index"]["_id"]
@@ -83,14 +84,15 @@ class FakeElasticsearch:
             if status < 300:
                 self.documents[index, document_id] = source
             else:
-                item["error"] = {"type": f"fault_{status}_exception", "reason": "as told\nby the test"}
+                item["error"] = {"type": f"fault_{status}_exception", "reason": "as the test\ndemands"}
             items.append({"index": item})
         return 200, {"errors": bool(statuses), "items": items}
 
 
 @contextmanager
-def fake_elasticsearch(product: str = "Elasticsearch") -> Iterator[FakeElasticsearch]:
-    fake = FakeElasticsearch(product)
+def fake_elasticsearch(product: str = "Elasticsearch", port: int = 0) -> Iterator[FakeElasticsearch]:
+    """Run a fake Elasticsearch in a background thread."""
+    fake = FakeElasticsearch(product, port)
     thread = Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
@@ -102,7 +104,7 @@ def fake_elasticsearch(product: str = "Elasticsearch") -> Iterator[FakeElasticse
 
 
 class FakeProducer:
-    """Takes messages, and fails the deliveries it is told to: `faults` has an error code for each, None for none."""
+    """A fake producer. `faults` has the error code of each delivery, None for success; later ones succeed."""
 
     def __init__(self, *faults: int | None, too_large: int | None = None) -> None:
         self.delivered: list[dict[str, Any]] = []
@@ -116,7 +118,7 @@ class FakeProducer:
         self._queue.append({"topic": topic, **message})
 
     def poll(self, _timeout: float) -> None:
-        """Deliver nothing before the flush."""
+        """Deliver nothing before `flush`."""
 
     def flush(self, _timeout: float) -> None:
         queue, self._queue = self._queue, []

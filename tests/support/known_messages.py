@@ -18,8 +18,8 @@ from generator.match_factory import MatchFactory
 from generator.messages import GeneratedMessage, MessageKind, MessageShares, generate_messages
 from harness.stack import Stack
 from harness.waiting import eventually
-from job.documents import iso
 from job.settings import with_overrides
+from job.times import iso
 from tests.support import reference
 
 SPREAD_MS = 240_000

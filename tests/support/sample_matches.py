@@ -1,4 +1,4 @@
-"""Match-V5 messages to test with: one small match that is in order, and ways to change it."""
+"""Sample Match-V5 messages for tests: one small valid match, and functions that change it."""
 
 import json
 from copy import deepcopy
@@ -7,15 +7,15 @@ from typing import Any
 
 from job.match import DeadLetter, Match, PlausibleTimes, decode
 
-ARRIVED = 1_770_000_000_000  # 2026-02-02T02:40:00Z
-START = ARRIVED - 2_000_000
-BOUNDS = PlausibleTimes.of(date(2019, 1, 1), ahead_seconds=86_400)
+ARRIVED_AT = 1_770_000_000_000  # 2026-02-02T02:40:00Z
+START = ARRIVED_AT - 2_000_000
+PLAUSIBLE_TIMES = PlausibleTimes.of(date(2019, 1, 1), ahead_seconds=86_400)
 
 Json = dict[str, Any]
 
 
 def participant(number: int, **changes: Any) -> Json:
-    """A participant; `changes` replace fields, and remove those that are `...`."""
+    """A participant; `changes` replace fields, or remove them where the value is `...`."""
     fields: Json = {
         "participantId": number,
         "championName": "Ahri",
@@ -41,7 +41,7 @@ def participant(number: int, **changes: Any) -> Json:
 
 
 def match(*participants: Json, match_id: str = "EUW1_7012345678", **changes: Any) -> Json:
-    """A match of the participants given, ten by default; `changes` replace or remove fields of `info`."""
+    """A match of the given participants, ten by default; `changes` replace or remove fields of `info`."""
     info: Json = {
         "gameCreation": START - 60_000,
         "gameStartTimestamp": START,
@@ -61,20 +61,20 @@ def _changed(fields: Json, changes: Json) -> Json:
 
 
 def value(message: Any) -> bytes:
-    """A message's bytes."""
+    """The JSON of a message as bytes."""
     return json.dumps(message).encode()
 
 
-def decoded(message: Json, arrived: int = ARRIVED) -> Match:
-    """A message that must be a match."""
-    result = decode(value(message), arrived, BOUNDS)
+def decoded(message: Json, arrived_at: int = ARRIVED_AT) -> Match:
+    """Decode a message that must be a match."""
+    result = decode(value(message), arrived_at, PLAUSIBLE_TIMES)
     assert isinstance(result, Match), result
     return result
 
 
-def refused(message: Json | bytes | None, arrived: int = ARRIVED) -> DeadLetter:
-    """A message that must be a dead letter."""
+def dead_letter(message: Json | bytes | None, arrived_at: int = ARRIVED_AT) -> DeadLetter:
+    """Decode a message that must be a dead letter; return its reason."""
     bytes_ = value(message) if isinstance(message, dict) else message
-    result = decode(bytes_, arrived, BOUNDS)
+    result = decode(bytes_, arrived_at, PLAUSIBLE_TIMES)
     assert isinstance(result, DeadLetter), result
     return result

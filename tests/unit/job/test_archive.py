@@ -1,161 +1,244 @@
-"""What becomes a row of the archive, and what is done where Cassandra takes none. Kafka and Cassandra are fakes."""
+"""The archive: rows, retry of failed writes, and committed offsets. Kafka and Cassandra are fakes."""
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cassandra import InvalidRequest, OperationTimedOut
-from confluent_kafka import KafkaError
+from cassandra import InvalidRequest, OperationTimedOut, Unavailable, WriteTimeout, WriteType
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionException
+from confluent_kafka import KafkaError, KafkaException
 
-from job.archive import MOST_BYTES, Place, Row, Table, UnavailableError, rows_of
+from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, OffsetTracker, archived_matches, log_expired_messages
 from job.lag import ConsumerLag
+from job.message import Message
+from job.retry import TransientError
 from job.settings import with_overrides
-from tests.support.sample_matches import ARRIVED, BOUNDS, match, participant, value
+from job.topic import Incarnation
+from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, match, participant, value
 
-ROWS = [Row(f"EUW1_{number}", 1000, 2000 + number, 0, number, b"{}") for number in range(3)]
+ROWS = [ArchivedMatch(f"EUW1_{number}", 1000, 2000 + number, 0, number, b"{}") for number in range(3)]
 
 
-class FakeMessage:
-    def __init__(self, offset: int, value: bytes | None = b"", error: int | None = None, partition: int = 0) -> None:
-        self._offset, self._value, self._error, self._partition = offset, value, error, partition
+def message(offset: int, value: bytes | None, partition: int = 0, arrived_at: int = ARRIVED_AT) -> Message:
+    return Message("lol_matches", partition, offset, arrived_at, None, value, [])
 
-    def value(self) -> bytes | None:
-        return self._value
 
-    def offset(self) -> int:
-        return self._offset
+class TestArchivedMatches:
+    def test_raw_match_is_archived_byte_for_byte(self) -> None:
+        raw = value(match())
+        (row,), too_large = archived_matches([message(7, raw, partition=2)], PLAUSIBLE_TIMES)
+        assert row == ("EUW1_7012345678", START + 1_845_000, ARRIVED_AT, 2, 7, raw)
+        assert too_large == 0
 
-    def partition(self) -> int:
-        return self._partition
+    @pytest.mark.parametrize("bad", [None, b"", b"{", b"[]", b"{}"])
+    def test_dead_letters_are_not_archived(self, bad: bytes | None) -> None:
+        assert archived_matches([message(0, bad)], PLAUSIBLE_TIMES) == ([], 0)
 
-    def timestamp(self) -> tuple[int, int]:
-        return 2, ARRIVED
+    def test_match_too_large_for_cassandra_is_logged_and_counted(self, caplog: pytest.LogCaptureFixture) -> None:
+        raw = value(match())
+        largest = raw + b" " * (MAX_BYTES - len(raw))
+        with caplog.at_level(logging.ERROR):
+            (row,), too_large = archived_matches([message(0, largest), message(1, largest + b" ")], PLAUSIBLE_TIMES)
+        assert (row.offset, too_large) == (0, 1)
+        assert "is not archived" in caplog.text
 
-    def error(self) -> KafkaError | None:
-        return None if self._error is None else KafkaError(self._error)
+    @pytest.mark.parametrize("arrival", [(ARRIVED_AT, ARRIVED_AT), (ARRIVED_AT, ARRIVED_AT + 1)])
+    def test_later_message_of_a_duplicate_match_wins(self, arrival: tuple[int, int]) -> None:
+        """Also where the arrival time is the same, as in a producer's batch: then the offset decides."""
+        raws = [value(match(participant(1, kills=kills))) for kills in (7, 5)]
+        messages = [message(number, raw, arrived_at=arrival[number]) for number, raw in enumerate(raws)]
+        for order in (messages, messages[::-1]):
+            rows, _ = archived_matches(order, PLAUSIBLE_TIMES)
+            assert [row.message for row in rows] == [raws[1]]
 
 
 class FakeSession:
-    """Answers each write of a match with the next of its errors, and takes it when there is none left."""
+    """A fake Cassandra session. `errors` has the errors of the writes of a match id; later writes of it succeed."""
 
     def __init__(self, **errors: list[Exception]) -> None:
         self._errors = errors
-        self.taken: list[tuple[Any, ...]] = []
-        self.asked: list[str] = []
+        self.written: list[tuple[Any, ...]] = []
+        self.attempts: list[str] = []
 
     def prepare(self, _statement: str) -> SimpleNamespace:
         return SimpleNamespace()
 
     def execute_async(self, _statement: Any, values: tuple[Any, ...]) -> SimpleNamespace:
         def result() -> None:
-            self.asked.append(values[0])
+            self.attempts.append(values[0])
             if errors := self._errors.get(values[0]):
                 raise errors.pop(0)
-            self.taken.append(values)
+            self.written.append(values)
 
         return SimpleNamespace(result=result)
 
 
-def table(session: FakeSession, stopping: threading.Event | None = None) -> Table:
-    return Table(session, with_overrides({}).archive, stopping or threading.Event())
+class InstantEvent(threading.Event):
+    """A stop event whose timeouts, which are the backoffs, are over at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
 
 
-class TestRows:
-    def test_a_match_is_kept_byte_for_byte(self) -> None:
-        sent = value(match())
-        (row,), too_large = rows_of([FakeMessage(7, sent, partition=2)], BOUNDS)
-        assert (row.match_id, row.arrived, row.partition, row.offset) == (match()["metadata"]["matchId"], ARRIVED, 2, 7)
-        assert (row.message, too_large) == (sent, 0)
-
-    @pytest.mark.parametrize("bad", [None, b"", b"{", b"[]", b"{}"])
-    def test_what_is_no_match_is_left_to_the_dead_letters(self, bad: bytes | None) -> None:
-        assert rows_of([FakeMessage(0, bad)], BOUNDS) == ([], 0)
-
-    def test_one_that_cassandra_could_not_take_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.ERROR):
-            assert rows_of([FakeMessage(0, value(match()) + b" " * MOST_BYTES)], BOUNDS) == ([], 1)
-        assert "is not archived" in caplog.text
-
-    def test_of_a_match_that_is_there_twice_the_later_is_kept(self) -> None:
-        """Also where Kafka's time is the same, which it is for all that a producer sends at once."""
-        sent = [value(match(participant(1, kills=kills))) for kills in (7, 5)]
-        messages = [FakeMessage(number, text) for number, text in enumerate(sent)]
-        for given in (messages, messages[::-1]):
-            rows, _ = rows_of(given, BOUNDS)
-            assert [row.message for row in rows] == [sent[1]]
+def table(session: FakeSession, stopping: threading.Event | None = None) -> ArchiveTable:
+    return ArchiveTable(session, with_overrides({}).archive, stopping or InstantEvent())
 
 
-class TestTable:
-    def test_a_row_carries_its_messages_time_and_how_long_it_is_kept(self) -> None:
+TRANSIENT = [
+    OperationTimedOut(),
+    NoHostAvailable("no host", {}),
+    WriteTimeout("timeout", write_type=WriteType.SIMPLE),
+    Unavailable("unavailable"),
+    ConnectionException("closed"),
+]
+
+
+WAITING = re.compile(r"Waiting [0-9]\.[0-9] s for Cassandra: ")
+
+
+class TestArchiveTable:
+    def test_row_has_write_time_and_ttl(self) -> None:
         session = FakeSession()
-        table(session).put(ROWS[1:2])
-        assert session.taken == [(*ROWS[1], 2_001_001, 90 * 86_400)]
+        table(session).write(ROWS[1:2])
+        assert session.written == [(*ROWS[1], 2_001_001, 90 * 86_400)]
 
-    def test_only_what_was_not_taken_is_written_again(self) -> None:
-        session = FakeSession(EUW1_1=[OperationTimedOut(), OperationTimedOut()])
-        table(session).put(ROWS)
-        assert session.asked == ["EUW1_0", "EUW1_1", "EUW1_2", "EUW1_1", "EUW1_1"]
-        assert sorted(values[0] for values in session.taken) == ["EUW1_0", "EUW1_1", "EUW1_2"]
+    @pytest.mark.parametrize("error", TRANSIENT, ids=lambda error: type(error).__name__)
+    def test_only_failed_writes_are_retried_with_backoff(
+        self, error: Exception, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session = FakeSession(EUW1_1=[error, error])
+        table(session).write(ROWS)
+        assert session.attempts == ["EUW1_0", "EUW1_1", "EUW1_2", "EUW1_1", "EUW1_1"]
+        assert sorted(values[0] for values in session.written) == ["EUW1_0", "EUW1_1", "EUW1_2"]
+        assert [bool(WAITING.match(record.message)) for record in caplog.records] == [True, True]
 
-    def test_waiting_ends_when_the_archive_is_stopped(self) -> None:
+    def test_retry_ends_when_the_archive_is_stopped(self) -> None:
         stopping = threading.Event()
         stopping.set()
-        with pytest.raises(UnavailableError):
-            table(FakeSession(EUW1_1=[OperationTimedOut()]), stopping).put(ROWS)
+        with pytest.raises(TransientError):
+            table(FakeSession(EUW1_1=[OperationTimedOut()]), stopping).write(ROWS)
 
-    def test_a_fault_of_the_statement_is_not_waited_for(self) -> None:
+    def test_invalid_statement_is_not_retried(self) -> None:
         with pytest.raises(InvalidRequest):
-            table(FakeSession(EUW1_1=[InvalidRequest("unconfigured table")])).put(ROWS)
+            table(FakeSession(EUW1_1=[InvalidRequest("unconfigured table")])).write(ROWS)
+
+
+class FakePolled:
+    """A message as confluent_kafka's consumer returns it."""
+
+    def __init__(self, offset: int, value: bytes | None = b"", error: int | None = None, partition: int = 0) -> None:
+        self._offset, self._value, self._error, self._partition = offset, value, error, partition
+
+    def topic(self) -> str:
+        return "lol_matches"
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, ARRIVED_AT
+
+    def key(self) -> None:
+        return None
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def headers(self) -> None:
+        return None
+
+    def error(self) -> KafkaError | None:
+        return None if self._error is None else KafkaError(self._error)
 
 
 class FakeConsumer:
-    def __init__(self, *messages: FakeMessage) -> None:
-        self._messages: Iterator[FakeMessage] = iter(messages)
-        self.kept: dict[int, int] = {}
+    def __init__(self, *polled: FakePolled, committed: dict[int, int] | None = None) -> None:
+        self._polled: Iterator[FakePolled] = iter(polled)
+        self.commits: dict[int, int] = committed or {}
+        self.commit_errors: list[KafkaException] = []
 
-    def poll(self, _seconds: float) -> FakeMessage | None:
-        return next(self._messages, None)
+    def poll(self, _seconds: float) -> FakePolled | None:
+        return next(self._polled, None)
 
     def commit(self, offsets: list[Any], asynchronous: bool) -> None:
         assert not asynchronous
-        self.kept = {place.partition: place.offset for place in offsets}
+        if self.commit_errors:
+            raise self.commit_errors.pop()
+        self.commits = {each.partition: each.offset for each in offsets}
+
+    def committed(self, partitions: list[Any], timeout: float) -> list[Any]:
+        return [SimpleNamespace(partition=p.partition, offset=self.commits.get(p.partition, -1001)) for p in partitions]
 
 
-def place(*messages: FakeMessage) -> tuple[Place, FakeConsumer, ConsumerLag]:
-    """The place of a consumer that is given these messages, and its lag."""
-    consumer, lag = FakeConsumer(*messages), ConsumerLag("lag")
-    return Place(consumer, "lol_matches", lag), consumer, lag  # type: ignore[arg-type]
+def tracker(*polled: FakePolled) -> tuple[OffsetTracker, FakeConsumer, ConsumerLag]:
+    """A tracker of a consumer with these messages, and its lag."""
+    consumer, lag = FakeConsumer(*polled), ConsumerLag("lag")
+    return OffsetTracker(consumer, "lol_matches", lag), consumer, lag  # type: ignore[arg-type]
 
 
-class TestPlace:
-    def test_it_is_behind_what_was_read(self) -> None:
-        end = FakeMessage(10, error=KafkaError._PARTITION_EOF, partition=1)
-        at, consumer, _ = place(FakeMessage(4), FakeMessage(5), end)
-        assert [message.offset() for message in at.chunk()] == [4, 5]
-        at.keep()
-        assert consumer.kept == {0: 6, 1: 10}
+class TestOffsetTracker:
+    def test_commits_the_offsets_behind_the_polled_messages(self) -> None:
+        end = FakePolled(10, error=KafkaError._PARTITION_EOF, partition=1)
+        offsets, consumer, _ = tracker(FakePolled(4), FakePolled(5), end)
+        assert [message.offset for message in offsets.poll()] == [4, 5]
+        assert consumer.commits == {}
+        offsets.commit()
+        assert consumer.commits == {0: 6, 1: 10}
 
-    def test_a_chunk_that_waits_for_cassandra_is_not_processed(self) -> None:
-        at, _, lag = place(FakeMessage(8), FakeMessage(9))
+    def test_failed_commit_is_logged_and_repeated_with_the_next(self, caplog: pytest.LogCaptureFixture) -> None:
+        offsets, consumer, _ = tracker(FakePolled(4))
+        consumer.commit_errors = [KafkaException(KafkaError(KafkaError._TRANSPORT))]
+        offsets.poll()
+        offsets.commit()
+        assert "Waiting for Kafka: " in caplog.text
+        offsets.commit()
+        assert consumer.commits == {0: 5}
+
+    def test_consumer_error_is_logged_and_polling_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
+        offsets, _, _ = tracker(FakePolled(0, error=KafkaError._ALL_BROKERS_DOWN), FakePolled(4))
+        assert [message.offset for message in offsets.poll()] == [4]
+        assert "Waiting for Kafka: " in caplog.text
+
+    def test_lag_includes_messages_that_wait_for_cassandra(self) -> None:
+        offsets, _, lag = tracker(FakePolled(8), FakePolled(9))
         lag.set_end_offsets({0: 11})
 
-        def behind() -> list[float]:
+        def lags() -> list[float]:
             return [sample.value for family in lag.collect() for sample in family.samples]
 
-        assert behind() == []
-        at.chunk()
-        assert behind() == [3]
+        assert lags() == []
+        offsets.poll()
+        assert lags() == [3]
         lag.set_end_offsets({0: 12})
-        assert behind() == [4]
-        at.chunk()
-        assert behind() == [2]
+        assert lags() == [4]
+        offsets.poll()
+        assert lags() == [2]
 
-    def test_a_chunk_is_of_some_megabytes(self) -> None:
-        large = FakeMessage(0, b" " * 5 * 2**20)
-        at, _, _ = place(*[large] * 5)
-        assert [len(at.chunk()) for _ in range(3)] == [2, 2, 1]
+    def test_chunk_is_limited_by_bytes(self) -> None:
+        large = FakePolled(0, b" " * 5 * 2**20)
+        offsets, _, _ = tracker(*[large] * 5)
+        assert [len(offsets.poll()) for _ in range(3)] == [2, 2, 1]
+
+    def test_chunk_is_limited_by_messages(self) -> None:
+        offsets, _, _ = tracker(*[FakePolled(number) for number in range(250)])
+        assert [len(offsets.poll()) for _ in range(2)] == [200, 50]
+
+
+def test_messages_that_expired_before_they_were_archived_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Data loss in the archive by Kafka's retention. A partition without a committed offset has lost nothing."""
+    kafka: Any = SimpleNamespace(offsets=lambda _incarnation, position: {0: 10, 1: 10, 2: 10})
+    consumer: Any = FakeConsumer(committed={0: 7, 1: 10})
+    log_expired_messages(consumer, kafka, Incarnation("lol_matches", "cluster", "id", (0, 1, 2)))
+    assert [record.message for record in caplog.records] == [
+        "The archive lacks 3 messages of partition 0 that expired unread"
+    ]

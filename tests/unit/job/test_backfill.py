@@ -1,6 +1,6 @@
-"""A range of the topic is read whole and once, at the rate that was asked for, into the job's own documents.
+"""A backfill reads each message of the time range once, within its rate limit, and indexes the job's documents.
 
-Kafka is librdkafka's mock broker, which knows no times: where a range begins and ends is told by a stand-in.
+Kafka is librdkafka's mock broker, which cannot look up offsets by time: a fake topic returns the range's offsets.
 """
 
 import logging
@@ -17,38 +17,38 @@ import pytest
 from confluent_kafka import Producer
 
 from job import backfill, logs
-from job.backfill import Span, Spans, read, spans_of
-from job.documents import monthly_index
+from job.backfill import OffsetRange, OffsetRanges, offset_ranges, read
 from job.errors import JobError
+from job.ids import monthly_index
 from job.rate_limit import RateLimiter
 from job.topic import Incarnation, RetainedRange
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
 from tests.support.sample_matches import match, value
 
-HERE = Incarnation("lol_matches", "cluster", "id", (0, 1))
+INCARNATION = Incarnation("lol_matches", "cluster", "id", (0, 1))
 BEGIN, END = 1_000, 2_000
 
 
-class Kafka:
-    """Stands in for the topic: where a time is, by its milliseconds; what it holds."""
+class FakeTopic:
+    """A fake topic: offsets by arrival time in milliseconds, and what it retains."""
 
-    def __init__(self, offsets: dict[int, dict[int, int]], held: dict[int, RetainedRange]) -> None:
+    def __init__(self, offsets: dict[int, dict[int, int]], retained: dict[int, RetainedRange]) -> None:
         self._offsets = offsets
-        self._held = held
+        self._retained = retained
 
     def connect(self) -> Incarnation:
-        return HERE
+        return INCARNATION
 
     def offsets(self, _: Incarnation, moment: datetime) -> dict[int, int]:
         return self._offsets[round(moment.timestamp() * 1000)]
 
     def retained_ranges(self, _: Incarnation) -> dict[int, RetainedRange]:
-        return self._held
+        return self._retained
 
 
-def spans(begin: dict[int, int], end: dict[int, int], held: dict[int, RetainedRange]) -> Spans:
-    kafka: Any = Kafka({BEGIN: begin, END: end}, held)
-    return spans_of(kafka, HERE, BEGIN, END)
+def ranges(begin: dict[int, int], end: dict[int, int], retained: dict[int, RetainedRange]) -> OffsetRanges:
+    kafka: Any = FakeTopic({BEGIN: begin, END: end}, retained)
+    return offset_ranges(kafka, INCARNATION, BEGIN, END)
 
 
 def send(servers: str, *values: bytes | None, partition: int = 0) -> None:
@@ -58,82 +58,80 @@ def send(servers: str, *values: bytes | None, partition: int = 0) -> None:
     assert producer.flush(10) == 0
 
 
-def test_a_range_is_the_offsets_between_two_times() -> None:
-    held = {0: RetainedRange(0, 900, 2_500), 1: RetainedRange(3, 1_000, 2_500)}
-    assert spans({0: 4, 1: 7}, {0: 6, 1: 7}, held) == {0: Span(4, 6)}
+def test_time_range_becomes_offset_ranges() -> None:
+    retained = {0: RetainedRange(0, 900, 2_500), 1: RetainedRange(3, 1_000, 2_500)}
+    assert ranges({0: 4, 1: 7}, {0: 6, 1: 7}, retained) == {0: OffsetRange(4, 6)}
 
 
-def test_what_the_topic_no_longer_holds_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    held = {
-        0: RetainedRange(3, 1_500, 2_500),
-        1: RetainedRange(0, 1_500, 2_500),
-    }  # of partition 1 nothing was ever deleted
-    assert spans({0: 3, 1: 0}, {0: 6, 1: 2}, held) == {0: Span(3, 6), 1: Span(0, 2)}
+def test_warns_of_messages_that_are_no_longer_retained(caplog: pytest.LogCaptureFixture) -> None:
+    retained = {0: RetainedRange(3, 1_500, 2_500), 1: RetainedRange(0, 1_500, 2_500)}  # of 1, nothing was deleted
+    assert ranges({0: 3, 1: 0}, {0: 6, 1: 2}, retained) == {0: OffsetRange(3, 6), 1: OffsetRange(0, 2)}
     assert [record.message for record in caplog.records] == [
-        "Topic lol_matches no longer holds all of it: partition 0 begins with what came at 1970-01-01T00:00:01.500Z"
+        "Topic lol_matches no longer retains the whole range: partition 0 begins with a message that arrived at "
+        "1970-01-01T00:00:01.500Z"
     ]
 
 
 @pytest.mark.parametrize(
-    ("held", "holds"),
+    ("retained", "available"),
     [
         (
             {1: RetainedRange(9, 3_000, 4_000)},
-            "what it holds came from 1970-01-01T00:00:03.000Z to 1970-01-01T00:00:04.000Z",
+            "its messages arrived from 1970-01-01T00:00:03.000Z to 1970-01-01T00:00:04.000Z",
         ),
-        ({}, "it holds nothing"),
+        ({}, "the topic is empty"),
     ],
 )
-def test_a_range_of_which_the_topic_holds_nothing_is_refused(held: dict[int, RetainedRange], holds: str) -> None:
-    with pytest.raises(JobError, match=rf"^Topic lol_matches has no message that came from .*; {holds}$"):
-        spans({0: 5, 1: 9}, {0: 5, 1: 9}, held)
+def test_range_without_messages_is_an_error(retained: dict[int, RetainedRange], available: str) -> None:
+    with pytest.raises(JobError, match=rf"^Topic lol_matches has no message that arrived from .*; {available}$"):
+        ranges({0: 5, 1: 9}, {0: 5, 1: 9}, retained)
 
 
-def test_each_message_of_the_spans_is_read_once(mock_kafka: str) -> None:
+def test_each_message_of_the_ranges_is_read_once(mock_kafka: str) -> None:
     send(mock_kafka, *[str(number).encode() for number in range(6)])
     send(mock_kafka, b"a", None, partition=1)
-    chunks = list(read(mock_kafka, "lol_matches", {0: Span(1, 5), 1: Span(0, 2)}, most=2))
+    chunks = list(read(mock_kafka, "lol_matches", {0: OffsetRange(1, 5), 1: OffsetRange(0, 2)}, max_messages=2))
     assert {len(chunk) for chunk in chunks} <= {1, 2}
-    records = [record for chunk in chunks for record in chunk]
-    assert [record.value for record in records if record.partition == 0] == [b"1", b"2", b"3", b"4"]
-    assert [(record.offset, record.value) for record in records if record.partition == 1] == [(0, b"a"), (1, None)]
-    assert (records[0].topic, records[0].key, records[0].headers) == ("lol_matches", b"key", [("h", b"1")])
-    assert abs(records[0].arrived / 1000 - time.time()) < 60
+    messages = [message for chunk in chunks for message in chunk]
+    assert [message.value for message in messages if message.partition == 0] == [b"1", b"2", b"3", b"4"]
+    assert [(message.offset, message.value) for message in messages if message.partition == 1] == [(0, b"a"), (1, None)]
+    assert (messages[0].topic, messages[0].key, messages[0].headers) == ("lol_matches", b"key", [("h", b"1")])
+    assert abs(messages[0].arrived_at / 1000 - time.time()) < 60
 
 
-def test_large_messages_make_small_chunks(mock_kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_limited_by_bytes(mock_kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "_CHUNK_BYTES", 100_000)
     send(mock_kafka, *[b"x" * 11_000] * 20)
-    chunks = list(read(mock_kafka, "lol_matches", {0: Span(0, 20)}, most=500))
+    chunks = list(read(mock_kafka, "lol_matches", {0: OffsetRange(0, 20)}, max_messages=500))
     assert max(len(chunk) for chunk in chunks) == 10
     assert sum(len(chunk) for chunk in chunks) == 20
 
 
-def test_messages_that_do_not_come_are_said(mock_kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backfill, "LIMIT_SECONDS", 0.1)
+def test_kafka_that_sends_no_message_is_a_timeout(mock_kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(backfill, "_POLL_SECONDS", 0.2)
     send(mock_kafka, b"1")
-    with pytest.raises(JobError, match=r"^kafka.bootstrap_servers: .* gave no message for 0.1 s$"):
-        list(read(mock_kafka, "lol_matches", {0: Span(0, 2)}, most=1))
+    with pytest.raises(JobError, match=r"^kafka.bootstrap_servers: .* sent no message for 0.1 s$"):
+        list(read(mock_kafka, "lol_matches", {0: OffsetRange(0, 2)}, max_messages=1))
 
 
-def test_messages_that_were_deleted_meanwhile_are_said(mock_kafka: str) -> None:
+def test_messages_deleted_in_the_meantime_are_an_error(mock_kafka: str) -> None:
     send(mock_kafka, b"1")
-    with pytest.raises(JobError, match=r"^Topic lol_matches cannot be read on, partition 0: "):
-        list(read(mock_kafka, "lol_matches", {0: Span(7, 9)}, most=1))
+    with pytest.raises(JobError, match=r"^Topic lol_matches cannot be read further, partition 0: "):
+        list(read(mock_kafka, "lol_matches", {0: OffsetRange(7, 9)}, max_messages=1))
 
 
-def test_no_more_messages_than_the_rate_and_no_catching_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_limit_throttles_without_a_burst_after_idle_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    pace = RateLimiter(rate=50)
+    rate_limiter = RateLimiter(rate=50)
     for _ in range(3):
-        pace.wait(50)
+        rate_limiter.acquire(50)
     assert now[0] == 102.0
-    now[0] = 110.0  # Elasticsearch was away
-    pace.wait(50)
-    pace.wait(50)
+    now[0] = 110.0  # after an outage of Elasticsearch
+    rate_limiter.acquire(50)
+    rate_limiter.acquire(50)
     assert now[0] == 111.0
 
 
@@ -151,12 +149,12 @@ def server() -> Iterator[FakeElasticsearch]:
 def run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: str, server: FakeElasticsearch, end: int, *more: str
 ) -> int:
-    """`python -m job.backfill` over the first `end` messages of partition 0."""
+    """Run `python -m job.backfill` over the first `end` messages of partition 0."""
     file = tmp_path / "job.yaml"
     file.write_text(f"{{kafka: {{bootstrap_servers: '{servers}'}}, elasticsearch: {{hosts: ['{server.url}']}}}}")
-    held = {0: RetainedRange(0, BEGIN, END)}
-    stand_in = Kafka({BEGIN: {0: 0, 1: 0}, END: {0: end, 1: 0}}, held)
-    monkeypatch.setattr(backfill, "TopicInspector", lambda _: stand_in)
+    retained = {0: RetainedRange(0, BEGIN, END)}
+    fake = FakeTopic({BEGIN: {0: 0, 1: 0}, END: {0: end, 1: 0}}, retained)
+    monkeypatch.setattr(backfill, "TopicInspector", lambda _: fake)
     monkeypatch.setattr(logs, "configure", lambda _: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     arguments = ["backfill", "--config", str(file), "--from", "1970-01-01T00:00:01Z", "--to", "1970-01-01T00:00:02Z"]
@@ -165,12 +163,12 @@ def run(
 
 
 def fresh(match_id: str, **changes: Any) -> bytes:
-    """A match that ended just now, as the bounds of a message that comes now want it."""
+    """A match that ended just now, which is plausible for a message that arrives now."""
     now = int(time.time() * 1000)
     return value(match(match_id=match_id, gameCreation=now, gameStartTimestamp=now - 1_900_000, **changes))
 
 
-def test_documents_are_the_jobs_and_dead_letters_are_counted(
+def test_documents_are_indexed_and_dead_letters_are_counted(
     mock_kafka: str,
     server: FakeElasticsearch,
     monkeypatch: pytest.MonkeyPatch,
@@ -187,10 +185,10 @@ def test_documents_are_the_jobs_and_dead_letters_are_counted(
         "✓ Backfill done: 6 messages, 39 documents, 3 dead letters "
         "(not_json 1, null_value 1, rejected_by_elasticsearch 1)"
     )
-    assert "not sent to lol_matches_dlq again; statistics were not touched" in caplog.text
+    assert "not sent to lol_matches_dlq again; the statistics are unchanged" in caplog.text
 
 
-def test_a_backfill_that_is_stopped_says_how_far_it_came(
+def test_interrupted_backfill_logs_where_to_resume(
     mock_kafka: str,
     server: FakeElasticsearch,
     monkeypatch: pytest.MonkeyPatch,
@@ -203,20 +201,20 @@ def test_a_backfill_that_is_stopped_says_how_far_it_came(
         raise KeyboardInterrupt
 
     taken = len(server.requests)
-    monkeypatch.setattr(RateLimiter, "wait", lambda *_: interrupted(None) if len(server.requests) > taken else None)
+    monkeypatch.setattr(RateLimiter, "acquire", lambda *_: interrupted(None) if len(server.requests) > taken else None)
     assert run(monkeypatch, tmp_path, mock_kafka, server, 2, "--rate", "1") == 1
     (line,) = [record.message for record in caplog.records if record.message.startswith("Done so far")]
     day = datetime.now(UTC).date().isoformat()
-    assert line.startswith(f"Done so far: 1 messages, 10 documents, 0 dead letters; go on with FROM={day}T")
+    assert line.startswith(f"Done so far: 1 messages, 10 documents, 0 dead letters; resume with FROM={day}T")
     assert caplog.records[-1].message == "Stopped before the end"
 
 
-def test_an_elasticsearch_that_is_not_there_ends_it(
+def test_unavailable_elasticsearch_ends_the_backfill_after_a_timeout(
     mock_kafka: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("job.retry.LIMIT_SECONDS", 0.1)
-    nobody: Any = SimpleNamespace(url="http://localhost:1")
-    assert run(monkeypatch, tmp_path, mock_kafka, nobody, 1) == 1
+    monkeypatch.setattr("job.retry.TIMEOUT_SECONDS", 0.1)
+    unavailable: Any = SimpleNamespace(url="http://localhost:1")
+    assert run(monkeypatch, tmp_path, mock_kafka, unavailable, 1) == 1
     assert caplog.records[-1].message.startswith("elasticsearch.hosts: http://localhost:1 is not available (")
 
 
@@ -228,7 +226,7 @@ def test_an_elasticsearch_that_is_not_there_ends_it(
         (["--rate", "0"], "argument --rate: must be a whole number from 1, not '0'"),
     ],
 )
-def test_arguments_that_cannot_be_used(
+def test_invalid_arguments(
     server: FakeElasticsearch,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -243,9 +241,7 @@ def test_arguments_that_cannot_be_used(
     assert server.requests == []
 
 
-def test_settings_that_cannot_be_used(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("parallelism: 0")
     monkeypatch.setattr(sys, "argv", ["backfill", "--config", str(file), "--from", "2026-11-24"])

@@ -1,4 +1,4 @@
-"""Dead letters keep the original message, say why, and are acknowledged before the task ends."""
+"""Dead letters keep the original message, have its reason in headers, and are acknowledged before `flush` returns."""
 
 import re
 import time
@@ -9,11 +9,12 @@ from confluent_kafka import KafkaError
 
 from job import __version__
 from job.match import DeadLetter
-from job.sinks.dead_letters import DeadLetters, Headers, Record
+from job.message import Headers, Message
+from job.sinks.dead_letters import DeadLetterSink
 from tests.support.job_fakes import FakeProducer
-from tests.support.sample_matches import ARRIVED
+from tests.support.sample_matches import ARRIVED_AT
 
-RECORD = Record("lol_matches", 2, 41, ARRIVED, b"EUW1_7", b"{", [("trace", b"\x00\xff"), ("empty", None)])
+MESSAGE = Message("lol_matches", 2, 41, ARRIVED_AT, b"EUW1_7", b"{", [("trace", b"\x00\xff"), ("empty", None)])
 LETTER = DeadLetter("not_json", "Input data was truncated", "", "DecodeError")
 
 
@@ -22,16 +23,16 @@ def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
-def letters(producer: FakeProducer, waits: list[Any] | None = None) -> DeadLetters:
-    told = waits if waits is not None else []
-    return DeadLetters(producer, "lol_matches_dlq", lambda *args: told.append(args))  # type: ignore[arg-type]
+def dead_letter_sink(producer: FakeProducer, waits: list[Any] | None = None) -> DeadLetterSink:
+    recorded = waits if waits is not None else []
+    return DeadLetterSink(producer, "lol_matches_dlq", lambda *args: recorded.append(args))  # type: ignore[arg-type]
 
 
-def test_the_original_is_kept_and_the_headers_say_why() -> None:
+def test_original_message_is_kept_and_headers_have_the_reason() -> None:
     producer = FakeProducer()
-    dead_letters = letters(producer)
-    dead_letters.add(RECORD, LETTER)
-    dead_letters.flush()
+    sink = dead_letter_sink(producer)
+    sink.add(MESSAGE, LETTER)
+    sink.flush()
     (message,) = producer.delivered
     assert (message["topic"], message["key"], message["value"]) == ("lol_matches_dlq", b"EUW1_7", b"{")
     assert message["headers"][:2] == [("trace", b"\x00\xff"), ("empty", None)]
@@ -50,79 +51,79 @@ def test_the_original_is_kept_and_the_headers_say_why() -> None:
     }
 
 
-def test_a_tombstone_stays_one() -> None:
+def test_tombstone_has_no_value_in_the_dead_letter_topic() -> None:
     producer = FakeProducer()
-    dead_letters = letters(producer)
-    dead_letters.add(RECORD._replace(key=None, value=None), DeadLetter("null_value", "no value"))
-    dead_letters.flush()
+    sink = dead_letter_sink(producer)
+    sink.add(MESSAGE._replace(key=None, value=None), DeadLetter("null_value", "no value"))
+    sink.flush()
     assert (producer.delivered[0]["key"], producer.delivered[0]["value"]) == (None, None)
 
 
-def test_only_what_was_not_acknowledged_is_sent_again() -> None:
+def test_only_unacknowledged_dead_letters_are_retried() -> None:
     producer = FakeProducer(None, KafkaError._MSG_TIMED_OUT, None, KafkaError._MSG_TIMED_OUT)
     waits: list[Any] = []
-    dead_letters = letters(producer, waits)
+    sink = dead_letter_sink(producer, waits)
     for offset in range(3):
-        dead_letters.add(RECORD._replace(offset=offset), LETTER)
-    dead_letters.flush()
+        sink.add(MESSAGE._replace(offset=offset), LETTER)
+    sink.flush()
     offsets = [dict(message["headers"])["dlq.offset"] for message in producer.delivered]
     assert sorted(offsets) == [b"0", b"1", b"2"]
     assert [wait[0] for wait in waits] == ["Kafka", "Kafka"]
 
 
-def test_nothing_to_send_is_nothing_to_wait_for() -> None:
-    letters(FakeProducer()).flush()
+def test_flush_without_dead_letters_returns_at_once() -> None:
+    dead_letter_sink(FakeProducer()).flush()
 
 
-def test_a_message_at_the_topics_limit_keeps_its_beginning() -> None:
+def test_message_over_the_clients_size_limit_is_truncated() -> None:
     producer = FakeProducer(too_large=2**20)
-    dead_letters = letters(producer)
-    dead_letters.add(RECORD._replace(value=b"x" * 3 * 2**20), LETTER)
-    dead_letters.flush()
+    sink = dead_letter_sink(producer)
+    sink.add(MESSAGE._replace(value=b"x" * 3 * 2**20), LETTER)
+    sink.flush()
     (message,) = producer.delivered
     assert message["value"] == b"x" * 2**20
     assert dict(message["headers"])["dlq.original_size"] == str(3 * 2**20).encode()
 
 
-def test_a_message_that_the_broker_finds_too_large_keeps_its_beginning() -> None:
+def test_message_over_the_brokers_size_limit_is_truncated() -> None:
     producer = FakeProducer(KafkaError.MSG_SIZE_TOO_LARGE)
-    dead_letters = letters(producer)
-    dead_letters.add(RECORD._replace(value=b"x" * 3 * 2**20), LETTER)
-    dead_letters.flush()
+    sink = dead_letter_sink(producer)
+    sink.add(MESSAGE._replace(value=b"x" * 3 * 2**20), LETTER)
+    sink.flush()
     assert len(producer.delivered[0]["value"]) == 2**20
 
 
 def test_headers_of_an_earlier_dead_letter_are_replaced() -> None:
-    """Somebody has sent a dead letter again as it was."""
+    """Somebody has sent a dead letter to the topic again without removing its headers."""
     producer = FakeProducer()
-    dead_letters = letters(producer)
+    sink = dead_letter_sink(producer)
     earlier: Headers = [("dlq.reason", b"earlier"), ("mine", b"1"), ("dlq.original_size", b"7")]
-    dead_letters.add(RECORD._replace(headers=earlier), LETTER)
-    dead_letters.flush()
+    sink.add(MESSAGE._replace(headers=earlier), LETTER)
+    sink.flush()
     names = [name for name, _ in producer.delivered[0]["headers"]]
     assert len(names) == len(set(names))
     assert (names[0], "dlq.original_size" in names) == ("mine", False)
     assert dict(producer.delivered[0]["headers"])["dlq.reason"] == b"not_json"
 
 
-def test_a_message_whose_key_and_headers_are_large_becomes_a_letter_too() -> None:
+def test_large_key_is_truncated_and_large_headers_are_dropped() -> None:
     producer = FakeProducer(KafkaError.MSG_SIZE_TOO_LARGE)
-    dead_letters = letters(producer)
+    sink = dead_letter_sink(producer)
     large = b"x" * 2**21
-    dead_letters.add(RECORD._replace(key=large, value=None, headers=[("h", large)]), LETTER)
-    dead_letters.flush()
+    sink.add(MESSAGE._replace(key=large, value=None, headers=[("h", large)]), LETTER)
+    sink.flush()
     (message,) = producer.delivered
     assert (message["key"], message["value"]) == (large[: 2**20], None)
     assert all(name.startswith("dlq.") for name, _ in message["headers"])
 
 
-def test_a_letter_that_kafka_finds_too_large_even_so_is_waited_with_and_said() -> None:
-    """The topic's limit was lowered: nothing is lost while somebody raises it again."""
+def test_truncated_dead_letter_that_is_still_too_large_is_retried() -> None:
+    """The topic's size limit was lowered: no message is lost until somebody raises it again."""
     producer = FakeProducer(*[KafkaError.MSG_SIZE_TOO_LARGE] * 3)
     waits: list[Any] = []
-    dead_letters = letters(producer, waits)
-    dead_letters.add(RECORD._replace(value=b"x" * 3 * 2**20), LETTER)
-    dead_letters.flush()
+    sink = dead_letter_sink(producer, waits)
+    sink.add(MESSAGE._replace(value=b"x" * 3 * 2**20), LETTER)
+    sink.flush()
     assert [wait[1] for wait in waits][1:] == [
         "1 dead letters are not acknowledged (Broker: Message size too large)"
     ] * 2

@@ -13,8 +13,8 @@ from confluent_kafka import KafkaError, KafkaException, Uuid
 from confluent_kafka.admin import OffsetSpec
 
 from job import retry, startup_checks, topic
-from job.documents import monthly_index
 from job.errors import JobError
+from job.ids import monthly_index
 from job.settings import Elasticsearch, with_overrides
 from job.topic import Incarnation, RetainedRange, TopicInspector
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
@@ -123,7 +123,7 @@ def test_elasticsearch_that_is_spoken_to_in_the_wrong_protocol(server: FakeElast
 def test_elasticsearch_that_never_answers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, host: str, cause: str
 ) -> None:
-    monkeypatch.setattr(retry, "LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
     with pytest.raises(JobError) as error:
         startup_checks.wait_for_elasticsearch(
             with_overrides({"elasticsearch": {"hosts": [f"http://{host}"]}}).elasticsearch
@@ -235,7 +235,7 @@ def test_kafka_that_does_not_answer_yet(monkeypatch: pytest.MonkeyPatch, caplog:
 def test_kafka_that_never_answers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, servers: str, cause: str
 ) -> None:
-    monkeypatch.setattr(retry, "LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(topic, "_REQUEST_TIMEOUT_SECONDS", 0.5)
     with pytest.raises(JobError) as error:
         TopicInspector(with_overrides({"kafka": {"bootstrap_servers": servers}}).kafka).connect()
@@ -268,7 +268,7 @@ def test_a_spark_master_that_is_there(server: FakeElasticsearch) -> None:
 def test_a_spark_master_that_never_answers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str, cause: str
 ) -> None:
-    monkeypatch.setattr(retry, "LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
     with pytest.raises(
         JobError, match=rf"^master: spark://{address} is not available \({cause}\); is the Spark .* 0.1 s$"
     ):

@@ -1,30 +1,33 @@
-"""Documents beyond their fields' values (test_traps.py, test_properties.py): the mapping, ids, indices."""
+"""Documents: mapping, ids, index names and versions. test_match_v5_quirks.py and test_properties.py test the fields."""
 
 import json
+import time
 from pathlib import Path
 
 import orjson
 import pytest
 
-from job.documents import actions, documents, iso, monthly_index
-from tests.support.sample_matches import ARRIVED, decoded, match, participant
+from job.documents import actions, documents
+from job.ids import cassandra_write_time, external_version, monthly_index, statistics_document_id
+from job.times import from_ms, iso, now_ms, to_ms
+from tests.support.sample_matches import ARRIVED_AT, decoded, match, participant
 
 TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
 
 
-def test_the_mapping_has_exactly_these_fields() -> None:
+def test_mapping_has_exactly_the_documents_fields() -> None:
     template = json.loads((TEMPLATES / "lol_matches_stream.json").read_text())
-    assert set(template["template"]["mappings"]["properties"]) == set(next(documents(decoded(match()), ARRIVED)))
+    assert set(template["template"]["mappings"]["properties"]) == set(next(documents(decoded(match()), ARRIVED_AT)))
     assert template["template"]["mappings"]["dynamic"] == "strict"
 
 
 @pytest.mark.parametrize(("version", "patch"), [("16.4.748.682", "16.4"), ("16", "16"), ("", "")])
-def test_the_patch(version: str, patch: str) -> None:
-    assert next(documents(decoded(match(gameVersion=version)), ARRIVED))["patch"] == patch
+def test_patch_is_the_versions_first_two_parts(version: str, patch: str) -> None:
+    assert next(documents(decoded(match(gameVersion=version)), ARRIVED_AT))["patch"] == patch
 
 
-def test_ids_and_index_follow_from_match_participant_and_month() -> None:
-    found = actions(decoded(match(participant(1), participant(2))), ARRIVED, 7, "lol_matches_stream")
+def test_document_id_and_monthly_index() -> None:
+    found = actions(decoded(match(participant(1), participant(2))), ARRIVED_AT, 7, "lol_matches_stream")
     assert [action.document_id for action in found] == ["EUW1_7012345678_1", "EUW1_7012345678_2"]
     head, source, rest = found[1].lines.split(b"\n")
     assert orjson.loads(head)["index"].items() >= {
@@ -36,24 +39,45 @@ def test_ids_and_index_follow_from_match_participant_and_month() -> None:
     assert rest == b""
 
 
-def test_the_later_message_has_the_higher_version() -> None:
-    """By Kafka's time, which is the same for all that a producer sends at once; then by the offset."""
-
-    def version(arrived: int, offset: int) -> int:
-        (only,) = actions(decoded(match(participant(1))), arrived, offset, "n")
-        return int(orjson.loads(only.lines.split(b"\n")[0])["index"]["version"])
-
-    in_order = [(ARRIVED, 1), (ARRIVED, 2), (ARRIVED, 2**20 - 1), (ARRIVED + 1, 0), (ARRIVED + 2, 2**40)]
-    versions = [version(*each) for each in in_order]
+def test_later_message_has_the_higher_external_version() -> None:
+    """By the arrival time, which messages of a producer's batch can share; then by the offset."""
+    in_order = [(ARRIVED_AT, 1), (ARRIVED_AT, 2), (ARRIVED_AT, 2**20 - 1), (ARRIVED_AT + 1, 0), (ARRIVED_AT + 2, 2**40)]
+    versions = [external_version(*each) for each in in_order]
     assert versions == sorted(set(versions))
-    assert all(0 <= each < 2**63 for each in (*versions, version(-1, 0), version(2**44, 2**60)))
 
 
-def test_the_same_message_makes_the_same_bytes() -> None:
-    assert actions(decoded(match()), ARRIVED, 7, "n") == actions(decoded(match()), ARRIVED, 7, "n")
+@pytest.mark.parametrize(("arrived_at", "offset"), [(-1, 0), (0, 0), (2**43 - 1, 2**20 - 1), (2**44, 2**60)])
+def test_external_version_fits_into_a_long(arrived_at: int, offset: int) -> None:
+    assert 0 <= external_version(arrived_at, offset) < 2**63
 
 
-def test_months_change_at_midnight_utc() -> None:
+def test_action_has_the_messages_external_version() -> None:
+    (only,) = actions(decoded(match(participant(1))), ARRIVED_AT, 7, "n")
+    assert orjson.loads(only.lines.split(b"\n")[0])["index"]["version"] == external_version(ARRIVED_AT, 7)
+
+
+def test_later_message_has_the_higher_cassandra_write_time() -> None:
+    in_order = [(ARRIVED_AT, 1), (ARRIVED_AT, 2), (ARRIVED_AT, 999), (ARRIVED_AT + 1, 0)]
+    times = [cassandra_write_time(*each) for each in in_order]
+    assert times == sorted(set(times))
+    assert times[0] == ARRIVED_AT * 1000 + 1
+
+
+def test_statistics_document_id_is_the_windows_start_and_the_name() -> None:
+    assert statistics_document_id(1_769_903_880_000, "Ahri") == "1769903880000_Ahri"
+
+
+def test_timestamps_are_milliseconds_in_utc() -> None:
+    assert to_ms(from_ms(ARRIVED_AT + 123)) == ARRIVED_AT + 123
+    assert iso(ARRIVED_AT + 7) == "2026-02-02T02:40:00.007Z"
+    assert now_ms() == pytest.approx(time.time() * 1000, abs=1000)
+
+
+def test_actions_are_deterministic() -> None:
+    assert actions(decoded(match()), ARRIVED_AT, 7, "n") == actions(decoded(match()), ARRIVED_AT, 7, "n")
+
+
+def test_monthly_index_changes_at_midnight_utc() -> None:
     midnight = 1_769_904_000_000  # 2026-02-01T00:00:00Z
     assert monthly_index("n", midnight - 1) == "n-2026.01"
     assert monthly_index("n", midnight) == "n-2026.02"

@@ -11,7 +11,17 @@ import pytest
 
 from job.documents import documents
 from job.match import decode
-from tests.support.sample_matches import ARRIVED, BOUNDS, START, Json, decoded, match, participant, refused, value
+from tests.support.sample_matches import (
+    ARRIVED_AT,
+    PLAUSIBLE_TIMES,
+    START,
+    Json,
+    dead_letter,
+    decoded,
+    match,
+    participant,
+    value,
+)
 
 CREATED = START - 60_000
 DAY_MS = 24 * 3600 * 1000
@@ -50,7 +60,7 @@ DOCUMENT = {
 }
 
 
-def document(message: Json, arrived: int = ARRIVED) -> dict[str, object]:
+def document(message: Json, arrived: int = ARRIVED_AT) -> dict[str, object]:
     """The first participant's document."""
     return next(documents(decoded(message, arrived), arrived))
 
@@ -81,8 +91,8 @@ def trap(name: str, message: Json, **expected: Any) -> Any:
         trap("milliseconds of such a length", match(NOT_PLAYED, **OLD, gameDuration=1_845_000), **BY_DURATION),
         trap(
             "a game that is sent as it begins: its end is to come",
-            match(gameCreation=ARRIVED, gameStartTimestamp=ARRIVED, gameEndTimestamp=ARRIVED + 1_845_000),
-            **{"timestamp": ARRIVED, "@timestamp": "2026-02-02T03:10:45.000Z"},
+            match(gameCreation=ARRIVED_AT, gameStartTimestamp=ARRIVED_AT, gameEndTimestamp=ARRIVED_AT + 1_845_000),
+            **{"timestamp": ARRIVED_AT, "@timestamp": "2026-02-02T03:10:45.000Z"},
         ),
         trap("an end days later", match(gameEndTimestamp=START + 3 * DAY_MS)),
         trap(
@@ -137,14 +147,14 @@ def test_documents(message: Json, expected: dict[str, Any]) -> None:
 def test_any_number_of_participants_in_any_teams(number: int) -> None:
     """Arena has sixteen."""
     players = [participant(n, teamId=300 + n) for n in range(1, number + 1)]
-    found = list(documents(decoded(match(*players)), ARRIVED))
+    found = list(documents(decoded(match(*players)), ARRIVED_AT))
     assert [(each["participant_id"], each["team_id"]) for each in found] == [
         (str(n), 300 + n) for n in range(1, number + 1)
     ]
 
 
 def test_an_old_match_that_is_sent_late() -> None:
-    assert document(match(), arrived=ARRIVED + 365 * DAY_MS)["ingested_at"] == "2027-02-02T02:40:00.000Z"
+    assert document(match(), arrived=ARRIVED_AT + 365 * DAY_MS)["ingested_at"] == "2027-02-02T02:40:00.000Z"
 
 
 @pytest.mark.parametrize(
@@ -179,16 +189,16 @@ def test_an_old_match_that_is_sent_late() -> None:
     ids=lambda held: held if isinstance(held, str) else repr(held and held[:24]),
 )
 def test_messages_that_hold_no_match(message: bytes | None, reason: str) -> None:
-    assert refused(message).reason == reason
+    assert dead_letter(message).reason == reason
 
 
 def test_what_else_it_is_is_said_where_its_beginning_tells() -> None:
-    assert "it is compressed by gzip; let the producer compress" in refused(gzip.compress(value(match()))).detail
-    assert "it is of a schema registry's serialiser" in refused(b"\x00\x00\x00\x00\x07" + value(match())).detail
+    assert "it is compressed by gzip; let the producer compress" in dead_letter(gzip.compress(value(match()))).detail
+    assert "it is of a schema registry's serialiser" in dead_letter(b"\x00\x00\x00\x00\x07" + value(match())).detail
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    assert decode(b"\xef\xbb\xbf" + value(match()), ARRIVED, BOUNDS) == decoded(match())
+    assert decode(b"\xef\xbb\xbf" + value(match()), ARRIVED_AT, PLAUSIBLE_TIMES) == decoded(match())
 
 
 @pytest.mark.parametrize(
@@ -202,5 +212,5 @@ def test_a_byte_order_mark_is_passed_over() -> None:
     ],
 )
 def test_matches_of_1970_and_2100(changes: Json, field: str) -> None:
-    letter = refused(match(**changes))
+    letter = dead_letter(match(**changes))
     assert (letter.reason, letter.field) == ("implausible_timestamp", field)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from job.driver.metrics import Metrics, serve
 from job.sinks import sink_wait
-from job.sinks.sink_wait import Address, Receiver, Waiting
+from job.sinks.sink_wait import Address, Receiver, SinkWait
 from job.tasks.outcomes import BatchCounts
 
 PROGRESS: dict[str, Any] = {
@@ -145,7 +145,7 @@ def test_health_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPa
 def test_health_says_what_a_sink_waits_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics.started()
     metrics.idle()
-    metrics.wait(Waiting("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
+    metrics.wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
     assert metrics.unhealthy() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
@@ -156,7 +156,7 @@ def test_waiting_ends_with_the_attempt_after_it(
     registry: CollectorRegistry, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
-    metrics.wait(Waiting("Elasticsearch", "429", seconds=1, attempt=1))
+    metrics.wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
     assert registry.get_sample_value("lol_job_sink_waiting") == 1
     assert registry.get_sample_value("lol_job_sink_waits_total", {"service": "Elasticsearch"}) == 1
     later = time.monotonic() + 10
@@ -165,16 +165,16 @@ def test_waiting_ends_with_the_attempt_after_it(
 
 
 def test_a_notice_reaches_the_driver() -> None:
-    received: SimpleQueue[Waiting] = SimpleQueue()
+    received: SimpleQueue[SinkWait] = SimpleQueue()
     receiver = Receiver(received.put)
-    notice = Waiting("Kafka", "größer", 1.5, 2)
+    notice = SinkWait("Kafka", "größer", 1.5, 2)
     sink_wait.send(Address("127.0.0.1", receiver.port), notice)
     assert received.get(timeout=5) == notice
     receiver.close()
 
 
 def test_a_notice_that_nobody_can_get_harms_nobody() -> None:
-    sink_wait.send(Address("no-such-host.invalid", 1), Waiting("Kafka", "", 0, 1))
+    sink_wait.send(Address("no-such-host.invalid", 1), SinkWait("Kafka", "", 0, 1))
 
 
 def test_the_pages(metrics: Metrics) -> None:

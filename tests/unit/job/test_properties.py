@@ -15,7 +15,7 @@ from generator.match_factory import MatchFactory, MatchSize
 from job.documents import actions, documents
 from job.match import REASONS, DeadLetter, Match, decode
 from tests.support import reference
-from tests.support.sample_matches import ARRIVED, BOUNDS, START, Json, match, participant, value
+from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, Json, match, participant, value
 
 # The same examples in every run: a failure is one everywhere, and how long they take is known.
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
@@ -44,9 +44,9 @@ def fits(field: dict[str, str], held: Any) -> bool:
     raise AssertionError(f"a mapping that is not known here: {field}")
 
 
-def outcome(message: bytes, arrived: int = ARRIVED) -> Match | DeadLetter:
+def outcome(message: bytes, arrived: int = ARRIVED_AT) -> Match | DeadLetter:
     """What the job makes of a message, which must be sound: nothing raised, nothing that a sink could not take."""
-    result = decode(message, arrived, BOUNDS)
+    result = decode(message, arrived, PLAUSIBLE_TIMES)
     if isinstance(result, DeadLetter):
         assert result.reason in REASONS
         assert result.detail
@@ -58,11 +58,11 @@ def outcome(message: bytes, arrived: int = ARRIVED) -> Match | DeadLetter:
         assert {name: held for name, held in source.items() if not fits(FIELDS[name], held)} == {}
     for player in result.participants:  # the ids of their statistics
         for name in (player.champion_name, player.team_position or ""):
-            assert len(f"{ARRIVED}_{name}".encode()) <= 512
+            assert len(f"{ARRIVED_AT}_{name}".encode()) <= 512
     return result
 
 
-def assert_as_the_reference(message: bytes, arrived: int = ARRIVED) -> Match | DeadLetter:
+def assert_as_the_reference(message: bytes, arrived: int = ARRIVED_AT) -> Match | DeadLetter:
     """The job and the reference make the same of a message, field by field."""
     result, expected = outcome(message, arrived), reference.documents(message, arrived)
     assert isinstance(result, DeadLetter) == (expected is None), result
@@ -128,7 +128,7 @@ MATCHES = st.fixed_dictionaries(
             },
             optional={
                 "gameStartTimestamp": nullable(st.integers(START - 10**9, START)),
-                "gameEndTimestamp": nullable(st.integers(START, ARRIVED + 310_000)),
+                "gameEndTimestamp": nullable(st.integers(START, ARRIVED_AT + 310_000)),
             },
         ),
     }
@@ -163,7 +163,7 @@ def test_any_match(message: Json, floats: bool, escaped: bool) -> None:
     empty=st.sampled_from([0.0, 1.0]),
 )
 def test_any_match_of_the_generator(seed: int, size: MatchSize, remake: bool, empty: float) -> None:
-    made = MatchFactory(seed=seed, size=size, start_ms=START, now=lambda: ARRIVED, empty_positions=empty)
+    made = MatchFactory(seed=seed, size=size, start_ms=START, now=lambda: ARRIVED_AT, empty_positions=empty)
     message = made.next(remake=remake)
     result = assert_as_the_reference(message.encode())
     assert isinstance(result, Match)
@@ -179,11 +179,11 @@ def test_riots_own_figures(seed: int, remake: bool) -> None:
     too (seen in a match of patch 14.7: 279.178 gold a minute, where the fields give 279.262). So each of its figures
     lies between the fields' count over a second more, and a count of one more over the fields' seconds.
     """
-    made = MatchFactory(seed=seed, size="full", start_ms=START, now=lambda: ARRIVED).next(remake=remake)
+    made = MatchFactory(seed=seed, size="full", start_ms=START, now=lambda: ARRIVED_AT).next(remake=remake)
     result = outcome(made.encode())
     assert isinstance(result, Match)
     players = made.data["info"]["participants"]
-    for document, player in zip(documents(result, ARRIVED), players, strict=True):
+    for document, player in zip(documents(result, ARRIVED_AT), players, strict=True):
         told, seconds = player["challenges"], made.data["info"]["gameDuration"]
         assert document["kda"] == pytest.approx(told["kda"], abs=0.005 + 1e-9)
         for field, theirs in (("gold_per_minute", "goldPerMinute"), ("damage_per_minute", "damagePerMinute")):
@@ -244,7 +244,7 @@ def test_of_a_field_that_is_there_twice_one_counts(field: str, first: str) -> No
     written = value(match()).decode().replace(f'"{field}":', f'"{field}": {first}, "{field}":', 1)
     result = outcome(written.encode())
     if isinstance(result, Match):
-        assert list(documents(result, ARRIVED)) == list(documents(cast(Match, outcome(value(match()))), ARRIVED))
+        assert list(documents(result, ARRIVED_AT)) == list(documents(cast(Match, outcome(value(match()))), ARRIVED_AT))
 
 
 @EXAMPLES

@@ -1,4 +1,4 @@
-"""Statistics equal the reference over the same messages, however they come: in batch, and as a stream that restarts."""
+"""Statistics equal the reference over the same messages: in batch, and in a stream with duplicates and restarts."""
 
 import itertools
 import json
@@ -18,37 +18,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from pyspark.sql import Row, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from job.driver.metrics import Metrics
-from job.driver.statistics import MATCH_SCHEMA, match_rows, statistics
+from job.driver.statistics import statistics
 from job.match import Match, decode
 from job.settings import Window, with_overrides
-from job.tasks.index_statistics import window_action
+from job.sinks.sink_wait import Address
+from job.tasks.index_matches import SinkConfig
+from job.tasks.index_statistics import COUNTS_SCHEMA, IndexStatistics, window_action
+from job.tasks.match_rows import MATCH_SCHEMA, match_rows
 from tests.support import reference
+from tests.support.job_fakes import fake_elasticsearch
 from tests.support.reference import Figures, Key
-from tests.support.sample_matches import ARRIVED, BOUNDS, START, Json, match, participant, value
+from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, Json, match, participant, value
 
 WINDOW = with_overrides({}).window
 DAY_SECONDS = 24 * 3600
-# Ratios travel as whole millionths.
+# Ratios are integers in millionths between the tasks.
 MILLIONTH = Fraction(1, 1_000_000)
 FIGURES = ("kills", "deaths", "assists", "kda", "gpm", "dpm", "cspm")
 
 
 def rows(messages: Sequence[bytes | None]) -> pa.Table:
-    """The messages as the statistics get them, in rows of MATCH_SCHEMA: what cannot be read is a row no longer."""
-    results = [decode(message, ARRIVED, BOUNDS) for message in messages]
+    """The matches of the messages as rows of MATCH_SCHEMA, the input of the statistics; dead letters make no row."""
+    results = [decode(message, ARRIVED_AT, PLAUSIBLE_TIMES) for message in messages]
     return pa.Table.from_batches([match_rows([result for result in results if isinstance(result, Match)])])
 
 
 def game(name: str, ended: int, *players: Json) -> bytes:
-    """A match that ended `ended` seconds after START, of two players by default."""
+    """A match that ended `ended` seconds after START, with two participants by default."""
     start = START + ended * 1000 - 1_845_000
     return value(match(*(players or (participant(1), participant(2))), match_id=name, gameStartTimestamp=start))
 
 
-def found(collected: Sequence[Row]) -> dict[Key, Figures]:
-    """Rows of statistics as the reference has them."""
+def by_key(collected: Sequence[Row]) -> dict[Key, Figures]:
+    """Rows of statistics in the reference's shape."""
     return {
         (round(row.window_start.timestamp() * 1000), row.kind, row["name"]): {
             name: row[name] for name in row.asDict() if name not in {"window_start", "window_end", "kind", "name"}
@@ -57,9 +62,9 @@ def found(collected: Sequence[Row]) -> dict[Key, Figures]:
     }
 
 
-def assert_as_the_reference(actual: dict[Key, Figures], messages: Sequence[bytes | None], window: Window) -> None:
+def assert_equals_reference(actual: dict[Key, Figures], messages: Sequence[bytes | None], window: Window) -> None:
     expected = reference.statistics(
-        ((message, ARRIVED) for message in messages), window.size_seconds, window.slide_seconds
+        ((message, ARRIVED_AT) for message in messages), window.size_seconds, window.slide_seconds
     )
     assert actual.keys() == expected.keys()
     differing = {key: reference.differences(actual[key], expected[key], MILLIONTH) for key in expected}
@@ -67,7 +72,7 @@ def assert_as_the_reference(actual: dict[Key, Figures], messages: Sequence[bytes
 
 
 class Stream:
-    """The statistics as a streaming query over a folder, one file a micro-batch, whose checkpoint outlives its runs."""
+    """The statistics as a streaming query over a folder, one file per micro-batch, with a checkpoint between runs."""
 
     def __init__(self, spark: SparkSession, folder: Path, window: Window) -> None:
         self._spark = spark
@@ -81,12 +86,12 @@ class Stream:
         (folder / "messages").mkdir()
 
     def run(self, *batches: Sequence[bytes]) -> None:
-        """Start the query, let it take these micro-batches, and stop it."""
+        """Run the query over these micro-batches, then stop it."""
         for batch in batches:
             number = next(self._files)
             file = self._folder / "messages" / f"{number}.parquet"
             pq.write_table(rows(batch), file)
-            os.utime(file, (number, number))  # Spark takes files in the order of their age
+            os.utime(file, (number, number))  # Spark reads files in the order of their modification time
         query = (
             self._spark.readStream.schema(MATCH_SCHEMA)
             .option("maxFilesPerTrigger", 1)
@@ -96,7 +101,7 @@ class Stream:
             .outputMode("update")
             .option("checkpointLocation", str(self._folder / "checkpoint"))
             .trigger(availableNow=True)
-            .foreachBatch(lambda changed, _number: self.latest.update(found(changed.collect())))
+            .foreachBatch(lambda changed, _number: self.latest.update(by_key(changed.collect())))
             .start()
         )
         query.awaitTermination()
@@ -105,15 +110,15 @@ class Stream:
             if progress.numInputRows:
                 self._last_batch = progress.batchId
 
-    def forget_last_commit(self) -> None:
-        """As if the driver had died between the last messages' batch and its commit: the batch will be done again."""
+    def remove_last_commit(self) -> None:
+        """Simulate a driver that died between the last batch and its commit: the next run repeats the batch."""
         for log, first in (("commits", self._last_batch), ("offsets", self._last_batch + 1)):
             for file in (self._folder / "checkpoint" / log).iterdir():
                 if int(file.name.strip(".cr")) >= first:
                     file.unlink()
 
-    def late(self) -> float:
-        """How many matches came too late to count, as the job's metrics have it."""
+    def dropped_by_watermark(self) -> float:
+        """The number of matches dropped by the watermark, by the job's metric."""
         name = "lol_job_rows_dropped_by_watermark_total"
         return sum(
             sample.value
@@ -123,9 +128,9 @@ class Stream:
         )
 
 
-def test_duplicates_once_remakes_never_bad_messages_not_at_all(spark: SparkSession) -> None:
-    """And a match without duration counts, but has no rates."""
-    dice = random.Random(7)
+def test_duplicates_count_once_and_remakes_and_dead_letters_do_not_count(spark: SparkSession) -> None:
+    """A match without a duration counts, but has no rates per minute."""
+    rng = random.Random(7)
     games = [
         game(
             f"EUW1_{n}",
@@ -133,12 +138,12 @@ def test_duplicates_once_remakes_never_bad_messages_not_at_all(spark: SparkSessi
             *(
                 participant(
                     number,
-                    championName=dice.choice(["Ahri", "Jinx", "Zed"]),
-                    teamPosition=dice.choice(["TOP", "MIDDLE", ""]),
-                    win=dice.random() < 0.5,
-                    kills=dice.randrange(20),
-                    deaths=dice.randrange(10),
-                    goldEarned=dice.randrange(5_000, 20_000),
+                    championName=rng.choice(["Ahri", "Jinx", "Zed"]),
+                    teamPosition=rng.choice(["TOP", "MIDDLE", ""]),
+                    win=rng.random() < 0.5,
+                    kills=rng.randrange(20),
+                    deaths=rng.randrange(10),
+                    goldEarned=rng.randrange(5_000, 20_000),
                     gameEndedInEarlySurrender=n % 7 == 0,
                 )
                 for number in range(1, 11)
@@ -146,20 +151,22 @@ def test_duplicates_once_remakes_never_bad_messages_not_at_all(spark: SparkSessi
         )
         for n in range(30)
     ]
-    instant = match(participant(1, timePlayed=..., championName="Ivern"), match_id="EUW1_0s", gameDuration=0)
-    # As much as a message can hold: more than one of them, so that also their sums must have room.
-    most: Json = dict.fromkeys(["kills", "assists", "goldEarned"], 2**31 - 1)
-    most |= {"deaths": 0, "totalDamageDealtToChampions": 10**11, "totalMinionsKilled": 2**30 - 1}
+    no_duration = match(participant(1, timePlayed=..., championName="Ivern"), match_id="EUW1_0s", gameDuration=0)
+    # The largest valid values, in more than one message: their sums must not overflow either.
+    largest: Json = dict.fromkeys(["kills", "assists", "goldEarned"], 2**31 - 1)
+    largest |= {"deaths": 0, "totalDamageDealtToChampions": 10**11, "totalMinionsKilled": 2**30 - 1}
     extreme = [
         value(
-            match(participant(1, championName="Zilean", teamPosition="UTILITY", **most), match_id=name, gameDuration=1)
+            match(
+                participant(1, championName="Zilean", teamPosition="UTILITY", **largest), match_id=name, gameDuration=1
+            )
         )
-        for name in ("EUW1_most", "EUW1_again")
+        for name in ("EUW1_largest", "EUW1_largest_2")
     ]
-    messages = [*games, *games[:10], value(instant), *extreme, b"{", None, value(match(participants=[]))]
+    messages = [*games, *games[:10], value(no_duration), *extreme, b"{", None, value(match(participants=[]))]
     frame = spark.createDataFrame(rows(messages), MATCH_SCHEMA)
-    actual = found(frame.transform(statistics, WINDOW).collect())
-    assert_as_the_reference(actual, messages, WINDOW)
+    actual = by_key(frame.transform(statistics, WINDOW).collect())
+    assert_equals_reference(actual, messages, WINDOW)
     ivern = [figures for (_, _, name), figures in actual.items() if name == "Ivern"]
     assert {(each["games_played"], each["avg_kda"], each["avg_gpm"]) for each in ivern} == {(1, 5.33, None)}
     assert len(ivern) == WINDOW.size_seconds / WINDOW.slide_seconds
@@ -176,25 +183,25 @@ PLAYERS = st.fixed_dictionaries(
         "goldEarned": st.integers(3_000, 25_000),
         "totalDamageDealtToChampions": st.integers(2_000, 90_000),
         "totalMinionsKilled": st.integers(0, 350),
-        "gameEndedInEarlySurrender": st.integers(0, 9).map(lambda die: die == 0),
+        "gameEndedInEarlySurrender": st.integers(0, 9).map(lambda number: number == 0),
     }
 )
 GAMES = st.lists(st.tuples(st.integers(0, 900), st.lists(PLAYERS, min_size=1, max_size=3)), min_size=4, max_size=12)
 BATCHES = 4
 
 
-@pytest.mark.parametrize("died", [False, True])
+@pytest.mark.parametrize("crash", [False, True])
 @settings(derandomize=True, deadline=None, max_examples=2)
 @given(games=GAMES, data=st.data(), restart=st.integers(1, BATCHES - 1))
-def test_any_order_any_duplicates_any_cut_and_a_restart(
+def test_stream_with_duplicates_in_any_order_and_a_restart_equals_the_reference(
     spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
     games: list[tuple[int, list[Json]]],
     data: st.DataObject,
     restart: int,
-    died: bool,
+    crash: bool,
 ) -> None:
-    """Each match comes one to three times, each time in any micro-batch; the last figures are the whole's."""
+    """Each match arrives one to three times, each time in any micro-batch; the latest figures are those of all."""
     batches: list[list[bytes]] = [[] for _ in range(BATCHES)]
     for number, (ended, players) in enumerate(games):
         message = game(f"EUW1_{number}", ended, *(participant(n, **each) for n, each in enumerate(players, 1)))
@@ -203,32 +210,34 @@ def test_any_order_any_duplicates_any_cut_and_a_restart(
     window = WINDOW.model_copy(update={"watermark_seconds": DAY_SECONDS})
     stream = Stream(spark, tmp_path_factory.mktemp("stream"), window)
     stream.run(*batches[:restart])
-    if died:
-        stream.forget_last_commit()
+    if crash:
+        stream.remove_last_commit()
     stream.run(*batches[restart:])
-    assert_as_the_reference(stream.latest, [message for batch in batches for message in batch], window)
-    assert stream.late() == 0
+    assert_equals_reference(stream.latest, [message for batch in batches for message in batch], window)
+    assert stream.dropped_by_watermark() == 0
 
 
-def test_late_within_the_watermark_counts_and_later_is_a_metric(spark: SparkSession, tmp_path: Path) -> None:
-    """The watermark is the latest end so far, less its delay: at START + 400 s here."""
+def test_late_match_counts_within_the_watermark_and_is_dropped_and_measured_after_it(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """The watermark is the latest event time minus its delay: START + 400 s here."""
     stream = Stream(spark, tmp_path, WINDOW)
     first, latest = game("EUW1_1", 0), game("EUW1_2", 400 + WINDOW.watermark_seconds)
     stream.run([first], [latest])
     in_time, too_late = game("EUW1_3", 401), game("EUW1_4", 400)
     stream.run([in_time, too_late, first, latest])
-    assert_as_the_reference(stream.latest, [first, latest, in_time], WINDOW)
-    assert stream.late() == 2  # the last, and the first once more: nobody knows any longer that it was there
+    assert_equals_reference(stream.latest, [first, latest, in_time], WINDOW)
+    assert stream.dropped_by_watermark() == 2  # the last, and the first again, whose deduplication state has expired
 
 
-def test_a_game_whose_end_is_to_come_counts_when_it_comes_and_makes_no_other_late(
+def test_match_with_an_end_in_the_future_counts_and_does_not_advance_the_watermark(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     stream = Stream(spark, tmp_path, WINDOW)
     future, usual = game("EUW1_1", DAY_SECONDS // 2), game("EUW1_2", 1900)
     stream.run([future], [usual])
-    assert_as_the_reference(stream.latest, [future, usual], WINDOW)
-    assert stream.late() == 0
+    assert_equals_reference(stream.latest, [future, usual], WINDOW)
+    assert stream.dropped_by_watermark() == 0
 
 
 def row(kind: str, **changes: Any) -> dict[str, Any]:
@@ -243,7 +252,7 @@ def row(kind: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_the_document_of_a_champion() -> None:
+def test_champion_document() -> None:
     action = window_action(row("champion"), "lol_champion_stats")
     head, source = (orjson.loads(line) for line in action.lines.splitlines())
     assert head == {"index": {"_index": "lol_champion_stats-2026.01", "_id": "1769903880000_Ahri"}}
@@ -258,7 +267,7 @@ def test_the_document_of_a_champion() -> None:
     }
 
 
-def test_the_document_of_a_position() -> None:
+def test_position_document() -> None:
     source = orjson.loads(window_action(row("position", name="TOP"), "n").lines.splitlines()[1])
     assert set(source) == {
         "window_start", "window_end", "position", "games_played",
@@ -266,13 +275,39 @@ def test_the_document_of_a_position() -> None:
     }  # fmt: skip
 
 
-def test_figures_that_are_not_known_are_left_out() -> None:
+def test_null_figures_are_omitted() -> None:
     assert "avg_gpm" not in orjson.loads(window_action(row("champion", avg_gpm=None), "n").lines.splitlines()[1])
 
 
 @pytest.mark.parametrize(("kind", "name"), [("champion", "lol_champion_stats"), ("position", "lol_position_stats")])
-def test_the_mappings_have_exactly_these_fields(kind: str, name: str) -> None:
+def test_mappings_have_exactly_the_documents_fields(kind: str, name: str) -> None:
     template = Path(__file__).parents[3] / "mappings" / "index_templates" / f"{name}.json"
     mappings = orjson.loads(template.read_bytes())["template"]["mappings"]
     assert set(mappings["properties"]) == set(orjson.loads(window_action(row(kind), "n").lines.splitlines()[1]))
     assert mappings["dynamic"] == "strict"
+
+
+def test_statistics_are_indexed_and_counted_by_alias() -> None:
+    """Rejected rows of both kinds are counted for the alias of their kind, with the first reason."""
+    aliases = {"champion": "lol_champion_stats", "position": "lol_position_stats"}
+    rows = [row("champion"), row("position", name="TOP"), row("champion", name="Jinx"), row("champion", name="Zed")]
+    columns = {name: [each[name] for each in rows] for name in rows[0]}
+    with fake_elasticsearch() as server:
+        sinks = SinkConfig((server.url,), 5, "kafka:9092", "dlq", Address("127.0.0.1", 9))
+        rejected = {"1769903880000_Jinx": 400, "1769903880000_Zed": 400}
+        server.answers = [lambda lines: server.store(lines, rejected)]
+        (counts,) = IndexStatistics(sinks, aliases)(iter([pa.RecordBatch.from_pydict(columns)]))
+    assert counts.schema == to_arrow_schema(COUNTS_SCHEMA, timezone="UTC")
+    assert counts.to_pylist() == [
+        {
+            "alias": "lol_champion_stats",
+            "indexed": 1,
+            "rejected": 2,
+            "rejection": "1769903880000_Jinx: 400 as the test",
+        },
+        {"alias": "lol_position_stats", "indexed": 1, "rejected": 0, "rejection": ""},
+    ]
+    assert sorted(server.documents) == [
+        ("lol_champion_stats-2026.01", "1769903880000_Ahri"),
+        ("lol_position_stats-2026.01", "1769903880000_TOP"),
+    ]

@@ -12,8 +12,9 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from rich.console import Console
 
 from job.match import DeadLetter
-from job.sinks.dead_letters import DeadLetters, Record
-from tests.support.sample_matches import ARRIVED
+from job.message import Message
+from job.sinks.dead_letters import DeadLetterSink
+from tests.support.sample_matches import ARRIVED_AT
 from tools import dlq
 from tools.dlq import DlqError, Letter, Place, Replay, chosen, counted, letters
 
@@ -22,18 +23,18 @@ INVALID = DeadLetter("invalid_field", "Expected `int`, got `str`", "info.partici
 
 
 @pytest.fixture
-def job(mock_kafka: str) -> DeadLetters:
+def job(mock_kafka: str) -> DeadLetterSink:
     """The job's end of the dead-letter topic."""
     producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
-    return DeadLetters(producer, dlq.DEAD_LETTER_TOPIC, lambda *_: None)
+    return DeadLetterSink(producer, dlq.DEAD_LETTER_TOPIC, lambda *_: None)
 
 
-def record(offset: int, value: bytes | None = b"{", **changes: Any) -> Record:
+def record(offset: int, value: bytes | None = b"{", **changes: Any) -> Message:
     key = f"EUW1_{offset}".encode()
-    return Record("lol_matches", 2, offset, ARRIVED, key, value, [("trace", b"\x00\xff")])._replace(**changes)
+    return Message("lol_matches", 2, offset, ARRIVED_AT, key, value, [("trace", b"\x00\xff")])._replace(**changes)
 
 
-def write(job: DeadLetters, *failed: tuple[Record, DeadLetter]) -> None:
+def write(job: DeadLetterSink, *failed: tuple[Message, DeadLetter]) -> None:
     for each in failed:
         job.add(*each)
         job.flush()
@@ -63,9 +64,9 @@ def run(monkeypatch: pytest.MonkeyPatch, servers: str, *arguments: str) -> int:
     return dlq.main()
 
 
-def test_letters_are_counted_by_reason_and_those_of_one_message_once(job: DeadLetters, mock_kafka: str) -> None:
+def test_letters_are_counted_by_reason_and_those_of_one_message_once(job: DeadLetterSink, mock_kafka: str) -> None:
     """A batch that was done again after a crash, and a message at the same place of a topic that was made anew."""
-    anew = record(1, arrived=ARRIVED + 1)
+    anew = record(1, arrived_at=ARRIVED_AT + 1)
     write(job, (record(1), NOT_JSON), (record(2), INVALID), (record(3), NOT_JSON))
     now = time.time_ns() // 1_000_000
     while time.time_ns() // 1_000_000 <= now:  # the letters' times are whole milliseconds
@@ -78,7 +79,7 @@ def test_letters_are_counted_by_reason_and_those_of_one_message_once(job: DeadLe
     assert counts["not_json"].latest.why("timestamp").endswith(".001Z")
 
 
-def test_the_listing(job: DeadLetters, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_the_listing(job: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     write(job, (record(1), INVALID), (record(2), NOT_JSON), (record(3), NOT_JSON), (record(3), NOT_JSON))
     producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
     producer.produce(dlq.DEAD_LETTER_TOPIC, b"hello")
@@ -97,7 +98,7 @@ def test_no_letters(mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: An
 
 @pytest.mark.parametrize("place", ["here", "origin"])
 def test_one_letter_is_shown(
-    job: DeadLetters, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, place: str
+    job: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, place: str
 ) -> None:
     text = b"\x1b[2J" + b"x" * 3000
     write(job, (record(1), NOT_JSON), (record(41, text), INVALID))
@@ -151,7 +152,7 @@ def test_kafka_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_chosen_letters_are_sent_again_as_the_original_was(
-    job: DeadLetters, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, which: str, keys: set[bytes | None]
+    job: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, which: str, keys: set[bytes | None]
 ) -> None:
     write(job, (record(1), NOT_JSON), (record(2, b"[]"), INVALID), (record(3, None, key=None, headers=[]), INVALID))
     assert run(monkeypatch, mock_kafka, "--replay", which) == 0
@@ -163,7 +164,7 @@ def test_chosen_letters_are_sent_again_as_the_original_was(
 
 
 def test_the_same_message_is_sent_once(
-    job: DeadLetters, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    job: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """A batch that was done again, and a message that was sent again and failed again: else each time doubled them."""
     write(job, (record(1), NOT_JSON), (record(1), NOT_JSON), (record(9, key=b"EUW1_1"), NOT_JSON))
@@ -201,7 +202,7 @@ def test_what_is_not_whole_or_not_the_jobs_is_not_sent(
     assert [message.key() for message in arrived(mock_kafka)] == [b"whole"]
 
 
-def test_letters_that_come_during_a_replay_are_not_sent(job: DeadLetters, mock_kafka: str) -> None:
+def test_letters_that_come_during_a_replay_are_not_sent(job: DeadLetterSink, mock_kafka: str) -> None:
     """A message that fails again at once would go round for ever."""
     write(job, (record(1), NOT_JSON), (record(2), NOT_JSON))
     found = []
