@@ -1,7 +1,7 @@
-"""The job's entry point: `python -m job --config FILE`. Top to bottom, this is the way of the data.
+"""The job's entry point: `python -m job --config FILE`. `run` has the data flow from top to bottom.
 
-Exit codes: 0 after SIGTERM or SIGINT, 1 when something failed (the supervisor starts the job again), 2 for settings
-that cannot be used.
+Exit codes: 0 after SIGTERM or SIGINT, 1 after an error (Docker's restart policy then restarts the job), 2 for invalid
+settings.
 """
 
 import argparse
@@ -21,8 +21,10 @@ from job import logs, settings, startup_checks, topic
 from job.driver import session
 from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
 from job.driver.checkpoints import Checkpoints, StartingOffsets
-from job.driver.metrics import Metrics, QueryListener, serve
-from job.driver.query import MATCHES, MatchQuery, ShutdownGate, stop
+from job.driver.http_server import serve
+from job.driver.metrics import Metrics
+from job.driver.query import MATCHES, MatchQuery, ShutdownGate, stop_gracefully
+from job.driver.query_listener import QueryListener
 from job.errors import JobError, root_cause
 from job.sinks import sink_wait
 from job.tasks.index_matches import SinkConfig
@@ -30,14 +32,14 @@ from job.topic import Incarnation, Offsets, TopicInspector
 
 log = logging.getLogger("job")
 
-_LOOK_SECONDS = 5
+_QUERY_POLL_SECONDS = 5
 _FAILED_GRACE_SECONDS = 3
 _EARLIEST = -2
 """Spark's offset for the beginning of a partition."""
 
 
 def main() -> int:
-    """Run the job until it is told to stop or something fails; return the exit code."""
+    """Run the job until a signal or an error ends it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m job", description=__doc__)
     parser.add_argument("--config", type=Path, help="YAML file whose keys override those of config.yaml")
     try:
@@ -45,7 +47,7 @@ def main() -> int:
     except settings.SettingsError as error:
         return error.print_errors()
     logs.configure(options.log)
-    on_signal(lambda: sys.exit(0))  # before the queries run there is nothing to finish
+    on_termination_signal(lambda: sys.exit(0))  # until the query runs there is nothing to shut down
     try:
         return run(options)
     except (JobError, PySparkException, Py4JError) as error:
@@ -54,11 +56,11 @@ def main() -> int:
 
 
 def run(options: settings.Settings) -> int:
-    """Connect to everything, start the query, and wait for the first reason to end."""
-    ends: SimpleQueue[str] = SimpleQueue()  # why the job ends; empty text: it was told to
+    """Check the dependencies, start the query, wait until something ends the job, and shut down gracefully."""
+    end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
     metrics = Metrics(MATCHES, options.elasticsearch.matches, options.http.max_batch_age_seconds)
     serve(metrics, options.http.port)
-    receiver = sink_wait.Receiver(metrics.wait)
+    receiver = sink_wait.Receiver(metrics.record_sink_wait)
 
     log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
     kafka = TopicInspector(options.kafka)
@@ -69,8 +71,8 @@ def run(options: settings.Settings) -> int:
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
     start = resolve_starting_offsets(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
 
-    bound = AdaptiveBatchSize(options.batch.initial_size(len(start.offsets)), options.batch.max_seconds)
-    metrics.batch_limit.set(bound.messages)
+    batch_size = AdaptiveBatchSize(options.batch.initial_size(len(start.offsets)), options.batch.max_seconds)
+    metrics.batch_limit.set(batch_size.messages)
     sinks = SinkConfig(
         elasticsearch_hosts=tuple(options.elasticsearch.hosts),
         elasticsearch_timeout=options.elasticsearch.request_timeout_seconds,
@@ -78,74 +80,82 @@ def run(options: settings.Settings) -> int:
         dead_letter_topic=options.kafka.dead_letter_topic,
         driver=sink_wait.Address(options.driver.host, receiver.port),
     )
-    flow = MatchQuery(spark, options, sinks, checkpoints, metrics, ShutdownGate())
+    match_query = MatchQuery(spark, options, sinks, checkpoints, metrics, ShutdownGate())
 
-    def adjust(messages: int, seconds: float) -> None:
-        if bound.measured(messages, seconds):
-            set_max_offsets(spark, query, bound.messages)
-            metrics.batch_limit.set(bound.messages)
+    def adapt_batch_size(messages: int, seconds: float) -> None:
+        if batch_size.observe(messages, seconds):
+            set_max_offsets(spark, query, batch_size.messages)
+            metrics.batch_limit.set(batch_size.messages)
 
-    QueryListener(metrics, adjust, lambda error: ends.put(error or "the query was stopped")).listen(spark)
-    on_signal(lambda: ends.put(""))
+    listener = QueryListener(
+        metrics, adapt_batch_size, lambda error: end_reasons.put(error or "the query was stopped unexpectedly")
+    )
+    listener.register(spark)
+    on_termination_signal(lambda: end_reasons.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
-    query = flow.start(start)
+    query = match_query.start(start)
 
     stopped = threading.Event()
-    topic.watch(kafka, incarnation, ends.put, metrics.lag.set_end_offsets, stopped)
-    reason = first_end(ends, query)
+    topic.watch(kafka, incarnation, end_reasons.put, metrics.lag.set_end_offsets, stopped)
+    reason = wait_for_end(end_reasons, query)
     stopped.set()
     if reason:
         log.error("The job ends: %s", root_cause(reason))
     else:
-        log.info("Stopping: the batch in hand is finished first")
-    # After a failure the batch in hand may be the very thing that cannot finish.
-    if not stop(query, flow.gate, _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds):
-        log.warning("The batch did not finish in time; it is done again at the next start")
+        log.info("Stopping: the current batch is finished first")
+    # After an error the current batch may be what cannot finish, so it gets less time.
+    grace_seconds = _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds
+    if not stop_gracefully(query, match_query.gate, grace_seconds):
+        log.warning("The batch did not finish in time; it runs again at the next start")
     spark.stop()
     log.info("Stopped")
     return 1 if reason else 0
 
 
-def on_signal(act: Callable[[], object]) -> None:
-    """What SIGTERM (the supervisor's) and SIGINT (the keyboard's) do from now on."""
+def on_termination_signal(handler: Callable[[], object]) -> None:
+    """Set the handler of SIGTERM (sent by Docker) and SIGINT (Ctrl+C)."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: act())
+        signal.signal(number, lambda *_: handler())
 
 
 def resolve_starting_offsets(
     position: settings.Position, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
 ) -> StartingOffsets:
-    """Where in the topic the queries begin: decided at the first start over an incarnation, kept from then on.
+    """The offsets at which the query starts: resolved at the first start over an incarnation, and saved from then on.
 
-    A topic that was made anew is read from its beginning, whatever the settings say: what came in while the job was
-    on its way would be skipped otherwise. The checkpoints of what it was before are removed.
+    A topic that was deleted and created again is read from its beginning, whatever the setting is: messages that
+    arrived while the job restarted would be skipped otherwise. The checkpoints of its earlier incarnations are removed.
+
+    Raises JobError if the checkpoint location is not writable, or if Kafka has lost messages (`_check_data_loss`).
     """
     checkpoints.check_writable()
     start = checkpoints.starting_offsets()
     if start is not None:
         _check_data_loss(start.offsets | checkpoints.committed_offsets(MATCHES), kafka, incarnation, checkpoints)
-        log.info("Going on in topic %s, id %s", incarnation.topic, incarnation.topic_id)
+        log.info("Resuming topic %s, id %s, from the checkpoint", incarnation.topic, incarnation.topic_id)
     else:
         if checkpoints.has_other_incarnation():
-            log.info("Topic %s was created again: reading it from its beginning", incarnation.topic)
+            log.info("Topic %s was deleted and created again: reading it from its beginning", incarnation.topic)
             position = "earliest"
         start = StartingOffsets(incarnation.topic, str(position), kafka.offsets(incarnation, position))
         checkpoints.save(start)
-        log.info("Beginning in topic %s, id %s, at %s", incarnation.topic, incarnation.topic_id, position)
+        log.info("Starting topic %s, id %s, at %s", incarnation.topic, incarnation.topic_id, position)
     checkpoints.remove_replaced()
-    # Spark wants to know of all partitions; one that was added since then is read from its beginning.
+    # Spark requires an offset for every partition; partitions that were added later are read from their beginning.
     added = dict.fromkeys(set(incarnation.partitions) - set(start.offsets), _EARLIEST)
     return StartingOffsets(start.topic, start.position, start.offsets | added)
 
 
 def _check_data_loss(
-    reached: Offsets, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
+    committed: Offsets, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
 ) -> None:
-    """Raises JobError where Kafka has deleted messages behind what was reached, or no longer has what was: Spark would
-    say so in riddles."""
+    """Raises JobError if Kafka has deleted messages that were not read yet, or no longer has messages that were read.
+
+    Spark's own errors for both name neither the cause nor a remedy.
+    """
     begins, ends = kafka.offsets(incarnation, "earliest"), kafka.offsets(incarnation, "latest")
     lost = []
-    for partition, offset in sorted(reached.items()):
+    for partition, offset in sorted(committed.items()):
         begin, end = begins.get(partition, offset), ends.get(partition, offset)
         if offset < begin:
             lost.append(f"{offset:,}-{begin - 1:,} of partition {partition} before they were read, by its retention")
@@ -153,23 +163,26 @@ def _check_data_loss(
             lost.append(f"{end:,}-{offset - 1:,} of partition {partition}, which were read (did its machine crash?)")
     if lost:
         raise JobError(
-            f"kafka.topic: {incarnation.topic} has lost messages: {', '.join(lost)}; to go on with what is left, set "
-            f"kafka.starting_offsets to earliest and remove the folder {checkpoints.folder}"
+            f"kafka.topic: {incarnation.topic} has lost messages: {', '.join(lost)}; to continue with the remaining "
+            f"ones, set kafka.starting_offsets to earliest and remove the folder {checkpoints.folder}"
         )
 
 
-def first_end(ends: "SimpleQueue[str]", query: StreamingQuery) -> str:
-    """Wait for a reason to end. Looks after the query as well: from a JVM that died no event comes."""
+def wait_for_end(end_reasons: "SimpleQueue[str]", query: StreamingQuery) -> str:
+    """Wait for the first reason to end the job; empty after a signal.
+
+    Polls the query as well, because a JVM that has crashed sends no event. Raises JobError in that case.
+    """
     while True:
         try:
-            return ends.get(timeout=_LOOK_SECONDS)
+            return end_reasons.get(timeout=_QUERY_POLL_SECONDS)
         except Empty:
             try:
                 active = query.isActive
             except (Py4JError, OSError) as error:
-                raise JobError("Spark's JVM has died; the log above may say why, else it was killed") from error
+                raise JobError("Spark's JVM has died; see the log above, or it was killed (out of memory?)") from error
             if not active:
-                return "the query ended without a word"
+                return "the query ended without an error message"
 
 
 if __name__ == "__main__":

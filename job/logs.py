@@ -1,45 +1,43 @@
-"""The job's log: one line an event on stdout, readable or JSON, the same shape as Spark's own lines beside it."""
+"""Logging to stdout, one line an event, readable or JSON: the same formats as Spark's own (conf/log4j2.properties)."""
 
 import logging
 import sys
 import time
 
-import orjson
+from pythonjsonlogger.orjson import OrjsonFormatter
 
 from job.settings import Log
 
+_JSON_KEYS = {
+    "asctime": "time",
+    "levelname": "level",
+    "name": "logger",
+    "message": "message",
+    "exc_info": "exception",
+}
+
 
 def configure(settings: Log) -> None:
-    """Send all of Python's logging to stdout in the format the settings say."""
+    """Send all Python logging to stdout, in the level and format of the settings."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_Json() if settings.format == "json" else _Readable())
+    handler.setFormatter(_formatter(settings.format))
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
-    # Py4J writes each lost answer with its trace to the root logger: that of nobody else.
+    # Py4J logs each lost response with a stack trace to the root logger, which nothing else uses.
     handler.addFilter(lambda record: record.name != "root")
-    # Libraries speak from WARNING up. What they would report as errors (each failed attempt, each exception that
-    # crosses from Python to the JVM) this job reports itself, once and in words.
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
-    for library in ("elastic_transport", "librdkafka", "urllib3"):
+    # These libraries log each failed attempt, and each exception that crosses from Python to the JVM, as an error. The
+    # job reports the same failures itself, in one line each.
+    for library in ("py4j", "elastic_transport", "librdkafka", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
-class _Readable(logging.Formatter):
-    converter = staticmethod(time.gmtime)
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-
-class _Json(_Readable):
-    def format(self, record: logging.LogRecord) -> str:
-        event = {
-            "time": self.formatTime(record),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            event["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(event).decode()
+def _formatter(log_format: str) -> logging.Formatter:
+    """A formatter with times in UTC and milliseconds: `json` or `readable`."""
+    formatter: logging.Formatter
+    if log_format == "json":
+        formatter = OrjsonFormatter(["asctime", "levelname", "name", "message"], rename_fields=_JSON_KEYS)
+    else:
+        formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    formatter.converter = time.gmtime
+    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.default_msec_format = "%s.%03dZ"
+    return formatter

@@ -1,7 +1,7 @@
-"""How many messages a batch may take: as many as fit into its time, by how long the last full batches took.
+"""Adaptive batch size: limits the next micro-batch from the duration of the last full ones (back-pressure).
 
-Spark bounds a batch by a number that is fixed when a query starts (`maxOffsetsPerTrigger`), but messages differ in size
-by a factor of twenty, and machines in speed.
+Spark's rate limit (`maxOffsetsPerTrigger`) is fixed when a query starts, but the size of messages varies by a factor of
+twenty, and so does the speed of machines.
 """
 
 from typing import Any
@@ -9,41 +9,48 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-# Batches are aimed at this part of the longest time, so that one that goes slower than the last still keeps to it; and
-# they grow no faster than this, since large messages may follow small ones.
-_AIM = 0.5
-_FASTEST_GROWTH = 4
+# Batches aim at half of the longest allowed duration, so that a slower one still keeps to it. The growth is limited
+# because large messages may follow small ones.
+_TARGET_FRACTION = 0.5
+_MAX_GROWTH_FACTOR = 4
 
 
 class AdaptiveBatchSize:
-    """The bound of the next batch, `messages`, so that it takes no longer than `max_seconds`.
+    """The most messages that the next micro-batch takes (`messages`), so that it is shorter than `max_seconds`.
 
-    `first` holds until the first full batch was measured, and is the least there ever is: planning a batch takes as
-    long for one message as for hundreds, and on a machine that is busy with something else a bound that follows the
-    time of ever smaller batches would end at one. For the same reason a batch far below the bound says nothing.
+    `first` is the initial and the minimum size. Without a minimum, fixed planning time on a busy machine would shrink
+    batches to one message: planning takes as long for one message as for hundreds.
     """
 
     def __init__(self, first: int, max_seconds: float) -> None:
-        self.messages = self._least = first
-        self._aim = _AIM * max_seconds
+        self.messages = self._minimum = first
+        self._target_seconds = _TARGET_FRACTION * max_seconds
 
-    def measured(self, messages: int, seconds: float) -> bool:
-        """Learn from a batch; say whether the bound is another now."""
+    def observe(self, messages: int, seconds: float) -> bool:
+        """Adapt the size to a finished batch; return whether it has changed.
+
+        A batch of less than half the size is ignored: its duration is mostly planning time.
+        """
         if 2 * messages < self.messages or not seconds:
             return False
-        before = self.messages
-        self.messages = max(self._least, min(round(messages * self._aim / seconds), _FASTEST_GROWTH * before))
-        return self.messages != before
+        previous = self.messages
+        fitting = round(messages * self._target_seconds / seconds)
+        self.messages = max(self._minimum, min(fitting, _MAX_GROWTH_FACTOR * previous))
+        return self.messages != previous
 
 
 def set_max_offsets(spark: SparkSession, query: StreamingQuery, messages: int) -> None:
-    """Let the batches of a running query of one source take at most so many messages, from the next one on.
-
-    Spark asks the source with a limit that the running query keeps for it. There is no public way to that limit, only
-    the accessors of the engine's class: the tests hold Spark's version to them.
-    """
+    """Change the rate limit (`maxOffsetsPerTrigger`) of a running query over Kafka, from the next micro-batch on."""
     jvm: Any = spark._jvm
+    set_read_limit(query, jvm.org.apache.spark.sql.connector.read.streaming.ReadLimit.maxRows(messages))
+
+
+def set_read_limit(query: StreamingQuery, limit: Any) -> None:
+    """Replace the ReadLimit (a Java object) that a running query with one source passes to its source.
+
+    Spark has no public API for this, so it sets a field of the engine's class; a unit test checks it against the pinned
+    Spark version.
+    """
     execution: Any = query._jsq.streamingQuery()
     limits = execution.uniqueSources()
-    limit = jvm.org.apache.spark.sql.connector.read.streaming.ReadLimit.maxRows(messages)
     getattr(execution, "uniqueSources_$eq")(limits.updated(limits.keys().head(), limit))

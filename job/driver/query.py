@@ -1,4 +1,4 @@
-"""The streaming query over the topic: messages → documents or dead letters, and on the way statistics in windows."""
+"""The streaming query: Kafka → documents or dead letters, and on the way windowed statistics. Graceful shutdown."""
 
 import logging
 import threading
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
+from pyspark.sql import functions as F  # noqa: N812 - the usual name
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job.driver.checkpoints import Checkpoints, StartingOffsets
@@ -28,15 +28,15 @@ MATCHES = "matches"
 
 
 class JobStoppingError(Exception):
-    """A batch was turned away because the job is stopping: it has done nothing, and the next start begins with it."""
+    """A micro-batch was rejected because the job is stopping. It has had no effect and runs at the next start."""
 
 
 class BatchError(Exception):
-    """A batch failed; the message is its cause in one line."""
+    """A micro-batch failed; the message is its root cause in one line."""
 
 
 class ShutdownGate:
-    """Every batch must pass it before it does anything; once closed, none does."""
+    """Graceful shutdown: a closed gate lets the current micro-batch finish and rejects every later one."""
 
     def __init__(self) -> None:
         self._closed = threading.Event()
@@ -45,14 +45,14 @@ class ShutdownGate:
         self._closed.set()
 
     def enter(self) -> None:
-        """Raises JobStoppingError if the gate is."""
+        """Called at the start of each micro-batch. Raises JobStoppingError if the gate is closed."""
         if self._closed.is_set():
             raise JobStoppingError("the job is stopping")
 
 
 @dataclass(frozen=True)
 class MatchQuery:
-    """What the query needs."""
+    """The streaming query with its dependencies."""
 
     spark: SparkSession
     settings: Settings
@@ -62,31 +62,37 @@ class MatchQuery:
     gate: ShutdownGate
 
     def start(self, start: StartingOffsets) -> StreamingQuery:
-        """Start the query. One pass over the topic serves both outputs: reading and decoding is half of the work."""
+        """Start the query at these offsets, or where its checkpoint has committed.
+
+        Indexing runs inside the map: IndexMatches writes to Elasticsearch as a side effect of `mapInArrow`, and returns
+        the matches for the statistics. So one pass over Kafka serves both outputs; reading and decoding is half of the
+        work. The side effect is idempotent (fixed document ids), so a task or micro-batch that is retried is safe.
+        """
         settings = self.settings
-        bounds = PlausibleTimes.of(settings.event_time.earliest, settings.event_time.ahead_seconds)
-        names = {"champion": settings.elasticsearch.champions, "position": settings.elasticsearch.positions}
-        tallies = CountsAccumulator(self.spark.sparkContext)
-        index = IndexMatches(self.sinks, bounds, settings.elasticsearch.matches, tallies)
+        plausible_times = PlausibleTimes.of(settings.event_time.earliest, settings.event_time.ahead_seconds)
+        aliases = {"champion": settings.elasticsearch.champions, "position": settings.elasticsearch.positions}
+        outcomes = CountsAccumulator(self.spark.sparkContext)
+        index_matches = IndexMatches(self.sinks, plausible_times, settings.elasticsearch.matches, outcomes)
+        index_statistics = IndexStatistics(self.sinks, aliases)
         counts = (
-            self._messages(start)
-            .mapInArrow(index, MATCH_SCHEMA)
+            self._read_topic(start)
+            .mapInArrow(index_matches, MATCH_SCHEMA)
             .transform(statistics, settings.window)
-            .mapInArrow(IndexStatistics(self.sinks, names), COUNTS_SCHEMA)
+            .mapInArrow(index_statistics, COUNTS_SCHEMA)
         )
         return (
             counts.writeStream.queryName(MATCHES)
             .outputMode("update")
             .trigger(processingTime=f"{settings.batch.interval_milliseconds} milliseconds")
             .option("checkpointLocation", self.checkpoints.path(MATCHES))
-            .foreachBatch(lambda batch, number: self._run(batch, number, tallies))
+            .foreachBatch(lambda batch, number: self._run_batch(batch, number, outcomes))
             .start()
         )
 
-    def _messages(self, start: StartingOffsets) -> DataFrame:
+    def _read_topic(self, start: StartingOffsets) -> DataFrame:
         """The topic as a stream: topic, partition, offset, arrived_at (Kafka's timestamp in ms), key, value, headers.
 
-        A loss of messages that were not read yet fails the query: Spark's default, and never changed here.
+        Data loss (messages deleted before they were read) fails the query: Spark's default `failOnDataLoss`.
         """
         offsets = {start.topic: {str(partition): offset for partition, offset in start.offsets.items()}}
         return (
@@ -96,14 +102,14 @@ class MatchQuery:
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
             .option("maxOffsetsPerTrigger", self.settings.batch.initial_size(len(start.offsets)))
             .option("includeHeaders", True)
-            # What a producer has taken back in a transaction was never sent.
+            # Messages of an aborted transaction were never sent.
             .option("kafka.isolation.level", "read_committed")
-            # Spark asks a partition for its offsets right behind each fetch, on the same connection, where the broker
-            # lets it wait for the consumer's next fetch to end: half a second at the end of a partition by default.
-            # There is nothing to wait for here: Spark reads only what it knows to be there.
+            # Spark requests a partition's offsets right after each fetch, on the same connection, where the broker
+            # delays the response until the consumer's next fetch ends: 0.5 s by default at the end of a partition. That
+            # wait is useless here, because Spark fetches only messages that it knows to exist.
             .option("kafka.fetch.max.wait.ms", 5)
-            # After each fetch come these questions, so fetches are large; and a backlog is read in more tasks than
-            # there are cores, so that none of them waits for the last.
+            # Large fetches, because each is followed by such requests; and more tasks than cores for a backlog, so that
+            # no core is idle while the last task runs.
             .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
             .option("maxRecordsPerPartition", 500)
             .load()
@@ -111,39 +117,41 @@ class MatchQuery:
             .select("topic", "partition", "offset", "arrived_at", "key", "value", "headers")
         )
 
-    def _run(self, batch: DataFrame, number: int, tallies: CountsAccumulator) -> None:
-        """Run a batch, whose rows say what became of the statistics, and whose tasks what became of the messages.
+    def _run_batch(self, batch: DataFrame, number: int, outcomes: CountsAccumulator) -> None:
+        """Run a micro-batch and record its outcome counts. Its rows are the counts of indexed statistics.
 
-        A refused row of statistics is an error, but no reason to stop: it is written again with its next change.
+        A rejected statistics document is logged as an error and does not end the job: it is indexed again with the
+        window's next change.
         """
         try:
             self.gate.enter()
             rows = batch.collect()
         except Exception as error:
-            # Short, and without its cause: Spark searches the text of what comes from here with a regular
-            # expression that recurses for each character, and overflows its stack on a JVM's stack trace.
+            # One line and without the cause: Spark searches the text of this exception with a regular expression that
+            # recurses for each character, so that a JVM stack trace overflows the stack.
             raise BatchError(root_cause(str(error))) from None
-        self.metrics.count(number, tallies.drain())
+        self.metrics.record_outcomes(number, outcomes.drain())
         for row in rows:
             self.metrics.indexed.labels(row.alias).inc(row.indexed)
             if row.rejected:
                 self.metrics.rejected.labels(row.alias).inc(row.rejected)
-                log.error("%d documents of %s were refused, the first: %s", row.rejected, row.alias, row.rejection)
+                log.error("%d documents of %s were rejected, the first: %s", row.rejected, row.alias, row.rejection)
 
 
-def stop(query: StreamingQuery, gate: ShutdownGate, grace: float) -> bool:
-    """Let the batch in hand finish, start no other, and stop the query; False if the grace ended before it did.
+def stop_gracefully(query: StreamingQuery, gate: ShutdownGate, grace_seconds: float) -> bool:
+    """Graceful shutdown: let the current micro-batch finish, start no other, and stop the query.
 
-    Nothing is lost when it did: a batch that is not committed is done again at the next start, into the same ids.
+    Returns False if the grace period ended first. No message is lost then: the batch was not committed, so it runs
+    again at the next start, with the same document ids.
     """
     gate.close()
-    deadline = time.monotonic() + grace
-    while _busy(query) and time.monotonic() < deadline:
+    deadline = time.monotonic() + grace_seconds
+    while _is_busy(query) and time.monotonic() < deadline:
         time.sleep(0.05)
-    in_time = not _busy(query)
+    in_time = not _is_busy(query)
     query.stop()
     return in_time
 
 
-def _busy(query: StreamingQuery) -> bool:
+def _is_busy(query: StreamingQuery) -> bool:
     return query.isActive and bool(query.status["isTriggerActive"])

@@ -1,59 +1,76 @@
-"""A batch's bound follows from how long the last full batches took, and a running query keeps to it."""
+"""Adaptive batch size: follows the duration of full batches, and applies to a running query."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
-from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
+from job.driver.batch_size import AdaptiveBatchSize, set_read_limit
 
 
 @pytest.mark.parametrize(
-    ("messages", "seconds", "bound"),
+    ("messages", "seconds", "expected"),
     [
-        (8000, 10.0, 4000),  # as slow as it may be at most: half as many
-        (8000, 16.0, 2500),  # slower
-        (8000, 4.0, 10_000),  # faster
-        (8000, 0.1, 32_000),  # fifty times as fast: not at once
-        (5000, 5.0, 5000),  # not full, but enough to judge
-        (3999, 10.0, 8000),  # too little to judge
-        (0, 0.0, 8000),
+        pytest.param(8000, 10.0, 4000, id="as long as allowed: half the size"),
+        pytest.param(8000, 16.0, 2500, id="longer than allowed"),
+        pytest.param(8000, 4.0, 10_000, id="faster than the target"),
+        pytest.param(8000, 0.1, 32_000, id="fifty times as fast: growth is limited"),
+        pytest.param(5000, 5.0, 5000, id="more than half full: observed"),
+        pytest.param(3999, 10.0, 8000, id="less than half full: ignored"),
+        pytest.param(0, 0.0, 8000, id="empty: ignored"),
     ],
 )
-def test_the_bound_follows_the_time_of_full_batches(messages: int, seconds: float, bound: int) -> None:
-    batches = AdaptiveBatchSize(first=2000, max_seconds=10)
-    batches.measured(2000, 1.25)
-    assert batches.messages == 8000
-    assert batches.measured(messages, seconds) == (bound != 8000)
-    assert batches.messages == bound
+def test_batch_size_adapts_to_the_duration_of_full_batches(messages: int, seconds: float, expected: int) -> None:
+    size = AdaptiveBatchSize(first=2000, max_seconds=10)
+    size.observe(2000, 1.25)
+    assert size.messages == 8000
+    assert size.observe(messages, seconds) == (expected != 8000)
+    assert size.messages == expected
 
 
-def test_a_machine_that_plans_slowly_does_not_end_at_one_message_a_batch() -> None:
-    batches = AdaptiveBatchSize(first=300, max_seconds=10)
+def test_batch_size_never_falls_below_the_initial_size() -> None:
+    """On a machine where planning alone takes longer than allowed."""
+    size = AdaptiveBatchSize(first=300, max_seconds=10)
     for _ in range(10):
-        batches.measured(300, 12)
-    assert batches.messages == 300
+        size.observe(300, 12)
+    assert size.messages == 300
 
 
-def test_a_running_query_takes_the_new_bound(spark: SparkSession, tmp_path: Path) -> None:
-    """That Kafka's source keeps to it is tests/stack's to say: this one of Spark's own has no bound."""
+def test_read_limit_of_a_running_query_applies_to_its_next_batch(spark: SparkSession, tmp_path: Path) -> None:
+    """With files of one line instead of Kafka's messages. That Kafka's source keeps to the limit: tests/stack."""
+    jvm: Any = spark._jvm
+    source = tmp_path / "source"
+    source.mkdir()
+
+    def add_files(folder: str, count: int) -> None:
+        """Add a folder with files, all at once."""
+        (tmp_path / folder).mkdir()
+        for number in range(count):
+            (tmp_path / folder / str(number)).write_text("line")
+        (tmp_path / folder).rename(source / folder)
+
+    def wait_for_batches(*sizes: int) -> None:
+        deadline = time.monotonic() + 60
+        while [progress["numInputRows"] for progress in query.recentProgress if progress["numInputRows"]] != [*sizes]:
+            assert query.isActive, query.exception()
+            assert time.monotonic() < deadline, query.recentProgress
+            time.sleep(0.05)
+
+    add_files("first", 2)
     query = (
-        spark.readStream.format("rate-micro-batch")
-        .option("rowsPerBatch", 10)
-        .load()
+        spark.readStream.format("text")
+        .option("maxFilesPerTrigger", 1)
+        .load(f"{source}/*")
         .writeStream.format("noop")
-        .option("checkpointLocation", str(tmp_path))
+        .option("checkpointLocation", str(tmp_path / "checkpoint"))
         .start()
     )
     try:
-        while not query.lastProgress:
-            assert query.isActive, query.exception()
-        set_max_offsets(spark, query, 5)
-        execution: Any = query._jsq.streamingQuery()
-        assert execution.uniqueSources().toString().endswith("-> MaxRows: 5)")
-        before = query.lastProgress["batchId"]
-        while query.lastProgress["batchId"] < before + 2:
-            assert query.isActive, query.exception()
+        wait_for_batches(1, 1)
+        set_read_limit(query, jvm.org.apache.spark.sql.connector.read.streaming.ReadLimit.maxFiles(3))
+        add_files("second", 4)
+        wait_for_batches(1, 1, 3, 1)
     finally:
         query.stop()

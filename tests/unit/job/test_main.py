@@ -146,5 +146,5 @@ def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_read(sav
         ("", "no reason given"),
     ],
 )
-def test_a_failure_in_one_line(text: str, line: str) -> None:
+def test_root_cause_of_a_failure_is_one_line(text: str, line: str) -> None:
     assert root_cause(text) == line

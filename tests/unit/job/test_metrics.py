@@ -1,18 +1,13 @@
-"""Metrics and health from Spark's progress, and word from waiting sinks."""
+"""Metrics and health from Spark's progress events, the tasks' outcome counts and waiting sinks."""
 
 import time
-import urllib.error
-import urllib.request
-from queue import SimpleQueue
-from socket import socket
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from job.driver.metrics import Metrics, serve
-from job.sinks import sink_wait
-from job.sinks.sink_wait import Address, Receiver, SinkWait
+from job.driver.metrics import Metrics
+from job.sinks.sink_wait import SinkWait
 from job.tasks.outcomes import BatchCounts
 
 PROGRESS: dict[str, Any] = {
@@ -45,9 +40,9 @@ def metrics(registry: CollectorRegistry) -> Metrics:
     return Metrics("matches", "lol_matches_stream", max_batch_age=60, registry=registry)
 
 
-def test_progress_becomes_metrics(registry: CollectorRegistry, metrics: Metrics) -> None:
-    metrics.progress(PROGRESS)
-    metrics.progress(PROGRESS)
+def test_progress_event_becomes_metrics(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.record_progress(PROGRESS)
+    metrics.record_progress(PROGRESS)
 
     def sample(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"lol_job_{name}", {"query": "matches", **labels})
@@ -66,18 +61,18 @@ def test_progress_becomes_metrics(registry: CollectorRegistry, metrics: Metrics)
     assert sample("watermark_delay_seconds") == pytest.approx(time.time() - watermark, abs=5)
 
 
-def test_the_fates_of_a_batch_are_counted_and_add_up(
+def test_outcome_counts_of_a_batch_add_up(
     registry: CollectorRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Messages in = matches indexed + dead letters; participants = documents indexed + refused."""
-    tally = BatchCounts()
+    """Messages = indexed matches + dead letters; participants = indexed + rejected documents."""
+    counts = BatchCounts()
     for age in (1.6, 1.7, 1.8, 1.9, 2.0, 3.5):
-        tally.add(participants=10, indexed=10, reason=None, age_seconds=age)
-    tally.add(participants=10, indexed=8, reason="rejected_by_elasticsearch", age_seconds=1)
+        counts.add(participants=10, indexed=10, reason=None, age_seconds=age)
+    counts.add(participants=10, indexed=8, reason="rejected_by_elasticsearch", age_seconds=1)
     for _ in range(2):
-        tally.add(participants=0, indexed=0, reason="not_json", age_seconds=1)
+        counts.add(participants=0, indexed=0, reason="not_json", age_seconds=1)
     with caplog.at_level("INFO"):
-        metrics.count(7, tally)
+        metrics.record_outcomes(7, counts)
     assert [record.getMessage() for record in caplog.records] == [
         "Batch 7: 70 participants, 68 indexed, 2 failed",
         "Batch 7: 3 dead letters (not_json 2, rejected_by_elasticsearch 1)",
@@ -100,25 +95,27 @@ def test_the_fates_of_a_batch_are_counted_and_add_up(
     assert buckets == {"1.5": 0, "2.0": 5}
 
 
-def test_a_batch_of_no_messages_has_nothing_to_say(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+def test_batch_without_messages_is_not_logged(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        metrics.count(7, BatchCounts())
+        metrics.record_outcomes(7, BatchCounts())
     assert caplog.records == []
 
 
-def test_a_batch_without_input_is_no_batch_to_measure(registry: CollectorRegistry, metrics: Metrics) -> None:
-    metrics.progress({**PROGRESS, "numInputRows": 0, "eventTime": {"watermark": "1970-01-01T00:00:00.000Z"}})
+def test_batch_without_input_has_no_duration_and_no_watermark_delay(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    metrics.record_progress({**PROGRESS, "numInputRows": 0, "eventTime": {"watermark": "1970-01-01T00:00:00.000Z"}})
     assert registry.get_sample_value("lol_job_batch_duration_seconds_count", {"query": "matches"}) is None
     assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "matches"}) is None
 
 
-def test_a_source_that_has_read_nothing_yet_has_no_lag(registry: CollectorRegistry, metrics: Metrics) -> None:
-    metrics.progress({**PROGRESS, "sources": [{"startOffset": None, "endOffset": None, "latestOffset": None}]})
+def test_lag_is_absent_before_the_first_read(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.record_progress({**PROGRESS, "sources": [{"startOffset": None, "endOffset": None, "latestOffset": None}]})
     assert registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": "0"}) is None
 
 
-def test_the_lag_grows_while_a_batch_waits(registry: CollectorRegistry, metrics: Metrics) -> None:
-    metrics.progress(PROGRESS)
+def test_lag_grows_while_a_batch_is_running(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.record_progress(PROGRESS)
     metrics.lag.set_end_offsets({0: 12, 1: 40})
     lags = [
         registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": each})
@@ -127,36 +124,36 @@ def test_the_lag_grows_while_a_batch_waits(registry: CollectorRegistry, metrics:
     assert lags == [2, 20, 3]
 
 
-def test_health_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert metrics.unhealthy() == "query matches is not running"
-    metrics.started()
-    assert metrics.unhealthy() == "query matches has not finished its first batch"
-    metrics.idle()
-    assert metrics.unhealthy() == ""
+def test_health_check_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert metrics.unhealthy_reason() == "query matches is not running"
+    metrics.query_started()
+    assert metrics.unhealthy_reason() == "query matches has not finished its first batch"
+    metrics.query_idle()
+    assert metrics.unhealthy_reason() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert metrics.unhealthy() == "query matches has finished no batch for 61 s"
-    metrics.progress(PROGRESS)
-    assert metrics.unhealthy() == ""
-    metrics.terminated()
-    assert metrics.unhealthy() == "query matches is not running"
+    assert metrics.unhealthy_reason() == "query matches has finished no batch for 61 s"
+    metrics.record_progress(PROGRESS)
+    assert metrics.unhealthy_reason() == ""
+    metrics.query_terminated()
+    assert metrics.unhealthy_reason() == "query matches is not running"
 
 
-def test_health_says_what_a_sink_waits_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics.started()
-    metrics.idle()
-    metrics.wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
-    assert metrics.unhealthy() == ""
+def test_health_check_names_the_service_a_sink_waits_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics.query_started()
+    metrics.query_idle()
+    metrics.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
+    assert metrics.unhealthy_reason() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert metrics.unhealthy().endswith("a sink waits for Elasticsearch: it cannot be reached")
+    assert metrics.unhealthy_reason().endswith("a sink waits for Elasticsearch: it cannot be reached")
 
 
-def test_waiting_ends_with_the_attempt_after_it(
+def test_sink_wait_ends_after_the_next_attempt(
     registry: CollectorRegistry, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
-    metrics.wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
+    metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
     assert registry.get_sample_value("lol_job_sink_waiting") == 1
     assert registry.get_sample_value("lol_job_sink_waits_total", {"service": "Elasticsearch"}) == 1
     later = time.monotonic() + 10
@@ -164,40 +161,12 @@ def test_waiting_ends_with_the_attempt_after_it(
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
 
 
-def test_a_notice_reaches_the_driver() -> None:
-    received: SimpleQueue[SinkWait] = SimpleQueue()
-    receiver = Receiver(received.put)
-    notice = SinkWait("Kafka", "größer", 1.5, 2)
-    sink_wait.send(Address("127.0.0.1", receiver.port), notice)
-    assert received.get(timeout=5) == notice
-    receiver.close()
-
-
-def test_a_notice_that_nobody_can_get_harms_nobody() -> None:
-    sink_wait.send(Address("no-such-host.invalid", 1), SinkWait("Kafka", "", 0, 1))
-
-
-def test_the_pages(metrics: Metrics) -> None:
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = serve(metrics, port)
-
-    def get(path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    try:
-        assert get("/health") == (503, "query matches is not running\n")
-        metrics.started()
-        metrics.idle()
-        assert get("/health") == (200, "ok\n")
-        assert get("/metrics")[0] == 200
-        assert get("/")[0] == 404
-    finally:
-        server.shutdown()
-        server.server_close()
+def test_sink_wait_log_is_rate_limited(
+    metrics: Metrics, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=1))
+    later = time.monotonic() + 11
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=2))
+    assert [record.getMessage() for record in caplog.records] == ["SinkWait for Elasticsearch: 429; retrying"] * 2

@@ -106,7 +106,7 @@ class Stream:
         )
         query.awaitTermination()
         for progress in query.recentProgress:
-            self._metrics.progress(json.loads(progress.json))
+            self._metrics.record_progress(json.loads(progress.json))
             if progress.numInputRows:
                 self._last_batch = progress.batchId
 

@@ -1,0 +1,59 @@
+"""HTTP server of the driver: /metrics and /health."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from socket import create_connection, socket
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from job.driver.http_server import serve
+from job.driver.metrics import Metrics
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics("matches", "lol_matches_stream", max_batch_age=60, registry=CollectorRegistry())
+
+
+@pytest.fixture
+def port(metrics: Metrics) -> Iterator[int]:
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+    server = serve(metrics, number)
+    yield number
+    server.shutdown()
+    server.server_close()
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_health_check_is_503_with_the_reason_until_the_first_batch(metrics: Metrics, port: int) -> None:
+    assert get(port, "/health") == (503, "query matches is not running\n")
+    metrics.query_started()
+    metrics.query_idle()
+    assert get(port, "/health") == (200, "ok\n")
+
+
+def test_metrics_page_is_in_prometheus_format(port: int) -> None:
+    status, text = get(port, "/metrics")
+    assert status == 200
+    assert "# TYPE python_info gauge" in text
+
+
+def test_unknown_path_is_404(port: int) -> None:
+    assert get(port, "/") == (404, "/metrics, /health\n")
+
+
+def test_hanging_client_does_not_block_the_health_check(port: int) -> None:
+    with create_connection(("127.0.0.1", port)):
+        assert get(port, "/health")[0] == 503

@@ -1,0 +1,54 @@
+"""The job's log format: JSON and readable, in UTC."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from job import logs
+from job.settings import Log
+
+
+@pytest.fixture(autouse=True)
+def _restore_root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_json_log_has_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log(level="INFO", format="json"))
+    log = logging.getLogger("job.test")
+    log.info("größer: %s", "two\nlines")
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        log.exception("failed")
+    info, error = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", info.pop("time"))
+    assert info == {"level": "INFO", "logger": "job.test", "message": "größer: two\nlines"}
+    assert sorted(error) == ["exception", "level", "logger", "message", "time"]
+    assert error["exception"].startswith("Traceback (most recent call last):")
+    assert error["exception"].endswith("ValueError: wrong")
+
+
+def test_readable_log_has_time_level_logger_and_message(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log(level="INFO", format="readable"))
+    record = logging.makeLogRecord({"name": "job.test", "levelno": logging.INFO, "levelname": "INFO", "msg": "done"})
+    record.created, record.msecs = 1_769_999_400.0625, 62
+    logging.getLogger("job.test").handle(record)
+    assert capsys.readouterr().out == "2026-02-02T02:30:00.062Z INFO job.test: done\n"
+
+
+def test_log_level_and_noisy_libraries_are_filtered(capsys: pytest.CaptureFixture[str]) -> None:
+    """py4j logs to the root logger; the job reports failures of these libraries itself."""
+    logs.configure(Log(level="WARNING", format="readable"))
+    logging.getLogger("job.test").info("below the level")
+    logging.getLogger("py4j.clientserver").error("noise")
+    logging.getLogger("elastic_transport.transport").error("noise")
+    logging.getLogger().error("noise")
+    assert capsys.readouterr().out == ""
