@@ -1,1 +1,1 @@
-"""What `make` starts beside Pulumi."""
+"""The command line tools behind `make`: health status, report, dead letters, backfill, repair."""

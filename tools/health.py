@@ -1,4 +1,7 @@
-"""The links of the chain from producer to searchable document, and the services behind them, each asked directly."""
+"""Health of a stack: every stage from producer to searchable document, and the services' containers.
+
+Each service is queried directly, so the result does not depend on Prometheus.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.clients.docker_engine import connect, execute, stack_containers
 from infra.clients.kafka import TopicClient, TopicError
 from infra.clients.prometheus import root_cause
-from infra.names import PROJECT
+from infra.names import (
+    CHAMPIONS_ALIAS,
+    DEAD_LETTER_TOPIC,
+    ELASTICSEARCH_PORT,
+    MATCHES_ALIAS,
+    MATCHES_TOPIC,
+    METRICS_PORT,
+    POSITIONS_ALIAS,
+    container_name,
+)
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -24,48 +36,52 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 10
 SILENT_SECONDS = 60
 """How long the generator may deliver nothing before it counts as broken."""
-UNANSWERED = (docker.errors.APIError, requests.RequestException)
-"""What docker-py raises where the engine refuses, or does not answer."""
-AT_ONCE = 16
-"""How many questions are asked at a time. An engine of version 20.10 takes a second to say a container's memory."""
+DOCKER_ERRORS = (docker.errors.APIError, requests.RequestException)
+"""What docker-py raises if the engine refuses a request, or does not answer."""
+CONCURRENT_REQUESTS = 16
+"""Requests at a time. A Docker engine of version 20.10 takes a second to return a container's memory."""
+
+StageResult = tuple[str, str | None]
+"""A stage's figures, and its problem or None."""
 
 
 @dataclass(frozen=True)
-class Link:
-    """A link of the chain: what it has done, and what is wrong with it (None: nothing)."""
+class StageHealth:
+    """A stage of the pipeline: its figures in words, and its problem (None: it is healthy)."""
 
     name: str
     figures: str
-    trouble: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
-class ServiceState:
-    """A service's container. `memory` in bytes, 0 where it does not run; `up` is how long it has run."""
+class ServiceHealth:
+    """A service's container. `memory` in bytes, 0 if it is not running; `uptime` is how long it has run."""
 
     name: str
     state: str
-    well: bool
+    healthy: bool
+    """Also while it is starting."""
     memory: int
-    up: timedelta
+    uptime: timedelta
     restarts: int
 
 
 @dataclass(frozen=True)
-class ChainState:
-    """All links in the data's order, and the services by name."""
+class StackHealth:
+    """All stages in the order of the data flow, and the services by name."""
 
-    links: tuple[Link, ...]
-    services: tuple[ServiceState, ...]
+    stages: tuple[StageHealth, ...]
+    services: tuple[ServiceHealth, ...]
 
     @property
-    def broken(self) -> Link | None:
-        """The first link that is."""
-        return next((link for link in self.links if link.trouble), None)
+    def broken(self) -> StageHealth | None:
+        """The first stage with a problem."""
+        return next((stage for stage in self.stages if stage.problem), None)
 
 
-class Chain:
-    """The chain of one stack, with its Pulumi outputs. Raises DockerUnavailableError where no Docker engine answers."""
+class HealthChecker:
+    """Health checks of the stack with these Pulumi outputs. Raises DockerUnavailableError without a Docker engine."""
 
     def __init__(self, stack: str, outputs: dict[str, Any]) -> None:
         self._stack = stack
@@ -73,145 +89,149 @@ class Chain:
         self._engine = connect()
         self._topics = TopicClient(outputs["bootstrapServers"], TIMEOUT_SECONDS)
 
-    def state(self) -> ChainState:
-        """Ask everything. A link that does not answer is a broken one."""
-        questions: tuple[tuple[str, Callable[[], tuple[str, str | None]]], ...] = (
-            ("producer", self._producer),
-            ("topic", self._topic),
-            ("job", self._job),
-            ("dead letters", self._dead_letters),
-            ("documents", self._documents),
-            ("archive", self._archive),
+    def check(self) -> StackHealth:
+        """Check every stage and service concurrently. A stage that does not answer has a problem."""
+        checks: tuple[tuple[str, Callable[[], StageResult]], ...] = (
+            ("producer", self._check_producer),
+            ("topic", self._check_topic),
+            ("job", self._check_job),
+            ("dead letters", self._check_dead_letters),
+            ("documents", self._check_documents),
+            ("archive", self._check_archive),
         )
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            links = [pool.submit(_asked, name, ask) for name, ask in questions]
-            services = tuple(sorted(pool.map(self._service, self._containers()), key=lambda service: service.name))
-            return ChainState((self._containers_link(services), *(link.result() for link in links)), services)
+        with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
+            stages = [pool.submit(_run_check, name, check) for name, check in checks]
+            services = tuple(sorted(pool.map(self._check_service, self._containers()), key=lambda each: each.name))
+            return StackHealth((self._check_containers(services), *(stage.result() for stage in stages)), services)
 
-    def documents(self) -> int:
-        """How many participants can be found; 0 where Elasticsearch does not answer."""
+    def count_documents(self) -> int:
+        """The number of searchable participants; 0 if Elasticsearch does not answer."""
         try:
-            return self._count("lol_matches_stream")
+            return self._count(MATCHES_ALIAS)
         except requests.RequestException:
             return 0
 
-    # The services
+    # Services
 
     def _containers(self) -> list[Container]:
         try:
             return stack_containers(self._engine, self._stack)
-        except UNANSWERED:
+        except DOCKER_ERRORS:
             return []
 
-    def _service(self, container: Container) -> ServiceState:
+    def _check_service(self, container: Container) -> ServiceHealth:
         state = container.attrs["State"]
         health = state.get("Health", {}).get("Status")
         running = state["Status"] == "running"
-        return ServiceState(
-            name=str(container.name).removeprefix(f"{PROJECT}-{self._stack}-"),
+        return ServiceHealth(
+            name=str(container.name).removeprefix(container_name(self._stack, "")),
             state=health if running and health else state["Status"],
-            well=running and health in ("healthy", "starting", None),  # a backfill's container has no check
+            healthy=running and health in ("healthy", "starting", None),  # a backfill's container has no health check
             memory=_memory(container) if running else 0,
-            up=datetime.now(UTC) - datetime.fromisoformat(state["StartedAt"]) if running else timedelta(),
+            uptime=datetime.now(UTC) - datetime.fromisoformat(state["StartedAt"]) if running else timedelta(),
             restarts=container.attrs["RestartCount"],
         )
 
-    def _containers_link(self, services: tuple[ServiceState, ...]) -> Link:
-        ill = [f"{service.name} is {service.state}" for service in services if not service.well]
+    def _check_containers(self, services: tuple[ServiceHealth, ...]) -> StageHealth:
+        problems = [f"{service.name} is {service.state}" for service in services if not service.healthy]
         missing = set(self._outputs["services"]) - {service.name for service in services}
-        ill += [f"{name} has no container" for name in sorted(missing)]
+        problems += [f"{name} has no container" for name in sorted(missing)]
         memory = sum(service.memory for service in services)
-        return Link("containers", f"{len(services)}, {memory / 2**30:.1f} GiB of memory in use", "; ".join(ill) or None)
+        figures = f"{len(services)}, {memory / 2**30:.1f} GiB of memory in use"
+        return StageHealth("containers", figures, "; ".join(problems) or None)
 
-    # The other links: figures, and what is wrong
+    # The other stages
 
-    def _producer(self) -> tuple[str, str | None]:
+    def _check_producer(self) -> StageResult:
         if "generator" not in self._outputs["services"]:
             return "yours (the stack's generator is off)", None
         metrics = self._metrics("generator")
-        sent = sum(value for name, _, value in metrics if name == "generator_messages_delivered_total")
-        failed = sum(value for name, _, value in metrics if name == "generator_delivery_failures_total")
-        last = max(value for name, _, value in metrics if name == "generator_last_delivery_timestamp_seconds")
+        sent = sum(value for name, value in metrics if name == "generator_messages_delivered_total")
+        failed = sum(value for name, value in metrics if name == "generator_delivery_failures_total")
+        last = max(value for name, value in metrics if name == "generator_last_delivery_timestamp_seconds")
         silent = time.time() - last
-        trouble = None
+        problem = None
         if silent > SILENT_SECONDS:
-            trouble = f"nothing delivered for {timedelta(seconds=int(silent))}" if last else "nothing delivered yet"
-        return f"{sent:,.0f} messages delivered since its start, {failed:,.0f} failed", trouble
+            problem = f"nothing delivered for {timedelta(seconds=int(silent))}" if last else "nothing delivered yet"
+        return f"{sent:,.0f} messages delivered since it started, {failed:,.0f} failed", problem
 
-    def _topic(self) -> tuple[str, str | None]:
-        ends = self._topics.end_offsets("lol_matches")
+    def _check_topic(self) -> StageResult:
+        ends = self._topics.end_offsets(MATCHES_TOPIC)
         return f"{sum(ends.values()):,} messages in {len(ends)} partitions", None
 
-    def _job(self) -> tuple[str, str | None]:
-        health = self._exec("spark-job", "curl", "-sS", "-m", "5", "http://127.0.0.1:8000/health")
+    def _check_job(self) -> StageResult:
+        health = self._get_in_container("spark-job", "/health", fail=False)
         metrics = self._metrics("spark-job")
-        done = sum(value for name, _, value in metrics if name == "lol_job_messages_total")
-        behind = sum(value for name, _, value in metrics if name == "lol_job_kafka_lag_messages")
-        trouble = None if health == "ok" else health
-        return f"{done:,.0f} messages processed since its start, {behind:,.0f} behind", trouble
+        processed = sum(value for name, value in metrics if name == "lol_job_messages_total")
+        lag = sum(value for name, value in metrics if name == "lol_job_kafka_lag_messages")
+        problem = None if health == "ok" else health
+        return f"{processed:,.0f} messages processed since it started, lag {lag:,.0f}", problem
 
-    def _dead_letters(self) -> tuple[str, str | None]:
-        return f"{sum(self._topics.end_offsets('lol_matches_dlq').values()):,} messages", None
+    def _check_dead_letters(self) -> StageResult:
+        return f"{sum(self._topics.end_offsets(DEAD_LETTER_TOPIC).values()):,} messages", None
 
-    def _documents(self) -> tuple[str, str | None]:
-        participants = self._count("lol_matches_stream")
-        champions, positions = self._count("lol_champion_stats"), self._count("lol_position_stats")
-        # A stack that waits for its first message is well.
-        trouble = "no document can be found yet" if not participants and self._expects_documents() else None
-        return f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position", trouble
+    def _check_documents(self) -> StageResult:
+        participants = self._count(MATCHES_ALIAS)
+        champions, positions = self._count(CHAMPIONS_ALIAS), self._count(POSITIONS_ALIAS)
+        # A stack that waits for its first message is healthy.
+        problem = "no document is searchable yet" if not participants and self._expects_documents() else None
+        return f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position", problem
 
     def _expects_documents(self) -> bool:
-        return "generator" in self._outputs["services"] or any(self._topics.end_offsets("lol_matches").values())
+        return "generator" in self._outputs["services"] or any(self._topics.end_offsets(MATCHES_TOPIC).values())
 
-    def _archive(self) -> tuple[str, str | None]:
+    def _check_archive(self) -> StageResult:
         metrics = self._metrics("archive")
-        written = sum(value for name, _, value in metrics if name == "lol_archive_matches_total")
-        behind = sum(value for name, _, value in metrics if name == "lol_archive_lag_messages")
-        return f"{written:,.0f} matches written since its start, {behind:,.0f} messages behind", None
+        written = sum(value for name, value in metrics if name == "lol_archive_matches_total")
+        lag = sum(value for name, value in metrics if name == "lol_archive_lag_messages")
+        return f"{written:,.0f} matches written since it started, lag {lag:,.0f}", None
 
-    # How they are asked
+    # Requests
 
-    def _count(self, index: str) -> int:
-        address = self._outputs["services"]["elasticsearch"]["9200"]
-        response = requests.get(f"http://{address}/{index}/_count", timeout=TIMEOUT_SECONDS)
+    def _count(self, alias: str) -> int:
+        address = self._outputs["services"]["elasticsearch"][str(ELASTICSEARCH_PORT)]
+        response = requests.get(f"http://{address}/{alias}/_count", timeout=TIMEOUT_SECONDS)
         response.raise_for_status()
         return int(response.json()["count"])
 
-    def _metrics(self, service: str) -> list[tuple[str, dict[str, str], float]]:
-        text = self._exec(service, "curl", "-fsS", "-m", "5", "http://127.0.0.1:8000/metrics")
+    def _metrics(self, service: str) -> list[tuple[str, float]]:
+        """The samples of the service's metrics endpoint: name and value."""
+        text = self._get_in_container(service, "/metrics")
         return [
-            (sample.name, sample.labels, sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
+            (sample.name, sample.value) for family in text_string_to_metric_families(text) for sample in family.samples
         ]
 
-    def _exec(self, service: str, *command: str) -> str:
+    def _get_in_container(self, service: str, path: str, fail: bool = True) -> str:
+        """GET from the service's metrics port, which is not published on the host; `fail` on an HTTP error."""
+        name = container_name(self._stack, service)
         try:
-            container = self._engine.containers.get(f"{PROJECT}-{self._stack}-{service}")
+            container = self._engine.containers.get(name)
         except docker.errors.NotFound as error:
             raise RuntimeError(f"{service} has no container") from error
         if container.status != "running":
             raise RuntimeError(f"{service} is {container.status}")
-        exit_code, output = execute(str(container.name), command)
+        url = f"http://127.0.0.1:{METRICS_PORT}{path}"
+        exit_code, output = execute(name, ["curl", "-fsS" if fail else "-sS", "-m", "5", url])
         if exit_code:
             raise RuntimeError(f"{service}: {output}")
         return output
 
 
-def _asked(name: str, ask: Callable[[], tuple[str, str | None]]) -> Link:
+def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
     try:
-        return Link(name, *ask())
+        return StageHealth(name, *check())
     except requests.RequestException as error:
-        return Link(name, "–", root_cause(error))
+        return StageHealth(name, "–", root_cause(error))
     except (docker.errors.APIError, TopicError, RuntimeError) as error:
-        return Link(name, "–", str(error).splitlines()[0])
+        return StageHealth(name, "–", str(error).splitlines()[0])
 
 
 def _memory(container: Container) -> int:
+    """The container's memory usage in bytes; 0 if the engine does not return it."""
     try:
         stats: Any = container.stats(stream=False, one_shot=True)
-    except UNANSWERED:  # it ended while it was asked, say
+    except DOCKER_ERRORS:  # the container has just exited, for example
         return 0
     usage = stats["memory_stats"]
-    # As `docker stats` counts: without the page cache that the kernel would give back.
+    # The same figure as in `docker stats`: without the page cache that the kernel would give back.
     return int(usage.get("usage", 0)) - int(usage.get("stats", {}).get("total_inactive_file", 0))

@@ -1,4 +1,4 @@
-"""`python -m tools.kibana_export`: what people have edited in Kibana, into mappings/kibana/, so that `up` keeps it."""
+"""`python -m tools.kibana_export`: export dashboards edited in Kibana to mappings/kibana/, for the next `make up`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text,
 from infra.provisioning.saved_object import OBJECTS
 
 
-def save(client: SavedObjectClient, folder: Path) -> list[str]:
-    """Write the dashboards of the folder, with all that is on them by now, and remove what no longer is on any.
+def export_dashboards(client: SavedObjectClient, folder: Path) -> list[str]:
+    """Export the folder's dashboards with the saved objects they use; delete files of objects no longer used.
 
-    Returns the files that are another than before. Raises SavedObjectError.
+    Returns the changed files, relative to `folder`. Raises SavedObjectError.
     """
     before = {path.relative_to(folder): path.read_text() for path in folder.glob("*/*.json")}
     after: dict[Path, str] = {}
     for dashboard in (path for path in before if path.parent.name == "dashboard"):
         exported = client.export("dashboard", dashboard.stem, with_references=True)
         if not exported:
-            raise SavedObjectError(f"there is no dashboard {dashboard.stem} in Kibana: `make up` brings it back")
+            raise SavedObjectError(f"Kibana has no dashboard {dashboard.stem}: `make up` restores it")
         after |= {Path(f"{object_key(body)}.json"): file_text(body) for body in exported}
     for path in before.keys() - after.keys():
         (folder / path).unlink()
@@ -31,11 +31,11 @@ def save(client: SavedObjectClient, folder: Path) -> list[str]:
 
 
 def main() -> int:
-    """0 where all is written, 1 where Kibana does not give it."""
+    """Returns 0 if everything is exported, 1 if Kibana fails."""
     parser = argparse.ArgumentParser(prog="python -m tools.kibana_export", description=__doc__)
-    parser.add_argument("--kibana", default="http://localhost:5601", help="its address (default: that of `dev`)")
+    parser.add_argument("--kibana", default="http://localhost:5601", help="Kibana's URL (default: that of `dev`)")
     try:
-        changed = save(SavedObjectClient(parser.parse_args().kibana), OBJECTS)
+        changed = export_dashboards(SavedObjectClient(parser.parse_args().kibana), OBJECTS)
     except SavedObjectError as error:
         print(error, file=sys.stderr)
         return 1

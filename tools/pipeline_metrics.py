@@ -1,4 +1,4 @@
-"""The pipeline in a period, as Prometheus has it."""
+"""The pipeline's metrics over a time range, from Prometheus: throughput, lag, batch time, freshness (latency)."""
 
 from __future__ import annotations
 
@@ -7,82 +7,86 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from infra.clients.prometheus import PrometheusClient
-from tools.time_range import STEPS, Period
+from infra.names import DEAD_LETTER_TOPIC
+from tools.time_range import STEPS, TimeRange
 
 Points = tuple[tuple[datetime, float], ...]
+"""A time series."""
 
-BATCH, AGE = "lol_job_batch_duration_seconds", "lol_job_message_age_seconds"
+BATCH_METRIC, FRESHNESS_METRIC = "lol_job_batch_duration_seconds", "lol_job_message_age_seconds"
 LAG = "sum(lol_job_kafka_lag_messages)"
-LEAST_RATE_SECONDS = 60
-"""A rate needs some scrapes, which are 10 s apart, and batches between them."""
+MIN_RATE_WINDOW_SECONDS = 60
+"""A rate needs several scrapes, which are 10 s apart, with batches between them."""
 NOW_SECONDS = 300
-"""Over which `now` figures are taken."""
+"""The window of the `…_now` figures."""
 
 
 @dataclass(frozen=True)
-class Pipeline:
-    """Each chart's lines by their names, and the figures of the last minutes (None: no value)."""
+class PipelineMetrics:
+    """Time series by the name of their line in a chart, and the figures of the last minutes (None: no value)."""
 
     messages: Mapping[str, Points]
-    """Messages a second."""
+    """Throughput: messages per second, sent and processed."""
     documents: Mapping[str, Points]
-    """Documents a second that Elasticsearch acknowledged, by index without its `lol_`."""
+    """Throughput: documents per second that Elasticsearch acknowledged, by index alias without its `lol_`."""
     lag: Mapping[str, Points]
-    """Messages that the job has not processed."""
+    """Messages in the topic that the job has not processed."""
     batch_seconds: Mapping[str, Points]
-    message_age_seconds: Mapping[str, Points]
-    """From Kafka to acknowledged by Elasticsearch."""
+    freshness_seconds: Mapping[str, Points]
+    """Latency from Kafka's arrival time until Elasticsearch has acknowledged the documents."""
     dead_letters: Mapping[str, float]
-    """Messages since the job last started, by reason; a reason without any may be missing."""
+    """Messages since the job last started, by reason; a reason without messages may be missing."""
     lag_now: float | None
-    batch_now: tuple[float | None, float | None]
-    """Median and p95 in seconds."""
-    message_age_now: tuple[float | None, float | None]
-    """Median and p99 in seconds."""
-    dead_letters_arrived: float | None
-    """Messages in a time as long as the period, until now."""
-    oldest: datetime | None
-    """Before this Prometheus has nothing."""
+    batch_seconds_now: tuple[float | None, float | None]
+    """Median and p95."""
+    freshness_seconds_now: tuple[float | None, float | None]
+    """Median and p99."""
+    new_dead_letters: float | None
+    """Messages that became dead letters in the last hours, as many hours as the time range has."""
+    oldest_sample: datetime | None
+    """Prometheus has no data from before this time."""
 
 
-def read(prometheus: PrometheusClient, period: Period) -> Pipeline:
-    """The pipeline in `period`. Raises PrometheusError."""
-    ends = f'kafka_log_log_logendoffset{{topic="lol_matches_dlq"}}[{STEPS * period.step_seconds}s]'
-    window = f"{max(period.step_seconds, LEAST_RATE_SECONDS)}s"
+def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> PipelineMetrics:
+    """Query the metrics in `time_range`. Raises PrometheusError."""
+    ends = f'kafka_log_log_logendoffset{{topic="{DEAD_LETTER_TOPIC}"}}[{STEPS * time_range.step_seconds}s]'
+    window = f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS)}s"
 
-    def lines(query: str, name: str = "") -> dict[str, Points]:
-        """The query's series by their label `name`, or the only one as "" where it has none."""
-        found = prometheus.range(query, period.start, period.end, period.step_seconds)
-        return dict(sorted((series.labels.get(name, ""), series.points) for series in found))
+    def series_by_label(query: str, label: str = "") -> dict[str, Points]:
+        """The query's series by the value of `label`; a series without the label is under ""."""
+        found = prometheus.range(query, time_range.start, time_range.end, time_range.step_seconds)
+        return dict(sorted((series.labels.get(label, ""), series.points) for series in found))
 
-    def line(query: str) -> Points:
-        """The query's only series; no points where it has none."""
-        return next(iter(lines(query).values()), ())
+    def single_series(query: str) -> Points:
+        """The query's only series; no points if it has none."""
+        return next(iter(series_by_label(query).values()), ())
 
     def quantiles(metric: str, *wanted: float) -> dict[str, Points]:
-        return {f"p{quantile * 100:.0f}": line(_quantile(quantile, metric, window)) for quantile in wanted}
+        return {f"p{quantile * 100:.0f}": single_series(_quantile(quantile, metric, window)) for quantile in wanted}
 
     def now(quantile: float, metric: str) -> float | None:
         return prometheus.value(_quantile(quantile, metric, f"{NOW_SECONDS}s"))
 
-    oldest = prometheus.value("prometheus_tsdb_lowest_timestamp_seconds < time()")  # beyond any time while it is empty
-    indexed = lines(f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name")
-    return Pipeline(
+    # An empty Prometheus reports a time in the far future.
+    oldest = prometheus.value("prometheus_tsdb_lowest_timestamp_seconds < time()")
+    indexed = series_by_label(f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name")
+    return PipelineMetrics(
         messages={
-            "sent by the generator": line(f"sum(rate(generator_messages_delivered_total[{window}]))"),
-            "processed by the job": line(f"sum(rate(lol_job_messages_total[{window}]))"),
+            "sent by the generator": single_series(f"sum(rate(generator_messages_delivered_total[{window}]))"),
+            "processed by the job": single_series(f"sum(rate(lol_job_messages_total[{window}]))"),
         },
         documents={name.removeprefix("lol_"): points for name, points in indexed.items()},
-        lag={"behind": line(LAG)},
-        batch_seconds=quantiles(BATCH, 0.5, 0.95),
-        message_age_seconds=quantiles(AGE, 0.5, 0.99),
+        lag={"lag": single_series(LAG)},
+        batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
+        freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
         dead_letters=prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason"),
         lag_now=prometheus.value(LAG),
-        batch_now=(now(0.5, BATCH), now(0.95, BATCH)),
-        message_age_now=(now(0.5, AGE), now(0.99, AGE)),
-        # The topic's end outlives the job, whose counters do not. `increase` would extrapolate it to fractions.
-        dead_letters_arrived=prometheus.value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
-        oldest=None if oldest is None else datetime.fromtimestamp(oldest, UTC),
+        batch_seconds_now=(now(0.5, BATCH_METRIC), now(0.95, BATCH_METRIC)),
+        freshness_seconds_now=(now(0.5, FRESHNESS_METRIC), now(0.99, FRESHNESS_METRIC)),
+        # From the topic's end offsets, because the job's counters restart with it. `increase` would extrapolate to
+        # fractions.
+        new_dead_letters=prometheus.value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
+        oldest_sample=None if oldest is None else datetime.fromtimestamp(oldest, UTC),
     )
 
 

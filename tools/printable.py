@@ -1,8 +1,8 @@
-"""Text of others, to be shown."""
+"""Sanitizes untrusted text, such as player names and message keys, before it is displayed."""
 
 from __future__ import annotations
 
 
-def plain(text: str) -> str:
-    """`text` with a replacement character for each that cannot be printed, but for line breaks and tabs."""
+def sanitize(text: str) -> str:
+    """Replace control characters and everything else unprintable by U+FFFD, except line breaks and tabs."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

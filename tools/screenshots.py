@@ -1,4 +1,4 @@
-"""`python -m tools.screenshots STACK`: takes the README's pictures of a stack that runs, into docs/pictures."""
+"""`python -m tools.screenshots STACK`: take the README's screenshots of a running stack, into docs/pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from tests.conftest import chromium
-from tools.health import Chain
-from tools.report.__main__ import read, write
-from tools.stack_outputs import outputs_of
-from tools.status import ask, screen
+from tools.chromium import find_chromium
+from tools.health import HealthChecker
+from tools.report.__main__ import read_report, write_report
+from tools.stack_outputs import read_stack_outputs
+from tools.status import read_status, render
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
@@ -30,19 +30,19 @@ TERMINAL = """
 """
 
 
-def take(browser: Browser, page: Path, name: str, width: int, height: int, scheme: Literal["light", "dark"]) -> None:
-    """The top of the page in a window of this size."""
-    window = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+def take_report(browser: Browser, page: Path, scheme: Literal["light", "dark"]) -> None:
+    """The top of the report in this colour scheme."""
+    window = browser.new_page(viewport={"width": 1400, "height": 1500}, color_scheme=scheme)
     window.goto(page.as_uri())
-    window.screenshot(path=PICTURES / f"{name}.png")
+    window.screenshot(path=PICTURES / f"report-{scheme}.png")
     window.close()
 
 
 def take_status(browser: Browser, stack: str) -> None:
-    """The status as a terminal shows it."""
-    outputs = outputs_of(stack)
+    """The output of `make status` in a terminal."""
+    outputs = read_stack_outputs(stack)
     console = Console(record=True, width=STATUS_COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(screen(ask(stack, outputs, Chain(stack, outputs)), console))
+    console.print(render(read_status(stack, outputs, HealthChecker(stack, outputs)), console))
     window = browser.new_page()
     window.set_content(console.export_html(theme=MONOKAI, code_format=TERMINAL))
     window.locator("pre").screenshot(path=PICTURES / "status.png")
@@ -50,13 +50,14 @@ def take_status(browser: Browser, stack: str) -> None:
 
 
 def main() -> None:
-    """Take them all."""
+    """Take all screenshots."""
     stack = sys.argv[1]
-    page = write(read(stack, outputs_of(stack)["services"], 1), ROOT / "report" / stack).resolve()
+    report = read_report(stack, read_stack_outputs(stack)["services"], hours=1)
+    page = write_report(report, ROOT / "report" / stack).resolve()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium())
-        for scheme in ("light", "dark"):
-            take(browser, page, f"report-{scheme}", 1400, 1500, scheme)
+        browser = playwright.chromium.launch(executable_path=find_chromium())
+        take_report(browser, page, "light")
+        take_report(browser, page, "dark")
         take_status(browser, stack)
         browser.close()
 

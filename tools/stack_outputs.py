@@ -1,4 +1,4 @@
-"""What a deployed stack says of itself."""
+"""The Pulumi outputs of a deployed stack."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 
 
 class NotDeployedError(Exception):
-    """The stack is not deployed, or Pulumi cannot say; the message is one line that says why and what to do."""
+    """The stack is not deployed, or Pulumi fails; the message is one line with the reason and what to do."""
 
 
-def outputs_of(stack: str) -> dict[str, Any]:
+def read_stack_outputs(stack: str) -> dict[str, Any]:
     """The stack's outputs, secrets masked. Raises NotDeployedError."""
     try:
         run = subprocess.run(
             ["pulumi", "stack", "output", "--json", "--stack", stack], capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise NotDeployedError("there is no pulumi on the PATH: `source tools/env.sh`, `make setup`") from error
+        raise NotDeployedError("pulumi is not on the PATH: `make setup`, then `source tools/env.sh`") from error
     if run.returncode and "no stack named" not in run.stderr:
-        raise NotDeployedError(f"pulumi cannot say what is deployed: {run.stderr.strip().rpartition(chr(10))[2]}")
+        reason = run.stderr.strip().rpartition("\n")[2]
+        raise NotDeployedError(f"pulumi cannot read the outputs of the stack {stack}: {reason}")
     outputs: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {}
     if "services" not in outputs:
         raise NotDeployedError(f"the stack {stack} is not deployed: `make up STACK={stack}`")

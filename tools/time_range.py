@@ -1,4 +1,4 @@
-"""The time that charts are about."""
+"""The time range of charts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 STEPS = 60
-"""In how many equal steps charts over time show a period."""
-ARRIVAL_SECONDS = 10
-"""What a match may take from its end to being found: a minute that is younger could still grow."""
+"""The number of equal steps of a time range."""
+FRESHNESS_SECONDS = 10
+"""How long a match may take from its end until it is searchable: a minute younger than that could still grow."""
 
 
 @dataclass(frozen=True)
-class Period:
+class TimeRange:
     """`STEPS` steps of `step_seconds` from `start` to `end`, both UTC."""
 
     end: datetime
@@ -21,17 +21,17 @@ class Period:
 
     @classmethod
     def last(cls, hours: int, now: datetime) -> Self:
-        """The newest period of `hours`, to the minute, of which all has arrived."""
-        arrived = int(now.timestamp()) - ARRIVAL_SECONDS
-        return cls(datetime.fromtimestamp(arrived - arrived % 60, UTC), hours * 3600 // STEPS)
+        """The last `hours`, up to the newest whole minute whose matches are all searchable."""
+        complete = int(now.timestamp()) - FRESHNESS_SECONDS
+        return cls(datetime.fromtimestamp(complete - complete % 60, UTC), hours * 3600 // STEPS)
 
     @property
     def start(self) -> datetime:
         return self.end - timedelta(seconds=STEPS * self.step_seconds)
 
     @property
-    def moments(self) -> list[datetime]:
-        """The ends of all steps, and the start."""
+    def step_times(self) -> list[datetime]:
+        """The start, and the end of each step: `STEPS` + 1 times."""
         return [self.start + timedelta(seconds=step * self.step_seconds) for step in range(STEPS + 1)]
 
     @property

@@ -11,35 +11,35 @@ from confluent_kafka import Producer
 from generator.match_factory import MatchFactory
 from harness.stack import Stack
 from harness.waiting import eventually
-from tools.dlq import Letter, Place, letters
+from tools.dlq.dead_letters import DeadLetterMessage, MessagePosition, read_dead_letters
 
 pytestmark = pytest.mark.disruptive
 
 
-def send(stack: Stack, topic: str, **message: Any) -> Place:
+def send(stack: Stack, topic: str, **message: Any) -> MessagePosition:
     """Send one message. Returns its topic, partition and offset."""
-    places = []
+    positions = []
 
     def acknowledged(error: Any, sent: Any) -> None:
         assert error is None, error
-        places.append(Place(topic, sent.partition(), sent.offset()))
+        positions.append(MessagePosition(topic, sent.partition(), sent.offset()))
 
     producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "acks": "all"})
     producer.produce(topic, on_delivery=acknowledged, **message)
     assert producer.flush(30) == 0
-    return places[0]
+    return positions[0]
 
 
-def with_key(stack: Stack, key: str) -> list[Letter]:
+def with_key(stack: Stack, key: str) -> list[DeadLetterMessage]:
     """The dead letters whose original message has this key."""
-    return [letter for letter in letters(stack.outputs["bootstrapServers"]) if letter.key == key.encode()]
+    return [letter for letter in read_dead_letters(stack.outputs["bootstrapServers"]) if letter.key == key.encode()]
 
 
 def test_dead_letter_is_listed_shown_and_replayed_unchanged(stack: Stack) -> None:
     key = f"SELFTEST_{time.time_ns()}"
     origin = send(stack, "lol_matches", key=key, value=b"{", headers=[("trace", b"\x00\xff"), ("empty", None)])
 
-    def found_letters(count: int) -> list[Letter]:
+    def found_letters(count: int) -> list[DeadLetterMessage]:
         found = with_key(stack, key)
         assert len({letter.identity for letter in found}) == count
         return found
@@ -51,9 +51,9 @@ def test_dead_letter_is_listed_shown_and_replayed_unchanged(stack: Stack) -> Non
     assert "not_json" in listed.stdout
     shown = stack.make("dlq", f"SHOW={origin}")
     assert key in shown.stdout
-    assert f"REPLAY={first.place}" in shown.stdout
-    sent = stack.make("dlq", f"REPLAY={first.place}")
-    assert (sent.rc, sent.stdout) == (0, "Sent to lol_matches again: 1\n")
+    assert f"REPLAY={first.position}" in shown.stdout
+    sent = stack.make("dlq", f"REPLAY={first.position}")
+    assert (sent.rc, sent.stdout) == (0, "Replayed to lol_matches: 1\n")
 
     second = eventually(lambda: found_letters(2), timeout_seconds=60)[-1]
     assert second.origin != origin

@@ -25,10 +25,12 @@ from playwright.sync_api import Browser
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from tests.support.browser_page import opened
-from tools import pipeline_metrics
-from tools.report import matches
-from tools.time_range import Period
+from infra.names import MATCHES_ALIAS
+from tests.support.browser_page import open_page
+from tools.pipeline_metrics import read_pipeline_metrics
+from tools.report import match_statistics
+from tools.report.match_statistics import read_match_statistics
+from tools.time_range import TimeRange
 
 Participant = Mapping[str, Any]
 
@@ -40,7 +42,7 @@ def report_page(stack: Stack) -> Path:
     def report_is_complete() -> None:
         result = stack.make("report")
         assert result.rc == 0, result.stdout + result.stderr
-        assert "no data in this time" not in page.read_text()
+        assert "no data in this time range" not in page.read_text()
 
     page = ROOT / "report" / stack.name / "report.html"
     eventually(report_is_complete, timeout_seconds=180)
@@ -52,9 +54,9 @@ def prometheus(stack: Stack) -> PrometheusClient:
 
 
 def test_page_opens_without_network_request_or_error(browser: Browser, report_page: Path, stack: Stack) -> None:
-    with opened(browser, report_page) as page:
+    with open_page(browser, report_page) as page:
         assert f"Stack {stack.name}" in page.locator("header").inner_text()
-        assert page.locator(".trouble").count() == 0
+        assert page.locator(".problem").count() == 0
         assert page.locator("#champions tbody tr").count() == 25
         assert page.locator("#last tbody tr").count() == 10
         empty = page.locator(".chart:has(.empty) h3").all_inner_texts()
@@ -63,7 +65,7 @@ def test_page_opens_without_network_request_or_error(browser: Browser, report_pa
 
 
 def test_each_chart_is_saved_as_a_picture(browser: Browser, report_page: Path) -> None:
-    with opened(browser, report_page) as page:
+    with open_page(browser, report_page) as page:
         charts = page.locator(".chart svg").count()
     assert len(list(report_page.parent.glob("*.png"))) == charts
 
@@ -75,32 +77,36 @@ def test_page_contains_no_secret(report_page: Path, stack: Stack) -> None:
 
 
 def test_report_figures_match_the_documents(stack: Stack) -> None:
-    """Each figure is recomputed from all documents of a period; retried if documents arrived in between."""
+    """Each figure is recomputed from all documents of a time range; retried if documents arrived in between."""
 
     def equal() -> None:
         # Short, since a stack that has run for days has too many documents. Its start is rarely aligned to the step.
-        period = Period(datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1), 13)
-        assert_figures_match_documents(stack.elasticsearch(), period)
+        time_range = TimeRange(datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1), 13)
+        assert_figures_match_documents(stack.elasticsearch(), time_range)
 
     eventually(equal, timeout_seconds=120)
 
 
-def assert_figures_match_documents(client: Elasticsearch, period: Period) -> None:
-    found = matches.read(client, period)
+def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange) -> None:
+    found = read_match_statistics(client, time_range)
     documents: list[Participant] = [
         hit["_source"]
         for hit in scan(
             client,
-            index=matches.PARTICIPANTS,
-            query={"query": {"range": {"@timestamp": {"gte": period.start.isoformat(), "lt": period.end.isoformat()}}}},
+            index=MATCHES_ALIAS,
+            query={
+                "query": {
+                    "range": {"@timestamp": {"gte": time_range.start.isoformat(), "lt": time_range.end.isoformat()}}
+                }
+            },
         )
     ]
     assert found.documents == len(documents) > 0
     assert found.count == len(ids(documents))
-    assert [minute.start for minute in found.minutes] == period.moments[:-1]
-    minutes = period.step_seconds / 60
-    assert sum(minute.documents for minute in found.minutes) * minutes == pytest.approx(len(documents))
-    assert sum(minute.matches for minute in found.minutes) * minutes == pytest.approx(len(ids(documents)))
+    assert [step.start for step in found.steps] == time_range.step_times[:-1]
+    minutes = time_range.step_seconds / 60
+    assert sum(step.documents for step in found.steps) * minutes == pytest.approx(len(documents))
+    assert sum(step.matches for step in found.steps) * minutes == pytest.approx(len(ids(documents)))
 
     games_played = [participant for participant in documents if not participant["remake"]]
     champions = grouped(games_played, "champion_name")
@@ -125,7 +131,7 @@ def assert_figures_match_documents(client: Elasticsearch, period: Period) -> Non
         assert position.cs == pytest.approx(mean(game["cs"] for game in games))
         assert position.gold_per_minute == pytest.approx(mean(game["gold_per_minute"] for game in games), rel=1e-5)
 
-    for side, team in zip(found.sides, (matches.BLUE, matches.RED), strict=True):
+    for side, team in zip(found.sides, (match_statistics.BLUE_TEAM_ID, match_statistics.RED_TEAM_ID), strict=True):
         team_games = grouped(games_played, "team_id")[team]
         count = len(ids(team_games))
         assert side.win_rate == pytest.approx(mean(game["win"] for game in team_games))
@@ -136,15 +142,15 @@ def assert_figures_match_documents(client: Elasticsearch, period: Period) -> Non
         assert side.vision == pytest.approx(sum(game["vision_score"] for game in team_games) / count)
 
     for length in found.lengths:
-        seconds = range(length.least * 60, (length.below or 10**6) * 60)
+        seconds = range(length.at_least * 60, (length.below or 10**6) * 60)
         assert length.matches == len(ids(game for game in games_played if game["game_duration"] in seconds))
 
 
 def test_last_matches_are_complete(stack: Stack) -> None:
     def complete() -> None:
         """True as soon as the newest match's documents are searchable in every shard of the index."""
-        found = matches.read(stack.elasticsearch(), Period.last(1, datetime.now(UTC))).last
-        assert len(found) == matches.LAST_MATCHES
+        found = read_match_statistics(stack.elasticsearch(), TimeRange.last(1, datetime.now(UTC))).last
+        assert len(found) == match_statistics.LAST_MATCHES
         assert [match.ended for match in found] == sorted((match.ended for match in found), reverse=True)
         for match in found:
             assert len(match.blue) == len(match.red) == 5
@@ -155,17 +161,17 @@ def test_last_matches_are_complete(stack: Stack) -> None:
 
 def test_each_prometheus_query_returns_data(stack: Stack) -> None:
     def all_have_data() -> None:
-        found = pipeline_metrics.read(prometheus(stack), Period(datetime.now(UTC), 15))
-        lines = (found.messages, found.documents, found.lag, found.batch_seconds, found.message_age_seconds)
+        found = read_pipeline_metrics(prometheus(stack), TimeRange(datetime.now(UTC), 15))
+        lines = (found.messages, found.documents, found.lag, found.batch_seconds, found.freshness_seconds)
         for chart in lines:
             assert chart
             assert all(chart.values()), chart
         assert None not in (
             found.lag_now,
-            *found.batch_now,
-            *found.message_age_now,
-            found.dead_letters_arrived,
-            found.oldest,
+            *found.batch_seconds_now,
+            *found.freshness_seconds_now,
+            found.new_dead_letters,
+            found.oldest_sample,
         )
 
     eventually(all_have_data, timeout_seconds=90)

@@ -1,1 +1,1 @@
-"""`make report`: the live data as one self-contained page and as pictures, to look at and to mail around."""
+"""`make report`: the live data as one self-contained HTML page, and each chart as a PNG."""

@@ -1,4 +1,4 @@
-"""`make report`: the live data of a stack as `report/<stack>/report.html`, and each chart as a PNG beside it."""
+"""`make report`: write the report of a stack to `report/<stack>/report.html`, and each chart as a PNG beside it."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ from pathlib import Path
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from tools import pipeline_metrics
-from tools.printable import plain
-from tools.report import charts, matches
-from tools.report.matches import Matches
-from tools.report.page import Report, match_charts, pipeline_charts, render
-from tools.stack_outputs import NotDeployedError, outputs_of
-from tools.time_range import Period
+from infra.names import ELASTICSEARCH_PORT, PROMETHEUS_PORT
+from tools.pipeline_metrics import read_pipeline_metrics
+from tools.printable import sanitize
+from tools.report.match_statistics import MatchStatistics, read_match_statistics
+from tools.report.page import StackReport, render
+from tools.report.rendering import LIGHT
+from tools.stack_outputs import NotDeployedError, read_stack_outputs
+from tools.time_range import TimeRange
 
 TIMEOUT_SECONDS = 30
-MOST_HOURS = 24 * 31
+MAX_HOURS = 24 * 31
 
 
-def read(stack: str, services: dict[str, dict[str, str]], hours: int) -> Report:
-    """The report of the stack whose `services` are at these addresses."""
-    made = datetime.now(UTC)
-    period = Period.last(hours, made)
-    troubles = []
-    found_matches = found_pipeline = None
-    elasticsearch = f"http://{services['elasticsearch']['9200']}"
+def read_report(stack: str, services: dict[str, dict[str, str]], hours: int) -> StackReport:
+    """The report of the last `hours`. `services` are the stack's addresses, by service and container port."""
+    created_at = datetime.now(UTC)
+    time_range = TimeRange.last(hours, created_at)
+    problems = []
+    matches = pipeline = None
+    elasticsearch = f"http://{services['elasticsearch'][str(ELASTICSEARCH_PORT)]}"
     try:
         with Elasticsearch(elasticsearch, request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
-            found_matches = matches.read(client, period)
+            matches = read_match_statistics(client, time_range)
     except (ApiError, TransportError) as error:
-        answers = "answers" if isinstance(error, ApiError) else "does not answer"
-        troubles.append(f"Elasticsearch at {elasticsearch} {answers}: {_short(error)}. Nothing is said of matches.")
+        failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
+        problems.append(f"Elasticsearch at {elasticsearch} {failure}: {_short(error)}. The report has no matches.")
     else:
-        troubles += nothing_found(found_matches, period)
+        problems += explain_no_matches(matches, time_range)
+    prometheus = PrometheusClient(f"http://{services['prometheus'][str(PROMETHEUS_PORT)]}")
     try:
-        found_pipeline = pipeline_metrics.read(PrometheusClient(f"http://{services['prometheus']['9090']}"), period)
+        pipeline = read_pipeline_metrics(prometheus, time_range)
     except PrometheusError as error:
-        troubles.append(f"{error}. Nothing is said of the pipeline.")
-    return Report(stack, made, period, found_matches, found_pipeline, tuple(troubles))
+        problems.append(f"{error}. The report has no pipeline metrics.")
+    return StackReport(stack, created_at, time_range, matches, pipeline, tuple(problems))
 
 
-def nothing_found(found: Matches, period: Period) -> list[str]:
-    """Why there is no match to see, if there is none."""
-    if found.newest_ended is None:
-        return ["No document can be found yet: `make status` says which link of the chain is to be looked at."]
-    if found.count:
+def explain_no_matches(matches: MatchStatistics, time_range: TimeRange) -> list[str]:
+    """Why the time range has no matches; empty if it has some."""
+    if matches.newest_ended is None:
+        return ["No document is searchable yet: `make status` shows which stage of the pipeline is broken."]
+    if matches.count:
         return []
-    later = found.newest_ended >= period.end
-    advice = "Later `make report` shows it" if later else "`make report HOURS=…` looks further back"
-    return [f"No game ended in this time; the newest ended {found.newest_ended:%Y-%m-%d %H:%M}. {advice}."]
+    later = matches.newest_ended >= time_range.end
+    advice = "Run `make report` again later" if later else "Choose a longer time range: `make report HOURS=…`"
+    return [f"No game ended in this time range; the newest ended {matches.newest_ended:%Y-%m-%d %H:%M}. {advice}."]
 
 
-def write(report: Report, folder: Path) -> Path:
-    """The page and the pictures in `folder`, which is made. Gives the page's path."""
+def write_report(report: StackReport, folder: Path) -> Path:
+    """Write the page and the charts' PNGs into `folder`, replacing older ones. Returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     for picture in folder.glob("*.png"):
         picture.unlink()
-    drawn = match_charts(report.matches, report.period) if report.matches else []
-    drawn += pipeline_charts(report.pipeline, report.period) if report.pipeline else []
-    for chart in drawn:
+    for chart in (*report.match_charts, *report.pipeline_charts):
         if chart.specification:
-            (folder / f"{chart.name}.png").write_bytes(chart.png(charts.LIGHT))
+            (folder / f"{chart.name}.png").write_bytes(chart.png(LIGHT))
     page = folder / "report.html"
     page.write_text(render(report), encoding="utf-8")
     return page
@@ -75,25 +75,24 @@ def _short(error: Exception) -> str:
 
 
 def main() -> int:
-    """0 where all could be said, 1 where a service gave no answer or a wrong one, 2 where there is no such stack."""
+    """Returns 0 if the report is complete, 1 if a service does not answer or fails, 2 if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make report")
     parser.add_argument("--stack", required=True)
-    parser.add_argument("--hours", type=int, default=1, help=f"how far back: 1 to {MOST_HOURS}")
+    parser.add_argument("--hours", type=int, default=1, help=f"length of the time range: 1 to {MAX_HOURS}")
     options = parser.parse_args()
-    if not 1 <= options.hours <= MOST_HOURS:
-        parser.error(f"HOURS must be 1 to {MOST_HOURS}")
+    if not 1 <= options.hours <= MAX_HOURS:
+        parser.error(f"HOURS must be 1 to {MAX_HOURS}")
     try:
-        outputs = outputs_of(options.stack)
+        outputs = read_stack_outputs(options.stack)
     except NotDeployedError as error:
         print(error)
         return 2
-    report = read(options.stack, outputs["services"], options.hours)
-    page = write(report, Path("report") / options.stack)
-    for trouble in report.troubles:
-        print(plain(trouble))
-    print(
-        f"{page}: {page.stat().st_size / 1000:,.0f} kB, and {len(list(page.parent.glob('*.png')))} pictures beside it"
-    )
+    report = read_report(options.stack, outputs["services"], options.hours)
+    page = write_report(report, Path("report") / options.stack)
+    for problem in report.problems:
+        print(sanitize(problem))
+    pictures = len(list(page.parent.glob("*.png")))
+    print(f"{page}: {page.stat().st_size / 1000:,.0f} kB, and {pictures} charts as PNG in the same directory")
     return 0 if report.matches and report.pipeline else 1
 
 

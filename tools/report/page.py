@@ -1,4 +1,4 @@
-"""The report as one HTML page: nothing in it is fetched; without scripts only the sorting is missing."""
+"""The report as one self-contained HTML page: it fetches nothing, and without scripts only the sorting is missing."""
 
 from __future__ import annotations
 
@@ -10,36 +10,72 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tools.pipeline_metrics import Pipeline
-from tools.printable import plain
+from tools.pipeline_metrics import PipelineMetrics
+from tools.printable import sanitize
 from tools.report import charts
-from tools.report.charts import Chart, Palette
-from tools.report.matches import Matches
-from tools.time_range import Period
+from tools.report.match_statistics import MatchStatistics
+from tools.report.rendering import DARK, LIGHT, Chart, Palette
+from tools.time_range import TimeRange
 
 HERE = Path(__file__).parent
 TOP_CHAMPIONS = 25
 RECENT_STEPS = 5
-"""Steps that the figures "now" are the mean of."""
-SILENT_SECONDS = 60
-"""Nothing newer found for so long is not well."""
+"""The current rates are means of this many steps."""
+STALE_SECONDS = 60
+"""Data older than this is marked as bad."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What one page is made of. A source that did not answer is None, and `troubles` says why."""
+class StackReport:
+    """The data of one report. A source that did not answer is None, and `problems` has the reason."""
 
     stack: str
-    made: datetime
-    period: Period
-    matches: Matches | None
-    pipeline: Pipeline | None
-    troubles: tuple[str, ...] = ()
+    created_at: datetime
+    time_range: TimeRange
+    matches: MatchStatistics | None
+    pipeline: PipelineMetrics | None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def match_charts(self) -> list[Chart]:
+        """The charts from Elasticsearch."""
+        if self.matches is None:
+            return []
+        steps, time_range = self.matches.steps, self.time_range
+        return [
+            charts.rate_per_minute(steps, time_range, "matches", "by the end of the game"),
+            charts.rate_per_minute(steps, time_range, "documents", "one for each participant"),
+            charts.game_lengths(self.matches.lengths),
+            charts.win_rate_against_pick_rate(self.matches.champions),
+            charts.positions(self.matches.positions),
+            charts.sides(self.matches.sides),
+        ]
+
+    @property
+    def pipeline_charts(self) -> list[Chart]:
+        """The charts from Prometheus."""
+        if self.pipeline is None:
+            return []
+        metrics = self.pipeline
+        lines = (
+            ("messages", "Messages per second", "into the topic, and processed", metrics.messages, ",.1f"),
+            ("documents", "Documents per second", "acknowledged by Elasticsearch", metrics.documents, ",.1f"),
+            ("lag", "Lag", "messages in the topic that the job has not processed", metrics.lag, ",.0f"),
+            ("batch-time", "Batch time", "seconds", metrics.batch_seconds, ".2f"),
+            ("freshness", "Freshness", "seconds from Kafka to indexed", metrics.freshness_seconds, ".2f"),
+        )
+        return [
+            *(
+                charts.lines_over_time(name, title, note, series, self.time_range, form)
+                for name, title, note, series, form in lines
+            ),
+            charts.dead_letters(metrics.dead_letters),
+        ]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A number at the head of the page."""
+class KeyFigure:
+    """A number at the top of the page."""
 
     name: str
     value: str
@@ -47,91 +83,74 @@ class Figure:
     bad: bool = False
 
 
-def match_charts(matches: Matches, period: Period) -> list[Chart]:
-    """The charts of what Elasticsearch has."""
-    return [
-        charts.per_minute(matches.minutes, period, "matches", "by the end of the game"),
-        charts.per_minute(matches.minutes, period, "documents", "one for each participant"),
-        charts.game_lengths(matches.lengths),
-        charts.win_against_pick(matches.champions),
-        charts.positions(matches.positions),
-        charts.sides(matches.sides),
-    ]
-
-
-def pipeline_charts(pipeline: Pipeline, period: Period) -> list[Chart]:
-    """The charts of what Prometheus has."""
-    over = (
-        ("messages", "Messages per second", "into the topic, and out of it", pipeline.messages, ",.1f"),
-        ("documents", "Documents per second", "acknowledged by Elasticsearch", pipeline.documents, ",.1f"),
-        ("lag", "Lag", "messages in the topic that the job has not processed", pipeline.lag, ",.0f"),
-        ("batch-time", "Batch time", "seconds", pipeline.batch_seconds, ".2f"),
-        ("freshness", "Freshness", "seconds from Kafka to indexed", pipeline.message_age_seconds, ".2f"),
-    )
-    return [
-        *(charts.over_time(name, title, note, lines, period, form) for name, title, note, lines, form in over),
-        charts.dead_letters(pipeline.dead_letters),
-    ]
-
-
-def figures(report: Report) -> list[Figure]:
-    """The numbers at the head of the page."""
-    found: list[Figure] = []
-    period = report.period
-    hours = "hour" if period.hours == 1 else f"{period.hours} hours"
-    if matches := report.matches:
-        recent = matches.minutes[-RECENT_STEPS:]
-        per_minute = sum(minute.matches for minute in recent) / (len(recent) or 1)
-        documents = sum(minute.documents for minute in recent) / (len(recent) or 1)
-        found += [
-            Figure("Matches", compact(matches.count), f"in the last {hours}"),
-            Figure(
-                "Matches a minute",
-                f"{per_minute:,.{1 if per_minute < 1000 else 0}f}",
-                f"{documents:,.0f} documents; mean of {RECENT_STEPS * period.step_seconds // 60:,} minutes",
-            ),
-            Figure("Documents", compact(matches.documents_ever), f"{compact(matches.documents)} in the last {hours}"),
-        ]
-        if matches.newest_arrived:
-            age = (report.made - matches.newest_arrived).total_seconds()
-            found.append(
-                Figure("Newest found", _duration(age), "since Kafka got its message", bad=age > SILENT_SECONDS)
-            )
-    if pipeline := report.pipeline:
-        letters = pipeline.dead_letters_arrived
-        (batch, batch_p95), (age_p50, age_p99) = pipeline.batch_now, pipeline.message_age_now
-        found += [
-            Figure("Freshness", _seconds(age_p50), f"p99 {_seconds(age_p99)}; from Kafka to indexed"),
-            Figure("Batch time", _seconds(batch), f"p95 {_seconds(batch_p95)}"),
-            Figure("Behind", "–" if pipeline.lag_now is None else compact(pipeline.lag_now), "messages to process"),
-            Figure(
-                "Dead letters", "–" if letters is None else compact(letters), f"in the last {hours}", bad=bool(letters)
-            ),
-        ]
+def key_figures(report: StackReport) -> list[KeyFigure]:
+    """The numbers at the top of the page."""
+    hours = "hour" if report.time_range.hours == 1 else f"{report.time_range.hours} hours"
+    found: list[KeyFigure] = []
+    if report.matches:
+        found += _match_figures(report.matches, report, hours)
+    if report.pipeline:
+        found += _pipeline_figures(report.pipeline, hours)
     return found
 
 
-def render(report: Report) -> str:
-    """The page."""
+def _match_figures(matches: MatchStatistics, report: StackReport, hours: str) -> list[KeyFigure]:
+    recent = matches.steps[-RECENT_STEPS:]
+    matches_per_minute = sum(step.matches for step in recent) / (len(recent) or 1)
+    documents_per_minute = sum(step.documents for step in recent) / (len(recent) or 1)
+    minutes = RECENT_STEPS * report.time_range.step_seconds // 60
+    figures = [
+        KeyFigure("Matches", compact(matches.count), f"in the last {hours}"),
+        KeyFigure(
+            "Matches per minute",
+            f"{matches_per_minute:,.{1 if matches_per_minute < 1000 else 0}f}",
+            f"{documents_per_minute:,.0f} documents; mean of {minutes:,} minutes",
+        ),
+        KeyFigure("Documents", compact(matches.total_documents), f"{compact(matches.documents)} in the last {hours}"),
+    ]
+    if matches.newest_arrived_at:
+        age = (report.created_at - matches.newest_arrived_at).total_seconds()
+        figures.append(
+            KeyFigure("Newest document", _duration(age), "since its message arrived in Kafka", bad=age > STALE_SECONDS)
+        )
+    return figures
+
+
+def _pipeline_figures(metrics: PipelineMetrics, hours: str) -> list[KeyFigure]:
+    (batch_p50, batch_p95), (freshness_p50, freshness_p99) = metrics.batch_seconds_now, metrics.freshness_seconds_now
+    lag, dead_letters = metrics.lag_now, metrics.new_dead_letters
+    return [
+        KeyFigure("Freshness", _seconds(freshness_p50), f"p99 {_seconds(freshness_p99)}; from Kafka to indexed"),
+        KeyFigure("Batch time", _seconds(batch_p50), f"p95 {_seconds(batch_p95)}"),
+        KeyFigure("Lag", "–" if lag is None else compact(lag), "messages not processed yet"),
+        KeyFigure(
+            "Dead letters",
+            "–" if dead_letters is None else compact(dead_letters),
+            f"in the last {hours}",
+            bad=bool(dead_letters),
+        ),
+    ]
+
+
+def render(report: StackReport) -> str:
+    """The page as HTML."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # Markup is a str of its own type, and ours.
-    environment.finalize = lambda value: plain(value) if type(value) is str else value
-    environment.filters["moment"] = _moment
+    # Texts are sanitized, but not Markup: it is a subclass of str, and contains this package's own HTML only.
+    environment.finalize = lambda value: sanitize(value) if type(value) is str else value
+    environment.filters["time"] = _time
     style = environment.from_string((HERE / "page.css").read_text(encoding="utf-8")).render(
-        light=_variables(charts.LIGHT), dark=_variables(charts.DARK)
+        light=_css_variables(LIGHT), dark=_css_variables(DARK)
     )
     script = (HERE / "sort.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.jinja").render(
         report=report,
         style=style,
         script=script,
-        # The page may run this script and no other, whatever a summoner or a champion is called.
+        # Content security policy: no other script runs, whatever a player or a champion is called.
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
-        figures=figures(report),
-        match_charts=match_charts(report.matches, report.period) if report.matches else [],
-        pipeline_charts=pipeline_charts(report.pipeline, report.period) if report.pipeline else [],
+        key_figures=key_figures(report),
         champions=report.matches.champions[:TOP_CHAMPIONS] if report.matches else [],
     )
 
@@ -145,16 +164,16 @@ def compact(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _variables(palette: Palette) -> str:
+def _css_variables(palette: Palette) -> str:
     return " ".join(f"--{name}: {colour};" for name, colour in asdict(palette).items())
 
 
-def _moment(time: datetime, seconds: bool = False) -> str:
+def _time(time: datetime, seconds: bool = False) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}" if seconds else f"{time:%Y-%m-%d %H:%M}"
 
 
 def _seconds(value: float | None) -> str:
-    """In three digits or so."""
+    """Seconds with about three digits."""
     if value is None:
         return "–"
     decimals = 2 if value < 10 else 1 if value < 100 else 0

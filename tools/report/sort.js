@@ -1,4 +1,4 @@
-// A table with the class "sortable" sorts by the column whose head is clicked; numbers start with the largest.
+// Sorts a table of class "sortable" by the column whose header is clicked; numbers start with the largest.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];

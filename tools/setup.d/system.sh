@@ -24,7 +24,7 @@ missing_packages() {
   [[ $for_tests == no ]] || has_browser || printf '%s\n' chromium-headless-shell fonts-liberation
 }
 
-# has_browser: whether the tests have a Chromium to open pages in; tests/conftest.py looks for the same.
+# has_browser: whether the tests have a Chromium to open pages in; tools/chromium.py looks for the same.
 has_browser() { have chromium-headless-shell || have chromium || have google-chrome; }
 
 # has_java: whether Spark's is there, 17 or newer.

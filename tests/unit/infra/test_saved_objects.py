@@ -205,10 +205,10 @@ class TestExport:
         self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
     ) -> None:
         # The fake Kibana migrates objects: export once to have that in the files.
-        kibana_export.save(client, folder)
-        assert kibana_export.save(client, folder) == []
+        kibana_export.export_dashboards(client, folder)
+        assert kibana_export.export_dashboards(client, folder) == []
         kibana.objects["lens", "lol-sides"]["attributes"]["title"] = "Sides"
-        assert kibana_export.save(client, folder) == ["lens/lol-sides.json"]
+        assert kibana_export.export_dashboards(client, folder) == ["lens/lol-sides.json"]
         before = (OBJECTS / "lens" / "lol-sides.json").read_text().splitlines()
         after = (folder / "lens" / "lol-sides.json").read_text().splitlines()
         assert {line.strip() for line in after} - {line.strip() for line in before} == {
@@ -219,12 +219,12 @@ class TestExport:
     def test_file_of_a_removed_panel_is_deleted_and_a_new_panel_has_one(
         self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
     ) -> None:
-        kibana_export.save(client, folder)
+        kibana_export.export_dashboards(client, folder)
         sides = kibana.objects["lens", "lol-sides"]
         kibana.objects["lens", "new"] = sides | {"id": "new"}
         reference = next(each for each in kibana.objects[KEY]["references"] if each["id"] == "lol-sides")
         reference["id"] = "new"
-        changed = kibana_export.save(client, folder)
+        changed = kibana_export.export_dashboards(client, folder)
         assert changed == ["dashboard/lol-matches-live.json", "lens/lol-sides.json", "lens/new.json"]
         assert not (folder / "lens" / "lol-sides.json").exists()
 
@@ -232,8 +232,8 @@ class TestExport:
         self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
     ) -> None:
         kibana.objects.clear()
-        with pytest.raises(SavedObjectError, match="there is no dashboard lol-matches-live in Kibana"):
-            kibana_export.save(client, folder)
+        with pytest.raises(SavedObjectError, match="Kibana has no dashboard lol-matches-live"):
+            kibana_export.export_dashboards(client, folder)
         assert len(list(folder.glob("*/*.json"))) == len(list(OBJECTS.glob("*/*.json")))
 
 

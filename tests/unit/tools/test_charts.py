@@ -1,4 +1,4 @@
-"""The report's charts as files of their own."""
+"""The report's charts as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ import struct
 
 import pytest
 
-from tests.support.report_samples import MADE, MATCHES, PERIOD, PIPELINE, champion
+from tests.support.report_samples import CREATED_AT, PIPELINE, REPORT, TIME_RANGE, champion
 from tools.pipeline_metrics import Points
 from tools.report import charts
-from tools.report.charts import Chart
-from tools.report.matches import Length
-from tools.report.page import match_charts, pipeline_charts
-from tools.time_range import Period
+from tools.report.match_statistics import GameLengthBucket
+from tools.report.rendering import DARK, LIGHT, Chart, Palette
+from tools.time_range import TimeRange
 
-ALL = {chart.name: chart for chart in (*match_charts(MATCHES, PERIOD), *pipeline_charts(PIPELINE, PERIOD))}
+ALL = {chart.name: chart for chart in (*REPORT.match_charts, *REPORT.pipeline_charts)}
 
 
 @pytest.mark.parametrize("chart", ALL.values(), ids=ALL)
-def test_a_picture_is_sharp_and_small(chart: Chart) -> None:
-    picture = chart.png(charts.LIGHT)
+def test_png_has_two_pixels_per_css_pixel_and_is_small(chart: Chart) -> None:
+    picture = chart.png(LIGHT)
     assert picture.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", picture[16:24])
     assert width >= 2 * 380
@@ -28,21 +27,21 @@ def test_a_picture_is_sharp_and_small(chart: Chart) -> None:
     assert len(picture) < 300_000
 
 
-def test_light_and_dark_pictures_differ() -> None:
+def test_light_and_dark_png_differ() -> None:
     chart = ALL["lag"]
-    assert chart.png(charts.LIGHT) != chart.png(charts.DARK)
+    assert chart.png(LIGHT) != chart.png(DARK)
 
 
-@pytest.mark.parametrize("palette", [charts.LIGHT, charts.DARK], ids=["light", "dark"])
-def test_words_can_be_read_on_cards_and_page(palette: charts.Palette) -> None:
-    """WCAG's contrast of 4.5 for text."""
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_has_enough_contrast(palette: Palette) -> None:
+    """WCAG requires a contrast ratio of 4.5 for text."""
     for colour in (palette.ink, palette.muted, palette.blue, palette.red, palette.bad):
-        assert contrast(colour, palette.card) >= 4.5
+        assert contrast_ratio(colour, palette.card) >= 4.5
     for colour in (palette.ink, palette.muted):
-        assert contrast(colour, palette.page) >= 4.5
+        assert contrast_ratio(colour, palette.page) >= 4.5
 
 
-def contrast(one: str, other: str) -> float:
+def contrast_ratio(one: str, other: str) -> float:
     """https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
     lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
@@ -54,42 +53,42 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_champions_beyond_chance_have_their_names_and_no_others() -> None:
+def test_only_champions_outside_the_confidence_interval_have_labels() -> None:
     found = [champion("Lucky", 100, 0.55), champion("Strong", 1000, 0.58), champion("Weak", 1000, 0.42)]
-    shown = charts.win_against_pick(found).svg()
+    shown = charts.win_rate_against_pick_rate(found).svg()
     labels = re.findall(r"<text[^>]*>(\w+)</text>", shown)
     assert {"Strong", "Weak"} <= set(labels)
     assert "Lucky" not in labels
 
 
-def test_champions_of_few_games_are_left_out() -> None:
-    assert charts.win_against_pick([champion("Rare", charts.LEAST_GAMES - 1, 1.0)]).specification is None
+def test_champions_with_few_games_are_left_out() -> None:
+    assert charts.win_rate_against_pick_rate([champion("Rare", charts.MIN_GAMES - 1, 1.0)]).specification is None
 
 
-def test_a_line_has_a_gap_where_there_is_no_value() -> None:
-    half = len(PIPELINE.lag["behind"]) // 2
-    gap = (*PIPELINE.lag["behind"][: half - 5], *PIPELINE.lag["behind"][half + 5 :])
+def test_line_has_a_gap_at_missing_values() -> None:
+    half = len(PIPELINE.lag["lag"]) // 2
+    gap = (*PIPELINE.lag["lag"][: half - 5], *PIPELINE.lag["lag"][half + 5 :])
 
     def strokes(points: Points) -> int:
-        shown = charts.over_time("lag", "Lag", "", {"behind": points}, PERIOD, ".0f").svg()
+        shown = charts.lines_over_time("lag", "Lag", "", {"lag": points}, TIME_RANGE, ".0f").svg()
         (line,) = re.findall(r'd="([^"]*)"[^>]*stroke="var\(--accent\)"', shown)
         return str(line).count("M")
 
-    assert strokes(PIPELINE.lag["behind"]) == 1
+    assert strokes(PIPELINE.lag["lag"]) == 1
     assert strokes(gap) == 2
 
 
-def test_a_value_without_a_neighbour_is_a_point() -> None:
-    values = PIPELINE.lag["behind"]
+def test_isolated_value_is_drawn_as_a_point() -> None:
+    values = PIPELINE.lag["lag"]
 
-    def drawn(points: Points) -> int:
-        shown = charts.over_time("lag", "Lag", "", {"behind": points}, PERIOD, ".0f").svg()
+    def drawn_points(points: Points) -> int:
+        shown = charts.lines_over_time("lag", "Lag", "", {"lag": points}, TIME_RANGE, ".0f").svg()
         return len(re.findall(r'fill="var\(--accent\)"', shown))
 
-    assert drawn(values) == 0
-    assert drawn(values[:1]) == 1
-    assert drawn(values[:20:2]) == 10
-    assert drawn((*values[:20], values[30], *values[40:])) == 1
+    assert drawn_points(values) == 0
+    assert drawn_points(values[:1]) == 1
+    assert drawn_points(values[:20:2]) == 10
+    assert drawn_points((*values[:20], values[30], *values[40:])) == 1
 
 
 @pytest.mark.parametrize(
@@ -101,13 +100,13 @@ def test_a_value_without_a_neighbour_is_a_point() -> None:
         (168, ["23 Feb", "24 Feb", "25 Feb", "26 Feb", "27 Feb", "28 Feb", "01 Mar"]),
     ],
 )
-def test_the_time_axis_names_each_day_once(hours: int, labels: list[str]) -> None:
-    period = Period.last(hours, MADE)
-    at_all_times = tuple((moment, 1.0) for moment in period.moments)
-    shown = charts.over_time("lag", "Lag", "", {"behind": at_all_times}, period, ".0f").svg()
+def test_time_axis_labels_each_day_once(hours: int, labels: list[str]) -> None:
+    time_range = TimeRange.last(hours, CREATED_AT)
+    values = tuple((time, 1.0) for time in time_range.step_times)
+    shown = charts.lines_over_time("lag", "Lag", "", {"lag": values}, time_range, ".0f").svg()
     assert re.findall(r">(\d\d:\d\d|\d\d [A-Z][a-z]{2})</text>", shown) == labels
 
 
-def test_no_game_of_any_length_is_no_chart() -> None:
+def test_game_lengths_without_games_have_no_chart() -> None:
     assert charts.game_lengths([]).specification is None
-    assert charts.game_lengths([Length(0, 15, 0), Length(15, None, 0)]).specification is None
+    assert charts.game_lengths([GameLengthBucket(0, 15, 0), GameLengthBucket(15, None, 0)]).specification is None

@@ -1,4 +1,7 @@
-"""`make dlq` over letters that the job's own code has written. Kafka is librdkafka's mock broker."""
+"""Dead letter replay, count and display (`make dlq`), of dead letters that the job's own code writes.
+
+Kafka is librdkafka's mock broker.
+"""
 
 import io
 import sys
@@ -11,44 +14,53 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from rich.console import Console
 
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
 from job.match import DeadLetter
 from job.message import Message
 from job.sinks.dead_letters import DeadLetterSink
 from tests.support.sample_matches import ARRIVED_AT
-from tools import dlq
-from tools.dlq import DlqError, Letter, Place, Replay, chosen, counted, letters
+from tools.dlq import __main__ as dlq
+from tools.dlq import dead_letters
+from tools.dlq.dead_letters import (
+    DeadLetterMessage,
+    DlqError,
+    MessagePosition,
+    count_by_reason,
+    read_dead_letters,
+    select_dead_letters,
+)
 
 NOT_JSON = DeadLetter("not_json", "Input data was truncated", "", "DecodeError")
 INVALID = DeadLetter("invalid_field", "Expected `int`, got `str`", "info.participants[3].kills", "ValidationError")
 
 
 @pytest.fixture
-def job(mock_kafka: str) -> DeadLetterSink:
-    """The job's end of the dead-letter topic."""
+def job_sink(mock_kafka: str) -> DeadLetterSink:
+    """The job's sink of dead letters."""
     producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
-    return DeadLetterSink(producer, dlq.DEAD_LETTER_TOPIC, lambda *_: None)
+    return DeadLetterSink(producer, DEAD_LETTER_TOPIC, lambda *_: None)
 
 
-def record(offset: int, value: bytes | None = b"{", **changes: Any) -> Message:
+def message_at(offset: int, value: bytes | None = b"{", **changes: Any) -> Message:
     key = f"EUW1_{offset}".encode()
     return Message("lol_matches", 2, offset, ARRIVED_AT, key, value, [("trace", b"\x00\xff")])._replace(**changes)
 
 
-def write(job: DeadLetterSink, *failed: tuple[Message, DeadLetter]) -> None:
+def write(job_sink: DeadLetterSink, *failed: tuple[Message, DeadLetter]) -> None:
     for each in failed:
-        job.add(*each)
-        job.flush()
+        job_sink.add(*each)
+        job_sink.flush()
 
 
-def arrived(servers: str, partitions: range = range(4)) -> list[Any]:
-    """What has come to the topic of the matches."""
+def replayed(servers: str, partitions: range = range(4)) -> list[Any]:
+    """All messages of `lol_matches`."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.partition.eof": True})
     found = []
-    consumer.assign([TopicPartition(dlq.TOPIC, partition, 0) for partition in partitions])
+    consumer.assign([TopicPartition(MATCHES_TOPIC, partition, 0) for partition in partitions])
     ends = 0
     while ends < len(partitions):
         message: Any = consumer.poll(10)
-        assert message is not None, "the mock broker is silent"
+        assert message is not None, "the mock broker does not answer"
         if message.error():
             assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
             ends += 1
@@ -59,163 +71,177 @@ def arrived(servers: str, partitions: range = range(4)) -> list[Any]:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, servers: str, *arguments: str) -> int:
-    monkeypatch.setattr(dlq, "outputs_of", lambda _: {"bootstrapServers": servers})
-    monkeypatch.setattr(sys, "argv", ["dlq", "--stack", "here", *arguments])
+    monkeypatch.setattr(dlq, "read_stack_outputs", lambda _: {"bootstrapServers": servers})
+    monkeypatch.setattr(sys, "argv", ["dlq", "--stack", "sample", *arguments])
     return dlq.main()
 
 
-def test_letters_are_counted_by_reason_and_those_of_one_message_once(job: DeadLetterSink, mock_kafka: str) -> None:
-    """A batch that was done again after a crash, and a message at the same place of a topic that was made anew."""
-    anew = record(1, arrived_at=ARRIVED_AT + 1)
-    write(job, (record(1), NOT_JSON), (record(2), INVALID), (record(3), NOT_JSON))
+def test_count_by_reason_skips_duplicates(job_sink: DeadLetterSink, mock_kafka: str) -> None:
+    """Duplicates come from a retried batch. A message at the same offset of a recreated topic is not a duplicate."""
+    recreated = message_at(1, arrived_at=ARRIVED_AT + 1)
+    write(job_sink, (message_at(1), NOT_JSON), (message_at(2), INVALID), (message_at(3), NOT_JSON))
     now = time.time_ns() // 1_000_000
-    while time.time_ns() // 1_000_000 <= now:  # the letters' times are whole milliseconds
+    while time.time_ns() // 1_000_000 <= now:  # arrival times are whole milliseconds
         pass
-    write(job, (record(1), NOT_JSON), (record(2), INVALID), (anew, NOT_JSON))
-    counts, repeats = counted(letters(mock_kafka))
+    write(job_sink, (message_at(1), NOT_JSON), (message_at(2), INVALID), (recreated, NOT_JSON))
+    counts, duplicates = count_by_reason(read_dead_letters(mock_kafka))
     assert {reason: count.messages for reason, count in counts.items()} == {"not_json": 3, "invalid_field": 1}
-    assert repeats == 2
-    assert counts["not_json"].latest.origin == Place("lol_matches", 2, 1)
-    assert counts["not_json"].latest.why("timestamp").endswith(".001Z")
+    assert duplicates == 2
+    assert counts["not_json"].latest.origin == MessagePosition("lol_matches", 2, 1)
+    assert counts["not_json"].latest.job_header("timestamp").endswith(".001Z")
 
 
-def test_the_listing(job: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    write(job, (record(1), INVALID), (record(2), NOT_JSON), (record(3), NOT_JSON), (record(3), NOT_JSON))
+def test_list_prints_messages_by_reason(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    write(
+        job_sink,
+        (message_at(1), INVALID),
+        (message_at(2), NOT_JSON),
+        (message_at(3), NOT_JSON),
+        (message_at(3), NOT_JSON),
+    )
     producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
-    producer.produce(dlq.DEAD_LETTER_TOPIC, b"hello")
+    producer.produce(DEAD_LETTER_TOPIC, b"hello")
     producer.flush(10)
     assert run(monkeypatch, mock_kafka) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in line.strip("│").split("│")][:2] for line in lines if line.startswith("│")]
     assert rows == [["not_json", "2"], ["(not from the job)", "1"], ["invalid_field", "1"]]
-    assert lines[-1] == "Messages: 4; letters that repeat one of these: 1"
+    assert lines[-1] == "Messages: 4; duplicate dead letters: 1"
 
 
-def test_no_letters(mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_list_of_an_empty_topic(mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert run(monkeypatch, mock_kafka) == 0
     assert capsys.readouterr().out == "There are no dead letters.\n"
 
 
-@pytest.mark.parametrize("place", ["here", "origin"])
-def test_one_letter_is_shown(
-    job: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, place: str
+@pytest.mark.parametrize("position", ["dead letter", "original"])
+def test_show_prints_one_dead_letter_without_control_characters(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, position: str
 ) -> None:
     text = b"\x1b[2J" + b"x" * 3000
-    write(job, (record(1), NOT_JSON), (record(41, text), INVALID))
-    (letter,) = chosen(mock_kafka, "lol_matches:2:41")
-    here = str(letter.place)
-    assert run(monkeypatch, mock_kafka, "--show", here if place == "here" else "lol_matches:2:41") == 0
+    write(job_sink, (message_at(1), NOT_JSON), (message_at(41, text), INVALID))
+    (found,) = select_dead_letters(mock_kafka, "lol_matches:2:41")
+    own = str(found.position)
+    assert run(monkeypatch, mock_kafka, "--show", own if position == "dead letter" else "lol_matches:2:41") == 0
     shown = capsys.readouterr().out
     for part in ("invalid_field", "info.participants[3].kills", "Expected `int`", "EUW1_41", "header trace", "3,004 B"):
         assert part in shown
     assert "x" * 1996 in shown
     assert "x" * 1997 not in shown
-    assert f"kcat -C -b {mock_kafka} -t lol_matches_dlq -p {letter.place.partition} -o {letter.place.offset}" in shown
-    assert f"make dlq REPLAY={here}" in shown
-    assert "\x1b" not in shown  # a producer does not move our cursor
+    assert (
+        f"kcat -C -b {mock_kafka} -t lol_matches_dlq -p {found.position.partition} -o {found.position.offset}" in shown
+    )
+    assert f"make dlq REPLAY={own}" in shown
+    assert "\x1b" not in shown
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("arguments", "error"),
     [
-        (["--show", "0:99"], "there is no dead letter at 0:99; `make dlq` shows what there is"),
-        (["--show", "lol_matches:0:1"], "there is no dead letter of the message at lol_matches:0:1; `make dlq` shows"),
-        (["--show", "invalid_field"], "SHOW=invalid_field is no place: write 0:17, or lol_matches:2:41"),
-        (
-            ["--replay", "nonsense"],
-            "there is no dead letter with the reason 'nonsense'; `make dlq` shows what there is",
-        ),
-        (["--replay", "all"], "there is no dead letter at all; "),
-        (["--replay", "[/red]"], "there is no dead letter with the reason '[/red]'; "),
+        (["--show", "0:99"], "there is no dead letter at 0:99: `make dlq` lists them"),
+        (["--show", "lol_matches:0:1"], "there is no dead letter of the message at lol_matches:0:1: `make dlq` lists"),
+        (["--show", "invalid_field"], "SHOW=invalid_field is not a position: write 0:17, or lol_matches:2:41"),
+        (["--replay", "nonsense"], "there is no dead letter with the reason 'nonsense': `make dlq` lists them"),
+        (["--replay", "all"], "there is no dead letter: "),
+        (["--replay", "[/red]"], "there is no dead letter with the reason '[/red]': "),
     ],
 )
-def test_what_is_not_there_is_said(
-    mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, arguments: list[str], line: str
+def test_selection_without_dead_letters_is_an_error(
+    mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, arguments: list[str], error: str
 ) -> None:
     assert run(monkeypatch, mock_kafka, *arguments) == 1
-    (said,) = capsys.readouterr().out.splitlines()
-    assert said.startswith(line)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(error)
 
 
-def test_kafka_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dlq, "TIMEOUT_SECONDS", 0.5)
-    with pytest.raises(DlqError, match=r"^Kafka at localhost:1 cannot serve \(.*\); `make status` says more$"):
-        list(letters("localhost:1"))
+def test_unreachable_kafka_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "METADATA_TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(DlqError, match=r"^Kafka at localhost:1 cannot be read \(.*\): see `make status`$"):
+        list(read_dead_letters("localhost:1"))
 
 
 @pytest.mark.parametrize(
-    ("which", "keys"),
+    ("selection", "keys"),
     [
         ("invalid_field", {b"EUW1_2", None}),
         ("lol_matches:2:1", {b"EUW1_1"}),
         ("all", {b"EUW1_1", b"EUW1_2", None}),
     ],
 )
-def test_chosen_letters_are_sent_again_as_the_original_was(
-    job: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, which: str, keys: set[bytes | None]
+def test_replay_sends_the_original_key_value_and_headers(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, selection: str, keys: set[bytes | None]
 ) -> None:
-    write(job, (record(1), NOT_JSON), (record(2, b"[]"), INVALID), (record(3, None, key=None, headers=[]), INVALID))
-    assert run(monkeypatch, mock_kafka, "--replay", which) == 0
-    found = {message.key(): message for message in arrived(mock_kafka)}
+    write(
+        job_sink,
+        (message_at(1), NOT_JSON),
+        (message_at(2, b"[]"), INVALID),
+        (message_at(3, None, key=None, headers=[]), INVALID),
+    )
+    assert run(monkeypatch, mock_kafka, "--replay", selection) == 0
+    found = {message.key(): message for message in replayed(mock_kafka)}
     assert set(found) == keys
     if b"EUW1_2" in keys:
         assert (found[b"EUW1_2"].value(), found[b"EUW1_2"].headers()) == (b"[]", [("trace", b"\x00\xff")])
         assert (found[None].value(), found[None].headers()) == (None, None)
 
 
-def test_the_same_message_is_sent_once(
-    job: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+def test_replay_skips_duplicates_with_the_same_key_and_value(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """A batch that was done again, and a message that was sent again and failed again: else each time doubled them."""
-    write(job, (record(1), NOT_JSON), (record(1), NOT_JSON), (record(9, key=b"EUW1_1"), NOT_JSON))
-    write(job, (record(1, b"", key=b"EUW1_1"), NOT_JSON), (record(1, None, key=b"EUW1_1"), NOT_JSON))
+    """From a retried batch, or from a replayed message that failed again: each replay would double them."""
+    write(job_sink, (message_at(1), NOT_JSON), (message_at(1), NOT_JSON), (message_at(9, key=b"EUW1_1"), NOT_JSON))
+    write(job_sink, (message_at(1, b"", key=b"EUW1_1"), NOT_JSON), (message_at(1, None, key=b"EUW1_1"), NOT_JSON))
     assert run(monkeypatch, mock_kafka, "--replay", "not_json") == 0
-    assert capsys.readouterr().out == ("Sent to lol_matches again: 3; with the same key and value as one of these: 2\n")
-    assert sorted((message.value() is None, message.value()) for message in arrived(mock_kafka)) == [
+    assert capsys.readouterr().out == (
+        "Replayed to lol_matches: 3; skipped duplicates with the same key and value: 2\n"
+    )
+    assert sorted((message.value() is None, message.value()) for message in replayed(mock_kafka)) == [
         (False, b""),
         (False, b"{"),
         (True, None),
     ]
 
 
-def test_what_is_not_whole_or_not_the_jobs_is_not_sent(
+def test_truncated_and_foreign_messages_are_not_replayed(
     mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
-    ours: Any = [
+    job_headers: Any = [
         ("dlq.topic", b"lol_matches"),
         ("dlq.partition", b"0"),
         ("dlq.offset", b"5"),
         ("dlq.reason", b"not_json"),
     ]
-    cut = [*ours, ("dlq.original_size", b"12000000")]
-    producer.produce(dlq.DEAD_LETTER_TOPIC, b"x" * 2000, b"cut", headers=cut, partition=0)
-    producer.produce(dlq.DEAD_LETTER_TOPIC, b"hello", b"not the job's", partition=0)
-    producer.produce(dlq.DEAD_LETTER_TOPIC, b"{", b"whole", headers=ours, partition=0)
+    truncated = [*job_headers, ("dlq.original_size", b"12000000")]
+    producer.produce(DEAD_LETTER_TOPIC, b"x" * 2000, b"truncated", headers=truncated, partition=0)
+    producer.produce(DEAD_LETTER_TOPIC, b"hello", b"foreign", partition=0)
+    producer.produce(DEAD_LETTER_TOPIC, b"{", b"whole", headers=job_headers, partition=0)
     producer.flush(10)
     assert run(monkeypatch, mock_kafka, "--replay", "all") == 1
     assert capsys.readouterr().out.splitlines() == [
-        "0:0 cannot be sent again: it has only the first 2,000 B of 12000000 B: send the original from where it came",
-        "0:1 cannot be sent again: it is not from the job",
-        "Sent to lol_matches again: 1; not possible: 2",
+        "0:0 cannot be replayed: it holds only the first 2,000 B of 12000000 B: send the original once more",
+        "0:1 cannot be replayed: the job did not write it",
+        "Replayed to lol_matches: 1; not replayable: 2",
     ]
-    assert [message.key() for message in arrived(mock_kafka)] == [b"whole"]
+    assert [message.key() for message in replayed(mock_kafka)] == [b"whole"]
 
 
-def test_letters_that_come_during_a_replay_are_not_sent(job: DeadLetterSink, mock_kafka: str) -> None:
-    """A message that fails again at once would go round for ever."""
-    write(job, (record(1), NOT_JSON), (record(2), NOT_JSON))
+def test_dead_letters_that_arrive_during_a_replay_are_not_replayed(job_sink: DeadLetterSink, mock_kafka: str) -> None:
+    """Otherwise a message that fails again at once would be replayed in an endless loop."""
+    write(job_sink, (message_at(1), NOT_JSON), (message_at(2), NOT_JSON))
     found = []
-    for letter in chosen(mock_kafka, "not_json"):
-        found.append(letter.key)
-        write(job, *[(record(offset), NOT_JSON) for offset in range(100, 120)])  # into every partition
+    for each in select_dead_letters(mock_kafka, "not_json"):
+        found.append(each.key)
+        write(job_sink, *[(message_at(offset), NOT_JSON) for offset in range(100, 120)])  # into every partition
     assert (len(found), set(found)) == (2, {b"EUW1_1", b"EUW1_2"})
 
 
-def test_what_kafka_does_not_take_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A producer that fails, since the mock broker takes everything."""
+def test_failed_delivery_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The producer is a fake, because the mock broker accepts every message."""
 
-    class Failing:
+    class FailingProducer:
         def produce(self, _topic: str, **message: Any) -> None:
             message["on_delivery"](KafkaError(KafkaError._MSG_TIMED_OUT), None)
 
@@ -223,28 +249,26 @@ def test_what_kafka_does_not_take_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
         def flush(self) -> None: ...
 
-    failing: Any = Failing()
-    replay = Replay(failing, lambda _: None)
-    monkeypatch.setattr(dlq, "producer", lambda _: failing)
-    monkeypatch.setattr(dlq, "chosen", lambda *_: iter([letter()]))
-    replay.run([letter()])
-    assert (replay.sent, len(replay.failed)) == (0, 1)
-    with pytest.raises(DlqError, match=r"not taken by Kafka: 1 .*; do it again"):
-        dlq._replay(Console(file=io.StringIO()), "", "all")
+    monkeypatch.setattr(dlq, "create_producer", lambda _: FailingProducer())
+    monkeypatch.setattr(dlq, "select_dead_letters", lambda *_: iter([dead_letter()]))
+    output = io.StringIO()
+    with pytest.raises(DlqError, match=r"^Kafka refused 1 messages \(.*\); run it again: a replay is idempotent$"):
+        dlq.replay(Console(file=output), "", "all")
+    assert output.getvalue() == "Replayed to lol_matches: 0\n"
 
 
-def test_an_interrupted_replay_says_how_many_were_sent(monkeypatch: pytest.MonkeyPatch, mock_kafka: str) -> None:
-    def interrupted(*_: object) -> Iterator[Letter]:
-        yield letter()
+def test_interrupted_replay_reports_how_many_were_sent(monkeypatch: pytest.MonkeyPatch, mock_kafka: str) -> None:
+    def interrupted(*_: object) -> Iterator[DeadLetterMessage]:
+        yield dead_letter()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dlq, "chosen", interrupted)
+    monkeypatch.setattr(dlq, "select_dead_letters", interrupted)
     with pytest.raises(
-        DlqError, match=r"^interrupted when 1 were sent; do it again: what is sent twice is there once$"
+        DlqError, match=r"^interrupted after 1 replayed messages; run it again: a replay is idempotent$"
     ):
-        dlq._replay(Console(file=io.StringIO()), mock_kafka, "all")
+        dlq.replay(Console(file=io.StringIO()), mock_kafka, "all")
 
 
-def letter() -> Letter:
+def dead_letter() -> DeadLetterMessage:
     headers: Any = [("dlq.topic", b"lol_matches"), ("dlq.partition", b"0"), ("dlq.offset", b"5")]
-    return Letter(Place(dlq.DEAD_LETTER_TOPIC, 0, 0), datetime.now(UTC), b"k", b"v", headers)
+    return DeadLetterMessage(MessagePosition(DEAD_LETTER_TOPIC, 0, 0), datetime.now(UTC), b"k", b"v", headers)

@@ -1,17 +1,17 @@
-"""Text of others is shown as it is, but for what cannot be printed."""
+"""Sanitizing untrusted text."""
 
 from __future__ import annotations
 
 import pytest
 
-from tools.printable import plain
+from tools.printable import sanitize
 
 
 @pytest.mark.parametrize("text", ["Cho\u2019Gath", "아리 1\t2\n3", "🏆"])
-def test_text_is_left_as_it_is(text: str) -> None:
-    assert plain(text) == text
+def test_printable_text_is_unchanged(text: str) -> None:
+    assert sanitize(text) == text
 
 
 @pytest.mark.parametrize("character", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\ufffe", "\ud800"])
-def test_what_cannot_be_printed_is_replaced(character: str) -> None:
-    assert plain(f"a{character}b") == "a\ufffdb"
+def test_control_characters_are_replaced(character: str) -> None:
+    assert sanitize(f"a{character}b") == "a\ufffdb"

@@ -1,4 +1,4 @@
-"""The matches of a period, as Elasticsearch has them."""
+"""Statistics of the matches in a time range, from Elasticsearch."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from tools.time_range import Period
+from infra.names import MATCHES_ALIAS
+from tools.time_range import TimeRange
 
-PARTICIPANTS = "lol_matches_stream"
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
-BLUE, RED = 100, 200
-MOST_CHAMPIONS = 500
+BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
+MAX_CHAMPIONS = 500
 """More than the game has, so that Elasticsearch's counts are exact."""
-LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, None))
-"""In minutes, the same as Kibana's. The last is open: a wrong duration must not stretch the chart."""
+GAME_LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, None))
+"""Buckets in minutes, the same as in Kibana. The last is open: a wrong duration must not stretch the chart."""
 LAST_MATCHES = 10
-MOST_PARTICIPANTS = 18
-"""Arena has the most."""
-EXACT_UP_TO = 40_000
-"""Elasticsearch's highest: more matches than this are counted to about a percent."""
+MAX_PARTICIPANTS = 18
+"""Arena has the most participants per match."""
+PRECISION_THRESHOLD = 40_000
+"""Elasticsearch's maximum for `cardinality`: more matches than this are counted to about one percent."""
 
 
 @dataclass(frozen=True)
-class Minute:
-    """A step of the period: its start, and what came in a minute on average."""
+class StepRate:
+    """A step of the time range: its start, and the mean numbers per minute."""
 
     start: datetime
     matches: float
@@ -35,7 +35,7 @@ class Minute:
 
 
 @dataclass(frozen=True)
-class Champion:
+class ChampionStatistics:
     """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` of all matches."""
 
     name: str
@@ -49,8 +49,8 @@ class Champion:
 
 
 @dataclass(frozen=True)
-class Position:
-    """The means of a position's participants."""
+class PositionStatistics:
+    """The means of all participants in a position."""
 
     name: str
     games: int
@@ -60,8 +60,8 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Side:
-    """A side of the map: the share of its matches that it won (0 to 1), and its team's means a match."""
+class SideStatistics:
+    """A side of the map: the share of matches it won (0 to 1), and its team's means per match."""
 
     name: str
     win_rate: float
@@ -73,17 +73,17 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Length:
-    """Matches that took `least` minutes or more, but less than `below` (None: however many more)."""
+class GameLengthBucket:
+    """The number of matches that lasted `at_least` minutes or more, and less than `below` (None: no upper bound)."""
 
-    least: int
+    at_least: int
     below: int | None
     matches: int
 
 
 @dataclass(frozen=True)
-class Match:
-    """A match in a line. `duration` in seconds; the sides hold champions by position; `winner` is a side or None."""
+class MatchSummary:
+    """A match in one line. `duration` in seconds; the sides list champions by position; `winner` is a side or None."""
 
     id: str
     ended: datetime
@@ -99,91 +99,95 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Matches:
-    """What the report says of a period's matches. Remakes are in `count`, `minutes` and `last`, nowhere else."""
+class MatchStatistics:
+    """The report's statistics of a time range. Remakes count in `count`, `steps` and `last` only."""
 
-    documents_ever: int
-    """Participants in the index, whatever their time."""
+    total_documents: int
+    """Participants in the index at any time."""
     newest_ended: datetime | None
     """The end of the newest match in the index."""
-    newest_arrived: datetime | None
-    """When Kafka got the newest message that can be found."""
+    newest_arrived_at: datetime | None
+    """Kafka's arrival time of the newest searchable message."""
     count: int
     documents: int
-    minutes: tuple[Minute, ...]
-    champions: tuple[Champion, ...]
+    steps: tuple[StepRate, ...]
+    champions: tuple[ChampionStatistics, ...]
     """Most games first."""
-    positions: tuple[Position, ...]
-    sides: tuple[Side, ...]
-    """Blue and red, or nothing where there was no match of two sides."""
-    lengths: tuple[Length, ...]
-    last: tuple[Match, ...]
-    """Newest first, of any time."""
+    positions: tuple[PositionStatistics, ...]
+    sides: tuple[SideStatistics, ...]
+    """Blue and red; empty if no match has two sides."""
+    lengths: tuple[GameLengthBucket, ...]
+    last: tuple[MatchSummary, ...]
+    """Newest first, at any time."""
 
 
-def read(client: Elasticsearch, period: Period) -> Matches:
-    """The matches that ended in `period`. Raises what the client raises."""
-    ever = client.search(
-        index=PARTICIPANTS,
+def read_match_statistics(client: Elasticsearch, time_range: TimeRange) -> MatchStatistics:
+    """The statistics of matches that ended in `time_range`. Raises the client's errors."""
+    overall = client.search(
+        index=MATCHES_ALIAS,
         size=0,
         track_total_hits=True,
         aggs={"ended": {"max": {"field": "@timestamp"}}, "arrived": {"max": {"field": "ingested_at"}}},
     )
     found = client.search(
-        index=PARTICIPANTS,
+        index=MATCHES_ALIAS,
         size=0,
         track_total_hits=True,
-        query={"range": {"@timestamp": {"gte": _millis(period.start), "lt": _millis(period.end)}}},
-        aggs=_aggregations(period),
+        query={"range": {"@timestamp": {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}},
+        aggs=_aggregations(time_range),
     )
     last = client.search(
-        index=PARTICIPANTS,
+        index=MATCHES_ALIAS,
         size=LAST_MATCHES,
         sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
         source=False,
-        collapse={"field": "match_id", "inner_hits": {"name": "participants", "size": MOST_PARTICIPANTS}},
+        collapse={"field": "match_id", "inner_hits": {"name": "participants", "size": MAX_PARTICIPANTS}},
     )
     result, played = found["aggregations"], found["aggregations"]["played"]
     matches_played = played["matches"]["value"]
-    return Matches(
-        documents_ever=ever["hits"]["total"]["value"],
-        newest_ended=_time(ever["aggregations"]["ended"]["value"]),
-        newest_arrived=_time(ever["aggregations"]["arrived"]["value"]),
+    return MatchStatistics(
+        total_documents=overall["hits"]["total"]["value"],
+        newest_ended=_from_millis(overall["aggregations"]["ended"]["value"]),
+        newest_arrived_at=_from_millis(overall["aggregations"]["arrived"]["value"]),
         count=result["matches"]["value"],
         documents=found["hits"]["total"]["value"],
-        minutes=tuple(_minute(bucket, period.step_seconds / 60) for bucket in result["steps"]["buckets"]),
+        steps=tuple(_step(bucket, time_range.step_seconds / 60) for bucket in result["steps"]["buckets"]),
         champions=tuple(_champion(bucket, matches_played) for bucket in played["champions"]["buckets"]),
         positions=tuple(
-            sorted((_position(bucket) for bucket in played["positions"]["buckets"]), key=lambda p: _place(p.name))
+            sorted((_position(bucket) for bucket in played["positions"]["buckets"]), key=lambda p: _order(p.name))
         ),
         sides=_sides(played["sides"]["buckets"]),
         lengths=tuple(
-            Length(least, below, bucket["matches"]["value"])
-            for (least, below), bucket in zip(LENGTHS, played["lengths"]["buckets"], strict=True)
+            GameLengthBucket(at_least, below, bucket["matches"]["value"])
+            for (at_least, below), bucket in zip(GAME_LENGTHS, played["lengths"]["buckets"], strict=True)
         ),
-        last=tuple(_match(hit["inner_hits"]["participants"]["hits"]["hits"]) for hit in last["hits"]["hits"]),
+        last=tuple(_summary(hit["inner_hits"]["participants"]["hits"]["hits"]) for hit in last["hits"]["hits"]),
     )
 
 
-def _aggregations(period: Period) -> dict[str, Any]:
-    first, *_, last, _ = period.moments
-    matches = {"cardinality": {"field": "match_id", "precision_threshold": EXACT_UP_TO}}
+def _aggregations(time_range: TimeRange) -> dict[str, Any]:
+    first, *_, last, _ = time_range.step_times
+    matches = {"cardinality": {"field": "match_id", "precision_threshold": PRECISION_THRESHOLD}}
     sums = {name: {"sum": {"field": field}} for name, field in _SIDE_SUMS.items()}
     played = {
         "matches": matches,
         "champions": {
-            "terms": {"field": "champion_name", "size": MOST_CHAMPIONS},
+            "terms": {"field": "champion_name", "size": MAX_CHAMPIONS},
             "aggs": _averages("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute"),
         },
         "positions": {"terms": {"field": "position"}, "aggs": _averages("kda", "cs", "gold_per_minute")},
         "sides": {
-            "filters": {"filters": {"blue": {"term": {"team_id": BLUE}}, "red": {"term": {"team_id": RED}}}},
+            "filters": {
+                "filters": {"blue": {"term": {"team_id": BLUE_TEAM_ID}}, "red": {"term": {"team_id": RED_TEAM_ID}}}
+            },
             "aggs": {"matches": matches, **_averages("win"), **sums},
         },
         "lengths": {
             "range": {
                 "field": "game_duration",
-                "ranges": [{"from": least * 60} | ({"to": below * 60} if below else {}) for least, below in LENGTHS],
+                "ranges": [
+                    {"from": at_least * 60} | ({"to": below * 60} if below else {}) for at_least, below in GAME_LENGTHS
+                ],
             },
             "aggs": {"matches": matches},
         },
@@ -193,10 +197,10 @@ def _aggregations(period: Period) -> dict[str, Any]:
         "steps": {
             "date_histogram": {
                 "field": "@timestamp",
-                "fixed_interval": f"{period.step_seconds}s",
-                "offset": f"{int(period.start.timestamp()) % period.step_seconds}s",
+                "fixed_interval": f"{time_range.step_seconds}s",
+                "offset": f"{int(time_range.start.timestamp()) % time_range.step_seconds}s",
                 "min_doc_count": 0,
-                "extended_bounds": {"min": _millis(first), "max": _millis(last)},
+                "extended_bounds": {"min": _to_millis(first), "max": _to_millis(last)},
             },
             "aggs": {"matches": matches},
         },
@@ -217,30 +221,30 @@ def _averages(*fields: str) -> dict[str, Any]:
     return {field: {"avg": {"field": field}} for field in fields}
 
 
-def _minute(bucket: Mapping[str, Any], minutes: float) -> Minute:
-    return Minute(
+def _step(bucket: Mapping[str, Any], minutes: float) -> StepRate:
+    return StepRate(
         datetime.fromtimestamp(bucket["key"] / 1000, UTC),
         bucket["matches"]["value"] / minutes,
         bucket["doc_count"] / minutes,
     )
 
 
-def _champion(bucket: Mapping[str, Any], matches: int) -> Champion:
-    return Champion(
+def _champion(bucket: Mapping[str, Any], matches: int) -> ChampionStatistics:
+    return ChampionStatistics(
         name=bucket["key"],
         games=bucket["doc_count"],
         pick_rate=bucket["doc_count"] / matches,
         win_rate=bucket["win"]["value"],
         kda=bucket["kda"]["value"],
-        # Absent where every game of it had no duration.
+        # None if none of its games has a duration.
         gold_per_minute=bucket["gold_per_minute"]["value"] or 0,
         damage_per_minute=bucket["damage_per_minute"]["value"] or 0,
         cs_per_minute=bucket["cs_per_minute"]["value"] or 0,
     )
 
 
-def _position(bucket: Mapping[str, Any]) -> Position:
-    return Position(
+def _position(bucket: Mapping[str, Any]) -> PositionStatistics:
+    return PositionStatistics(
         name=bucket["key"],
         games=bucket["doc_count"],
         kda=bucket["kda"]["value"],
@@ -249,15 +253,16 @@ def _position(bucket: Mapping[str, Any]) -> Position:
     )
 
 
-def _place(position: str) -> int:
+def _order(position: str) -> int:
+    """The position's rank from top to support; an unknown one is last."""
     return POSITIONS.index(position) if position in POSITIONS else len(POSITIONS)
 
 
-def _sides(buckets: Mapping[str, Any]) -> tuple[Side, ...]:
+def _sides(buckets: Mapping[str, Any]) -> tuple[SideStatistics, ...]:
     if not all(bucket["doc_count"] for bucket in buckets.values()):
         return ()
     return tuple(
-        Side(
+        SideStatistics(
             name,
             bucket["win"]["value"],
             *(bucket[measure]["value"] / bucket["matches"]["value"] for measure in _SIDE_SUMS),
@@ -266,15 +271,16 @@ def _sides(buckets: Mapping[str, Any]) -> tuple[Side, ...]:
     )
 
 
-def _match(hits: list[Mapping[str, Any]]) -> Match:
-    participants = sorted((hit["_source"] for hit in hits), key=lambda source: _place(source["position"]))
+def _summary(hits: list[Mapping[str, Any]]) -> MatchSummary:
+    """The match of these participants."""
+    participants = sorted((hit["_source"] for hit in hits), key=lambda source: _order(source["position"]))
     sides = {
         name: [source for source in participants if source["team_id"] == team]
-        for name, team in (("blue", BLUE), ("red", RED))
+        for name, team in (("blue", BLUE_TEAM_ID), ("red", RED_TEAM_ID))
     }
     match = participants[0]
     winners = [name for name, side in sides.items() if any(source["win"] for source in side)]
-    return Match(
+    return MatchSummary(
         id=match["match_id"],
         ended=datetime.fromisoformat(match["@timestamp"]),
         duration=match["game_duration"],
@@ -289,9 +295,9 @@ def _match(hits: list[Mapping[str, Any]]) -> Match:
     )
 
 
-def _millis(time: datetime) -> int:
+def _to_millis(time: datetime) -> int:
     return int(time.timestamp() * 1000)
 
 
-def _time(millis: float | None) -> datetime | None:
+def _from_millis(millis: float | None) -> datetime | None:
     return None if millis is None else datetime.fromtimestamp(millis / 1000, UTC)

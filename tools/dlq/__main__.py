@@ -1,0 +1,134 @@
+"""The command line of `make dlq`: counts dead letters by reason, shows one, or replays some after a fix."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
+from tools.dlq.dead_letters import (
+    HEADER_PREFIX,
+    DeadLetterMessage,
+    DlqError,
+    MessagePosition,
+    ReasonCount,
+    count_by_reason,
+    decode,
+    read_dead_letters,
+    select_dead_letters,
+)
+from tools.dlq.replay import Replay, create_producer
+from tools.printable import sanitize
+from tools.stack_outputs import NotDeployedError, read_stack_outputs
+
+MAX_SHOWN_CHARACTERS = 2000
+RETRY_ADVICE = "run it again: a replay is idempotent"
+
+
+def print_counts(console: Console, counts: dict[str, ReasonCount], duplicates: int) -> None:
+    """Print one line for each reason, the most frequent first."""
+    if not counts:
+        console.print("There are no dead letters.")
+        return
+    table = Table(title=f"Dead letters in {DEAD_LETTER_TOPIC}", title_justify="left")
+    table.add_column("reason", no_wrap=True)
+    table.add_column("messages", justify="right")
+    table.add_column("latest (UTC)", no_wrap=True)
+    table.add_column("SHOW", no_wrap=True)
+    for reason, count in sorted(counts.items(), key=lambda item: (-item[1].messages, item[0])):
+        arrived_at = f"{count.latest.arrived_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(_text(reason), f"{count.messages:,}", arrived_at, str(count.latest.position))
+    console.print(table)
+    total = sum(count.messages for count in counts.values())
+    console.print(f"Messages: {total:,}" + (f"; duplicate dead letters: {duplicates:,}" if duplicates else ""))
+
+
+def print_dead_letter(console: Console, servers: str, dead_letter: DeadLetterMessage) -> None:
+    """Print a dead letter: its reason, its original headers, and the beginning of its value."""
+    table = Table(title=f"Dead letter {dead_letter.position}", title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in [header for header in dead_letter.headers if header[0].startswith(HEADER_PREFIX)]:
+        table.add_row(_text(name.removeprefix(HEADER_PREFIX).replace("_", " ")), _text(decode(value)))
+    table.add_row("key", _text(decode(dead_letter.key)) if dead_letter.key is not None else "(none)")
+    for name, value in dead_letter.original_headers:
+        table.add_row(_text(f"header {name}"), _text(decode(value)) if value is not None else "(none)")
+    table.add_row("value", "(none)" if dead_letter.value is None else f"{len(dead_letter.value):,} B")
+    console.print(table)
+    text = decode(dead_letter.value)
+    if text:
+        console.print(_text(text[:MAX_SHOWN_CHARACTERS]), soft_wrap=True)
+    if len(text) > MAX_SHOWN_CHARACTERS:
+        position = f"-p {dead_letter.position.partition} -o {dead_letter.position.offset}"
+        console.print(f"… the whole value: kcat -C -b {servers} -t {DEAD_LETTER_TOPIC} {position} -c 1", soft_wrap=True)
+    obstacle = dead_letter.replay_obstacle
+    console.print(
+        f"It cannot be replayed: {obstacle}" if obstacle else f"Replay it: make dlq REPLAY={dead_letter.position}",
+        soft_wrap=True,
+    )
+
+
+def _text(untrusted: str) -> Text:
+    """A producer's text, without control characters and without Rich's markup."""
+    return Text(sanitize(untrusted))
+
+
+def main() -> int:
+    """Returns 0 on success, 1 if the command fails or a message cannot be replayed, 2 if the stack is not deployed."""
+    parser = argparse.ArgumentParser(prog="make dlq", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    command = parser.add_mutually_exclusive_group()
+    command.add_argument(
+        "--show",
+        metavar="POSITION",
+        help="partition:offset of the dead letter (0:17), or topic:partition:offset of the original (lol_matches:2:41)",
+    )
+    command.add_argument("--replay", metavar="SELECTION", help="a reason, a position as for --show, or all")
+    options = parser.parse_args()
+    console = Console()
+    try:
+        servers = read_stack_outputs(options.stack)["bootstrapServers"]
+        if options.show:
+            if MessagePosition.parse(options.show) is None:
+                raise DlqError(f"SHOW={options.show} is not a position: write 0:17, or lol_matches:2:41")
+            for dead_letter in select_dead_letters(servers, options.show):
+                print_dead_letter(console, servers, dead_letter)
+            return 0
+        if options.replay:
+            return replay(console, servers, options.replay)
+        print_counts(console, *count_by_reason(read_dead_letters(servers)))
+    except NotDeployedError as error:
+        console.print(Text(str(error)), soft_wrap=True)
+        return 2
+    except DlqError as error:
+        console.print(_text(str(error)), style="red", soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def replay(console: Console, servers: str, selection: str) -> int:
+    """Replay the selected dead letters, and print the counts. Raises DlqError if Kafka refuses some, or on Ctrl-C."""
+    run = Replay(create_producer(servers), lambda line: console.print(line, soft_wrap=True))
+    try:
+        run.run(select_dead_letters(servers, selection))
+    except KeyboardInterrupt:
+        raise DlqError(f"interrupted after {run.sent:,} replayed messages; {RETRY_ADVICE}") from None
+    line = f"Replayed to {MATCHES_TOPIC}: {run.sent:,}"
+    if run.duplicates:
+        line += f"; skipped duplicates with the same key and value: {run.duplicates:,}"
+    if run.refused:
+        line += f"; not replayable: {run.refused:,}"
+    console.print(line, soft_wrap=True)
+    if run.failed:
+        raise DlqError(f"Kafka refused {len(run.failed):,} messages ({run.failed[0].str()}); {RETRY_ADVICE}")
+    return 1 if run.refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""Reads dead letters from their topic, selects some, and counts them by reason."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from infra.names import DEAD_LETTER_TOPIC
+
+HEADER_PREFIX = "dlq."
+"""Of the headers that the job adds; the others are the original message's."""
+UNKNOWN_REASON = "(not from the job)"
+"""The reason of a message that another producer sent to the dead-letter topic."""
+METADATA_TIMEOUT_SECONDS = 10
+POLL_TIMEOUT_SECONDS = 30
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class DlqError(Exception):
+    """The command fails; the message is one line with the reason and what to do."""
+
+
+class MessagePosition(NamedTuple):
+    """Where a message is in Kafka: topic, partition, offset."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """The form of SHOW and REPLAY: 0:17 in the dead-letter topic, lol_matches:2:41 in others."""
+        position = f"{self.partition}:{self.offset}"
+        return position if self.topic == DEAD_LETTER_TOPIC else f"{self.topic}:{position}"
+
+    @classmethod
+    def parse(cls, text: str) -> MessagePosition | None:
+        """The position in the form of SHOW and REPLAY; None if `text` is something else."""
+        found = re.fullmatch(r"(?:([A-Za-z0-9._-]+):)?(\d+):(\d+)", text)
+        return found and cls(found[1] or DEAD_LETTER_TOPIC, int(found[2]), int(found[3]))
+
+
+@dataclass(frozen=True)
+class DeadLetterMessage:
+    """A message of the dead-letter topic. `arrived_at` is when it arrived in that topic."""
+
+    position: MessagePosition
+    arrived_at: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    def job_header(self, name: str) -> str:
+        """The job's header `dlq.<name>`; empty if there is none."""
+        return next((decode(value) for key, value in reversed(self.headers) if key == HEADER_PREFIX + name), "")
+
+    @property
+    def reason(self) -> str:
+        return self.job_header("reason") or UNKNOWN_REASON
+
+    @property
+    def origin(self) -> MessagePosition | None:
+        """The original message's position; None if the job did not write this dead letter."""
+        topic, partition, offset = (self.job_header(name) for name in ("topic", "partition", "offset"))
+        if not (partition.isdigit() and offset.isdigit()):
+            return None
+        return MessagePosition(topic, int(partition), int(offset))
+
+    @property
+    def original_headers(self) -> Headers:
+        return [header for header in self.headers if not header[0].startswith(HEADER_PREFIX)]
+
+    @property
+    def replay_obstacle(self) -> str | None:
+        """Why it cannot be replayed; None if it can."""
+        if self.origin is None:
+            return "the job did not write it"
+        if size := self.job_header("original_size"):
+            return f"it holds only the first {len(self.value or b''):,} B of {size} B: send the original once more"
+        return None
+
+    @property
+    def identity(self) -> bytes:
+        """The same for all dead letters of one message. The timestamp tells apart messages of a recreated topic."""
+        return _digest(f"{self.origin or self.position} {self.job_header('timestamp')}".encode())
+
+    @property
+    def content(self) -> bytes:
+        """The same for dead letters whose replays would be duplicates: equal key and value."""
+        return _digest(self.key, self.value)
+
+
+def decode(value: bytes | None) -> str:
+    """The text of a key, value or header, for display."""
+    return (value or b"").decode(errors="replace")
+
+
+def _digest(*parts: bytes | None) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(b"-" if part is None else f"{len(part)} ".encode() + part)
+    return digest.digest()
+
+
+class Deduplicator:
+    """Deduplication on disk: the topic keeps its messages for ever, and may hold more than fit into memory."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("")  # a temporary file, deleted with the process
+        self._database.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def __enter__(self) -> Deduplicator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def is_new(self, digest: bytes) -> bool:
+        """Remember the digest; False if it is a duplicate."""
+        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 1
+
+
+def read_dead_letters(servers: str, only: MessagePosition | None = None) -> Iterator[DeadLetterMessage]:
+    """Stream the present dead letters, partition by partition in Kafka's order, or only the one at a position.
+
+    Raises DlqError if Kafka does not answer or the topic does not exist.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "dlq",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "queued.max.messages.kbytes": 16 * 1024,
+            "log_level": 0,
+        }
+    )
+    try:
+        # End offsets are read first: a message that is replayed and fails again must not be replayed in a loop.
+        for partition, (begin, end) in _watermark_offsets(consumer).items():
+            if only is None:
+                yield from _read_partition(consumer, partition, begin, end)
+            elif only.partition == partition and begin <= only.offset < end:
+                yield from _read_partition(consumer, partition, only.offset, only.offset + 1)
+    except KafkaException as error:
+        raise DlqError(f"Kafka at {servers} cannot be read ({error.args[0].str()}): see `make status`") from error
+    finally:
+        consumer.close()
+
+
+def _watermark_offsets(consumer: Consumer) -> dict[int, tuple[int, int]]:
+    """The first and the end offset of each partition."""
+    topic = consumer.list_topics(DEAD_LETTER_TOPIC, timeout=METADATA_TIMEOUT_SECONDS).topics[DEAD_LETTER_TOPIC]
+    if topic.error:
+        raise KafkaException(topic.error)
+    return {
+        partition: consumer.get_watermark_offsets(
+            TopicPartition(DEAD_LETTER_TOPIC, partition), timeout=METADATA_TIMEOUT_SECONDS
+        )
+        for partition in sorted(topic.partitions)
+    }
+
+
+def _read_partition(consumer: Consumer, partition: int, begin: int, end: int) -> Iterator[DeadLetterMessage]:
+    consumer.assign([TopicPartition(DEAD_LETTER_TOPIC, partition, begin)] if begin < end else [])
+    offset = begin
+    while offset < end:
+        message: Any = consumer.poll(POLL_TIMEOUT_SECONDS)  # the type stubs make everything optional
+        if message is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        if message.error():
+            if message.error().code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(message.error())
+            offset = message.offset()
+            continue
+        offset = message.offset() + 1
+        if message.offset() < end:
+            yield DeadLetterMessage(
+                MessagePosition(DEAD_LETTER_TOPIC, partition, message.offset()),
+                datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
+                message.key(),
+                message.value(),
+                message.headers() or [],
+            )
+
+
+def select_dead_letters(servers: str, selection: str) -> Iterator[DeadLetterMessage]:
+    """The dead letters that SHOW or REPLAY selects: by position, by the original's position, by reason, or all.
+
+    Raises DlqError if there is none.
+    """
+    position = MessagePosition.parse(selection)
+    if position is not None and position.topic == DEAD_LETTER_TOPIC:
+        found, condition = read_dead_letters(servers, position), f" at {position}"
+    elif position is not None:
+        found = (each for each in read_dead_letters(servers) if each.origin == position)
+        condition = f" of the message at {position}"
+    elif selection == "all":
+        found, condition = read_dead_letters(servers), ""
+    else:
+        found = (each for each in read_dead_letters(servers) if each.reason == selection)
+        condition = f" with the reason {selection!r}"
+    dead_letter = None
+    for dead_letter in found:
+        yield dead_letter
+    if dead_letter is None:
+        raise DlqError(f"there is no dead letter{condition}: `make dlq` lists them")
+
+
+@dataclass
+class ReasonCount:
+    """The number of messages that are dead letters for one reason, and the latest dead letter."""
+
+    messages: int
+    latest: DeadLetterMessage
+
+
+def count_by_reason(dead_letters: Iterable[DeadLetterMessage]) -> tuple[dict[str, ReasonCount], int]:
+    """Messages by reason, each counted once even if it has several dead letters; and the number of duplicates."""
+    counts: dict[str, ReasonCount] = {}
+    duplicates = 0
+    with Deduplicator() as deduplicator:
+        for dead_letter in dead_letters:
+            if not deduplicator.is_new(dead_letter.identity):
+                duplicates += 1
+                continue
+            before = counts.get(dead_letter.reason, ReasonCount(0, dead_letter))
+            latest = max(before.latest, dead_letter, key=lambda each: each.arrived_at)
+            counts[dead_letter.reason] = ReasonCount(before.messages + 1, latest)
+    return counts, duplicates
