@@ -17,6 +17,8 @@ TIMEOUT_SECONDS = 30
 START_SECONDS = 180
 """Timeout for Kibana's start: from the first response until all plugins are available."""
 
+POLL_SECONDS = 1
+
 JSON_TEXTS = {
     "index-pattern": {"fieldAttrs", "fieldFormatMap", "fields", "runtimeFieldMap", "sourceFilters", "typeMeta"},
     "dashboard": {"ignoreParentSettingsJSON", "optionsJSON", "panelsJSON", "searchSourceJSON"},
@@ -94,7 +96,7 @@ class SavedObjectClient:
             Retrying(
                 retry=retry_if_result(lambda reason: reason is not None),
                 stop=stop_after_delay(START_SECONDS),
-                wait=wait_fixed(1),
+                wait=wait_fixed(POLL_SECONDS),
             )(self._unavailable_reason)
         except RetryError as error:
             raise KibanaUnavailableError(

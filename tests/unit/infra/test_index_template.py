@@ -77,6 +77,14 @@ class FakeElasticsearch:
         self.templates.pop(name, None)
 
 
+@pytest.fixture(scope="module")
+def inputs() -> dict[str, Any]:
+    """The template's inputs as the program declares them."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        recorder = declare("build", monkeypatch, elasticsearchReplicas=1)
+    return dict(recorder.resources["pulumi-python:dynamic/elasticsearch:IndexTemplate"][TestResource.NAME])
+
+
 class TestResource:
     """The dynamic provider's operations in the order in which Pulumi calls them."""
 
@@ -87,12 +95,6 @@ class TestResource:
         fake = FakeElasticsearch()
         monkeypatch.setattr(index_template, "IndexTemplateClient", lambda host: fake)
         return fake
-
-    @pytest.fixture
-    def inputs(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-        """As the program declares them."""
-        recorder = declare("build", monkeypatch, elasticsearchReplicas=1)
-        return dict(recorder.resources["pulumi-python:dynamic/elasticsearch:IndexTemplate"][self.NAME])
 
     def test_settings_of_the_stack_are_in_the_template(self, inputs: dict[str, Any]) -> None:
         settings = json.loads(inputs["body"])["template"]["settings"]

@@ -45,6 +45,11 @@ def short_start_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.clients.kibana.START_SECONDS", 0.1)
 
 
+@pytest.fixture(autouse=True)
+def short_poll_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.clients.kibana.POLL_SECONDS", 0.01)
+
+
 class TestForms:
     def test_json_attributes_are_encoded_as_kibana_keeps_them(self) -> None:
         attributes = encode_json_attributes(DASHBOARD)["attributes"]
