@@ -185,6 +185,22 @@ class TestFullShape:
                 assert lost == {towers[team_id]}
                 assert {p["win"] for p in participants(match) if p["teamId"] == team_id} == {team["win"]}
 
+    def test_winner_took_the_five_towers_in_front_of_a_nexus(self, full_matches: list[GeneratedMatch]) -> None:
+        for match in full_matches:
+            (winner,) = (team for team in match.data["info"]["teams"] if team["win"])
+            towers = winner["objectives"]["tower"]["kills"]
+            assert towers == 0 if match.remake else towers >= 5
+
+    @pytest.mark.parametrize("objective", ["riftHerald", "atakhan"])
+    def test_objective_that_exists_once_is_taken_by_one_team(
+        self, objective: str, full_matches: list[GeneratedMatch]
+    ) -> None:
+        kills = [
+            sum(team["objectives"][objective]["kills"] for team in match.data["info"]["teams"])
+            for match in full_matches
+        ]
+        assert max(kills) == 1
+
     def test_nobody_plays_a_banned_champion(self, full_matches: list[GeneratedMatch]) -> None:
         for match in full_matches:
             played = {p["championId"] for p in participants(match)}

@@ -86,6 +86,14 @@ class TestDuplicates:
                 first[message.key] = message.value
         assert max(times.values()) <= 1 + MAX_DUPLICATES_OF_A_MATCH
 
+    def test_duplicates_repeat_recent_matches_only(self) -> None:
+        matches: list[bytes] = []
+        for message in messages(3000, MessageShares(duplicates=0.1)):
+            if message.kind is MessageKind.DUPLICATE:
+                assert message.key in matches[-50:]
+            else:
+                matches.append(message.key)
+
 
 class TestPoison:
     def test_poison_kinds_take_turns(self) -> None:

@@ -1,9 +1,11 @@
 """Kafka producer of the generator: delivery reports, back-pressure, log rate limit and exit code."""
 
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -261,6 +263,48 @@ class TestProgram:
         started = time.monotonic()
         assert self.run(monkeypatch, "--rate", "100", "--count", "41", "--metrics-port", "0") == 0
         assert 0.4 <= time.monotonic() - started < 1.5
+
+    @pytest.mark.usefixtures("fakes")
+    def test_no_burst_after_kafka_was_unavailable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = Clock()
+        sent_at: list[float] = []
+
+        def produce(*_: object, **__: object) -> None:
+            sent_at.append(clock.now)
+            if len(sent_at) == 1:
+                clock.now += 60
+
+        def poll(_: FakeProducer, timeout: float) -> None:
+            clock.now += timeout
+
+        monkeypatch.setattr(program, "time", SimpleNamespace(monotonic=clock, time_ns=time.time_ns))
+        monkeypatch.setattr(FakeProducer, "produce", produce)
+        monkeypatch.setattr(FakeProducer, "poll", poll)
+        self.run(monkeypatch, "--rate", "10", "--count", "40", "--metrics-port", "0")
+        catch_up = sum(at == sent_at[1] for at in sent_at)
+        assert 1 < catch_up <= 12, "at most one second's messages are sent at once"
+
+    @pytest.mark.parametrize(("timed_out", "exit_code", "delivered"), [(False, 0, 1), (True, 1, 0)])
+    def test_graceful_shutdown_flushes_the_buffer_until_its_timeout(
+        self,
+        timed_out: bool,
+        exit_code: int,
+        delivered: int,
+        monkeypatch: pytest.MonkeyPatch,
+        fakes: list[FakeProducer],
+    ) -> None:
+        handlers: dict[int, Callable[..., None]] = {}
+        monkeypatch.setattr("signal.signal", handlers.__setitem__)
+        monkeypatch.setattr(program, "timeout_after", lambda _: lambda: timed_out)
+        produce = FakeProducer.produce
+
+        def produce_and_stop(*arguments: Any, **options: Any) -> None:
+            produce(*arguments, **options)
+            handlers[signal.SIGTERM]()
+
+        monkeypatch.setattr(FakeProducer, "produce", produce_and_stop)
+        assert self.run(monkeypatch, "--mode", "continuous", "--metrics-port", "0") == exit_code
+        assert len(fakes[0].values) == delivered
 
     def test_metrics_port_conflict_is_reported_with_its_option(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
