@@ -18,7 +18,7 @@ from harness.waiting import eventually
 from infra.clients.kibana import SavedObjectClient, canonical
 from tests.support.kibana import queries
 from tests.support.kibana.objects import dashboard, data_views, panels, paths
-from tests.support.kibana.shapes import Count, FieldMetric, Formula
+from tests.support.kibana.schema import Count, FieldMetric, Formula
 
 RANGE = timedelta(hours=1)
 """The dashboard's default time range; a unit test compares them."""
@@ -32,7 +32,7 @@ LAYERS = [
     (panel_id, layer_id)
     for panel_id, panel in panels().items()
     for layer_id, layer in panel.layers.items()
-    if queries.asks(layer)
+    if queries.needs_search(layer)
 ]
 
 

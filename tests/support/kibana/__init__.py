@@ -1,1 +1,1 @@
-"""The contract of Kibana's saved objects: their shapes, and the queries that they make."""
+"""The contract of Kibana's saved objects: their JSON schema, their references and fields, and their queries."""

@@ -1,7 +1,7 @@
-"""What must be true of the saved objects beyond their shape, so that each panel shows something in a Kibana.
+"""Validation of saved objects beyond their JSON schema, so that each panel displays data in Kibana.
 
-Every check returns its complaints, a line each; none where all is well. What they stand on was read in Kibana's source
-(shapes.py says where); each has negative fixtures in test_contract.py.
+Each check returns the violations, one line each. The rules come from Kibana's source (see schema.py); each rule has
+negative tests in test_contract.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.support.kibana import kql
-from tests.support.kibana.queries import asks
-from tests.support.kibana.shapes import (
+from tests.support.kibana.queries import needs_search
+from tests.support.kibana.schema import (
     RECORDS,
     Count,
     Dashboard,
@@ -48,9 +48,9 @@ KIBANA_TYPES = {
     **dict.fromkeys(("integer", "long", "float"), "number"),
     **{"keyword": "string", "date": "date", "boolean": "boolean"},
 }
-"""What Kibana makes of Elasticsearch's field types."""
+"""Kibana's field types by Elasticsearch's."""
 
-TAKES = {
+ACCEPTED_FIELD_TYPES = {
     "count": {"number", "string", "date", "boolean"},
     "unique_count": {"number", "string", "date", "boolean"},
     "average": {"number"},
@@ -60,31 +60,31 @@ TAKES = {
     "date_histogram": {"date"},
     "range": {"number"},
 }
-"""The types of field that an operation takes."""
+"""The field types that an operation accepts."""
 
-FIELDS_TYPE = ("terms", "max")
-"""The operations whose column has the type of its field."""
+TYPE_PRESERVING_OPERATIONS = ("terms", "max")
+"""Operations whose column has the data type of its field."""
 
 OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A column that the panel shows, and as what."""
+class DisplayedColumn:
+    """A column that the panel displays, and its role."""
 
     layer_id: str
     column_id: str
-    as_: Literal["bucket", "metric", "any"]
+    role: Literal["bucket", "metric", "any"]
 
 
-def references(body: Lens | Dashboard, known: set[tuple[str, str]]) -> list[str]:
-    """Whether each reference leads to an object that is `known`, by type and id, and each has exactly its user."""
+def check_references(body: Lens | Dashboard, known: set[tuple[str, str]]) -> list[str]:
+    """Each reference is used once, and its object exists: `known` has type and id of all objects."""
     wanted = layer_references(body) if isinstance(body, Lens) else dashboard_references(body)
     found = [(reference.name, reference.type) for reference in body.references]
     return [
         *(f"{name}: no such reference to a {type_}" for name, type_ in wanted if (name, type_) not in found),
         *(f"{name}: nothing uses this reference to a {type_}" for name, type_ in found if (name, type_) not in wanted),
-        *(f"{name}: there are two references of this name" for name in doubles([name for name, _ in found])),
+        *(f"{name}: there are two references of this name" for name in duplicates([name for name, _ in found])),
         *(dangling(reference) for reference in body.references if (reference.type, reference.id) not in known),
     ]
 
@@ -108,20 +108,23 @@ def dangling(reference: Reference) -> str:
     return f"{reference.name}: there is no {reference.type}/{reference.id}"
 
 
-def columns(panel: Lens) -> list[str]:
-    """Whether each layer's columns are in Kibana's order, and all that names a column names one that fits."""
+def check_columns(panel: Lens) -> list[str]:
+    """Each layer's columns are in Kibana's order, and every mention of a column id fits an existing column."""
     all_columns = [column_id for layer in panel.layers.values() for column_id in layer.columns]
     return [
-        f"layer {layer_id}: {complaint}"
+        f"layer {layer_id}: {violation}"
         for layer_id, layer in panel.layers.items()
-        for complaint in (*order_of(layer), *named_in(layer))
+        for violation in (*column_order_violations(layer), *column_id_violations(layer))
     ] + [
-        *(f"two layers have a column {column_id}: each has an id of its own" for column_id in doubles(all_columns)),
-        *shown_in(panel),
+        *(
+            f"two layers have a column {column_id}: column ids are unique in a panel"
+            for column_id in duplicates(all_columns)
+        ),
+        *display_violations(panel),
     ]
 
 
-def order_of(layer: Layer) -> Iterator[str]:
+def column_order_violations(layer: Layer) -> Iterator[str]:
     if sorted(layer.column_order) != sorted(layer.columns):
         yield f"columnOrder is {layer.column_order}, the columns are {sorted(layer.columns)}"
         return
@@ -130,88 +133,90 @@ def order_of(layer: Layer) -> Iterator[str]:
         yield f"columnOrder has a metric before a bucket: {layer.column_order}"
 
 
-def named_in(layer: Layer) -> Iterator[str]:
+def column_id_violations(layer: Layer) -> Iterator[str]:
     for column_id, column in layer.columns.items():
         for other in getattr(column, "references", []):
             if other not in layer.columns:
-                yield f"{column_id} refers to {other}, which is not there"
+                yield f"{column_id} refers to {other}, which does not exist"
         if isinstance(column, Terms):
             match column.params.order_by:
                 case OrderByColumn(column_id=by) if not isinstance(layer.columns.get(by), Count | FieldMetric):
-                    yield f"{column_id} is ordered by {by}, which is no plain metric of the layer"
+                    yield f"{column_id} is ordered by {by}, which is not a plain metric of the layer"
             if (column.params.order_by.type == "custom") != (column.params.order_agg is not None):
-                yield f"{column_id}: orderAgg belongs to the order `custom`, and to no other"
+                yield f"{column_id}: orderAgg belongs to the order `custom` only"
         if isinstance(column, Formula):
-            # When somebody edits it, Kibana throws away every column whose id begins with the formula's.
+            # When a user edits a formula, Kibana deletes every column whose id begins with the formula's id.
             others = [other for other in layer.columns if other.startswith(column_id) and other != column_id]
-            if strangers := [other for other in others if other not in helpers_of(layer, column_id)]:
-                yield f"{column_id}: an edit of the formula would delete {', '.join(strangers)}"
+            if unrelated := [other for other in others if other not in formula_columns(layer, column_id)]:
+                yield f"{column_id}: an edit of the formula would delete {', '.join(unrelated)}"
 
 
-def shown_in(panel: Lens) -> Iterator[str]:
-    shown = list(shown_columns(panel))
-    for each in shown:
+def display_violations(panel: Lens) -> Iterator[str]:
+    displayed = list(displayed_columns(panel))
+    for each in displayed:
         layer = panel.layers.get(each.layer_id)
         column = layer.columns.get(each.column_id) if layer else None
         if column is None:
-            yield f"shows {each.layer_id}.{each.column_id}, which is not there"
-        elif each.as_ != "any" and column.is_bucketed != (each.as_ == "bucket"):
-            yield f"shows {each.layer_id}.{each.column_id} as a {each.as_}, which it is not"
-    visible = {(each.layer_id, each.column_id) for each in shown}
+            yield f"displays {each.layer_id}.{each.column_id}, which does not exist"
+        elif each.role != "any" and column.is_bucketed != (each.role == "bucket"):
+            yield f"displays {each.layer_id}.{each.column_id} as a {each.role}, which it is not"
+    visible = {(each.layer_id, each.column_id) for each in displayed}
     for layer_id, layer in panel.layers.items():
-        helpers = {helper for column_id in layer.columns for helper in helpers_of(layer, column_id)}
+        helpers = {helper for column_id in layer.columns for helper in formula_columns(layer, column_id)}
         for column_id in layer.columns:
             if ((layer_id, column_id) in visible) == (column_id in helpers):
-                wrong = "a part of a formula, and shown" if column_id in helpers else "not shown"
+                wrong = "part of a formula, and displayed" if column_id in helpers else "not displayed"
                 yield f"{layer_id}.{column_id} is {wrong}"
 
 
-def shown_columns(panel: Lens) -> Iterator[Shown]:
+def displayed_columns(panel: Lens) -> Iterator[DisplayedColumn]:
     match panel.attributes:
         case LensMetric(state=state):
-            yield Shown(state.visualization.layer_id, state.visualization.metric_accessor, "metric")
+            yield DisplayedColumn(state.visualization.layer_id, state.visualization.metric_accessor, "metric")
         case LensTable(state=state):
             table = state.visualization
-            yield from (Shown(table.layer_id, column.column_id, "any") for column in table.columns)
+            yield from (DisplayedColumn(table.layer_id, column.column_id, "any") for column in table.columns)
             if table.sorting:
-                yield Shown(table.layer_id, table.sorting.column_id, "any")
+                yield DisplayedColumn(table.layer_id, table.sorting.column_id, "any")
         case LensXY(state=state):
             for layer in state.visualization.layers:
                 if isinstance(layer, XYDataLayer):
-                    yield Shown(layer.layer_id, layer.x_accessor, "bucket")
+                    yield DisplayedColumn(layer.layer_id, layer.x_accessor, "bucket")
                     if layer.split_accessor:
-                        yield Shown(layer.layer_id, layer.split_accessor, "bucket")
-                yield from (Shown(layer.layer_id, accessor, "metric") for accessor in layer.accessors)
-                yield from (Shown(layer.layer_id, config.for_accessor, "metric") for config in layer.y_config)
+                        yield DisplayedColumn(layer.layer_id, layer.split_accessor, "bucket")
+                yield from (DisplayedColumn(layer.layer_id, accessor, "metric") for accessor in layer.accessors)
+                yield from (DisplayedColumn(layer.layer_id, config.for_accessor, "metric") for config in layer.y_config)
 
 
-def helpers_of(layer: Layer, column_id: str) -> list[str]:
-    """The columns that the column is computed from, theirs included."""
+def formula_columns(layer: Layer, column_id: str) -> list[str]:
+    """The columns that the column is computed from, directly or indirectly."""
     direct = [other for other in getattr(layer.columns[column_id], "references", []) if other in layer.columns]
-    return [*direct, *(helper for other in direct for helper in helpers_of(layer, other))]
+    return [*direct, *(helper for other in direct for helper in formula_columns(layer, other))]
 
 
-def formulas(panel: Lens) -> list[str]:
-    """Whether each formula's text says what the columns beside it compute, and these have the ids Kibana gives them."""
-    complaints = []
+def check_formulas(panel: Lens) -> list[str]:
+    """Each formula's text equals what its columns compute, and these columns have the ids that Kibana assigns."""
+    violations = []
     for layer_id, layer in panel.layers.items():
         for column_id, column in layer.columns.items():
-            if isinstance(column, Math) and (used := sorted(leaves(column))) != sorted(column.references):
-                complaints.append(f"{layer_id}.{column_id} computes with {used}, refers to {column.references}")
+            if isinstance(column, Math) and (used := sorted(operand_columns(column))) != sorted(column.references):
+                violations.append(f"{layer_id}.{column_id} computes with {used}, refers to {column.references}")
             if not isinstance(column, Formula):
                 continue
-            spelt = spell(layer, column.references[0])
-            if "".join(spelt.split()) != "".join(column.params.formula.split()):
-                complaints.append(f"{layer_id}.{column_id} says {column.params.formula}, its columns compute {spelt}")
-            helpers = set(helpers_of(layer, column_id))
+            computed = formula_text(layer, column.references[0])
+            if "".join(computed.split()) != "".join(column.params.formula.split()):
+                violations.append(
+                    f"{layer_id}.{column_id} is {column.params.formula}, but its columns compute {computed}"
+                )
+            helpers = set(formula_columns(layer, column_id))
             parts = [f"{column_id}X{n}" for n in range(len(helpers))]
             if helpers != set(parts) or column.references != parts[-1:]:
-                complaints.append(f"{layer_id}.{column_id}: the formula's parts are {sorted(helpers)}, not {parts}")
-    return complaints
+                violations.append(f"{layer_id}.{column_id}: the formula's parts are {sorted(helpers)}, not {parts}")
+    return violations
 
 
-def spell(layer: Layer, column_id: str) -> str:
-    """The formula that the column computes."""
+def formula_text(layer: Layer, column_id: str) -> str:
+    """The formula that the column computes, as text."""
     match layer.columns.get(column_id):
         case Count() | FieldMetric() as metric:
             arguments = [] if metric.source_field == RECORDS else [metric.source_field]
@@ -220,18 +225,18 @@ def spell(layer: Layer, column_id: str) -> str:
         case Now():
             return "now()"
         case OverallSum(references=[other]):
-            return f"overall_sum({spell(layer, other)})"
+            return f"overall_sum({formula_text(layer, other)})"
         case Math(params=params):
-            return spell_node(layer, params.tinymath_ast)
+            return math_text(layer, params.tinymath_ast)
         case _:
             return f"<{column_id}>"
 
 
-def spell_node(layer: Layer, node: MathNode) -> str:
+def math_text(layer: Layer, node: MathNode) -> str:
     parts = [
-        f"({spell_node(layer, arg)})"
+        f"({math_text(layer, arg)})"
         if isinstance(arg, MathNode)
-        else spell(layer, arg)
+        else formula_text(layer, arg)
         if isinstance(arg, str)
         else f"{arg:g}"
         for arg in node.args
@@ -239,8 +244,8 @@ def spell_node(layer: Layer, node: MathNode) -> str:
     return f" {OPERATORS[node.name]} ".join(parts)
 
 
-def leaves(column: Math) -> Iterator[str]:
-    """The columns that it computes with."""
+def operand_columns(column: Math) -> Iterator[str]:
+    """The columns that the formula refers to."""
     nodes: list[float | str | MathNode] = [column.params.tinymath_ast]
     while nodes:
         match nodes.pop():
@@ -250,36 +255,38 @@ def leaves(column: Math) -> Iterator[str]:
                 yield column_id
 
 
-def fields(panel: Lens, types: Mapping[str, FieldTypes]) -> list[str]:
-    """Whether each field is in its layer's data view (`types`: by the view's id), of a type the operation takes."""
-    complaints = []
+def check_fields(panel: Lens, types: Mapping[str, FieldTypes]) -> list[str]:
+    """Each field exists in its layer's data view (`types`: by the view's id), with a type the operation accepts."""
+    violations = []
     for layer_id, layer in panel.layers.items():
         of_view = types[panel.view_of(layer_id)]
         for column_id, column in layer.columns.items():
-            complaints += [f"{layer_id}.{column_id}: {complaint}" for complaint in field_of(column, of_view)]
+            violations += [f"{layer_id}.{column_id}: {violation}" for violation in field_violations(column, of_view)]
             if isinstance(column, Terms) and column.params.order_agg is not None:
                 by = column.params.order_agg
-                complaints += [f"{layer_id}.{column_id}, orderAgg: {complaint}" for complaint in field_of(by, of_view)]
-        complaints += [f"layer {layer_id}, query: {complaint}" for complaint in fields_of_query(panel, layer, of_view)]
-    return complaints
+                violations += [
+                    f"{layer_id}.{column_id}, orderAgg: {violation}" for violation in field_violations(by, of_view)
+                ]
+        violations += [f"layer {layer_id}, query: {violation}" for violation in query_violations(panel, layer, of_view)]
+    return violations
 
 
-def field_of(column: object, types: FieldTypes) -> Iterator[str]:
+def field_violations(column: object, types: FieldTypes) -> Iterator[str]:
     if not isinstance(column, Count | FieldMetric | Terms | DateHistogram | Ranges):
         return
     operation, field = column.operation_type, column.source_field
     if field == RECORDS:
         if operation != "count":
-            yield f"{operation} takes a field, not the documents"
+            yield f"{operation} requires a field, not documents"
     elif field not in types:
         yield f"there is no field {field}"
-    elif types[field] not in TAKES[operation]:
-        yield f"{operation} does not take {field}, which is a {types[field]}"
-    elif operation in FIELDS_TYPE and column.data_type != types[field]:
+    elif types[field] not in ACCEPTED_FIELD_TYPES[operation]:
+        yield f"{operation} does not accept {field}, which is a {types[field]}"
+    elif operation in TYPE_PRESERVING_OPERATIONS and column.data_type != types[field]:
         yield f"dataType is {column.data_type}, {field} is a {types[field]}"
 
 
-def fields_of_query(panel: Lens, layer: Layer, types: FieldTypes) -> Iterator[str]:
+def query_violations(panel: Lens, layer: Layer, types: FieldTypes) -> Iterator[str]:
     texts = [panel.attributes.state.query.query]
     for column in layer.columns.values():
         if isinstance(column, Count | FieldMetric) and column.filter is not None:
@@ -288,49 +295,49 @@ def fields_of_query(panel: Lens, layer: Layer, types: FieldTypes) -> Iterator[st
             texts += [each.input.query for each in column.params.filters]
     for text in texts:
         try:
-            compared = kql.comparisons(text)
+            compared = kql.parse_comparisons(text)
         except ValueError as error:
             yield str(error)
             continue
         yield from (f"there is no field {each.field}" for each in compared if each.field not in types)
 
 
-def data_view(view: DataView, types: FieldTypes) -> list[str]:
-    """Whether the view's time field is a date, and it formats only fields that are there."""
+def check_data_view(view: DataView, types: FieldTypes) -> list[str]:
+    """The view's time field is a date, and every formatted field exists."""
     time_field = view.attributes.time_field_name
     formatted = view.attributes.field_format_map
     return [
-        *([] if types.get(time_field) == "date" else [f"timeFieldName: {time_field} is no date"]),
+        *([] if types.get(time_field) == "date" else [f"timeFieldName: {time_field} is not a date"]),
         *(f"fieldFormatMap: there is no field {field}" for field in formatted if field not in types),
     ]
 
 
-def controls(dashboard: Dashboard, types: Mapping[str, FieldTypes]) -> list[str]:
-    """Whether each control is under its own id and offers the values of a field that is there."""
+def check_controls(dashboard: Dashboard, types: Mapping[str, FieldTypes]) -> list[str]:
+    """Each control is stored under its own id, and offers the values of an existing field."""
     views = {reference.name: reference.id for reference in dashboard.references}
-    complaints = []
+    violations = []
     for control_id, control in dashboard.attributes.control_group_input.panels_json.items():
         chosen = control.explicit_input
         of_view = types.get(views.get(f"controlGroup_{control_id}:optionsListDataView", ""), {})
         if chosen.id != control_id:
-            complaints.append(f"control {control_id} has the id {chosen.id}")
-        if of_view.get(chosen.field_name) not in TAKES["terms"]:
-            complaints.append(f"control {control_id}: {chosen.field_name} is no field with values to choose from")
-    return complaints
+            violations.append(f"control {control_id} has the id {chosen.id}")
+        if of_view.get(chosen.field_name) not in ACCEPTED_FIELD_TYPES["terms"]:
+            violations.append(f"control {control_id}: {chosen.field_name} is not a field with values to choose from")
+    return violations
 
 
-def grid(dashboard: Dashboard) -> list[str]:
-    """Whether each panel is under its own id, within the grid, and on top of no other."""
+def check_grid(dashboard: Dashboard) -> list[str]:
+    """Each panel has its own id, is within the grid, and overlaps no other."""
     panels = dashboard.attributes.panels_json
-    places = [panel.grid_data for panel in panels]
+    areas = [panel.grid_data for panel in panels]
     return [
-        *(f"there are two panels {index}" for index in doubles([panel.panel_index for panel in panels])),
+        *(f"there are two panels {index}" for index in duplicates([panel.panel_index for panel in panels])),
         *(f"{p.panel_index}: gridData.i is {p.grid_data.i}" for p in panels if p.grid_data.i != p.panel_index),
-        *(f"{place.i} ends right of column {GRID_COLUMNS}" for place in places if place.x + place.w > GRID_COLUMNS),
+        *(f"{area.i} ends right of column {GRID_COLUMNS}" for area in areas if area.x + area.w > GRID_COLUMNS),
         *(
             f"{one.i} and {other.i} overlap"
-            for n, one in enumerate(places)
-            for other in places[n + 1 :]
+            for n, one in enumerate(areas)
+            for other in areas[n + 1 :]
             if overlap(one, other)
         ),
     ]
@@ -342,26 +349,26 @@ def overlap(one: GridData, other: GridData) -> bool:
     )
 
 
-def constant(panel: Lens) -> list[str]:
-    """Whether each layer that has buckets also asks Elasticsearch for something: Kibana refuses one that does not."""
+def check_constant_layers(panel: Lens) -> list[str]:
+    """Each layer with buckets also has a metric of Elasticsearch: Kibana rejects one with constants only."""
     return [
-        f"layer {layer_id} has buckets and only constants"
+        f"layer {layer_id} has buckets, but only constant metrics"
         for layer_id, layer in panel.layers.items()
-        if any(column.is_bucketed for column in layer.columns.values()) and not asks(layer)
+        if any(column.is_bucketed for column in layer.columns.values()) and not needs_search(layer)
     ]
 
 
-def reference_lines(panel: Lens) -> Iterator[str]:
-    """Whether the layers of reference lines, and no others, have fixed values."""
+def check_reference_lines(panel: Lens) -> Iterator[str]:
+    """Layers of reference lines have constant values, and other layers have none."""
     if not isinstance(panel.attributes, LensXY):
         return
     for shown in panel.attributes.state.visualization.layers:
         layer_columns = panel.layers[shown.layer_id].columns if shown.layer_id in panel.layers else {}
         for accessor in set(shown.accessors) & set(layer_columns):
-            fixed = isinstance(layer_columns[accessor], StaticValue)
-            if fixed != (shown.layer_type == "referenceLine"):
-                yield f"layer {shown.layer_id}: {accessor} {'is a' if fixed else 'is no'} fixed value"
+            constant = isinstance(layer_columns[accessor], StaticValue)
+            if constant != (shown.layer_type == "referenceLine"):
+                yield f"layer {shown.layer_id}: {accessor} {'is' if constant else 'is not'} a constant"
 
 
-def doubles(names: Sequence[str]) -> list[str]:
+def duplicates(names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})

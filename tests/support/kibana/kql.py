@@ -1,4 +1,4 @@
-"""As much of Kibana's query language as the objects use: comparisons of a field with a value, joined by `and`."""
+"""Parser for the part of KQL that the objects use: comparisons of a field with a value, joined by `and`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Comparison:
     value: str
 
     def query(self) -> dict[str, Any]:
-        """As Kibana sends it to Elasticsearch."""
+        """The Elasticsearch query that Kibana sends."""
         if self.operator == ":":
             return {"match": {self.field: self.value}}
         return {"range": {self.field: {_RANGES[self.operator]: self.value}}}
 
 
-def comparisons(text: str) -> list[Comparison]:
-    """What the query compares; nothing where it is empty. Raises ValueError for what is not in this part of KQL."""
+def parse_comparisons(text: str) -> list[Comparison]:
+    """The comparisons of a KQL query. Raises ValueError for KQL that this parser does not support."""
     found = []
     for part in text.split(" and ") if text else []:
         match = _COMPARISON.fullmatch(part)
@@ -34,6 +34,6 @@ def comparisons(text: str) -> list[Comparison]:
     return found
 
 
-def filters(*texts: str) -> dict[str, Any]:
-    """Elasticsearch's query for documents that all of these KQL queries match."""
-    return {"bool": {"filter": [comparison.query() for text in texts for comparison in comparisons(text)]}}
+def filter_query(*texts: str) -> dict[str, Any]:
+    """The Elasticsearch query for documents that match all of these KQL queries."""
+    return {"bool": {"filter": [comparison.query() for text in texts for comparison in parse_comparisons(text)]}}

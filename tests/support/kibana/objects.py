@@ -1,4 +1,4 @@
-"""The saved objects of mappings/kibana/, and what the index templates say of the fields behind them."""
+"""The saved objects of mappings/kibana/, and the field types from the index templates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from infra.provisioning.index_template import TEMPLATES
 from infra.provisioning.saved_object import OBJECTS
 from tests.support.kibana.contract import KIBANA_TYPES, FieldTypes
-from tests.support.kibana.shapes import Dashboard, DataView, Lens, parse
+from tests.support.kibana.schema import Dashboard, DataView, Lens, parse
 
 
 def paths() -> list[Path]:
@@ -18,7 +18,7 @@ def paths() -> list[Path]:
 
 
 def body(type_: str, id_: str) -> dict[str, Any]:
-    """The object's JSON, read anew."""
+    """A new copy of the object's JSON."""
     loaded: dict[str, Any] = json.loads((OBJECTS / type_ / f"{id_}.json").read_text())
     return loaded
 
@@ -43,7 +43,7 @@ def dashboard() -> Dashboard:
 
 @cache
 def field_types() -> dict[str, FieldTypes]:
-    """The fields of each data view, by the view's id, as the index template of its index has them."""
+    """The field types of each data view, by the view's id, from the index template."""
     return {view_id: _types(view.attributes.title) for view_id, view in data_views().items()}
 
 

@@ -1,8 +1,8 @@
-"""The search that a Lens layer stands for, and the table that Kibana makes of its answer.
+"""The Elasticsearch query of a Lens layer, and the table that Kibana computes from its response.
 
-Lens turns each bucket column into a bucket aggregation inside the one before it, and each metric column into a metric
-aggregation in the innermost (`to_expression.ts` and each operation's `toEsAggsFn`). Formulas are no part of the search:
-Kibana computes them afterwards, on the table.
+Lens turns each bucket column into a bucket aggregation nested in the previous one, and each metric column into a metric
+aggregation in the innermost (`to_expression.ts` and each operation's `toEsAggsFn`). Formulas are not part of the query:
+Kibana computes them from the table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.support.kibana import kql
-from tests.support.kibana.shapes import (
+from tests.support.kibana.schema import (
     RECORDS,
     Count,
     DateHistogram,
@@ -37,8 +37,8 @@ ORDER = "order"
 Row = dict[str, Any]
 
 
-def asks(layer: Layer) -> bool:
-    """Whether the layer asks Elasticsearch for anything: one of constants alone does not."""
+def needs_search(layer: Layer) -> bool:
+    """Whether the layer queries Elasticsearch: a layer of constants does not."""
     return any(isinstance(column, Count | FieldMetric) for column in layer.columns.values())
 
 
@@ -49,19 +49,19 @@ def search(layer: Layer, query: str, time_field: str, start: datetime, end: date
     """
     time_fields = [c.source_field for c in layer.columns.values() if isinstance(c, DateHistogram)] or [time_field]
     bounds = {"gte": start.isoformat(), "lte": end.isoformat()}
-    body = kql.filters(query)
+    body = kql.filter_query(query)
     body["bool"]["filter"] += [{"range": {field: bounds}} for field in time_fields]
-    return {"size": 0, "track_total_hits": True, "query": body, **_levels(layer, bucket_ids(layer), start, end)}
+    return {"size": 0, "track_total_hits": True, "query": body, **_aggregations(layer, bucket_ids(layer), start, end)}
 
 
 def bucket_ids(layer: Layer) -> list[str]:
-    """The layer's bucket columns, the outermost first."""
+    """The layer's bucket columns, outermost first."""
     return [column_id for column_id in layer.column_order if layer.columns[column_id].is_bucketed]
 
 
-def rows(layer: Layer, answer: Mapping[str, Any], now: datetime) -> list[Row]:
-    """Kibana's table: for each innermost bucket, the value of each column by its id; formulas are computed."""
-    total = {"doc_count": answer["hits"]["total"]["value"], **answer.get("aggregations", {})}
+def rows(layer: Layer, response: Mapping[str, Any], now: datetime) -> list[Row]:
+    """Kibana's table: a row for each innermost bucket, with the value of each column by id, formulas included."""
+    total = {"doc_count": response["hits"]["total"]["value"], **response.get("aggregations", {})}
     table = list(_rows(layer, bucket_ids(layer), total, {}))
     for column_id in layer.column_order:
         column = layer.columns[column_id]
@@ -78,7 +78,7 @@ def rows(layer: Layer, answer: Mapping[str, Any], now: datetime) -> list[Row]:
     return table
 
 
-def _levels(layer: Layer, buckets: list[str], start: datetime, end: datetime) -> dict[str, Any]:
+def _aggregations(layer: Layer, buckets: list[str], start: datetime, end: datetime) -> dict[str, Any]:
     if not buckets:
         aggregations = {
             column_id: aggregation
@@ -88,11 +88,11 @@ def _levels(layer: Layer, buckets: list[str], start: datetime, end: datetime) ->
         return {"aggs": aggregations} if aggregations else {}
     bucket_id, *inner = buckets
     column = layer.columns[bucket_id]
-    below = _levels(layer, inner, start, end)
+    below = _aggregations(layer, inner, start, end)
     match column:
         case Terms():
             by, ordering = _order(layer, column)
-            return {"aggs": {bucket_id: _terms(column, by) | _with(below, ordering)}}
+            return {"aggs": {bucket_id: _terms(column, by) | _with_aggregations(below, ordering)}}
         case DateHistogram():
             return {"aggs": {bucket_id: _date_histogram(column, start, end) | below}}
         case Ranges():
@@ -102,22 +102,22 @@ def _levels(layer: Layer, buckets: list[str], start: datetime, end: datetime) ->
             ]
             return {"aggs": {bucket_id: {"range": {"field": column.source_field, "ranges": ranges}} | below}}
         case Filters():
-            named = {each.label: kql.filters(each.input.query) for each in column.params.filters}
+            named = {each.label: kql.filter_query(each.input.query) for each in column.params.filters}
             return {"aggs": {bucket_id: {"filters": {"filters": named}} | below}}
-    raise TypeError(f"{bucket_id} is no bucket")
+    raise TypeError(f"{bucket_id} is not a bucket")
 
 
 def _metric(column: Count | FieldMetric) -> dict[str, Any]:
-    """The metric's aggregation; none where it is the number of a bucket's documents."""
+    """The metric's aggregation; empty for a bucket's document count."""
     counts_documents = column.source_field == RECORDS
     value = {} if counts_documents else {AGGREGATIONS[column.operation_type]: {"field": column.source_field}}
     if column.filter is None:
         return value
-    return {"filter": kql.filters(column.filter.query), **({"aggs": {"value": value}} if value else {})}
+    return {"filter": kql.filter_query(column.filter.query), **({"aggs": {"value": value}} if value else {})}
 
 
 def _order(layer: Layer, column: Terms) -> tuple[str, dict[str, Any]]:
-    """What the terms are ordered by, and the aggregation for it where it is needed at this level."""
+    """The terms' sort order, and the additional aggregation that it needs at this level."""
     match column.params.order_by:
         case OrderAlphabetical():
             return "_key", {}
@@ -151,7 +151,7 @@ def _date_histogram(column: DateHistogram, start: datetime, end: datetime) -> di
     return {"date_histogram": histogram}
 
 
-def _with(below: dict[str, Any], aggregations: dict[str, Any]) -> dict[str, Any]:
+def _with_aggregations(below: dict[str, Any], aggregations: dict[str, Any]) -> dict[str, Any]:
     together = below.get("aggs", {}) | aggregations
     return {"aggs": together} if together else {}
 
@@ -166,7 +166,7 @@ def _rows(layer: Layer, buckets: list[str], bucket: Mapping[str, Any], outer: Ro
         return
     bucket_id, *inner = buckets
     found = bucket[bucket_id]["buckets"]
-    # A `filters` aggregation gives its buckets by name, all others in a list.
+    # A `filters` aggregation returns its buckets by name, all others return a list.
     each = [{"key": key, **value} for key, value in found.items()] if isinstance(found, dict) else found
     for one in each:
         yield from _rows(layer, inner, one, outer | {bucket_id: one["key"]})

@@ -1,6 +1,6 @@
-"""The saved objects keep their contract with Kibana; and each check of it can fail, as negative fixtures show.
+"""Schema and contract of Kibana's saved objects, with negative tests of each check. No Kibana is running.
 
-No Kibana is asked. test_kibana.py asks Elasticsearch what each panel asks, and Kibana itself where there is one.
+tests/stack/test_kibana.py sends each panel's query to Elasticsearch, and the objects to Kibana if it is deployed.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ import pytest
 from infra.clients.kibana import encode_json_attributes, file_text
 from tests.support.kibana import contract, queries
 from tests.support.kibana.objects import body, dashboard, data_views, field_types, panels, paths
-from tests.support.kibana.shapes import Dashboard, DataView, KibanaObject, Lens, parse, wrong_shape
+from tests.support.kibana.schema import Dashboard, DataView, KibanaObject, Lens, parse, schema_errors
 
 KNOWN = {(path.parent.name, path.stem) for path in paths()}
 LAYER = "attributes.state.datasourceStates.formBased.layers"
 COLUMNS = f"{LAYER}.data.columns"
-SHOWN = "attributes.state.visualization"
+VISUALIZATION = "attributes.state.visualization"
 GRID = "attributes.panelsJSON"
 CONTROLS = "attributes.controlGroupInput.panelsJSON"
 
 
-def spoilt(name: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """The object `type/id` with other values at some paths; None takes the key, or the list's entry, away."""
-    spoilt_body = deepcopy(body(*name.split("/")))
+def changed_body(name: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """The object `type/id` with other values at some paths; None deletes the key or the list's element."""
+    changed = deepcopy(body(*name.split("/")))
     for path, value in changes.items():
         *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-        place: Any = spoilt_body
+        parent: Any = changed
         for part in parents:
-            place = place[part]
+            parent = parent[part]
         if value is None:
-            del place[last]
+            del parent[last]
         else:
-            place[last] = value
-    return spoilt_body
+            parent[last] = value
+    return changed
 
 
 def column(column_id: str, panel_id: str) -> Any:
@@ -48,62 +48,63 @@ def column(column_id: str, panel_id: str) -> Any:
     return layers["data"]["columns"][column_id]
 
 
-def parsed(name: str, changes: dict[str, Any]) -> Any:
-    """The same, of the right shape all the same."""
-    return parse(spoilt(name, changes))
+def parse_changed(name: str, changes: dict[str, Any]) -> Any:
+    """The changed object. The changes must not violate the schema."""
+    return parse(changed_body(name, changes))
 
 
-def complaints(each: KibanaObject) -> list[str]:
-    """What all the checks together have against the object."""
+def violations(each: KibanaObject) -> list[str]:
+    """The violations of all checks."""
     match each:
         case DataView():
-            return contract.data_view(each, field_types()[each.id])
+            return contract.check_data_view(each, field_types()[each.id])
         case Lens():
-            # A reference that is missing is said once; what stands on it cannot be looked at.
-            return contract.references(each, KNOWN) or [
-                *contract.columns(each),
-                *contract.formulas(each),
-                *contract.fields(each, field_types()),
-                *contract.constant(each),
-                *contract.reference_lines(each),
+            # The other checks need valid references.
+            return contract.check_references(each, KNOWN) or [
+                *contract.check_columns(each),
+                *contract.check_formulas(each),
+                *contract.check_fields(each, field_types()),
+                *contract.check_constant_layers(each),
+                *contract.check_reference_lines(each),
             ]
         case Dashboard():
             return [
-                *contract.references(each, KNOWN),
-                *contract.controls(each, field_types()),
-                *contract.grid(each),
+                *contract.check_references(each, KNOWN),
+                *contract.check_controls(each, field_types()),
+                *contract.check_grid(each),
             ]
 
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_the_object_is_as_kibana_writes_it(path: Path) -> None:
+def test_saved_object_matches_the_schema(path: Path) -> None:
     found = json.loads(path.read_text())
     assert (found["type"], found["id"]) == (path.parent.name, path.stem)
-    assert wrong_shape(found) == []
+    assert schema_errors(found) == []
 
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_the_object_keeps_its_contract(path: Path) -> None:
-    assert complaints(parse(json.loads(path.read_text()))) == []
+def test_saved_object_has_valid_references_columns_formulas_and_fields(path: Path) -> None:
+    assert violations(parse(json.loads(path.read_text()))) == []
 
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_the_file_is_laid_out_as_tools_dashboards_writes_it(path: Path) -> None:
-    """So that what was edited in Kibana differs from the file only where it was edited."""
+def test_file_has_the_format_of_kibana_export(path: Path) -> None:
+    """So that the diff of an export contains only what was edited in Kibana."""
     assert file_text(encode_json_attributes(json.loads(path.read_text()))) == path.read_text()
 
 
-def test_every_panel_is_on_the_dashboard() -> None:
+def test_dashboard_has_every_panel() -> None:
     assert {reference.id for reference in dashboard().references if reference.type == "lens"} == set(panels())
 
 
-def test_there_is_a_data_view_of_each_index() -> None:
+def test_each_index_alias_has_a_data_view() -> None:
     indices = {view.attributes.title for view in data_views().values()}
     assert indices == {"lol_matches_stream", "lol_champion_stats", "lol_position_stats"}
 
 
-def test_what_goes_by_arrival_is_not_bounded_by_the_games_end() -> None:
-    """The dashboard's hour is on the data view's time: matches that were fetched late would not count as arriving."""
+def test_panels_by_arrival_time_filter_by_arrival_time() -> None:
+    """The dashboard's time range applies to the data view's time field. With the game's end as time field, matches that
+    arrive late would be missing."""
     by_arrival = [
         (panel, layer_id)
         for panel in panels().values()
@@ -120,14 +121,14 @@ def test_what_goes_by_arrival_is_not_bounded_by_the_games_end() -> None:
         ]
 
 
-def test_the_dashboard_is_live() -> None:
+def test_dashboard_shows_the_last_hour_and_refreshes() -> None:
     attributes = dashboard().attributes
     assert (attributes.time_from, attributes.time_to) == ("now-1h", "now")
     assert (attributes.refresh_interval.pause, attributes.refresh_interval.value) == (False, 10_000)
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "complaint"),
+    ("name", "changes", "violation"),
     [
         ("lens/lol-freshness", {"typeMigrationVersion": "10.1.0"}, "typeMigrationVersion: Input should be '8.9.0'"),
         ("dashboard/lol-matches-live", {"typeMigrationVersion": None}, "typeMigrationVersion: Field required"),
@@ -138,22 +139,22 @@ def test_the_dashboard_is_live() -> None:
         ("lens/lol-sides", {f"{COLUMNS}.kda-": {}}, "kda-.*String should match pattern"),
         ("lens/lol-champions", {f"{COLUMNS}.champion.params.size": 5000}, "less than or equal to 1000"),
         ("lens/lol-arrivals", {f"{COLUMNS}.minute.params.interval": "60"}, "interval: String should match"),
-        ("lens/lol-arrivals", {f"{SHOWN}.layers.0.seriesType": "lines"}, "seriesType: Input should be"),
-        ("lens/lol-arrivals", {f"{SHOWN}.legend": None}, "legend: Field required"),
-        ("lens/lol-freshness", {f"{SHOWN}.accessor": "age"}, "accessor: Extra inputs"),
+        ("lens/lol-arrivals", {f"{VISUALIZATION}.layers.0.seriesType": "lines"}, "seriesType: Input should be"),
+        ("lens/lol-arrivals", {f"{VISUALIZATION}.legend": None}, "legend: Field required"),
+        ("lens/lol-freshness", {f"{VISUALIZATION}.accessor": "age"}, "accessor: Extra inputs"),
         ("lens/lol-freshness", {"attributes.visualizationType": "lnsTile"}, "Input tag 'lnsTile'"),
         ("dashboard/lol-matches-live", {f"{GRID}.0.gridData.w": "8"}, "w: Input should be a valid integer"),
         ("dashboard/lol-matches-live", {"attributes.optionsJSON": "{}"}, "optionsJSON: Input should be a"),
     ],
 )
-def test_another_shape_is_seen(name: str, changes: dict[str, Any], complaint: str) -> None:
-    assert any(re.search(complaint, line) for line in wrong_shape(spoilt(name, changes))), wrong_shape(
-        spoilt(name, changes)
+def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violation: str) -> None:
+    assert any(re.search(violation, line) for line in schema_errors(changed_body(name, changes))), schema_errors(
+        changed_body(name, changes)
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "complaint"),
+    ("name", "changes", "violation"),
     [
         # References
         ("lens/lol-sides", {"references": []}, "layer-data: no such reference to a index-pattern"),
@@ -173,16 +174,28 @@ def test_another_shape_is_seen(name: str, changes: dict[str, Any], complaint: st
         # Columns
         ("lens/lol-wins-by-side", {f"{LAYER}.data.columnOrder": ["blue", "end", "red"]}, "a metric before a bucket"),
         ("lens/lol-wins-by-side", {f"{LAYER}.data.columnOrder": ["end", "blue"]}, "columnOrder is"),
-        ("lens/lol-wins-by-side", {f"{SHOWN}.layers.0.accessors.0": "green"}, "data.green, which is not there"),
-        ("lens/lol-wins-by-side", {f"{SHOWN}.layers.0.xAccessor": "red"}, "data.red as a bucket, which it is not"),
-        ("lens/lol-wins-by-side", {f"{SHOWN}.layers.0.layerId": "main"}, "main.end, which is not there"),
-        ("lens/lol-sides", {f"{SHOWN}.columns.1": None}, "data.winrate is not shown"),
-        ("lens/lol-sides", {f"{SHOWN}.columns.1.columnId": "winrateX0"}, "winrateX0 is a part of a formula, and shown"),
-        ("lens/lol-champions", {f"{SHOWN}.sorting.columnId": "wins"}, "data.wins, which is not there"),
+        (
+            "lens/lol-wins-by-side",
+            {f"{VISUALIZATION}.layers.0.accessors.0": "green"},
+            "data.green, which does not exist",
+        ),
+        (
+            "lens/lol-wins-by-side",
+            {f"{VISUALIZATION}.layers.0.xAccessor": "red"},
+            "data.red as a bucket, which it is not",
+        ),
+        ("lens/lol-wins-by-side", {f"{VISUALIZATION}.layers.0.layerId": "main"}, "main.end, which does not exist"),
+        ("lens/lol-sides", {f"{VISUALIZATION}.columns.1": None}, "data.winrate is not displayed"),
+        (
+            "lens/lol-sides",
+            {f"{VISUALIZATION}.columns.1.columnId": "winrateX0"},
+            "winrateX0 is part of a formula, and displayed",
+        ),
+        ("lens/lol-champions", {f"{VISUALIZATION}.sorting.columnId": "wins"}, "data.wins, which does not exist"),
         (
             "lens/lol-champions",
             {f"{COLUMNS}.champion.params.orderBy.columnId": "winrate"},
-            "champion is ordered by winrate, which is no plain metric",
+            "champion is ordered by winrate, which is not a plain metric",
         ),
         ("lens/lol-champion-trend", {f"{COLUMNS}.champion.params.orderAgg": None}, "orderAgg belongs to"),
         ("lens/lol-sides", {f"{COLUMNS}.winrateX2.references": ["winrateX0", "winrateX9"]}, "refers to winrateX9"),
@@ -200,7 +213,7 @@ def test_another_shape_is_seen(name: str, changes: dict[str, Any], complaint: st
         (
             "lens/lol-sides",
             {f"{COLUMNS}.winrate.params.formula": "count(kql='win: false') / count()"},
-            r"says count\(kql='win: false'\) / count\(\), its columns compute count\(kql='win: true'\) / count\(\)",
+            r"is count\(kql='win: false'\) / count\(\), but its columns compute count\(kql='win: true'\) / count\(\)",
         ),
         (
             "lens/lol-matches-per-minute",
@@ -217,12 +230,12 @@ def test_another_shape_is_seen(name: str, changes: dict[str, Any], complaint: st
         ),
         # Fields
         ("lens/lol-sides", {f"{COLUMNS}.kda.sourceField": "kd"}, "data.kda: there is no field kd"),
-        ("lens/lol-sides", {f"{COLUMNS}.kda.sourceField": "win"}, "average does not take win, which is a boolean"),
-        ("lens/lol-sides", {f"{COLUMNS}.kda.sourceField": "___records___"}, "average takes a field"),
-        ("lens/lol-arrivals", {f"{COLUMNS}.minute.sourceField": "patch"}, "date_histogram does not take patch"),
+        ("lens/lol-sides", {f"{COLUMNS}.kda.sourceField": "win"}, "average does not accept win, which is a boolean"),
+        ("lens/lol-sides", {f"{COLUMNS}.kda.sourceField": "___records___"}, "average requires a field"),
+        ("lens/lol-arrivals", {f"{COLUMNS}.minute.sourceField": "patch"}, "date_histogram does not accept patch"),
         ("lens/lol-last-matches", {f"{COLUMNS}.ended.dataType": "number"}, "dataType is number, @timestamp is a date"),
         ("lens/lol-last-matches", {f"{COLUMNS}.winner.dataType": "string"}, "dataType is string, team_id is a number"),
-        ("lens/lol-game-length", {f"{COLUMNS}.minutes.sourceField": "patch"}, "range does not take patch"),
+        ("lens/lol-game-length", {f"{COLUMNS}.minutes.sourceField": "patch"}, "range does not accept patch"),
         ("lens/lol-sides", {"attributes.state.query.query": "remakes: false"}, "query: there is no field remakes"),
         ("lens/lol-sides", {"attributes.state.query.query": "not remake: true"}, "is not of the form"),
         (
@@ -235,7 +248,7 @@ def test_another_shape_is_seen(name: str, changes: dict[str, Any], complaint: st
             {f"{COLUMNS}.champion.params.orderAgg.sourceField": "games"},
             "champion, orderAgg: there is no field games",
         ),
-        ("index-pattern/lol-matches", {"attributes.timeFieldName": "patch"}, "timeFieldName: patch is no date"),
+        ("index-pattern/lol-matches", {"attributes.timeFieldName": "patch"}, "timeFieldName: patch is not a date"),
         (
             "index-pattern/lol-matches",
             {"attributes.fieldFormatMap": {"gpm": {"id": "number", "params": {}}}},
@@ -244,8 +257,8 @@ def test_another_shape_is_seen(name: str, changes: dict[str, Any], complaint: st
         # Layers
         (
             "lens/lol-win-rate-and-picks",
-            {f"{SHOWN}.layers.2.accessors": ["games"], f"{SHOWN}.layers.2.layerId": "picks"},
-            "layer picks: games is no fixed value",
+            {f"{VISUALIZATION}.layers.2.accessors": ["games"], f"{VISUALIZATION}.layers.2.layerId": "picks"},
+            "layer picks: games is not a constant",
         ),
         # Dashboard
         (
@@ -259,7 +272,7 @@ def test_another_shape_is_seen(name: str, changes: dict[str, Any], complaint: st
         (
             "dashboard/lol-matches-live",
             {f"{CONTROLS}.patch.explicitInput.fieldName": "@timestamp"},
-            "control patch: @timestamp is no field with values",
+            "control patch: @timestamp is not a field with values",
         ),
         (
             "dashboard/lol-matches-live",
@@ -268,15 +281,17 @@ def test_another_shape_is_seen(name: str, changes: dict[str, Any], complaint: st
         ),
     ],
 )
-def test_a_broken_contract_is_seen(name: str, changes: dict[str, Any], complaint: str) -> None:
-    found = complaints(parsed(name, changes))
-    assert any(re.search(complaint, line) for line in found), found
+def test_contract_violation_is_detected(name: str, changes: dict[str, Any], violation: str) -> None:
+    found = violations(parse_changed(name, changes))
+    assert any(re.search(violation, line) for line in found), found
 
 
-def test_a_layer_of_buckets_and_constants_is_seen() -> None:
+def test_layer_with_buckets_and_only_constants_is_detected() -> None:
     sides = body("lens", "lol-sides")
     layer = sides["attributes"]["state"]["datasourceStates"]["formBased"]["layers"]["data"]
     layer["columns"] = {"side": layer["columns"]["side"]}
     sides_without_metrics = parse(sides)
     assert isinstance(sides_without_metrics, Lens)
-    assert contract.constant(sides_without_metrics) == ["layer data has buckets and only constants"]
+    assert contract.check_constant_layers(sides_without_metrics) == [
+        "layer data has buckets, but only constant metrics"
+    ]

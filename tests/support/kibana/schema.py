@@ -1,10 +1,10 @@
-"""What the saved objects of mappings/kibana/ must look like: a schema written from Kibana's own types, as of 8.19.
+"""The JSON schema of the saved objects in mappings/kibana/, as Pydantic models of Kibana's own types in version 8.19.
 
-Kibana's import checks next to nothing of this: a wrong panel imports well and stays empty on the screen. Only what the
-objects use is here; all else is refused, so that a misspelt key is seen. The types, in elastic/kibana:
+Kibana's import validates almost nothing of this: a wrong panel is imported, and stays empty on the dashboard. The
+models have only what the objects use and forbid other keys, so that a misspelt key fails. The types, in elastic/kibana:
 
 - x-pack/platform/plugins/shared/lens/public: datasources/form_based/operations/definitions (a layer's columns),
-  visualizations (what a panel shows of its layers)
+  visualizations (how a panel displays its layers)
 - src/platform/plugins/shared/dashboard/server/dashboard_saved_object/schema
 - src/platform/plugins/shared/data_views/common/types.ts
 - src/platform/plugins/shared/controls/common
@@ -20,31 +20,31 @@ from pydantic.alias_generators import to_camel
 T = TypeVar("T")
 
 RECORDS = "___records___"
-"""The field that stands for the document itself."""
+"""The field of metrics that count documents."""
 
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 ColumnId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
-"""Kibana quotes column ids into expressions: plain letters and digits only."""
+"""Kibana puts column ids into expressions: only letters and digits are safe."""
 
 
-class Shape(BaseModel):
-    """Exactly these keys, of exactly these types."""
+class StrictModel(BaseModel):
+    """Requires exactly these keys, of exactly these types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
 
 
-class Query(Shape):
+class Query(StrictModel):
     query: str
     language: Literal["kuery"]
 
 
-class Reference(Shape):
+class Reference(StrictModel):
     type: Literal["index-pattern", "lens"]
     id: str
     name: str
 
 
-class SavedObject(Shape):
+class SavedObject(StrictModel):
     id: str = Field(pattern=r"^lol-[a-z-]+$")
     references: list[Reference]
     core_migration_version: Literal["8.8.0"]
@@ -54,20 +54,20 @@ class SavedObject(Shape):
 # Data views
 
 
-class FieldFormat(Shape):
+class FieldFormat(StrictModel):
     id: Literal["number", "duration", "static_lookup"]
     params: dict[str, Any]
 
 
-class DataViewAttributes(Shape):
+class DataViewAttributes(StrictModel):
     title: str
     name: str
     time_field_name: str
     field_format_map: dict[str, FieldFormat]
     field_attrs: dict[str, Any] = Field(max_length=0)
-    runtime_field_map: dict[str, Any] = Field(max_length=0)  # one would need scripts, which not every image has
+    runtime_field_map: dict[str, Any] = Field(max_length=0)  # needs scripts, which not every image has
     source_filters: list[Any] = Field(max_length=0)
-    fields: list[Any] = Field(max_length=0)  # Kibana asks Elasticsearch for them
+    fields: list[Any] = Field(max_length=0)  # Kibana reads them from Elasticsearch
     type_meta: dict[str, Any] = Field(max_length=0)
 
 
@@ -80,7 +80,7 @@ class DataView(SavedObject):
 # A Lens layer's columns
 
 
-class ValueFormatParams(Shape):
+class ValueFormatParams(StrictModel):
     decimals: int = Field(ge=0)
     compact: bool = False
     suffix: str | None = None
@@ -88,12 +88,12 @@ class ValueFormatParams(Shape):
     to_unit: Literal["asSeconds", "humanizePrecise"] | None = None
 
 
-class ValueFormat(Shape):
+class ValueFormat(StrictModel):
     id: Literal["number", "percent", "duration"]
     params: ValueFormatParams
 
 
-class Column(Shape):
+class Column(StrictModel):
     label: str = Field(min_length=1)
     custom_label: Literal[True]
 
@@ -103,13 +103,13 @@ class Metric(Column):
     scale: Literal["ratio"]
 
 
-class CountParams(Shape):
+class CountParams(StrictModel):
     empty_as_null: bool
     format: ValueFormat | None = None
 
 
 class Count(Metric):
-    """Of documents, or of a field's different values."""
+    """Counts documents, or the distinct values of a field."""
 
     operation_type: Literal["count", "unique_count"]
     data_type: Literal["number"]
@@ -118,7 +118,7 @@ class Count(Metric):
     filter: Query | None = None
 
 
-class FieldMetricParams(Shape):
+class FieldMetricParams(StrictModel):
     format: ValueFormat | None = None
 
 
@@ -142,7 +142,7 @@ class OverallSum(Metric):
     references: list[ColumnId] = Field(min_length=1, max_length=1)
 
 
-class MathNode(Shape):
+class MathNode(StrictModel):
     """A call in a formula; an argument is a number, a column's id, or another call."""
 
     type: Literal["function"]
@@ -152,7 +152,7 @@ class MathNode(Shape):
     text: str | None = None
 
 
-class MathParams(Shape):
+class MathParams(StrictModel):
     tinymath_ast: MathNode
 
 
@@ -163,14 +163,14 @@ class Math(Metric):
     params: MathParams
 
 
-class FormulaParams(Shape):
+class FormulaParams(StrictModel):
     formula: str
     is_formula_broken: Literal[False]
     format: ValueFormat
 
 
 class Formula(Metric):
-    """What people edit. Kibana 8 computes nothing anew on loading: the columns it is made of are stored beside it."""
+    """A formula that users edit. Kibana 8 does not parse it on loading: its parts are stored as columns too."""
 
     operation_type: Literal["formula"]
     data_type: Literal["number"]
@@ -178,7 +178,7 @@ class Formula(Metric):
     params: FormulaParams
 
 
-class StaticValueParams(Shape):
+class StaticValueParams(StrictModel):
     value: str = Field(pattern=r"^\d+(\.\d+)?$")
 
 
@@ -194,32 +194,32 @@ class Bucket(Column):
     is_bucketed: Literal[True]
 
 
-class OrderByColumn(Shape):
+class OrderByColumn(StrictModel):
     type: Literal["column"]
     column_id: ColumnId
 
 
-class OrderAlphabetical(Shape):
+class OrderAlphabetical(StrictModel):
     type: Literal["alphabetical"]
     fallback: bool
 
 
-class OrderCustom(Shape):
-    """By `order_agg`, a metric that is not shown."""
+class OrderCustom(StrictModel):
+    """Sorts by `order_agg`, a metric that is not displayed."""
 
     type: Literal["custom"]
 
 
-class ParentFormat(Shape):
+class ParentFormat(StrictModel):
     id: Literal["terms"]
 
 
-class TermsParams(Shape):
+class TermsParams(StrictModel):
     size: int = Field(ge=1, le=1000)
     order_by: Annotated[OrderByColumn | OrderAlphabetical | OrderCustom, Field(discriminator="type")]
     order_direction: Literal["asc", "desc"]
     order_agg: Count | FieldMetric | None = None
-    other_bucket: Literal[False]  # it would cost a second request
+    other_bucket: Literal[False]  # costs a second request
     missing_bucket: Literal[False]
     parent_format: ParentFormat
     include: list[str]
@@ -236,7 +236,7 @@ class Terms(Bucket):
     params: TermsParams
 
 
-class DateHistogramParams(Shape):
+class DateHistogramParams(StrictModel):
     interval: str = Field(pattern=r"^[1-9]\d*[mhd]$")
     include_empty_rows: bool
     drop_partials: bool
@@ -250,18 +250,18 @@ class DateHistogram(Bucket):
     params: DateHistogramParams
 
 
-class Range(Shape):
+class Range(StrictModel):
     from_: float | None = Field(alias="from")
     to: float | None
     label: str
 
 
-class RangeFormat(Shape):
+class RangeFormat(StrictModel):
     id: Literal["range"]
     params: dict[str, Any]
 
 
-class RangesParams(Shape):
+class RangesParams(StrictModel):
     type: Literal["range"]
     max_bars: Literal["auto"]
     ranges: list[Range] = Field(min_length=1)
@@ -276,12 +276,12 @@ class Ranges(Bucket):
     params: RangesParams
 
 
-class LabelledFilter(Shape):
+class LabelledFilter(StrictModel):
     input: Query
     label: str
 
 
-class FiltersParams(Shape):
+class FiltersParams(StrictModel):
     filters: list[LabelledFilter] = Field(min_length=1)
 
 
@@ -298,7 +298,7 @@ AnyColumn = Annotated[
 ]
 
 
-class Layer(Shape):
+class Layer(StrictModel):
     columns: dict[ColumnId, AnyColumn] = Field(min_length=1)
     column_order: list[ColumnId]
     incomplete_columns: dict[str, Any] = Field(max_length=0)
@@ -306,15 +306,15 @@ class Layer(Shape):
     ignore_global_filters: bool
 
 
-# What a Lens panel shows of its layers
+# How a Lens panel displays its layers
 
 
-class ColorStop(Shape):
+class ColorStop(StrictModel):
     color: Color
     stop: float
 
 
-class PaletteParams(Shape):
+class PaletteParams(StrictModel):
     name: Literal["custom"]
     reverse: Literal[False]
     range_type: Literal["number"]
@@ -325,18 +325,18 @@ class PaletteParams(Shape):
     steps: int
     max_steps: int
     color_stops: list[ColorStop]
-    """Where each colour begins."""
+    """The lower bound of each colour."""
     stops: list[ColorStop]
-    """Where each colour ends."""
+    """The upper bound of each colour."""
 
 
-class Palette(Shape):
+class Palette(StrictModel):
     type: Literal["palette"]
     name: Literal["custom"]
     params: PaletteParams
 
 
-class MetricState(Shape):
+class MetricState(StrictModel):
     layer_id: str
     layer_type: Literal["data"]
     metric_accessor: ColumnId
@@ -345,23 +345,23 @@ class MetricState(Shape):
     palette: Palette | None = None
 
 
-class TableColumn(Shape):
+class TableColumn(StrictModel):
     column_id: ColumnId
     color_mode: Literal["none", "cell", "text"] = "none"
     palette: Palette | None = None
 
 
-class Sorting(Shape):
+class Sorting(StrictModel):
     column_id: ColumnId
     direction: Literal["asc", "desc"]
 
 
-class Paging(Shape):
+class Paging(StrictModel):
     size: int = Field(ge=1)
     enabled: bool
 
 
-class TableState(Shape):
+class TableState(StrictModel):
     layer_id: str
     layer_type: Literal["data"]
     columns: list[TableColumn] = Field(min_length=1)
@@ -371,7 +371,7 @@ class TableState(Shape):
     header_row_height: Literal["single", "auto"]
 
 
-class YConfig(Shape):
+class YConfig(StrictModel):
     for_accessor: ColumnId
     axis_mode: Literal["left", "right"] | None = None
     color: Color | None = None
@@ -383,7 +383,7 @@ class YConfig(Shape):
 Series = Literal["bar", "bar_stacked", "bar_percentage_stacked", "line", "area"]
 
 
-class XYDataLayer(Shape):
+class XYDataLayer(StrictModel):
     layer_id: str
     layer_type: Literal["data"]
     series_type: Series
@@ -393,29 +393,29 @@ class XYDataLayer(Shape):
     y_config: list[YConfig] = []
 
 
-class XYReferenceLayer(Shape):
+class XYReferenceLayer(StrictModel):
     layer_id: str
     layer_type: Literal["referenceLine"]
     accessors: list[ColumnId] = Field(min_length=1)
     y_config: list[YConfig]
 
 
-class Legend(Shape):
+class Legend(StrictModel):
     is_visible: bool
     position: Literal["right", "bottom", "top", "left"]
 
 
-class Extent(Shape):
+class Extent(StrictModel):
     mode: Literal["full", "dataBounds"]
 
 
-class OfAxes(Shape, Generic[T]):
+class OfAxes(StrictModel, Generic[T]):
     x: T
     y_left: T
     y_right: T
 
 
-class XYState(Shape):
+class XYState(StrictModel):
     preferred_series_type: Series
     legend: Legend
     value_labels: Literal["hide", "show"]
@@ -429,18 +429,18 @@ class XYState(Shape):
     layers: list[Annotated[XYDataLayer | XYReferenceLayer, Field(discriminator="layer_type")]] = Field(min_length=1)
 
 
-class FormBased(Shape):
+class FormBased(StrictModel):
     layers: dict[str, Layer] = Field(min_length=1)
 
 
-class DatasourceStates(Shape):
+class DatasourceStates(StrictModel):
     form_based: FormBased
 
 
-class State(Shape):
+class State(StrictModel):
     datasource_states: DatasourceStates
     query: Query
-    filters: list[Any] = Field(max_length=0)  # KQL in `query` needs no reference of its own
+    filters: list[Any] = Field(max_length=0)  # unlike KQL in `query`, a filter needs a reference of its own
     internal_references: list[Any] = Field(max_length=0)
     ad_hoc_data_views: dict[str, Any] = Field(max_length=0)
 
@@ -457,7 +457,7 @@ class LensXYState(State):
     visualization: XYState
 
 
-class LensAttributes(Shape):
+class LensAttributes(StrictModel):
     title: str = Field(min_length=1)
     description: str = Field(min_length=1)
 
@@ -487,19 +487,19 @@ class Lens(SavedObject):
         return self.attributes.state.datasource_states.form_based.layers
 
     def view_of(self, layer_id: str) -> str:
-        """The id of the layer's data view; a KeyError where no reference says it."""
+        """The id of the layer's data view. Raises KeyError without a reference."""
         return {reference.name: reference.id for reference in self.references}[layer_reference(layer_id)]
 
 
 def layer_reference(layer_id: str) -> str:
-    """The name of the reference to a layer's data view. Kibana drops a layer without one, and says nothing."""
+    """The name of the reference to a layer's data view. Kibana silently drops a layer without one."""
     return f"indexpattern-datasource-layer-{layer_id}"
 
 
 # Dashboards
 
 
-class GridData(Shape):
+class GridData(StrictModel):
     x: int = Field(ge=0)
     y: int = Field(ge=0)
     w: int = Field(ge=1)
@@ -507,12 +507,12 @@ class GridData(Shape):
     i: str
 
 
-class EmbeddableConfig(Shape):
+class EmbeddableConfig(StrictModel):
     enhancements: dict[str, Any] = Field(max_length=0)
 
 
-class Panel(Shape):
-    """By reference: the panel itself is an object of its own, in the library."""
+class Panel(StrictModel):
+    """A panel by reference: the Lens panel is a saved object of its own, in the library."""
 
     type: Literal["lens"]
     panel_index: str = Field(pattern=r"^[a-z-]+$")
@@ -521,7 +521,7 @@ class Panel(Shape):
     embeddable_config: EmbeddableConfig
 
 
-class Options(Shape):
+class Options(StrictModel):
     use_margins: bool
     sync_colors: bool
     sync_cursor: bool
@@ -529,26 +529,26 @@ class Options(Shape):
     hide_panel_titles: bool
 
 
-class RefreshInterval(Shape):
+class RefreshInterval(StrictModel):
     pause: bool
     value: int
 
 
-class SearchSource(Shape):
+class SearchSource(StrictModel):
     query: Query
     filter: list[Any] = Field(max_length=0)
 
 
-class KibanaSavedObjectMeta(Shape):
+class KibanaSavedObjectMeta(StrictModel):
     search_source_json: SearchSource = Field(alias="searchSourceJSON")
 
 
-class ControlSort(Shape):
+class ControlSort(StrictModel):
     by: Literal["_count", "_key"]
     direction: Literal["asc", "desc"]
 
 
-class ControlInput(Shape):
+class ControlInput(StrictModel):
     id: str
     field_name: str
     title: str
@@ -558,7 +558,7 @@ class ControlInput(Shape):
     enhancements: dict[str, Any] = Field(max_length=0)
 
 
-class Control(Shape):
+class Control(StrictModel):
     type: Literal["optionsListControl"]
     order: int
     width: Literal["small", "medium", "large"]
@@ -566,14 +566,14 @@ class Control(Shape):
     explicit_input: ControlInput
 
 
-class ParentSettings(Shape):
+class ParentSettings(StrictModel):
     ignore_filters: bool
     ignore_query: bool
     ignore_timerange: bool
     ignore_validations: bool
 
 
-class ControlGroup(Shape):
+class ControlGroup(StrictModel):
     control_style: Literal["oneLine", "twoLine"]
     chaining_system: Literal["HIERARCHICAL", "NONE"]
     show_apply_selections: bool
@@ -581,7 +581,7 @@ class ControlGroup(Shape):
     panels_json: dict[str, Control] = Field(alias="panelsJSON")
 
 
-class DashboardAttributes(Shape):
+class DashboardAttributes(StrictModel):
     title: str
     description: str
     panels_json: list[Panel] = Field(alias="panelsJSON", min_length=1)
@@ -605,12 +605,12 @@ _ANY: TypeAdapter[KibanaObject] = TypeAdapter(Annotated[KibanaObject, Field(disc
 
 
 def parse(body: dict[str, Any]) -> KibanaObject:
-    """The object of this (unfolded) JSON. Raises pydantic's ValidationError."""
+    """Parse the object from decoded JSON. Raises Pydantic's ValidationError."""
     return _ANY.validate_python(body)
 
 
-def wrong_shape(body: dict[str, Any]) -> list[str]:
-    """What the schema has against the JSON: a line for each, with where it is."""
+def schema_errors(body: dict[str, Any]) -> list[str]:
+    """The validation errors of the JSON, one line each, with their path."""
     try:
         parse(body)
     except ValidationError as error:
