@@ -222,7 +222,7 @@ def _whole_numbers(value: Any) -> Any:
 
 _NOT_JSON = {
     b"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
-    b"\x00": "of a schema registry's serialiser; send plain JSON",
+    b"\x00": "written by a schema registry's serializer; send plain JSON",
 }
 _EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")

@@ -1,1 +1,1 @@
-"""Sinks: Elasticsearch and the dead-letter topic."""
+"""The sinks that tasks write to: Elasticsearch and the dead-letter topic."""

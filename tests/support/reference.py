@@ -1,11 +1,11 @@
-"""The data dictionary's formulas a second time: from the bytes of messages to documents and statistics.
+"""A reference implementation of the data dictionary: from the bytes of messages to documents and statistics.
 
-Written from docs/data-dictionary.md in plain Python, sharing no code with the job, to be compared with it. A message
-that is a dead letter gives None.
+Written from docs/data-dictionary.md in plain Python and shares no code with the job, so that tests can compare the two.
+A dead letter gives None.
 
-Nothing is rounded here: a ratio is an exact `Fraction`, and a figure agrees with it when it has two decimals and no
-other figure with two decimals is nearer. Halfway between two such figures, both agree: the dictionary does not say
-which, and binary floating point takes now the lower (0.125, 0.015), now the upper (0.375).
+Nothing is rounded here: a ratio is an exact `Fraction`. A figure with two decimals agrees with it if no other such
+figure is nearer. Halfway between two figures, both agree: the dictionary does not define the rounding, and binary
+floating point takes the lower (0.125, 0.015) or the upper (0.375).
 """
 
 import json
@@ -26,31 +26,31 @@ AHEAD_MS = 86_400_000
 HALF_A_HUNDREDTH = Fraction(1, 200)
 
 
-class _UnfitError(Exception):
-    """The message holds no match."""
+class _InvalidMatchError(Exception):
+    """The message is a dead letter."""
 
 
-def _number(low: int, high: int) -> Callable[[Any], int]:
+def _integer_between(low: int, high: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if not isinstance(value, Decimal) or not low <= value <= high or value != value.to_integral_value():
-            raise _UnfitError(value)
+            raise _InvalidMatchError(value)
         return int(value)
 
     return read
 
 
-def _text(shortest: int) -> Callable[[Any], str]:
+def _text(min_length: int) -> Callable[[Any], str]:
     def read(value: Any) -> str:
-        if not isinstance(value, str) or not shortest <= len(value) <= 120:
-            raise _UnfitError(value)
+        if not isinstance(value, str) or not min_length <= len(value) <= 120:
+            raise _InvalidMatchError(value)
         return value
 
     return read
 
 
-def _truth(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _UnfitError(value)
+        raise _InvalidMatchError(value)
     return value
 
 
@@ -58,43 +58,47 @@ def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else read(value)
 
 
-_INTEGER, _COUNT, _CREEPS = _number(-(2**31), 2**31 - 1), _number(0, 2**31 - 1), _number(0, 2**30 - 1)
-_DAMAGE, _TIME = _number(0, 10**11), _number(0, 2**53)
-_WORD, _NAME = _text(0), _text(1)
+_INTEGER, _COUNT, _CREEPS = (
+    _integer_between(-(2**31), 2**31 - 1),
+    _integer_between(0, 2**31 - 1),
+    _integer_between(0, 2**30 - 1),
+)
+_DAMAGE, _TIME = _integer_between(0, 10**11), _integer_between(0, 2**53)
+_TEXT, _NAME = _text(0), _text(1)
 _PARTICIPANT: Mapping[str, Callable[[Any], Any]] = {
     "participantId": _COUNT,
     "championName": _NAME,
     "teamId": _INTEGER,
-    "win": _truth,
+    "win": _boolean,
     "kills": _COUNT,
     "deaths": _COUNT,
     "assists": _COUNT,
     "goldEarned": _COUNT,
     "totalDamageDealtToChampions": _DAMAGE,
     "visionScore": _INTEGER,
-    "teamPosition": _optional(_WORD),
-    "riotIdGameName": _optional(_WORD),
-    "riotIdTagline": _optional(_WORD),
-    "summonerName": _optional(_WORD),
+    "teamPosition": _optional(_TEXT),
+    "riotIdGameName": _optional(_TEXT),
+    "riotIdTagline": _optional(_TEXT),
+    "summonerName": _optional(_TEXT),
     "totalMinionsKilled": _optional(_CREEPS),
     "neutralMinionsKilled": _optional(_CREEPS),
     "timePlayed": _optional(_COUNT),
-    "gameEndedInEarlySurrender": _optional(_truth),
+    "gameEndedInEarlySurrender": _optional(_boolean),
 }
 _INFO: Mapping[str, Callable[[Any], Any]] = {
     "gameCreation": _TIME,
     "gameDuration": _COUNT,
-    "gameVersion": _WORD,
+    "gameVersion": _TEXT,
     "queueId": _INTEGER,
-    "platformId": _WORD,
+    "platformId": _TEXT,
     "gameStartTimestamp": _optional(_TIME),
     "gameEndTimestamp": _optional(_TIME),
 }
 
 
-def documents(value: bytes | None, arrived: int) -> list[Figures] | None:
-    """The documents of a message that Kafka got at `arrived` milliseconds, ratios as exact fractions."""
-    match = read(value, arrived)
+def documents(value: bytes | None, arrived_at: int) -> list[Figures] | None:
+    """The documents of a message, with ratios as exact fractions; `arrived_at` is in milliseconds."""
+    match = read(value, arrived_at)
     if match is None:
         return None
     return [
@@ -120,7 +124,7 @@ def documents(value: bytes | None, arrived: int) -> list[Figures] | None:
             "queue_id": match["queueId"],
             "platform": match["platformId"],
             "remake": match["remake"],
-            "ingested_at": _iso(arrived),
+            "ingested_at": _iso(arrived_at),
             **{name: ratio for name, ratio in _ratios(player, match["duration"]).items() if ratio is not None},
         }
         for player in match["players"]
@@ -128,14 +132,14 @@ def documents(value: bytes | None, arrived: int) -> list[Figures] | None:
 
 
 def statistics(messages: Iterable[tuple[bytes | None, int]], size: int, slide: int) -> dict[Key, Figures]:
-    """The statistics over messages (value, arrived) in windows of `size` seconds, one every `slide` seconds."""
-    matches = [read(value, arrived) for value, arrived in messages]
+    """The statistics of messages (value, arrival time) in sliding windows; `size` and `slide` are in seconds."""
+    matches = [read(value, arrived_at) for value, arrived_at in messages]
     rows: dict[Key, list[Figures]] = defaultdict(list)
     for match in {match["id"]: match for match in matches if match}.values():
         if match["remake"]:
             continue
-        last = match["counts_at"] // (slide * 1000) * slide * 1000
-        for start in range(last, match["counts_at"] - size * 1000, -slide * 1000):
+        last = match["event_time"] // (slide * 1000) * slide * 1000
+        for start in range(last, match["event_time"] - size * 1000, -slide * 1000):
             for player in match["players"]:
                 row = {**player, **_ratios(player, match["duration"])}
                 rows[start, "champion", player["championName"]].append(row)
@@ -146,7 +150,7 @@ def statistics(messages: Iterable[tuple[bytes | None, int]], size: int, slide: i
 def differences(actual: Mapping[str, Any], expected: Figures, error: Fraction = Fraction(0)) -> dict[str, Any]:
     """The fields in which a document or a row of statistics differs from this reference: actual and expected value.
 
-    `error` is what a ratio may be off before it is rounded.
+    `error` is the tolerance of a ratio before rounding.
     """
     return {
         name: (actual.get(name, ...), expected.get(name, ...))
@@ -164,12 +168,12 @@ def _agrees(actual: Any, expected: Any, error: Fraction) -> bool:
     return (shown * 100).denominator == 1 and abs(shown - expected) <= HALF_A_HUNDREDTH + error
 
 
-def read(value: bytes | None, arrived: int) -> Json | None:
-    """A message's match: the fields that documents are made of, `id`, `duration` (s), `ended` and `counts_at` (ms),
-    `remake`."""
+def read(value: bytes | None, arrived_at: int) -> Json | None:
+    """Decode a message: the match's fields, `id`, `duration` (seconds), `ended` and `event_time` (milliseconds),
+    `remake`, `players`. None for a dead letter."""
     try:
-        return _read(_parsed(value), arrived)
-    except _UnfitError:
+        return _read(_parsed(value), arrived_at)
+    except _InvalidMatchError:
         return None
 
 
@@ -178,29 +182,29 @@ def _parsed(value: bytes | None) -> Any:
         message = json.loads(
             (value or b"").decode("utf-8-sig"), parse_int=Decimal, parse_float=Decimal, parse_constant=_refuse
         )
-        json.dumps(message, ensure_ascii=False, default=str).encode()  # half of a surrogate pair is no character
+        json.dumps(message, ensure_ascii=False, default=str).encode()  # fails for a lone surrogate
     except ValueError as error:
-        raise _UnfitError from error
+        raise _InvalidMatchError from error
     return message
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _fields(holder: Any, fields: Mapping[str, Callable[[Any], Any]]) -> Json:
     if not isinstance(holder, dict):
-        raise _UnfitError(holder)
+        raise _InvalidMatchError(holder)
     return {name: read(holder.get(name)) for name, read in fields.items()}
 
 
-def _read(message: Any, arrived: int) -> Json:
+def _read(message: Any, arrived_at: int) -> Json:
     parts = _fields(message, {"metadata": lambda part: _fields(part, {"matchId": _NAME}), "info": lambda part: part})
     info = _fields(parts["info"], _INFO)
     listed = parts["info"].get("participants")
     players = [_fields(player, _PARTICIPANT) for player in listed] if isinstance(listed, list) else []
     if len({player["participantId"] for player in players}) != len(players) or not players:
-        raise _UnfitError("participants")
+        raise _InvalidMatchError("participants")
     played = max(player["timePlayed"] or 0 for player in players)
     if info["gameEndTimestamp"]:
         unit = 1000
@@ -215,28 +219,28 @@ def _read(message: Any, arrived: int) -> Json:
         ended = info["gameStartTimestamp"] + played * 1000
     else:
         ended = info["gameEndTimestamp"] or info["gameCreation"] + milliseconds
-    if not all(EARLIEST_MS <= moment <= arrived + AHEAD_MS for moment in (info["gameCreation"], ended)):
-        raise _UnfitError("implausible")
+    if not all(EARLIEST_MS <= moment <= arrived_at + AHEAD_MS for moment in (info["gameCreation"], ended)):
+        raise _InvalidMatchError("implausible")
     return {
         **info,
         "id": parts["metadata"]["matchId"],
         "duration": milliseconds // 1000,
         "ended": ended,
-        "counts_at": min(ended, arrived),
+        "event_time": min(ended, arrived_at),
         "remake": any(player["gameEndedInEarlySurrender"] for player in players),
         "players": players,
     }
 
 
 def _ratios(player: Json, duration: int) -> dict[str, Fraction | None]:
-    def a_minute(count: int) -> Fraction | None:
+    def per_minute(count: int) -> Fraction | None:
         return Fraction(count * 60, duration) if duration else None
 
     return {
         "kda": Fraction(player["kills"] + player["assists"], player["deaths"] or 1),
-        "gold_per_minute": a_minute(player["goldEarned"]),
-        "damage_per_minute": a_minute(player["totalDamageDealtToChampions"]),
-        "cs_per_minute": a_minute(_creeps(player)),
+        "gold_per_minute": per_minute(player["goldEarned"]),
+        "damage_per_minute": per_minute(player["totalDamageDealtToChampions"]),
+        "cs_per_minute": per_minute(_creeps(player)),
     }
 
 

@@ -1,7 +1,7 @@
-"""The traps of Match-V5, one a line: the message, and the documents or the dead letter it must become.
+"""The quirks of Match-V5, one case each: the message, and the documents or the dead letter that it becomes.
 
-A line says in which fields the document differs from the one of a match in order. What a trap means for the statistics
-(duplicates, remakes, no duration) is in test_statistics.py, for delivery in test_participants.py.
+A case has the fields in which the document differs from that of a usual match. test_statistics.py tests the effect of
+quirks on the statistics (duplicates, remakes, no duration), test_index_matches.py the effect on indexing.
 """
 
 import gzip
@@ -60,92 +60,103 @@ DOCUMENT = {
 }
 
 
-def document(message: Json, arrived: int = ARRIVED_AT) -> dict[str, object]:
+def document(message: Json, arrived_at: int = ARRIVED_AT) -> dict[str, object]:
     """The first participant's document."""
-    return next(documents(decoded(message, arrived), arrived))
+    return next(documents(decoded(message, arrived_at), arrived_at))
 
 
-def one(**changes: Any) -> Json:
-    """A match of one participant with these changes."""
+def of_one(**changes: Any) -> Json:
+    """A match of one participant with changed fields."""
     return match(participant(1, **changes))
 
 
-def trap(name: str, message: Json, **expected: Any) -> Any:
+def quirk(name: str, message: Json, **expected: Any) -> Any:
     return pytest.param(message, expected, id=name)
 
 
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        trap("a match in order: its duration is in seconds", match(gameDuration=1845)),
-        trap("milliseconds, where there is none", match(gameDuration=1_845_999, gameEndTimestamp=...)),
-        trap("milliseconds, where it is null", match(gameDuration=1_845_999, gameEndTimestamp=None)),
-        trap("no duration", match(gameDuration=0), game_duration=0, **NO_RATES),
-        trap(
-            "less than a second",
+        quirk("a usual match: the duration is in seconds", match(gameDuration=1845)),
+        quirk("duration in milliseconds without an end", match(gameDuration=1_845_999, gameEndTimestamp=...)),
+        quirk("duration in milliseconds with an end of null", match(gameDuration=1_845_999, gameEndTimestamp=None)),
+        quirk("duration of 0", match(gameDuration=0), game_duration=0, **NO_RATES),
+        quirk(
+            "duration below one second",
             match(NOT_PLAYED, gameDuration=999, gameEndTimestamp=..., gameVersion="11.19.398.9466"),
             **{"@timestamp": "2026-02-02T02:05:40.999Z", "patch": "11.19", "game_duration": 0, **NO_RATES},
         ),
-        trap("seconds without an end, which fit the time played", match(gameEndTimestamp=...)),
-        trap("seconds without an end, of a length that games have", match(NOT_PLAYED, **OLD), **BY_DURATION),
-        trap("milliseconds of such a length", match(NOT_PLAYED, **OLD, gameDuration=1_845_000), **BY_DURATION),
-        trap(
-            "a game that is sent as it begins: its end is to come",
+        quirk("duration in seconds without an end, compared with the time played", match(gameEndTimestamp=...)),
+        quirk("duration in seconds without an end and time played", match(NOT_PLAYED, **OLD), **BY_DURATION),
+        quirk(
+            "duration in milliseconds without an end and time played",
+            match(NOT_PLAYED, **OLD, gameDuration=1_845_000),
+            **BY_DURATION,
+        ),
+        quirk(
+            "message sent at the game's start, with an end in the future",
             match(gameCreation=ARRIVED_AT, gameStartTimestamp=ARRIVED_AT, gameEndTimestamp=ARRIVED_AT + 1_845_000),
             **{"timestamp": ARRIVED_AT, "@timestamp": "2026-02-02T03:10:45.000Z"},
         ),
-        trap("an end days later", match(gameEndTimestamp=START + 3 * DAY_MS)),
-        trap(
-            "the longest time played counts",
+        quirk("end days later than the time played", match(gameEndTimestamp=START + 3 * DAY_MS)),
+        quirk(
+            "different times played: the longest counts",
             match(participant(1, timePlayed=900), participant(2, timePlayed=1845), gameEndTimestamp=START + DAY_MS),
         ),
-        trap("no time played", one(timePlayed=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
-        trap("nothing played", one(timePlayed=0), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
-        trap("no start", match(gameStartTimestamp=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
-        trap("neither", match(**OLD, gameDuration=1_845_250), **{"@timestamp": "2026-02-02T02:36:25.250Z"}),
-        trap("an end of 0", match(**{**OLD, "gameEndTimestamp": 0}), **{"@timestamp": "2026-02-02T02:36:25.000Z"}),
-        trap(
-            "an end of 0 from before there was one",
+        quirk("time played missing", of_one(timePlayed=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
+        quirk("time played of 0", of_one(timePlayed=0), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
+        quirk("start missing", match(gameStartTimestamp=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
+        quirk(
+            "start and end missing", match(**OLD, gameDuration=1_845_250), **{"@timestamp": "2026-02-02T02:36:25.250Z"}
+        ),
+        quirk("end of 0", match(**{**OLD, "gameEndTimestamp": 0}), **{"@timestamp": "2026-02-02T02:36:25.000Z"}),
+        quirk(
+            "end of 0 before patch 11.20",
             match(**{**OLD, "gameEndTimestamp": 0, "gameDuration": 1_845_250, "gameVersion": "11.19.398.9466"}),
             **{"@timestamp": "2026-02-02T02:36:25.250Z", "patch": "11.19"},
         ),
-        trap(
-            "an end of 0 from when there was one",
+        quirk(
+            "end of 0 from patch 11.20",
             match(**{**OLD, "gameEndTimestamp": 0, "gameVersion": "11.20.400.1"}),
             **{"@timestamp": "2026-02-02T02:36:25.000Z", "patch": "11.20"},
         ),
-        trap("a Riot ID", one(summonerName="Old Name")),
-        trap("no tag line", one(riotIdTagline=""), summoner_name="Player 1"),
-        trap("no Riot ID", one(riotIdGameName=..., riotIdTagline=..., summonerName="Old"), summoner_name="Old"),
-        trap("an empty Riot ID", one(riotIdGameName="", riotIdTagline="", summonerName="Old"), summoner_name="Old"),
-        trap("no name at all", one(riotIdGameName=None, summonerName=None), summoner_name=""),
-        trap("an empty position", one(teamPosition=""), position="UNKNOWN"),
-        trap("no position", one(teamPosition=...), position="UNKNOWN"),
-        trap("a position of null", one(teamPosition=None), position="UNKNOWN"),
-        trap("a remake, at any duration", match(*REMADE, gameDuration=1845), remake=True),
-        trap("one of them says so", match(participant(1), REMADE[1]), remake=True),
-        trap("nobody says whether it was one", one(gameEndedInEarlySurrender=...)),
-        trap("null says so too", one(gameEndedInEarlySurrender=None)),
-        trap("Abort_Unexpected on a good game", match(endOfGameResult="Abort_Unexpected")),
-        trap("no deaths", one(deaths=0), deaths=0, kda=16.0),
-        trap("no minions", one(totalMinionsKilled=...), cs=12, cs_per_minute=0.39),
-        trap("null monsters", one(neutralMinionsKilled=None), cs=180, cs_per_minute=5.85),
-        trap("a team beyond 200", one(teamId=7, placement=3, playerSubteamId=7), team_id=7),
-        trap("numbers as floats", one(kills=7.0, goldEarned=1.2345e4, win=True)),
-        trap("times as floats", match(gameCreation=float(CREATED), gameDuration=1845.0, queueId=420.0)),
-        trap("fields of another kind", one(challenges={"kda": [1.5], "new": None}, missions=None, item0="?", perks=[])),
-        trap("fields that are new", match(teams="none", mapId=None, endOfGameResult={}, padding="x" * 5 * 2**20)),
-        trap("emoji", one(riotIdGameName="Grim구름 🐉 e\u0301"), summoner_name="Grim구름 🐉 e\u0301#EUW"),
+        quirk("Riot ID and summoner name", of_one(summonerName="Old Name")),
+        quirk("Riot ID without a tag line", of_one(riotIdTagline=""), summoner_name="Player 1"),
+        quirk(
+            "Riot ID missing", of_one(riotIdGameName=..., riotIdTagline=..., summonerName="Old"), summoner_name="Old"
+        ),
+        quirk("Riot ID empty", of_one(riotIdGameName="", riotIdTagline="", summonerName="Old"), summoner_name="Old"),
+        quirk("Riot ID and summoner name null", of_one(riotIdGameName=None, summonerName=None), summoner_name=""),
+        quirk("position empty", of_one(teamPosition=""), position="UNKNOWN"),
+        quirk("position missing", of_one(teamPosition=...), position="UNKNOWN"),
+        quirk("position null", of_one(teamPosition=None), position="UNKNOWN"),
+        quirk("remake of any duration", match(*REMADE, gameDuration=1845), remake=True),
+        quirk("remake by one participant alone", match(participant(1), REMADE[1]), remake=True),
+        quirk("remake field missing", of_one(gameEndedInEarlySurrender=...)),
+        quirk("remake field null", of_one(gameEndedInEarlySurrender=None)),
+        quirk("Abort_Unexpected in a usual match", match(endOfGameResult="Abort_Unexpected")),
+        quirk("no deaths", of_one(deaths=0), deaths=0, kda=16.0),
+        quirk("minions missing", of_one(totalMinionsKilled=...), cs=12, cs_per_minute=0.39),
+        quirk("monsters null", of_one(neutralMinionsKilled=None), cs=180, cs_per_minute=5.85),
+        quirk("team id of Arena", of_one(teamId=7, placement=3, playerSubteamId=7), team_id=7),
+        quirk("whole numbers as floats", of_one(kills=7.0, goldEarned=1.2345e4, win=True)),
+        quirk("timestamps as floats", match(gameCreation=float(CREATED), gameDuration=1845.0, queueId=420.0)),
+        quirk(
+            "unused fields of other types",
+            of_one(challenges={"kda": [1.5], "new": None}, missions=None, item0="?", perks=[]),
+        ),
+        quirk("unknown fields", match(teams="none", mapId=None, endOfGameResult={}, padding="x" * 5 * 2**20)),
+        quirk("emoji", of_one(riotIdGameName="Grim구름 🐉 e\u0301"), summoner_name="Grim구름 🐉 e\u0301#EUW"),
     ],
-)  # fmt: skip
-def test_documents(message: Json, expected: dict[str, Any]) -> None:
-    whole = DOCUMENT | expected
-    assert document(message) == {name: held for name, held in whole.items() if held is not ...}
+)
+def test_document_of_a_quirk(message: Json, expected: dict[str, Any]) -> None:
+    fields = DOCUMENT | expected
+    assert document(message) == {name: field for name, field in fields.items() if field is not ...}
 
 
 @pytest.mark.parametrize("number", [1, 9, 16])
-def test_any_number_of_participants_in_any_teams(number: int) -> None:
-    """Arena has sixteen."""
+def test_any_number_of_participants_and_teams(number: int) -> None:
+    """Arena has sixteen participants."""
     players = [participant(n, teamId=300 + n) for n in range(1, number + 1)]
     found = list(documents(decoded(match(*players)), ARRIVED_AT))
     assert [(each["participant_id"], each["team_id"]) for each in found] == [
@@ -153,8 +164,8 @@ def test_any_number_of_participants_in_any_teams(number: int) -> None:
     ]
 
 
-def test_an_old_match_that_is_sent_late() -> None:
-    assert document(match(), arrived=ARRIVED_AT + 365 * DAY_MS)["ingested_at"] == "2027-02-02T02:40:00.000Z"
+def test_old_match_that_arrives_a_year_later() -> None:
+    assert document(match(), arrived_at=ARRIVED_AT + 365 * DAY_MS)["ingested_at"] == "2027-02-02T02:40:00.000Z"
 
 
 @pytest.mark.parametrize(
@@ -186,18 +197,21 @@ def test_an_old_match_that_is_sent_late() -> None:
         ),
         (value(match(participant(1), participant(1))), "duplicate_participant"),
     ],
-    ids=lambda held: held if isinstance(held, str) else repr(held and held[:24]),
+    ids=lambda case: case if isinstance(case, str) else repr(case and case[:24]),
 )
-def test_messages_that_hold_no_match(message: bytes | None, reason: str) -> None:
+def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes | None, reason: str) -> None:
     assert dead_letter(message).reason == reason
 
 
-def test_what_else_it_is_is_said_where_its_beginning_tells() -> None:
+def test_gzip_and_schema_registry_formats_are_identified() -> None:
     assert "it is compressed by gzip; let the producer compress" in dead_letter(gzip.compress(value(match()))).detail
-    assert "it is of a schema registry's serialiser" in dead_letter(b"\x00\x00\x00\x00\x07" + value(match())).detail
+    assert (
+        "it is written by a schema registry's serializer"
+        in dead_letter(b"\x00\x00\x00\x00\x07" + value(match())).detail
+    )
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_byte_order_mark_is_ignored() -> None:
     assert decode(b"\xef\xbb\xbf" + value(match()), ARRIVED_AT, PLAUSIBLE_TIMES) == decoded(match())
 
 
@@ -211,6 +225,6 @@ def test_a_byte_order_mark_is_passed_over() -> None:
         ({"gameStartTimestamp": ..., "gameEndTimestamp": ..., "gameDuration": 2**31 - 1}, "info.gameDuration"),
     ],
 )
-def test_matches_of_1970_and_2100(changes: Json, field: str) -> None:
+def test_implausible_timestamp_names_its_field(changes: Json, field: str) -> None:
     letter = dead_letter(match(**changes))
     assert (letter.reason, letter.field) == ("implausible_timestamp", field)

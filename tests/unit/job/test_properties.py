@@ -1,4 +1,4 @@
-"""Whatever comes is a match whose documents the reference has too and the mapping takes, or a dead letter."""
+"""Property tests: any message is a dead letter, or a match whose documents equal the reference and fit the mapping."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from job.match import REASONS, DeadLetter, Match, decode
 from tests.support import reference
 from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, Json, match, participant, value
 
-# The same examples in every run: a failure is one everywhere, and how long they take is known.
+# The same examples in every run, so that failures are reproducible and the duration is constant.
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
 
 TEMPLATE = Path(__file__).parents[3] / "mappings" / "index_templates" / "lol_matches_stream.json"
@@ -25,7 +25,7 @@ FIELDS: dict[str, dict[str, str]] = json.loads(TEMPLATE.read_text())["template"]
 
 
 def fits(field: dict[str, str], held: Any) -> bool:
-    """Whether Elasticsearch takes the value for a field of this mapping as it is, without coercing it."""
+    """Whether Elasticsearch accepts the value for a field of this mapping without coercion."""
     match field["type"]:
         case "keyword":
             return isinstance(held, str) and len(held.encode()) <= 32_766
@@ -41,32 +41,32 @@ def fits(field: dict[str, str], held: Any) -> bool:
             return type(held) is int and held >= 0
         case "date":
             return bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", held) and datetime.fromisoformat(held))
-    raise AssertionError(f"a mapping that is not known here: {field}")
+    raise AssertionError(f"unknown field type: {field}")
 
 
-def outcome(message: bytes, arrived: int = ARRIVED_AT) -> Match | DeadLetter:
-    """What the job makes of a message, which must be sound: nothing raised, nothing that a sink could not take."""
-    result = decode(message, arrived, PLAUSIBLE_TIMES)
+def check_decode(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLetter:
+    """Decode a message and check the result: no exception, and no value that a sink would reject."""
+    result = decode(message, arrived_at, PLAUSIBLE_TIMES)
     if isinstance(result, DeadLetter):
         assert result.reason in REASONS
         assert result.detail
         assert len(result.field.encode()) < 200
         return result
-    for action in actions(result, arrived, 0, "n"):
+    for action in actions(result, arrived_at, 0, "n"):
         head, source = (orjson.loads(line) for line in action.lines.splitlines())
         assert len(head["index"]["_id"].encode()) <= 512
         assert {name: held for name, held in source.items() if not fits(FIELDS[name], held)} == {}
-    for player in result.participants:  # the ids of their statistics
+    for player in result.participants:  # part of the document ids of the statistics
         for name in (player.champion_name, player.team_position or ""):
             assert len(f"{ARRIVED_AT}_{name}".encode()) <= 512
     return result
 
 
-def assert_as_the_reference(message: bytes, arrived: int = ARRIVED_AT) -> Match | DeadLetter:
-    """The job and the reference make the same of a message, field by field."""
-    result, expected = outcome(message, arrived), reference.documents(message, arrived)
+def assert_equals_reference(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLetter:
+    """Check that the job and the reference make the same documents of a message, field by field."""
+    result, expected = check_decode(message, arrived_at), reference.documents(message, arrived_at)
     assert isinstance(result, DeadLetter) == (expected is None), result
-    found = list(documents(result, arrived)) if isinstance(result, Match) else []
+    found = list(documents(result, arrived_at)) if isinstance(result, Match) else []
     differing = [reference.differences(*pair) for pair in zip(found, expected or [], strict=True)]
     assert not any(differing), differing
     return result
@@ -139,20 +139,20 @@ def nested(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.lists(parts) | st.dictionaries(st.sampled_from(["metadata", "info", "participants", "matchId"]), parts)
 
 
-def with_floats(thing: Any) -> Any:
-    """The same JSON with 3.0 for 3, as producers write it whose numbers are all doubles."""
-    if isinstance(thing, dict):
-        return {key: with_floats(part) for key, part in thing.items()}
-    if isinstance(thing, list):
-        return [with_floats(part) for part in thing]
-    return float(thing) if type(thing) is int else thing
+def with_floats(json_value: Any) -> Any:
+    """The same JSON with 3.0 for 3, as producers write it that keep all numbers as doubles."""
+    if isinstance(json_value, dict):
+        return {key: with_floats(part) for key, part in json_value.items()}
+    if isinstance(json_value, list):
+        return [with_floats(part) for part in json_value]
+    return float(json_value) if type(json_value) is int else json_value
 
 
 @EXAMPLES
 @given(message=MATCHES, floats=st.booleans(), escaped=st.booleans())
-def test_any_match(message: Json, floats: bool, escaped: bool) -> None:
+def test_any_valid_match_equals_the_reference(message: Json, floats: bool, escaped: bool) -> None:
     text = json.dumps(with_floats(message) if floats else message, ensure_ascii=escaped)
-    assert_as_the_reference(text.encode())
+    assert_equals_reference(text.encode())
 
 
 @settings(EXAMPLES, max_examples=40)
@@ -162,40 +162,42 @@ def test_any_match(message: Json, floats: bool, escaped: bool) -> None:
     remake=st.booleans(),
     empty=st.sampled_from([0.0, 1.0]),
 )
-def test_any_match_of_the_generator(seed: int, size: MatchSize, remake: bool, empty: float) -> None:
+def test_any_match_of_the_generator_equals_the_reference(
+    seed: int, size: MatchSize, remake: bool, empty: float
+) -> None:
     made = MatchFactory(seed=seed, size=size, start_ms=START, now=lambda: ARRIVED_AT, empty_positions=empty)
     message = made.next(remake=remake)
-    result = assert_as_the_reference(message.encode())
+    result = assert_equals_reference(message.encode())
     assert isinstance(result, Match)
     assert result.remake == remake
 
 
 @settings(EXAMPLES, max_examples=30)
 @given(seed=st.integers(0, 2**32), remake=st.booleans())
-def test_riots_own_figures(seed: int, remake: bool) -> None:
-    """`challenges` holds Riot's own kda, gold and damage per minute: not rounded, and over what the fields only round.
+def test_rates_agree_with_riots_own_challenges(seed: int, remake: bool) -> None:
+    """`challenges` holds Riot's own kda, gold and damage per minute, not rounded, from values that are not rounded.
 
-    Its length of the game has a fraction where gameDuration has whole seconds, and gold and damage count in fractions
-    too (seen in a match of patch 14.7: 279.178 gold a minute, where the fields give 279.262). So each of its figures
-    lies between the fields' count over a second more, and a count of one more over the fields' seconds.
+    Riot's duration has fractions of a second where gameDuration has whole seconds, and gold and damage have fractions
+    too (seen in a match of patch 14.7: 279.178 gold per minute, where the fields give 279.262). So each of Riot's
+    figures lies between the fields' count over one second more, and a count of one more over the fields' seconds.
     """
     made = MatchFactory(seed=seed, size="full", start_ms=START, now=lambda: ARRIVED_AT).next(remake=remake)
-    result = outcome(made.encode())
+    result = check_decode(made.encode())
     assert isinstance(result, Match)
     players = made.data["info"]["participants"]
     for document, player in zip(documents(result, ARRIVED_AT), players, strict=True):
-        told, seconds = player["challenges"], made.data["info"]["gameDuration"]
-        assert document["kda"] == pytest.approx(told["kda"], abs=0.005 + 1e-9)
-        for field, theirs in (("gold_per_minute", "goldPerMinute"), ("damage_per_minute", "damagePerMinute")):
+        riots, seconds = player["challenges"], made.data["info"]["gameDuration"]
+        assert document["kda"] == pytest.approx(riots["kda"], abs=0.005 + 1e-9)
+        for field, challenge in (("gold_per_minute", "goldPerMinute"), ("damage_per_minute", "damagePerMinute")):
             ours = cast(float, document[field])
             least, most = ours * seconds / (seconds + 1) - 0.005, ours + 60 / seconds + 0.005
-            assert least <= told[theirs] <= most, field
+            assert least <= riots[challenge] <= most, field
 
 
-Steps = tuple[str | int, ...]
-"""The way to a place in a match: keys of objects and indices of arrays."""
+JsonPath = tuple[str | int, ...]
+"""The path to a value in a match: keys of objects and indices of arrays."""
 
-# What may stand in a field, as JSON text: also what json.dumps would not write.
+# Values of a field as JSON text, including text that json.dumps would not write.
 TEXTS = st.sampled_from(
     ["null", "true", "false", "{}", "[]", "[7]", '{"a": 1}', "[" * 100 + "]" * 100]
     + ["0", "-0", "-1", "7", "7.0", "-0.0", "7.5", "1e3", "1e-3", "1e400", "1" * 400, "-" + "1" * 400, "1" * 5000]
@@ -214,8 +216,8 @@ PATHS = (
 )
 
 
-def spoilt(path: Steps, text: str, floats: bool) -> str:
-    """A match of three players in order, but for this JSON text in this place."""
+def corrupted(path: JsonPath, text: str, floats: bool) -> str:
+    """A valid match of three participants, except for this JSON text at this path."""
     message = match(participant(1), participant(2), participant(3))
     message = with_floats(message) if floats else message
     holder: Any = message
@@ -230,9 +232,9 @@ def spoilt(path: Steps, text: str, floats: bool) -> str:
 
 @settings(EXAMPLES, max_examples=600)
 @given(path=PATHS, text=TEXTS | st.just(REMOVED), floats=st.booleans())
-def test_a_match_with_anything_in_one_place(path: Steps, text: str, floats: bool) -> None:
-    """And a dead letter for the sake of one field names that field."""
-    result = assert_as_the_reference(spoilt(path, text, floats).encode())
+def test_any_value_in_one_field_equals_the_reference(path: JsonPath, text: str, floats: bool) -> None:
+    """A dead letter for an invalid field names that field."""
+    result = assert_equals_reference(corrupted(path, text, floats).encode())
     if isinstance(result, DeadLetter) and result.reason == "invalid_field":
         name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)[1:]
         assert result.field.startswith(name)
@@ -240,30 +242,34 @@ def test_a_match_with_anything_in_one_place(path: Steps, text: str, floats: bool
 
 @settings(EXAMPLES, max_examples=30)
 @given(field=st.sampled_from(["kills", "championName", "win", "challenges"]), first=TEXTS)
-def test_of_a_field_that_is_there_twice_one_counts(field: str, first: str) -> None:
-    written = value(match()).decode().replace(f'"{field}":', f'"{field}": {first}, "{field}":', 1)
-    result = outcome(written.encode())
+def test_the_last_of_duplicate_json_keys_counts(field: str, first: str) -> None:
+    raw = value(match()).decode().replace(f'"{field}":', f'"{field}": {first}, "{field}":', 1)
+    result = check_decode(raw.encode())
     if isinstance(result, Match):
-        assert list(documents(result, ARRIVED_AT)) == list(documents(cast(Match, outcome(value(match()))), ARRIVED_AT))
+        assert list(documents(result, ARRIVED_AT)) == list(
+            documents(cast(Match, check_decode(value(match()))), ARRIVED_AT)
+        )
 
 
 @EXAMPLES
 @given(st.binary() | st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | WORDS, nested).map(value))
-def test_what_is_no_match(message: bytes) -> None:
-    assert isinstance(assert_as_the_reference(message), DeadLetter)
+def test_other_json_and_bytes_are_dead_letters(message: bytes) -> None:
+    assert isinstance(assert_equals_reference(message), DeadLetter)
 
 
 @EXAMPLES
 @given(st.data())
-def test_a_match_with_broken_bytes(data: st.DataObject) -> None:
-    """Cut out, put in, written over. What is passed over may be broken and the match be read all the same."""
+def test_corrupted_bytes_raise_no_error(data: st.DataObject) -> None:
+    """Bytes are removed, inserted or replaced. The match can stay valid if only unused fields are affected."""
     whole = value(match(participant(1), participant(2)))
     start, end = sorted(data.draw(st.tuples(st.integers(0, len(whole)), st.integers(0, len(whole)))))
-    outcome(whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:])
+    check_decode(whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:])
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
-def test_json_is_utf8(encoding: str) -> None:
-    letter = outcome(json.dumps(match(participant(1, riotIdGameName="Ünder")), ensure_ascii=False).encode(encoding))
+def test_json_in_another_encoding_than_utf8_is_a_dead_letter(encoding: str) -> None:
+    letter = check_decode(
+        json.dumps(match(participant(1, riotIdGameName="Ünder")), ensure_ascii=False).encode(encoding)
+    )
     assert isinstance(letter, DeadLetter)
     assert letter.reason == "not_json"
