@@ -5,14 +5,15 @@ server: the official client, its connections and its errors are real, only the a
 replaces librdkafka, whose delivery failures take half a minute each. tests/stack covers the job with the real servers.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 Lines = list[dict[str, Any]]
 Answer = tuple[int, Any]
@@ -23,56 +24,32 @@ class FakeElasticsearch:
     """Stores documents by index and id. Answers `_bulk` with the next of `answers`, or correctly without any left.
 
     Answers other requests from `pages`, by method and path, with 404 for any other path. `product` is the value of the
-    product header, which is missing if it is empty; `port` is any free one if it is 0.
+    product header, which is missing if it is empty.
     """
 
-    def __init__(self, product: str, port: int) -> None:
+    def __init__(self, product: str) -> None:
+        self.url = ""
+        self.port = 0
         self.content_type = "application/json"
         self.pages: dict[tuple[str, str], Answer] = {}
         self.documents: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[int] = []
         """The number of documents in each bulk request."""
         self.answers: list[Callable[[Lines], Answer | None]] = []
-        fake = self
+        self._headers = {"X-Elastic-Product": product} if product else {}
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                answer = fake.bulk([orjson.loads(line) for line in body.split(b"\n")[:-1]])
-                if answer is None:
-                    self.close_connection = True
-                else:
-                    self.send(*answer)
-
-            def do_GET(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                self.send(*fake.pages.get((self.command, self.path), (404, {"error": {"type": "not_found"}})))
-
-            do_HEAD = do_PUT = do_GET  # noqa: N815
-
-            def send(self, status: int, body: Any) -> None:
-                text = b"" if self.command == "HEAD" else orjson.dumps(body)
-                self.send_response(status)
-                if product:
-                    self.send_header("X-Elastic-Product", product)
-                self.send_header("Content-Type", fake.content_type)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Log nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.port: int = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def bulk(self, lines: Lines) -> Answer | None:
-        """Answer one request; None closes the connection without an answer."""
-        self.requests.append(len(lines) // 2)
-        return self.answers.pop(0)(lines) if self.answers else self.store(lines)
+    def respond(self, request: Request) -> Response:
+        """The response to any request."""
+        if request.path == "/_bulk":
+            lines = [orjson.loads(line) for line in request.get_data().splitlines()]
+            self.requests.append(len(lines) // 2)
+            answer = self.answers.pop(0)(lines) if self.answers else self.store(lines)
+        else:
+            answer = self.pages.get((request.method, request.path), (404, {"error": {"type": "not_found"}}))
+        if answer is None:
+            return Response(_closed_connection())
+        status, body = answer
+        return Response(orjson.dumps(body), status, self._headers, content_type=self.content_type)
 
     def store(self, lines: Lines, statuses: dict[str, int] | None = None) -> Answer:
         """Store the documents, except those with an error status in `statuses`, which is by document id."""
@@ -89,18 +66,29 @@ class FakeElasticsearch:
         return 200, {"errors": bool(statuses), "items": items}
 
 
+class _Server(HTTPServer):
+    """An HTTP server that stops at once: by default the end of a test waits up to half a second for it."""
+
+    def thread_target(self) -> None:
+        assert self.server is not None
+        self.server.serve_forever(poll_interval=0.01)
+
+
 @contextmanager
 def fake_elasticsearch(product: str = "Elasticsearch", port: int = 0) -> Iterator[FakeElasticsearch]:
-    """Run a fake Elasticsearch in a background thread."""
-    fake = FakeElasticsearch(product, port)
-    thread = Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    """Serve a fake Elasticsearch, at any free port by default."""
+    fake = FakeElasticsearch(product)
+    with _Server(host="127.0.0.1", port=port) as server:
+        server.expect_request(re.compile("")).respond_with_handler(fake.respond)
+        fake.url, fake.port = server.url_for("").rstrip("/"), server.port
         yield fake
-    finally:
-        fake.server.shutdown()
-        fake.server.server_close()
-        thread.join()
+        server.check_assertions()
+
+
+def _closed_connection() -> Iterator[bytes]:
+    """A body that makes the server close the connection without an answer."""
+    raise ConnectionResetError
+    yield b""
 
 
 class FakeProducer:
