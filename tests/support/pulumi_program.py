@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
@@ -39,13 +41,26 @@ def settings(stack: str = "dev", **changes: Any) -> Settings:
     return Settings.load(raw_config(**changes), stack)
 
 
+@dataclass(frozen=True)
+class Options:
+    """A resource's options as the engine receives them. Other resources by their names."""
+
+    depends_on: frozenset[str]
+    deleted_with: str
+    delete_before_replace: bool
+    secret_outputs: frozenset[str]
+
+
 class Recorder(pulumi.runtime.Mocks):
     """Accepts every declared resource and records its inputs (type → name → inputs), and the stack's outputs."""
 
     def __init__(self) -> None:
         self.resources: dict[str, dict[str, dict[str, Any]]] = {}
+        self.options: dict[str, Options] = {}
+        """The resources' options by name; a component's are replaced by those of its child of the same name."""
         self.outputs: dict[str, Any] = {}
         """The outputs as the program exports them."""
+        self.secret_outputs: set[str] = set()
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.setdefault(args.typ, {})[args.name] = args.inputs
@@ -60,8 +75,37 @@ class Recorder(pulumi.runtime.Mocks):
         return self.resources[CONTAINER]
 
 
-def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch, **config: Any) -> Recorder:
-    """Run the program for a stack `unit`, wait for all its resources, and return the declarations."""
+class OptionsMonitor(pulumi.runtime.mocks.MockMonitor):
+    """Records the options of each registered resource in its recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._recorder = recorder
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  # the gRPC method's name
+        self._recorder.options[request.name] = Options(
+            frozenset(_name(urn) for urn in request.dependencies),
+            _name(request.deletedWith),
+            request.deleteBeforeReplace,
+            frozenset(request.additionalSecretOutputs),
+        )
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
+
+
+def declare(
+    kind: Literal["registry", "build"],
+    monkeypatch: pytest.MonkeyPatch,
+    network_arguments: Mapping[str, str] | None = None,
+    **config: Any,
+) -> Recorder:
+    """Run the program for a stack `unit`, wait for all its resources, and return the declarations.
+
+    `network_arguments`: the build arguments for network access, in place of this machine's.
+    """
 
     def choose(settings: Settings, _stack: str) -> Source:
         return Source(kind, "the test says so", settings)
@@ -71,15 +115,21 @@ def declare(kind: Literal["registry", "build"], monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(
         Source, "has", lambda self, service: self.kind == "registry" or service in versions.BUILT_IMAGES
     )
+    monkeypatch.setattr("infra.images.network_arguments", lambda: dict(network_arguments or {}))
     monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: raw_config(**config))
     recorder = Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="unit")
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="unit", monitor=OptionsMonitor(recorder))
 
     monkeypatch.setattr(pulumi, "export", recorder.outputs.__setitem__)
     runpy.run_path(str(ROOT / "__main__.py"))
     loop.run_until_complete(wait_for_rpcs())
+    recorder.secret_outputs = {
+        name
+        for name, value in recorder.outputs.items()
+        if isinstance(value, pulumi.Output) and loop.run_until_complete(value.is_secret())
+    }
     loop.close()
     return recorder
 

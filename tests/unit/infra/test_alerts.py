@@ -62,7 +62,7 @@ def test_disk_alert_threshold_is_elasticsearchs_low_watermark(monkeypatch: pytes
 
 
 def test_alert_webhook_is_optional_and_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    def receiver(**config: str) -> dict[str, Any]:
+    def receiver(**config: Any) -> dict[str, Any]:
         uploads = declare("build", monkeypatch, **config).containers["alertmanager"]["uploads"]
         assert uploads[rpc._special_sig_key] == rpc._special_secret_sig
         (config_file,) = uploads["value"]

@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 import yaml
+from pulumi.runtime import rpc
 
 from infra import versions
 from infra.images import RECIPES, ROOT
 from infra.names import INDEX_ALIASES, SERVICE_LABEL, STACK_LABEL
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
+from infra.settings import WORKER_EXTRA_MIB
+from job.settings import with_overrides
 from tests.support.pulumi_program import IMAGE, Recorder, declare
 
 HEALTH_GATE = "pulumi-python:dynamic/container:HealthGate"
 TOPIC = "pulumi-python:dynamic/kafka:Topic"
+SAVED_OBJECT = "pulumi-python:dynamic/kibana:SavedObject"
 INDEX_TEMPLATE = "pulumi-python:dynamic/elasticsearch:IndexTemplate"
 BUILT_SERVICES = {
     *("zookeeper", "kafka", "elasticsearch", "cassandra"),
@@ -102,6 +106,76 @@ def test_every_service_waits_behind_its_own_health_gate(declared: dict[str, Reco
         gate = gates[f"{name}-healthy"]
         assert gate["container"] == container["name"]
         assert ["CMD", *gate["check"]] == container["healthcheck"]["tests"]
+
+
+def test_container_starts_after_what_it_needs_is_healthy_and_provisioned(declared: dict[str, Recorder]) -> None:
+    """A health gate is named `<service>-healthy`. Images, volumes and the network are left out."""
+    recorder = declared["registry"]
+    provisioned = {*recorder.resources[HEALTH_GATE], *recorder.resources[TOPIC], *recorder.resources[INDEX_TEMPLATE]}
+    needs = {name: set(recorder.options[name].depends_on & provisioned) for name in recorder.containers}
+    topics = {"lol_matches", "lol_matches_dlq"}
+    assert {name: each for name, each in needs.items() if each} == {
+        "kafka": {"zookeeper-healthy"},
+        "spark-worker": {"spark-master-healthy"},
+        "spark-job": {"spark-worker-healthy", "kafka-healthy", "elasticsearch-healthy", *topics, *INDEX_ALIASES},
+        "archive": {"kafka-healthy", "cassandra-healthy", "lol_matches"},
+        "generator": {"spark-job-healthy"},
+        "elasticsearch-exporter": {"elasticsearch-healthy"},
+        "alertmanager": {"spark-job-healthy"},
+        "kibana": {"elasticsearch-healthy"},
+        "grafana": {"prometheus-healthy"},
+    }
+
+
+def test_contents_are_provisioned_once_their_service_is_healthy_and_deleted_with_it(
+    declared: dict[str, Recorder],
+) -> None:
+    """Deleted with the container: nothing has to answer a request to delete a topic while the stack is destroyed."""
+    recorder = declared["registry"]
+    contents = {"kafka": TOPIC, "elasticsearch": INDEX_TEMPLATE, "kibana": SAVED_OBJECT}
+    for service, type_ in contents.items():
+        for name in recorder.resources[type_]:
+            assert f"{service}-healthy" in recorder.options[name].depends_on, name
+            assert recorder.options[name].deleted_with == service, name
+
+
+def test_container_is_deleted_before_its_replacement_is_created(declared: dict[str, Recorder]) -> None:
+    """Both have the same name and host ports."""
+    assert all(declared["build"].options[name].delete_before_replace for name in declared["build"].containers)
+
+
+def test_grafanas_password_is_secret(declared: dict[str, Recorder]) -> None:
+    recorder = declared["registry"]
+    assert recorder.options["grafana-admin-password"].secret_outputs == {"value"}
+    assert recorder.secret_outputs == {"grafanaAdminPassword"}
+
+
+def test_build_arguments_with_passwords_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = "http://me:password@proxy:3128"
+    images = declare("build", monkeypatch, network_arguments={"HTTPS_PROXY": proxy}).resources[IMAGE]
+    for name, image in images.items():
+        arguments = image["build"]
+        assert arguments[rpc._special_sig_key] == rpc._special_secret_sig, name
+        assert arguments["value"]["buildArgs"]["HTTPS_PROXY"] == proxy, name
+
+
+def test_health_check_durations_have_dockers_own_form(declared: dict[str, Recorder]) -> None:
+    """90 s as 1m30s: with any other form, every `up` would find a difference."""
+    for name, container in declared["build"].containers.items():
+        for key in ("interval", "timeout", "startPeriod"):
+            assert re.fullmatch(r"([1-9]\d*m)?[1-5]?\ds", container["healthcheck"][key]), f"{name}: {key}"
+
+
+def test_graceful_shutdown_of_the_job_ends_before_docker_kills_it(declared: dict[str, Recorder]) -> None:
+    container = declared["build"].containers["spark-job"]
+    assert container["stopTimeout"] == container["destroyGraceSeconds"] > with_overrides({}).stop_grace_seconds
+
+
+def test_worker_leaves_memory_for_its_daemon_and_python(declared: dict[str, Recorder]) -> None:
+    container = declared["build"].containers["spark-worker"]
+    command = container["command"]
+    executors = int(command[command.index("--memory") + 1].removesuffix("m"))
+    assert executors == container["memory"] - WORKER_EXTRA_MIB
 
 
 def test_topics_are_declared_with_broker_timestamps_and_unlimited_dead_letter_retention(
