@@ -145,7 +145,7 @@ class Metrics:
         """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited."""
         now = time.monotonic()
         if self.current_sink_wait() is None or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
-            log.warning("SinkWait for %s: %s; retrying", wait.service, wait.reason)
+            log.warning("Waiting for %s: %s; retrying", wait.service, wait.reason)
             self._sink_wait_logged_at = now
         self.sink_waits.labels(wait.service).inc()
         self._sink_wait = wait

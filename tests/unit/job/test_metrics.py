@@ -169,4 +169,4 @@ def test_sink_wait_log_is_rate_limited(
     later = time.monotonic() + 11
     monkeypatch.setattr(time, "monotonic", lambda: later)
     metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=2))
-    assert [record.getMessage() for record in caplog.records] == ["SinkWait for Elasticsearch: 429; retrying"] * 2
+    assert [record.getMessage() for record in caplog.records] == ["Waiting for Elasticsearch: 429; retrying"] * 2
