@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
-from infra.clients.elasticsearch import ElasticsearchUnavailableError, canonical, dynamic_settings
+from infra.clients.elasticsearch import (
+    ElasticsearchUnavailableError,
+    IndexTemplateClient,
+    IndexTemplateError,
+    canonical,
+    dynamic_settings,
+)
 from infra.provisioning import index_template
 from infra.provisioning.index_template import TEMPLATES
 from tests.support.pulumi_program import declare, dynamic_provider
@@ -55,6 +64,78 @@ def test_template_has_a_strict_mapping_and_its_own_alias(path: Path) -> None:
     assert body["index_patterns"] == [f"{path.stem}-*"]
     assert body["template"]["aliases"] == {path.stem: {}}
     assert body["template"]["mappings"]["dynamic"] == "strict"
+
+
+class TestClient:
+    """The client against a fake server: the requests that it sends for one alias."""
+
+    BODY: ClassVar[dict[str, Any]] = {
+        "index_patterns": ["a-*"],
+        "template": {
+            "settings": {"number_of_shards": 3, "refresh_interval": "1s"},
+            "mappings": {"properties": {"new": {"type": "keyword"}}},
+            "aliases": {"a": {}},
+        },
+    }
+
+    @pytest.fixture
+    def server(self) -> Iterator[HTTPServer]:
+        with HTTPServer() as server:
+            yield server
+
+    @staticmethod
+    def respond(server: HTTPServer, status: Mapping[str, int]) -> None:
+        """Answer each method with this status, else 200, as Elasticsearch does."""
+
+        def handler(request: Request) -> Response:
+            code = status.get(request.method, 200)
+            body = (
+                {"error": {"type": "outer", "caused_by": {"reason": "field [new] cannot change"}}}
+                if code == 400
+                else {}
+            )
+            return Response(
+                json.dumps(body), code, {"X-Elastic-Product": "Elasticsearch"}, content_type="application/json"
+            )
+
+        server.expect_request(re.compile("")).respond_with_handler(handler)
+
+    @staticmethod
+    def requests(server: HTTPServer) -> list[str]:
+        return [f"{request.method} {request.path}" for request, _ in server.log]
+
+    def test_live_indices_get_new_fields_and_dynamic_settings(self, server: HTTPServer) -> None:
+        self.respond(server, {})
+        IndexTemplateClient(server.url_for("")).put("a", self.BODY)
+        assert self.requests(server) == [
+            "PUT /_index_template/a",
+            "HEAD /_alias/a",
+            "PUT /a/_mapping",
+            "PUT /a/_settings",
+        ]
+        mapping, settings = (json.loads(request.data) for request, _ in server.log[2:])
+        assert mapping == self.BODY["template"]["mappings"]
+        assert settings == {"index.refresh_interval": "1s"}
+
+    def test_without_an_index_one_is_created_for_the_alias(self, server: HTTPServer) -> None:
+        self.respond(server, {"HEAD": 404})
+        IndexTemplateClient(server.url_for("")).put("a", self.BODY)
+        assert re.fullmatch(r"PUT /a-\d{4}\.\d{2}", self.requests(server)[-1])
+
+    def test_rejected_template_is_an_error_with_elasticsearchs_reason(self, server: HTTPServer) -> None:
+        self.respond(server, {"PUT": 400})
+        with pytest.raises(IndexTemplateError, match=r"rejects index template a: field \[new\] cannot change; .*reset"):
+            IndexTemplateClient(server.url_for("")).put("a", self.BODY)
+
+    def test_template_without_an_index_is_drift(self, server: HTTPServer) -> None:
+        self.respond(server, {"HEAD": 404, "GET": 404})
+        assert IndexTemplateClient(server.url_for("")).read("a") is None
+
+    def test_unavailable_server_is_an_error_of_its_own(self) -> None:
+        with pytest.raises(
+            ElasticsearchUnavailableError, match=r"Elasticsearch at http://127\.0\.0\.1:1 does not answer"
+        ):
+            IndexTemplateClient("http://127.0.0.1:1").read("a")
 
 
 class FakeElasticsearch:
