@@ -1,6 +1,6 @@
-"""The job's settings: config.yaml with the overrides of a deployment, checked before anything starts.
+"""The job's settings: the defaults of config.yaml with a deployment's overrides, validated before anything starts.
 
-Imports nothing but pydantic and PyYAML: the deployment program on the host checks its overrides with `merged` too.
+Imports only pydantic and PyYAML, because the Pulumi program on the host validates the overrides with it too.
 """
 
 import sys
@@ -21,44 +21,44 @@ Positive = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-IndexName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Keyspace = Annotated[IndexName, Field(max_length=48)]  # Cassandra's own limit
+AliasName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Keyspace = Annotated[AliasName, Field(max_length=48)]  # Cassandra's own limit
 Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
 HostName = Annotated[str, Field(pattern=r"^[^\s:/]+$")]
 
 
-def _with_ports(value: str) -> str:
-    """An address or several, each of which must end with a port that there can be."""
+def _check_ports(value: str) -> str:
+    """Validate the port of one or several addresses, separated by commas."""
     for address in value.split(","):
         if not 1 <= int(address.rpartition(":")[2]) <= 65535:
             raise PydanticCustomError("port", "a port is between 1 and 65535")
     return value
 
 
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s,]+:[0-9]{1,9}$"), AfterValidator(_with_ports)]
-Servers = Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*$"), AfterValidator(_with_ports)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s,]+:[0-9]{1,9}$"), AfterValidator(_check_ports)]
+Servers = Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*$"), AfterValidator(_check_ports)]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_time(value: Any) -> datetime:
-    """The time that ISO 8601 text says, or that YAML has made of such text; UTC where it names no zone.
+    """Parse ISO 8601 text, or what YAML parsed such text to, as a time in UTC. Without a time zone it is UTC.
 
-    Raises ValueError if it is no time, or before 1970, where Kafka's clock begins.
+    Raises ValueError if it is not a time, or before 1970, where Kafka's timestamps begin.
     """
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     elif isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
     elif not isinstance(value, datetime):
-        raise ValueError(f"{value!r} is no time")
+        raise ValueError(f"{value!r} is not a time")
     try:
-        found: datetime = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+        moment: datetime = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError as error:
         raise ValueError(f"{value} is out of range") from error
-    if found < _EPOCH:
+    if moment < _EPOCH:
         raise ValueError(f"{value} is before 1970")
-    return found
+    return moment
 
 
 def _position(value: Any) -> Any:
@@ -72,34 +72,34 @@ def _position(value: Any) -> Any:
 
 Position = Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(_position)]
 
-# What a pattern stands for, in words: pydantic's own message would show the regular expression.
-_EXPECTED = {
+# The expected format of each pattern in words: pydantic's own message would show the regular expression.
+_EXPECTED_FORMATS = {
     r"^[1-9][0-9]*[mg]$": "write a size such as 512m or 2g",
     r"^[A-Za-z0-9._-]{1,249}$": "write a topic name: letters, digits, '.', '_' and '-'",
     r"^[a-z][a-z0-9_]*$": "write a name of lower-case letters, digits and '_'",
     r"^[a-z][a-z0-9]*://.*/": "write a URI such as file:///var/lib/checkpoints",
-    r"^[^\s:/]+$": "write a host's name alone",
+    r"^[^\s:/]+$": "write a host name without a port",
     r"^https?://[^/\s,]+:[0-9]{1,9}$": "write a URL with its port, such as http://elasticsearch:9200",
     r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*$": "write host:port, several separated by commas",
 }
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used. `lines` has one line for each fault: key, what is wrong, what to do."""
+    """Invalid settings. `lines` has one line for each error: the key, what is wrong, what to do."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
 
     def print_errors(self) -> int:
-        """Print each fault; return the exit code of a process that cannot use its settings."""
+        """Print the errors to stderr; return the exit code for invalid settings, 2."""
         for line in self.lines:
             print(f"Settings: {line}", file=sys.stderr)
         return 2
 
 
 class Section(BaseModel):
-    """A part of the settings: no unknown keys, no conversion from other types, never changed."""
+    """A section of the settings. Validation is strict: no unknown keys, no type conversion. Immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -134,7 +134,7 @@ class Batch(Section):
     max_seconds: Positive
 
     def initial_size(self, partitions: int) -> int:
-        """The most messages that a micro-batch over so many partitions takes before any was measured: a second's."""
+        """The initial batch size for a number of partitions: one second's messages at the maximum rate."""
         return self.max_messages_per_second_and_partition * partitions
 
 
@@ -144,22 +144,22 @@ class Window(Section):
     watermark_seconds: Positive
 
     @model_validator(mode="after")
-    def _fit_together(self) -> "Window":
+    def _check_window(self) -> "Window":
         size, slide, watermark = self.size_seconds, self.slide_seconds, self.watermark_seconds
         if slide > size:
             raise ValueError(
                 f"slide_seconds: {slide} is longer than window.size_seconds {size}; matches between "
-                "two windows would count nowhere: make it shorter"
+                "two windows would not be counted: make it shorter"
             )
         if size % slide:
             raise ValueError(
-                f"size_seconds: {size} is no multiple of window.slide_seconds {slide}; matches would "
+                f"size_seconds: {size} is not a multiple of window.slide_seconds {slide}; matches would "
                 "count in a varying number of windows: change one of the two"
             )
         if watermark < size:
             raise ValueError(
                 f"watermark_seconds: {watermark} is shorter than window.size_seconds {size}; a window "
-                "would close before it is full: make it at least as long"
+                "would close before it ends: make it at least as long"
             )
         return self
 
@@ -171,9 +171,9 @@ class EventTime(Section):
 
 class Elasticsearch(Section):
     hosts: Annotated[list[HttpUrl], Field(min_length=1)]
-    matches: IndexName
-    champions: IndexName
-    positions: IndexName
+    matches: AliasName
+    champions: AliasName
+    positions: AliasName
     request_timeout_seconds: Positive
 
 
@@ -196,7 +196,7 @@ class Http(Section):
 
 
 class Settings(Section):
-    """All settings, named as in config.yaml, which says what each is for."""
+    """All settings, named as in config.yaml, which documents them."""
 
     app_name: Text
     master: Text
@@ -216,9 +216,9 @@ class Settings(Section):
 
 
 def load(path: Path | None) -> Settings:
-    """Return the defaults, overridden by the YAML file at `path` if there is one.
+    """Return the defaults, overridden by the YAML file at `path` unless it is None.
 
-    Raises SettingsError if the file cannot be read or its values cannot be used.
+    Raises SettingsError if the file cannot be read or is invalid.
     """
     if path is None:
         return with_overrides({})
@@ -228,60 +228,60 @@ def load(path: Path | None) -> Settings:
         raise SettingsError([f"{path}: cannot be read ({error}); give a YAML file with keys of config.yaml"]) from error
     except yaml.YAMLError as error:
         where = str(error).replace("\n", " ")
-        raise SettingsError([f"{path}: is not YAML ({where}); correct it there"]) from error
+        raise SettingsError([f"{path}: is not YAML ({where}); correct the file"]) from error
     if overrides is None:
         overrides = {}
     if not isinstance(overrides, dict):
-        raise SettingsError([f"{path}: holds a {type(overrides).__name__}; write keys of config.yaml and their values"])
+        raise SettingsError([f"{path}: contains a {type(overrides).__name__}; write keys of config.yaml with values"])
     return with_overrides(overrides)
 
 
 def with_overrides(overrides: Mapping[str, Any]) -> Settings:
-    """Return the defaults with `overrides`, nested as in config.yaml, laid over them.
+    """Return the defaults, overridden by `overrides`, which are nested as in config.yaml.
 
-    Raises SettingsError naming every key whose value cannot be used.
+    Raises SettingsError with every invalid key.
     """
     defaults: dict[str, Any] = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
     values = deep_merge(defaults, overrides)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError([_line(fault, defaults) for fault in error.errors()]) from error
+        raise SettingsError([_error_line(each, defaults) for each in error.errors()]) from error
 
 
 def deep_merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings are merged key by key, everything else is replaced."""
+    """Merge nested mappings key by key; overrides replace every other value."""
     result = dict(base)
     for key, value in overrides.items():
-        below = result.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            result[key] = deep_merge(below, value)
+        nested = result.get(key)
+        if isinstance(nested, Mapping) and isinstance(value, Mapping):
+            result[key] = deep_merge(nested, value)
         else:
             result[key] = value
     return result
 
 
-def _line(fault: Any, defaults: Mapping[str, Any]) -> str:
-    """One pydantic fault as `key: what is wrong; what to do`."""
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "value_error":  # ours: the message begins with the key's last part
-        return f"{key}.{fault['ctx']['error']}" if key else str(fault["ctx"]["error"])
-    if fault["type"] == "extra_forbidden":
-        return f"{key}: is not a key of the job's settings; {_advice(fault['loc'], defaults)}"
-    if fault["type"] in ("position", "port"):
-        return f"{key}: {fault['input']!r} is not possible; {fault['msg']}"
-    if fault["type"] == "string_pattern_mismatch":
-        return f"{key}: {fault['input']!r} is not possible; {_EXPECTED[fault['ctx']['pattern']]}"
-    wrong = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{key}: {fault['input']!r} is not possible: {wrong}; correct or remove it, config.yaml has the default"
+def _error_line(error: Any, defaults: Mapping[str, Any]) -> str:
+    """One of pydantic's validation errors as `key: what is wrong; what to do`."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "value_error":  # raised in this module: the message begins with the key's last part
+        return f"{key}.{error['ctx']['error']}" if key else str(error["ctx"]["error"])
+    if error["type"] == "extra_forbidden":
+        return f"{key}: is not a key of the job's settings; {_suggestion(error['loc'], defaults)}"
+    if error["type"] in ("position", "port"):
+        return f"{key}: {error['input']!r} is invalid; {error['msg']}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{key}: {error['input']!r} is invalid; {_EXPECTED_FORMATS[error['ctx']['pattern']]}"
+    wrong = error["msg"][0].lower() + error["msg"][1:]
+    return f"{key}: {error['input']!r} is invalid: {wrong}; correct or remove it, config.yaml has the default"
 
 
-def _advice(location: tuple[Any, ...], defaults: Mapping[str, Any]) -> str:
-    """Which known key an unknown one may have meant."""
+def _suggestion(location: tuple[Any, ...], defaults: Mapping[str, Any]) -> str:
+    """Suggest the key that an unknown one was probably meant to be."""
     siblings: Any = defaults
     for part in location[:-1]:
         siblings = siblings[part]
     known = sorted(str(name) for name in siblings)
     close = get_close_matches(str(location[-1]), known, n=1)
     parent = "".join(f"{part}." for part in location[:-1])
-    return f"did you mean {parent}{close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"did you mean {parent}{close[0]}?" if close else f"known keys: {', '.join(known)}"

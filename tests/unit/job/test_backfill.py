@@ -246,4 +246,4 @@ def test_invalid_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
     file.write_text("parallelism: 0")
     monkeypatch.setattr(sys, "argv", ["backfill", "--config", str(file), "--from", "2026-11-24"])
     assert backfill.main() == 2
-    assert capsys.readouterr().err.startswith("Settings: parallelism: 0 is not possible")
+    assert capsys.readouterr().err.startswith("Settings: parallelism: 0 is invalid")

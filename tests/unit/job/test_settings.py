@@ -1,4 +1,4 @@
-"""Settings: the defaults are whole, overrides are laid over them, and each fault is one line that names its key."""
+"""Settings: defaults, overrides, and validation errors of one line each that name the key."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +11,13 @@ from job.__main__ import main
 from job.settings import SettingsError, with_overrides
 
 
-def faults(overrides: dict[str, Any]) -> list[str]:
+def errors_of(overrides: dict[str, Any]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         with_overrides(overrides)
     return caught.value.lines
 
 
-def test_the_defaults_are_what_the_guide_says() -> None:
+def test_defaults_are_as_documented() -> None:
     found = settings.load(None)
     assert found.app_name == "LoL_Match_Streaming"
     assert (found.executor.memory, found.executor.cores, found.parallelism) == ("2g", 2, 4)
@@ -26,7 +26,7 @@ def test_the_defaults_are_what_the_guide_says() -> None:
     assert (found.window.size_seconds, found.window.slide_seconds) == (300, 60)
 
 
-def test_overrides_are_laid_over_key_by_key(tmp_path: Path) -> None:
+def test_overrides_are_merged_key_by_key(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("window: {slide_seconds: 30}\nelasticsearch: {hosts: ['http://a:9200', 'https://b:9243']}\n")
     found = settings.load(file)
@@ -35,13 +35,13 @@ def test_overrides_are_laid_over_key_by_key(tmp_path: Path) -> None:
     assert found.elasticsearch.matches == "lol_matches_stream"
 
 
-def test_an_empty_file_overrides_nothing(tmp_path: Path) -> None:
+def test_empty_file_overrides_nothing(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("# nothing\n")
     assert settings.load(file) == settings.load(None)
 
 
-def test_the_first_batch_takes_what_comes_in_a_second() -> None:
+def test_initial_batch_size_is_one_second_of_messages() -> None:
     batch = with_overrides({"batch": {"max_messages_per_second_and_partition": 50, "max_seconds": 4}}).batch
     assert batch.initial_size(partitions=3) == 150
 
@@ -49,15 +49,15 @@ def test_the_first_batch_takes_what_comes_in_a_second() -> None:
 @pytest.mark.parametrize(
     ("text", "hour"),
     [
-        ("2026-11-24T06:00:00Z", 6),  # of these YAML makes a time with a zone,
+        ("2026-11-24T06:00:00Z", 6),  # YAML parses these to a time with a zone,
         ("2026-11-24 08:00:00+02:00", 6),
-        ("2026-11-24T06:00:00", 6),  # one without,
-        ("2026-11-24", 0),  # a day,
-        ("'2026-11-24T06:00:00Z'", 6),  # and text, as the stack's settings have it
+        ("2026-11-24T06:00:00", 6),  # to one without,
+        ("2026-11-24", 0),  # to a date,
+        ("'2026-11-24T06:00:00Z'", 6),  # and to text, as in the stack's configuration
         ("'2026-11-24T08:00+02:00'", 6),
     ],
 )
-def test_the_topic_can_be_read_from_a_time_on(tmp_path: Path, text: str, hour: int) -> None:
+def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(f"kafka: {{starting_offsets: {text}}}\n")
     assert settings.load(file).kafka.starting_offsets == datetime(2026, 11, 24, hour, tzinfo=UTC)
@@ -67,80 +67,80 @@ def test_the_topic_can_be_read_from_a_time_on(tmp_path: Path, text: str, hour: i
     ("overrides", "line"),
     [
         ({"kafka": {"topik": "x"}}, "kafka.topik: is not a key of the job's settings; did you mean kafka.topic?"),
-        ({"zz": 1}, "zz: is not a key of the job's settings; known here: app_name, archive, batch, "),
+        ({"zz": 1}, "zz: is not a key of the job's settings; known keys: app_name, archive, batch, "),
         (
             {"window": {"size_seconds": "300"}},
-            "window.size_seconds: '300' is not possible: input should be a valid int",
+            "window.size_seconds: '300' is invalid: input should be a valid int",
         ),
-        ({"window": {"size_seconds": 0}}, "window.size_seconds: 0 is not possible: input should be greater than"),
+        ({"window": {"size_seconds": 0}}, "window.size_seconds: 0 is invalid: input should be greater than"),
         ({"window": {"slide_seconds": 600}}, "window.slide_seconds: 600 is longer than window.size_seconds 300; "),
-        ({"window": {"slide_seconds": 70}}, "window.size_seconds: 300 is no multiple of window.slide_seconds 70; "),
+        ({"window": {"slide_seconds": 70}}, "window.size_seconds: 300 is not a multiple of window.slide_seconds 70; "),
         (
             {"window": {"watermark_seconds": 299}},
             "window.watermark_seconds: 299 is shorter than window.size_seconds 300;",
         ),
-        ({"event_time": {"earliest": "soon"}}, "event_time.earliest: 'soon' is not possible: "),
+        ({"event_time": {"earliest": "soon"}}, "event_time.earliest: 'soon' is invalid: "),
         (
             {"kafka": {"bootstrap_servers": "kafka"}},
-            "kafka.bootstrap_servers: 'kafka' is not possible; write host:port",
+            "kafka.bootstrap_servers: 'kafka' is invalid; write host:port",
         ),
         (
             {"kafka": {"starting_offsets": "now"}},
-            "kafka.starting_offsets: 'now' is not possible; write latest, earliest or a time: 2026-11-24T06:00:00Z",
+            "kafka.starting_offsets: 'now' is invalid; write latest, earliest or a time: 2026-11-24T06:00:00Z",
         ),
         (
             {"kafka": {"starting_offsets": 1795500000}},
-            "kafka.starting_offsets: 1795500000 is not possible; write latest",
+            "kafka.starting_offsets: 1795500000 is invalid; write latest",
         ),
-        ({"kafka": {"starting_offsets": "1969-12-31"}}, "kafka.starting_offsets: '1969-12-31' is not possible; write"),
-        ({"kafka": {"starting_offsets": None}}, "kafka.starting_offsets: None is not possible; write latest, earliest"),
-        ({"kafka": {"topic": "a b"}}, "kafka.topic: 'a b' is not possible; write a topic name"),
+        ({"kafka": {"starting_offsets": "1969-12-31"}}, "kafka.starting_offsets: '1969-12-31' is invalid; write"),
+        ({"kafka": {"starting_offsets": None}}, "kafka.starting_offsets: None is invalid; write latest, earliest"),
+        ({"kafka": {"topic": "a b"}}, "kafka.topic: 'a b' is invalid; write a topic name"),
         ({"kafka": {"topic": "lol_matches_dlq"}}, "kafka.dead_letter_topic: lol_matches_dlq is also kafka.topic; "),
-        ({"kafka": None}, "kafka: None is not possible: "),
-        ({"elasticsearch": {"hosts": ["es:9200"]}}, "elasticsearch.hosts.0: 'es:9200' is not possible; write a URL"),
+        ({"kafka": None}, "kafka: None is invalid: "),
+        ({"elasticsearch": {"hosts": ["es:9200"]}}, "elasticsearch.hosts.0: 'es:9200' is invalid; write a URL"),
         (
             {"elasticsearch": {"hosts": ["http://es"]}},
-            "elasticsearch.hosts.0: 'http://es' is not possible; write a URL",
+            "elasticsearch.hosts.0: 'http://es' is invalid; write a URL",
         ),
         (
             {"elasticsearch": {"hosts": ["http://es:99999"]}},
-            "elasticsearch.hosts.0: 'http://es:99999' is not possible; a port is between 1 and 65535",
+            "elasticsearch.hosts.0: 'http://es:99999' is invalid; a port is between 1 and 65535",
         ),
         (
             {"kafka": {"bootstrap_servers": "a:9092,b:0"}},
-            "kafka.bootstrap_servers: 'a:9092,b:0' is not possible; a port is between",
+            "kafka.bootstrap_servers: 'a:9092,b:0' is invalid; a port is between",
         ),
-        ({"archive": {"hosts": ["a:9042"]}}, "archive.hosts.0: 'a:9042' is not possible; write a host's name alone"),
+        ({"archive": {"hosts": ["a:9042"]}}, "archive.hosts.0: 'a:9042' is invalid; write a host name without a port"),
         ({"archive": {"keyspace": "k" * 49}}, "archive.keyspace: "),
         (
             {"elasticsearch": {"matches": "Lol"}},
-            "elasticsearch.matches: 'Lol' is not possible; write a name of lower-case",
+            "elasticsearch.matches: 'Lol' is invalid; write a name of lower-case",
         ),
-        ({"executor": {"memory": "2 GB"}}, "executor.memory: '2 GB' is not possible; write a size such as 512m or 2g"),
-        ({"driver": {"ui_port": 70000}}, "driver.ui_port: 70000 is not possible: input should be less than"),
+        ({"executor": {"memory": "2 GB"}}, "executor.memory: '2 GB' is invalid; write a size such as 512m or 2g"),
+        ({"driver": {"ui_port": 70000}}, "driver.ui_port: 70000 is invalid: input should be less than"),
         (
             {"checkpoint_location": "/data"},
-            "checkpoint_location: '/data' is not possible; write a URI such as file:///",
+            "checkpoint_location: '/data' is invalid; write a URI such as file:///",
         ),
-        ({"log": {"level": "LOUD"}}, "log.level: 'LOUD' is not possible: input should be 'DEBUG', "),
+        ({"log": {"level": "LOUD"}}, "log.level: 'LOUD' is invalid: input should be 'DEBUG', "),
     ],
 )
-def test_a_fault_is_one_line_with_its_key_and_what_to_do(overrides: dict[str, Any], line: str) -> None:
-    (found,) = faults(overrides)
+def test_validation_error_is_one_line_with_key_and_remedy(overrides: dict[str, Any], line: str) -> None:
+    (found,) = errors_of(overrides)
     assert found.startswith(line)
     assert "\n" not in found
 
 
-def test_all_faults_are_told_at_once() -> None:
-    lines = faults({"parallelism": -1, "driver": {"host": ""}, "http": {"prot": 1}})
+def test_all_validation_errors_are_reported_at_once() -> None:
+    lines = errors_of({"parallelism": -1, "driver": {"host": ""}, "http": {"prot": 1}})
     assert [line.partition(":")[0] for line in lines] == ["driver.host", "parallelism", "http.prot"]
 
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("- a\n- b\n", "holds a list"), ("a: [1", "is not YAML"), ("\x00", "is not YAML"), (None, "cannot be read")],
+    [("- a\n- b\n", "contains a list"), ("a: [1", "is not YAML"), ("\x00", "is not YAML"), (None, "cannot be read")],
 )
-def test_a_file_that_holds_no_settings(tmp_path: Path, text: str | None, part: str) -> None:
+def test_file_without_settings_is_rejected(tmp_path: Path, text: str | None, part: str) -> None:
     file = tmp_path / "job.yaml"
     if text is not None:
         file.write_text(text)
@@ -151,7 +151,7 @@ def test_a_file_that_holds_no_settings(tmp_path: Path, text: str | None, part: s
     assert part in line
 
 
-def test_the_job_does_not_start_with_wrong_settings(
+def test_job_exits_with_2_on_invalid_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "job.yaml"
@@ -160,5 +160,5 @@ def test_the_job_does_not_start_with_wrong_settings(
     assert main() == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("Settings: parallelism: 0 is not possible")
+    assert lines[0].startswith("Settings: parallelism: 0 is invalid")
     assert lines[1].startswith("Settings: kafka.topik: is not a key")
