@@ -1,4 +1,4 @@
-"""The Spark session: the one place with Spark's own configuration."""
+"""The Spark session with its configuration, and the distribution of this package to the executors."""
 
 import logging
 import shutil
@@ -13,32 +13,35 @@ log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[1]
 
-# The serial collector gives memory back and costs least on few cores; a JVM without heap left must die, not linger.
-_JVM = "-XX:+UseSerialGC -Xms96m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:+ExitOnOutOfMemoryError"
+# The serial garbage collector returns heap to the system and costs least on few cores. A JVM that is out of memory
+# must exit instead of hanging.
+_JVM_OPTIONS = "-XX:+UseSerialGC -Xms96m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:+ExitOnOutOfMemoryError"
 
 _FIXED = {
-    # Streaming plans are planned once a batch: adaptive execution would plan them again at each stage.
+    # A streaming query is planned once a batch; adaptive execution would plan it again at each stage.
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
-    # The next batch closes the windows that are over: one without messages, for that alone, would double their number.
+    # The next batch with messages closes windows that are over. An extra batch without data, only for that, would
+    # double the number of batches.
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
-    # With tasks of 100 ms, waiting 3 s for a better place is never worth it.
+    # With tasks of 100 ms, waiting 3 s (the default) for data locality is never worth it.
     "spark.locality.wait": "100ms",
-    # What a Python worker holds at once; a match can be 90 KB, a message 10 MB.
+    # Limits the memory of a Python worker: a match can be 90 KB, a message 10 MB.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(8 * 2**20),
-    # Python remembers for each frame where it was made, for error messages that no one reads here.
+    # PySpark would record the call site of each DataFrame operation, for error messages that are not used here.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
-    # Shuffled data is removed when the driver collects what stood for it, and an idle driver seldom collects.
+    # Shuffle files are deleted when the driver garbage-collects their references, and an idle driver seldom collects.
     "spark.cleaner.periodicGC.interval": "5min",
-    # Executors keep what they have read from Kafka for a task that reads on from there, for 5 minutes by default. None
-    # does where a backlog is read in ranges, and 40,000 full-size matches in that time are more than the heap holds.
+    # Executors cache data fetched from Kafka, for 5 minutes by default, for a task that continues at that offset. There
+    # is no such task when a backlog is read in ranges, and the cache acts as a memory leak: 40,000 full-size matches in
+    # 5 minutes exceed the heap.
     "spark.kafka.consumer.fetchedData.cache.timeout": "1s",
     "spark.kafka.consumer.fetchedData.cache.evictorThreadRunInterval": "1s",
-    # Checkpoints: enough batches to look back by hand, not a hundred of small files each.
+    # Checkpoints: enough batches to debug by hand, instead of 100 with small files each.
     "spark.sql.streaming.minBatchesToRetain": "20",
     "spark.sql.streaming.stopTimeout": "10s",
-    # The pages on 4040 show the recent past; two batches a second would otherwise fill the heap with history.
+    # The Spark UI shows the recent past only; with two batches a second its history would fill the heap.
     "spark.ui.retainedJobs": "40",
     "spark.ui.retainedStages": "60",
     "spark.ui.retainedTasks": "400",
@@ -47,13 +50,13 @@ _FIXED = {
     "spark.sql.streaming.ui.retainedProgressUpdates": "60",
     "spark.sql.streaming.numRecentProgressUpdates": "5",
     "spark.ui.showConsoleProgress": "false",
-    # Spark's own metrics, under a name that stays when the application's id changes.
+    # Spark's own metrics, with a namespace that does not change with the application id.
     "spark.ui.prometheus.enabled": "true",
     "spark.metrics.namespace": "lol_match_streaming",
 }
 
-# A checkpoint in a folder of the machine's: its files are made without a process for each (QuickLocalFileSystem says
-# why). Spark reaches that class through Hadoop's older interface alone.
+# A checkpoint on the local file system: QuickLocalFileSystem creates its files without starting a process for each.
+# Spark uses that class only through Hadoop's older FileSystem API.
 _LOCAL_CHECKPOINT = {
     "spark.hadoop.fs.file.impl": "lolstack.QuickLocalFileSystem",
     "spark.sql.streaming.checkpointFileManagerClass": (
@@ -63,7 +66,7 @@ _LOCAL_CHECKPOINT = {
 
 
 def start(settings: Settings) -> SparkSession:
-    """Start the JVM, connect to the Spark cluster, and give this package to the executors."""
+    """Start the driver's JVM, connect to the Spark cluster, and distribute this package to the executors."""
     configuration = {
         **_FIXED,
         **(_LOCAL_CHECKPOINT if settings.checkpoint_location.startswith("file:") else {}),
@@ -72,11 +75,11 @@ def start(settings: Settings) -> SparkSession:
         "spark.driver.host": settings.driver.host,
         "spark.driver.bindAddress": "0.0.0.0",
         "spark.driver.memory": settings.driver.memory,
-        "spark.driver.extraJavaOptions": f"{_JVM} -Dlog.format={settings.log.format}",
+        "spark.driver.extraJavaOptions": f"{_JVM_OPTIONS} -Dlog.format={settings.log.format}",
         "spark.ui.port": str(settings.driver.ui_port),
         "spark.executor.memory": settings.executor.memory,
         "spark.executor.cores": str(settings.executor.cores),
-        "spark.executor.extraJavaOptions": _JVM,
+        "spark.executor.extraJavaOptions": _JVM_OPTIONS,
         "spark.default.parallelism": str(settings.parallelism),
         "spark.sql.shuffle.partitions": str(settings.parallelism),
     }
@@ -84,7 +87,7 @@ def start(settings: Settings) -> SparkSession:
     for key, value in configuration.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
-    # The archive stays for the life of the driver: each new executor fetches it from here.
+    # The file stays while the driver runs: each new executor downloads it.
     package = shutil.make_archive(f"{tempfile.mkdtemp()}/job", "zip", _PACKAGE.parent, _PACKAGE.name)
     spark.sparkContext.addPyFile(package)
     return spark

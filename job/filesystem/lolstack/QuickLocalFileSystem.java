@@ -12,10 +12,10 @@ import org.apache.hadoop.fs.permission.FsAction;
 import org.apache.hadoop.fs.permission.FsPermission;
 
 /**
- * Hadoop's local file system, which sets permissions itself.
+ * Hadoop's local file system, except that it sets file permissions with Java's own API.
  *
- * <p>Without Hadoop's native library, which PySpark does not bring, the original starts a `chmod` process for each file
- * it makes: more than a hundred a second for a streaming query with state.
+ * <p>Without Hadoop's native library, which PySpark does not include, the original starts a `chmod` process for each
+ * file that it creates: more than 100 a second for a stateful streaming query.
  */
 public final class QuickLocalFileSystem extends LocalFileSystem {
   public QuickLocalFileSystem() {

@@ -1,4 +1,4 @@
-"""Spark in local mode, once for all tests that need it."""
+"""A local Spark session, shared by all tests that need one."""
 
 import os
 import sys
@@ -13,17 +13,17 @@ CONF = Path(__file__).parents[3] / "job" / "conf"
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """A session without pages, with few partitions; its workers import the job from this checkout."""
+    """A local session without Spark UI and with few partitions. Its workers import the job from this checkout."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_CONF_DIR"] = str(CONF)
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # the host's name may have no address
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"  # the host name may not resolve
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.memory", "512m")
-        # A JVM that lives for some seconds earns nothing by optimising its code.
+        # Optimising its code does not pay for a JVM that runs for seconds.
         .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         .config("spark.sql.shuffle.partitions", "1")
         .config("spark.sql.adaptive.enabled", "false")

@@ -1,4 +1,4 @@
-"""The entry point's own decisions: where to start, and what to say about a failure."""
+"""The entry point: starting offsets, data loss, and failures reported in one line."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,16 +15,16 @@ HERE = Incarnation("lol_matches", "cluster", "topic-2", (0, 1))
 SAVED = StartingOffsets("lol_matches", "latest", {0: 7, 1: 7})
 
 
-class Kafka:
-    """Stands in for the topic: begins at 5, has 7 at any time, ends at 9."""
+class FakeTopicInspector:
+    """Fake TopicInspector: start offset 5, end offset 9, and offset 7 for any time."""
 
     def offsets(self, incarnation: Incarnation, position: Position) -> dict[int, int]:
         known: dict[Position, int] = {"earliest": 5, "latest": 9}
         return dict.fromkeys(incarnation.partitions, known.get(position, 7))
 
 
-class Checkpoints:
-    """Stands in for the checkpoint location (the real one: test_checkpoints)."""
+class FakeCheckpoints:
+    """Fake Checkpoints in memory (the real ones: test_checkpoints)."""
 
     folder = "/checkpoints/cluster/topic-2"
 
@@ -33,10 +33,10 @@ class Checkpoints:
         saved: StartingOffsets | None = None,
         other: bool = False,
         writable: bool = True,
-        reached: dict[int, int] | None = None,
+        committed: dict[int, int] | None = None,
     ) -> None:
         self.saved = saved
-        self.done = reached or {}
+        self.committed = committed or {}
         self.other = other
         self.writable = writable
 
@@ -49,7 +49,7 @@ class Checkpoints:
 
     def committed_offsets(self, query: str) -> dict[int, int]:
         assert query == "matches"
-        return self.done
+        return self.committed
 
     def has_other_incarnation(self) -> bool:
         return self.other
@@ -58,70 +58,70 @@ class Checkpoints:
         self.saved = start
 
     def remove_replaced(self) -> None:
-        assert self.saved, "the new place is kept before the old ones are removed"
+        assert self.saved, "starting offsets must be saved before old checkpoints are removed"
         self.other = False
 
 
-def place(position: Position, checkpoints: Any) -> StartingOffsets:
-    kafka: Any = Kafka()
+def resolve(position: Position, checkpoints: Any) -> StartingOffsets:
+    kafka: Any = FakeTopicInspector()
     return resolve_starting_offsets(position, kafka, HERE, checkpoints)
 
 
 @pytest.mark.parametrize(
     ("position", "offset"), [("latest", 9), ("earliest", 5), (datetime(2026, 11, 24, 6, tzinfo=UTC), 7)]
 )
-def test_a_new_deployment_starts_where_it_is_told(position: Position, offset: int) -> None:
-    checkpoints = Checkpoints()
-    start = place(position, checkpoints)
+def test_first_start_resolves_the_setting_and_saves_the_offsets(position: Position, offset: int) -> None:
+    checkpoints = FakeCheckpoints()
+    start = resolve(position, checkpoints)
     assert start == StartingOffsets("lol_matches", str(position), {0: offset, 1: offset})
     assert checkpoints.saved == start
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning_and_the_old_checkpoints_go() -> None:
-    checkpoints = Checkpoints(other=True)
-    assert place("latest", checkpoints).offsets == {0: 5, 1: 5}
+def test_recreated_topic_is_read_from_its_beginning_and_old_checkpoints_are_removed() -> None:
+    checkpoints = FakeCheckpoints(other=True)
+    assert resolve("latest", checkpoints).offsets == {0: 5, 1: 5}
     assert not checkpoints.other
 
 
-def test_where_it_once_began_is_kept_and_old_checkpoints_go() -> None:
-    checkpoints = Checkpoints(SAVED, other=True)
-    assert place("earliest", checkpoints) == SAVED
+def test_saved_starting_offsets_win_over_the_setting() -> None:
+    checkpoints = FakeCheckpoints(SAVED, other=True)
+    assert resolve("earliest", checkpoints) == SAVED
     assert not checkpoints.other
 
 
-def test_a_partition_that_was_added_before_the_first_batch_is_read_from_its_beginning() -> None:
-    checkpoints = Checkpoints(StartingOffsets("lol_matches", "latest", {0: 7}))
-    assert place("latest", checkpoints).offsets == {0: 7, 1: -2}
+def test_partition_added_later_is_read_from_its_beginning() -> None:
+    checkpoints = FakeCheckpoints(StartingOffsets("lol_matches", "latest", {0: 7}))
+    assert resolve("latest", checkpoints).offsets == {0: 7, 1: -2}
     assert checkpoints.saved == StartingOffsets("lol_matches", "latest", {0: 7})
 
 
-@pytest.mark.parametrize(("began", "reached"), [({0: 2, 1: 7}, {}), ({0: 0, 1: 0}, {0: 2, 1: 5})])
-def test_messages_that_kafka_has_deleted_unread_are_said_with_what_to_do(
-    began: dict[int, int], reached: dict[int, int]
-) -> None:
+@pytest.mark.parametrize(("start", "committed"), [({0: 2, 1: 7}, {}), ({0: 0, 1: 0}, {0: 2, 1: 5})])
+def test_data_loss_by_retention_is_reported_with_remedy(start: dict[int, int], committed: dict[int, int]) -> None:
     with pytest.raises(
         JobError, match=r"messages: 2-4 of partition 0 before they were read, .* folder /checkpoints/cluster"
     ):
-        place("latest", Checkpoints(StartingOffsets("lol_matches", "latest", began), reached=reached))
+        resolve("latest", FakeCheckpoints(StartingOffsets("lol_matches", "latest", start), committed=committed))
 
 
-def test_messages_that_were_read_and_are_gone_are_said() -> None:
-    """As after a crash of Kafka's machine. Spark would end with `offset was changed`, again and again."""
+def test_data_loss_of_messages_already_read_is_reported() -> None:
+    """As after a crash of Kafka's machine. Spark would end with `offset was changed` at every restart."""
     with pytest.raises(
         JobError, match=r"messages: 9-11 of partition 1, which were read .* folder /checkpoints/cluster"
     ):
-        place("latest", Checkpoints(StartingOffsets("lol_matches", "latest", {0: 5, 1: 5}), reached={0: 9, 1: 12}))
+        resolve(
+            "latest", FakeCheckpoints(StartingOffsets("lol_matches", "latest", {0: 5, 1: 5}), committed={0: 9, 1: 12})
+        )
 
 
-def test_messages_that_kafka_has_deleted_after_they_were_read_are_no_loss() -> None:
-    begun = StartingOffsets("lol_matches", "earliest", {0: 0, 1: 0})
-    assert place("latest", Checkpoints(begun, reached={0: 5, 1: 9})) == begun
+def test_retention_of_messages_already_read_is_not_data_loss() -> None:
+    start = StartingOffsets("lol_matches", "earliest", {0: 0, 1: 0})
+    assert resolve("latest", FakeCheckpoints(start, committed={0: 5, 1: 9})) == start
 
 
 @pytest.mark.parametrize("saved", [None, SAVED])
-def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_read(saved: StartingOffsets | None) -> None:
+def test_unwritable_checkpoint_is_reported_before_anything_is_read(saved: StartingOffsets | None) -> None:
     with pytest.raises(JobError, match="not writable"):
-        place("latest", Checkpoints(saved, writable=False))
+        resolve("latest", FakeCheckpoints(saved, writable=False))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""Start-up checks of Elasticsearch and the Spark master: retries, timeout, and errors that name the setting."""
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from job import retry
+from job.errors import JobError
+from job.ids import monthly_index
+from job.settings import Elasticsearch, with_overrides
+from job.startup_checks import wait_for_elasticsearch, wait_for_spark_master
+from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
+
+ALIASES = ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")
+
+
+@pytest.fixture(autouse=True)
+def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+@pytest.fixture
+def elasticsearch() -> Iterator[FakeElasticsearch]:
+    with fake_elasticsearch() as fake:
+        month = monthly_index("", int(time.time() * 1000))
+        fake.pages["GET", "/"] = (200, {"cluster_name": "trial", "version": {"number": "8.19.21"}})
+        for alias in ALIASES:
+            fake.pages["HEAD", f"/_index_template/{alias}"] = (200, {})
+            fake.pages["PUT", f"/{alias}{month}"] = (200, {"acknowledged": True})
+        yield fake
+
+
+def options(elasticsearch: FakeElasticsearch) -> Elasticsearch:
+    return with_overrides({"elasticsearch": {"hosts": [elasticsearch.url]}}).elasticsearch
+
+
+def test_available_elasticsearch_is_described_by_cluster_version_and_address(elasticsearch: FakeElasticsearch) -> None:
+    assert wait_for_elasticsearch(options(elasticsearch)) == f"trial 8.19.21 at {elasticsearch.url}"
+
+
+def test_existing_index_of_this_month_is_accepted(elasticsearch: FakeElasticsearch) -> None:
+    for method, path in list(elasticsearch.pages):
+        if method == "PUT":
+            elasticsearch.pages[method, path] = (
+                400,
+                {"error": {"type": "resource_already_exists_exception"}, "status": 400},
+            )
+    assert wait_for_elasticsearch(options(elasticsearch))
+
+
+def test_other_major_version_of_elasticsearch_is_rejected(elasticsearch: FakeElasticsearch) -> None:
+    elasticsearch.pages["GET", "/"] = (200, {"cluster_name": "old", "version": {"number": "7.17.0"}})
+    with pytest.raises(JobError, match=r"elasticsearch.hosts: .* is Elasticsearch 7.17.0; this job supports 8.x only"):
+        wait_for_elasticsearch(options(elasticsearch))
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 406])
+def test_server_that_is_not_elasticsearch_is_rejected(status: int) -> None:
+    with fake_elasticsearch(product="") as other:
+        other.pages["GET", "/"] = (status, {})
+        with pytest.raises(JobError, match=r"^elasticsearch.hosts: the server at .* is not Elasticsearch; correct"):
+            wait_for_elasticsearch(options(other))
+
+
+def test_server_without_json_responses_is_rejected(elasticsearch: FakeElasticsearch) -> None:
+    elasticsearch.content_type = "application/octet-stream"
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: the server at .* is not Elasticsearch; correct"):
+        wait_for_elasticsearch(options(elasticsearch))
+
+
+def test_authentication_error_is_not_retried(elasticsearch: FakeElasticsearch) -> None:
+    elasticsearch.pages["GET", "/"] = (401, {"error": {"type": "security_exception"}, "status": 401})
+    with pytest.raises(
+        JobError, match=r"^elasticsearch.hosts: .* answers 401 \(security_exception\); correct the address or"
+    ):
+        wait_for_elasticsearch(options(elasticsearch))
+
+
+def test_missing_index_template_is_reported(elasticsearch: FakeElasticsearch) -> None:
+    elasticsearch.pages["HEAD", "/_index_template/lol_champion_stats"] = (404, {})
+    with pytest.raises(JobError, match="there is no index template lol_champion_stats; create it"):
+        wait_for_elasticsearch(options(elasticsearch))
+
+
+def test_retries_until_elasticsearch_is_available(
+    elasticsearch: FakeElasticsearch, caplog: pytest.LogCaptureFixture
+) -> None:
+    available = elasticsearch.pages["GET", "/"]
+    elasticsearch.pages["GET", "/"] = (503, {"error": {"type": "not_ready"}, "status": 503})
+
+    class BecomeAvailable(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            elasticsearch.pages["GET", "/"] = available
+
+    handler = BecomeAvailable()
+    retry.log.addHandler(handler)
+    try:
+        assert wait_for_elasticsearch(options(elasticsearch))
+    finally:
+        retry.log.removeHandler(handler)
+    assert "Waiting for Elasticsearch: elasticsearch.hosts: http://127.0.0.1" in caplog.text
+
+
+def test_elasticsearch_without_support_for_this_client_is_rejected(elasticsearch: FakeElasticsearch) -> None:
+    refusal = {"error": {"type": "media_type_header_exception", "reason": "Invalid media-type value"}, "status": 400}
+    elasticsearch.pages["GET", "/"] = (400, refusal)
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: .* does not support clients of Elasticsearch 8.x; use"):
+        wait_for_elasticsearch(options(elasticsearch))
+
+
+def test_tls_error_is_reported(elasticsearch: FakeElasticsearch) -> None:
+    elasticsearch.url = elasticsearch.url.replace("http:", "https:")
+    with pytest.raises(JobError, match=r"^elasticsearch.hosts: no secure connection to https://127.*; correct http or"):
+        wait_for_elasticsearch(options(elasticsearch))
+
+
+@pytest.mark.parametrize(
+    ("host", "cause"), [("localhost:1", "Connection refused"), ("-nobody.invalid:9200", "Failed to resolve")]
+)
+def test_timeout_for_elasticsearch_names_setting_and_cause(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, host: str, cause: str
+) -> None:
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(JobError) as error:
+        wait_for_elasticsearch(with_overrides({"elasticsearch": {"hosts": [f"http://{host}"]}}).elasticsearch)
+    assert str(error.value).startswith(f"elasticsearch.hosts: http://{host} is not available (")
+    assert cause in str(error.value)
+    assert str(error.value).endswith("is the address right? Gave up after 0.1 s")
+    assert f"Waiting for Elasticsearch: elasticsearch.hosts: http://{host} is not available (" in caplog.text
+
+
+def test_spark_master_is_available_if_any_address_accepts_connections(elasticsearch: FakeElasticsearch) -> None:
+    address = elasticsearch.url.removeprefix("http://")
+    wait_for_spark_master(f"spark://localhost:1,{address}")
+
+
+@pytest.mark.parametrize(
+    ("address", "cause"), [("localhost:1", "Connection refused"), ("-nobody.invalid:7077", "Name or service not known")]
+)
+def test_timeout_for_spark_master_names_setting_and_cause(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str, cause: str
+) -> None:
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(
+        JobError, match=rf"^master: spark://{address} is not available \({cause}\); is the Spark .* 0.1 s$"
+    ):
+        wait_for_spark_master(f"spark://{address}")
+    assert f"Waiting for the Spark master: master: spark://{address} is not available" in caplog.text
+
+
+@pytest.mark.parametrize("master", ["spark://", "spark://spark-master", "spark://a:0", "spark://a:7077,b"])
+def test_invalid_address_of_spark_master_is_rejected(master: str) -> None:
+    with pytest.raises(JobError, match=r"^master: .* is not an address; write spark://host:7077$"):
+        wait_for_spark_master(master)
+
+
+def test_other_kinds_of_spark_master_are_not_checked() -> None:
+    wait_for_spark_master("local[2]")
