@@ -148,7 +148,7 @@ class HealthChecker:
         metrics = self._metrics("generator")
         sent = sum(value for name, value in metrics if name == "generator_messages_delivered_total")
         failed = sum(value for name, value in metrics if name == "generator_delivery_failures_total")
-        last = max(value for name, value in metrics if name == "generator_last_delivery_timestamp_seconds")
+        last = max((value for name, value in metrics if name == "generator_last_delivery_timestamp_seconds"), default=0)
         silent = time.time() - last
         problem = None
         if silent > SILENT_SECONDS:

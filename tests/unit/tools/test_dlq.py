@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
@@ -236,6 +238,19 @@ def test_dead_letters_that_arrive_during_a_replay_are_not_replayed(job_sink: Dea
         found.append(each.key)
         write(job_sink, *[(message_at(offset), NOT_JSON) for offset in range(100, 120)])  # into every partition
     assert (len(found), set(found)) == (2, {b"EUW1_1", b"EUW1_2"})
+
+
+def test_messages_beyond_the_end_offset_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offset 1 is a transaction marker, which is no message. The consumer is a fake: the mock broker has no markers."""
+    consumer = MagicMock()
+    consumer.list_topics.return_value.topics = {DEAD_LETTER_TOPIC: SimpleNamespace(error=None, partitions=[0])}
+    consumer.get_watermark_offsets.return_value = (0, 2)
+    consumer.poll.side_effect = [
+        MagicMock(**{"error.return_value": None, "offset.return_value": offset, "timestamp.return_value": (2, 0)})
+        for offset in (0, 2)
+    ]
+    monkeypatch.setattr(dead_letters, "Consumer", lambda _: consumer)
+    assert [each.position.offset for each in read_dead_letters("")] == [0]
 
 
 def test_failed_delivery_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,3 +115,62 @@ def test_docker_error_is_reported_as_a_broken_stage(
     assert problems["containers"] == "elasticsearch has no container"
     assert problems["job"] == problem
     assert "refused" in (problems["documents"] or "")
+
+
+GENERATOR_METRICS = """
+generator_messages_delivered_total 120
+generator_delivery_failures_total 3
+generator_last_delivery_timestamp_seconds {last}
+"""
+JOB_METRICS = """
+lol_job_messages_total 100
+lol_job_kafka_lag_messages 20
+"""
+
+
+class TestStages:
+    """The responses of the containers are fakes; no other server is running."""
+
+    def check(self, monkeypatch: pytest.MonkeyPatch, **responses: str) -> dict[str, StageHealth]:
+        """All stages by name, if the containers return these metrics and this `health` of the job."""
+
+        def execute(container: str, command: list[str]) -> tuple[int, str]:
+            service = container.removeprefix("lolstack-sample-").replace("-", "_")
+            return 0, responses["health" if command[-1].endswith("/health") else service]
+
+        engine = MagicMock()
+        engine.containers.get.return_value.status = "running"
+        engine.containers.list.return_value = []
+        monkeypatch.setattr(health, "connect", lambda: engine)
+        monkeypatch.setattr(health, "execute", execute)
+        monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.1)
+        services = {"generator": {}, "elasticsearch": {"9200": "localhost:1"}}
+        checker = health.HealthChecker("sample", {"bootstrapServers": "localhost:1", "services": services})
+        return {stage.name: stage for stage in checker.check().stages}
+
+    @pytest.mark.parametrize(
+        ("silent_seconds", "problem"),
+        [(5, None), (125, "nothing delivered for 0:02:05"), (None, "nothing delivered yet")],
+    )
+    def test_silent_generator_is_a_problem(
+        self, monkeypatch: pytest.MonkeyPatch, silent_seconds: int | None, problem: str | None
+    ) -> None:
+        monkeypatch.setattr("tools.health.time.time", lambda: 1_000_000.5)
+        last = 0 if silent_seconds is None else 1_000_000 - silent_seconds
+        stages = self.check(
+            monkeypatch, generator=GENERATOR_METRICS.format(last=last), spark_job="", archive="", health=""
+        )
+        assert stages["producer"].figures == "120 messages delivered since it started, 3 failed"
+        assert stages["producer"].problem == problem
+
+    @pytest.mark.parametrize(("response", "problem"), [("ok", None), ("no batch for 61 s", "no batch for 61 s")])
+    def test_failed_health_check_of_the_job_is_a_problem(
+        self, monkeypatch: pytest.MonkeyPatch, response: str, problem: str | None
+    ) -> None:
+        stages = self.check(monkeypatch, spark_job=JOB_METRICS, health=response, generator="", archive="")
+        assert stages["job"] == StageHealth("job", "100 messages processed since it started, lag 20", problem)
+
+    def test_archive_lag(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        metrics = "lol_archive_matches_total 7\nlol_archive_lag_messages 2\n"
+        stages = self.check(monkeypatch, archive=metrics, spark_job="", generator="", health="")
+        assert stages["archive"] == StageHealth("archive", "7 matches written since it started, lag 2")
