@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness.load import send_backlog
@@ -41,6 +43,8 @@ def test_back_pressure_keeps_batches_of_a_burst_below_max_seconds_and_freshness_
     eventually(drained, timeout_seconds=240)
     assert processed_messages_and_long_batches()[1] == long_batches_before
     assert stack.job_metric("lol_job_batch_limit_messages") > initial_batch_size, "the batch size did not adapt"
+    participants = [int(number) for number in re.findall(r"Batch \d+: (\d+) participants", stack.log("spark-job"))]
+    assert max(participants) > 10 * initial_batch_size, "Kafka's source did not apply the adapted batch size"
 
     def batches_and_late_matches() -> tuple[float, float]:
         """Batches so far, and matches indexed later than the freshness goal."""
