@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -36,7 +37,17 @@ def test_json_log_has_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> N
     assert error["exception"].endswith("ValueError: wrong")
 
 
-def test_readable_log_has_time_level_logger_and_message(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def _time_zone_of_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_time_zone_of_tokyo")
+def test_readable_log_has_time_in_utc_level_logger_and_message(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Log(level="INFO", format="readable"))
     record = logging.makeLogRecord({"name": "job.test", "levelno": logging.INFO, "levelname": "INFO", "msg": "done"})
     record.created, record.msecs = 1_769_999_400.0625, 62

@@ -124,6 +124,13 @@ def test_lag_grows_while_a_batch_is_running(registry: CollectorRegistry, metrics
     assert lags == [2, 20, 3]
 
 
+def test_lag_is_never_negative(registry: CollectorRegistry, metrics: Metrics) -> None:
+    """The end offset is older than the processed one when the watch of the topic is behind the query."""
+    metrics.lag.set_end_offsets({0: 10})
+    metrics.lag.set_processed_offsets({0: 12})
+    assert registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": "0"}) == 0
+
+
 def test_health_check_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     assert metrics.unhealthy_reason() == "query matches is not running"
     metrics.query_started()
@@ -159,6 +166,19 @@ def test_sink_wait_ends_after_the_next_attempt(
     later = time.monotonic() + 10
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
+
+
+def test_new_sink_wait_is_logged_at_once(
+    metrics: Metrics, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
+    later = time.monotonic() + 7
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    metrics.record_sink_wait(SinkWait("Kafka", "no answer", seconds=1, attempt=1))
+    assert [record.getMessage() for record in caplog.records] == [
+        "Waiting for Elasticsearch: 429; retrying",
+        "Waiting for Kafka: no answer; retrying",
+    ]
 
 
 def test_sink_wait_log_is_rate_limited(
