@@ -121,20 +121,6 @@ def test_messages_deleted_in_the_meantime_are_an_error(mock_kafka: str) -> None:
         list(read(mock_kafka, "lol_matches", {0: OffsetRange(7, 9)}, max_messages=1))
 
 
-def test_rate_limit_throttles_without_a_burst_after_idle_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    rate_limiter = RateLimiter(rate=50)
-    for _ in range(3):
-        rate_limiter.acquire(50)
-    assert now[0] == 102.0
-    now[0] = 110.0  # after an outage of Elasticsearch
-    rate_limiter.acquire(50)
-    rate_limiter.acquire(50)
-    assert now[0] == 111.0
-
-
 @pytest.fixture
 def server() -> Iterator[FakeElasticsearch]:
     with fake_elasticsearch() as fake:
