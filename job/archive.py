@@ -22,7 +22,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from prometheus_client import REGISTRY, Counter, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, start_http_server
 
 from job import logs, settings
 from job.errors import JobError, first_line
@@ -236,18 +236,25 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def run(options: settings.Settings, stopping: threading.Event, end: Callable[[str], None]) -> None:
+def run(
+    options: settings.Settings,
+    stopping: threading.Event,
+    end: Callable[[str], None],
+    registry: CollectorRegistry = REGISTRY,
+) -> None:
     """Archive until `stopping` is set. `end` sets it too, with a reason.
 
     Raises JobError if Kafka or Cassandra cannot be used at the start.
     """
-    matches = Counter("lol_archive_matches_total", "Matches written to Cassandra")
-    read = Counter("lol_archive_messages_total", "Messages read from Kafka, those that are no matches too")
-    refused = Counter("lol_archive_refused_total", "Matches that are too large for Cassandra")
+    matches = Counter("lol_archive_matches_total", "Matches written to Cassandra", registry=registry)
+    read = Counter(
+        "lol_archive_messages_total", "Messages read from Kafka, those that are no matches too", registry=registry
+    )
+    refused = Counter("lol_archive_refused_total", "Matches that are too large for Cassandra", registry=registry)
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
     lag = ConsumerLag("lol_archive_lag_messages")
-    REGISTRY.register(lag)
+    registry.register(lag)
     watch(kafka, incarnation, end, lag.set_end_offsets, stopping)
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     servers = options.kafka.bootstrap_servers
@@ -256,7 +263,7 @@ def run(options: settings.Settings, stopping: threading.Event, end: Callable[[st
         log_expired_messages(consumer, kafka, incarnation)
         tracker = OffsetTracker(consumer, incarnation.topic, lag)
         rate_limiter = RateLimiter(options.archive.messages_per_second)
-        start_http_server(options.http.port)  # the health check: the archive is healthy from here on
+        start_http_server(options.http.port, registry=registry)  # also the health check: healthy from here on
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
         while not stopping.is_set():
             messages = tracker.poll()

@@ -92,17 +92,24 @@ def _closed_connection() -> Iterator[bytes]:
 
 
 class FakeProducer:
-    """A fake producer. `faults` has the error code of each delivery, None for success; later ones succeed."""
+    """A fake producer. `faults` has the error code of each delivery, None for success; later ones succeed.
 
-    def __init__(self, *faults: int | None, too_large: int | None = None) -> None:
+    `too_large` is the size in bytes above which it refuses a value, `queue_size` the number of messages that its queue
+    takes until it is flushed.
+    """
+
+    def __init__(self, *faults: int | None, too_large: int | None = None, queue_size: int = 1000) -> None:
         self.delivered: list[dict[str, Any]] = []
         self._faults = list(faults)
         self._too_large = too_large
+        self._queue_size = queue_size
         self._queue: list[dict[str, Any]] = []
 
     def produce(self, topic: str, **message: Any) -> None:
         if self._too_large is not None and len(message["value"] or b"") > self._too_large:
             raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+        if len(self._queue) >= self._queue_size:
+            raise BufferError("queue full")
         self._queue.append({"topic": topic, **message})
 
     def poll(self, _timeout: float) -> None:

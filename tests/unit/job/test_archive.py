@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +17,15 @@ import pytest
 from cassandra import InvalidRequest, OperationTimedOut, Unavailable, WriteTimeout, WriteType
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from prometheus_client import CollectorRegistry
 
+from job import archive, logs
 from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, OffsetTracker, archived_matches, log_expired_messages
+from job.errors import JobError
 from job.lag import ConsumerLag
 from job.message import Message
+from job.rate_limit import RateLimiter
 from job.retry import TransientError
 from job.settings import with_overrides
 from job.topic import Incarnation
@@ -242,3 +250,154 @@ def test_messages_that_expired_before_they_were_archived_are_logged(caplog: pyte
     assert [record.message for record in caplog.records] == [
         "The archive lacks 3 messages of partition 0 that expired unread"
     ]
+
+
+class FakeTopic:
+    """A fake TopicInspector of a topic with one partition from which nothing has expired."""
+
+    def __init__(self, _settings: Any) -> None:
+        pass
+
+    def connect(self) -> Incarnation:
+        return Incarnation("lol_matches", "cluster", "id", (0,))
+
+    def offsets(self, _incarnation: Incarnation, _position: str) -> dict[int, int]:
+        return {0: 0}
+
+    def replacement_reason(self, _incarnation: Incarnation) -> str:
+        return ""
+
+    def end_offsets(self, _incarnation: Incarnation) -> dict[int, int]:
+        return {}
+
+
+class TestRun:
+    """The archive from Kafka (librdkafka's mock broker) to a fake Cassandra."""
+
+    @pytest.fixture(autouse=True)
+    def _fakes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(archive, "TopicInspector", FakeTopic)
+        monkeypatch.setattr(archive, "start_http_server", lambda *_args, **_kwargs: None)
+
+    def send(self, servers: str, *values: bytes) -> None:
+        producer = Producer({"bootstrap.servers": servers, "log_level": 0})
+        for each in values:
+            producer.produce("lol_matches", each, partition=0)
+        assert producer.flush(10) == 0
+
+    def archive(
+        self, monkeypatch: pytest.MonkeyPatch, servers: str, session: FakeSession, count: int, rate: int = 1000
+    ) -> CollectorRegistry:
+        """Run the archive until Cassandra has had this many attempts to write, and the chunk with them is done."""
+
+        @contextmanager
+        def fake_session(_options: Any) -> Iterator[FakeSession]:
+            yield session
+
+        class StopEvent(threading.Event):
+            def is_set(self) -> bool:
+                return len(session.attempts) >= count
+
+        monkeypatch.setattr(archive, "cassandra_session", fake_session)
+        overrides = {"kafka": {"bootstrap_servers": servers}, "archive": {"messages_per_second": rate}}
+        registry = CollectorRegistry()
+        archive.run(with_overrides(overrides), StopEvent(), pytest.fail, registry)
+        return registry
+
+    def committed(self, servers: str) -> int:
+        """The committed offset of the archive's consumer group; negative without one."""
+        consumer = Consumer({"bootstrap.servers": servers, "group.id": "lol-archive-id", "log_level": 0})
+        with closing(consumer):
+            (partition,) = consumer.committed([TopicPartition("lol_matches", 0)], timeout=10)
+        return int(partition.offset)
+
+    def test_raw_matches_from_the_topics_beginning_are_archived_and_offsets_committed(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
+    ) -> None:
+        raws = [value(match(match_id=f"EUW1_{number}")) for number in range(2)]
+        self.send(mock_kafka, raws[0], b"{", raws[1])
+        session = FakeSession()
+        registry = self.archive(monkeypatch, mock_kafka, session, 2)
+        assert [row[5] for row in session.written] == raws
+        assert self.committed(mock_kafka) == 3
+        assert registry.get_sample_value("lol_archive_matches_total") == 2
+        assert registry.get_sample_value("lol_archive_messages_total") == 3
+        assert registry.get_sample_value("lol_archive_refused_total") == 0
+
+    def test_offsets_are_not_committed_before_cassandra_has_the_rows(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
+    ) -> None:
+        """At least once: the next run reads the messages again that an interrupted run could not write."""
+        self.send(mock_kafka, value(match(match_id="EUW1_1")))
+        with pytest.raises(TransientError):
+            self.archive(monkeypatch, mock_kafka, FakeSession(EUW1_1=[OperationTimedOut()]), 1)
+        assert self.committed(mock_kafka) < 0
+
+    def test_match_too_large_for_cassandra_is_counted(self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str) -> None:
+        monkeypatch.setattr(archive, "MAX_BYTES", 10_000)
+        raw = value(match(match_id="EUW1_1"))
+        self.send(mock_kafka, raw + b" " * 10_000, raw)
+        registry = self.archive(monkeypatch, mock_kafka, FakeSession(), 1)
+        assert registry.get_sample_value("lol_archive_refused_total") == 1
+
+    def test_rate_limit_is_respected(self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str) -> None:
+        acquired: list[int] = []
+        monkeypatch.setattr(RateLimiter, "acquire", lambda _, messages: acquired.append(messages))
+        self.send(mock_kafka, *[value(match(match_id=f"EUW1_{number}")) for number in range(3)])
+        self.archive(monkeypatch, mock_kafka, FakeSession(), 3)
+        assert sum(acquired) == 3
+
+
+class TestMain:
+    @pytest.fixture(autouse=True)
+    def _process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "argv", ["archive"])
+        monkeypatch.setattr(logs, "configure", lambda _: None)
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def test_exit_code_0_when_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(archive, "run", lambda *_: None)
+        assert archive.main() == 0
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            JobError("kafka.topic: there is no topic"),
+            TransientError("no host"),
+            InvalidRequest("unconfigured table"),
+            KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_exit_code_1_and_a_log_line_after_an_error(
+        self, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(archive, "run", fail)
+        assert archive.main() == 1
+        assert [record.message.partition(": ")[0] for record in caplog.records] == ["The archive ends"]
+
+    def test_exit_code_1_when_the_topic_was_replaced(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stopped: list[bool] = []
+
+        def replaced(_options: Any, stopping: threading.Event, end: Callable[[str], None]) -> None:
+            end("topic lol_matches was deleted")
+            stopped.append(stopping.is_set())
+
+        monkeypatch.setattr(archive, "run", replaced)
+        assert archive.main() == 1
+        assert stopped == [True]
+        assert caplog.records[-1].message == "The archive ends: topic lol_matches was deleted"
+
+    def test_exit_code_2_for_invalid_settings(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "job.yaml"
+        file.write_text("archive: {messages_per_second: 0}")
+        monkeypatch.setattr(sys, "argv", ["archive", "--config", str(file)])
+        assert archive.main() == 2
+        assert capsys.readouterr().err.startswith("Settings: archive.messages_per_second: 0 is not possible")

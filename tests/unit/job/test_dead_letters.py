@@ -128,3 +128,24 @@ def test_truncated_dead_letter_that_is_still_too_large_is_retried() -> None:
         "1 dead letters are not acknowledged (Broker: Message size too large)"
     ] * 2
     assert dict(producer.delivered[0]["headers"])["dlq.original_size"] == str(3 * 2**20).encode()
+
+
+def test_full_producer_queue_is_drained() -> None:
+    producer = FakeProducer(queue_size=2)
+    sink = dead_letter_sink(producer)
+    for offset in range(5):
+        sink.add(MESSAGE._replace(offset=offset), LETTER)
+    sink.flush()
+    assert [dict(message["headers"])["dlq.offset"] for message in producer.delivered] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_reason_of_a_retry_is_the_latest_error() -> None:
+    producer = FakeProducer(KafkaError._MSG_TIMED_OUT, KafkaError._TRANSPORT)
+    waits: list[Any] = []
+    sink = dead_letter_sink(producer, waits)
+    sink.add(MESSAGE, LETTER)
+    sink.flush()
+    assert [reason for _, reason, _, _ in waits] == [
+        "1 dead letters are not acknowledged (Local: Message timed out)",
+        "1 dead letters are not acknowledged (Local: Broker transport failure)",
+    ]

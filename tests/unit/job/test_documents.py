@@ -41,7 +41,13 @@ def test_document_id_and_monthly_index() -> None:
 
 def test_later_message_has_the_higher_external_version() -> None:
     """By the arrival time, which messages of a producer's batch can share; then by the offset."""
-    in_order = [(ARRIVED_AT, 1), (ARRIVED_AT, 2), (ARRIVED_AT, 2**20 - 1), (ARRIVED_AT + 1, 0), (ARRIVED_AT + 2, 2**40)]
+    in_order = [
+        (ARRIVED_AT, 2),
+        (ARRIVED_AT, 2**19 + 2),
+        (ARRIVED_AT, 2**20 - 1),
+        (ARRIVED_AT + 1, 0),
+        (ARRIVED_AT + 2, 2**40),
+    ]
     versions = [external_version(*each) for each in in_order]
     assert versions == sorted(set(versions))
 
@@ -71,6 +77,13 @@ def test_timestamps_are_milliseconds_in_utc() -> None:
     assert to_ms(from_ms(ARRIVED_AT + 123)) == ARRIVED_AT + 123
     assert iso(ARRIVED_AT + 7) == "2026-02-02T02:40:00.007Z"
     assert now_ms() == pytest.approx(time.time() * 1000, abs=1000)
+
+
+def test_match_over_midnight_is_in_the_index_of_the_month_in_which_it_ended() -> None:
+    midnight = 1_769_904_000_000  # 2026-02-01T00:00:00Z
+    message = match(participant(1), gameCreation=midnight - 60_000, gameStartTimestamp=midnight - 30_000)
+    (only,) = actions(decoded(message), ARRIVED_AT, 7, "n")
+    assert orjson.loads(only.lines.split(b"\n")[0])["index"]["_index"] == "n-2026.02"
 
 
 def test_actions_are_deterministic() -> None:

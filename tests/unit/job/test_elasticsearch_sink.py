@@ -148,6 +148,19 @@ def test_request_that_is_too_large_is_split(server: FakeElasticsearch, sink: Bul
     assert ids(server) == {"id0", "id1", "id2", "id4"}
 
 
+def test_items_of_a_split_request_are_retried_and_rejected_one_by_one(
+    server: FakeElasticsearch, sink: BulkSink
+) -> None:
+    server.answers = [
+        lambda _: (413, {}),
+        lambda lines: server.store(lines, {"id0": 429, "id1": 400}),
+        lambda lines: server.store(lines, {"id2": 400, "id3": 429}),
+    ]
+    assert [rejection.action.document_id for rejection in sink.index(some_actions(4))] == ["id1", "id2"]
+    assert ids(server) == {"id0", "id3"}
+    assert server.requests == [4, 2, 2, 2]
+
+
 def test_document_that_makes_a_whole_request_invalid_is_found_by_bisection(
     server: FakeElasticsearch, sink: BulkSink
 ) -> None:
