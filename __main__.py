@@ -5,7 +5,7 @@ import pulumi_docker as docker
 
 from infra import preflight
 from infra.images import Images
-from infra.images.source import choose
+from infra.images.source import choose_image_source
 from infra.names import (
     DEAD_LETTER_TOPIC,
     ELASTICSEARCH_PORT,
@@ -43,7 +43,7 @@ MAX_DEAD_LETTER_BYTES = "11534336"  # a dead letter is the message with addition
 stack = pulumi.get_stack()
 settings = Settings.load(pulumi.runtime.get_config_env(), stack)
 preflight.check(settings, stack)
-source = choose(settings, stack)
+source = choose_image_source(settings, stack)
 pulumi.log.info(f"images: {source.kind} ({source.reason})")
 
 deployment = Deployment(
@@ -57,19 +57,19 @@ deployment = Deployment(
     ),
 )
 
-# ZooKeeper and Kafka share one volume: if only one's data were kept, Kafka would find a ZooKeeper with another cluster
-# id and never start.
+# ZooKeeper and Kafka share one volume: if one lost its data and the other kept it, their cluster ids would differ, and
+# Kafka would never start.
 broker_data = declare_volume(deployment, "broker")
 zookeeper = ZooKeeper(deployment, broker_data)
 kafka = Kafka(deployment, broker_data, zookeeper)
-in_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], deleted_with=kafka.container)
+after_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], deleted_with=kafka.container)
 topic = Topic(
     MATCHES_TOPIC,
     kafka.host_bootstrap_servers,
     settings.topic_partitions,
     # The broker's clock, not the producer's: `ingested_at` and freshness are measured from the arrival time.
     {"max.message.bytes": MAX_MESSAGE_BYTES, "message.timestamp.type": "LogAppendTime"},
-    in_kafka,
+    after_kafka,
 )
 dead_letters = Topic(
     DEAD_LETTER_TOPIC,
@@ -77,7 +77,7 @@ dead_letters = Topic(
     1,
     # No retention limit: a dead letter is kept until somebody has looked at it.
     {"max.message.bytes": MAX_DEAD_LETTER_BYTES, "retention.ms": "-1"},
-    in_kafka,
+    after_kafka,
 )
 
 elasticsearch = Elasticsearch(deployment)
@@ -110,16 +110,16 @@ generator = Generator(deployment, kafka, job) if settings.generator_runs(stack) 
 ElasticsearchExporter(deployment, elasticsearch)
 NodeExporter(deployment)
 alertmanager = Alertmanager(deployment, depends_on=[job])
-# After every service that it scrapes: its targets follow from the services declared so far.
+# Declared after the services that it scrapes: its targets are the scrape endpoints of `deployment.services`.
 prometheus = Prometheus(deployment, deployment.services, alertmanager)
 
 left_out = {}
 if source.has("kibana"):
     kibana = Kibana(deployment, elasticsearch)
-    in_kibana = pulumi.ResourceOptions(
+    after_kibana = pulumi.ResourceOptions(
         parent=kibana, depends_on=[kibana.ready, *templates], deleted_with=kibana.container
     )
-    declare_saved_objects(kibana.url(KIBANA_PORT), in_kibana)
+    declare_saved_objects(kibana.url(KIBANA_PORT), after_kibana)
 else:
     left_out["kibana"] = source.why_not("kibana")
 if source.has("grafana"):

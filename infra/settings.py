@@ -233,7 +233,7 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        return f"{PROJECT}:{key}: there is no such setting (Pulumi.yaml has all); remove it: `pulumi config rm {key}`"
+        return f"{PROJECT}:{key}: unknown setting (Pulumi.yaml lists all settings); remove it: `pulumi config rm {key}`"
     if error["type"] == "missing":
         return f"{PROJECT}:{key}: not set and without a default: run from a checkout with its Pulumi.yaml"
     if not key:

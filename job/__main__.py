@@ -103,7 +103,7 @@ def run(options: settings.Settings) -> int:
         log.error("The job ends: %s", root_cause(reason))
     else:
         log.info("Stopping: the current batch is finished first")
-    # After an error the current batch may be what cannot finish, so it gets less time.
+    # After an error the current batch may never finish, so it gets less time.
     grace_seconds = _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds
     if not stop_gracefully(query, match_query.gate, grace_seconds):
         log.warning("The batch did not finish in time; it runs again at the next start")
@@ -123,8 +123,8 @@ def resolve_starting_offsets(
 ) -> StartingOffsets:
     """The offsets at which the query starts: resolved at the first start over an incarnation, and saved from then on.
 
-    A topic that was deleted and created again is read from its beginning, whatever the setting is: messages that
-    arrived while the job restarted would be skipped otherwise. The checkpoints of its earlier incarnations are removed.
+    A recreated topic (deleted and created again) is read from its beginning, whatever the setting is: otherwise the
+    messages that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed.
 
     Raises JobError if the checkpoint location is not writable, or if Kafka has lost messages (`_check_data_loss`).
     """
@@ -158,7 +158,7 @@ def _check_data_loss(
     for partition, offset in sorted(committed.items()):
         begin, end = begins.get(partition, offset), ends.get(partition, offset)
         if offset < begin:
-            lost.append(f"{offset:,}-{begin - 1:,} of partition {partition} before they were read, by its retention")
+            lost.append(f"{offset:,}-{begin - 1:,} of partition {partition} expired (retention) before they were read")
         if offset > end:
             lost.append(f"{end:,}-{offset - 1:,} of partition {partition}, which were read (did its machine crash?)")
     if lost:

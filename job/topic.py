@@ -112,7 +112,7 @@ class TopicInspector:
         }
 
     def replacement_reason(self, incarnation: Incarnation) -> str:
-        """Why the incarnation no longer exists: its topic was deleted, or deleted and created again.
+        """Why the incarnation no longer exists: the topic was deleted, or recreated (deleted and created again).
 
         Empty while it exists, and while Kafka is not available.
         """

@@ -57,7 +57,7 @@ class Source:
         return f"{self.reference(service)} is not available"
 
 
-def choose(settings: Settings, stack: str) -> Source:
+def choose_image_source(settings: Settings, stack: str) -> Source:
     """Choose the source for `stack`. `auto`: that of its existing containers, else the registry if it is reachable."""
     if settings.image_source != "auto":
         return Source(settings.image_source, "set by imageSource", settings)

@@ -139,7 +139,7 @@ class MatchQuery:
 
 
 def stop_gracefully(query: StreamingQuery, gate: ShutdownGate, grace_seconds: float) -> bool:
-    """Graceful shutdown: let the current micro-batch finish, start no other, and stop the query.
+    """Graceful shutdown after SIGTERM: let the current micro-batch finish, start no other, and stop the query.
 
     Returns False if the grace period ended first. No message is lost then: the batch was not committed, so it runs
     again at the next start, with the same document ids.

@@ -24,8 +24,8 @@ MAX_ACTIONS = 5000
 _PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 _HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
 
-# Transient, of an item as of a whole request, besides all 5xx: the request is too early, or is not allowed until
-# somebody corrects the rights. The document is not at fault. With any other 4xx, it is.
+# Transient, of an item as of a whole request, besides all 5xx: timeout (408), too many requests (429), or not allowed
+# until somebody corrects the rights. The document is not at fault. With any other 4xx, it is.
 _TRANSIENT_STATUSES = frozenset({401, 403, 408, 429})
 # Transient too: an index that does not exist and cannot be created automatically (its template is missing), or that
 # somebody has closed; a cluster at its limit of shards.
@@ -64,7 +64,9 @@ class BulkSink:
         self._max_backoff = max_backoff
 
     def index(self, actions: Sequence[Action]) -> list[Rejection]:
-        """Index the actions in one request, and retry with backoff those that fail for a transient reason.
+        """Index the actions in one request, and retry those that fail for a transient reason with backoff.
+
+        Transient are 429, 5xx, no connection, and an index that is not available.
 
         Returns the rejections. Raises JobError if the server does not support bulk requests.
         """

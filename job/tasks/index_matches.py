@@ -127,6 +127,7 @@ def _dead_letter(rejected: list[Rejection]) -> DeadLetter | None:
 
 
 def _count(messages: Sequence[Message], outcomes: Sequence[MessageOutcome], counts: BatchCounts) -> None:
+    """Count each outcome, with the message's age: the latency (freshness) from its arrival in Kafka to the index."""
     now = now_ms()
     for message, outcome in zip(messages, outcomes, strict=True):
         counts.add(

@@ -107,10 +107,10 @@ def declare(
     `network_arguments`: the build arguments for network access, in place of this machine's.
     """
 
-    def choose(settings: Settings, _stack: str) -> Source:
+    def choose_image_source(settings: Settings, _stack: str) -> Source:
         return Source(kind, "the test says so", settings)
 
-    monkeypatch.setattr("infra.images.source.choose", choose)
+    monkeypatch.setattr("infra.images.source.choose_image_source", choose_image_source)
     monkeypatch.setattr(preflight, "check", lambda *_: None)
     monkeypatch.setattr(
         Source, "has", lambda self, service: self.kind == "registry" or service in versions.BUILT_IMAGES

@@ -12,7 +12,7 @@ import pytest
 
 from infra import images, versions
 from infra.images import RECIPES, ROOT, network_arguments, reference
-from infra.images.source import Kind, Source, choose, mirrored
+from infra.images.source import Kind, Source, mirrored
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
@@ -66,22 +66,22 @@ class TestChoice:
         return fake
 
     def test_explicit_source_is_kept(self) -> None:
-        assert choose(settings(imageSource="build"), "unit").kind == "build"
-        assert choose(settings(imageSource="registry"), "unit").kind == "registry"
+        assert choose_image_source(settings(imageSource="build"), "unit").kind == "build"
+        assert choose_image_source(settings(imageSource="registry"), "unit").kind == "registry"
 
     @pytest.mark.parametrize("kind", ["registry", "build"])
     def test_existing_stack_keeps_its_source(self, engine: FakeDockerEngine, kind: Kind) -> None:
         engine.containers_by_label[f"{STACK_LABEL}=unit"] = [FakeContainer(), FakeContainer({IMAGE_SOURCE_LABEL: kind})]
-        source = choose(settings(), "unit")
+        source = choose_image_source(settings(), "unit")
         assert (source.kind, source.reason) == (kind, "as in the running stack")
 
     def test_new_stack_pulls_from_a_reachable_registry(self, engine: FakeDockerEngine) -> None:
         engine.registry = {versions.OFFICIAL_IMAGES["kafka"]}
-        assert choose(settings(), "unit").kind == "registry"
+        assert choose_image_source(settings(), "unit").kind == "registry"
 
     @pytest.mark.usefixtures("engine")
     def test_new_stack_builds_without_a_registry(self) -> None:
-        source = choose(settings(), "unit")
+        source = choose_image_source(settings(), "unit")
         assert source.kind == "build"
         assert versions.OFFICIAL_IMAGES["kafka"] in source.reason
 

@@ -54,7 +54,7 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"kafkaprot": 1}, "lolstack:kafkaprot: there is no such setting"),
+        ({"kafkaprot": 1}, "lolstack:kafkaprot: unknown setting"),
         ({"kafkaMemory": -1}, "lolstack:kafkaMemory"),
         ({"kafkaMemory": "much"}, "lolstack:kafkaMemory"),
         ({"kafkaPort": 70000}, "lolstack:kafkaPort"),

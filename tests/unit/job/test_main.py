@@ -98,7 +98,7 @@ def test_partition_added_later_is_read_from_its_beginning() -> None:
 @pytest.mark.parametrize(("start", "committed"), [({0: 2, 1: 7}, {}), ({0: 0, 1: 0}, {0: 2, 1: 5})])
 def test_data_loss_by_retention_is_reported_with_remedy(start: dict[int, int], committed: dict[int, int]) -> None:
     with pytest.raises(
-        JobError, match=r"messages: 2-4 of partition 0 before they were read, .* folder /checkpoints/cluster"
+        JobError, match=r"messages: 2-4 of partition 0 expired .* before they were read.* folder /checkpoints/cluster"
     ):
         resolve("latest", FakeCheckpoints(StartingOffsets("lol_matches", "latest", start), committed=committed))
 
