@@ -400,4 +400,4 @@ class TestMain:
         file.write_text("archive: {messages_per_second: 0}")
         monkeypatch.setattr(sys, "argv", ["archive", "--config", str(file)])
         assert archive.main() == 2
-        assert capsys.readouterr().err.startswith("Settings: archive.messages_per_second: 0 is not possible")
+        assert capsys.readouterr().err.startswith("Settings: archive.messages_per_second: 0 is invalid")

@@ -130,13 +130,15 @@ def test_truncated_dead_letter_that_is_still_too_large_is_retried() -> None:
     assert dict(producer.delivered[0]["headers"])["dlq.original_size"] == str(3 * 2**20).encode()
 
 
-def test_full_producer_queue_is_drained() -> None:
+def test_full_producer_queue_is_drained_without_a_backoff() -> None:
     producer = FakeProducer(queue_size=2)
-    sink = dead_letter_sink(producer)
+    waits: list[Any] = []
+    sink = dead_letter_sink(producer, waits)
     for offset in range(5):
         sink.add(MESSAGE._replace(offset=offset), LETTER)
     sink.flush()
     assert [dict(message["headers"])["dlq.offset"] for message in producer.delivered] == [b"0", b"1", b"2", b"3", b"4"]
+    assert waits == []
 
 
 def test_reason_of_a_retry_is_the_latest_error() -> None:
