@@ -12,7 +12,7 @@ import pytest
 
 from infra import images, versions
 from infra.images import RECIPES, ROOT, network_arguments, reference
-from infra.images.source import Kind, Source, mirrored
+from infra.images.source import Kind, Source, choose_image_source, mirrored
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
