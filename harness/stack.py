@@ -22,7 +22,7 @@ from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.kafka import TopicClient
 from infra.names import PROJECT, SERVICE_LABEL, STACK_LABEL
-from tools.repair import mend
+from tools.repair import repair
 
 ROOT = Path(__file__).parents[1]
 WEBHOOK = "webhook"
@@ -76,7 +76,7 @@ class Stack:
         with suppress(NotFound):  # attached to the stack's network, which could not be removed otherwise
             self.engine.containers.get(self.container_name(WEBHOOK)).remove(force=True)
         self._pulumi.cancel()
-        for line in mend(self.name):
+        for line in repair(self.name, discard=True):
             print(line)
         self.destroy()
 

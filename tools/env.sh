@@ -1,5 +1,5 @@
-# To be sourced (bash, zsh; any other POSIX shell from the checkout's folder): the environment in which `pulumi` and
-# the project's Python tools run here. Says nothing, and may be sourced any number of times.
+# To be sourced: the environment for `pulumi` and the project's Python tools. Idempotent, prints nothing.
+# bash and zsh can source it from anywhere, any other POSIX shell from the checkout's folder.
 # shellcheck shell=sh
 
 if [ -n "${BASH_VERSION:-}" ]; then
@@ -19,16 +19,16 @@ case $PATH: in
 esac
 export PATH
 
-# A language host built from Go modules does not know Pulumi.yaml's `virtualenv`; this works with every host.
+# A language host that is built from Go modules ignores the option `virtualenv` of Pulumi.yaml; any host reads this.
 export PULUMI_PYTHON_CMD="$_lolstack_root/.venv/bin/python"
 export PULUMI_SKIP_UPDATE_CHECK=true
 
-# An empty passphrase is a passphrase: only an unset one is replaced.
+# An empty passphrase is valid; only an unset one is replaced.
 if [ -z "${PULUMI_CONFIG_PASSPHRASE+set}" ] && [ -z "${PULUMI_CONFIG_PASSPHRASE_FILE:-}" ]; then
   export PULUMI_CONFIG_PASSPHRASE_FILE="${PULUMI_HOME:-$HOME/.pulumi}/lolstack.passphrase"
 fi
 
-# Where there is a proxy, what listens on this machine is not behind it: the stack's ports, and parts of Pulumi itself.
+# With a proxy: connect to this machine directly, for the stack's ports and Pulumi's own processes.
 if [ -n "${http_proxy:-}${https_proxy:-}${all_proxy:-}${HTTP_PROXY:-}${HTTPS_PROXY:-}${ALL_PROXY:-}" ]; then
   no_proxy=${no_proxy:-${NO_PROXY:-}}
   case ,$no_proxy, in
@@ -39,7 +39,8 @@ if [ -n "${http_proxy:-}${https_proxy:-}${all_proxy:-}${HTTP_PROXY:-}${HTTPS_PRO
   export no_proxy NO_PROXY
 fi
 
-# Docker's own client alone knows the context in use (a rootless engine's, Docker Desktop's); the others DOCKER_HOST.
+# Only Docker's own client reads the Docker context (of a rootless engine, of Docker Desktop); other clients read
+# DOCKER_HOST.
 if [ -z "${DOCKER_HOST:-}" ] \
   && { [ -n "${DOCKER_CONTEXT:-}" ] || grep -qs currentContext "${DOCKER_CONFIG:-$HOME/.docker}/config.json"; }; then
   _lolstack_engine=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)

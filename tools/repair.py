@@ -1,13 +1,20 @@
-"""`python -m tools.repair`: mends what Pulumi leaves when it is killed in the middle of a deployment.
+"""Repair a stack's state before a deployment: `python -m tools.repair --stack dev`.
 
-Pulumi notes that it begins to make a thing, then that it has made it. Killed in between, it leaves its lock, and a
-thing that it does not know of: the next `up` fails at the thing's name, and `destroy` leaves it there. `make up` and
-`make down` begin with this; where nothing was interrupted it changes nothing.
+- Lock: a Pulumi process that was killed leaves the stack locked. A lock whose process is gone is released.
+- Interrupted deployment: Pulumi records a pending operation, creates the resource, then records the result. Killed in
+  between, it leaves a container or network that is not in its state: the next `up` fails with a name conflict, and
+  `destroy` leaves it behind. It is removed.
+- Incompatible state: dynamic resources are stored with a pickled provider. After a change of the program's modules,
+  Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
+  volumes are removed by their label, and its state is emptied.
+
+`make up` and `make down` begin with this. If there is nothing to repair, nothing changes.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import socket
 import subprocess
@@ -16,10 +23,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import dill  # as Pulumi itself: it pickles the providers of dynamic resources
 import docker
 from docker.errors import DockerException
 from docker.models.containers import Container
 from docker.models.networks import Network
+from docker.models.volumes import Volume
 from requests import RequestException
 
 from infra.clients.docker_engine import DockerUnavailableError, connect
@@ -28,30 +37,43 @@ from infra.names import PROJECT, STACK_LABEL
 ROOT = Path(__file__).parent.parent
 
 
-class MendError(Exception):
-    """It cannot be mended; the message says why."""
+class RepairError(Exception):
+    """The stack cannot be repaired; the message names the reason and what to do."""
 
 
-def mend(stack: str) -> Iterator[str]:
-    """Take away a dead process's lock and what was made without being noted, and say so, a line for each.
+def repair(stack: str, discard: bool = False) -> Iterator[str]:
+    """Release a dead process's lock and remove what an interrupted deployment left; yield a line for each action.
 
-    Raises MendError where Pulumi or Docker's engine refuses.
+    `discard`: remove a stack whose state is incompatible with this program, with all of its data.
+
+    Raises RepairError if the state is incompatible and not to be discarded, or if Pulumi or the Docker engine fails.
     """
     if dead := dead_locks(lock_folder(stack)):
         _pulumi("cancel", "--yes", "--stack", stack)
-        yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held it, is gone"
-    exported = _pulumi("stack", "export", "--stack", stack)
-    pending = json.loads(exported)["deployment"].get("pending_operations", [])
-    interrupted = [each["resource"] for each in pending if each["type"] == "creating"]
+        yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
+    state = json.loads(_pulumi("stack", "export", "--show-secrets", "--stack", stack))["deployment"]
+    if reason := incompatibility(state):
+        if not discard:
+            raise RepairError(
+                f"the stack {stack} was deployed by another version of this program, which cannot manage it "
+                f"({reason}): run `make reset STACK={stack}`, which deletes all of its data, "
+                "or deploy with the version that created it"
+            )
+        yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
+        yield from remove_all(_engine(), stack)
+        _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
+        return
+    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     if interrupted:
         client = _engine()
         for resource in interrupted:
-            yield from remove(client, stack, resource)
-        _pulumi("stack", "import", "--stack", stack, given=exported)  # Pulumi drops what was pending from it
+            yield from remove_half_created(client, stack, resource)
+        exported = _pulumi("stack", "export", "--stack", stack)
+        _pulumi("stack", "import", "--stack", stack, stdin=exported)  # drops pending operations
 
 
 def lock_folder(stack: str) -> Path | None:
-    """Where Pulumi keeps the stack's locks; None where the state is not in files of this machine."""
+    """The folder of the stack's locks; None if the state is not in files of this machine."""
     url = json.loads(_pulumi("whoami", "--json"))["url"]
     if not url.startswith("file://"):
         return None
@@ -59,7 +81,7 @@ def lock_folder(stack: str) -> Path | None:
 
 
 def dead_locks(folder: Path | None) -> list[int]:
-    """The processes of this machine that locked the stack and are no more; none where one may be alive."""
+    """Process ids of stale locks: held by processes of this machine that are gone. Empty if any lock may be in use."""
     dead = []
     for file in folder.glob("*.json") if folder else ():
         lock = json.loads(file.read_text())
@@ -70,58 +92,96 @@ def dead_locks(folder: Path | None) -> list[int]:
 
 
 def _is_pulumi(pid: int) -> bool:
-    """Whether there is such a process, and it is not another one that got the number later."""
+    """Whether the process exists and is Pulumi, not another program that got the same id later."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def remove(client: docker.DockerClient, stack: str, resource: dict[str, Any]) -> Iterator[str]:
-    """Remove the container or network that is there under the resource's name, if it carries the stack's label.
+def incompatibility(state: dict[str, Any]) -> str | None:
+    """Why this program cannot manage the state's dynamic resources; None if it can.
 
-    Other kinds need no removal: a volume, or what lives in a server, is adopted, and an image is a cache.
+    `state` is the `deployment` of `pulumi stack export --show-secrets`.
+    """
+    providers = {
+        secret["plaintext"]
+        for resource in state.get("resources", ())
+        if isinstance(secret := resource.get("outputs", {}).get("__provider"), dict)
+    }
+    for provider in sorted(providers):
+        try:
+            dill.loads(base64.b64decode(json.loads(provider)))
+        except (ImportError, AttributeError) as error:  # a module or a class that this program does not have
+            return str(error)
+    return None
+
+
+def remove_all(client: docker.DockerClient, stack: str) -> Iterator[str]:
+    """Remove the containers, networks and volumes with the stack's label; yield a line for each."""
+    label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
+    list_resources: tuple[Callable[[], Sequence[Container | Network | Volume]], ...] = (
+        lambda: client.containers.list(all=True, filters=label),
+        lambda: client.networks.list(filters=label),
+        lambda: client.volumes.list(filters=label),
+    )
+    for list_kind in list_resources:
+        for resource in list_kind():
+            yield from _remove(resource, "it belongs to a discarded stack")
+
+
+def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[str, Any]) -> Iterator[str]:
+    """Remove the container or network with the pending resource's name, if it carries the stack's label.
+
+    Other kinds need no removal: a volume, a topic, an index template is adopted, and an image is a cache.
     """
     label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
-    things: dict[str, Callable[[], Sequence[Container | Network]]] = {
+    list_resources: dict[str, Callable[[], Sequence[Container | Network]]] = {
         "docker:index/container:Container": lambda: client.containers.list(all=True, filters=label),
         "docker:index/network:Network": lambda: client.networks.list(filters=label),
     }
-    name = resource["inputs"].get("name")
+    for existing in list_resources.get(resource["type"], list)():
+        if existing.name == resource["inputs"].get("name"):
+            yield from _remove(existing, "an interrupted deployment left it half created")
+
+
+def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str]:
     try:
-        for thing in things.get(resource["type"], list)():
-            if thing.name == name:
-                if isinstance(thing, Container):
-                    thing.remove(force=True, v=True)  # with the anonymous volumes that its image declares
-                else:
-                    thing.remove()
-                yield f"removed {name}: a deployment that was interrupted left it half made"
+        if isinstance(resource, Container):
+            resource.remove(force=True, v=True)  # with the anonymous volumes that its image declares
+        else:
+            resource.remove()
     except (DockerException, RequestException) as error:
-        raise MendError(f"{name}, which an interrupted deployment left, cannot be removed: {error}") from error
+        raise RepairError(f"{resource.name} cannot be removed ({reason}): {error}") from error
+    yield f"removed {resource.name}: {reason}"
 
 
 def _engine() -> docker.DockerClient:
     try:
         return connect()
     except DockerUnavailableError as error:
-        raise MendError(str(error)) from error
+        raise RepairError(str(error)) from error
 
 
-def _pulumi(*words: str, given: str | None = None) -> str:
-    run = subprocess.run(["pulumi", *words], cwd=ROOT, input=given, capture_output=True, text=True, check=False)
+def _pulumi(*words: str, stdin: str | None = None) -> str:
+    run = subprocess.run(["pulumi", *words], cwd=ROOT, input=stdin, capture_output=True, text=True, check=False)
     if run.returncode:
-        raise MendError(f"pulumi {' '.join(words[:2])}: {run.stderr.strip()}")
+        raise RepairError(f"pulumi {' '.join(words[:2])}: {run.stderr.strip()}")
     return run.stdout
 
 
 def main() -> int:
-    """Mend the stack."""
-    parser = argparse.ArgumentParser(prog="python -m tools.repair", description=__doc__)
-    parser.add_argument("--stack", required=True, help="one that there is, deployed or not")
+    """Repair the stack."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.repair", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stack", required=True, help="an existing stack, deployed or not")
+    parser.add_argument("--discard", action="store_true", help="discard a stack with incompatible state and its data")
+    options = parser.parse_args()
     try:
-        for line in mend(parser.parse_args().stack):
+        for line in repair(options.stack, options.discard):
             print(line, flush=True)
-    except MendError as error:
+    except RepairError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Makes this machine ready for `pulumi up`: Docker Engine, Pulumi with its plugins, Python environment.
+# Set up this machine: Docker Engine, Pulumi with its plugins, Python environment. Idempotent and non-interactive.
 #
-#   tools/setup.sh [tests]                everything; root, or sudo that asks for no password, is used for `system`
-#   tools/setup.sh system [USER [tests]]  only what needs root: packages, Docker Engine, USER's right to use it
+#   tools/setup.sh         what deploying a stack needs
+#   tools/setup.sh tests   also what `make test` needs: test packages, Java for Spark, Chromium for pages
+#   tools/setup.sh check   only what `make check` needs: all Python packages, Java, Chromium; no Docker, no Pulumi
+#   tools/setup.sh system [USER [tests|check]]
+#                          only the part that needs root: packages, Docker Engine, USER's permission to use it
 #
-# With `tests` also what the tests need: their Python packages, Java for Spark, and a Chromium for pages.
-#
-# What is there is used. What is missing comes the vendor's way; where that is out of reach, from Debian's packages
-# and Go modules. Asks nothing, and with nothing to do says so in one line. Proxies: http_proxy, https_proxy, no_proxy.
+# The part that needs root runs as root or with passwordless sudo; otherwise an error names the command to run.
+# Existing installations are reused; anything missing is installed from its vendor or, if the vendor is unreachable,
+# from Debian packages and Go modules. Proxies: http_proxy, https_proxy, no_proxy.
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
@@ -16,7 +18,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/lolstack
 bin=$cache/bin
 venv=$root/.venv
 
-# The machine's own tools are what is looked for, whoever has sourced env.sh; an ordinary user's PATH lacks sbin.
+# Search for the machine's own tools, even if env.sh was sourced. An ordinary user's PATH lacks sbin.
 PATH=:$PATH:/usr/local/sbin:/usr/sbin:/sbin:
 PATH=${PATH//:"$venv/bin":/:}
 PATH=${PATH//:"$bin":/:}
@@ -26,8 +28,8 @@ export PATH
 
 # shellcheck source=versions.env
 source "$root/tools/versions.env"
-# shellcheck source=setup.d/report.sh
-source "$root/tools/setup.d/report.sh"
+# shellcheck source=setup.d/steps.sh
+source "$root/tools/setup.d/steps.sh"
 # shellcheck source=setup.d/system.sh
 source "$root/tools/setup.d/system.sh"
 # shellcheck source=setup.d/docker.sh
@@ -37,29 +39,37 @@ source "$root/tools/setup.d/python.sh"
 # shellcheck source=setup.d/pulumi.sh
 source "$root/tools/setup.d/pulumi.sh"
 
-for_tests=no  # or yes
-system_command=("$root/tools/setup.sh" system "$(id -un)")
-if [[ $# -gt 0 && ${!#} == tests ]]; then
-  for_tests=yes
-  system_command+=(tests)
+part=user
+user=$(id -un)
+if [[ ${1:-} == system ]]; then
+  part=system
+  user=${2:-root}
+  shift $(($# < 2 ? $# : 2))
+fi
+purpose=${1:-deploy}
+if [[ $# -gt 1 || ! $purpose =~ ^(deploy|tests|check)$ ]]; then
+  fail "unknown arguments; usage: tools/setup.sh [tests|check] | system [USER [tests|check]]"
+fi
+system_command=("$root/tools/setup.sh" system "$user")
+[[ $purpose == deploy ]] || system_command+=("$purpose")
+needs_docker() { [[ $purpose != check ]]; }
+needs_test_tools() { [[ $purpose != deploy ]]; }
+
+if [[ $part == system ]]; then
+  [[ $EUID == 0 ]] || fail "'system' needs root: $(as_root "${system_command[@]}")"
+  open_log /var/log/lolstack-setup.log
+  set_up_system "$user"
+  say "system part ready${docker_version:+: Docker Engine $docker_version}"
+  exit
 fi
 
-case ${1:-} in
-  '' | tests)
-    open_log "$cache/setup.log"
-    ensure_system
-    ensure_venv
-    ensure_pulumi
-    ensure_passphrase
-    say "ready: Docker Engine $docker_version, Pulumi $pulumi_version, Python $python_version"
-    ;;
-  system)
-    [[ $EUID == 0 ]] || fail "'system' needs root: $(as_root "${system_command[@]}")"
-    open_log /var/log/lolstack-setup.log
-    set_up_system "${2:-root}"
-    say "the system's part is ready: Docker Engine $docker_version"
-    ;;
-  *)
-    fail "unknown argument '$1'; there are: [tests] | system [USER [tests]]"
-    ;;
-esac
+open_log "$cache/setup.log"
+ensure_system
+ensure_venv
+if needs_docker; then
+  ensure_pulumi
+  ensure_passphrase
+  say "ready: Docker Engine $docker_version, Pulumi $pulumi_version, Python $python_version"
+else
+  say "ready: Python $python_version"
+fi

@@ -1,15 +1,16 @@
-# Pulumi: the CLI, its Python language host, the host of dynamic resources, and the Docker provider.
+# Pulumi: the CLI, its Python language host, the host of dynamic resources, and the Docker provider plugin.
 #
-# What is built here is under the Apache License 2.0 (Pulumi, its bridge) and the MPL 2.0 (upstream's Docker provider).
+# Licenses of the programs that are built here: Apache License 2.0 (Pulumi, its bridge), MPL 2.0 (upstream's Docker
+# provider).
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154  # parts of setup.sh share its variables
 
 readonly plugins=${PULUMI_HOME:-$HOME/.pulumi}/plugins
 readonly cli_files=(pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-pulumi-python)
-readonly go_cache=$cache/go  # modules and objects of a build with a Go that was fetched; removed after it
+readonly go_cache=$cache/go  # modules and objects of a build with a downloaded Go; removed after the build
 pulumi_version=''
 go=''
 
-# ensure_pulumi: sets pulumi_version.
+# ensure_pulumi: installs the CLI and the plugin; sets pulumi_version.
 ensure_pulumi() {
   local docker_plugin
   docker_plugin=$(sed -n 's/^pulumi-docker==\([0-9.]*\).*/\1/p' "$root/requirements.txt")
@@ -22,15 +23,18 @@ ensure_pulumi() {
     fetch_cli || build_cli
     pulumi_version=$PULUMI_VERSION
   fi
-  if ! provider_is_cached "$docker_plugin"; then
+  if ! provider_is_installed "$docker_plugin"; then
+    rm -rf "$(plugin_folder "$docker_plugin")"{,.partial}
     fetch_provider "$docker_plugin" || build_provider "$docker_plugin"
   fi
-  [[ ! -e $go_cache ]] || step 'removing what only the build needed' remove_go_cache
+  # Pulumi prefers a plugin on PATH, with a warning. Earlier versions of this set-up put it there.
+  rm -f "$bin/pulumi-resource-docker" "$cache/provider.stamp"
+  [[ ! -e $go_cache ]] || step 'removing build files' remove_go_cache
 }
 
-# --- what is there
+# --- existing installations
 
-# key NAME…: of a build, so that a change of what it is made of makes it again.
+# key FOLDER…: a hash of the build's inputs; a change of them triggers a rebuild.
 key() {
   (cd "$root/tools/go" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum | cut -c 1-16
 }
@@ -45,7 +49,7 @@ cli_is_cached() {
   [[ $stamp == "fetched $PULUMI_VERSION" ]] || [[ $stamp == "built $(key pulumi-cli pulumi-language-python)" ]]
 }
 
-# use_installed_cli: one on PATH, with all that belongs to it on PATH or beside it.
+# use_installed_cli: uses a recent CLI on PATH, if all of its parts are on PATH or beside it; sets pulumi_version.
 use_installed_cli() {
   local file beside found
   have pulumi || return 1
@@ -55,18 +59,24 @@ use_installed_cli() {
   done
   found=$(PULUMI_SKIP_UPDATE_CHECK=true pulumi version 2>/dev/null) || return 1
   at_least "${found#v}" "$PULUMI_VERSION" || return 1
-  # env.sh puts the cache first on PATH: what an earlier set-up left there would be run instead.
+  # env.sh puts the cache first on PATH, so an older CLI there would be run instead.
   rm -f "$cache/cli.stamp" "${cli_files[@]/#/$bin/}"
   pulumi_version=${found#v}
 }
 
-provider_is_cached() {
-  [[ -x $plugins/resource-docker-v$1/pulumi-resource-docker && ! -e $plugins/resource-docker-v$1.partial ]] && return
-  [[ -x $bin/pulumi-resource-docker && -e $cache/provider.stamp ]] \
-    && [[ $(<"$cache/provider.stamp") == "built $1 $(key pulumi-docker-provider)" ]]
+# plugin_folder VERSION: prints the folder in which Pulumi looks for the Docker provider.
+plugin_folder() { echo "$plugins/resource-docker-v$1"; }
+
+# provider_is_installed VERSION: whether it is the vendor's, or was built here from the current inputs.
+provider_is_installed() {
+  local folder
+  folder=$(plugin_folder "$1")
+  # Pulumi marks an incomplete download with the file .partial.
+  [[ -x $folder/pulumi-resource-docker && ! -e $folder.partial ]] || return 1
+  [[ ! -e $folder/built ]] || [[ $(<"$folder/built") == "$(key pulumi-docker-provider)" ]]
 }
 
-# --- the vendor's way
+# --- downloads from the vendor
 
 fetch_cli() {
   local url=https://get.pulumi.com/releases/sdk machine
@@ -76,14 +86,14 @@ fetch_cli() {
     *) return 1 ;;
   esac
   reachable "$url/pulumi-$PULUMI_VERSION-checksums.txt" || return 1
-  try_step "fetching Pulumi $PULUMI_VERSION" \
+  try_step "downloading Pulumi $PULUMI_VERSION" \
     unpack_cli "$url" "pulumi-v$PULUMI_VERSION-linux-$machine.tar.gz"
   ((step_status)) || return 0
   say "that failed (see $log): building it instead"
   return 1
 }
 
-# unpack_cli URL TARBALL: chained, for fetch_cli's status is tested.
+# unpack_cli URL TARBALL: chained with &&, because fetch_cli is called where `set -e` has no effect.
 unpack_cli() {
   local folder=$cache/download sums=pulumi-$PULUMI_VERSION-checksums.txt
   rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" \
@@ -97,14 +107,14 @@ unpack_cli() {
 
 fetch_provider() {
   reachable https://get.pulumi.com/ || return 1
-  try_step "fetching Pulumi's Docker provider $1" env PATH="$bin:$PATH" PULUMI_SKIP_UPDATE_CHECK=true \
+  try_step "downloading Pulumi's Docker provider $1" env PATH="$bin:$PATH" PULUMI_SKIP_UPDATE_CHECK=true \
     pulumi plugin install resource docker "$1"
   ((step_status)) || return 0
   say "that failed (see $log): building it instead"
   return 1
 }
 
-# --- from Go modules
+# --- builds from Go modules
 
 build_cli() {
   grep -qx "require github.com/pulumi/pulumi/pkg/v3 v$PULUMI_VERSION" "$root/tools/go/pulumi-cli/go.mod" \
@@ -116,59 +126,64 @@ build_cli() {
   step "building Pulumi's Python language host from Go modules" \
     go_build pulumi-language-python github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python \
     pulumi-language-python
-  # The scripts come with the modules' sources: the executor must be of the language host's version, the host of
-  # dynamic resources is better of the CLI's.
+  # The scripts are part of the modules' sources. The executor must have the language host's version; the host of
+  # dynamic resources has the CLI's.
   copy_script pulumi-language-python python/cmd/pulumi-language-python-exec
   copy_script pulumi-cli python/dist/pulumi-resource-pulumi-python
   echo "built $(key pulumi-cli pulumi-language-python)" >"$cache/cli.stamp"
 }
 
+# build_provider VERSION: into Pulumi's folder for plugins, where `pulumi plugin install` would put it.
 build_provider() {
+  local folder
+  folder=$(plugin_folder "$1")
   ensure_go
   step "building Pulumi's Docker provider $1 from Go modules (3-5 minutes on two cores)" \
     go_build pulumi-docker-provider . pulumi-resource-docker "-X main.version=$1"
-  echo "built $1 $(key pulumi-docker-provider)" >"$cache/provider.stamp"
+  mkdir -p "$folder"
+  mv "$bin/pulumi-resource-docker" "$folder/"
+  key pulumi-docker-provider >"$folder/built"
 }
 
-# go_in MODULE ARGUMENTS…: go, free of what the person's own settings would change in the outcome.
+# go_in MODULE ARGUMENTS…: runs go in a module's folder, without the person's own Go settings.
 go_in() {
   local module=$1
   shift
   (cd "$root/tools/go/$module" && CGO_ENABLED=0 GOFLAGS='' GOWORK=off GOTOOLCHAIN=local "$go" "$@")
 }
 
-# go_build MODULE PACKAGE FILE [LDFLAGS]: the package, as the module's go.sum pins it, as FILE in the cache.
+# go_build MODULE PACKAGE FILE [LDFLAGS]: builds the package, pinned by the module's go.sum, as FILE in the cache.
 go_build() {
   go_in "$1" build -v -mod=readonly -buildvcs=false -trimpath -ldflags "-s -w ${4:-}" -o "$bin/.$3" "$2"
   mv "$bin/.$3" "$bin/$3"
 }
 
-# copy_script MODULE FILE: a file of the version of Pulumi's sdk module that MODULE requires.
+# copy_script MODULE FILE: copies a file from Pulumi's sdk module, in the version that MODULE requires.
 copy_script() {
   local sdk
   sdk=$(go_in "$1" list -mod=readonly -m -f '{{.Dir}}' github.com/pulumi/pulumi/sdk/v3)
   install -m 0755 "$sdk/$2" "$bin/"
 }
 
-# ensure_go: sets go. Debian's Go is too old to build with and to fetch a newer one by itself, but the newer one is a
-# Go module, checked against the checksum database as any other; for that, Debian's need not even be installed.
+# ensure_go: sets go. Debian's Go is too old for the build and too old to switch to a newer toolchain by itself. It can
+# download the newer one as a Go module, verified with the checksum database; it need not be installed for that.
 ensure_go() {
   local free
   [[ -z $go ]] || return 0
   free=$(df --output=avail -k "$cache" | tail -n 1)
   ((free > 7 * 1048576)) \
-    || fail "building Pulumi takes 7 GB for a while; the disk of $cache has $((free / 1048576)) GB free"
+    || fail "building Pulumi temporarily needs 7 GB of disk space; $cache has $((free / 1048576)) GB free"
   if have go && at_least "$(GOTOOLCHAIN=local go env GOVERSION)" "go${GO_VERSION%.*}"; then
     go=$(command -v go)
     return
   fi
   export GOMODCACHE=$go_cache/modules GOCACHE=$go_cache/objects GOTMPDIR=$go_cache/tmp
   mkdir -p "$GOTMPDIR"
-  step "fetching Go $GO_VERSION to build Pulumi with" fetch_go
+  step "downloading Go $GO_VERSION for the build" fetch_go
   go=$GOMODCACHE/$(toolchain)/bin/go
 }
 
-# toolchain: the module that Go is, for this machine.
+# toolchain: prints the Go module that contains Go itself, for this machine's architecture.
 toolchain() {
   echo "golang.org/toolchain@v0.0.1-go$GO_VERSION.linux-$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')"
 }
@@ -190,7 +205,7 @@ fetch_go() {
   fi
   GOFLAGS='' GOTOOLCHAIN=local "$old" mod download -x "$(toolchain)"
   rm -rf "$go_cache"/debian "$go_cache"/*.deb
-  # A module's files are not executable; a newer go command does this to a toolchain it fetches itself.
+  # A module's files are not executable; a newer go command does this itself when it downloads a toolchain.
   chmod -R u+x "$GOMODCACHE/$(toolchain)"/{bin,pkg/tool}
 }
 
@@ -201,16 +216,16 @@ remove_go_cache() {
 
 # --- secrets
 
-# ensure_passphrase: the one that env.sh names, unless the person has a passphrase of their own.
+# ensure_passphrase: generates the passphrase file that env.sh names, unless the person has set a passphrase.
 ensure_passphrase() {
   local file=${PULUMI_HOME:-$HOME/.pulumi}/lolstack.passphrase
   [[ -z ${PULUMI_CONFIG_PASSPHRASE+set} && ${PULUMI_CONFIG_PASSPHRASE_FILE:-$file} == "$file" ]] || return 0
   [[ ! -e $file ]] || return 0
   if compgen -G "$HOME/.pulumi/stacks/lolstack/*.json" >/dev/null; then
-    fail "the passphrase $file is gone, but there are stacks whose secrets need it: put it back, or see 'Secrets' in" \
-      'docs/operations.md'
+    fail "the passphrase $file is missing, but the secrets of existing stacks need it: restore it, or see 'Secrets'" \
+      'in docs/operations.md'
   fi
-  say "making the passphrase for the stacks' secrets: $file (keep a copy: they cannot be read without it)"
+  say "generating the passphrase for the stacks' secrets: $file (keep a copy: they cannot be read without it)"
   mkdir -p "$(dirname "$file")"
   (umask 077 && head -c 32 /dev/urandom | base64 >"$file")
 }

@@ -1,15 +1,16 @@
-"""`tools/env.sh`: where what runs in its environment finds Docker's engine, and what it reaches without a proxy."""
+"""The environment of `tools/env.sh`: DOCKER_HOST from the Docker context, and no proxy for this machine."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
-CLEAN = (
+VARIABLES = (
     "DOCKER_HOST",
     "DOCKER_CONTEXT",
     "http_proxy",
@@ -24,23 +25,23 @@ CLEAN = (
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of this machine's proxies, Docker contexts and locale."""
-    for name in CLEAN:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment without this machine's proxies, Docker contexts and locale."""
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    monkeypatch.setenv("LC_ALL", "C")  # bash complains of a locale that is not installed
+    monkeypatch.setenv("LC_ALL", "C")  # bash prints a warning if the locale is not installed
 
 
 def sourced(variable: str) -> str:
-    """The value of an exported variable after env.sh was sourced twice."""
+    """The value of an exported variable after sourcing env.sh twice, which must print nothing."""
     program = f"unset BASH_ENV; source tools/env.sh; source tools/env.sh; printenv {variable} || true"
     done = subprocess.run(["bash", "-euc", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not done.stderr
     return done.stdout.rstrip("\n")
 
 
-def test_this_machine_is_reached_without_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sourced("no_proxy") == ""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     assert sourced("no_proxy") == sourced("NO_PROXY") == "localhost,127.0.0.1"
@@ -48,9 +49,10 @@ def test_this_machine_is_reached_without_the_proxy(monkeypatch: pytest.MonkeyPat
     assert sourced("no_proxy") == ".example.com,localhost,127.0.0.1"
 
 
+@pytest.mark.skipif(shutil.which("docker") is None, reason="needs Docker's client, not its engine")
 @pytest.mark.parametrize("host", ["unix:///run/user/1000/docker.sock", "ssh://a@b", "tcp://10.0.0.5:2376"])
-def test_the_docker_context_in_use_is_everybodys(tmp_path: Path, host: str) -> None:
-    """Also one on another machine, which preflight then refuses."""
+def test_docker_host_follows_the_docker_context(tmp_path: Path, host: str) -> None:
+    """Including a remote engine, which preflight then rejects."""
     assert sourced("DOCKER_HOST") == ""
     subprocess.run(
         ["docker", "context", "create", "other", "--docker", f"host={host}"], check=True, capture_output=True
@@ -61,7 +63,7 @@ def test_the_docker_context_in_use_is_everybodys(tmp_path: Path, host: str) -> N
     assert sourced("DOCKER_HOST") == host
 
 
-def test_docker_host_comes_before_the_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_docker_host_takes_precedence_over_the_docker_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"currentContext": "other"}))
     monkeypatch.setenv("DOCKER_HOST", "unix:///mine.sock")
     assert sourced("DOCKER_HOST") == "unix:///mine.sock"

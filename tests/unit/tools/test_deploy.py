@@ -1,0 +1,105 @@
+"""Progress of `pulumi up` and `pulumi destroy` without a terminal, with a script in place of Pulumi."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tools.deploy import finished_steps
+
+ROOT = Path(__file__).parents[3]
+UP = """\
+Updating (dev):
+    pulumi:pulumi:Stack lolstack-dev  images: build (as in the running stack)
+
+ ~  docker:index:Container kafka refreshing (0s) \n\
+ ~  docker:index:Container kafka refresh (0.48s) \n\
+ ~  pulumi:pulumi:Stack lolstack-dev refreshing (3s) warning: kibana is left out
+    pulumi:pulumi:Stack lolstack-dev running warning: kibana is left out
+    docker:index:Volume broker  \n\
+ +  docker:index:Container zookeeper creating (0s) \n\
+ +  docker:index:Container zookeeper created (1s) \n\
+ ~  docker:index:Container kafka updating (0s) [diff: ~envs]
+ ~  docker:index:Container kafka updated (2s) [diff: ~envs]
+++  docker:index:Container cassandra creating replacement (0s) [diff: +image]
+++  docker:index:Container cassandra **creating failed** error: name conflict
+    pulumi:pulumi:Stack lolstack-dev  2 warnings; 1 message
+    docker:index:Container cassandra  1 error
+ an unknown line
+Diagnostics:
+  docker:index:Container (cassandra):
+    error: name conflict
+
+    docker:index:Volume broker  \n\
+"""
+
+
+def test_one_line_for_each_finished_step_and_all_errors_and_diagnostics() -> None:
+    assert "\n".join(finished_steps(UP.splitlines())) == (
+        """\
+Updating (dev):
+    pulumi:pulumi:Stack lolstack-dev  images: build (as in the running stack)
+ ~  pulumi:pulumi:Stack lolstack-dev refreshing (3s) warning: kibana is left out
+ +  docker:index:Container zookeeper created (1s) \n\
+ ~  docker:index:Container kafka updated (2s) [diff: ~envs]
+++  docker:index:Container cassandra **creating failed** error: name conflict
+    docker:index:Container cassandra  1 error
+ an unknown line
+Diagnostics:
+  docker:index:Container (cassandra):
+    error: name conflict
+
+    docker:index:Volume broker  """
+    )
+
+
+def deploy(tmp_path: Path, script: str) -> subprocess.Popen[str]:
+    """`python -m tools.deploy up` without a terminal, with `script` in place of Pulumi, in its own process group."""
+    (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tools.deploy", "up", "--stack", "other"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_exit_code_is_pulumis_and_complete_output_is_in_the_log(tmp_path: Path) -> None:
+    progress = " +  docker:index:Volume broker creating (0s)"
+    run = deploy(tmp_path, f"echo \"$@\"; echo '{progress}'; echo 'error: no engine' >&2; exit 255")
+    output, _ = run.communicate()
+    log = tmp_path / "lolstack" / "up-other.log"
+    assert run.returncode == 255
+    assert output.splitlines()[0] == f"complete output: {log}"
+    assert output.splitlines()[1].startswith("up --stack other --yes --skip-preview --refresh")
+    assert output.splitlines()[2:] == ["error: no engine"]
+    assert log.read_text().splitlines()[1:] == [progress, "error: no engine"]
+
+
+@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_reaches_pulumi_once_and_its_shutdown_is_awaited(
+    tmp_path: Path, interruption: signal.Signals
+) -> None:
+    script = """trap 'echo interrupted >&2; [ -e "$0.seen" ] && exit 9; touch "$0.seen"' INT TERM
+      echo started; while [ ! -e "$0.seen" ]; do sleep 0.1; done; sleep 0.5; echo unlocked; exit 3"""
+    run = deploy(tmp_path, script)
+    assert run.stdout is not None
+    while run.stdout.readline() != "started\n":
+        pass
+    time.sleep(0.2)
+    if interruption is signal.SIGINT:
+        os.killpg(run.pid, interruption)  # as a terminal does
+    else:
+        run.send_signal(interruption)
+    output, _ = run.communicate(timeout=20)
+    assert output.splitlines() == ["interrupted", "unlocked"]
+    assert run.returncode == 3

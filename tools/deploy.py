@@ -1,0 +1,97 @@
+"""Run `pulumi up` or `pulumi destroy` with readable progress: `python -m tools.deploy up --stack dev`.
+
+On a terminal Pulumi draws its own progress display. Without one (CI, a pipe) it prints two or three lines for each
+resource, several hundred in all; this prints one line for each finished step and writes the complete output to a log
+file. Errors, diagnostics and any line of unknown form are always printed. The exit code is Pulumi's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+ARGUMENTS = {
+    "up": ("--yes", "--skip-preview", "--refresh"),
+    "destroy": ("--yes", "--skip-preview"),
+}
+ROW = re.compile(r"^[ +~<>=-]{4}(?P<resource>[\w-]+:[\w/-]+:\w+ \S+) +(?P<rest>.*?) *$")
+"""A line of Pulumi's progress: operation, type, name, then status, seconds and message, all optional."""
+UNFINISHED = re.compile(
+    r"^(?:(?:creating|updating|deleting|replacing|reading|importing|refreshing|refresh|running)\b"
+    r"(?: replacement| original)?(?: \([\w.]+\))?(?: \[diff: [^]]*\])? *)?"
+)
+"""The status of a step that is not finished, or of a refresh that found nothing."""
+COUNTS = re.compile(r"^\d+ (?:warning|message)s?(?:; \d+ messages?)?$")
+SECTION = re.compile(r"^\w+:$")
+
+
+def finished_steps(lines: Iterable[str]) -> Iterator[str]:
+    """Filter Pulumi's progress: one line for each finished step, each message once, everything after it unchanged."""
+    printed: set[tuple[str, str]] = set()
+    progress = True
+    for line in lines:
+        progress = progress and not SECTION.match(line)  # Diagnostics, Outputs, Resources
+        row = ROW.match(line) if progress else None
+        if row:
+            message = UNFINISHED.sub("", row["rest"])
+            if message and not COUNTS.match(message) and (row["resource"], message) not in printed:
+                printed.add((row["resource"], message))
+                yield line
+        elif line or not progress:
+            yield line
+
+
+def log_file(command: str, stack: str) -> Path:
+    """The file for the complete output of the last `command` on `stack`."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lolstack"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache / f"{command}-{stack}.log"
+
+
+def run_without_terminal(command: list[str], log: Path) -> int:
+    """Run Pulumi, print its finished steps, write all of its output to `log`, return its exit code."""
+    with (
+        log.open("w") as complete,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1
+        ) as pulumi,
+    ):
+        # Pulumi must end by itself, or it leaves its lock and half-made resources. Ctrl-C reaches it directly, as a
+        # member of the foreground process group; a second interrupt would make it exit at once.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: pulumi.terminate())
+
+        def logged() -> Iterator[str]:
+            assert pulumi.stdout is not None
+            for line in pulumi.stdout:
+                complete.write(line)
+                complete.flush()
+                yield line.rstrip("\n")
+
+        for line in finished_steps(logged()):
+            print(line, flush=True)
+    return pulumi.returncode
+
+
+def main() -> int:
+    """Deploy or destroy the stack."""
+    parser = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
+    parser.add_argument("command", choices=ARGUMENTS)
+    parser.add_argument("--stack", required=True)
+    options = parser.parse_args()
+    command = ["pulumi", options.command, "--stack", options.stack, *ARGUMENTS[options.command]]
+    if sys.stdout.isatty():
+        os.execvp(command[0], command)
+    log = log_file(options.command, options.stack)
+    print(f"complete output: {log}", flush=True)
+    return run_without_terminal([*command, "--suppress-progress", "--color=never"], log)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
