@@ -85,7 +85,7 @@ types:
 	@mypy
 
 unit:
-	@pytest tests/unit
+	@pytest tests/unit -n 2 --dist loadgroup
 
 status watch report dlq backfill: .venv/.lolstack
 
