@@ -108,7 +108,10 @@ def test_duplicate_match_overwrites_its_documents(server: FakeElasticsearch, pro
 def test_rejected_documents_make_one_dead_letter_per_message(server: FakeElasticsearch, producer: FakeProducer) -> None:
     wrong = {"EUW1_7012345678_1": 400, "EUW1_7012345678_2": 400}
     server.answers = [lambda lines: server.store(lines, wrong)]
-    counts, _ = run(server, value(match()), value(match(match_id="EUW1_8")), value(match()))
+    counts, matches = run(server, value(match()), value(match(match_id="EUW1_8")), value(match()))
+    assert matches == ["EUW1_7012345678", "EUW1_8", "EUW1_7012345678"], (
+        "rejected documents do not affect the statistics"
+    )
     assert (counts.matches, counts.participants, counts.indexed) == (1, 30, 26)
     assert counts.dead_letters == Counter(rejected_by_elasticsearch=2)
     headers = [dict(each["headers"]) for each in producer.delivered]

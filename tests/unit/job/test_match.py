@@ -75,3 +75,29 @@ def test_limits_of_the_plausible_times_are_inclusive() -> None:
         decoded(match()), event_time=ended - PLAUSIBLE_TIMES.ahead
     )
     assert dead_letter(match(), arrived_at=ended - PLAUSIBLE_TIMES.ahead - 1).reason == "implausible_timestamp"
+    first_day = match(gameCreation=PLAUSIBLE_TIMES.earliest)
+    assert decoded(first_day).created == PLAUSIBLE_TIMES.earliest
+    first_day["info"]["gameCreation"] -= 1
+    assert dead_letter(first_day).reason == "implausible_timestamp"
+
+
+@pytest.mark.parametrize(
+    ("duration", "played", "version", "seconds"),
+    [
+        (1799, 18, "16.4", 1799),
+        (1800, 18, "16.4", 1),
+        (99_999, None, "16.4", 99_999),
+        (100_000, None, "16.4", 100),
+        (1845, None, "11.20", 1845),
+        (1845, None, "11.19", 1),
+        (1845, 1845, "11.19", 1845),
+    ],
+)
+def test_unit_of_a_duration_without_an_end_follows_from_time_played_then_patch_then_length(
+    duration: int, played: int | None, version: str, seconds: int
+) -> None:
+    """Milliseconds: from a hundred times the time played, else before patch 11.20, else from 100,000."""
+    message = match(
+        participant(1, timePlayed=played), gameDuration=duration, gameVersion=version, gameEndTimestamp=None
+    )
+    assert decoded(message, arrived_at=ARRIVED_AT + 10**8).duration == seconds
