@@ -14,13 +14,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from job import backfill, logs
 from job.backfill import OffsetRange, OffsetRanges, offset_ranges, read
 from job.errors import JobError
 from job.ids import monthly_index
+from job.message import Message
 from job.rate_limit import RateLimiter
+from job.times import iso
 from job.topic import Incarnation, RetainedRange
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
 from tests.support.sample_matches import match, value
@@ -115,6 +117,57 @@ def test_kafka_that_sends_no_message_is_a_timeout(mock_kafka: str, monkeypatch: 
         list(read(mock_kafka, "lol_matches", {0: OffsetRange(0, 2)}, max_messages=1))
 
 
+class FakeConsumer:
+    """A fake consumer that returns messages (offset and value) and ends of the partition (offset alone) in order."""
+
+    def __init__(self, *polled: tuple[int, bytes | None]) -> None:
+        self._polled = list(polled)
+        self.paused: list[int] = []
+
+    def assign(self, _partitions: Any) -> None:
+        pass
+
+    def poll(self, _seconds: float) -> SimpleNamespace:
+        offset, content = self._polled.pop(0)
+        error = KafkaError(KafkaError._PARTITION_EOF) if content is None else None
+        return SimpleNamespace(
+            topic=lambda: "lol_matches",
+            partition=lambda: 0,
+            offset=lambda: offset,
+            timestamp=lambda: (2, 1_000),
+            key=lambda: None,
+            value=lambda: content,
+            headers=lambda: None,
+            error=lambda: error,
+        )
+
+    def pause(self, partitions: list[Any]) -> None:
+        self.paused += [each.partition for each in partitions]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("polled", "read_offsets"),
+    [
+        ([(0, b"a"), (1, b"b"), (2, b"c"), (3, b"after")], [0, 1, 2]),
+        ([(0, b"a"), (5, b"after a gap")], [0]),
+        ([(0, b"a"), (2, None), (2, b"c")], [0, 2]),
+        ([(0, b"a"), (3, None)], [0]),
+    ],
+    ids=["whole", "gap at the end", "end of the partition before the end of the range", "marker at the end"],
+)
+def test_gaps_of_compaction_and_transactions_do_not_extend_the_range(
+    monkeypatch: pytest.MonkeyPatch, polled: list[tuple[int, bytes | None]], read_offsets: list[int]
+) -> None:
+    consumer = FakeConsumer(*polled)
+    monkeypatch.setattr(backfill, "Consumer", lambda _: consumer)
+    chunks = list(read("kafka:9092", "lol_matches", {0: OffsetRange(0, 3)}, max_messages=500))
+    assert [message.offset for chunk in chunks for message in chunk] == read_offsets
+    assert consumer.paused == [0]
+
+
 def test_messages_deleted_in_the_meantime_are_an_error(mock_kafka: str) -> None:
     send(mock_kafka, b"1")
     with pytest.raises(JobError, match=r"^Topic lol_matches cannot be read further, partition 0: "):
@@ -133,13 +186,19 @@ def server() -> Iterator[FakeElasticsearch]:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: str, server: FakeElasticsearch, end: int, *more: str
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    servers: str,
+    server: FakeElasticsearch,
+    end: int,
+    *more: str,
+    end_of_1: int = 0,
 ) -> int:
-    """Run `python -m job.backfill` over the first `end` messages of partition 0."""
+    """Run `python -m job.backfill` over the first `end` messages of partition 0, and `end_of_1` of partition 1."""
     file = tmp_path / "job.yaml"
     file.write_text(f"{{kafka: {{bootstrap_servers: '{servers}'}}, elasticsearch: {{hosts: ['{server.url}']}}}}")
-    retained = {0: RetainedRange(0, BEGIN, END)}
-    fake = FakeTopic({BEGIN: {0: 0, 1: 0}, END: {0: end, 1: 0}}, retained)
+    retained = {0: RetainedRange(0, BEGIN, END), 1: RetainedRange(0, BEGIN, END)}
+    fake = FakeTopic({BEGIN: {0: 0, 1: 0}, END: {0: end, 1: end_of_1}}, retained)
     monkeypatch.setattr(backfill, "TopicInspector", lambda _: fake)
     monkeypatch.setattr(logs, "configure", lambda _: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
@@ -193,6 +252,36 @@ def test_interrupted_backfill_logs_where_to_resume(
     day = datetime.now(UTC).date().isoformat()
     assert line.startswith(f"Done so far: 1 messages, 10 documents, 0 dead letters; resume with FROM={day}T")
     assert caplog.records[-1].message == "Stopped before the end"
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "resume_at"),
+    [
+        ([(0, 0, 1_200), (1, 0, 1_700)], 1_200),
+        ([(1, 0, 1_700), (0, 0, 1_200), (0, 1, 1_300)], 1_300),
+        ([(1, 0, 1_100), (1, 1, 1_150), (0, 0, 1_300)], 1_300),
+        ([(0, 0, 1_200)], BEGIN),
+    ],
+)
+def test_failed_backfill_resumes_at_the_earliest_unfinished_partition(
+    server: FakeElasticsearch,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    arrivals: list[tuple[int, int, int]],
+    resume_at: int,
+) -> None:
+    """Arrivals: partition, offset and arrival time. Partition 0 has three messages to read, partition 1 two."""
+
+    def fail_after_arrivals(*_: Any) -> Iterator[list[Message]]:
+        for partition, offset, arrived_at in arrivals:
+            yield [Message("lol_matches", partition, offset, arrived_at, None, b"{", [])]
+        raise JobError("Kafka is down")
+
+    monkeypatch.setattr(backfill, "read", fail_after_arrivals)
+    assert run(monkeypatch, tmp_path, "localhost:1", server, 3, end_of_1=2) == 1
+    assert f"; resume with FROM={iso(resume_at)}" in caplog.text
+    assert caplog.records[-1].message == "Kafka is down"
 
 
 def test_unavailable_elasticsearch_ends_the_backfill_after_a_timeout(
