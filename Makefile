@@ -74,7 +74,7 @@ bench: ## Benchmarks on a stack of their own, about an hour
 	@tools/setup.sh tests
 	@python -m bench
 
-bench-long: ## Memory of the job over 30 minutes, after 20 minutes of warm-up: make bench-long [MINUTES=30]
+bench-long: ## Soak test: memory of the job over 30 minutes, after 20 minutes of warm-up: make bench-long [MINUTES=30]
 	@tools/setup.sh tests
 	@python -m bench memory $(if $(MINUTES),--minutes $(MINUTES))
 

@@ -1,4 +1,4 @@
-"""Memory: a long run at a constant rate, to find a memory leak in the driver, the executor or the statistics' state."""
+"""Memory soak test: a long run at a constant rate finds memory leaks in driver, executor and state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decodes and validates the JSON of a Kafka message: a match, or the reason why the message is a dead letter."""
+"""Decodes a Kafka message and validates its JSON against a schema (msgspec): a match, or a dead letter's reason."""
 
 import re
 from codecs import BOM_UTF8
@@ -165,7 +165,7 @@ def decode(value: bytes | None, arrived_at: int, plausible_times: PlausibleTimes
     """
     if value is None:
         return DeadLetter("null_value", "the message has no value (a tombstone)")
-    value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows to ignore it
+    value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows parsers to ignore a BOM
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
     try:
@@ -227,8 +227,8 @@ _NOT_JSON = {
 _EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _DURATION_UNIT_LIMIT = 100_000
-"""No game's duration in either unit: more than a day in seconds, and 100 seconds in milliseconds. A duration below is
-in seconds, any other in milliseconds."""
+"""The threshold between the units: a smaller gameDuration is in seconds, any other in milliseconds. No game lasts
+100,000 s (over a day), and none ends within 100,000 ms."""
 _PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 

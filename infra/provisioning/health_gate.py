@@ -66,7 +66,7 @@ class HealthGate(Resource, module="container", name="HealthGate"):
 
 
 def wait_until_healthy(container: str, check: Sequence[str], limit_seconds: float) -> None:
-    """Retry the command `check` in `container` until it succeeds. Raises NotHealthyError with the last log lines."""
+    """Wait until the health check succeeds in `container`. Raises NotHealthyError with its log after the timeout."""
     engine = connect()
     try:
         Retrying(

@@ -1,4 +1,4 @@
-"""Prometheus: scrapes every service and evaluates the recording and alerting rules in mappings/prometheus."""
+"""Prometheus: scrape targets from every service, recording and alerting rules from mappings/prometheus."""
 
 from __future__ import annotations
 

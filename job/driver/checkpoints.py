@@ -41,7 +41,7 @@ class Checkpoints:
         self._configuration: Any = spark.sparkContext._jsc.hadoopConfiguration()
 
     def path(self, query: str) -> str:
-        """The checkpoint location of a query."""
+        """A query's `checkpointLocation`, in the folder of the topic's incarnation."""
         return f"{self.folder}/{query}"
 
     def starting_offsets(self) -> StartingOffsets | None:

@@ -12,7 +12,7 @@ from job.message import Headers, Message
 from job.retry import OnWait, TransientError, retry_with_backoff
 from job.times import iso, now_ms
 
-# The topics' limit, and some more: the client counts before compression and includes the headers.
+# The topics' size limit plus a margin: the client counts before compression and includes the headers.
 _MAX_MESSAGE_BYTES = 10 * 2**20 + 2**16
 _TRUNCATED_BYTES = 2**20
 _DELIVERY_TIMEOUT_SECONDS = 30
@@ -109,7 +109,7 @@ class DeadLetterSink:
         self._producer.poll(0)
 
     def _truncate(self, number: int) -> None:
-        """Truncate a dead letter that exceeds the topic's limit: a message close to the limit does with our headers.
+        """Truncate a dead letter that exceeds the topic's size limit; the added headers can cause that.
 
         Truncates the value and the key, and drops the message's own headers if they exceed the same size.
         """

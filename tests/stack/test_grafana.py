@@ -81,7 +81,7 @@ class TestExpressions:
         eventually(all_exist, TIMEOUT_SECONDS, poll_seconds=5)
 
     def test_misspelt_metric_is_detected(self, stack: Stack) -> None:
-        """Of the two tests above: neither passes with a misspelt metric, whatever else is in the expression."""
+        """Neither of the two tests above passes if a metric is misspelt, whatever else is in the expression."""
         assert numbers(stack, "sum(rate(lol_job_mesages_total[$__rate_interval]))") == []
         assert unknown_metrics(stack, "sum(up) + lol_job_mesages_total or vector(0)") == ["lol_job_mesages_total"]
 

@@ -46,7 +46,7 @@ update_venv() {
   local interpreter
   interpreter=$(find_python) \
     || fail "Python $PYTHON_MINIMUM or newer is needed; python3 is $(python3 -V 2>&1): use Debian 12 or newer"
-  # One that set-up created is created again, so that no outdated package stays; a person's own gets packages added.
+  # Recreate an environment that set-up created, so that no outdated package remains; only add packages to a user's own.
   if [[ -e $venv_stamp ]] || ! inspect_venv || ! at_least "$python_version" "$PYTHON_MINIMUM"; then
     step "creating the virtual environment .venv with $("$interpreter" -V)" create_venv "$interpreter"
   fi

@@ -179,7 +179,7 @@ def test_rates_agree_with_riots_own_challenges(seed: int, remake: bool) -> None:
 
     Riot's duration has fractions of a second where gameDuration has whole seconds, and gold and damage have fractions
     too (seen in a match of patch 14.7: 279.178 gold per minute, where the fields give 279.262). So each of Riot's
-    figures lies between the fields' count over one second more, and a count of one more over the fields' seconds.
+    figures lies between `count / (seconds + 1)` and `(count + 1) / seconds` of the match's own fields.
     """
     made = MatchFactory(seed=seed, size="full", start_ms=START, now=lambda: ARRIVED_AT).next(remake=remake)
     result = check_decode(made.encode())
