@@ -29,5 +29,5 @@ def test_backfill_rejects_a_time_range_without_messages(stack: Stack) -> None:
     result = stack.make("backfill", "FROM=2020-01-01", "TO=2020-02-01")
     assert result.rc != 0
     assert "has no message that arrived from 2020-01-01T00:00:00.000Z" in result.stdout
-    assert "what it holds came from 2" in result.stdout
+    assert "its messages arrived from 2" in result.stdout
     assert [each.name for each in stack.engine.containers.list(all=True) if str(each.name).endswith("-backfill")] == []
