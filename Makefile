@@ -63,8 +63,8 @@ check: ## Fast feedback without Docker: lint, types and unit tests, in parallel
 
 test: ## Everything: check, then testinfra against a stack of its own
 	@tools/setup.sh tests
-	@$(MAKE) --no-print-directory lint types
-	@pytest
+	@$(MAKE) --no-print-directory lint types unit
+	@pytest tests/stack
 
 verify: ## Verification checklist against the running stack
 	@tools/setup.sh tests
@@ -85,7 +85,7 @@ types:
 	@mypy
 
 unit:
-	@pytest tests/unit -n 2 --dist loadgroup
+	@pytest tests/unit -n 2 --dist loadfile --no-loadscope-reorder
 
 status watch report dlq backfill: .venv/.lolstack
 
