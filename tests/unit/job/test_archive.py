@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -294,8 +295,11 @@ class TestRun:
         def fake_session(_options: Any) -> Iterator[FakeSession]:
             yield session
 
+        deadline = time.monotonic() + 30
+
         class StopEvent(threading.Event):
             def is_set(self) -> bool:
+                assert time.monotonic() < deadline, f"the archive has written {len(session.attempts)} rows in 30 s"
                 return len(session.attempts) >= count
 
         monkeypatch.setattr(archive, "cassandra_session", fake_session)

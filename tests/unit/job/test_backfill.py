@@ -152,7 +152,7 @@ class FakeConsumer:
     ("polled", "read_offsets"),
     [
         ([(0, b"a"), (1, b"b"), (2, b"c"), (3, b"after")], [0, 1, 2]),
-        ([(0, b"a"), (5, b"after a gap")], [0]),
+        ([(0, b"a"), (3, b"after a gap")], [0]),
         ([(0, b"a"), (2, None), (2, b"c")], [0, 2]),
         ([(0, b"a"), (3, None)], [0]),
     ],
