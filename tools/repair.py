@@ -68,8 +68,8 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
         client = _engine()
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
-        exported = _pulumi("stack", "export", "--stack", stack)
-        _pulumi("stack", "import", "--stack", stack, stdin=exported)  # drops pending operations
+        # If the pending operation stayed in the state, the next repair would remove the container created since.
+        _pulumi("refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", stack)
 
 
 def lock_folder(stack: str) -> Path | None:
@@ -163,10 +163,11 @@ def _engine() -> docker.DockerClient:
         raise RepairError(str(error)) from error
 
 
-def _pulumi(*words: str, stdin: str | None = None) -> str:
-    run = subprocess.run(["pulumi", *words], cwd=ROOT, input=stdin, capture_output=True, text=True, check=False)
+def _pulumi(*words: str) -> str:
+    run = subprocess.run(["pulumi", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     if run.returncode:
-        raise RepairError(f"pulumi {' '.join(words[:2])}: {run.stderr.strip()}")
+        # `pulumi refresh` writes its errors to its standard output.
+        raise RepairError(f"pulumi {' '.join(words[:2])}: {run.stderr.strip() or run.stdout.strip()}")
     return run.stdout
 
 

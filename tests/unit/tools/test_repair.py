@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,14 @@ def test_no_lock_file_and_no_lock_folder(tmp_path: Path) -> None:
     assert dead_locks(tmp_path) == dead_locks(tmp_path / "none") == dead_locks(None) == []
 
 
+ALL = ["container", "network", "volume"]
+
+
 class Client:
     """A Docker engine with one container, one network and one volume, of the stack `old`."""
 
     def __init__(self) -> None:
-        self.existing = ["container", "network", "volume"]
+        self.existing = list(ALL)
         self.containers, self.networks, self.volumes = (Kind(self, name) for name in list(self.existing))
 
 
@@ -102,13 +106,15 @@ esac
     return tmp_path / "calls"
 
 
-def write_state(folder: Path, *providers: bytes) -> None:
+def write_state(folder: Path, *providers: bytes, pending: Sequence[dict[str, Any]] = ()) -> None:
     """A state with a dynamic resource for each pickled provider, as `pulumi stack export --show-secrets` prints it."""
     resources: list[dict[str, Any]] = [{"type": "pulumi:pulumi:Stack"}]
     for provider in providers:
         plaintext = json.dumps(base64.b64encode(provider).decode())
         resources.append({"outputs": {"__provider": {"plaintext": plaintext}}})
-    (folder / "state.json").write_text(json.dumps({"deployment": {"resources": resources}}))
+    (folder / "state.json").write_text(
+        json.dumps({"deployment": {"resources": resources, "pending_operations": pending}})
+    )
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -152,6 +158,19 @@ def test_compatible_state_is_left_unchanged(
     assert run(monkeypatch, *arguments) == 0
     assert calls.read_text().splitlines() == ["whoami --json", "stack export --show-secrets --stack old"]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("name", "remaining"), [("container", ["network", "volume"]), ("other", ALL)])
+def test_container_of_an_interrupted_deployment_is_removed_and_the_pending_operation_cleared(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, name: str, remaining: list[str]
+) -> None:
+    resource = {"type": "docker:index/container:Container", "inputs": {"name": name}}
+    write_state(calls.parent, pending=[{"type": "creating", "resource": resource}])
+    engine = Client()
+    monkeypatch.setattr(repair, "connect", lambda: engine)
+    assert run(monkeypatch) == 0
+    assert engine.existing == remaining
+    assert calls.read_text().splitlines()[-1] == "refresh --clear-pending-creates --yes --skip-preview --stack old"
 
 
 def test_failure_of_pulumi_is_an_error_with_its_message(
