@@ -19,6 +19,10 @@ class Profile:
     """Backlogs drained before the first measured one: JIT compilation goes on for the first 150,000 matches."""
     freshness_seconds: Mapping[int, int]
     """Send rate in matches a second → seconds of each round."""
+    query_matches: int
+    """Least number of matches in the dashboard's hour while its queries are measured."""
+    query_warm_up_seconds: float
+    """Warm-up of the dashboard's queries, with the stream: JIT compilation in Elasticsearch and in the job."""
     backlog: Mapping[MatchSize, int]
     """Matches of a backlog."""
     single_index_matches: int
@@ -41,6 +45,8 @@ FULL = Profile(
     rounds=3,
     warm_up_rounds=8,
     freshness_seconds={2: 100, 50: 40},
+    query_matches=7_200,  # 2 a second
+    query_warm_up_seconds=600,
     backlog={"compact": 20_000, "full": 5_000},
     single_index_matches=500,
     scaling_partitions=(1, 2, 4),
@@ -55,6 +61,8 @@ QUICK = Profile(
     rounds=1,
     warm_up_rounds=1,
     freshness_seconds={2: 5, 50: 3},
+    query_matches=200,
+    query_warm_up_seconds=0,
     backlog={"compact": 1_000, "full": 200},
     single_index_matches=20,
     scaling_partitions=(1, 2),

@@ -12,6 +12,7 @@ from typing import TypeVar
 from bench.alternatives import CONSUMERS, Alternative
 from bench.burst import BASELINE_RATE, BASELINE_SECONDS, Burst
 from bench.ceilings import STAGES, Ceilings
+from bench.dashboard_queries import DashboardQueries
 from bench.drain import Drain
 from bench.freshness import SEARCH_INTERVAL_SECONDS, Freshness
 from bench.in_network.workload import ConsumerKind
@@ -26,6 +27,8 @@ from harness.load import GAME_ENDS_SPREAD_SECONDS
 FILE = "README.md"
 FRESHNESS_GOAL_RATE, FRESHNESS_GOAL_P50, FRESHNESS_GOAL_P99 = 2, 1.5, 2.5
 """Matches a second; seconds; seconds."""
+QUERY_GOAL_P95_MS, QUERY_GOAL_DOCUMENTS = 50, 100_000
+"""The latency goal applies up to this number of documents in the dashboard's hour; 2 matches a second make 72,000."""
 DRAIN_GOALS: dict[MatchSize, int] = {"compact": 25_000, "full": 9_000}
 """Documents a second, sustained."""
 CEILING_GOAL = 0.85
@@ -58,6 +61,7 @@ def write_report(folder: Path, results: Results) -> None:
         "several rounds is the median, with the minimum and the maximum in brackets. The stack and the load generator "
         "run on the same machine.",
         *chapter(results.freshness, freshness_chapter),
+        *chapter(results.queries, queries_chapter),
         *chapter(results.drain, partial(drain_chapter, ceilings=results.ceilings)),
         *chapter(results.alternatives, partial(alternatives_chapter, drain=results.drain)),
         *chapter(results.scaling, scaling_chapter),
@@ -101,6 +105,25 @@ def freshness_chapter(figures: Sequence[Freshness]) -> Paragraphs:
         ],
     )
     yield "![Freshness](freshness.svg)"
+
+
+def queries_chapter(figures: DashboardQueries) -> Paragraphs:
+    yield "Dashboard queries: latency of each Kibana panel"
+    yield (
+        f"The Elasticsearch query of each panel over the last hour, run {figures.runs} times without the request cache "
+        f"after a warm-up, at {figures.rate} {figures.size} matches a second. The duration is the one that "
+        f"Elasticsearch reports (`took`). Goal: p95 < {QUERY_GOAL_P95_MS} ms with up to {QUERY_GOAL_DOCUMENTS:,} "
+        "documents in the hour."
+    )
+    slow = sum(each.p95 >= QUERY_GOAL_P95_MS for each in figures.queries)
+    outcome = f"{slow} of {len(figures.queries)} queries miss the goal" if slow else "all queries meet the goal"
+    if figures.documents > QUERY_GOAL_DOCUMENTS:
+        outcome = "too many for the goal to apply"
+    yield f"Documents in the hour: {figures.documents:,}; {outcome}."
+    yield table(
+        ["panel", "median, ms", "p95, ms", "maximum, ms"],
+        [[each.panel, f"{each.median:.0f}", f"{each.p95:.1f}", f"{each.maximum:.0f}"] for each in figures.queries],
+    )
 
 
 def drain_chapter(figures: Sequence[Drain], ceilings: Section[list[Ceilings]] | None) -> Paragraphs:

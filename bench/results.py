@@ -15,6 +15,7 @@ from msgspec import Struct
 from bench.alternatives import Alternative
 from bench.burst import Burst
 from bench.ceilings import Ceilings
+from bench.dashboard_queries import DashboardQueries
 from bench.drain import Drain
 from bench.freshness import Freshness
 from bench.machine import Machine, this_machine
@@ -39,6 +40,7 @@ class Results(Struct):
     """The figures of all measures. A measure that was not taken is None."""
 
     freshness: Section[list[Freshness]] | None = None
+    queries: Section[DashboardQueries] | None = None
     drain: Section[list[Drain]] | None = None
     ceilings: Section[list[Ceilings]] | None = None
     alternatives: Section[list[Alternative]] | None = None

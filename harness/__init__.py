@@ -1,1 +1,1 @@
-"""Shared by tests and benchmarks: a deployed stack, polling with a timeout, load generation."""
+"""Shared by tests and benchmarks: a deployed stack, polling with a timeout, load generation, Kibana panel queries."""

@@ -1,16 +1,19 @@
-"""Load generation: sends a backlog of new matches to Kafka and records its offset range."""
+"""Load generation: sends new matches to Kafka, as a backlog with its offset range or as a stream at a constant rate."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 from confluent_kafka import KafkaError, Producer
 
-from generator.match_factory import MatchFactory, MatchSize
+from generator.match_factory import GeneratedMatch, MatchFactory, MatchSize
 from infra.clients.kafka import TopicClient
 from infra.names import MATCHES_TOPIC
 
@@ -62,19 +65,57 @@ def send_backlog(bootstrap_servers: str, size: MatchSize, messages: int) -> Back
     """
     topics = TopicClient(bootstrap_servers)
     start_offsets = topics.end_offsets(MATCHES_TOPIC)
-    started_ms = time.time_ns() // 1_000_000
+    started_ms = _now_ms()
     interval_ms = GAME_ENDS_SPREAD_SECONDS * 1000 / messages
     game_ends = itertools.count(started_ms - GAME_ENDS_SPREAD_SECONDS * 1000, interval_ms)
     factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=lambda: int(next(game_ends)))
+    with _acknowledged_sender(bootstrap_servers) as send:
+        for _ in range(messages):
+            send(factory.next())
+    return Backlog(size, messages, start_offsets, topics.end_offsets(MATCHES_TOPIC))
+
+
+@contextmanager
+def background_stream(bootstrap_servers: str, size: MatchSize, rate: float) -> Iterator[None]:
+    """Send `rate` new matches a second from a thread until the block ends. Their games end when they are sent.
+
+    Raises LoadError at the end of the block if Kafka did not acknowledge every match.
+    """
+    started_ms = _now_ms()
+    factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=_now_ms)
+    stop = Event()
+
+    def stream() -> None:
+        started = time.monotonic()
+        with _acknowledged_sender(bootstrap_servers) as send:
+            for sent in itertools.count(1):
+                send(factory.next())
+                if stop.wait(max(0.0, started + sent / rate - time.monotonic())):
+                    return
+
+    with ThreadPoolExecutor(1) as pool:
+        streaming = pool.submit(stream)
+        try:
+            yield
+        finally:
+            stop.set()
+        streaming.result()  # raises the sender's error
+
+
+@contextmanager
+def _acknowledged_sender(bootstrap_servers: str) -> Iterator[Callable[[GeneratedMatch], None]]:
+    """Yields a function that queues a match for Kafka, and at the end waits until Kafka has acknowledged all.
+
+    Raises LoadError if Kafka rejects a message or does not acknowledge all within FLUSH_TIMEOUT_SECONDS.
+    """
+    producer = create_producer(bootstrap_servers)
     errors: list[KafkaError] = []
 
     def on_delivery(error: KafkaError | None, _message: Any) -> None:
         if error is not None:
             errors.append(error)
 
-    producer = create_producer(bootstrap_servers)
-    for _ in range(messages):
-        match = factory.next()
+    def send(match: GeneratedMatch) -> None:
         while True:
             try:
                 producer.produce(MATCHES_TOPIC, match.encode(), match.id.encode(), on_delivery=on_delivery)
@@ -82,8 +123,13 @@ def send_backlog(bootstrap_servers: str, size: MatchSize, messages: int) -> Back
             except BufferError:  # the producer's local queue is full
                 producer.poll(0.1)
         producer.poll(0)
+
+    yield send
     unacknowledged = producer.flush(FLUSH_TIMEOUT_SECONDS)
     if unacknowledged or errors:
         reason = errors[0].str() if errors else f"no acknowledgement within {FLUSH_TIMEOUT_SECONDS} s"
         raise LoadError(f"Kafka at {bootstrap_servers} did not accept {unacknowledged + len(errors)} matches: {reason}")
-    return Backlog(size, messages, start_offsets, topics.end_offsets(MATCHES_TOPIC))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,14 +1,16 @@
-"""Load generation: sends a backlog to Kafka. The producer is a fake."""
+"""Load generation: sends a backlog or a stream to Kafka. The producer is a fake."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 
 from harness import load
-from harness.load import Backlog, LoadError, send_backlog
+from harness.load import Backlog, LoadError, background_stream, send_backlog
+from harness.waiting import eventually
 
 
 class FakeProducer:
@@ -66,3 +68,30 @@ def test_unacknowledged_messages_are_an_error(
     monkeypatch.setattr(load, "create_producer", lambda _servers: producer)
     with pytest.raises(LoadError, match=f"^Kafka at a-broker:9092 {message}$"):
         send_backlog("a-broker:9092", "compact", 3)
+
+
+def test_background_stream_sends_at_its_rate_until_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    producer = FakeProducer()
+    monkeypatch.setattr(load, "create_producer", lambda _servers: producer)
+
+    def three_are_sent() -> None:
+        assert len(producer.sent) >= 3
+
+    started = time.monotonic()
+    with background_stream("a-broker:9092", "compact", rate=20):
+        eventually(three_are_sent, timeout_seconds=10, poll_seconds=0.01)
+    assert time.monotonic() - started >= 2 / 20
+    sent = list(producer.sent)
+    assert len(set(sent)) == len(sent)
+    time.sleep(2 / 20)
+    assert producer.sent == sent
+
+
+def test_background_stream_reports_unacknowledged_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    producer = FakeProducer(error=MagicMock(str=lambda: "message too large"))
+    monkeypatch.setattr(load, "create_producer", lambda _servers: producer)
+    with (
+        pytest.raises(LoadError, match=r"^Kafka at a-broker:9092 did not accept 1 matches: message too large$"),
+        background_stream("a-broker:9092", "compact", rate=0.01),
+    ):
+        pass

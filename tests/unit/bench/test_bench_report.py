@@ -10,6 +10,7 @@ from bench import report
 from bench.alternatives import Alternative
 from bench.burst import Burst
 from bench.ceilings import Ceilings, Stage
+from bench.dashboard_queries import DashboardQueries, QueryLatency
 from bench.drain import Drain, DrainRound
 from bench.freshness import Freshness
 from bench.machine import Machine
@@ -32,6 +33,7 @@ def results() -> Results:
     drained = DrainRound(throughput(30_000), 0.1)
     percentiles = [number / 100 for number in range(1, 100)]
     freshness = Freshness("compact", 2, 300, percentiles, 1.2, [(0.5, 0.95, 0.99)])
+    queries = DashboardQueries("full", 2, 84_000, 40, [QueryLatency("Champions", 12.5, 31.25, 48)])
     stages: dict[Stage, list[float]] = {
         "read": [200_000.0],
         "parse": [100_000.0],
@@ -46,6 +48,7 @@ def results() -> Results:
 
     return Results(
         freshness=Section(MACHINE, "abc", "now", [freshness]),
+        queries=Section(MACHINE, "abc", "now", queries),
         drain=Section(MACHINE, "abc", "now", [Drain("compact", 100, [drained, drained, drained])]),
         ceilings=Section(MACHINE, "abc", "now", [Ceilings("compact", 100, stages)]),
         alternatives=Section(MACHINE, "abc", "now", alternatives),
@@ -79,6 +82,30 @@ def test_report_compares_the_job_with_consumers_and_ceilings(results: Results, t
     assert "**0.75**: the plain consumer is faster" in page
     assert "**3.00**" in page
     assert "| **the job, sustained, as a share of that** | **0.90** |" in page
+
+
+def test_report_has_the_latency_of_each_dashboard_query(results: Results, tmp_path: Path) -> None:
+    report.write_report(tmp_path, results)
+    assert "| Champions | 12 | 31.2 | 48 |" in (tmp_path / report.FILE).read_text()
+
+
+@pytest.mark.parametrize(
+    ("documents", "p95", "outcome"),
+    [
+        (100_000, 49.9, "100,000; all queries meet the goal"),
+        (100_000, 50, "100,000; 1 of 2 queries miss the goal"),
+        (100_001, 50, "100,001; too many for the goal to apply"),
+    ],
+)
+def test_report_compares_query_latency_with_the_goal(documents: int, p95: float, outcome: str) -> None:
+    latencies = [QueryLatency("Champions", 1, p95, 100), QueryLatency("Positions", 1, 2, 3)]
+    paragraphs = report.queries_chapter(DashboardQueries("full", 2, documents, 40, latencies))
+    assert f"Documents in the hour: {outcome}." in list(paragraphs)
+
+
+def test_results_without_a_measure_of_later_versions_are_read(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("{}")
+    assert read_results(tmp_path).queries is None
 
 
 def test_report_has_burst_memory_and_machine(results: Results, tmp_path: Path) -> None:

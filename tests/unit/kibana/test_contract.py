@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import re
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.kibana import contract, queries
+from harness.kibana.objects import body, dashboard, data_views, field_types, panels, paths
+from harness.kibana.panel_query import TIME_RANGE, panel_queries
+from harness.kibana.schema import Dashboard, DataView, KibanaObject, Lens, parse, schema_errors
 from infra.clients.kibana import encode_json_attributes, file_text
-from tests.support.kibana import contract, queries
-from tests.support.kibana.objects import body, dashboard, data_views, field_types, panels, paths
-from tests.support.kibana.schema import Dashboard, DataView, KibanaObject, Lens, parse, schema_errors
 
 KNOWN = {(path.parent.name, path.stem) for path in paths()}
 LAYER = "attributes.state.datasourceStates.formBased.layers"
@@ -121,9 +122,16 @@ def test_panels_by_arrival_time_filter_by_arrival_time() -> None:
         ]
 
 
+def test_panel_queries_have_distinct_titles() -> None:
+    titles = [query.title for query in panel_queries()]
+    assert len(set(titles)) == len(titles) == 14
+    assert {"Champions", "Win rate against picks: picks", "Win rate against picks: wins"} <= set(titles)
+
+
 def test_dashboard_shows_the_last_hour_and_refreshes() -> None:
     attributes = dashboard().attributes
     assert (attributes.time_from, attributes.time_to) == ("now-1h", "now")
+    assert timedelta(hours=1) == TIME_RANGE
     assert (attributes.refresh_interval.pause, attributes.refresh_interval.value) == (False, 10_000)
 
 

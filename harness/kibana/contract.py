@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.support.kibana import kql
-from tests.support.kibana.queries import needs_search
-from tests.support.kibana.schema import (
+from harness.kibana import kql
+from harness.kibana.queries import needs_search
+from harness.kibana.schema import (
     RECORDS,
     Count,
     Dashboard,

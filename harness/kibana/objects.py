@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.kibana.contract import KIBANA_TYPES, FieldTypes
+from harness.kibana.schema import Dashboard, DataView, Lens, parse
 from infra.provisioning.index_template import TEMPLATES
 from infra.provisioning.saved_object import OBJECTS
-from tests.support.kibana.contract import KIBANA_TYPES, FieldTypes
-from tests.support.kibana.schema import Dashboard, DataView, Lens, parse
 
 
 def paths() -> list[Path]:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from tests.support.kibana import kql
-from tests.support.kibana.schema import (
+from harness.kibana import kql
+from harness.kibana.schema import (
     RECORDS,
     Count,
     DateHistogram,
