@@ -70,7 +70,7 @@ verify: ## Verification checklist against the running stack
 	@tools/setup.sh tests
 	@pytest tests/stack --stack $(STACK)
 
-bench: ## Benchmarks on a stack of their own, about an hour
+bench: ## Benchmarks on a stack of their own, about 70 minutes
 	@tools/setup.sh tests
 	@python -m bench
 
