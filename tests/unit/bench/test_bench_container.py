@@ -17,18 +17,10 @@ from bench.bench_container import Program, run_in_network, workload_of
 from bench.in_network.workload import SETTINGS_FILE, WORKLOAD_FILE, Timing, Workload
 from bench.progress import BenchError
 from harness.load import Backlog
+from tests.support.tar_archive import tar
 
 JOB_SETTINGS_YAML = b"app_name: job\ndriver: {host: spark-job, port: 7078}\n"
 WORKLOAD = workload_of(Backlog("compact", 20, {0: 5}, {0: 25}), consumer="bulk")
-
-
-def tar(name: str, content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(content)
-        archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def files_in(archive: bytes) -> dict[str, bytes]:

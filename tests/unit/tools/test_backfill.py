@@ -15,18 +15,10 @@ from docker.errors import NotFound
 
 from infra.clients.job_container import JobContainerError
 from infra.names import JOB_SETTINGS
+from tests.support.tar_archive import tar
 from tools import backfill
 
 SETTINGS = b"max_offsets_per_trigger: 7\n"
-
-
-def tar(name: str, content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(content)
-        archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 class FakeEngine:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -90,12 +89,11 @@ def test_interruption_reaches_pulumi_once_and_its_shutdown_is_awaited(
     tmp_path: Path, interruption: signal.Signals
 ) -> None:
     script = """trap 'echo interrupted >&2; [ -e "$0.seen" ] && exit 9; touch "$0.seen"' INT TERM
-      echo started; while [ ! -e "$0.seen" ]; do sleep 0.1; done; sleep 0.5; echo unlocked; exit 3"""
+      echo started; n=0; while [ ! -e "$0.seen" ] && [ $((n += 1)) -lt 200 ]; do sleep 0.1; done
+      sleep 0.5; echo unlocked; exit 3"""
     run = deploy(tmp_path, script)
     assert run.stdout is not None
-    while run.stdout.readline() != "started\n":
-        pass
-    time.sleep(0.2)
+    assert "started\n" in iter(run.stdout.readline, "")  # from then on, both processes handle signals
     if interruption is signal.SIGINT:
         os.killpg(run.pid, interruption)  # as a terminal does
     else:
