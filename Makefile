@@ -85,7 +85,7 @@ types:
 	@mypy
 
 unit:
-	@pytest tests/unit -n 2 --dist loadfile --no-loadscope-reorder
+	@pytest tests/unit -n 2 --dist loadgroup --no-loadscope-reorder
 
 status watch report dlq backfill: .venv/.lolstack
 

@@ -20,8 +20,11 @@ MemoryMiB = Field(ge=64, le=1024 * 1024)
 Percent = Field(ge=0, le=100)
 
 MAX_DUPLICATES_PERCENT = 90
-PORT_OFFSET_STEP = 1000
+PORT_OFFSET_STEP = 115
 """No two default ports are equal modulo this step: stacks whose offsets are multiples of it have no port conflict."""
+PORT_OFFSETS = 31
+"""The number of derived offsets. With the largest, Kafka's port, the highest, is below 32768: from there on, Linux uses
+ports for outgoing connections."""
 
 WORKER_EXTRA_MIB = 768
 """Memory of a worker's container beside the executor's heap: the daemon, native memory, Python workers."""
@@ -185,7 +188,7 @@ class Settings(BaseModel):
             return self.port_offset
         if stack == DEV_STACK:
             return 0
-        return PORT_OFFSET_STEP * (1 + zlib.crc32(stack.encode()) % 30)
+        return PORT_OFFSET_STEP * (1 + zlib.crc32(stack.encode()) % PORT_OFFSETS)
 
     def generator_runs(self, stack: str) -> bool:
         """Whether the stack has a generator. `auto`: only the stack `dev` has one."""

@@ -21,13 +21,13 @@ OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/",
     "generatorEnabled": "true",
     "generatorRate": "5",
-    "portOffset": "2300",  # not a multiple of 1000: no port conflict with a stack whose offset is derived from its name
+    "portOffset": "3350",  # no port of a stack whose offset is derived from its name
 }
 SECOND_STACK = "selftest-beside"
 SECOND_CONFIG = {
     "imageSource": "registry",
     "registryMirror": private_registry.ADDRESS,
-    "portOffset": "3300",
+    "portOffset": "3660",
     "generatorEnabled": "true",
     "generatorSize": "compact",
 }

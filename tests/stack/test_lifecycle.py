@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from docker.models.containers import Container
 from pulumi.automation import CommandError, OpType
 
 from harness.stack import ROOT, Stack
@@ -71,24 +75,21 @@ def test_drift_of_topic_and_index_template_is_detected_and_repaired(stack: Stack
     assert read_template()["template"]["settings"]["index"]["number_of_replicas"] == "0"
 
 
-def test_stopped_containers_are_restarted_and_keep_their_data(stack: Stack) -> None:
-    """`refresh`, then `up`, as in `make up`: resources inside a stopped server cannot be read, and are adopted."""
+def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_with_their_data(stack: Stack) -> None:
+    """A killed Pulumi leaves its lock, and a container that it began to create and did not record.
+
+    Resources inside a stopped server cannot be read during the refresh, and are adopted.
+    """
     before = stack.document_count()
     stopped = ("cassandra", "elasticsearch", "kafka")
-    for service in stopped:
-        stack.container(service).stop()
-    stack.refresh()
-    assert changes(stack.preview().change_summary) != {}
-    stack.up()
-    assert {stack.container(service).status for service in stopped} == {"running"}
-    assert stack.document_count() >= before > 0
-    assert changes(stack.up().summary.resource_changes) == {}
-
-
-def test_killed_deployment_is_recovered_by_the_next(stack: Stack) -> None:
-    """Pulumi leaves its lock, and a container that it began to create and did not record."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Container.stop, [stack.container(service) for service in stopped]))
     stack.container("alertmanager").remove(force=True)
-    up = subprocess.Popen(["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"], cwd=ROOT)
+    up = subprocess.Popen(
+        ["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"],
+        cwd=ROOT,
+        start_new_session=True,  # a process group of its own, so that the providers are killed too
+    )
 
     def is_created() -> None:
         stack.container("alertmanager")
@@ -96,13 +97,15 @@ def test_killed_deployment_is_recovered_by_the_next(stack: Stack) -> None:
     try:
         eventually(is_created, timeout_seconds=300, poll_seconds=0.02)
     finally:
-        up.kill()
+        os.killpg(up.pid, signal.SIGKILL)
         up.wait()
     with pytest.raises(CommandError, match=r"locked|already in use"):
         stack.up()
     repaired = stack.make("up")
     assert repaired.rc == 0, repaired.stdout + repaired.stderr
     assert f"removed {stack.container_name('alertmanager')}" in repaired.stdout
+    assert {stack.container(service).status for service in stopped} == {"running"}
+    assert stack.document_count() >= before > 0
     assert changes(stack.up().summary.resource_changes) == {}
 
 
