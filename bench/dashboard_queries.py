@@ -78,7 +78,7 @@ def fill_hour(stack: MeasuredStack, matches: int) -> None:
 def documents_of_hour(client: Elasticsearch) -> int:
     """Matches' documents that the dashboard covers."""
     last_hour: dict[str, Any] = {"range": {"@timestamp": {"gte": f"now-{TIME_RANGE.total_seconds():.0f}s"}}}
-    return int(client.count(index=MATCHES_ALIAS, query=last_hour)["count"])
+    return int(client.count(index=MATCHES_ALIAS, ignore_unavailable=True, query=last_hour)["count"])
 
 
 def wait_for_data(query: PanelQuery, client: Elasticsearch) -> None:

@@ -119,7 +119,8 @@ class Stack:
 
     def document_count(self) -> int:
         """How many participants a search finds."""
-        return int(self.get("elasticsearch", 9200, "/lol_matches_stream/_count").json()["count"])
+        path = "/lol_matches_stream/_count?ignore_unavailable=true"
+        return int(self.get("elasticsearch", 9200, path).json()["count"])
 
     def message_count(self, topic: str = "lol_matches") -> int:
         """How many messages the topic has received: the sum of its end offsets."""

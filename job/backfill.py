@@ -4,7 +4,8 @@ Uses the job's own code with a rate limit, and overwrites the same documents (id
 sent again; the statistics stay as they are. If a match was sent again with other content, the newest version always
 wins, even if only the older message is in the range.
 
-Exit codes: 0 when the range is done, 1 after an error or when it was stopped, 2 for invalid arguments or settings.
+Exit codes: 0 when the range is done, 1 after an error, when it was stopped or when Elasticsearch rejected documents, 2
+for invalid arguments or settings.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TIMEOUT_SECONDS, log_wait
 from job.sinks import elasticsearch
-from job.tasks.index_matches import index
+from job.tasks.index_matches import REJECTED, index
 from job.times import from_ms, iso, to_ms
 from job.topic import Incarnation, TopicInspector
 
@@ -109,7 +110,8 @@ def main() -> int:
 def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     """Index again the messages that arrived from `begin` (inclusive) to `end` (exclusive), in milliseconds.
 
-    `rate` is in messages per second. Raises JobError if the range or a service cannot be used.
+    `rate` is in messages per second. Raises JobError if the range or a service cannot be used, and at the end if
+    Elasticsearch has rejected documents.
     """
     log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
     kafka = TopicInspector(options.kafka)
@@ -123,6 +125,7 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     )
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     progress = Progress(dict.fromkeys(ranges, begin))
+    rejection = ""
     rate_limiter = RateLimiter(rate)
     logged_at = time.monotonic()
     try:
@@ -133,6 +136,8 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
                 progress.documents += outcome.indexed
                 if outcome.dead_letter is not None:
                     progress.dead_letters[outcome.dead_letter.reason] += 1
+                    if outcome.dead_letter.reason == REJECTED:
+                        rejection = rejection or outcome.dead_letter.detail
             _note_reached(progress, chunk, ranges)
             if time.monotonic() > logged_at + _PROGRESS_SECONDS:
                 logged_at = time.monotonic()
@@ -141,10 +146,16 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
         resume_at = iso(min(progress.reached.values(), default=begin))
         log.warning("Done so far: %s; resume with FROM=%s", progress, resume_at)
         raise
-    log.info("✓ Backfill done: %s", progress)
+    if not rejection:
+        log.info("✓ Backfill done: %s", progress)
     log.info(
         "Dead letters were counted, not sent to %s again; the statistics are unchanged", options.kafka.dead_letter_topic
     )
+    if rejection:
+        raise JobError(
+            f"Elasticsearch rejected documents: {progress}; the first: {rejection}; make the index's mapping and the "
+            "job agree (`make up`), then run the backfill again"
+        )
 
 
 def offset_ranges(kafka: TopicInspector, incarnation: Incarnation, begin: int, end: int) -> OffsetRanges:

@@ -19,6 +19,8 @@ from job.times import now_ms
 
 _ELASTICSEARCH_MAJOR = 8
 
+_CANNOT_CREATE_INDEX = ("validation_exception", "cluster_block_exception")
+
 _SPARK_SCHEME = "spark://"
 _HOST_AND_PORT = re.compile(r"(?P<host>[^\s,:]+):(?P<port>[0-9]{1,5})")
 _CONNECT_TIMEOUT_SECONDS = 5
@@ -36,6 +38,8 @@ def wait_for_elasticsearch(options: settings.Elasticsearch) -> str:
     hosts = ", ".join(options.hosts)
 
     def complaint(error: ApiError | TransportError) -> str:
+        if isinstance(error, ApiError):
+            return f"elasticsearch.hosts: {hosts} answers {error.status_code} ({elasticsearch.describe(error)})."
         cause = first_line(error.message)
         return f"elasticsearch.hosts: {hosts} is not available ({cause}); is it running, is the address right?"
 
@@ -98,6 +102,9 @@ def _check(client: Elasticsearch, options: settings.Elasticsearch) -> str:
 
 
 def _create_index(client: Elasticsearch, index: str) -> None:
+    """Create the index if nothing has its name. An alias may have it, after a reindex or a shrink."""
+    if client.indices.exists(index=index):
+        return
     try:
         client.indices.create(index=index)
     except BadRequestError as error:
@@ -106,10 +113,10 @@ def _create_index(client: Elasticsearch, index: str) -> None:
 
 
 def _is_temporary(error: BaseException) -> bool:
-    """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), or no room for an index."""
+    """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), or no index can be created
+    now (the limit of shards, a blocked cluster)."""
     if isinstance(error, ApiError):
-        shard_limit = elasticsearch.is_shard_limit(error.status_code, str(error))
-        return shard_limit or error.status_code == 429 or error.status_code >= 500
+        return error.status_code == 429 or error.status_code >= 500 or error.error in _CANNOT_CREATE_INDEX
     return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
 
 
@@ -120,7 +127,7 @@ def _permanent_error(error: ApiError | SerializationError, hosts: str) -> str:
         # this error.
         if error.error == "media_type_header_exception":
             return f"{hosts} does not support clients of Elasticsearch {_ELASTICSEARCH_MAJOR}.x; use such a cluster"
-        answer = f"{hosts} answers {error.status_code} ({first_line(error.message)})"
+        answer = f"{hosts} answers {error.status_code} ({elasticsearch.describe(error)})"
         if error.status_code in (401, 403):
             return f"{answer}; correct the address or the user's privileges"
         if "x-elastic-product" in error.meta.headers:

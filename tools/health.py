@@ -23,6 +23,7 @@ from infra.names import (
     CHAMPIONS_ALIAS,
     DEAD_LETTER_TOPIC,
     ELASTICSEARCH_PORT,
+    INDEX_ALIASES,
     MATCHES_ALIAS,
     MATCHES_TOPIC,
     METRICS_PORT,
@@ -175,7 +176,9 @@ class HealthChecker:
         champions, positions = self._count(CHAMPIONS_ALIAS), self._count(POSITIONS_ALIAS)
         # A stack that waits for its first message is healthy.
         problem = "no document is searchable yet" if not participants and self._expects_documents() else None
-        return f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position", problem
+        figures = f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position"
+        closed = ", ".join(self._closed_indices())
+        return f"{figures}; closed: {closed}" if closed else figures, problem
 
     def _expects_documents(self) -> bool:
         return "generator" in self._outputs["services"] or any(self._topics.end_offsets(MATCHES_TOPIC).values())
@@ -189,10 +192,20 @@ class HealthChecker:
     # Requests
 
     def _count(self, alias: str) -> int:
+        """The number of documents in the alias's open indices."""
+        return int(self._get_from_elasticsearch(f"/{alias}/_count", ignore_unavailable="true")["count"])
+
+    def _closed_indices(self) -> list[str]:
+        """The closed indices of all aliases. An alias that does not exist is an HTTP error."""
+        path = f"/_cat/indices/{','.join(INDEX_ALIASES)}"
+        indices = self._get_from_elasticsearch(path, h="index,status", s="index", format="json")
+        return [index["index"] for index in indices if index["status"] == "close"]
+
+    def _get_from_elasticsearch(self, path: str, **parameters: str) -> Any:
         address = self._outputs["services"]["elasticsearch"][str(ELASTICSEARCH_PORT)]
-        response = requests.get(f"http://{address}/{alias}/_count", timeout=TIMEOUT_SECONDS)
+        response = requests.get(f"http://{address}{path}", parameters, timeout=TIMEOUT_SECONDS)
         response.raise_for_status()
-        return int(response.json()["count"])
+        return response.json()
 
     def _metrics(self, service: str) -> list[tuple[str, float]]:
         """The samples of the service's metrics endpoint: name and value."""

@@ -14,6 +14,8 @@ from job.driver.metrics import Metrics
 def serve(metrics: Metrics, port: int) -> WSGIServer:
     """Serve /metrics and /health (200, or 503 with the reason) in a background thread.
 
+    A healthy job can wait for Elasticsearch or Kafka: the response is then 200 with the reason of the wait.
+
     Each request has its own thread, so that a client that hangs cannot block the health check.
     """
     prometheus = make_wsgi_app()
@@ -28,7 +30,7 @@ def serve(metrics: Metrics, port: int) -> WSGIServer:
         reason = metrics.unhealthy_reason()
         status = "503 Service Unavailable" if reason else "200 OK"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [(reason or "ok").encode() + b"\n"]
+        return [(reason or metrics.sink_wait_reason() or "ok").encode() + b"\n"]
 
     server = make_server("", port, application, ThreadingWSGIServer, _SilentRequestHandler)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()

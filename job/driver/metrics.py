@@ -166,8 +166,12 @@ class Metrics:
             reason = f"query {self._query} has finished no batch for {age:.0f} s"
         else:
             return ""
+        return f"{reason}; {waiting}" if (waiting := self.sink_wait_reason()) else reason
+
+    def sink_wait_reason(self) -> str:
+        """Which service a sink waits for at present, and why; empty if every sink can deliver."""
         wait = self.current_sink_wait()
-        return f"{reason}; a sink waits for {wait.service}: {wait.reason}" if wait else reason
+        return f"a sink waits for {wait.service}: {wait.reason}" if wait else ""
 
 
 class _MessageAgeHistogram(Collector):

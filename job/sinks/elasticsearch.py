@@ -1,10 +1,16 @@
-"""The Elasticsearch sink: indexes documents with `_bulk`, retries transient errors with backoff, returns rejections."""
+"""The Elasticsearch sink: indexes documents with `_bulk`, retries with backoff, returns rejected documents.
+
+A document is rejected only for an error that names it or one of its fields. Every other error is the index's or the
+cluster's fault: the sink waits until somebody has repaired it, and no valid match becomes a dead letter.
+"""
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import orjson
 from elastic_transport import ConnectionError as ElasticsearchConnectionError
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
@@ -24,21 +30,30 @@ MAX_ACTIONS = 5000
 _PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 _HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
 
-# Transient, of an item as of a whole request, besides all 5xx: timeout (408), too many requests (429), or not allowed
-# until somebody corrects the rights. The document is not at fault. With any other 4xx, it is.
-_TRANSIENT_STATUSES = frozenset({401, 403, 408, 429})
-# Transient too: an index that does not exist and cannot be created automatically (its template is missing), or that
-# somebody has closed; a cluster at its limit of shards.
-_TRANSIENT_TYPES = frozenset({"index_not_found_exception", "index_closed_exception"})
-_SHARD_LIMIT = "shards open"
-# A version conflict: the index has the document in a later version, so this one is done.
-_VERSION_CONFLICT = 409
-# Of a whole request: it is too large, or one of its documents makes all of it invalid (an id over 512 bytes does).
-_SPLIT_STATUSES = frozenset({400, 413})
+# The error types that name a document or one of its fields, of an item or of a whole request. Any other error is the
+# index's or the cluster's fault, also with 400 or 404: closed, missing, no write index, no such pipeline, …
+_DOCUMENT_ERRORS = frozenset(
+    {
+        "document_parsing_exception",
+        "strict_dynamic_mapping_exception",
+        "mapper_parsing_exception",  # of a document before Elasticsearch 8.8
+        "action_request_validation_exception",  # of a whole request: an id over 512 bytes, for example
+    }
+)
+# Lucene's own errors have no type of their own.
+_ILLEGAL_ARGUMENT = "illegal_argument_exception"
+_FIELD_TOO_LONG = re.compile(r"immense term|DocValuesField .* is too large")
+# The mapping of an index that is created automatically, not a document.
+_INVALID_MAPPING = "Failed to parse mapping"
+_TOO_LARGE = 413
+# Not the answers of an Elasticsearch with a bulk API.
+_WRONG_SERVER_STATUSES = frozenset({404, 405, 406, 410})
+# The index has the document in a later version, so this one is done.
+_VERSION_CONFLICT = "version_conflict_engine_exception"
 
 
 class Rejection(NamedTuple):
-    """An action that Elasticsearch rejects permanently, with its status, error type and reason."""
+    """An action whose document Elasticsearch rejects, with the status, error type and reason."""
 
     action: Action
     status: int
@@ -64,9 +79,7 @@ class BulkSink:
         self._max_backoff = max_backoff
 
     def index(self, actions: Sequence[Action]) -> list[Rejection]:
-        """Index the actions in one request, and retry those that fail for a transient reason with backoff.
-
-        Transient are 429, 5xx, no connection, and an index that is not available.
+        """Index the actions in one request, and retry with backoff those that fail, unless the document is at fault.
 
         Returns the rejections. Raises JobError if the server does not support bulk requests.
         """
@@ -95,14 +108,15 @@ class BulkSink:
                 "POST", _PATH, headers=_HEADERS, body=b"".join(action.lines for action in actions)
             ).body
         except ApiError as error:
-            if error.status_code in _SPLIT_STATUSES:
+            error_type, reason = error_of(error)
+            if _is_documents_fault(error.status_code, error_type, reason):
                 return self._send_halves(actions, error)
-            if error.status_code in _TRANSIENT_STATUSES or error.status_code >= 500:
-                raise TransientError(f"it answers {error.status_code} ({first_line(error.message)})") from error
-            raise JobError(
-                f"Elasticsearch rejects a whole bulk request with {error.status_code} ({first_line(error.message)}): "
-                "check that elasticsearch.hosts names an Elasticsearch 8"
-            ) from error
+            if error.status_code in _WRONG_SERVER_STATUSES:
+                raise JobError(
+                    f"Elasticsearch rejects a whole bulk request with {error.status_code} ({error_type}): check that "
+                    "elasticsearch.hosts names an Elasticsearch 8"
+                ) from error
+            raise TransientError(f"it answers {error.status_code} ({describe(error)})") from error
         except TransportError as error:
             problem = "cannot be reached" if isinstance(error, ElasticsearchConnectionError) else "does not answer"
             raise TransientError(f"it {problem} ({first_line(error.message)})") from error
@@ -113,7 +127,8 @@ class BulkSink:
     def _send_halves(self, actions: list[Action], error: ApiError) -> tuple[list[Action], str, list[Rejection]]:
         """Find the documents that make a whole request fail, by bisection: send each half of it alone."""
         if len(actions) == 1:
-            return [], "", [Rejection(actions[0], error.status_code, first_line(error.message), first_line(error))]
+            error_type, why = error_of(error)
+            return [], "", [Rejection(actions[0], error.status_code, error_type, why or "too large for a request")]
         pending: list[Action] = []
         rejections: list[Rejection] = []
         reason = ""
@@ -124,30 +139,52 @@ class BulkSink:
 
 
 def _evaluate(actions: list[Action], items: list[dict[str, Any]]) -> tuple[list[Action], str, list[Rejection]]:
-    """Split the failed items of a response into those to retry and those that are rejected permanently."""
+    """Split the failed items of a response into those to retry and those whose document is rejected."""
     to_retry: list[Action] = []
     rejections: list[Rejection] = []
     reason = ""
     for action, item in zip(actions, items, strict=True):
         result = next(iter(item.values()))
         status = result["status"]
-        if status < 300 or status == _VERSION_CONFLICT:
+        if status < 300:
             continue
         error = result.get("error", {})
-        error_type, why = error.get("type", ""), first_line(error.get("reason", ""))
-        at_limit = is_shard_limit(status, why)
-        if at_limit or status in _TRANSIENT_STATUSES or status >= 500 or error_type in _TRANSIENT_TYPES:
-            to_retry.append(action)
-            cause = why if at_limit else error_type or "no reason given"
-            reason = reason or f"it answers {status} for an item ({cause})"
-        else:
+        error_type, why = error.get("type", "no reason given"), first_line(error.get("reason", ""))
+        if error_type == _VERSION_CONFLICT:
+            continue
+        if _is_documents_fault(status, error_type, why):
             rejections.append(Rejection(action, status, error_type, why))
+        else:
+            to_retry.append(action)
+            cause = f"{error_type}: {why}" if why else error_type
+            reason = reason or f"it answers {status} for a document of {_index_of(action)} ({cause})"
     return to_retry, reason, rejections
 
 
-def is_shard_limit(status: int, reason: str) -> bool:
-    """Whether Elasticsearch cannot create an index because the cluster is at its limit of shards."""
-    return status == 400 and _SHARD_LIMIT in reason
+def _is_documents_fault(status: int, error_type: str, reason: str) -> bool:
+    """Whether an error names a document or one of its fields, so that the same document fails again."""
+    if status == _TOO_LARGE:
+        return True
+    if error_type == _ILLEGAL_ARGUMENT:
+        return _FIELD_TOO_LONG.search(reason) is not None
+    return error_type in _DOCUMENT_ERRORS and not reason.startswith(_INVALID_MAPPING)
+
+
+def _index_of(action: Action) -> str:
+    head = orjson.loads(action.lines.partition(b"\n")[0])
+    return str(head["index"]["_index"])
+
+
+def error_of(error: ApiError) -> tuple[str, str]:
+    """The type and the reason of an error response, each in one line; the reason is empty without one."""
+    body = error.body if isinstance(error.body, dict) else {}
+    cause = body.get("error")
+    return first_line(error.message), first_line(cause.get("reason", "")) if isinstance(cause, dict) else ""
+
+
+def describe(error: ApiError) -> str:
+    """An error response in one line: its type, then its reason."""
+    return ": ".join(part for part in error_of(error) if part)
 
 
 def chunks(actions: Iterable[Action]) -> Iterator[list[Action]]:

@@ -22,6 +22,9 @@ from job.times import now_ms
 
 log = logging.getLogger(__name__)
 
+REJECTED = "rejected_by_elasticsearch"
+"""The reason of a dead letter whose match has a document that Elasticsearch rejects."""
+
 
 class SinkConfig(NamedTuple):
     """Connection settings of the sinks. Serializable: Spark sends them to the executors within the task's function."""
@@ -123,7 +126,7 @@ def _dead_letter(rejected: list[Rejection]) -> DeadLetter | None:
         return None
     first = rejected[0]
     detail = f"document {first.action.document_id}: {first.status} {first.reason}"
-    return DeadLetter("rejected_by_elasticsearch", detail, error_class=first.error_class)
+    return DeadLetter(REJECTED, detail, error_class=first.error_class)
 
 
 def _count(messages: Sequence[Message], outcomes: Sequence[MessageOutcome], counts: BatchCounts) -> None:

@@ -5,16 +5,24 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
+from harness.kibana.panel_query import panel_queries
 from harness.load import send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
+from job.ids import monthly_index
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import match
+from tools.report.match_statistics import read_match_statistics
+from tools.time_range import TimeRange
 
 pytestmark = pytest.mark.disruptive
 
@@ -68,31 +76,80 @@ def test_missing_index_templates_lose_no_message(stack: Stack) -> None:
     known.assert_one_outcome_each()
 
 
-def test_match_is_retried_until_elasticsearch_has_room_for_its_index(stack: Stack) -> None:
+def test_index_at_fault_makes_no_dead_letter_and_is_named_by_the_status(stack: Stack) -> None:
+    """One match each for an index that the cluster has no room for, a closed index, a missing default pipeline and an
+    alias without a write index. Each match is indexed once its index is repaired."""
     client = stack.elasticsearch()
     dead_letters = stack.message_count("lol_matches_dlq")
-    years = 5 * 365 * 24 * 3_600_000  # so that its monthly index does not exist yet
-    times = ("gameCreation", "gameStartTimestamp", "gameEndTimestamp")
-    old = match(match_id=f"EUW1_{time.time_ns()}")
-    old["info"] |= {field: old["info"][field] - years for field in times}
+    old = {index_of(match): match for match in (match_of_years_ago(years) for years in (3, 4, 5, 6))}
+    without_room, closed, without_pipeline, alias = old
+    limit = "cluster.max_shards_per_node"
+    client.indices.create(index=closed)
+    client.indices.close(index=closed)
+    client.indices.create(index=without_pipeline, settings={"index.default_pipeline": "no-such-pipeline"})
+    for suffix in ("a", "b"):
+        client.indices.create(index=f"{alias}-{suffix}", aliases={alias: {}})
+    client.cluster.put_settings(persistent={limit: 1})
+    repairs: dict[str, Callable[[], object]] = {
+        "maximum normal shards open": lambda: client.cluster.put_settings(persistent={limit: None}),
+        f"{closed} (index_closed_exception": lambda: client.indices.open(index=closed),
+        "pipeline with id [no-such-pipeline] does not exist": lambda: client.indices.put_settings(
+            index=without_pipeline, settings={"index.default_pipeline": None}
+        ),
+        f"no write index is defined for alias [{alias}]": lambda: client.indices.put_alias(
+            index=f"{alias}-a", name=alias, is_write_index=True
+        ),
+    }
+
+    def waits_because(reason: str) -> None:
+        health = stack.host("spark-job").run("curl -sS http://127.0.0.1:8000/health").stdout
+        assert "a sink waits for Elasticsearch: " in health
+        assert reason in health
 
     def indexed() -> None:
-        assert client.count(index="lol_matches_stream", q=f"match_id:{old['metadata']['matchId']}")["count"] == 10
+        found = client.count(index="lol_matches_stream", query={"terms": {"match_id": match_ids}})["count"]
+        assert found == 10 * len(old)
 
-    def reason_is_logged() -> None:
-        assert "maximum normal shards open" in stack.log("spark-job")
-
-    limit = "cluster.max_shards_per_node"
-    client.cluster.put_settings(persistent={limit: client.cluster.health()["active_primary_shards"]})
+    match_ids = [match["metadata"]["matchId"] for match in old.values()]
+    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
     try:
-        producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
-        producer.produce("lol_matches", json.dumps(old))
+        for match in old.values():
+            producer.produce("lol_matches", json.dumps(match), partition=0)  # in one task, which names the first fault
         assert producer.flush(60) == 0
-        eventually(reason_is_logged, timeout_seconds=60)
+        for reason, repair in repairs.items():
+            eventually(partial(waits_because, reason), timeout_seconds=60)
+            if closed in reason:
+                status = stack.make("status")
+                assert status.rc != 0
+                assert "✗  job" in status.stdout
+                assert "index_closed_exception" in status.stdout
+                assert f"closed: {closed}" in " ".join(status.stdout.split())
+                assert "✗  documents" not in status.stdout
+                assert read_match_statistics(client, TimeRange.last(1, datetime.now(UTC))).total_documents > 0
+                for query in panel_queries():
+                    query.run(client)
+            repair()
+        eventually(indexed, timeout_seconds=60)
+        assert stack.message_count("lol_matches_dlq") == dead_letters
     finally:
-        client.cluster.put_settings(persistent={limit: None})
-    eventually(indexed, timeout_seconds=60)
-    assert stack.message_count("lol_matches_dlq") == dead_letters
+        for repair in repairs.values():
+            repair()
+        client.indices.delete(
+            index=[without_room, closed, without_pipeline, f"{alias}-a", f"{alias}-b"], ignore_unavailable=True
+        )
+
+
+def match_of_years_ago(years: int) -> dict[str, Any]:
+    """A match with an id of its own in the month of the sample match, that many years earlier."""
+    found = match(match_id=f"EUW1_{time.time_ns()}")
+    for field in ("gameCreation", "gameStartTimestamp", "gameEndTimestamp"):
+        found["info"][field] -= years * 365 * 24 * 3_600_000
+    return found
+
+
+def index_of(match: dict[str, Any]) -> str:
+    """The monthly index of the match's documents."""
+    return monthly_index("lol_matches_stream", match["info"]["gameEndTimestamp"])
 
 
 def waits_for_sink(stack: Stack) -> None:

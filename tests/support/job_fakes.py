@@ -20,6 +20,10 @@ Answer = tuple[int, Any]
 """Status and JSON body of an answer."""
 
 
+_ERROR_TYPES = {400: "document_parsing_exception", 409: "version_conflict_engine_exception"}
+"""Elasticsearch's error types of an item for which the status alone does not say what it means."""
+
+
 class FakeElasticsearch:
     """Stores documents by index and id. Answers `_bulk` with the next of `answers`, or correctly without any left.
 
@@ -61,7 +65,8 @@ class FakeElasticsearch:
             if status < 300:
                 self.documents[index, document_id] = source
             else:
-                item["error"] = {"type": f"fault_{status}_exception", "reason": "as the test\ndemands"}
+                error_type = _ERROR_TYPES.get(status, f"fault_{status}_exception")
+                item["error"] = {"type": error_type, "reason": "as the test\ndemands"}
             items.append({"index": item})
         return 200, {"errors": bool(statuses), "items": items}
 

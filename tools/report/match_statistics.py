@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from elasticsearch import Elasticsearch
@@ -122,22 +123,21 @@ class MatchStatistics:
 
 
 def read_match_statistics(client: Elasticsearch, time_range: TimeRange) -> MatchStatistics:
-    """The statistics of matches that ended in `time_range`. Raises the client's errors."""
-    overall = client.search(
-        index=MATCHES_ALIAS,
+    """The statistics of matches that ended in `time_range`, without closed indices. Raises the client's errors."""
+    # Without an open index the response would have no aggregations.
+    search = partial(client.search, index=MATCHES_ALIAS, ignore_unavailable=True, allow_no_indices=False)
+    overall = search(
         size=0,
         track_total_hits=True,
         aggs={"ended": {"max": {"field": "@timestamp"}}, "arrived": {"max": {"field": "ingested_at"}}},
     )
-    found = client.search(
-        index=MATCHES_ALIAS,
+    found = search(
         size=0,
         track_total_hits=True,
         query={"range": {"@timestamp": {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}},
         aggs=_aggregations(time_range),
     )
-    last = client.search(
-        index=MATCHES_ALIAS,
+    last = search(
         size=LAST_MATCHES,
         sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
         source=False,

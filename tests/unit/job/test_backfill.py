@@ -221,16 +221,49 @@ def test_documents_are_indexed_and_dead_letters_are_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     send(mock_kafka, fresh("EUW1_1"), b"{", fresh("EUW1_2"), None, fresh("EUW1_1"), fresh("EUW1_3"), fresh("after"))
-    server.answers = [lambda lines: server.store(lines, {"EUW1_3_1": 400})]
     with caplog.at_level(logging.INFO):
         assert run(monkeypatch, tmp_path, mock_kafka, server, 6) == 0
     assert {key[1].rpartition("_")[0] for key in server.documents} == {"EUW1_1", "EUW1_2", "EUW1_3"}
-    assert len(server.documents) == 29
+    assert len(server.documents) == 30
     assert caplog.records[-2].message == (
-        "✓ Backfill done: 6 messages, 39 documents, 3 dead letters "
-        "(not_json 1, null_value 1, rejected_by_elasticsearch 1)"
+        "✓ Backfill done: 6 messages, 40 documents, 2 dead letters (not_json 1, null_value 1)"
     )
     assert "not sent to lol_matches_dlq again; the statistics are unchanged" in caplog.text
+
+
+def test_backfill_with_rejected_documents_fails(
+    mock_kafka: str,
+    server: FakeElasticsearch,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    send(mock_kafka, fresh("EUW1_1"), fresh("EUW1_2"))
+    server.answers = [lambda lines: server.store(lines, {"EUW1_2_1": 400})]
+    with caplog.at_level(logging.INFO):
+        assert run(monkeypatch, tmp_path, mock_kafka, server, 2) == 1
+    assert len(server.documents) == 19
+    assert caplog.records[-1].message.startswith(
+        "Elasticsearch rejected documents: 2 messages, 19 documents, 1 dead letters (rejected_by_elasticsearch 1); "
+        "the first: document EUW1_2_1: 400 as the test"
+    )
+    assert "Backfill done" not in caplog.text
+
+
+def test_backfill_waits_for_an_index_that_is_not_available(
+    mock_kafka: str,
+    server: FakeElasticsearch,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    send(mock_kafka, fresh("EUW1_1"))
+    closed = {"index": {"status": 400, "error": {"type": "index_closed_exception", "reason": "closed"}}}
+    server.answers = [lambda lines: (200, {"errors": True, "items": [closed] * (len(lines) // 2)})]
+    assert run(monkeypatch, tmp_path, mock_kafka, server, 1) == 0
+    assert len(server.documents) == 10
+    assert "for Elasticsearch: it answers 400 for a document of lol_matches_stream-" in caplog.text
+    assert "(index_closed_exception: closed)" in caplog.text
 
 
 def test_interrupted_backfill_logs_where_to_resume(

@@ -1,6 +1,7 @@
-"""The Elasticsearch sink retries transient errors, returns rejections, and splits requests. A fake server answers."""
+"""The Elasticsearch sink waits unless a document is at fault, returns rejections, and splits requests. A fake server
+answers, with the errors of Elasticsearch 8.19."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -9,10 +10,68 @@ from elasticsearch import Elasticsearch
 from job.documents import Action, action
 from job.errors import JobError
 from job.sinks import elasticsearch
-from job.sinks.elasticsearch import BulkSink
+from job.sinks.elasticsearch import BulkSink, Rejection
 from tests.support.job_fakes import Answer, FakeElasticsearch, Lines, fake_elasticsearch
 
 INDEX = "n-2026.02"
+
+INDEX_FAULTS = [
+    (400, "index_closed_exception", "closed"),
+    (400, "illegal_argument_exception", "pipeline with id [gone] does not exist"),
+    (
+        400,
+        "illegal_argument_exception",
+        "no write index is defined for alias [n-2026.02]. The write index may be explicitly disabled using "
+        "is_write_index=false or the alias points to multiple indices without one being designated as a write index",
+    ),
+    (400, "illegal_argument_exception", "only write ops with an op_type of create are allowed in data streams"),
+    (400, "illegal_argument_exception", "number of documents in the index cannot exceed 2147483519"),
+    (400, "routing_missing_exception", "routing is required for [n-2026.02]/[id1]"),
+    (400, "invalid_index_name_exception", "Invalid index name [N-2026.02], must be lowercase"),
+    (400, "invalid_alias_name_exception", "Invalid alias name [n]: an index or data stream exists with the same name"),
+    (400, "mapper_parsing_exception", "Failed to parse mapping: No handler for type [keywords] declared on field [n]"),
+    (
+        400,
+        "validation_exception",
+        "Validation Failed: 1: this action would add [3] shards, but this cluster currently has [89]/[89] maximum "
+        "normal shards open;",
+    ),
+    (403, "cluster_block_exception", "index [n-2026.02] blocked by: [FORBIDDEN/8/index write (api)];"),
+    (
+        429,
+        "cluster_block_exception",
+        "index [n-2026.02] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index has "
+        "read-only-allow-delete block];",
+    ),
+    (404, "index_not_found_exception", "no such index [n-2026.02]"),
+    (404, "resource_not_found_exception", "no such resource"),
+    (409, "resource_already_exists_exception", "index [n-2026.02] already exists"),
+    (500, "ingest_processor_exception", "a processor failed"),
+    (503, "unavailable_shards_exception", "[n-2026.02][0] primary shard is not active Timeout: [1m]"),
+]
+DOCUMENT_FAULTS = [
+    (
+        400,
+        "document_parsing_exception",
+        "[1:28] failed to parse field [kills] of type [integer] in document with id 'id1'. Preview of field's value: "
+        "'many'",
+    ),
+    (400, "document_parsing_exception", "[1:2] failed to parse: [1:14] Unexpected end of file"),
+    (
+        400,
+        "strict_dynamic_mapping_exception",
+        "[1:80] mapping set to strict, dynamic introduction of [unknown] within [_doc] is not allowed",
+    ),
+    (400, "mapper_parsing_exception", "failed to parse field [kills] of type [integer] in document with id 'id1'"),
+    (
+        400,
+        "illegal_argument_exception",
+        'Document contains at least one immense term in field="n" (whose UTF8 encoding is longer than the max length '
+        "32766), all of which were skipped.",
+    ),
+    (400, "illegal_argument_exception", 'DocValuesField "n" is too large, must be <= 32766'),
+    (413, "", ""),
+]
 
 
 @pytest.fixture
@@ -38,6 +97,21 @@ def sink(server: FakeElasticsearch, waits: list[tuple[str, str]]) -> Iterator[Bu
 
 def some_actions(count: int) -> list[Action]:
     return [action(INDEX, f"id{n}", {"n": n}, source_index=n) for n in range(count)]
+
+
+def failing(
+    server: FakeElasticsearch, document_id: str, status: int, error: dict[str, str]
+) -> Callable[[Lines], Answer]:
+    """An answer in which this document fails; the others are stored."""
+
+    def answer(lines: Lines) -> Answer:
+        code, body = server.store(lines, {document_id: status})
+        for item in body["items"]:
+            if item["index"]["status"] == status:
+                item["index"]["error"] = error
+        return code, body
+
+    return answer
 
 
 def ids(server: FakeElasticsearch) -> set[str]:
@@ -76,15 +150,47 @@ def test_only_items_with_a_transient_error_are_retried(
     assert sink.index(some_actions(3)) == []
     assert ids(server) == {"id0", "id1", "id2"}
     assert server.requests == [3, 1, 1]
-    assert waits == [("Elasticsearch", f"it answers {status} for an item (fault_{status}_exception)")] * 2
+    reason = f"it answers {status} for a document of {INDEX} (fault_{status}_exception: as the test)"
+    assert waits == [("Elasticsearch", reason)] * 2
 
 
-@pytest.mark.parametrize("status", [400, 404, 413])
-def test_rejected_items_are_not_retried(server: FakeElasticsearch, sink: BulkSink, status: int) -> None:
-    server.answers = [lambda lines: server.store(lines, {"id1": status, "id2": 429})]
+@pytest.mark.parametrize(("status", "error_type", "reason"), INDEX_FAULTS)
+def test_index_at_fault_is_waited_for_and_no_document_is_rejected(
+    server: FakeElasticsearch,
+    sink: BulkSink,
+    waits: list[tuple[str, str]],
+    status: int,
+    error_type: str,
+    reason: str,
+) -> None:
+    server.answers = [failing(server, "id1", status, {"type": error_type, "reason": reason})] * 2
+    assert sink.index(some_actions(3)) == []
+    assert ids(server) == {"id0", "id1", "id2"}
+    assert server.requests == [3, 1, 1]
+    assert waits == [("Elasticsearch", f"it answers {status} for a document of {INDEX} ({error_type}: {reason})")] * 2
+
+
+@pytest.mark.parametrize(("status", "error_type", "reason"), DOCUMENT_FAULTS)
+def test_document_at_fault_is_rejected_and_not_retried(
+    server: FakeElasticsearch, sink: BulkSink, status: int, error_type: str, reason: str
+) -> None:
+    server.answers = [failing(server, "id1", status, {"type": error_type, "reason": reason})]
+    assert sink.index(actions := some_actions(3)) == [Rejection(actions[1], status, error_type, reason)]
+    assert ids(server) == {"id0", "id2"}
+    assert server.requests == [3]
+
+
+def test_unknown_error_is_waited_for(server: FakeElasticsearch, sink: BulkSink, waits: list[tuple[str, str]]) -> None:
+    server.answers = [failing(server, "id1", 400, {})]
+    assert sink.index(some_actions(3)) == []
+    assert waits == [("Elasticsearch", f"it answers 400 for a document of {INDEX} (no reason given)")]
+
+
+def test_rejections_and_waits_of_one_response_are_kept_apart(server: FakeElasticsearch, sink: BulkSink) -> None:
+    server.answers = [lambda lines: server.store(lines, {"id1": 400, "id2": 429})]
     (rejection,) = sink.index(some_actions(4))
-    assert (rejection.action.source_index, rejection.status) == (1, status)
-    assert (rejection.error_class, rejection.reason) == (f"fault_{status}_exception", "as the test")
+    assert (rejection.action.source_index, rejection.status) == (1, 400)
+    assert (rejection.error_class, rejection.reason) == ("document_parsing_exception", "as the test")
     assert ids(server) == {"id0", "id2", "id3"}
     assert server.requests == [4, 1]
 
@@ -106,6 +212,28 @@ def test_whole_request_with_a_transient_error_is_retried(
     assert sink.index(some_actions(2)) == []
     assert server.requests == [2, 2, 2, 2]
     assert waits == [("Elasticsearch", f"it answers {status} (circuit_breaking_exception)")] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type", "reason"),
+    [
+        (403, "cluster_block_exception", "blocked by: [FORBIDDEN/6/cluster read-only (api)];"),
+        (400, "illegal_argument_exception", "no write index is defined for alias [n-2026.02]."),
+    ],
+)
+def test_cluster_at_fault_is_waited_for_without_splitting_the_request(
+    server: FakeElasticsearch,
+    sink: BulkSink,
+    waits: list[tuple[str, str]],
+    status: int,
+    error_type: str,
+    reason: str,
+) -> None:
+    error = {"type": error_type, "reason": reason}
+    server.answers = [lambda _: (status, {"error": error, "status": status})] * 2
+    assert sink.index(some_actions(2)) == []
+    assert server.requests == [2, 2, 2]
+    assert waits == [("Elasticsearch", f"it answers {status} ({error_type}: {reason})")] * 2
 
 
 def test_retries_after_a_broken_connection(
@@ -166,12 +294,15 @@ def test_document_that_makes_a_whole_request_invalid_is_found_by_bisection(
 ) -> None:
     def invalid_with_id3(lines: Lines) -> Answer:
         invalid = any(line.get("index", {}).get("_id") == "id3" for line in lines)
-        return (400, {"error": {"type": "action_request_validation_exception"}}) if invalid else server.store(lines)
+        reason = "Validation Failed: 1: id [id3] is too long, must be no longer than 512 bytes but was: 600;"
+        error = {"type": "action_request_validation_exception", "reason": reason}
+        return (400, {"error": error, "status": 400}) if invalid else server.store(lines)
 
     server.answers = [invalid_with_id3] * 9
     (rejection,) = sink.index(some_actions(5))
     assert (rejection.action.document_id, rejection.status) == ("id3", 400)
     assert rejection.error_class == "action_request_validation_exception"
+    assert "id [id3] is too long" in rejection.reason
     assert ids(server) == {"id0", "id1", "id2", "id4"}
 
 
@@ -189,20 +320,3 @@ def test_chunks_are_limited_by_actions_and_by_bytes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(elasticsearch, "MAX_BYTES", 1)
     assert [len(chunk) for chunk in elasticsearch.chunks(some_actions(2))] == [1, 1]
     assert list(elasticsearch.chunks([])) == []
-
-
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (404, {"type": "index_not_found_exception", "reason": "no such index [n-2026.02]"}),
-        (400, {"type": "index_closed_exception", "reason": "closed"}),
-        (400, {"type": "validation_exception", "reason": "this cluster has [9]/[9] maximum normal shards open;"}),
-    ],
-)
-def test_missing_or_closed_index_and_shard_limit_are_retried(
-    server: FakeElasticsearch, sink: BulkSink, waits: list[tuple[str, str]], status: int, error: dict[str, str]
-) -> None:
-    server.answers = [lambda _: (200, {"errors": True, "items": [{"index": {"status": status, "error": error}}]})]
-    assert sink.index(some_actions(1)) == []
-    assert ids(server) == {"id0"}
-    assert len(waits) == 1

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from job.driver.http_server import serve
 from job.driver.metrics import Metrics
+from job.sinks.sink_wait import SinkWait
 
 
 @pytest.fixture
@@ -42,6 +43,13 @@ def test_health_check_is_503_with_the_reason_until_the_first_batch(metrics: Metr
     metrics.query_started()
     metrics.query_idle()
     assert get(port, "/health") == (200, "ok\n")
+
+
+def test_health_check_of_a_waiting_job_is_200_with_the_reason(metrics: Metrics, port: int) -> None:
+    metrics.query_started()
+    metrics.query_idle()
+    metrics.record_sink_wait(SinkWait("Elasticsearch", "it answers 400 (closed)", seconds=60, attempt=1))
+    assert get(port, "/health") == (200, "a sink waits for Elasticsearch: it answers 400 (closed)\n")
 
 
 def test_metrics_page_is_in_prometheus_format(port: int) -> None:

@@ -117,7 +117,7 @@ def test_rejected_documents_make_one_dead_letter_per_message(server: FakeElastic
     headers = [dict(each["headers"]) for each in producer.delivered]
     assert {header["dlq.offset"] for header in headers} == {b"0", b"2"}
     assert headers[0]["dlq.detail"] == b"document EUW1_7012345678_1: 400 as the test"
-    assert headers[0]["dlq.error_class"] == b"fault_400_exception"
+    assert headers[0]["dlq.error_class"] == b"document_parsing_exception"
 
 
 def test_empty_batch_has_zero_counts(server: FakeElasticsearch, producer: FakeProducer) -> None:

@@ -50,6 +50,39 @@ def test_existing_index_of_this_month_is_accepted(elasticsearch: FakeElasticsear
     assert wait_for_elasticsearch(options(elasticsearch))
 
 
+def test_alias_with_the_name_of_this_months_index_is_accepted(elasticsearch: FakeElasticsearch) -> None:
+    """As after a reindex. Elasticsearch then answers the creation of the index with invalid_index_name_exception."""
+    for method, path in list(elasticsearch.pages):
+        if method == "PUT":
+            elasticsearch.pages["HEAD", path] = (200, {})
+            elasticsearch.pages["PUT", path] = (400, {"error": {"type": "invalid_index_name_exception"}})
+    assert wait_for_elasticsearch(options(elasticsearch))
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type", "reason"),
+    [
+        (400, "validation_exception", "this cluster currently has [9]/[9] maximum normal shards open;"),
+        (403, "cluster_block_exception", "blocked by: [FORBIDDEN/6/cluster read-only (api)];"),
+    ],
+)
+def test_waits_until_this_months_index_can_be_created(
+    elasticsearch: FakeElasticsearch,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    error_type: str,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
+    (path,) = [path for method, path in elasticsearch.pages if path.startswith(f"/{ALIASES[1]}-")]
+    elasticsearch.pages["PUT", path] = (status, {"error": {"type": error_type, "reason": reason}, "status": status})
+    with pytest.raises(JobError, match=r"Gave up after 0.1 s$") as error:
+        wait_for_elasticsearch(options(elasticsearch))
+    assert f"answers {status} ({error_type}: {reason})" in str(error.value)
+    assert f"Waiting for Elasticsearch: elasticsearch.hosts: {elasticsearch.url} answers {status}" in caplog.text
+
+
 def test_other_major_version_of_elasticsearch_is_rejected(elasticsearch: FakeElasticsearch) -> None:
     elasticsearch.pages["GET", "/"] = (200, {"cluster_name": "old", "version": {"number": "7.17.0"}})
     with pytest.raises(JobError, match=r"elasticsearch.hosts: .* is Elasticsearch 7.17.0; this job supports 8.x only"):

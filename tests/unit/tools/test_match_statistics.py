@@ -10,6 +10,7 @@ from unittest.mock import create_autospec
 
 import pytest
 from elasticsearch import Elasticsearch
+from pytest_httpserver import HTTPServer
 
 from tools.report.match_statistics import GAME_LENGTHS, GameLengthBucket, MatchStatistics, read_match_statistics
 from tools.time_range import TimeRange
@@ -40,6 +41,17 @@ def request_and_result(time_range: TimeRange) -> tuple[dict[str, Any], MatchStat
     client.search.return_value = EMPTY_RESPONSE
     found = read_match_statistics(client, time_range)
     return client.search.call_args_list[1].kwargs["aggs"], found
+
+
+def test_closed_indices_are_ignored() -> None:
+    closed = {"error": {"type": "index_closed_exception", "reason": "closed"}, "status": 400}
+    open_indices = {"ignore_unavailable": "true", "allow_no_indices": "false"}
+    headers = {"X-Elastic-Product": "Elasticsearch"}
+    with HTTPServer() as server, Elasticsearch(server.url_for("")) as client:
+        path = "/lol_matches_stream/_search"
+        server.expect_request(path, query_string=open_indices).respond_with_json(EMPTY_RESPONSE, headers=headers)
+        server.expect_request(path).respond_with_json(closed, 400, headers)
+        assert read_match_statistics(client, TimeRange.last(1, EPOCH)).total_documents == 0
 
 
 @pytest.mark.parametrize("hours", [1, 7, 24, 168])

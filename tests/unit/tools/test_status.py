@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import MagicMock
@@ -10,6 +11,7 @@ from unittest.mock import MagicMock
 import docker
 import pytest
 import requests
+from pytest_httpserver import HTTPServer
 from rich.console import Console
 
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
@@ -131,7 +133,9 @@ lol_job_kafka_lag_messages 20
 class TestStages:
     """The responses of the containers are fakes; no other server is running."""
 
-    def check(self, monkeypatch: pytest.MonkeyPatch, **responses: str) -> dict[str, StageHealth]:
+    def check(
+        self, monkeypatch: pytest.MonkeyPatch, elasticsearch: str = "localhost:1", **responses: str
+    ) -> dict[str, StageHealth]:
         """All stages by name, if the containers return these metrics and this `health` of the job."""
 
         def execute(container: str, command: list[str]) -> tuple[int, str]:
@@ -144,7 +148,7 @@ class TestStages:
         monkeypatch.setattr(health, "connect", lambda: engine)
         monkeypatch.setattr(health, "execute", execute)
         monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.1)
-        services = {"generator": {}, "elasticsearch": {"9200": "localhost:1"}}
+        services = {"generator": {}, "elasticsearch": {"9200": elasticsearch}}
         checker = health.HealthChecker("sample", {"bootstrapServers": "localhost:1", "services": services})
         return {stage.name: stage for stage in checker.check().stages}
 
@@ -163,7 +167,10 @@ class TestStages:
         assert stages["producer"].figures == "120 messages delivered since it started, 3 failed"
         assert stages["producer"].problem == problem
 
-    @pytest.mark.parametrize(("response", "problem"), [("ok", None), ("no batch for 61 s", "no batch for 61 s")])
+    @pytest.mark.parametrize(
+        ("response", "problem"),
+        [("ok", None), *((problem, problem) for problem in ("no batch for 61 s", "a sink waits for Kafka: no answer"))],
+    )
     def test_failed_health_check_of_the_job_is_a_problem(
         self, monkeypatch: pytest.MonkeyPatch, response: str, problem: str | None
     ) -> None:
@@ -174,3 +181,21 @@ class TestStages:
         metrics = "lol_archive_matches_total 7\nlol_archive_lag_messages 2\n"
         stages = self.check(monkeypatch, archive=metrics, spark_job="", generator="", health="")
         assert stages["archive"] == StageHealth("archive", "7 matches written since it started, lag 2")
+
+    def test_closed_index_is_named_and_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Elasticsearch rejects a count of an alias with a closed index, unless unavailable indices are ignored."""
+        indices = [
+            {"index": "lol_matches_stream-2026.01", "status": "close"},
+            {"index": "lol_matches_stream-2026.02", "status": "open"},
+        ]
+        with HTTPServer() as server:
+            for alias, count in (("lol_matches_stream", 3000), ("lol_champion_stats", 20), ("lol_position_stats", 5)):
+                path = f"/{alias}/_count"
+                server.expect_request(path, query_string="ignore_unavailable=true").respond_with_json({"count": count})
+                server.expect_request(path).respond_with_json({"error": {"type": "index_closed_exception"}}, 400)
+            server.expect_request(re.compile("/_cat/indices/.*")).respond_with_json(indices)
+            stages = self.check(
+                monkeypatch, f"localhost:{server.port}", generator="", spark_job="", archive="", health=""
+            )
+        figures = "3,000 participants; windows: 20 champion, 5 position; closed: lol_matches_stream-2026.01"
+        assert stages["documents"] == StageHealth("documents", figures)
