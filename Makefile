@@ -3,9 +3,10 @@ STACK ?= dev
 HOURS ?= 1
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
+IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
 .DEFAULT_GOAL := help
 .PHONY: help up down reset setup status watch report logs dlq backfill
-.PHONY: check lint types unit test verify bench bench-long
+.PHONY: check lint types unit unit-spark unit-other test verify bench bench-long
 
 help:
 	@echo 'Usage: make TARGET [STACK=dev]'
@@ -59,11 +60,11 @@ backfill: ## Re-index a time range without stopping the job: make backfill FROM=
 ##@ Test
 check: ## Fast feedback without Docker: lint, types and unit tests, in parallel
 	@tools/setup.sh check
-	@$(MAKE) --no-print-directory --jobs --keep-going --output-sync=target lint types unit
+	@$(MAKE) $(IN_PARALLEL) lint types unit-spark unit-other
 
 test: ## Everything: check, then testinfra against a stack of its own
 	@tools/setup.sh tests
-	@$(MAKE) --no-print-directory lint types unit
+	@$(MAKE) $(IN_PARALLEL) lint types unit-spark unit-other
 	@pytest tests/stack
 
 verify: ## Verification checklist against the running stack
@@ -85,7 +86,13 @@ types:
 	@mypy
 
 unit:
-	@pytest tests/unit -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(MAKE) $(IN_PARALLEL) unit-spark unit-other
+
+unit-spark: # apart from the other tests, so that they need one JVM and run beside them
+	@pytest tests/unit/spark
+
+unit-other:
+	@pytest tests/unit --ignore tests/unit/spark
 
 status watch report dlq backfill: .venv/.lolstack
 
