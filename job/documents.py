@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import orjson
 from msgspec import Struct
 
+from job.champions import canonical_name
 from job.ids import external_version, monthly_index, participant_document_id
 from job.match import Match, Participant
 from job.times import iso
@@ -37,7 +38,7 @@ def documents(match: Match, arrived_at: int) -> Iterator[Document]:
     """Yield the documents of a match, in the order of its participants.
 
     `arrived_at` is the message's LogAppendTime in milliseconds. Fields per minute are missing if the game has no
-    duration; every other field is in each document.
+    duration, `win` if the match has no winner; every other field is in each document.
     """
     match_fields: Document = {
         "match_id": match.match_id,
@@ -56,10 +57,9 @@ def documents(match: Match, arrived_at: int) -> Iterator[Document]:
             **match_fields,
             "participant_id": str(participant.participant_id),
             "summoner_name": summoner_name(participant),
-            "champion_name": participant.champion_name,
+            "champion_name": canonical_name(participant.champion_name),
             "team_id": participant.team_id,
             "position": position(participant),
-            "win": participant.win,
             "kills": participant.kills,
             "deaths": participant.deaths,
             "assists": participant.assists,
@@ -69,6 +69,8 @@ def documents(match: Match, arrived_at: int) -> Iterator[Document]:
             "cs": creep_score(participant),
             "vision_score": participant.vision_score,
         }
+        if match.has_winner:
+            document["win"] = participant.win
         if rates.gold_per_minute is not None:
             document["gold_per_minute"] = round(rates.gold_per_minute, 2)
         if rates.damage_per_minute is not None:

@@ -2,8 +2,7 @@
 
 from job.times import from_ms
 
-_MAX_VERSION_MS = 2**43 - 1
-_OFFSET_BITS = 20
+_MAX_LONG = 2**63 - 1
 
 
 def monthly_index(alias: str, milliseconds: int) -> str:
@@ -23,18 +22,26 @@ def statistics_document_id(window_start: int, name: str) -> str:
 
 
 def external_version(arrived_at: int, offset: int) -> int:
-    """The external version of a message's documents: the arrival time in milliseconds, then the offset.
+    """The external version of a message's documents, a `long` of Elasticsearch: later in a partition is higher.
 
-    It fits into Elasticsearch's `long`. Messages of a producer's batch can share their arrival time; the low bits of
-    the offset order them.
+    In a partition neither the offset nor the arrival time decreases, so their weighted sum grows with every message:
+    also if thousands of messages share a millisecond, and at any offset. (A remainder of the offset would start again
+    at 0.) Between partitions, the message with the later arrival time has the higher version if its offset is less
+    than 2^20 lower for each millisecond between the two.
     """
-    return min(max(arrived_at, 0), _MAX_VERSION_MS) << _OFFSET_BITS | offset % (1 << _OFFSET_BITS)
+    return _message_version(arrived_at, offset, 1 << 20)
 
 
 def cassandra_write_time(arrived_at: int, offset: int) -> int:
-    """The write time (USING TIMESTAMP, in microseconds) of an archived match: the arrival time, then the offset.
+    """The write time (USING TIMESTAMP, in microseconds) of an archived match: later in a partition is higher.
 
-    Messages of a producer's batch can share their arrival time. Of rows with equal write times, Cassandra keeps the
-    larger value of each column, which would mix two messages.
+    The same sum as `external_version`, for the same reason, but in Cassandra's own unit: so a DELETE without a
+    timestamp works from `offset` microseconds after the arrival on. Between partitions, the message with the later
+    arrival time has the higher write time if its offset is less than 1,000 lower for each millisecond between the two.
+    Of rows with equal write times, Cassandra keeps the larger value of each column, which would mix two messages.
     """
-    return arrived_at * 1000 + offset % 1000
+    return _message_version(arrived_at, offset, 1000)
+
+
+def _message_version(arrived_at: int, offset: int, per_millisecond: int) -> int:
+    return min(max(arrived_at, 0) * per_millisecond + offset, _MAX_LONG)

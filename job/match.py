@@ -4,10 +4,12 @@ import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
+
+from job.riot_documents import describe
 
 # The limits of Elasticsearch's field types: an `integer`, also for the sum of two kinds of creeps; damage per minute
 # that fits into a `long` even in millionths; texts of at most 480 bytes, which with a number make a document id of at
@@ -92,7 +94,7 @@ class Match(Struct, frozen=True, gc=False):
     Times are milliseconds since 1970, `duration` is in seconds. `event_time` is the time by which the statistics assign
     the match to windows: its end, or its arrival time if that is earlier, so that no match moves the watermark past
     Kafka's clock. `remake` belongs to the match: Riot repeats it on each participant, and one participant with it
-    suffices.
+    suffices. `has_winner` is false if no participant won or all of them did, and they belong to several teams.
     """
 
     match_id: str
@@ -104,7 +106,13 @@ class Match(Struct, frozen=True, gc=False):
     queue_id: int
     platform: str
     remake: bool
+    has_winner: bool
     participants: list[Participant]
+
+    @property
+    def counts_in_statistics(self) -> bool:
+        """Whether the match counts in the statistics: neither a remake nor a match without a winner does."""
+        return self.has_winner and not self.remake
 
 
 REASONS = (
@@ -112,6 +120,7 @@ REASONS = (
     "empty_value",
     "not_json",
     "not_an_object",
+    "not_a_match",
     "invalid_field",
     "empty_match",
     "duplicate_participant",
@@ -168,28 +177,65 @@ def decode(value: bytes | None, arrived_at: int, plausible_times: PlausibleTimes
     value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows parsers to ignore a BOM
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
+    message = _decode(value)
+    if isinstance(message, DeadLetter) and message.reason == "not_json" and _SURROGATE.search(value):
+        message = _decode_lone_surrogates(value)
+    return message if isinstance(message, DeadLetter) else _validate(message, arrived_at, plausible_times)
+
+
+def _decode(value: bytes) -> _MatchV5 | DeadLetter:
     try:
-        message = _decoder.decode(value)
+        return _decoder.decode(value)
     except msgspec.ValidationError as error:
-        lenient_result = _decode_leniently(value, error)
-        if isinstance(lenient_result, DeadLetter):
-            return lenient_result
-        message = lenient_result
+        return _decode_leniently(value, error)
     except _DECODE_ERRORS as error:
         return _not_json(value, error)
-    return _validate(message, arrived_at, plausible_times)
 
 
 def _not_json(value: bytes, error: Exception) -> DeadLetter:
     """The dead letter of a value that is not JSON, with the format where the first bytes identify it."""
     kind = next((kind for prefix, kind in _NOT_JSON.items() if value.startswith(prefix)), None)
-    return DeadLetter("not_json", f"{error}; it is {kind}" if kind else str(error), error_class=type(error).__name__)
+    detail = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
+    return DeadLetter("not_json", f"{detail}; it is {kind}" if kind else detail, error_class=type(error).__name__)
+
+
+def _decode_lone_surrogates(value: bytes) -> _MatchV5 | DeadLetter:
+    """Decode JSON with escapes of lone surrogates (`\\ud83d` without its other half), which are no characters.
+
+    JSON's grammar allows them, msgspec does not. Each is replaced by another character, in two ways: if the two results
+    differ, a field that is read has one, and is invalid. Otherwise only fields that nobody reads have some.
+    """
+    one, other = (_decode(_replace_lone_surrogates(value, escape)) for escape in (rb"\ufffd", rb"\ufffc"))
+    if isinstance(one, DeadLetter) or isinstance(other, DeadLetter) or one == other:
+        return one
+    path = _first_difference(msgspec.to_builtins(one), msgspec.to_builtins(other))
+    return DeadLetter("invalid_field", "the text has half of a surrogate pair, which is no character", path)
+
+
+def _replace_lone_surrogates(value: bytes, by: bytes) -> bytes:
+    return _ESCAPES.sub(lambda escape: by if escape["lone"] else escape[0], value)
+
+
+def _first_difference(one: Any, other: Any) -> str:
+    """The path of the first value that differs between two messages of the same shape."""
+    if isinstance(one, dict):
+        name = next(name for name, part in one.items() if part != other[name])
+        rest = _first_difference(one[name], other[name])
+        return f"{name}{'' if rest.startswith('[') or not rest else '.'}{rest}"
+    if isinstance(one, list):
+        index = next(index for index, part in enumerate(one) if part != other[index])
+        return f"[{index}].{_first_difference(one[index], other[index])}"
+    return ""
 
 
 def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _MatchV5 | DeadLetter:
     """Decode JSON that fails the schema: accept whole numbers written as floats, else return the validation error."""
+    other = describe(value)
     if not value.lstrip().startswith(b"{"):
-        return DeadLetter("not_an_object", str(error), error_class=type(error).__name__)
+        detail = f"{error}; it is {other.name}" if other else str(error)
+        return DeadLetter("not_an_object", detail, error_class=type(error).__name__)
+    if other is not None:
+        return DeadLetter("not_a_match", f"it is {other.name}, not a match", other.field, type(error).__name__)
     if _has_no_participants(value):  # aborted games have no participants and little else
         return _EMPTY
     if "got `float`" not in str(error):
@@ -220,6 +266,14 @@ def _whole_numbers(value: Any) -> Any:
     return value
 
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
+    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
+    re.DOTALL,
+)
+_TOO_DEEP = "the JSON is nested too deeply, more than about 1,000 levels"
 _NOT_JSON = {
     b"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
     b"\x00": "written by a schema registry's serializer; send plain JSON",
@@ -227,8 +281,11 @@ _NOT_JSON = {
 _EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _DURATION_UNIT_LIMIT = 100_000
-"""The threshold between the units: a smaller gameDuration is in seconds, any other in milliseconds. No game lasts
-100,000 s (over a day), and none ends within 100,000 ms."""
+"""The threshold between the units: a smaller gameDuration or timePlayed is in seconds, any other in milliseconds. No
+game lasts 100,000 s (over a day), and none ends within 100,000 ms."""
+_SHORTEST_GAME_SECONDS = 60
+_OTHER_UNIT = 100
+"""From this factor on, gameDuration and timePlayed differ by their unit (a factor of 1,000) and not by their value."""
 _PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 
@@ -251,56 +308,85 @@ def _validate(message: _MatchV5, arrived_at: int, plausible_times: PlausibleTime
             "two participants share an id: one document would overwrite the other",
             "info.participants[...].participantId",
         )
-    played = max((participant.time_played or 0 for participant in info.participants), default=0)
-    milliseconds = info.game_duration if _in_milliseconds(info, played) else info.game_duration * 1000
-    ended, ended_field = _end(info, milliseconds, played)
+    played = _seconds_played(info)
+    milliseconds = _duration(info, played)
+    end = _end(info, milliseconds, played)
     earliest, latest = plausible_times.earliest, arrived_at + plausible_times.ahead
-    for what, timestamp, field in (("start", info.game_creation, "info.gameCreation"), ("end", ended, ended_field)):
-        if not earliest <= timestamp <= latest:
+    for moment in (_Moment("start", info.game_creation, "info.gameCreation", info.game_creation), end):
+        if not earliest <= moment.time <= latest:
+            units = (("seconds", moment.sent * 1000), ("microseconds", moment.sent // 1000))
+            unit = next((unit for unit, meant in units if earliest <= meant <= latest), None)
             return DeadLetter(
                 "implausible_timestamp",
-                f"the game's {what}, {timestamp} ms, is before {earliest} or more than {plausible_times.ahead} ms "
-                f"after the message's arrival time ({arrived_at})",
-                field,
+                f"the game's {moment.name}, {moment.time} ms, is before {earliest} or more than "
+                f"{plausible_times.ahead} ms after the message's arrival time ({arrived_at})"
+                + (f"; {moment.sent} looks like {unit}" if unit else ""),
+                moment.field,
             )
     return Match(
         match_id=message.metadata.match_id,
         created=info.game_creation,
-        ended=ended,
-        event_time=min(ended, arrived_at),
+        ended=end.time,
+        event_time=min(end.time, arrived_at),
         duration=milliseconds // 1000,
         patch=".".join(info.game_version.split(".")[:2]),
         queue_id=info.queue_id,
         platform=info.platform_id,
         remake=any(participant.game_ended_in_early_surrender for participant in info.participants),
+        has_winner=_has_winner(info.participants),
         participants=info.participants,
     )
 
 
-def _in_milliseconds(info: _Info, played: int) -> bool:
-    """Whether gameDuration is in milliseconds: it was before patch 11.20, when there was no gameEndTimestamp.
+def _has_winner(participants: list[Participant]) -> bool:
+    """Whether somebody won and somebody lost. A single team wins or loses against the game (Swarm, practice)."""
+    first = participants[0]
+    return any(each.win is not first.win for each in participants) or all(
+        each.team_id == first.team_id for each in participants
+    )
 
-    In later matches without an end (or with 0, as a producer with typed fields may write it), the unit follows from
-    the duration itself: compared with the seconds `played`, else with the usual duration of a game.
+
+def _seconds_played(info: _Info) -> int:
+    """The longest timePlayed in seconds, 0 if there is none."""
+    longest = max((participant.time_played or 0 for participant in info.participants), default=0)
+    # Beside a gameDuration that can be one in seconds, a timePlayed of another unit is in milliseconds.
+    other_unit = info.game_duration >= _SHORTEST_GAME_SECONDS and longest >= _OTHER_UNIT * info.game_duration
+    return longest // 1000 if other_unit or longest >= _DURATION_UNIT_LIMIT else longest
+
+
+def _duration(info: _Info, played: int) -> int:
+    """The length of the game in milliseconds. The unit of gameDuration follows from the seconds `played`.
+
+    Without them, gameDuration is in milliseconds in matches from before patch 11.20, which have no gameEndTimestamp (or
+    0, as a producer with typed fields may write it). In other matches the unit follows from the usual length of a game.
     """
-    if info.game_end_timestamp:
-        return False
-    if played:
-        return info.game_duration >= 100 * played
-    patch = _PATCH.match(info.game_version)
-    if patch is not None and (int(patch[1]), int(patch[2])) < (11, 20):
-        return True
-    return info.game_duration >= _DURATION_UNIT_LIMIT
+    duration = info.game_duration
+    if played and duration:
+        if played >= _OTHER_UNIT * duration:  # a producer divided seconds by 1,000
+            return played * 1000
+        return duration if duration >= _OTHER_UNIT * played else duration * 1000
+    patch = None if info.game_end_timestamp else _PATCH.match(info.game_version)
+    before_11_20 = patch is not None and (int(patch[1]), int(patch[2])) < (11, 20)
+    return duration if before_11_20 or duration >= _DURATION_UNIT_LIMIT else duration * 1000
 
 
-def _end(info: _Info, duration: int, played: int) -> tuple[int, str]:
-    """The end of the game in milliseconds, and the field it comes from; `duration` is in milliseconds, `played` in
-    seconds.
+class _Moment(NamedTuple):
+    """The start or end of a game in milliseconds, with the field that it comes from and that field's timestamp."""
+
+    name: str
+    time: int
+    field: str
+    sent: int
+
+
+def _end(info: _Info, duration: int, played: int) -> _Moment:
+    """The end of the game; `duration` is in milliseconds, `played` in seconds.
 
     gameEndTimestamp can be much later than the actual end, so the time played has precedence.
     """
     if info.game_start_timestamp and played:
-        return info.game_start_timestamp + played * 1000, "info.gameStartTimestamp"
+        start = info.game_start_timestamp
+        return _Moment("end", start + played * 1000, "info.gameStartTimestamp", start)
     if info.game_end_timestamp:
-        return info.game_end_timestamp, "info.gameEndTimestamp"
-    return info.game_creation + duration, "info.gameDuration"
+        return _Moment("end", info.game_end_timestamp, "info.gameEndTimestamp", info.game_end_timestamp)
+    return _Moment("end", info.game_creation + duration, "info.gameDuration", info.game_creation)

@@ -1,4 +1,4 @@
-"""Parser for the part of KQL that the objects use: comparisons of a field with a value, joined by `and`."""
+"""Parser for the part of KQL that the objects use: comparisons of a field with a value (or `*`), joined by `and`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-_COMPARISON = re.compile(r"(?P<field>[@\w]+) ?(?P<operator>:|>=|<=|>|<) ?(?P<value>[\w.-]+)")
+_COMPARISON = re.compile(r"(?P<field>[@\w]+) ?(?P<operator>:|>=|<=|>|<) ?(?P<value>[\w.-]+|\*)")
 _RANGES = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
 
 
@@ -18,6 +18,8 @@ class Comparison:
 
     def query(self) -> dict[str, Any]:
         """The Elasticsearch query that Kibana sends."""
+        if (self.operator, self.value) == (":", "*"):
+            return {"exists": {"field": self.field}}
         if self.operator == ":":
             return {"match": {self.field: self.value}}
         return {"range": {self.field: {_RANGES[self.operator]: self.value}}}

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BooleanType, IntegerType, LongType, StringType, StructType, TimestampType
 
+from job.champions import canonical_name
 from job.documents import position, rates_of
 from job.match import Match
 
@@ -39,15 +40,15 @@ _MATCH_FIELDS = to_arrow_schema(MATCH_SCHEMA, timezone="UTC")
 
 
 def match_rows(matches: Sequence[Match]) -> pa.RecordBatch:
-    """The matches that count in the statistics, which are all but remakes, as rows of MATCH_SCHEMA.
+    """The matches that count in the statistics as rows of MATCH_SCHEMA.
 
     Built column by column: a dictionary per participant would take several times as long.
     """
-    counted = [match for match in matches if not match.remake]
+    counted = [match for match in matches if match.counts_in_statistics]
     participants = [(participant, match.duration) for match in counted for participant in match.participants]
     rates = [rates_of(participant, duration) for participant, duration in participants]
     columns: tuple[list[Any], ...] = (
-        [participant.champion_name for participant, _ in participants],
+        [canonical_name(participant.champion_name) for participant, _ in participants],
         [position(participant) for participant, _ in participants],
         [participant.win for participant, _ in participants],
         [participant.kills for participant, _ in participants],

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from cassandra import OperationTimedOut, ProtocolVersion, RequestExecutionException
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import RoundRobinPolicy
+from confluent_kafka import Producer
 
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.prometheus import PrometheusClient
+from job.times import now_ms
 from tests.support.known_messages import KnownMessages
+from tests.support.sample_matches import ARRIVED_AT, match, participant, value
 
 pytestmark = pytest.mark.disruptive
 
@@ -54,6 +59,36 @@ def test_each_match_is_archived_unchanged(stack: Stack) -> None:
     known = KnownMessages(stack, count=300)
     known.send()
     assert_archived(stack, known)
+
+
+def test_last_of_many_versions_of_a_match_in_one_millisecond_wins_in_both_stores(stack: Stack) -> None:
+    """A producer's batch has one arrival time. It has more messages than a millisecond has microseconds."""
+    delay = now_ms() - ARRIVED_AT
+    times = {
+        field: match()["info"][field] + delay for field in ("gameCreation", "gameStartTimestamp", "gameEndTimestamp")
+    }
+    match_id = f"EUW1_{time.time_ns()}"
+    versions = [
+        value(match(participant(1, kills=kills, challenges=...), match_id=match_id, **times)) for kills in range(1_200)
+    ]
+    arrivals: list[int] = []
+    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "linger.ms": 1_000})
+    for version in versions:
+        producer.produce(
+            "lol_matches", version, match_id, on_delivery=lambda _, sent: arrivals.append(sent.timestamp()[1])
+        )
+    assert producer.flush(60) == 0
+    assert arrivals.count(arrivals[-1]) > 1_000, "the messages were not sent in one batch"
+
+    def indexed() -> None:
+        hits = stack.elasticsearch().search(index="lol_matches_stream", q=f"match_id:{match_id}")["hits"]["hits"]
+        assert [hit["_source"]["kills"] for hit in hits] == [1_199]
+
+    def archived() -> None:
+        assert read_archive(stack, [match_id]) == {match_id: versions[-1]}
+
+    eventually(indexed, timeout_seconds=60)
+    eventually(archived, timeout_seconds=120)
 
 
 def test_archive_retries_through_cassandra_outage_and_resumes_after_crash(stack: Stack) -> None:

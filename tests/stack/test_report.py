@@ -18,14 +18,18 @@ from typing import Any
 
 import pytest
 import testinfra
+from confluent_kafka import Producer
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 from playwright.sync_api import Browser
 
+from generator.match_factory import MatchFactory
+from harness.kibana import queries
+from harness.kibana.objects import panels
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import MATCHES_ALIAS
+from infra.names import MATCHES_ALIAS, MATCHES_TOPIC
 from tests.support.browser_page import open_page
 from tools.pipeline_metrics import read_pipeline_metrics
 from tools.report import match_statistics
@@ -108,7 +112,7 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
     assert sum(step.documents for step in found.steps) * minutes == pytest.approx(len(documents))
     assert sum(step.matches for step in found.steps) * minutes == pytest.approx(len(ids(documents)))
 
-    games_played = [participant for participant in documents if not participant["remake"]]
+    games_played = [participant for participant in documents if not participant["remake"] and "win" in participant]
     champions = grouped(games_played, "champion_name")
     assert {champion.name: champion.games for champion in found.champions} == {
         name: len(games) for name, games in champions.items()
@@ -157,6 +161,34 @@ def test_last_matches_are_complete(stack: Stack) -> None:
             assert match.remake or match.winner in ("blue", "red")
 
     eventually(complete, timeout_seconds=60)
+
+
+@pytest.mark.disruptive
+def test_match_that_ends_in_the_future_is_not_among_the_last_matches(stack: Stack) -> None:
+    """Neither in the report nor in Kibana's panel, whose time range can end in the future."""
+    client, now = stack.elasticsearch(), datetime.now(UTC)
+    end_ms = round((now + timedelta(minutes=40)).timestamp() * 1000)
+    future = MatchFactory(seed=end_ms, size="compact", start_ms=end_ms, now=lambda: end_ms).next()
+    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
+    producer.produce(MATCHES_TOPIC, future.encode(), future.id)
+    assert producer.flush(60) == 0
+
+    def searchable() -> None:
+        assert client.count(index=MATCHES_ALIAS, query={"term": {"match_id": future.id}})["count"] == 10
+
+    eventually(searchable, timeout_seconds=60)
+    found = read_match_statistics(client, TimeRange.last(1, now))
+    assert found.newest_ended is not None
+    assert found.newest_ended <= datetime.now(UTC)
+    shown = [match.id for match in found.last]
+    assert len(shown) == match_statistics.LAST_MATCHES
+    assert future.id not in shown
+    panel = panels()["lol-last-matches"]
+    body = queries.search(
+        panel.layers["data"], panel.attributes.state.query.query, "@timestamp", now, now + timedelta(hours=1)
+    )
+    table = queries.rows(panel.layers["data"], client.search(index=MATCHES_ALIAS, **body).body, now)
+    assert future.id not in [row["match"] for row in table]
 
 
 def test_each_prometheus_query_returns_data(stack: Stack) -> None:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import count as count_from
 from itertools import islice
 from typing import Any
+from zlib import crc32
 
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -32,7 +33,7 @@ MessageOffset = tuple[int, int]
 
 class KnownMessages:
     """`count` new messages. Their champion names are used by no other match, so that their documents and statistics can
-    be told from those of other messages."""
+    be told from those of other messages. An eighth of the matches has no winner."""
 
     def __init__(self, stack: Stack, count: int = 300) -> None:
         self._stack = stack
@@ -41,18 +42,20 @@ class KnownMessages:
         factory = MatchFactory(seed=self._seed, size="compact", start_ms=self._seed, now=lambda: next(game_ends))
         shares = MessageShares(duplicates=0.2, remakes=0.1, poison=0.1)
         generated = generate_messages(factory, shares, self._seed)
-        self._messages = [self._with_unique_champions(each) for each in islice(generated, count)]
+        self._messages = [self._changed(each) for each in islice(generated, count)]
         kinds = Counter(message.kind for message in self._messages)
         assert min(kinds.values()) > 10, kinds
         self._offsets: dict[int, MessageOffset] = {}
         self._arrived_at: dict[int, int] = {}
 
-    def _with_unique_champions(self, message: GeneratedMessage) -> GeneratedMessage:
+    def _changed(self, message: GeneratedMessage) -> GeneratedMessage:
         if message.kind == MessageKind.POISON:
             return message
         match = orjson.loads(message.value or b"")
+        has_winner = crc32(match["metadata"]["matchId"].encode()) % 8 > 0
         for participant in match["info"]["participants"]:
             participant["championName"] += f" {self._seed}"
+            participant["win"] &= has_winner
         return message._replace(value=orjson.dumps(match))
 
     def send(self, producer: Producer | None = None) -> None:

@@ -16,6 +16,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from generator.champions import CHAMPIONS
+
 Json = dict[str, Any]
 Figures = dict[str, Any]
 Key = tuple[int, str, str]
@@ -24,6 +26,20 @@ Key = tuple[int, str, str]
 EARLIEST_MS = 1_546_300_800_000  # 2019-01-01T00:00:00Z
 AHEAD_MS = 86_400_000
 HALF_A_HUNDREDTH = Fraction(1, 200)
+
+
+def _spelling(name: str) -> str:
+    """A champion's name without case, spaces and punctuation."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+# The generator sends Match-V5's names, which are Data Dragon's but for one.
+_CHAMPIONS = {_spelling(champion.name): champion.name for champion in CHAMPIONS} | {
+    "fiddlesticks": "Fiddlesticks",
+    "wukong": "MonkeyKing",
+    "nunuwillump": "Nunu",
+    "renataglasc": "Renata",
+}
 
 
 class _InvalidMatchError(Exception):
@@ -42,6 +58,8 @@ def _integer_between(low: int, high: int) -> Callable[[Any], int]:
 def _text(min_length: int) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(value, str) or not min_length <= len(value) <= 120:
+            raise _InvalidMatchError(value)
+        if any("\ud800" <= character <= "\udfff" for character in value):  # half of a surrogate pair
             raise _InvalidMatchError(value)
         return value
 
@@ -109,10 +127,10 @@ def documents(value: bytes | None, arrived_at: int) -> list[Figures] | None:
             "game_duration": match["duration"],
             "participant_id": str(player["participantId"]),
             "summoner_name": _summoner_name(player),
-            "champion_name": player["championName"],
+            "champion_name": _champion(player),
             "team_id": player["teamId"],
             "position": player["teamPosition"] or "UNKNOWN",
-            "win": player["win"],
+            **({"win": player["win"]} if match["has_winner"] else {}),
             "kills": player["kills"],
             "deaths": player["deaths"],
             "assists": player["assists"],
@@ -136,13 +154,13 @@ def statistics(messages: Iterable[tuple[bytes | None, int]], size: int, slide: i
     matches = [read(value, arrived_at) for value, arrived_at in messages]
     rows: dict[Key, list[Figures]] = defaultdict(list)
     for match in {match["id"]: match for match in matches if match}.values():
-        if match["remake"]:
+        if match["remake"] or not match["has_winner"]:
             continue
         last = match["event_time"] // (slide * 1000) * slide * 1000
         for start in range(last, match["event_time"] - size * 1000, -slide * 1000):
             for player in match["players"]:
                 row = {**player, **_ratios(player, match["duration"])}
-                rows[start, "champion", player["championName"]].append(row)
+                rows[start, "champion", _champion(player)].append(row)
                 rows[start, "position", player["teamPosition"] or "UNKNOWN"].append(row)
     return {key: _averages(group) for key, group in rows.items()}
 
@@ -170,7 +188,7 @@ def _agrees(actual: Any, expected: Any, error: Fraction) -> bool:
 
 def read(value: bytes | None, arrived_at: int) -> Json | None:
     """Decode a message: the match's fields, `id`, `duration` (seconds), `ended` and `event_time` (milliseconds),
-    `remake`, `players`. None for a dead letter."""
+    `remake`, `has_winner`, `players`. None for a dead letter."""
     try:
         return _read(_parsed(value), arrived_at)
     except _InvalidMatchError:
@@ -182,7 +200,6 @@ def _parsed(value: bytes | None) -> Any:
         message = json.loads(
             (value or b"").decode("utf-8-sig"), parse_int=Decimal, parse_float=Decimal, parse_constant=_refuse
         )
-        json.dumps(message, ensure_ascii=False, default=str).encode()  # fails for a lone surrogate
     except ValueError as error:
         raise _InvalidMatchError from error
     return message
@@ -206,15 +223,14 @@ def _read(message: Any, arrived_at: int) -> Json:
     if len({player["participantId"] for player in players}) != len(players) or not players:
         raise _InvalidMatchError("participants")
     played = max(player["timePlayed"] or 0 for player in players)
-    if info["gameEndTimestamp"]:
-        unit = 1000
-    elif played:
-        unit = 1000 if Fraction(info["gameDuration"], played) < 100 else 1
-    elif _before_11_20(info["gameVersion"]):
-        unit = 1
-    else:
-        unit = 1000 if info["gameDuration"] < 100_000 else 1
-    milliseconds = info["gameDuration"] * unit
+    if played >= 100_000 or (info["gameDuration"] >= 60 and Fraction(played, info["gameDuration"]) >= 100):
+        played //= 1000
+    seconds: int | Fraction = info["gameDuration"]
+    if played and seconds:
+        seconds = Fraction(seconds, 1000) if seconds >= 100 * played else played if played >= 100 * seconds else seconds
+    elif seconds >= 100_000 or (not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])):
+        seconds = Fraction(seconds, 1000)
+    milliseconds = int(seconds * 1000)
     if info["gameStartTimestamp"] and played:
         ended = info["gameStartTimestamp"] + played * 1000
     else:
@@ -228,6 +244,7 @@ def _read(message: Any, arrived_at: int) -> Json:
         "ended": ended,
         "event_time": min(ended, arrived_at),
         "remake": any(player["gameEndedInEarlySurrender"] for player in players),
+        "has_winner": _has_winner(players),
         "players": players,
     }
 
@@ -262,6 +279,17 @@ def _averages(rows: list[Figures]) -> Figures:
         "avg_dpm": mean("damage_per_minute"),
         "avg_cspm": mean("cs_per_minute"),
     }
+
+
+def _has_winner(players: list[Json]) -> bool:
+    results = [player["win"] for player in players]
+    one_team = all(player["teamId"] == players[0]["teamId"] for player in players)
+    return one_team or (any(results) and not all(results))
+
+
+def _champion(player: Json) -> str:
+    name: str = player["championName"]
+    return _CHAMPIONS.get(_spelling(name), name)
 
 
 def _creeps(player: Json) -> int:

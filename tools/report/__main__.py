@@ -49,6 +49,8 @@ def read_report(stack: str, services: dict[str, dict[str, str]], hours: int) -> 
 def explain_no_matches(matches: MatchStatistics, time_range: TimeRange) -> list[str]:
     """Why the time range has no matches; empty if it has some."""
     if matches.newest_ended is None:
+        if matches.total_documents:
+            return ["No game in the index has ended yet. Run `make report` again later."]
         return ["No document is searchable yet: `make status` shows which stage of the pipeline is broken."]
     if matches.count:
         return []

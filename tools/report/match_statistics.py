@@ -101,12 +101,15 @@ class MatchSummary:
 
 @dataclass(frozen=True)
 class MatchStatistics:
-    """The report's statistics of a time range. Remakes count in `count`, `steps` and `last` only."""
+    """The report's statistics of a time range.
+
+    Remakes, and matches without a winner, count in `count`, `documents`, `steps` and `last` only.
+    """
 
     total_documents: int
     """Participants in the index at any time."""
     newest_ended: datetime | None
-    """The end of the newest match in the index."""
+    """The end of the newest match that has ended."""
     newest_arrived_at: datetime | None
     """Kafka's arrival time of the newest searchable message."""
     count: int
@@ -119,7 +122,7 @@ class MatchStatistics:
     """Blue and red; empty if no match has two sides."""
     lengths: tuple[GameLengthBucket, ...]
     last: tuple[MatchSummary, ...]
-    """Newest first, at any time."""
+    """Newest first, at any time up to now: a match can arrive before its game's end."""
 
 
 def read_match_statistics(client: Elasticsearch, time_range: TimeRange) -> MatchStatistics:
@@ -129,7 +132,7 @@ def read_match_statistics(client: Elasticsearch, time_range: TimeRange) -> Match
     overall = search(
         size=0,
         track_total_hits=True,
-        aggs={"ended": {"max": {"field": "@timestamp"}}, "arrived": {"max": {"field": "ingested_at"}}},
+        aggs={"arrived": {"max": {"field": "ingested_at"}}},
     )
     found = search(
         size=0,
@@ -137,17 +140,19 @@ def read_match_statistics(client: Elasticsearch, time_range: TimeRange) -> Match
         query={"range": {"@timestamp": {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}},
         aggs=_aggregations(time_range),
     )
-    last = search(
+    newest = search(
         size=LAST_MATCHES,
+        query={"range": {"@timestamp": {"lte": "now"}}},
         sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
         source=False,
         collapse={"field": "match_id", "inner_hits": {"name": "participants", "size": MAX_PARTICIPANTS}},
     )
+    last = tuple(_summary(hit["inner_hits"]["participants"]["hits"]["hits"]) for hit in newest["hits"]["hits"])
     result, played = found["aggregations"], found["aggregations"]["played"]
     matches_played = played["matches"]["value"]
     return MatchStatistics(
         total_documents=overall["hits"]["total"]["value"],
-        newest_ended=_from_millis(overall["aggregations"]["ended"]["value"]),
+        newest_ended=last[0].ended if last else None,
         newest_arrived_at=_from_millis(overall["aggregations"]["arrived"]["value"]),
         count=result["matches"]["value"],
         documents=found["hits"]["total"]["value"],
@@ -161,7 +166,7 @@ def read_match_statistics(client: Elasticsearch, time_range: TimeRange) -> Match
             GameLengthBucket(at_least, below, bucket["matches"]["value"])
             for (at_least, below), bucket in zip(GAME_LENGTHS, played["lengths"]["buckets"], strict=True)
         ),
-        last=tuple(_summary(hit["inner_hits"]["participants"]["hits"]["hits"]) for hit in last["hits"]["hits"]),
+        last=last,
     )
 
 
@@ -204,7 +209,10 @@ def _aggregations(time_range: TimeRange) -> dict[str, Any]:
             },
             "aggs": {"matches": matches},
         },
-        "played": {"filter": {"term": {"remake": False}}, "aggs": played},
+        "played": {
+            "filter": {"bool": {"filter": [{"term": {"remake": False}}, {"exists": {"field": "win"}}]}},
+            "aggs": played,
+        },
     }
 
 
@@ -279,7 +287,7 @@ def _summary(hits: list[Mapping[str, Any]]) -> MatchSummary:
         for name, team in (("blue", BLUE_TEAM_ID), ("red", RED_TEAM_ID))
     }
     match = participants[0]
-    winners = [name for name, side in sides.items() if any(source["win"] for source in side)]
+    winners = [name for name, side in sides.items() if any(source.get("win") for source in side)]
     return MatchSummary(
         id=match["match_id"],
         ended=datetime.fromisoformat(match["@timestamp"]),

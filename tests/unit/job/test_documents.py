@@ -2,16 +2,20 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from job.documents import actions, documents
 from job.ids import cassandra_write_time, external_version, monthly_index, statistics_document_id
 from job.times import from_ms, iso, now_ms, to_ms
 from tests.support.sample_matches import ARRIVED_AT, decoded, match, participant
 
+EXAMPLES = settings(derandomize=True, deadline=None, max_examples=50)
 TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
 
 
@@ -40,21 +44,52 @@ def test_document_id_and_monthly_index() -> None:
 
 
 def test_later_message_has_the_higher_external_version() -> None:
-    """By the arrival time, which messages of a producer's batch can share; then by the offset."""
-    in_order = [
-        (ARRIVED_AT, 2),
-        (ARRIVED_AT, 2**19 + 2),
-        (ARRIVED_AT, 2**20 - 1),
-        (ARRIVED_AT + 1, 0),
-        (ARRIVED_AT + 2, 2**40),
-    ]
+    """Of messages in different partitions, by the arrival time."""
+    in_order = [(ARRIVED_AT, 2), (ARRIVED_AT, 2**20 - 1), (ARRIVED_AT + 1, 0), (ARRIVED_AT + 2, 2**20 - 1)]
     versions = [external_version(*each) for each in in_order]
     assert versions == sorted(set(versions))
 
 
-@pytest.mark.parametrize(("arrived_at", "offset"), [(-1, 0), (0, 0), (2**43 - 1, 2**20 - 1), (2**44, 2**60)])
-def test_external_version_fits_into_a_long(arrived_at: int, offset: int) -> None:
-    assert 0 <= external_version(arrived_at, offset) < 2**63
+@pytest.mark.parametrize("version", [external_version, cassandra_write_time])
+@pytest.mark.parametrize("last_offset", [0, 998, 999, 1_999, 2**20 - 2, 2**20 - 1, 2**32 - 1, 2**40 - 1])
+def test_later_message_of_a_partition_has_the_higher_version(
+    version: Callable[[int, int], int], last_offset: int
+) -> None:
+    """Also if thousands of messages share a millisecond, at any offset; and then in the next millisecond."""
+    same_millisecond = [(ARRIVED_AT, last_offset + number) for number in range(5_000)]
+    in_order = [*same_millisecond, (ARRIVED_AT + 1, last_offset + 5_000), (ARRIVED_AT + 1, last_offset + 5_001)]
+    versions = [version(*each) for each in in_order]
+    assert versions == sorted(set(versions))
+
+
+@EXAMPLES
+@given(
+    steps=st.lists(st.tuples(st.sampled_from([0, 0, 0, 1, 7, 10**6]), st.integers(1, 3_000)), max_size=30),
+    offset=st.integers(0, 2**41),
+)
+def test_versions_follow_the_order_of_any_partition(steps: list[tuple[int, int]], offset: int) -> None:
+    """In a partition offsets grow, with gaps, and arrival times do not decrease."""
+    arrived_at, messages = ARRIVED_AT, []
+    for milliseconds, gap in steps:
+        arrived_at, offset = arrived_at + milliseconds, offset + gap
+        messages.append((arrived_at, offset))
+    for version in (external_version, cassandra_write_time):
+        versions = [version(*each) for each in messages]
+        assert versions == sorted(set(versions))
+
+
+@pytest.mark.parametrize("version", [external_version, cassandra_write_time])
+@pytest.mark.parametrize("arrived_at", [-1, 0, ARRIVED_AT, 2**43, 2**62])
+@pytest.mark.parametrize("offset", [0, 2**20, 2**63 - 1])
+def test_version_fits_into_a_long(version: Callable[[int, int], int], arrived_at: int, offset: int) -> None:
+    assert 0 <= version(arrived_at, offset) < 2**63
+
+
+@pytest.mark.parametrize("offset", [0, 999, 2**20 - 1, 2**20, 10**12])
+def test_version_is_not_below_that_of_an_earlier_release(offset: int) -> None:
+    """Documents and rows that an earlier release wrote have the remainder of the offset in their version."""
+    assert external_version(ARRIVED_AT, offset) >= ARRIVED_AT << 20 | offset % 2**20
+    assert cassandra_write_time(ARRIVED_AT, offset) >= ARRIVED_AT * 1000 + offset % 1000
 
 
 def test_action_has_the_messages_external_version() -> None:

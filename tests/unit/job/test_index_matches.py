@@ -85,6 +85,13 @@ def test_remake_is_indexed_but_not_in_the_statistics(server: FakeElasticsearch, 
     assert (counts.matches, counts.indexed, matches) == (1, 2, [])
 
 
+def test_match_without_a_winner_is_indexed_but_not_in_the_statistics(
+    server: FakeElasticsearch, producer: FakeProducer
+) -> None:
+    counts, matches = run(server, value(match(*(participant(number, win=False) for number in range(1, 11)))))
+    assert (counts.matches, counts.indexed, matches, producer.delivered) == (1, 10, [], [])
+
+
 def test_one_invalid_participant_makes_the_match_a_dead_letter(
     server: FakeElasticsearch, producer: FakeProducer
 ) -> None:

@@ -1,5 +1,6 @@
 """Validation: the invalid field is named, and limits. test_match_v5_quirks.py has the quirks of Match-V5."""
 
+import json
 from typing import Any
 
 import pytest
@@ -54,6 +55,82 @@ def test_invalid_field_is_named_beside_whole_numbers_as_floats() -> None:
 def test_unused_fields_are_not_validated_beside_whole_numbers_as_floats(unused: str) -> None:
     raw = value(match(participant(1, kills=7.0, challenges="?"))).replace(b'"?"', unused.encode())
     assert isinstance(decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES), Match)
+
+
+LONE_SURROGATES = [
+    r"Moon\ud83d", r"\ud83dMoon", r"\udc00", r"\uDC09\uD83D", r"\ud83d\u0041", r"\ud83d\n", r"\\\ud83d",
+    r"\ud83d\ud83d\udc09", r"\udfff\udbff",
+]  # fmt: skip
+"""JSON texts with an escape of half of a surrogate pair."""
+PAIRS = [r"\ud83d\udc09", r"\\ud83d", r"\\\\ud83d", r"\ud83d\udc09\\\ud83d\uDC09", r"\u0000", "\ufffd", r"\ufffc", "🐉"]
+"""JSON texts without any."""
+GAME_NAME = "info.participants[1].riotIdGameName"
+
+
+def with_game_name(text: str) -> bytes:
+    """A match with this JSON text as a field of the second participant that is read."""
+    return value(match(participant(1), participant(2, riotIdGameName="?"))).replace(b'"?"', f'"{text}"'.encode())
+
+
+@pytest.mark.parametrize("text", [*LONE_SURROGATES, *PAIRS])
+@pytest.mark.parametrize("unread", ['"{}"', '{{"{}": 1}}', '["a", "{}", {{"b": "{}"}}]', '{{"a{}": {{"{}": null}}}}'])
+@pytest.mark.parametrize("floats", [False, True])
+def test_lone_surrogate_in_an_unused_field_is_ignored(text: str, unread: str, floats: bool) -> None:
+    message = match(participant(1, kills=7.0 if floats else 7, challenges="?"))
+    raw = value(message).replace(b'"?"', unread.replace("{}", text).replace("{{", "{").replace("}}", "}").encode())
+    assert decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES) == decoded(match(participant(1)))
+
+
+@pytest.mark.parametrize("text", LONE_SURROGATES)
+def test_lone_surrogate_in_a_field_that_is_read_makes_it_invalid(text: str) -> None:
+    letter = dead_letter(with_game_name(text))
+    assert (letter.reason, letter.field) == ("invalid_field", GAME_NAME)
+    assert "surrogate" in letter.detail
+
+
+@pytest.mark.parametrize("text", PAIRS)
+def test_other_escapes_in_a_field_that_is_read_are_kept(text: str) -> None:
+    raw = with_game_name(text).replace(b'"challenges"', rb'"gameName": "Moon\ud83d", "challenges"')
+    for each in (with_game_name(text), raw):
+        result = decode(each, ARRIVED_AT, PLAUSIBLE_TIMES)
+        assert isinstance(result, Match)
+        assert result.participants[1].riot_id_game_name == json.loads(f'"{text}"')
+
+
+def test_lone_surrogate_in_each_text_field_names_that_field() -> None:
+    for field in ("championName", "teamPosition", "riotIdTagline", "summonerName"):
+        raw = value(match(participant(1), participant(2, **{field: "?"}))).replace(b'"?"', rb'"\ud83d"')
+        assert dead_letter(raw).field == f"info.participants[1].{field}"
+    for field in ("gameVersion", "platformId"):
+        assert dead_letter(value(match(**{field: "?"})).replace(b'"?"', rb'"\ud83d"')).field == f"info.{field}"
+    assert dead_letter(value(match(match_id="?")).replace(b'"?"', rb'"\ud83d"')).field == "metadata.matchId"
+
+
+def test_lone_surrogate_does_not_hide_another_fault() -> None:
+    raw = value(match(participant(1, challenges="?"))).replace(b'"?"', rb'"\ud83d"')
+    assert dead_letter(raw[:-1]).reason == "not_json"
+    assert dead_letter(raw.replace(b'"kills": 7', b'"kills": -7')).field == "info.participants[0].kills"
+    assert dead_letter(raw.replace(b'"participantId": 1', b'"participantId": "?"')).reason == "invalid_field"
+
+
+@pytest.mark.parametrize("broken", [b"\xed\xa0\xbd", b"\xff", b"\xe2\x82"])
+def test_bytes_that_are_not_utf8_in_a_field_that_is_read_are_not_json(broken: bytes) -> None:
+    raw = value(match(participant(1, riotIdGameName="?"))).replace(b"?", broken)
+    assert dead_letter(raw).reason == "not_json"
+
+
+@pytest.mark.parametrize(
+    "unused",
+    [b"1e400", b"-1e400", b"1" * 5000, b'"\\u0000"', b'{"a": 1, "a": 2}', b"[" * 900 + b"]" * 900, b"[1, {}, null]"],
+)
+def test_value_of_an_unused_field_is_ignored(unused: bytes) -> None:
+    raw = value(match(participant(1, challenges="?"))).replace(b'"?"', unused)
+    assert decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES) == decoded(match(participant(1)))
+
+
+def test_nesting_beyond_the_limit_is_explained() -> None:
+    raw = value(match(participant(1, challenges="?"))).replace(b'"?"', b"[" * 2000 + b"]" * 2000)
+    assert (dead_letter(raw).reason, "nested too deeply" in dead_letter(raw).detail) == ("not_json", True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ quirks on the statistics (duplicates, remakes, no duration), test_index_matches.
 """
 
 import gzip
+import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ OLD: Json = {"gameStartTimestamp": ..., "gameEndTimestamp": ...}
 NOT_PLAYED = participant(1, timePlayed=...)
 BY_DURATION = {"@timestamp": "2026-02-02T02:36:25.000Z"}
 NO_RATES = {"gold_per_minute": ..., "damage_per_minute": ..., "cs_per_minute": ...}
+NO_WINNER = [participant(number, win=False) for number in range(1, 11)]
 DOCUMENT = {
     "match_id": "EUW1_7012345678",
     "timestamp": START - 60_000,
@@ -103,6 +106,25 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
             "different times played: the longest counts",
             match(participant(1, timePlayed=900), participant(2, timePlayed=1845), gameEndTimestamp=START + DAY_MS),
         ),
+        quirk("duration in milliseconds beside an end: time played decides", match(gameDuration=1_845_999)),
+        quirk("duration divided by 1,000 beside an end: time played decides", match(gameDuration=1)),
+        quirk("time played in milliseconds", of_one(timePlayed=1_845_000)),
+        quirk(
+            "duration and time played in milliseconds",
+            match(participant(1, timePlayed=1_845_000), gameDuration=1_845_000),
+        ),
+        quirk(
+            "time played of a short game in milliseconds",
+            match(participant(1, timePlayed=95_000), gameDuration=95),
+            **{"@timestamp": "2026-02-02T02:08:15.000Z", "game_duration": 95, "gold_per_minute": 7796.84},
+            damage_per_minute=14814.32,
+            cs_per_minute=121.26,
+        ),
+        quirk(
+            "duration in milliseconds without time played beside an end",
+            match(NOT_PLAYED, gameDuration=1_845_999),
+            **{"@timestamp": "2026-02-02T02:37:25.500Z"},
+        ),
         quirk("time played missing", of_one(timePlayed=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
         quirk("time played of 0", of_one(timePlayed=0), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
         quirk("start missing", match(gameStartTimestamp=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
@@ -135,6 +157,29 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
         quirk("remake field missing", of_one(gameEndedInEarlySurrender=...)),
         quirk("remake field null", of_one(gameEndedInEarlySurrender=None)),
         quirk("Abort_Unexpected in a usual match", match(endOfGameResult="Abort_Unexpected")),
+        quirk("no winner: everybody lost", match(*NO_WINNER), win=...),
+        quirk("no winner: everybody won", match(participant(1), participant(6, win=True)), win=...),
+        quirk(
+            "no winner in Arena",
+            match(*NO_WINNER, participant(11, win=False, placement=0), queueId=1700),
+            queue_id=1700,
+            win=...,
+        ),
+        quirk(
+            "one team that lost against the game",
+            match(participant(1, win=False), participant(2, win=False)),
+            win=False,
+        ),
+        quirk("one participant who lost", of_one(win=False), win=False),
+        quirk("several placements of Arena won", match(participant(1), participant(6, win=True), participant(7))),
+        quirk("champion in Data Dragon's spelling", of_one(championName="Fiddlesticks"), champion_name="Fiddlesticks"),
+        quirk("champion in Match-V5's spelling", of_one(championName="FiddleSticks"), champion_name="Fiddlesticks"),
+        quirk("champion in lower case", of_one(championName="ksante"), champion_name="KSante"),
+        quirk("champion as displayed", of_one(championName="Kai'Sa"), champion_name="Kaisa"),
+        quirk("champion as displayed, of another name", of_one(championName="Wukong"), champion_name="MonkeyKing"),
+        quirk('champion with an "&"', of_one(championName="Nunu & Willump"), champion_name="Nunu"),
+        quirk("champion of a mode", of_one(championName="Strawberry_Jinx"), champion_name="Strawberry_Jinx"),
+        quirk("champion not known yet", of_one(championName="NewOne"), champion_name="NewOne"),
         quirk("no deaths", of_one(deaths=0), deaths=0, kda=16.0),
         quirk("minions missing", of_one(totalMinionsKilled=...), cs=12, cs_per_minute=0.39),
         quirk("monsters null", of_one(neutralMinionsKilled=None), cs=180, cs_per_minute=5.85),
@@ -183,6 +228,7 @@ def test_old_match_that_arrives_a_year_later() -> None:
         (b"x" * 5 * 2**20, "not_json"),
         (gzip.compress(value(match()), mtime=0), "not_json"),
         (b"\x00\x00\x00\x00\x07" + value(match()), "not_json"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not_json"),
         (b"[" + value(match()) + b"]", "not_an_object"),
         (b"null", "not_an_object"),
         (b'"text"', "not_an_object"),
@@ -211,6 +257,74 @@ def test_gzip_and_schema_registry_formats_are_identified() -> None:
     )
 
 
+TIMELINE: Json = {
+    "metadata": {"dataVersion": "2", "matchId": "EUW1_7012345678", "participants": ["a", "b"]},
+    "info": {
+        "endOfGameResult": "GameComplete",
+        "frameInterval": 60_000,
+        "frames": [{"timestamp": 0, "events": [], "participantFrames": {}}],
+        "gameId": 7_012_345_678,
+        "participants": [{"participantId": 1, "puuid": "a"}, {"participantId": 2, "puuid": "b"}],
+    },
+}
+RATE_LIMITED: Json = {"status": {"message": "Rate limit exceeded", "status_code": 429}}
+LEAGUE_ENTRY: Json = {"leagueId": "e4c1", "queueType": "RANKED_SOLO_5x5", "tier": "GOLD", "rank": "I", "puuid": "a"}
+
+
+def without(message: Json, *path: str) -> Json:
+    """The message without the field at this path."""
+    changed = deepcopy(message)
+    holder = changed
+    for name in path[:-1]:
+        holder = holder[name]
+    del holder[path[-1]]
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "field", "words"),
+    [
+        (TIMELINE, "not_a_match", "info.frames", "a timeline (it has info.frames), not a match"),
+        (without(TIMELINE, "metadata"), "not_a_match", "info.frames", "a timeline"),
+        (without(TIMELINE, "info", "participants"), "not_a_match", "info.frames", "a timeline"),
+        (TIMELINE["info"], "not_a_match", "", "the info of a timeline"),
+        (RATE_LIMITED, "not_a_match", "status", "an error response of Riot's API (429 Rate limit exceeded)"),
+        (match()["info"], "not_a_match", "", "the info of a match without its metadata"),
+        (participant(1), "not_a_match", "", "a participant of a match"),
+        ({"puuid": "a", "gameName": "Moon", "tagLine": "EUW"}, "not_a_match", "", "an account"),
+        ({"puuid": "a", "summonerLevel": 30, "profileIconId": 1}, "not_a_match", "", "a summoner"),
+        (LEAGUE_ENTRY, "not_a_match", "", "a league or an entry of one"),
+        (
+            {"gameId": 7, "gameStartTime": 0, "participants": [{"puuid": "a"}], "observers": {}},
+            "not_a_match",
+            "",
+            "a live game",
+        ),
+        (
+            {"metadata": {"matchId": "EUW1_7"}, "info": {"tft_set_number": 9, "participants": [{}]}},
+            "not_a_match",
+            "info.tft_set_number",
+            "a match of Teamfight Tactics",
+        ),
+        (["EUW1_7012345678", "EUW1_7012345679"], "not_an_object", "", "a list of texts, such as match ids"),
+        ([match(), match()], "not_an_object", "", "send each match in a message of its own"),
+        ([LEAGUE_ENTRY], "not_an_object", "", "a list whose first element is a league or an entry of one"),
+        (json.dumps(match()), "not_an_object", "", "JSON that was encoded twice"),
+    ],
+    ids=lambda case: case if isinstance(case, str) else "",
+)
+def test_other_document_of_riots_api_is_named(message: Any, reason: str, field: str, words: str) -> None:
+    letter = dead_letter(value(message))
+    assert (letter.reason, letter.field) == (reason, field)
+    assert words in letter.detail
+
+
+def test_match_with_an_invalid_field_is_not_taken_for_another_document() -> None:
+    """Also if somebody has merged the timeline's frames into it."""
+    letter = dead_letter(match(participant(1, kills=None), frames=TIMELINE["info"]["frames"]))
+    assert (letter.reason, letter.field) == ("invalid_field", "info.participants[0].kills")
+
+
 def test_byte_order_mark_is_ignored() -> None:
     assert decode(b"\xef\xbb\xbf" + value(match()), ARRIVED_AT, PLAUSIBLE_TIMES) == decoded(match())
 
@@ -228,3 +342,14 @@ def test_byte_order_mark_is_ignored() -> None:
 def test_implausible_timestamp_names_its_field(changes: Json, field: str) -> None:
     letter = dead_letter(match(**changes))
     assert (letter.reason, letter.field) == ("implausible_timestamp", field)
+
+
+@pytest.mark.parametrize("field", ["gameCreation", "gameStartTimestamp", "gameEndTimestamp"])
+@pytest.mark.parametrize(("factor", "unit"), [(0.001, "seconds"), (1000, "microseconds"), (3, None)])
+def test_implausible_timestamp_in_another_unit_is_explained(field: str, factor: float, unit: str | None) -> None:
+    timestamp = int(START * factor)
+    changes: Json = {"gameStartTimestamp": ...} if field == "gameEndTimestamp" else {}
+    letter = dead_letter(match(**{**changes, field: timestamp}))
+    assert (letter.reason, letter.field) == ("implausible_timestamp", f"info.{field}")
+    assert (f"{timestamp} looks like {unit}" in letter.detail) == (unit is not None)
+    assert ("looks like" in letter.detail) == (unit is not None)

@@ -86,7 +86,8 @@ def nullable(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 PARTICIPANTS = st.fixed_dictionaries(
     {
         "participantId": COUNTS,
-        "championName": NAMES,
+        "championName": NAMES
+        | st.sampled_from(["Ahri", "FiddleSticks", "fiddlesticks", "Kai'Sa", "Wukong", "Strawberry_Jinx"]),
         "teamId": st.sampled_from([100, 200]) | INTEGERS,
         "win": st.booleans(),
         "kills": COUNTS,
@@ -103,7 +104,7 @@ PARTICIPANTS = st.fixed_dictionaries(
         "summonerName": nullable(WORDS),
         "totalMinionsKilled": nullable(CREEPS),
         "neutralMinionsKilled": nullable(CREEPS),
-        "timePlayed": nullable(st.integers(0, 4_000)),
+        "timePlayed": nullable(st.integers(0, 4_000) | st.integers(0, 4_000_000)),
         "gameEndedInEarlySurrender": nullable(st.booleans()),
         "challenges": st.just({"kda": [1.5], "🐉": {"": None}}),
     },
@@ -120,7 +121,7 @@ MATCHES = st.fixed_dictionaries(
         "info": st.fixed_dictionaries(
             {
                 "gameCreation": st.integers(START - 10**9, START),
-                "gameDuration": st.integers(0, 2_000) | COUNTS,
+                "gameDuration": st.integers(0, 2_000) | st.integers(0, 4_000_000) | COUNTS,
                 "gameVersion": st.sampled_from(["16.4.748.682", "16"]) | WORDS,
                 "queueId": INTEGERS,
                 "platformId": WORDS,

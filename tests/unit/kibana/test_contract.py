@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.kibana import contract, queries
+from harness.kibana import contract, kql, queries
 from harness.kibana.objects import body, dashboard, data_views, field_types, panels, paths
 from harness.kibana.panel_query import TIME_RANGE, panel_queries
 from harness.kibana.schema import Dashboard, DataView, KibanaObject, Lens, parse, schema_errors
@@ -120,6 +120,21 @@ def test_panels_by_arrival_time_filter_by_arrival_time() -> None:
         assert [list(each["range"]) for each in search["query"]["bool"]["filter"] if "range" in each] == [
             ["ingested_at"]
         ]
+
+
+def test_panels_by_game_end_exclude_remakes_matches_without_a_winner_and_games_that_have_not_ended() -> None:
+    """The dashboard's time range can end in the future ("this week"), and a game's end too."""
+    by_game_end = [
+        panel
+        for panel in panels().values()
+        if panel.view_of(next(iter(panel.layers))) == "lol-matches" and panel.id != "lol-arrivals"
+    ]
+    assert len(by_game_end) == 7
+    for panel in by_game_end:
+        filters = kql.filter_query(panel.attributes.state.query.query)["bool"]["filter"]
+        assert {"match": {"remake": "false"}} in filters, panel.id
+        assert {"exists": {"field": "win"}} in filters or {"match": {"win": "true"}} in filters, panel.id
+        assert {"range": {"@timestamp": {"lte": "now"}}} in filters, panel.id
 
 
 def test_panel_queries_have_distinct_titles() -> None:

@@ -128,8 +128,10 @@ class Stream:
         )
 
 
-def test_duplicates_count_once_and_remakes_and_dead_letters_do_not_count(spark: SparkSession) -> None:
-    """A match without a duration counts, but has no rates per minute."""
+def test_duplicates_count_once_and_remakes_matches_without_a_winner_and_dead_letters_do_not(
+    spark: SparkSession,
+) -> None:
+    """A match without a duration counts, but has no rates per minute. A champion of two spellings is one."""
     rng = random.Random(7)
     games = [
         game(
@@ -138,9 +140,9 @@ def test_duplicates_count_once_and_remakes_and_dead_letters_do_not_count(spark: 
             *(
                 participant(
                     number,
-                    championName=rng.choice(["Ahri", "Jinx", "Zed"]),
+                    championName=rng.choice(["Ahri", "Jinx", "FiddleSticks", "Fiddlesticks"]),
                     teamPosition=rng.choice(["TOP", "MIDDLE", ""]),
-                    win=rng.random() < 0.5,
+                    win=n % 5 > 0 and rng.random() < 0.5,
                     kills=rng.randrange(20),
                     deaths=rng.randrange(10),
                     goldEarned=rng.randrange(5_000, 20_000),
@@ -167,9 +169,28 @@ def test_duplicates_count_once_and_remakes_and_dead_letters_do_not_count(spark: 
     frame = spark.createDataFrame(rows(messages), MATCH_SCHEMA)
     actual = by_key(frame.transform(statistics, WINDOW).collect())
     assert_equals_reference(actual, messages, WINDOW)
+    assert {name for _, kind, name in actual if kind == "champion"} == {
+        "Ahri",
+        "Jinx",
+        "Fiddlesticks",
+        "Ivern",
+        "Zilean",
+    }
+    assert all(0 <= figures["wins"] <= figures["games_played"] for figures in actual.values())
     ivern = [figures for (_, _, name), figures in actual.items() if name == "Ivern"]
     assert {(each["games_played"], each["avg_kda"], each["avg_gpm"]) for each in ivern} == {(1, 5.33, None)}
     assert len(ivern) == WINDOW.size_seconds / WINDOW.slide_seconds
+
+
+def test_match_without_a_winner_is_in_no_windows_figures(spark: SparkSession) -> None:
+    """Ten losses would lower the win rates of its champions."""
+    decided = game("EUW1_1", 0, *(participant(number) for number in range(1, 11)))
+    undecided = game("EUW1_2", 0, *(participant(number, win=False) for number in range(1, 11)))
+    figures = by_key(
+        spark.createDataFrame(rows([decided, undecided]), MATCH_SCHEMA).transform(statistics, WINDOW).collect()
+    )
+    champions = [each for (_, kind, _), each in figures.items() if kind == "champion"]
+    assert {(each["games_played"], each["wins"], each["win_rate"]) for each in champions} == {(10, 5, 50.0)}
 
 
 PLAYERS = st.fixed_dictionaries(

@@ -20,7 +20,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EMPTY_RESPONSE: dict[str, Any] = {
     "hits": {"total": {"value": 0}, "hits": []},
     "aggregations": {
-        "ended": {"value": None},
         "arrived": {"value": None},
         "matches": {"value": 0},
         "steps": {"buckets": []},

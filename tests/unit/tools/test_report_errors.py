@@ -57,6 +57,8 @@ def test_missing_matches_are_explained() -> None:
     assert explain_no_matches(MATCHES, TIME_RANGE) == []
     (no_documents,) = explain_no_matches(NO_MATCHES, TIME_RANGE)
     assert no_documents.startswith("No document is searchable yet")
+    (not_ended,) = explain_no_matches(replace(NO_MATCHES, total_documents=10), TIME_RANGE)
+    assert not_ended.startswith("No game in the index has ended yet")
     old, new = (
         explain_no_matches(replace(MATCHES, count=0, newest_ended=ended), TIME_RANGE)
         for ended in (TIME_RANGE.start - timedelta(minutes=1), TIME_RANGE.end)

@@ -1,0 +1,85 @@
+"""Recognizes documents of Riot's API that are sent by mistake instead of a match: a timeline, a list of match ids, …"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class OtherDocument(NamedTuple):
+    """What a message is instead of a match, in words, and the path of the field that identifies it (or empty)."""
+
+    name: str
+    field: str = ""
+
+
+class _Status(msgspec.Struct):
+    status_code: int
+    message: str = ""
+
+
+# Fields that only one kind of document has, all of them at its top level.
+_OBJECTS = (
+    ({"frames", "frameInterval"}, "the info of a timeline"),
+    ({"participantIdentities", "participants"}, "a match of Match-V4"),
+    ({"gameCreation", "participants"}, "the info of a match without its metadata"),
+    ({"participantId", "championName"}, "a participant of a match"),
+    ({"gameStartTime", "participants"}, "a live game (Spectator)"),
+    ({"puuid", "gameName", "tagLine"}, "an account"),
+    ({"puuid", "summonerLevel"}, "a summoner"),
+    ({"leagueId", "tier"}, "a league or an entry of one"),
+    ({"puuid", "championPoints"}, "a champion mastery"),
+)
+
+
+def describe(value: bytes) -> OtherDocument | None:
+    """Which other document the JSON is; None for a match (also an invalid one), and if it is not certain."""
+    try:
+        return _describe(msgspec.json.decode(value, type=dict[str, msgspec.Raw] | list[msgspec.Raw] | str))
+    except _DECODE_ERRORS:
+        return None
+
+
+def _describe(value: dict[str, msgspec.Raw] | list[msgspec.Raw] | str) -> OtherDocument | None:
+    if isinstance(value, str):
+        return OtherDocument("JSON that was encoded twice") if value.lstrip().startswith("{") else None
+    if isinstance(value, list):
+        return _describe_list(value)
+    if "info" in value:
+        return _describe_info(value["info"])
+    if "status" in value and (error := _decoded(value["status"], _Status)):
+        return OtherDocument(f"an error response of Riot's API ({error.status_code} {error.message[:120]})", "status")
+    name = next((name for fields, name in _OBJECTS if fields <= value.keys()), None)
+    return OtherDocument(name) if name else None
+
+
+def _describe_info(info: msgspec.Raw) -> OtherDocument | None:
+    fields = _decoded(info, dict[str, msgspec.Raw]) or {}
+    if "frames" in fields and "gameCreation" not in fields:
+        return OtherDocument("a timeline (it has info.frames)", "info.frames")
+    if "tft_set_number" in fields:
+        return OtherDocument("a match of Teamfight Tactics", "info.tft_set_number")
+    return None
+
+
+def _describe_list(parts: list[msgspec.Raw]) -> OtherDocument | None:
+    if not parts:
+        return None
+    first = _decoded(parts[0], dict[str, msgspec.Raw] | str)
+    if isinstance(first, str):
+        return OtherDocument("a list of texts, such as match ids")
+    if first is None:
+        return None
+    if {"metadata", "info"} <= first.keys():
+        return OtherDocument("a list of matches: send each match in a message of its own")
+    other = _describe(first)
+    return OtherDocument(f"a list whose first element is {other.name}") if other else None
+
+
+def _decoded(part: msgspec.Raw, type_: Any) -> Any:
+    """The decoded JSON; None if it is not of this type."""
+    try:
+        return msgspec.json.decode(part, type=type_)
+    except _DECODE_ERRORS:
+        return None
