@@ -7,10 +7,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from elasticsearch import ApiError, Elasticsearch, TransportError
+from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import ELASTICSEARCH_PORT, PROMETHEUS_PORT
+from infra.names import ELASTICSEARCH_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
 from tools.pipeline_metrics import read_pipeline_metrics
 from tools.printable import sanitize
 from tools.report.match_statistics import MatchStatistics, read_match_statistics
@@ -33,6 +33,8 @@ def read_report(stack: str, services: dict[str, dict[str, str]], hours: int) -> 
     try:
         with Elasticsearch(elasticsearch, request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
             matches = read_match_statistics(client, time_range)
+    except NotFoundError:
+        problems.append(f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
         problems.append(f"Elasticsearch at {elasticsearch} {failure}: {_short(error)}. The report has no matches.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
-from elasticsearch import Elasticsearch, NotFoundError
+from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 from tests.support.report_samples import MATCHES, NO_MATCHES, TIME_RANGE
 from tools.report.__main__ import explain_no_matches, read_report, write_report
@@ -39,18 +39,40 @@ def test_unreachable_services_are_reported_in_one_line_each_and_the_page_is_writ
     assert list(page.parent.glob("*.png")) == []
 
 
-def test_error_response_of_elasticsearch_is_reported(monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+@pytest.mark.parametrize(
+    ("error_class", "status", "error_type", "problem"),
+    [
+        (
+            ApiError,
+            503,
+            "search_phase_execution_exception",
+            "Elasticsearch at {address} returns an error: ApiError(503, 'search_phase_execution_exception'",
+        ),
+        (
+            NotFoundError,
+            404,
+            "index_not_found_exception",
+            "No index of lol_matches_stream is open: `make status` names the closed ones.",
+        ),
+    ],
+)
+def test_error_response_of_elasticsearch_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+    closed_port: int,
+    error_class: type[ApiError],
+    status: int,
+    error_type: str,
+    problem: str,
+) -> None:
     def search(*_: object, **__: object) -> None:
-        meta = ApiResponseMeta(404, "1.1", HttpHeaders(), 0.1, NodeConfig("http", "localhost", 9200))
-        error = {"type": "index_not_found_exception", "reason": "no such index"}
-        raise NotFoundError("index_not_found_exception", meta, {"error": error, "status": 404})
+        meta = ApiResponseMeta(status, "1.1", HttpHeaders(), 0.1, NodeConfig("http", "localhost", 9200))
+        raise error_class(error_type, meta, {"error": {"type": error_type, "reason": "as the test"}, "status": status})
 
     monkeypatch.setattr(Elasticsearch, "search", search)
     address = f"localhost:{closed_port}"
     report = read_report("sample", {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}}, 1)
-    assert report.problems[0].startswith(
-        f"Elasticsearch at http://{address} returns an error: NotFoundError(404, 'index_not_found_exception'"
-    )
+    assert report.problems[0].startswith(problem.format(address=f"http://{address}"))
+    assert report.matches is None
 
 
 def test_missing_matches_are_explained() -> None:
