@@ -12,6 +12,7 @@ import orjson
 from elasticsearch import Elasticsearch, OrjsonSerializer, helpers
 
 from bench.in_network.workload import ConsumerKind, Timing, Workload, consume_batches, load_workload, print_timing
+from job.champions import canonical_name
 
 Loads = Callable[[bytes], dict[str, Any]]
 
@@ -93,7 +94,7 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
                 **shared,
                 "participant_id": str(number),
                 "summoner_name": f"{each['riotIdGameName']}#{each['riotIdTagline']}",
-                "champion_name": each["championName"],
+                "champion_name": canonical_name(each["championName"]),
                 "team_id": each["teamId"],
                 "position": each["teamPosition"] or "UNKNOWN",
                 "win": each["win"],
