@@ -58,7 +58,10 @@ _INSERT = (
 
 
 class ArchivedMatch(NamedTuple):
-    """A row of the archive. `ended` and `arrived_at` are in milliseconds; `message` is the Kafka message's value."""
+    """A row of the archive. `ended` and `arrived_at` are in milliseconds; `message` is the Kafka message's value.
+
+    Arrival time and position of a replayed message are those of its original, whose value is the same.
+    """
 
     match_id: str
     ended: int
@@ -293,7 +296,7 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
             too_large += 1
             log.error("%s has %d bytes, more than Cassandra takes; it is not archived", match.match_id, len(value))
             continue
-        row = ArchivedMatch(match.match_id, match.ended, message.arrived_at, message.partition, message.offset, value)
+        row = ArchivedMatch(match.match_id, match.ended, *message.original, value)
         rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.write_time)
     return list(rows.values()), too_large
 

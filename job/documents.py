@@ -37,8 +37,8 @@ class Action(Struct, frozen=True, gc=False):
 def documents(match: Match, arrived_at: int) -> Iterator[Document]:
     """Yield the documents of a match, in the order of its participants.
 
-    `arrived_at` is the message's LogAppendTime in milliseconds. Fields per minute are missing if the game has no
-    duration, `win` if the match has no winner; every other field is in each document.
+    `arrived_at` is the arrival time of the message's original in milliseconds. Fields per minute are missing if the
+    game has no duration, `win` if the match has no winner; every other field is in each document.
     """
     match_fields: Document = {
         "match_id": match.match_id,
@@ -83,8 +83,8 @@ def documents(match: Match, arrived_at: int) -> Iterator[Document]:
 def actions(match: Match, arrived_at: int, offset: int, alias: str, source_index: int = 0) -> list[Action]:
     """The bulk actions of a match's documents, for the alias's index of the month in which the game ended.
 
-    If a match is sent twice, the message with the later Kafka timestamp (then offset) wins, in whatever order
-    concurrent tasks write.
+    `arrived_at` and `offset` are those of the message's original. If a match is sent twice, the message with the later
+    Kafka timestamp (then offset) wins, in whatever order concurrent tasks write.
     """
     index = monthly_index(alias, match.ended)
     version = external_version(arrived_at, offset)

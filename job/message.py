@@ -1,8 +1,46 @@
-"""A Kafka record as the job reads it."""
+"""A Kafka record as the job reads it, and the original of a replayed message."""
 
+import re
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from job.ids import cassandra_write_time, external_version
+from job.times import iso, to_ms
+
 Headers = list[tuple[str, str | bytes | None]]
+
+REPLAY_TIMESTAMP, REPLAY_PARTITION, REPLAY_OFFSET = "replay.timestamp", "replay.partition", "replay.offset"
+REPLAY_HEADERS = (REPLAY_TIMESTAMP, REPLAY_PARTITION, REPLAY_OFFSET)
+"""Headers of a replayed message: where and when its original arrived."""
+
+MAX_PARTITION = 2**31 - 1
+MAX_OFFSET = 2**63 - 1
+
+
+class Original(NamedTuple):
+    """When and where a message first arrived."""
+
+    arrived_at: int
+    partition: int
+    offset: int
+
+    @property
+    def version(self) -> int:
+        """The version of the message's documents: of two messages of a match, the one with the higher version wins."""
+        return external_version(self.arrived_at, self.offset)
+
+    @property
+    def write_time(self) -> int:
+        """The write time of the message's row in the archive, in microseconds."""
+        return cassandra_write_time(self.arrived_at, self.offset)
+
+    def headers(self) -> Headers:
+        """The headers that a replay of the message carries."""
+        return [
+            (REPLAY_TIMESTAMP, iso(self.arrived_at).encode()),
+            (REPLAY_PARTITION, str(self.partition).encode()),
+            (REPLAY_OFFSET, str(self.offset).encode()),
+        ]
 
 
 class Message(NamedTuple):
@@ -28,3 +66,49 @@ class Message(NamedTuple):
             message.value(),
             message.headers() or [],
         )
+
+    @property
+    def original(self) -> Original:
+        """The original of a replayed message; the message itself if it is not a replay.
+
+        A replay has the documents, the document version and the archived row of its original, so that it does not
+        replace a version of the match that arrived in between. Any producer can set the headers: they are ignored
+        unless all three are valid, and only ever lower the version, so that no version is in the future.
+        """
+        own = Original(self.arrived_at, self.partition, self.offset)
+        if not self.headers:
+            return own
+        headers = dict(self.headers)  # the last one counts
+        arrived_at = parse_timestamp(headers.get(REPLAY_TIMESTAMP))
+        partition = parse_whole_number(headers.get(REPLAY_PARTITION), MAX_PARTITION)
+        offset = parse_whole_number(headers.get(REPLAY_OFFSET), MAX_OFFSET)
+        if arrived_at is None or partition is None or offset is None:
+            return own
+        original = Original(arrived_at, partition, offset)
+        earlier = (
+            arrived_at <= own.arrived_at and original.version <= own.version and original.write_time <= own.write_time
+        )
+        return original if earlier else own
+
+
+def parse_timestamp(value: str | bytes | None) -> int | None:
+    """ISO 8601 text with a time zone in a header as milliseconds since 1970; None if it is anything else."""
+    try:
+        moment = datetime.fromisoformat(_text(value))
+        milliseconds = to_ms(moment) if moment.tzinfo else -1
+    except ValueError:  # UnicodeDecodeError is one
+        return None
+    return milliseconds if milliseconds >= 0 else None
+
+
+def parse_whole_number(value: str | bytes | None, maximum: int) -> int | None:
+    """The decimal number in a header, from 0 to `maximum`; None if it is anything else."""
+    try:
+        text = _text(value)
+    except UnicodeDecodeError:
+        return None
+    return number if re.fullmatch("[0-9]{1,19}", text) and (number := int(text)) <= maximum else None
+
+
+def _text(value: str | bytes | None) -> str:
+    return value if isinstance(value, str) else (value or b"").decode("ascii")

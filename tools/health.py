@@ -165,8 +165,10 @@ class HealthChecker:
         metrics = self._metrics("spark-job")
         processed = sum(value for name, value in metrics if name == "lol_job_messages_total")
         lag = sum(value for name, value in metrics if name == "lol_job_kafka_lag_messages")
+        late = sum(value for name, value in metrics if name == "lol_job_late_matches_total")
+        too_late = f", {late:,.0f} matches too late for the windows" if late else ""
         problem = None if health == "ok" else health
-        return f"{processed:,.0f} messages processed since it started, lag {lag:,.0f}", problem
+        return f"{processed:,.0f} messages processed since it started{too_late}, lag {lag:,.0f}", problem
 
     def _check_dead_letters(self) -> StageResult:
         return f"{sum(self._topics.end_offsets(DEAD_LETTER_TOPIC).values()):,} messages", None

@@ -43,6 +43,8 @@ class PipelineMetrics:
     """Median and p99."""
     new_dead_letters: float | None
     """Messages that became dead letters in the last hours, as many hours as the time range has."""
+    late_matches: float | None
+    """Matches that came too late for the windows of the statistics, since the job last started."""
     oldest_sample: datetime | None
     """Prometheus has no data from before this time."""
 
@@ -86,6 +88,8 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
         # From the topic's end offsets, because the job's counters restart with it. `increase` would extrapolate to
         # fractions.
         new_dead_letters=prometheus.value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
+        # Not within the time range: `increase` would extrapolate to another number.
+        late_matches=prometheus.value("sum(lol_job_late_matches_total)"),
         oldest_sample=None if oldest is None else datetime.fromtimestamp(oldest, UTC),
     )
 

@@ -218,12 +218,14 @@ def pipeline() -> Dashboard:
                         no_data="no watermark yet",
                     ),
                     time_series(
-                        "Late matches dropped",
-                        "Matches and windows that arrived after the watermark and are in no statistic, per minute.",
-                        "count:rows/min",
+                        "Late matches",
+                        "Matches older than the watermark, which are in no window, per minute; and the rows that Spark "
+                        "drops for them: one for each message.",
+                        "count:matches/min",
+                        Query("sum(60 * rate(lol_job_late_matches_total[$__rate_interval]))", "matches"),
                         Query(
                             "sum by (operator) (60 * rate(lol_job_rows_dropped_by_watermark_total[$__rate_interval]))",
-                            "{{operator}}",
+                            "rows of {{operator}}",
                         ),
                     ),
                     time_series(

@@ -5,7 +5,7 @@ API, so every location that Spark accepts for checkpoints works here too.
 """
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from py4j.protocol import Py4JError
@@ -17,6 +17,8 @@ from job.topic import Incarnation, Offsets
 log = logging.getLogger(__name__)
 
 _START_FILE = "start.json"
+
+T = TypeVar("T")
 
 
 class StartingOffsets(msgspec.Struct, frozen=True):
@@ -30,6 +32,12 @@ class StartingOffsets(msgspec.Struct, frozen=True):
     offsets: Offsets
 
 
+class _BatchMetadata(msgspec.Struct, frozen=True):
+    """The metadata of a batch in Spark's offset log."""
+
+    watermark: int = msgspec.field(name="batchWatermarkMs")
+
+
 class Checkpoints:
     """An incarnation's checkpoint folder at a location (a URI). Raises JobError if it cannot be read or written."""
 
@@ -37,7 +45,9 @@ class Checkpoints:
         self._location = location.rstrip("/")
         self._incarnation = incarnation
         self.folder = f"{self._location}/{incarnation.cluster_id}/{incarnation.topic_id}"
-        self._jvm: Any = spark.sparkContext._jvm
+        jvm: Any = spark.sparkContext._jvm
+        # Py4J asks the JVM for each part of a class's name, each time that it is used.
+        self._path, self._streams = jvm.org.apache.hadoop.fs.Path, jvm.org.apache.commons.io.IOUtils
         self._configuration: Any = spark.sparkContext._jsc.hadoopConfiguration()
 
     def path(self, query: str) -> str:
@@ -51,15 +61,13 @@ class Checkpoints:
     def committed_offsets(self, query: str) -> Offsets:
         """The end offsets of the query's last committed batch, by partition; empty before its first commit."""
         batches = self._batch_numbers(f"{self.path(query)}/commits")
-        text = self._read_text(f"{self.path(query)}/offsets/{max(batches)}") if batches else None
-        if text is None:
-            return {}
-        # Spark's offset log of a batch has lines: version, metadata, then one line of JSON for each source.
-        try:
-            sources = msgspec.json.decode(text.splitlines()[2], type=dict[str, dict[int, int]])
-        except (IndexError, msgspec.DecodeError) as error:
-            raise self._corrupt(self.path(query), error) from error
-        return sources.get(self._incarnation.topic, {})
+        sources = self._read_batch(query, max(batches), 2, dict[str, dict[int, int]]) if batches else None
+        return (sources or {}).get(self._incarnation.topic, {})
+
+    def watermark(self, query: str, batch: int) -> int:
+        """The watermark of a batch, in milliseconds since 1970; 0 if there was no such batch."""
+        metadata = self._read_batch(query, batch, 1, _BatchMetadata)
+        return metadata.watermark if metadata else 0
 
     def save(self, start: StartingOffsets) -> None:
         """Write the starting offsets atomically: a crash leaves either the whole file or none."""
@@ -129,6 +137,16 @@ class Checkpoints:
             if start is not None and start.topic == self._incarnation.topic and folder.toUri().getPath() != current
         ]
 
+    def _read_batch(self, query: str, batch: int, line: int, content: type[T]) -> T | None:
+        """Line 1 (metadata) or 2 (offsets) of a batch in Spark's offset log; None if there is no such batch."""
+        text = self._read_text(f"{self.path(query)}/offsets/{batch}")
+        if text is None:
+            return None
+        try:
+            return msgspec.json.decode(text.splitlines()[line], type=content)
+        except (IndexError, msgspec.DecodeError) as error:
+            raise self._corrupt(self.path(query), error) from error
+
     def _read_start(self, name: str) -> StartingOffsets | None:
         text = self._read_text(name)
         if text is None:
@@ -156,14 +174,11 @@ class Checkpoints:
                 return None
             stream = files.open(path)
             try:
-                return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+                return str(self._streams.toString(stream, "UTF-8"))
             finally:
                 stream.close()
         except Py4JError as error:
             raise self._inaccessible("read", error) from error
-
-    def _path(self, name: str) -> Any:
-        return self._jvm.org.apache.hadoop.fs.Path(name)
 
     def _file_system(self, path: Any) -> Any:
         return path.getFileSystem(self._configuration)

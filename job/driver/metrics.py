@@ -65,6 +65,7 @@ class Metrics:
         self.state_rows = gauge("state_rows", "Rows in an operator's state store", "query", "operator")
         self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state store", "query", "operator")
         self.late_rows = counter("rows_dropped_by_watermark", "Late rows that were dropped", "query", "operator")
+        self.late_matches = counter("late_matches", "Matches too late for the windows: older than the watermark")
         self.batch_limit = gauge("batch_limit_messages", "Batch size: the most messages that the next batch takes")
 
         self.messages = counter("messages", "Messages that are indexed or dead letters")
@@ -140,6 +141,12 @@ class Metrics:
         for reason, number in counts.dead_letters.items():
             self.dead_letters.labels(reason).inc(number)
         self._message_age.add(counts)
+
+    def record_late_matches(self, batch: int, matches: int) -> None:
+        """Record and log how many matches of a micro-batch came too late for the windows of the statistics."""
+        if matches:
+            log.info("Batch %d: %d matches too late for the windows (older than the watermark)", batch, matches)
+        self.late_matches.inc(matches)
 
     def record_sink_wait(self, wait: SinkWait) -> None:
         """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited."""

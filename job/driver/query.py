@@ -11,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the usual name
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job.driver.checkpoints import Checkpoints, StartingOffsets
+from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics
 from job.driver.statistics import statistics
 from job.errors import root_cause
@@ -74,6 +75,7 @@ class MatchQuery:
         outcomes = CountsAccumulator(self.spark.sparkContext)
         index_matches = IndexMatches(self.sinks, plausible_times, settings.elasticsearch.matches, outcomes)
         index_statistics = IndexStatistics(self.sinks, aliases)
+        late_matches = LateMatches(self.checkpoints, MATCHES)
         counts = (
             self._read_topic(start)
             .mapInArrow(index_matches, MATCH_SCHEMA)
@@ -85,7 +87,7 @@ class MatchQuery:
             .outputMode("update")
             .trigger(processingTime=f"{settings.batch.interval_milliseconds} milliseconds")
             .option("checkpointLocation", self.checkpoints.path(MATCHES))
-            .foreachBatch(lambda batch, number: self._run_batch(batch, number, outcomes))
+            .foreachBatch(lambda batch, number: self._run_batch(batch, number, outcomes, late_matches))
             .start()
         )
 
@@ -117,7 +119,7 @@ class MatchQuery:
             .select("topic", "partition", "offset", "arrived_at", "key", "value", "headers")
         )
 
-    def _run_batch(self, batch: DataFrame, number: int, outcomes: CountsAccumulator) -> None:
+    def _run_batch(self, batch: DataFrame, number: int, outcomes: CountsAccumulator, late_matches: LateMatches) -> None:
         """Run a micro-batch and record its outcome counts. Its rows are the counts of indexed statistics.
 
         A rejected statistics document is logged as an error and does not end the job: it is indexed again with the
@@ -126,11 +128,14 @@ class MatchQuery:
         try:
             self.gate.enter()
             rows = batch.collect()
+            counts = outcomes.drain()
+            late = late_matches.count(number, counts.event_times)
         except Exception as error:
             # One line and without the cause: Spark searches the text of this exception with a regular expression that
             # recurses for each character, so that a JVM stack trace overflows the stack.
             raise BatchError(root_cause(str(error))) from None
-        self.metrics.record_outcomes(number, outcomes.drain())
+        self.metrics.record_outcomes(number, counts)
+        self.metrics.record_late_matches(number, late)
         for row in rows:
             self.metrics.indexed.labels(row.alias).inc(row.indexed)
             if row.rejected:

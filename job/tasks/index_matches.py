@@ -80,7 +80,9 @@ class IndexMatches:
                     dead_letter_sink.add(message, outcome.dead_letter)
             dead_letter_sink.flush()
             _count(messages, outcomes, counts)
-            yield match_rows([outcome.match for outcome in outcomes if outcome.match is not None])
+            rows = match_rows([outcome.match for outcome in outcomes if outcome.match is not None])
+            counts.add_event_times(rows)
+            yield rows
         self._accumulator.add(counts)
 
 
@@ -93,7 +95,8 @@ def index(
         action
         for message_index, (message, match) in enumerate(zip(messages, decoded, strict=True))
         if isinstance(match, Match)
-        for action in actions(match, message.arrived_at, message.offset, alias, message_index)
+        for original in (message.original,)
+        for action in actions(match, original.arrived_at, original.offset, alias, message_index)
     )
     rejections: dict[int, list[Rejection]] = {}
     for chunk in elasticsearch.chunks(documents):
@@ -130,7 +133,10 @@ def _dead_letter(rejected: list[Rejection]) -> DeadLetter | None:
 
 
 def _count(messages: Sequence[Message], outcomes: Sequence[MessageOutcome], counts: BatchCounts) -> None:
-    """Count each outcome, with the message's age: the latency (freshness) from its arrival in Kafka to the index."""
+    """Count each outcome, with the message's age: the latency (freshness) from its arrival in Kafka to the index.
+
+    The age of a replay is that of the replayed message, not of its original.
+    """
     now = now_ms()
     for message, outcome in zip(messages, outcomes, strict=True):
         counts.add(

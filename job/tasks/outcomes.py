@@ -7,8 +7,10 @@ replace those of its first attempt.
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import pyarrow as pa
 from msgspec import Struct, field
 from pyspark import SparkContext, TaskContext
 from pyspark.accumulators import Accumulator, AccumulatorParam
@@ -37,6 +39,8 @@ class BatchCounts(Struct):
     `matches` counts messages whose documents are all indexed, `dead_letters` the other messages by reason.
     `participants` counts the documents of decoded matches, `indexed` the acknowledged ones among them. `age_counts` has
     the matches by bucket of AGE_BUCKETS, the last one for older matches; `age_seconds` is the sum of their ages.
+    `event_times` has the event time (milliseconds) of each match that is passed on to the statistics, by match id; of
+    a match that arrived more than once, the latest.
     """
 
     matches: int = 0
@@ -45,6 +49,7 @@ class BatchCounts(Struct):
     indexed: int = 0
     age_counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BUCKETS) + 1))
     age_seconds: float = 0.0
+    event_times: dict[str, int] = field(default_factory=dict)
 
     @property
     def messages(self) -> int:
@@ -62,6 +67,11 @@ class BatchCounts(Struct):
         self.age_counts[bisect_left(AGE_BUCKETS, age_seconds)] += 1
         self.age_seconds += age_seconds
 
+    def add_event_times(self, rows: pa.RecordBatch) -> None:
+        """Add the event times in rows of MATCH_SCHEMA, the input of the statistics."""
+        milliseconds = rows.column("ended").cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
+        self._add_event_times(zip(rows.column("match_id").to_pylist(), milliseconds.to_pylist(), strict=True))
+
     def merge(self, other: "BatchCounts") -> None:
         """Add the counts of another task or batch."""
         self.matches += other.matches
@@ -70,6 +80,11 @@ class BatchCounts(Struct):
         self.indexed += other.indexed
         self.age_counts = [count + more for count, more in zip(self.age_counts, other.age_counts, strict=True)]
         self.age_seconds += other.age_seconds
+        self._add_event_times(other.event_times.items())
+
+    def _add_event_times(self, event_times: Iterable[tuple[str, int]]) -> None:
+        for match_id, event_time in event_times:
+            self.event_times[match_id] = max(event_time, self.event_times.get(match_id, event_time))
 
 
 class _LatestByTask(AccumulatorParam[dict[int, BatchCounts]]):

@@ -11,6 +11,8 @@ from confluent_kafka import Producer
 from generator.match_factory import MatchFactory
 from harness.stack import Stack
 from harness.waiting import eventually
+from job.times import iso, now_ms
+from tests.stack.test_archive import read_archive
 from tools.dlq.dead_letters import DeadLetterMessage, MessagePosition, read_dead_letters
 
 pytestmark = pytest.mark.disruptive
@@ -78,6 +80,57 @@ def test_replayed_match_is_indexed_once_however_often_it_is_replayed(stack: Stac
         assert stack.make("dlq", f"REPLAY={which}").rc == 0
         eventually(documents, timeout_seconds=120)
     assert with_key(stack, match.id)[-1].reason == "fixed", "it has become a dead letter again"
+
+
+def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(stack: Stack) -> None:
+    """Version 1 of a match became a dead letter, version 2 was indexed and archived, then version 1 is replayed.
+
+    The match ended hours ago, so both versions are too late for the windows: that is one late match. Version 1 has an
+    eleventh participant, whose document shows that the replay was indexed.
+    """
+    now = now_ms()
+    factory = MatchFactory(seed=now, size="compact", start_ms=now, now=lambda: now - 6 * 3_600_000)
+    match = factory.next()
+    newer = match.encode()
+    for participant in match.data["info"]["participants"]:
+        participant["kills"] = 99
+    match.data["info"]["participants"].append(participant | {"participantId": 11})
+    after = MatchFactory(seed=now + 1, size="compact", start_ms=now, now=lambda: now).next()
+    client = stack.elasticsearch()
+
+    def late_matches() -> float:
+        assert stack.job_metric("lol_job_watermark_delay_seconds") > 0, "there is no watermark yet"
+        return stack.job_metric("lol_job_late_matches_total")
+
+    def kills(match_id: str, participants: int) -> list[int]:
+        """The kills of all participants, once they are searchable, in the order of their ids."""
+        query = {"term": {"match_id": match_id}}
+        hits = client.search(index="lol_matches_stream", query=query, size=20)["hits"]["hits"]
+        assert len(hits) == participants, f"{len(hits)} documents of {match_id}"
+        documents = sorted((hit["_source"] for hit in hits), key=lambda each: int(each["participant_id"]))
+        return [document["kills"] for document in documents]
+
+    late_before = eventually(late_matches, timeout_seconds=120)
+    send(stack, "lol_matches", key=match.id, value=newer)
+    kills_of_newer = eventually(lambda: kills(match.id, 10), timeout_seconds=60)
+    assert 99 not in kills_of_newer
+    failed: Any = {"topic": "lol_matches", "partition": 0, "offset": 0, "timestamp": iso(now), "reason": "fixed"}
+    headers = [(f"dlq.{name}", str(text).encode()) for name, text in failed.items()]
+    place = send(stack, "lol_matches_dlq", key=match.id, value=match.encode(), headers=headers)
+    assert stack.make("dlq", f"REPLAY={place}").rc == 0
+    assert eventually(lambda: kills(match.id, 11), timeout_seconds=60) == [*kills_of_newer, 99]
+    send(stack, "lol_matches", key=match.id, value=after.encode())  # in the same partition as the replay
+
+    def archived() -> dict[str, bytes]:
+        found = read_archive(stack, [match.id, after.id])
+        assert set(found) == {match.id, after.id}
+        return found
+
+    assert eventually(archived, timeout_seconds=60)[match.id] == newer
+    eventually(lambda: kills(after.id, 10), timeout_seconds=60)
+    assert late_matches() == late_before + 1
+    status = " ".join(stack.make("status").stdout.replace("│", " ").split())
+    assert f", {late_before + 1:,.0f} matches too late for the windows" in status
 
 
 def test_replay_of_an_unknown_reason_is_an_error(stack: Stack) -> None:

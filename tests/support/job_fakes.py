@@ -25,10 +25,11 @@ _ERROR_TYPES = {400: "document_parsing_exception", 409: "version_conflict_engine
 
 
 class FakeElasticsearch:
-    """Stores documents by index and id. Answers `_bulk` with the next of `answers`, or correctly without any left.
+    """Stores documents by index and id, of each the one with the highest version.
 
-    Answers other requests from `pages`, by method and path, with 404 for any other path. `product` is the value of the
-    product header, which is missing if it is empty.
+    Answers `_bulk` with the next of `answers`, or correctly without any left. Answers other requests from `pages`, by
+    method and path, with 404 for any other path. `product` is the value of the product header, which is missing if it
+    is empty.
     """
 
     def __init__(self, product: str) -> None:
@@ -37,6 +38,7 @@ class FakeElasticsearch:
         self.content_type = "application/json"
         self.pages: dict[tuple[str, str], Answer] = {}
         self.documents: dict[tuple[str, str], dict[str, Any]] = {}
+        self.versions: dict[tuple[str, str], int] = {}
         self.requests: list[int] = []
         """The number of documents in each bulk request."""
         self.answers: list[Callable[[Lines], Answer | None]] = []
@@ -60,15 +62,18 @@ class FakeElasticsearch:
         items = []
         for head, source in zip(lines[::2], lines[1::2], strict=True):
             index, document_id = head["index"]["_index"], head["index"]["_id"]
-            status = (statuses or {}).get(document_id, 201)
+            version = head["index"].get("version", 0)
+            conflict = version < self.versions.get((index, document_id), 0)
+            status = (statuses or {}).get(document_id, 409 if conflict else 201)
             item: dict[str, Any] = {"status": status}
             if status < 300:
                 self.documents[index, document_id] = source
+                self.versions[index, document_id] = version
             else:
                 error_type = _ERROR_TYPES.get(status, f"fault_{status}_exception")
                 item["error"] = {"type": error_type, "reason": "as the test\ndemands"}
             items.append({"index": item})
-        return 200, {"errors": bool(statuses), "items": items}
+        return 200, {"errors": any("error" in item["index"] for item in items), "items": items}
 
 
 class _Server(HTTPServer):

@@ -45,6 +45,7 @@ PIPELINE = PipelineMetrics(
     batch_seconds_now=(0.4, 0.8),
     freshness_seconds_now=(0.9, 1.6),
     new_dead_letters=5,
+    late_matches=7,
     oldest_sample=TIME_RANGE.start - timedelta(days=3),
 )
 EMPTY_PIPELINE = PipelineMetrics(
@@ -58,6 +59,7 @@ EMPTY_PIPELINE = PipelineMetrics(
     batch_seconds_now=(None, None),
     freshness_seconds_now=(None, None),
     new_dead_letters=None,
+    late_matches=None,
     oldest_sample=None,
 )
 

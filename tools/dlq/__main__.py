@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
+from job.times import iso
 from tools.dlq.dead_letters import (
     HEADER_PREFIX,
     DeadLetterMessage,
@@ -55,6 +56,9 @@ def print_dead_letter(console: Console, servers: str, dead_letter: DeadLetterMes
     for name, value in [header for header in dead_letter.headers if header[0].startswith(HEADER_PREFIX)]:
         table.add_row(_text(name.removeprefix(HEADER_PREFIX).replace("_", " ")), _text(decode(value)))
     table.add_row("key", _text(decode(dead_letter.key)) if dead_letter.key is not None else "(none)")
+    arrived_at, partition, offset = dead_letter.original
+    if dead_letter.origin and dead_letter.origin[1:] != (partition, offset):
+        table.add_row("replay of", f"{MATCHES_TOPIC}:{partition}:{offset}, which arrived at {iso(arrived_at)}")
     for name, value in dead_letter.original_headers:
         table.add_row(_text(f"header {name}"), _text(decode(value)) if value is not None else "(none)")
     table.add_row("value", "(none)" if dead_letter.value is None else f"{len(dead_letter.value):,} B")
@@ -116,7 +120,7 @@ def replay(console: Console, servers: str, selection: str) -> int:
     """Replay the selected dead letters, and print the counts. Raises DlqError if Kafka refuses some, or on Ctrl-C."""
     run = Replay(create_producer(servers), lambda line: console.print(line, soft_wrap=True))
     try:
-        run.run(select_dead_letters(servers, selection))
+        run.run(lambda: select_dead_letters(servers, selection))
     except KeyboardInterrupt:
         raise DlqError(f"interrupted after {run.sent:,} replayed messages; {RETRY_ADVICE}") from None
     line = f"Replayed to {MATCHES_TOPIC}: {run.sent:,}"

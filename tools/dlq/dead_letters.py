@@ -13,6 +13,16 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from infra.names import DEAD_LETTER_TOPIC
+from job.message import (
+    MAX_OFFSET,
+    MAX_PARTITION,
+    REPLAY_HEADERS,
+    Message,
+    Original,
+    parse_timestamp,
+    parse_whole_number,
+)
+from job.times import to_ms
 
 HEADER_PREFIX = "dlq."
 """Of the headers that the job adds; the others are the original message's."""
@@ -68,14 +78,32 @@ class DeadLetterMessage:
     @property
     def origin(self) -> MessagePosition | None:
         """The original message's position; None if the job did not write this dead letter."""
-        topic, partition, offset = (self.job_header(name) for name in ("topic", "partition", "offset"))
-        if not (partition.isdigit() and offset.isdigit()):
+        partition = parse_whole_number(self.job_header("partition"), MAX_PARTITION)
+        offset = parse_whole_number(self.job_header("offset"), MAX_OFFSET)
+        if partition is None or offset is None:
             return None
-        return MessagePosition(topic, int(partition), int(offset))
+        return MessagePosition(self.job_header("topic"), partition, offset)
+
+    @property
+    def original(self) -> Original:
+        """When and where the message first arrived, also if the failed message was itself a replay.
+
+        Without a plausible header dlq.timestamp, it arrived no later than this dead letter.
+        """
+        topic, partition, offset = self.origin or self.position
+        latest = to_ms(self.arrived_at)
+        arrived_at = parse_timestamp(self.job_header("timestamp"))
+        arrived_at = latest if arrived_at is None else min(arrived_at, latest)
+        return Message(topic, partition, offset, arrived_at, self.key, self.value, list(self.headers)).original
 
     @property
     def original_headers(self) -> Headers:
-        return [header for header in self.headers if not header[0].startswith(HEADER_PREFIX)]
+        """The producer's headers, without those of the job and of a replay."""
+        return [
+            (name, value)
+            for name, value in self.headers
+            if not name.startswith(HEADER_PREFIX) and name not in REPLAY_HEADERS
+        ]
 
     @property
     def replay_obstacle(self) -> str | None:

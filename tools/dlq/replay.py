@@ -1,15 +1,16 @@
-"""Dead letter replay: sends the original messages of dead letters to `lol_matches` again."""
+"""Dead letter replay: sends the original messages of dead letters to `lol_matches` again, with their arrival times."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sqlite3
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from infra.names import MATCHES_TOPIC
-from tools.dlq.dead_letters import DeadLetterMessage, Deduplicator
+from tools.dlq.dead_letters import DeadLetterMessage
 
 DELIVERY_TIMEOUT_SECONDS = 30
 
@@ -41,18 +42,24 @@ class Replay:
     refused: int = 0
     failed: list[KafkaError] = field(default_factory=list)
 
-    def run(self, dead_letters: Iterable[DeadLetterMessage]) -> None:
-        """Replay each message once. Returns, or raises, when Kafka has acknowledged or refused all sent messages."""
+    def run(self, select: Callable[[], Iterator[DeadLetterMessage]]) -> None:
+        """Replay each of the selected dead letters; of those with equal key and value, the one that arrived last.
+
+        `select` reads the topic, and is called twice: what is the last is known only at the end.
+
+        Returns, or raises, when Kafka has acknowledged or refused all sent messages.
+        """
         try:
-            with Deduplicator() as deduplicator:
-                for dead_letter in dead_letters:
+            with _LatestOriginals() as latest:
+                for dead_letter in select():
                     if obstacle := dead_letter.replay_obstacle:
                         self.refused += 1
                         self.print_line(f"{dead_letter.position} cannot be replayed: {obstacle}")
-                    elif deduplicator.is_new(dead_letter.content):
-                        self._send(dead_letter)
-                    else:
+                    elif not latest.add(dead_letter):
                         self.duplicates += 1
+                for dead_letter in select():
+                    if latest.pop(dead_letter):
+                        self._send(dead_letter)
         finally:
             self.producer.flush()
 
@@ -63,7 +70,7 @@ class Replay:
                     MATCHES_TOPIC,
                     key=dead_letter.key,
                     value=dead_letter.value,
-                    headers=list(dead_letter.original_headers),
+                    headers=[*dead_letter.original_headers, *dead_letter.original.headers()],
                     on_delivery=self._on_delivery,
                 )
                 self.producer.poll(0)
@@ -79,3 +86,32 @@ class Replay:
             self.sent += 1
         else:
             self.failed.append(error)
+
+
+class _LatestOriginals:
+    """Of dead letters with equal key and value, the one whose original arrived last. On disk, as `Deduplicator`."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("")  # a temporary file, deleted with the process
+        self._database.execute(
+            "CREATE TABLE latest (content BLOB PRIMARY KEY, version INTEGER, position TEXT) WITHOUT ROWID"
+        )
+
+    def __enter__(self) -> _LatestOriginals:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def add(self, dead_letter: DeadLetterMessage) -> bool:
+        """Whether its key and value are new. It replaces an equal one whose original arrived earlier."""
+        row = (dead_letter.content, dead_letter.original.version, str(dead_letter.position))
+        if self._database.execute("INSERT OR IGNORE INTO latest VALUES (?1, ?2, ?3)", row).rowcount == 1:
+            return True
+        self._database.execute("UPDATE latest SET version = ?2, position = ?3 WHERE content = ?1 AND version < ?2", row)
+        return False
+
+    def pop(self, dead_letter: DeadLetterMessage) -> bool:
+        """Whether it is the one to replay; False from the second time on."""
+        row = (dead_letter.content, str(dead_letter.position))
+        return self._database.execute("DELETE FROM latest WHERE content = ? AND position = ?", row).rowcount == 1

@@ -118,7 +118,7 @@ def _match_figures(matches: MatchStatistics, report: StackReport, hours: str) ->
 
 def _pipeline_figures(metrics: PipelineMetrics, hours: str) -> list[KeyFigure]:
     (batch_p50, batch_p95), (freshness_p50, freshness_p99) = metrics.batch_seconds_now, metrics.freshness_seconds_now
-    lag, dead_letters = metrics.lag_now, metrics.new_dead_letters
+    lag, dead_letters, late_matches = metrics.lag_now, metrics.new_dead_letters, metrics.late_matches
     return [
         KeyFigure("Freshness", _seconds(freshness_p50), f"p99 {_seconds(freshness_p99)}; from Kafka to indexed"),
         KeyFigure("Batch time", _seconds(batch_p50), f"p95 {_seconds(batch_p95)}"),
@@ -128,6 +128,12 @@ def _pipeline_figures(metrics: PipelineMetrics, hours: str) -> list[KeyFigure]:
             "–" if dead_letters is None else compact(dead_letters),
             f"in the last {hours}",
             bad=bool(dead_letters),
+        ),
+        KeyFigure(
+            "Late matches",
+            "–" if late_matches is None else compact(late_matches),
+            "too late for the windows, since the job started",
+            bad=bool(late_matches),
         ),
     ]
 

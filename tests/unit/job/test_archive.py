@@ -67,6 +67,22 @@ class TestArchivedMatches:
             rows, _ = archived_matches(order, PLAUSIBLE_TIMES)
             assert [row.message for row in rows] == [raws[1]]
 
+    def test_replay_has_the_row_of_its_original_and_does_not_replace_a_later_message(self) -> None:
+        """Version 1 became a dead letter, version 2 was archived, then version 1 is replayed."""
+        first, second = (value(match(participant(1, kills=kills))) for kills in (1, 2))
+        original = message(7, first, partition=1)
+        replay = message(90, first, partition=2, arrived_at=ARRIVED_AT + 90)._replace(
+            headers=original.original.headers()
+        )
+        newer = message(8, second, partition=1)
+        (original_row,), _ = archived_matches([original], PLAUSIBLE_TIMES)
+        (row,), _ = archived_matches([replay], PLAUSIBLE_TIMES)
+        assert (row, row.write_time) == (original_row, original_row.write_time)
+        (newer_row,), _ = archived_matches([newer], PLAUSIBLE_TIMES)
+        assert newer_row.write_time > row.write_time, "Cassandra keeps the row with the higher write time"
+        for order in ([newer, replay], [replay, newer]):
+            assert archived_matches(order, PLAUSIBLE_TIMES) == ([newer_row], 0)
+
 
 class FakeSession:
     """A fake Cassandra session. `errors` has the errors of the writes of a match id; later writes of it succeed."""

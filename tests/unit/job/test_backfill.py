@@ -20,12 +20,12 @@ from job import backfill, logs
 from job.backfill import OffsetRange, OffsetRanges, offset_ranges, read
 from job.errors import JobError
 from job.ids import monthly_index
-from job.message import Message
+from job.message import Message, Original
 from job.rate_limit import RateLimiter
-from job.times import iso
+from job.times import iso, now_ms
 from job.topic import Incarnation, RetainedRange
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
-from tests.support.sample_matches import match, value
+from tests.support.sample_matches import match, participant, value
 
 INCARNATION = Incarnation("lol_matches", "cluster", "id", (0, 1))
 BEGIN, END = 1_000, 2_000
@@ -53,10 +53,10 @@ def ranges(begin: dict[int, int], end: dict[int, int], retained: dict[int, Retai
     return offset_ranges(kafka, INCARNATION, BEGIN, END)
 
 
-def send(servers: str, *values: bytes | None, partition: int = 0) -> None:
+def send(servers: str, *values: bytes | None, partition: int = 0, headers: Any = (("h", b"1"),)) -> None:
     producer = Producer({"bootstrap.servers": servers, "log_level": 0})
     for each in values:
-        producer.produce("lol_matches", each, b"key", partition=partition, headers=[("h", b"1")])
+        producer.produce("lol_matches", each, b"key", partition=partition, headers=list(headers))
     assert producer.flush(10) == 0
 
 
@@ -264,6 +264,25 @@ def test_backfill_waits_for_an_index_that_is_not_available(
     assert len(server.documents) == 10
     assert "for Elasticsearch: it answers 400 for a document of lol_matches_stream-" in caplog.text
     assert "(index_closed_exception: closed)" in caplog.text
+
+
+def test_backfill_of_a_replay_keeps_the_newer_version(
+    mock_kafka: str, server: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The range has the newer version of the match, and behind it the replay of the older one."""
+    older, newer = (fresh("EUW1_1", participants=[participant(1, kills=kills)]) for kills in (1, 2))
+    send(mock_kafka, newer)
+    original = Original(now_ms() - 60_000, 0, 5)
+    send(mock_kafka, older, headers=original.headers())
+    assert run(monkeypatch, tmp_path, mock_kafka, server, 2) == 0
+    assert [document["kills"] for document in server.documents.values()] == [2]
+    server.documents.clear()
+    server.versions.clear()
+    send(mock_kafka, older, partition=1, headers=original.headers())
+    assert run(monkeypatch, tmp_path, mock_kafka, server, 0, end_of_1=1) == 0
+    assert [(document["kills"], document["ingested_at"]) for document in server.documents.values()] == [
+        (1, iso(original.arrived_at))
+    ]
 
 
 def test_interrupted_backfill_logs_where_to_resume(

@@ -9,11 +9,13 @@ import pytest
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, LongType, StringType, StructType
 
+from job.message import Headers, Message, Original
 from job.sinks.sink_wait import Address
 from job.tasks.index_matches import IndexMatches, SinkConfig
 from job.tasks.outcomes import BatchCounts
+from job.times import iso, now_ms
 from tests.support.job_fakes import FakeElasticsearch, FakeProducer, fake_elasticsearch
-from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, match, participant, value
+from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, match, participant, value
 
 HEADER = StructType().add("key", StringType()).add("value", BinaryType())
 SCHEMA = (
@@ -53,11 +55,21 @@ class FakeAccumulator:
 
 def run(server: FakeElasticsearch, *values: bytes | None) -> tuple[BatchCounts, list[str]]:
     """Index a batch of messages at offsets 0, 1, 2, …; return its counts, and the match ids for the statistics."""
+    headers: Headers = [("h", b"v")]
+    messages = [message(offset, each, headers if offset else []) for offset, each in enumerate(values)]
+    return run_messages(server, *messages)
+
+
+def message(offset: int, value: bytes | None, headers: Headers) -> Message:
+    return Message("t", 0, offset, ARRIVED_AT + offset, b"k", value, headers)
+
+
+def run_messages(server: FakeElasticsearch, *messages: Message) -> tuple[BatchCounts, list[str]]:
+    """Index a batch of messages; return its counts, and the match ids for the statistics."""
     rows = [
-        {"topic": "t", "partition": 0, "offset": offset, "arrived_at": ARRIVED_AT + offset, "key": b"k", "value": each,
-         "headers": [{"key": "h", "value": b"v"}] if offset else None}
-        for offset, each in enumerate(values)
-    ]  # fmt: skip
+        each._asdict() | {"headers": [{"key": name, "value": content} for name, content in each.headers] or None}
+        for each in messages
+    ]
     batches = [pa.RecordBatch.from_pylist(rows, schema=to_arrow_schema(SCHEMA))] if rows else []
     accumulator = FakeAccumulator()
     sinks = SinkConfig((server.url,), 5, "kafka:9092", "dlq", Address("127.0.0.1", 9))
@@ -110,6 +122,56 @@ def test_duplicate_match_overwrites_its_documents(server: FakeElasticsearch, pro
     assert (counts.matches, counts.indexed) == (2, 20)
     assert len(server.documents) == 10
     assert producer.delivered == []
+
+
+@pytest.mark.parametrize("replay_offset", [2, 900])
+def test_replay_does_not_replace_a_version_that_arrived_after_its_original(
+    server: FakeElasticsearch, producer: FakeProducer, replay_offset: int
+) -> None:
+    """Version 1 became a dead letter, version 2 was indexed, then version 1 is replayed. In any order of writing."""
+    versions = [value(match(participant(1, kills=kills))) for kills in (1, 2)]
+    original = message(0, versions[0], [])
+    newer = message(1, versions[1], [])
+    replay = message(replay_offset, versions[0], original.original.headers())
+    for messages in ([newer, replay], [replay, newer]):
+        server.documents.clear()
+        server.versions.clear()
+        for each in messages:
+            counts, _ = run_messages(server, each)
+            assert (counts.matches, counts.indexed) == (1, 1)
+        assert [document["kills"] for document in server.documents.values()] == [2]
+
+
+def test_replay_has_the_documents_of_its_original(server: FakeElasticsearch, producer: FakeProducer) -> None:
+    original = message(0, value(match()), [])
+    run_messages(server, original)
+    documents, versions = dict(server.documents), dict(server.versions)
+    server.documents.clear()
+    run_messages(server, message(900, value(match()), original.original.headers()))
+    assert (server.documents, server.versions) == (documents, versions)
+
+
+def test_replay_after_days_is_fresh_in_the_latency(server: FakeElasticsearch, producer: FakeProducer) -> None:
+    """The latency counts from the replay's own arrival: otherwise each replay would fire FreshnessOverGoal."""
+    arrived_at = now_ms()
+    original = Original(arrived_at - 5 * 86_400_000, 0, 7)
+    replay = Message("t", 0, 9, arrived_at, b"k", value(match()), original.headers())
+    counts, _ = run_messages(server, replay)
+    assert counts.age_seconds < 60
+    assert {document["ingested_at"] for document in server.documents.values()} == {iso(original.arrived_at)}
+
+
+def test_event_times_are_those_of_the_matches_in_the_statistics(
+    server: FakeElasticsearch, producer: FakeProducer
+) -> None:
+    """No other match can come too late for the windows. The event time of an end in the future is the arrival time."""
+    future = match(match_id="EUW1_future", gameStartTimestamp=ARRIVED_AT)
+    remake = match(participant(1, gameEndedInEarlySurrender=True), match_id="EUW1_remake")
+    no_winner = match(participant(1, win=False), participant(6, win=False), match_id="EUW1_no_winner")
+    messages = (match(match_id="EUW1_8"), remake, no_winner, future)
+    counts, matches = run(server, *(value(each) for each in messages), b"{")
+    assert counts.event_times == {"EUW1_8": START + 1_845_000, "EUW1_future": ARRIVED_AT + 3}
+    assert matches == list(counts.event_times)
 
 
 def test_rejected_documents_make_one_dead_letter_per_message(server: FakeElasticsearch, producer: FakeProducer) -> None:

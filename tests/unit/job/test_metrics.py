@@ -95,6 +95,18 @@ def test_outcome_counts_of_a_batch_add_up(
     assert buckets == {"1.5": 0, "2.0": 5}
 
 
+def test_late_matches_add_up(registry: CollectorRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    assert registry.get_sample_value("lol_job_late_matches_total") == 0, "an alert needs the counter's first increase"
+    with caplog.at_level("INFO"):
+        for batch, matches in ((7, 3), (8, 0), (9, 1)):
+            metrics.record_late_matches(batch, matches)
+    assert registry.get_sample_value("lol_job_late_matches_total") == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "Batch 7: 3 matches too late for the windows (older than the watermark)",
+        "Batch 9: 1 matches too late for the windows (older than the watermark)",
+    ]
+
+
 def test_batch_without_messages_is_not_logged(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         metrics.record_outcomes(7, BatchCounts())

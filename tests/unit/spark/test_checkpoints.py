@@ -77,6 +77,18 @@ def test_unwritable_location_is_reported(spark: SparkSession, tmp_path: Path) ->
         checkpoints_of(spark, file, "one").check_writable()
 
 
+def test_watermark_of_a_batch(spark: SparkSession, tmp_path: Path) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    offsets = tmp_path / "cluster" / "one" / "matches" / "offsets"
+    offsets.mkdir(parents=True)
+    (offsets / "7").write_text('v1\n{"batchWatermarkMs":1770000000000,"batchTimestampMs":5,"conf":{}}\n{}')
+    assert checkpoints.watermark("matches", 7) == 1_770_000_000_000
+    assert checkpoints.watermark("matches", -1) == 0
+    (offsets / "8").write_text("v1\n{}")
+    with pytest.raises(JobError, match="is corrupt"):
+        checkpoints.watermark("matches", 8)
+
+
 def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSession, tmp_path: Path) -> None:
     checkpoints = checkpoints_of(spark, tmp_path, "one")
     assert checkpoints.committed_offsets("matches") == {}

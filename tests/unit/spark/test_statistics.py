@@ -4,10 +4,11 @@ import itertools
 import json
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -17,9 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from job.driver.checkpoints import Checkpoints
+from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics
 from job.driver.statistics import statistics
 from job.match import Match, decode
@@ -28,6 +31,8 @@ from job.sinks.sink_wait import Address
 from job.tasks.index_matches import SinkConfig
 from job.tasks.index_statistics import COUNTS_SCHEMA, IndexStatistics, window_action
 from job.tasks.match_rows import MATCH_SCHEMA, match_rows
+from job.tasks.outcomes import BatchCounts, CountsAccumulator
+from job.topic import Incarnation
 from tests.support import reference
 from tests.support.job_fakes import fake_elasticsearch
 from tests.support.reference import Figures, Key
@@ -71,6 +76,20 @@ def assert_equals_reference(actual: dict[Key, Figures], messages: Sequence[bytes
     assert not any(differing.values()), {key: fields for key, fields in differing.items() if fields}
 
 
+class CountEventTimes:
+    """A function for mapInArrow: counts the event times of rows of MATCH_SCHEMA, as IndexMatches does."""
+
+    def __init__(self, accumulator: CountsAccumulator) -> None:
+        self._accumulator = accumulator
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        counts = BatchCounts()
+        for batch in batches:
+            counts.add_event_times(batch)
+            yield batch
+        self._accumulator.add(counts)
+
+
 class Stream:
     """The statistics as a streaming query over a folder, one file per micro-batch, with a checkpoint between runs."""
 
@@ -79,6 +98,8 @@ class Stream:
         self._folder = folder
         self._window = window
         self._files = itertools.count(1)
+        self._checkpoints = Checkpoints(spark, f"file://{folder}", Incarnation("matches", "cluster", "topic", (0,)))
+        self._checkpoint = Path(self._checkpoints.path("statistics").removeprefix("file://"))
         self._last_batch = 0
         self.latest: dict[Key, Figures] = {}
         self.registry = CollectorRegistry()
@@ -92,16 +113,24 @@ class Stream:
             file = self._folder / "messages" / f"{number}.parquet"
             pq.write_table(rows(batch), file)
             os.utime(file, (number, number))  # Spark reads files in the order of their modification time
+        outcomes = CountsAccumulator(self._spark.sparkContext)
+        late_matches = LateMatches(self._checkpoints, "statistics")
+
+        def run_batch(changed: DataFrame, number: int) -> None:
+            self.latest.update(by_key(changed.collect()))
+            self._metrics.record_late_matches(number, late_matches.count(number, outcomes.drain().event_times))
+
         query = (
             self._spark.readStream.schema(MATCH_SCHEMA)
             .option("maxFilesPerTrigger", 1)
             .parquet(str(self._folder / "messages"))
+            .mapInArrow(CountEventTimes(outcomes), MATCH_SCHEMA)
             .transform(statistics, self._window)
             .writeStream.queryName("statistics")
             .outputMode("update")
-            .option("checkpointLocation", str(self._folder / "checkpoint"))
+            .option("checkpointLocation", str(self._checkpoint))
             .trigger(availableNow=True)
-            .foreachBatch(lambda changed, _number: self.latest.update(by_key(changed.collect())))
+            .foreachBatch(run_batch)
             .start()
         )
         query.awaitTermination()
@@ -113,12 +142,16 @@ class Stream:
     def remove_last_commit(self) -> None:
         """Simulate a driver that died between the last batch and its commit: the next run repeats the batch."""
         for log, first in (("commits", self._last_batch), ("offsets", self._last_batch + 1)):
-            for file in (self._folder / "checkpoint" / log).iterdir():
+            for file in (self._checkpoint / log).iterdir():
                 if int(file.name.strip(".cr")) >= first:
                     file.unlink()
 
+    def late_matches(self) -> float | None:
+        """The number of matches that came too late for the windows, by the job's metric."""
+        return self.registry.get_sample_value("lol_job_late_matches_total")
+
     def dropped_by_watermark(self) -> float:
-        """The number of matches dropped by the watermark, by the job's metric."""
+        """The number of messages whose match Spark dropped because of the watermark, by the job's metric."""
         name = "lol_job_rows_dropped_by_watermark_total"
         return sum(
             sample.value
@@ -244,11 +277,50 @@ def test_late_match_counts_within_the_watermark_and_is_dropped_and_measured_afte
     """The watermark is the latest event time minus its delay: START + 400 s here."""
     stream = Stream(spark, tmp_path, WINDOW)
     first, latest = game("EUW1_1", 0), game("EUW1_2", 400 + WINDOW.watermark_seconds)
-    stream.run([first], [latest])
     in_time, too_late = game("EUW1_3", 401), game("EUW1_4", 400)
-    stream.run([in_time, too_late, first, latest])
+    stream.run([first], [latest], [], [in_time, too_late, first, latest])
     assert_equals_reference(stream.latest, [first, latest, in_time], WINDOW)
     assert stream.dropped_by_watermark() == 2  # the last, and the first again, whose deduplication state has expired
+    assert stream.late_matches() == 1, "the first has its windows"
+
+
+def test_late_match_counts_once_however_often_it_is_sent(spark: SparkSession, tmp_path: Path) -> None:
+    """Also in several batches, and in one that is repeated after a crash.
+
+    A late remake does not count, nor a match that also has a version in time, for example of a later message.
+    """
+    stream = Stream(spark, tmp_path, WINDOW)
+    late = [game(f"EUW1_late_{number}", number) for number in range(4)]
+    remake = game("EUW1_remake", 0, participant(1, gameEndedInEarlySurrender=True))
+    two_versions = [game("EUW1_2", ended) for ended in (100, 1800)]
+    stream.run([game("EUW1_1", 1900)], [late[0]])  # the watermark of a batch is used from the next one on
+    assert (stream.dropped_by_watermark(), stream.late_matches()) == (0, 0)
+    stream.run([late[1]] * 2, [late[1], remake, *two_versions], [late[1]], [late[2]])
+    assert (stream.dropped_by_watermark(), stream.late_matches()) == (6, 2)
+    stream.remove_last_commit()
+    stream.run([late[3]])
+    assert (stream.dropped_by_watermark(), stream.late_matches()) == (8, 4), "those of the repeated batch and a new one"
+
+
+def test_late_match_of_a_retried_task_counts_once(spark: SparkSession) -> None:
+    """The task is run again although it was complete: its shuffle files were lost with an executor."""
+    outcomes = CountsAccumulator(spark.sparkContext)
+    tasks = spark.createDataFrame(rows([game("EUW1_1", 1)] * 2), MATCH_SCHEMA).mapInArrow(
+        CountEventTimes(outcomes), MATCH_SCHEMA
+    )
+    tasks.collect()
+    tasks.collect()
+    checkpoints: Any = SimpleNamespace(watermark=lambda _query, batch: START + batch * 1000)
+    assert LateMatches(checkpoints, "statistics").count(2, outcomes.drain().event_times) == 1
+
+
+def test_match_is_forgotten_after_many_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory for late matches is bounded: it keeps the latest."""
+    monkeypatch.setattr("job.driver.late_matches.REMEMBERED_MATCHES", 2)
+    checkpoints: Any = SimpleNamespace(watermark=lambda _query, _batch: 100)
+    late_matches = LateMatches(checkpoints, "statistics")
+    batches = [{"EUW1_1": 100, "EUW1_2": 100}, {"EUW1_1": 100, "EUW1_3": 101}, {"EUW1_1": 1, "EUW1_2": 1}]
+    assert [late_matches.count(number, each) for number, each in enumerate(batches)] == [2, 0, 1]
 
 
 def test_match_with_an_end_in_the_future_counts_and_does_not_advance_the_watermark(
@@ -258,7 +330,7 @@ def test_match_with_an_end_in_the_future_counts_and_does_not_advance_the_waterma
     future, usual = game("EUW1_1", DAY_SECONDS // 2), game("EUW1_2", 1900)
     stream.run([future], [usual])
     assert_equals_reference(stream.latest, [future, usual], WINDOW)
-    assert stream.dropped_by_watermark() == 0
+    assert (stream.dropped_by_watermark(), stream.late_matches()) == (0, 0)
 
 
 def row(kind: str, **changes: Any) -> dict[str, Any]:

@@ -17,10 +17,15 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from rich.console import Console
 
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
+from job.archive import archived_matches
 from job.match import DeadLetter
-from job.message import Message
+from job.message import Message, Original
 from job.sinks.dead_letters import DeadLetterSink
-from tests.support.sample_matches import ARRIVED_AT
+from job.sinks.elasticsearch import BulkSink, client
+from job.tasks.index_matches import index
+from job.times import iso, to_ms
+from tests.support.job_fakes import fake_elasticsearch
+from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, match, participant, value
 from tools.dlq import __main__ as dlq
 from tools.dlq import dead_letters
 from tools.dlq.dead_letters import (
@@ -185,8 +190,11 @@ def test_replay_sends_the_original_key_value_and_headers(
     found = {message.key(): message for message in replayed(mock_kafka)}
     assert set(found) == keys
     if b"EUW1_2" in keys:
-        assert (found[b"EUW1_2"].value(), found[b"EUW1_2"].headers()) == (b"[]", [("trace", b"\x00\xff")])
-        assert (found[None].value(), found[None].headers()) == (None, None)
+        headers = found[b"EUW1_2"].headers()
+        assert (found[b"EUW1_2"].value(), headers[0]) == (b"[]", ("trace", b"\x00\xff"))
+        arrival = {"replay.timestamp": b"2026-02-02T02:40:00.000Z", "replay.partition": b"2", "replay.offset": b"2"}
+        assert dict(headers[1:]) == arrival
+        assert (found[None].value(), dict(found[None].headers())) == (None, arrival | {"replay.offset": b"3"})
 
 
 def test_replay_skips_duplicates_with_the_same_key_and_value(
@@ -199,11 +207,102 @@ def test_replay_skips_duplicates_with_the_same_key_and_value(
     assert capsys.readouterr().out == (
         "Replayed to lol_matches: 3; skipped duplicates with the same key and value: 2\n"
     )
-    assert sorted((message.value() is None, message.value()) for message in replayed(mock_kafka)) == [
-        (False, b""),
-        (False, b"{"),
-        (True, None),
-    ]
+    found = {message.value(): dict(message.headers())["replay.offset"] for message in replayed(mock_kafka)}
+    assert found == {b"": b"1", b"{": b"9", None: b"1"}, "of the duplicates, the last that arrived is replayed"
+
+
+def test_replay_that_failed_again_keeps_the_first_original(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """However often it is replayed. SHOW has the position of the message that failed last, and the original's."""
+    write(job_sink, (message_at(1), NOT_JSON))
+    expected = {
+        "replay.timestamp": b"2026-02-02T02:40:00.000Z",
+        "replay.partition": b"2",
+        "replay.offset": b"1",
+    }
+    for number in range(2):
+        (latest,) = [each for each in read_dead_letters(mock_kafka) if each.origin == origin_of(number)]
+        assert run(monkeypatch, mock_kafka, "--replay", str(latest.position)) == 0
+        failed = Message.from_kafka(replayed(mock_kafka)[-1])._replace(partition=0, offset=100 + number)
+        assert {name: value for name, value in failed.headers if name.startswith("replay.")} == expected
+        assert ("trace", b"\x00\xff") in failed.headers
+        write(job_sink, (failed, NOT_JSON))
+    capsys.readouterr()
+    assert run(monkeypatch, mock_kafka, "--show", "lol_matches:0:101") == 0
+    shown = capsys.readouterr().out
+    assert "lol_matches:2:1, which arrived at 2026-02-02T02:40:00.000Z" in shown
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 0
+    assert "Replayed to lol_matches: 1; skipped duplicates with the same key and value: 2" in capsys.readouterr().out
+
+
+def origin_of(number: int) -> MessagePosition:
+    """The position of a message that has failed `number` times before."""
+    return MessagePosition("lol_matches", 0, 99 + number) if number else MessagePosition("lol_matches", 2, 1)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        [("replay.timestamp", b"\xff"), ("replay.partition", b"2"), ("replay.offset", b"1")],
+        [("replay.timestamp", b"9999-01-01T00:00:00Z"), ("replay.partition", b"2"), ("replay.offset", b"1")],
+        [("replay.timestamp", None)],
+    ],
+)
+def test_invalid_replay_headers_of_a_producer_are_replaced(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, forged: Any
+) -> None:
+    write(job_sink, (message_at(7, headers=forged), NOT_JSON))
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 0
+    (message,) = replayed(mock_kafka)
+    assert message.headers() == Original(ARRIVED_AT, partition=2, offset=7).headers()
+
+
+def test_dead_letter_without_an_arrival_time_is_replayed_with_its_own(
+    mock_kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original arrived no later than the dead letter."""
+    headers: Any = [("dlq.topic", b"lol_matches"), ("dlq.partition", b"0"), ("dlq.offset", b"5")]
+    producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
+    producer.produce(DEAD_LETTER_TOPIC, b"{", b"k", headers=headers)
+    producer.produce(DEAD_LETTER_TOPIC, b"[", b"k", headers=[*headers, ("dlq.timestamp", b"9999-01-01T00:00:00Z")])
+    producer.flush(10)
+    written_at = {each.value: iso(to_ms(each.arrived_at)) for each in read_dead_letters(mock_kafka)}
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 0
+    found = {message.value(): dict(message.headers()) for message in replayed(mock_kafka)}
+    assert {each: headers["replay.timestamp"].decode() for each, headers in found.items()} == written_at
+
+
+@pytest.mark.parametrize("offset", ["\u00b2", "9" * 30, "-1", ""])
+def test_dead_letter_with_an_invalid_position_is_not_from_the_job(
+    mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, offset: str
+) -> None:
+    headers: Any = [("dlq.topic", b"lol_matches"), ("dlq.partition", b"0"), ("dlq.offset", offset.encode())]
+    producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
+    producer.produce(DEAD_LETTER_TOPIC, b"{", b"k", headers=headers)
+    producer.flush(10)
+    assert run(monkeypatch, mock_kafka) == 0
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 1
+    assert "cannot be replayed: the job did not write it" in capsys.readouterr().out
+
+
+def test_last_version_wins_after_a_replay_of_all(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dead letters A, B and again A are versions of one match, and so is C, which was indexed between B and A."""
+    a, b, c = (value(match(participant(1, kills=kills))) for kills in (1, 2, 3))
+    for offset, content in enumerate((a, b, c, a)):
+        if content != c:
+            write(job_sink, (message_at(offset, content, key=b"k"), INVALID))
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 0
+    messages = [message_at(2, c, key=b"k"), *(Message.from_kafka(each) for each in replayed(mock_kafka))]
+    assert sorted(each.original.offset for each in messages) == [1, 2, 3]
+    for order in (messages, messages[::-1]):
+        with fake_elasticsearch() as server:
+            sink = BulkSink(client((server.url,), 5), lambda *_: None)
+            assert [outcome.indexed for outcome in index(order, PLAUSIBLE_TIMES, "lol", sink)] == [1, 1, 1]
+            assert [document["kills"] for document in server.documents.values()] == [1]
+        assert [row.message for row in archived_matches(order, PLAUSIBLE_TIMES)[0]] == [a]
 
 
 def test_truncated_and_foreign_messages_are_not_replayed(
@@ -265,7 +364,8 @@ def test_failed_delivery_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         def flush(self) -> None: ...
 
     monkeypatch.setattr(dlq, "create_producer", lambda _: FailingProducer())
-    monkeypatch.setattr(dlq, "select_dead_letters", lambda *_: iter([dead_letter()]))
+    letter = dead_letter()
+    monkeypatch.setattr(dlq, "select_dead_letters", lambda *_: iter([letter]))
     output = io.StringIO()
     with pytest.raises(DlqError, match=r"^Kafka refused 1 messages \(.*\); run it again: a replay is idempotent$"):
         dlq.replay(Console(file=output), "", "all")
@@ -273,15 +373,18 @@ def test_failed_delivery_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_interrupted_replay_reports_how_many_were_sent(monkeypatch: pytest.MonkeyPatch, mock_kafka: str) -> None:
-    def interrupted(*_: object) -> Iterator[DeadLetterMessage]:
-        yield dead_letter()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(dlq, "select_dead_letters", interrupted)
+    letter = dead_letter()
+    reads = iter([[letter], interrupted_after(letter)])
+    monkeypatch.setattr(dlq, "select_dead_letters", lambda *_: iter(next(reads)))
     with pytest.raises(
         DlqError, match=r"^interrupted after 1 replayed messages; run it again: a replay is idempotent$"
     ):
         dlq.replay(Console(file=io.StringIO()), mock_kafka, "all")
+
+
+def interrupted_after(letter: DeadLetterMessage) -> Iterator[DeadLetterMessage]:
+    yield letter
+    raise KeyboardInterrupt
 
 
 def dead_letter() -> DeadLetterMessage:

@@ -34,6 +34,11 @@ def test_new_dead_letters_include_those_before_the_jobs_restart() -> None:
     assert metrics.new_dead_letters == 5
 
 
+def test_late_matches_are_unknown_without_the_jobs_counter() -> None:
+    assert read_pipeline_metrics(FakePrometheus({}), TIME_RANGE).late_matches is None
+    assert read_pipeline_metrics(FakePrometheus({"sum(lol_job_late_matches_total)": 7}), TIME_RANGE).late_matches == 7
+
+
 def test_oldest_sample_in_prometheus() -> None:
     oldest = datetime(2026, 2, 22, 12, tzinfo=UTC)
     values = {"prometheus_tsdb_lowest_timestamp_seconds": oldest.timestamp()}

@@ -95,6 +95,7 @@ def test_key_figures(browser: Browser, path: Path) -> None:
         "Batch time": "0.40 s",
         "Lag": "0",
         "Dead letters": "5",
+        "Late matches": "7",
     }
 
 

@@ -177,6 +177,15 @@ class TestStages:
         stages = self.check(monkeypatch, spark_job=JOB_METRICS, health=response, generator="", archive="")
         assert stages["job"] == StageHealth("job", "100 messages processed since it started, lag 20", problem)
 
+    def test_late_matches_of_the_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whole matches, not the rows that Spark drops."""
+        metrics = (
+            f'{JOB_METRICS}lol_job_late_matches_total 3\nlol_job_rows_dropped_by_watermark_total{{operator="x"}} 12\n'
+        )
+        stages = self.check(monkeypatch, spark_job=metrics, health="ok", generator="", archive="")
+        figures = "100 messages processed since it started, 3 matches too late for the windows, lag 20"
+        assert stages["job"] == StageHealth("job", figures)
+
     def test_archive_lag(self, monkeypatch: pytest.MonkeyPatch) -> None:
         metrics = "lol_archive_matches_total 7\nlol_archive_lag_messages 2\n"
         stages = self.check(monkeypatch, archive=metrics, spark_job="", generator="", health="")
