@@ -188,19 +188,21 @@ class _MessageAgeHistogram(Collector):
     """
 
     def __init__(self) -> None:
-        self._total = BatchCounts()
+        self._counts = [0] * (len(AGE_BUCKETS) + 1)
+        self._seconds = 0.0
 
     def add(self, counts: BatchCounts) -> None:
         """Add the message ages of a batch."""
-        self._total.merge(counts)
+        self._counts = [count + more for count, more in zip(self._counts, counts.age_counts, strict=True)]
+        self._seconds += counts.age_seconds
 
     def collect(self) -> Iterable[Metric]:
         bounds = [*(str(float(bound)) for bound in AGE_BUCKETS), "+Inf"]
         yield HistogramMetricFamily(
             "lol_job_message_age_seconds",
             "Latency from a message's arrival in Kafka until Elasticsearch acknowledged its documents",
-            buckets=list(zip(bounds, accumulate(self._total.age_counts), strict=True)),
-            sum_value=self._total.age_seconds,
+            buckets=list(zip(bounds, accumulate(self._counts), strict=True)),
+            sum_value=self._seconds,
         )
 
 

@@ -1,6 +1,7 @@
 """Metrics and health from Spark's progress events, the tasks' outcome counts and waiting sinks."""
 
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -93,6 +94,23 @@ def test_outcome_counts_of_a_batch_add_up(
     assert registry.get_sample_value("lol_job_dead_letters_total", {"reason": "not_json"}) == 2
     buckets = {le: registry.get_sample_value("lol_job_message_age_seconds_bucket", {"le": le}) for le in ("1.5", "2.0")}
     assert buckets == {"1.5": 0, "2.0": 5}
+
+
+def test_metrics_keep_nothing_of_single_matches(metrics: Metrics) -> None:
+    """Memory leak: a driver runs for months."""
+    tracemalloc.start()
+    try:
+        for number in range(60):
+            if number == 10:  # the first batches also fill caches
+                before, _ = tracemalloc.get_traced_memory()
+            counts = BatchCounts(event_times={f"EUW1_{number}_{match}": match for match in range(500)})
+            counts.add(participants=10, indexed=10, reason=None, age_seconds=1)
+            metrics.record_outcomes(number, counts)
+        del counts
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 500_000, f"{after - before:,} bytes for 25,000 matches"
 
 
 def test_late_matches_add_up(registry: CollectorRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
