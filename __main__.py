@@ -113,21 +113,17 @@ alertmanager = Alertmanager(deployment, depends_on=[job])
 # Declared after the services that it scrapes: its targets are the scrape endpoints of `deployment.services`.
 prometheus = Prometheus(deployment, deployment.services, alertmanager)
 
-left_out = {}
-if source.has("kibana"):
+left_out = {name: reason for name in ("kibana", "grafana") if (reason := source.why_not(name))}
+if "kibana" not in left_out:
     kibana = Kibana(deployment, elasticsearch)
     after_kibana = pulumi.ResourceOptions(
         parent=kibana, depends_on=[kibana.ready, *templates], deleted_with=kibana.container
     )
     declare_saved_objects(kibana.url(KIBANA_PORT), after_kibana)
-else:
-    left_out["kibana"] = source.why_not("kibana")
-if source.has("grafana"):
+if "grafana" not in left_out:
     admin_password = Password("grafana-admin-password")
     Grafana(deployment, prometheus, elasticsearch, generator, admin_password.value)
     pulumi.export("grafanaAdminPassword", pulumi.Output.secret(admin_password.value))
-else:
-    left_out["grafana"] = source.why_not("grafana")
 for name, reason in left_out.items():
     pulumi.log.warn(f"{name} is left out: {reason}")
 

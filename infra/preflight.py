@@ -1,4 +1,5 @@
-"""Preflight checks of the Docker host before any resource is created: version, memory, disk space, port conflicts."""
+"""Preflight checks before any resource is created: the Docker host's version, memory, disk space and port conflicts,
+and that the stack on the Docker host is the one of this Pulumi state."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
-from infra import versions
+from infra import ownership, versions
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_address, stack_containers
 from infra.settings import Settings, SettingsError
 
@@ -23,7 +24,10 @@ MIN_FREE_DISK_GIB = 5
 
 
 def check(settings: Settings, stack: str) -> None:
-    """Check that the Docker host fits the stack. Raises SettingsError with one line for each problem."""
+    """Check that the Docker host fits the stack. Raises SettingsError with one line for each problem.
+
+    If the stack there is not the one of this state, that is the only problem reported: the others follow from it.
+    """
     url = engine_address()
     if is_remote(url):
         raise SettingsError(f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST")
@@ -32,6 +36,11 @@ def check(settings: Settings, stack: str) -> None:
     except DockerUnavailableError as error:
         raise SettingsError(str(error)) from error
     containers = stack_containers(client, stack)
+    state = ownership.read_state(stack)
+    if problem := (
+        ownership.foreign_deployment(state, stack, containers) or ownership.renamed_deployment(state, stack)
+    ):
+        raise SettingsError(problem)
     version, info = client.version(), client.info()
     problems = [
         *_outdated_docker(version["Version"], version["ApiVersion"]),

@@ -16,7 +16,8 @@ from job.settings import SettingsError as JobSettingsError
 from job.settings import with_overrides
 
 Port = Field(ge=1, le=65535)
-MemoryMiB = Field(ge=64, le=1024 * 1024)
+MIN_MEMORY_MIB = 64
+MemoryMiB = Field(ge=MIN_MEMORY_MIB, le=1024 * 1024)
 Percent = Field(ge=0, le=100)
 
 MAX_DUPLICATES_PERCENT = 90
@@ -28,6 +29,9 @@ ports for outgoing connections."""
 
 WORKER_EXTRA_MIB = 768
 """Memory of a worker's container beside the executor's heap: the daemon, native memory, Python workers."""
+ELASTICSEARCH_MIB = {"build": 1280, "registry": 1536}
+"""Elasticsearch's memory limit by image source, unless it is set. The official image has a second JVM, a launcher. Its
+limit is an estimate."""
 DRIVER_EXTRA_MIB = 512
 """Memory of the driver's container beside the JVM's heap: native memory, Python."""
 
@@ -55,7 +59,7 @@ class Settings(BaseModel):
 
     port_offset: int = Field(ge=-1, le=35000)
     kafka_port: int = Port
-    spark_master_port: int = Port
+    spark_master_port: int = Port  # not used; accepted because stacks may have set it
     spark_master_ui_port: int = Port
     spark_worker_ui_port: int = Port
     spark_job_ui_port: int = Port
@@ -71,7 +75,7 @@ class Settings(BaseModel):
     spark_master_memory: int = MemoryMiB
     spark_worker_memory: int = MemoryMiB
     spark_job_memory: int = MemoryMiB
-    elasticsearch_memory: int = MemoryMiB
+    elasticsearch_memory: int = Field(ge=-1, le=1024 * 1024)
     kibana_memory: int = MemoryMiB
     cassandra_memory: int = MemoryMiB
     elasticsearch_exporter_memory: int = MemoryMiB
@@ -112,6 +116,13 @@ class Settings(BaseModel):
                 raise ValueError(f"{key} and {by_port[port]} are both {port}: give one of them another port")
             by_port[port] = key
         return self
+
+    @field_validator("elasticsearch_memory")
+    @classmethod
+    def _elasticsearch_memory_is_automatic_or_enough(cls, memory: int) -> int:
+        if -1 < memory < MIN_MEMORY_MIB:
+            raise ValueError(f"must be at least {MIN_MEMORY_MIB}, or -1")
+        return memory
 
     @field_validator("images")
     @classmethod
@@ -171,7 +182,7 @@ class Settings(BaseModel):
         ports = {
             to_camel(name): getattr(self, name)
             for name in type(self).model_fields
-            if name.endswith("_port") and name != "spark_worker_ui_port"
+            if name.endswith("_port") and name not in ("spark_master_port", "spark_worker_ui_port")
         }
         for n in range(self.spark_workers):
             ports["sparkWorkerUiPort" + (f" (worker {n + 1})" if n else "")] = self.spark_worker_ui_port + n

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from infra.home import home_folder
+
 ARGUMENTS = {
     "up": ("--yes", "--skip-preview", "--refresh"),
     "destroy": ("--yes", "--skip-preview"),
@@ -49,7 +51,7 @@ def finished_steps(lines: Iterable[str]) -> Iterator[str]:
 
 def log_file(command: str, stack: str) -> Path:
     """The file for the complete output of the last `command` on `stack`."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lolstack"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "lolstack"
     cache.mkdir(parents=True, exist_ok=True)
     return cache / f"{command}-{stack}.log"
 

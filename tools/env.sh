@@ -11,7 +11,11 @@ else
   _lolstack_root=.
 fi
 _lolstack_root=$(CDPATH='' cd -- "$_lolstack_root" && pwd)
-_lolstack_path=$_lolstack_root/.venv/bin:${XDG_CACHE_HOME:-$HOME/.cache}/lolstack/bin
+# As Pulumi: the home folder of the passwd entry. HOME may be another user's (with sudo) or not set.
+_lolstack_home=$(getent passwd "$(id -u)" | cut -d : -f 6)
+_lolstack_home=${_lolstack_home:-${HOME:-}}
+[ -n "${HOME:-}" ] || export HOME="$_lolstack_home"
+_lolstack_path=$_lolstack_root/.venv/bin:${XDG_CACHE_HOME:-$_lolstack_home/.cache}/lolstack/bin
 
 case $PATH: in
   "$_lolstack_path":*) ;;
@@ -25,7 +29,7 @@ export PULUMI_SKIP_UPDATE_CHECK=true
 
 # An empty passphrase is valid; only an unset one is replaced.
 if [ -z "${PULUMI_CONFIG_PASSPHRASE+set}" ] && [ -z "${PULUMI_CONFIG_PASSPHRASE_FILE:-}" ]; then
-  export PULUMI_CONFIG_PASSPHRASE_FILE="${PULUMI_HOME:-$HOME/.pulumi}/lolstack.passphrase"
+  export PULUMI_CONFIG_PASSPHRASE_FILE="${PULUMI_HOME:-$_lolstack_home/.pulumi}/lolstack.passphrase"
 fi
 
 # With a proxy: connect to this machine directly, for the stack's ports and Pulumi's own processes.
@@ -48,4 +52,4 @@ if [ -z "${DOCKER_HOST:-}" ] \
   unset _lolstack_engine
 fi
 
-unset _lolstack_root _lolstack_path
+unset _lolstack_root _lolstack_home _lolstack_path

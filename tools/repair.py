@@ -8,7 +8,10 @@
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
 
-`make up` and `make down` begin with this. If there is nothing to repair, nothing changes.
+It refuses what the following deployment or destruction would only do by half: a stack that another state deployed on
+this Docker engine, a renamed stack, and, with `--discard`, a network to which other containers are connected.
+
+`make up` begins with this, and `make down` with `--discard`. If there is nothing to repair, nothing changes.
 """
 
 from __future__ import annotations
@@ -31,8 +34,10 @@ from docker.models.networks import Network
 from docker.models.volumes import Volume
 from requests import RequestException
 
-from infra.clients.docker_engine import DockerUnavailableError, connect
+from infra.clients.docker_engine import DockerUnavailableError, connect, stack_containers
+from infra.home import home_folder
 from infra.names import PROJECT, STACK_LABEL
+from infra.ownership import foreign_deployment, renamed_deployment
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,14 +49,18 @@ class RepairError(Exception):
 def repair(stack: str, discard: bool = False) -> Iterator[str]:
     """Release a dead process's lock and remove what an interrupted deployment left; yield a line for each action.
 
-    `discard`: remove a stack whose state is incompatible with this program, with all of its data.
+    `discard`: the stack is about to be destroyed; remove it here if its state is incompatible with this program.
 
-    Raises RepairError if the state is incompatible and not to be discarded, or if Pulumi or the Docker engine fails.
+    Raises RepairError if the state is incompatible and not to be discarded, if the stack on the Docker engine is not
+    the one of the state, or if Pulumi or the Docker engine fails.
     """
     if dead := dead_locks(lock_folder(stack)):
         _pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
     state = json.loads(_pulumi("stack", "export", "--show-secrets", "--stack", stack))["deployment"]
+    client = _engine()
+    if discard:
+        _refuse_foreign_endpoints(client, stack)
     if reason := incompatibility(state):
         if not discard:
             raise RepairError(
@@ -60,24 +69,46 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
                 "or deploy with the version that created it"
             )
         yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
-        yield from remove_all(_engine(), stack)
+        yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
     interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     if interrupted:
-        client = _engine()
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
         # If the pending operation stayed in the state, the next repair would remove the container created since.
         _pulumi("refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", stack)
+    problem = foreign_deployment(state, stack, stack_containers(client, stack))
+    if not discard:
+        problem = problem or renamed_deployment(state, stack)
+    if problem:
+        raise RepairError(problem)
+
+
+def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
+    """Raise RepairError if containers of others are connected to the stack's network, which then cannot be removed."""
+    own = {container.id for container in stack_containers(client, stack)}
+    label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
+    for network in client.networks.list(filters=label):
+        network.reload()  # the list has no endpoints
+        foreign = {each["Name"] for id_, each in network.attrs["Containers"].items() if id_ not in own}
+        if foreign:
+            raise RepairError(
+                f"other containers are connected to the network {network.name} of the stack {stack}, which cannot be "
+                f"removed before they are disconnected: {', '.join(sorted(foreign))}. For each: `docker network "
+                f"disconnect {network.name} NAME`; then start again"
+            )
 
 
 def lock_folder(stack: str) -> Path | None:
     """The folder of the stack's locks; None if the state is not in files of this machine."""
-    url = json.loads(_pulumi("whoami", "--json"))["url"]
+    url: str = json.loads(_pulumi("whoami", "--json"))["url"]
     if not url.startswith("file://"):
         return None
-    return Path(url.removeprefix("file://")).expanduser() / ".pulumi" / "locks" / "organization" / PROJECT / stack
+    path = url.removeprefix("file://").partition("?")[0]
+    if path.startswith("~"):  # Pulumi takes off two characters, whatever the second one is
+        path = str(home_folder() / path[2:])
+    return ROOT / path / ".pulumi" / "locks" / "organization" / PROJECT / stack
 
 
 def dead_locks(folder: Path | None) -> list[int]:

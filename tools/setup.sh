@@ -14,7 +14,11 @@
 set -euo pipefail
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/lolstack
+# As Pulumi: the home folder of the passwd entry. HOME may be another user's (with sudo) or not set.
+home=$(getent passwd "$(id -u)" | cut -d : -f 6)
+home=${home:-${HOME:-}}
+export HOME=${HOME:-$home}
+cache=${XDG_CACHE_HOME:-$home/.cache}/lolstack
 bin=$cache/bin
 venv=$root/.venv
 
@@ -68,6 +72,7 @@ ensure_system
 ensure_venv
 if needs_docker; then
   ensure_pulumi
+  ensure_private_state
   ensure_passphrase
   say "ready: Docker Engine $docker_version, Pulumi $pulumi_version, Python $python_version"
 else

@@ -20,7 +20,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from infra.clients.docker_engine import DockerUnavailableError
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import CASSANDRA_PORT, KAFKA_HOST_LISTENER_PORT, PROMETHEUS_PORT, SPARK_MASTER_PORT
+from infra.names import CASSANDRA_PORT, KAFKA_HOST_LISTENER_PORT, PROMETHEUS_PORT
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.pipeline_metrics import PipelineMetrics, Points, read_pipeline_metrics
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
@@ -30,7 +30,7 @@ DOCUMENTS_TIMEOUT_SECONDS = 180
 TREND_STEP_SECONDS = 15
 """The trends cover the last 15 minutes."""
 REFRESH_SECONDS = 2
-NON_HTTP_PORTS = (str(SPARK_MASTER_PORT), str(CASSANDRA_PORT), str(KAFKA_HOST_LISTENER_PORT))
+NON_HTTP_PORTS = (str(CASSANDRA_PORT), str(KAFKA_HOST_LISTENER_PORT))
 """Ports without a web page."""
 SPARKLINE_BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -159,7 +159,7 @@ def sparkline(points: Points, start: datetime) -> str:
 
 
 def _links(addresses: Mapping[str, str]) -> Text:
-    """The host addresses, with links to web pages: localhost:8080, or localhost:8080 :7077 for several."""
+    """The host addresses, with links to web pages: localhost:8080, or localhost:8080 :8443 for several."""
     links = Text(style="dim")
     for port, address in sorted(addresses.items(), key=lambda item: item[0] in NON_HTTP_PORTS):
         text = f" :{address.rpartition(':')[2]}" if links else address

@@ -14,17 +14,19 @@ from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
-from docker.auth import load_config, resolve_repository_name
 
+from infra.home import home_folder
 from infra.images.source import Source
 from infra.provisioning.base_image import SCRIPT as BASE_SCRIPT
 from infra.provisioning.base_image import BaseImage
+from infra.provisioning.pulled_image import PulledImage
 
 ROOT = Path(__file__).parents[2]
 """The checkout: the directory in which Pulumi runs the program."""
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
-DOCKER_HUB = "docker.io"
-MAVEN_SETTINGS = Path("~/.m2/settings.xml")
+BUILT_REPOSITORY = "lolstack.invalid"
+"""The registry's host in the names of built images. No host can have a name under .invalid (RFC 6761), so that nobody
+can serve an image under such a name to an engine or builder that does not find it locally."""
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")  # build arguments that Docker predefines, also in upper case
 IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
@@ -74,41 +76,22 @@ class Images(pulumi.ComponentResource):
     def __init__(self, source: Source, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("lolstack:images:Images", "images", {}, opts)
         self.source = source
-        self._declared: dict[str, docker.RemoteImage | BaseImage] = {}
-        self._registries = self._registry_provider()
+        self._declared: dict[str, docker.RemoteImage | PulledImage | BaseImage] = {}
 
     def id_of(self, service: str) -> pulumi.Output[str]:
         """The image id for `service`: a key of versions.OFFICIAL_IMAGES or of RECIPES."""
         image = self._declare(service)
-        assert isinstance(image, docker.RemoteImage), f"{service} is a base image, not a service"
+        assert not isinstance(image, BaseImage), f"{service} is a base image, not a service"
         return image.image_id
 
-    def _declare(self, name: str) -> docker.RemoteImage | BaseImage:
+    def _declare(self, name: str) -> docker.RemoteImage | PulledImage | BaseImage:
         if name not in self._declared:
-            pulled = name in self.source.official()
-            self._declared[name] = self._pull(name) if pulled else self._build(name)
+            if name in self.source.official():
+                opts = pulumi.ResourceOptions(parent=self)
+                self._declared[name] = PulledImage(name, self.source.reference(name), opts)
+            else:
+                self._declared[name] = self._build(name)
         return self._declared[name]
-
-    def _pull(self, name: str) -> docker.RemoteImage:
-        return docker.RemoteImage(
-            name,
-            name=self.source.reference(name),
-            keep_locally=True,  # an image is a cache: `destroy` keeps it
-            opts=pulumi.ResourceOptions(parent=self, provider=self._registries),
-        )
-
-    def _registry_provider(self) -> docker.Provider | None:
-        """A provider with the credentials of `docker login`, which the default provider ignores; None without any."""
-        hosts = {resolve_repository_name(self.source.reference(name))[0] for name in self.source.official()}
-        logins = load_config()
-        known = [host for host in sorted(hosts) if host != DOCKER_HUB and logins.resolve_authconfig(host)]
-        if not known:
-            return None
-        return docker.Provider(
-            "registries",
-            registry_auth=[docker.ProviderRegistryAuthArgs(address=host) for host in known],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
 
     def _build(self, name: str) -> docker.RemoteImage | BaseImage:
         tag = reference(name, self.source)
@@ -129,8 +112,15 @@ class Images(pulumi.ComponentResource):
         return docker.RemoteImage(
             name,
             name=tag,
-            build=docker.RemoteImageBuildArgs(context=recipe.context, target=recipe.target, build_args=arguments),
-            keep_locally=True,
+            build=docker.RemoteImageBuildArgs(
+                context=recipe.context,
+                target=recipe.target,
+                build_args=arguments,
+                # The engine's own: a builder in a container, which may be the person's current one, has no access to
+                # the engine's images and would look for parent images in a registry.
+                builder="default",
+            ),
+            keep_locally=True,  # an image is a cache: `destroy` keeps it
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[self._declare(parent) for parent in recipe.parents.values()],
@@ -145,13 +135,13 @@ def reference(name: str, source: Source) -> str:
     if name in source.official():
         return source.reference(name)
     if name == "base":
-        return f"lolstack/base:{_digest([('build.sh', BASE_SCRIPT.read_bytes())])}"
+        return f"{BUILT_REPOSITORY}/base:{_digest([('build.sh', BASE_SCRIPT.read_bytes())])}"
     recipe = RECIPES[name]
     parts = [(argument, reference(parent, source).encode()) for argument, parent in sorted(recipe.parents.items())]
     parts += _content(ROOT / recipe.context, recipe.content)
     if name == "java":
         parts.append(("CA_CERTIFICATES", _certificates().encode()))
-    return f"lolstack/{name}:{_digest(parts)}"
+    return f"{BUILT_REPOSITORY}/{name}:{_digest(parts)}"
 
 
 def _content(context: Path, content: Iterable[str]) -> list[tuple[str, bytes]]:
@@ -193,6 +183,6 @@ def network_arguments() -> dict[str, str]:
     for option in ("index-url", "trusted-host"):
         argument = f"PIP_{option.upper().replace('-', '_')}"
         found[argument] = os.environ.get(argument) or literal_eval(configured.get(f"global.{option}", "''"))
-    settings = MAVEN_SETTINGS.expanduser()
+    settings = home_folder() / ".m2" / "settings.xml"
     found["MAVEN_SETTINGS"] = settings.read_text() if settings.is_file() else ""
     return {argument: value for argument, value in found.items() if value}

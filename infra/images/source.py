@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 import docker
-from docker.errors import APIError, ImageNotFound, NotFound
+import pulumi
+from docker.errors import APIError, ImageNotFound
 from requests.exceptions import RequestException
 
 from infra import versions
@@ -18,6 +20,24 @@ Kind = Literal["registry", "build"]
 
 PROBE_SECONDS = 15
 """Timeout after which a registry counts as unreachable."""
+# The engine reports a registry's answer with its status, or with its text and status 500.
+RATE_LIMIT_STATUS = 429
+RATE_LIMIT_TEXT = re.compile("toomanyrequests|Too Many Requests")
+REFUSED_STATUS = (401, 403)
+REFUSED_TEXT = re.compile(r"\b(unauthorized|denied): |no basic auth credentials|Proxy Authentication Required")
+
+
+class RegistryError(pulumi.RunError):
+    """A registry answers, but refuses access: a login is missing or wrong, or a rate limit is reached."""
+
+    def __init__(self, reference: str, answer: str, rate_limited: bool) -> None:
+        super().__init__(
+            f"the registry of {reference} refuses access: {answer}: "
+            + ("wait, or " if rate_limited else "")
+            + "`docker login` with an account that may pull it, or set lolstack:registryMirror, or build all images: "
+            "`pulumi config set imageSource build`"
+        )
+        self.rate_limited = rate_limited
 
 
 @dataclass(frozen=True)
@@ -38,27 +58,28 @@ class Source:
         """The names of the images that this source pulls instead of building."""
         return frozenset(versions.OFFICIAL_IMAGES) if self.kind == "registry" else frozenset()
 
-    def has(self, service: str) -> bool:
-        """Whether this source has the image of `service`: it can be built, or is on this machine or in the registry."""
-        if self.kind == "build":
-            return service in versions.BUILT_IMAGES
-        client = connect(timeout=PROBE_SECONDS)
-        reference = self.reference(service)
-        try:
-            client.images.get(reference)
-        except ImageNotFound:
-            return _is_in_registry(client, reference)
-        return True
+    def why_not(self, service: str) -> str | None:
+        """Why this source cannot have the image of `service`, for the log and the outputs; None if it has it.
 
-    def why_not(self, service: str) -> str:
-        """Why `has` is false, for the log and the outputs."""
+        A stack can do without the service, so that a registry's refusal is a reason too. A rate limit is not: it would
+        remove a service that was there.
+        """
         if self.kind == "build":
-            return "images are built from package registries, which do not have it"
-        return f"{self.reference(service)} is not available"
+            built = service in versions.BUILT_IMAGES
+            return None if built else "images are built from package registries, which do not have it"
+        try:
+            return _unavailable(connect(timeout=PROBE_SECONDS), self.reference(service))
+        except RegistryError as error:
+            if error.rate_limited:
+                raise
+            return str(error)
 
 
 def choose_image_source(settings: Settings, stack: str) -> Source:
-    """Choose the source for `stack`. `auto`: that of its existing containers, else the registry if it is reachable."""
+    """Choose the source for `stack`. `auto`: that of its existing containers, else the registry if it has all images.
+
+    Raises RegistryError if a registry refuses access. To build instead would be for good: a stack keeps its source.
+    """
     if settings.image_source != "auto":
         return Source(settings.image_source, "set by imageSource", settings)
     client = connect(timeout=PROBE_SECONDS)
@@ -68,11 +89,11 @@ def choose_image_source(settings: Settings, stack: str) -> Source:
                 return Source("registry", "as in the running stack", settings)
             case "build":
                 return Source("build", "as in the running stack", settings)
-    registry = Source("registry", "", settings)
-    reference = registry.reference("kafka")
-    if _is_in_registry(client, reference):
-        return Source("registry", f"{reference} is available", settings)
-    return Source("build", f"no registry has {reference}", settings)
+    registry = Source("registry", "all official images are available", settings)
+    for service in ("base", *versions.BUILT_IMAGES):
+        if reason := _unavailable(client, registry.reference(service)):
+            return Source("build", reason, settings)
+    return registry
 
 
 def mirrored(reference: str, mirror: str) -> str:
@@ -85,10 +106,23 @@ def mirrored(reference: str, mirror: str) -> str:
     return f"{mirror}/{reference}" if rest else f"{mirror}/library/{reference}"
 
 
-def _is_in_registry(client: docker.DockerClient, reference: str) -> bool:
-    # Through the engine, which will also pull: it has its own proxies, mirrors and logins.
+def _unavailable(client: docker.DockerClient, reference: str) -> str | None:
+    """Why the engine cannot have the image; None if it is on this machine or in its registry. Raises RegistryError."""
+    try:
+        client.images.get(reference)
+    except ImageNotFound:
+        pass
+    else:
+        return None
+    # Through the engine, which will also pull: it has its own proxies and mirrors. With the logins of `docker login`.
     try:
         client.images.get_registry_data(reference)
-    except (NotFound, APIError, RequestException):
-        return False
-    return True
+    except APIError as error:
+        text = error.explanation or str(error)
+        rate_limited = error.status_code == RATE_LIMIT_STATUS or RATE_LIMIT_TEXT.search(text) is not None
+        if rate_limited or error.status_code in REFUSED_STATUS or REFUSED_TEXT.search(text):
+            raise RegistryError(reference, text, rate_limited) from error
+        return f"{reference} is not available: {text}"
+    except RequestException as error:
+        return f"{reference} is not available: {error}"
+    return None

@@ -30,6 +30,8 @@ class Cassandra(Service):
                 command=["/opt/cassandra/bin/cassandra", "-f"],
                 environment={
                     "MAX_HEAP_SIZE": f"{settings.cassandra_memory * 3 // 8}M",
+                    # Unset, the official image computes it from the host's memory, not from the container's limit.
+                    "MAX_DIRECT_MEMORY_SIZE": f"{settings.cassandra_memory // 4}M",
                     "MALLOC_ARENA_MAX": "4",
                     # A single node has no gossip to wait for; without these options it would wait half a minute.
                     "JVM_EXTRA_OPTS": "-Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1 "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infra.names import ELASTICSEARCH_PORT
 from infra.services.base import ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
+from infra.settings import ELASTICSEARCH_MIB
 
 HEALTH_URL = f"http://127.0.0.1:{ELASTICSEARCH_PORT}/_cluster/health?wait_for_status=yellow&timeout=3s"
 GC_LOG_OFF = "-Xlog:disable -Xlog:all=warning:stderr:utctime,level,tags"
@@ -14,19 +15,24 @@ class Elasticsearch(Service):
 
     def __init__(self, deployment: Deployment) -> None:
         settings = deployment.settings
-        heap = settings.elasticsearch_memory // 2
+        memory = settings.elasticsearch_memory
+        if memory < 0:
+            memory = ELASTICSEARCH_MIB[deployment.images.source.kind]
+        heap = memory // 2
         super().__init__(
             deployment,
             "elasticsearch",
             ContainerSpec(
                 image="elasticsearch",
                 user="1000:0",
-                memory_mib=settings.elasticsearch_memory,
+                memory_mib=memory,
                 cpu_shares=8192,  # a person waits for a search; Spark's work beside it may take a little longer
                 environment={
                     "cluster.name": deployment.prefix,
                     "node.name": "elasticsearch",
                     "discovery.type": "single-node",
+                    # A single node has no peer; the protocol between nodes has no login.
+                    "transport.host": "127.0.0.1",
                     # Either value keeps the official image from setting up TLS by itself; built ones know no xpack.
                     "xpack.security.enabled": "false",
                     "xpack.ml.enabled": "false",

@@ -49,6 +49,8 @@ class Prometheus(Service):
                     f"--storage.tsdb.retention.time={settings.prometheus_retention_days}d",
                     # The links in an alert.
                     f"--web.external-url=http://localhost:{deployment.host_port(settings.prometheus_port)}",
+                    # No origin matches: by default any web page in a browser on this machine can read all metrics.
+                    "--web.cors.origin=$^",
                 ],
                 files=[
                     ConfigFile(CONFIG, yaml.safe_dump(config, sort_keys=False)),

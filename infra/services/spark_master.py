@@ -37,10 +37,8 @@ class SparkMaster(Service):
                     "SPARK_DAEMON_MEMORY": f"{settings.spark_master_memory // 2}m",
                     "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC",
                 },
-                ports={
-                    SPARK_MASTER_PORT: settings.spark_master_port,
-                    SPARK_MASTER_UI_PORT: settings.spark_master_ui_port,
-                },
+                # Not the RPC port: it has no login, and whoever connects to it can run code on the workers.
+                ports={SPARK_MASTER_UI_PORT: settings.spark_master_ui_port},
                 scrape_endpoints=[ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus")],
                 health=HealthCheck(["python3", "-c", HEALTH_CHECK], limit_seconds=90),
             ),

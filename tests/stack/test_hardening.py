@@ -1,13 +1,44 @@
-"""Container hardening: unprivileged user, no capabilities, memory limits, log rotation, ports on localhost only."""
+"""Container hardening: unprivileged user, no capabilities, memory limits, log rotation, ports on localhost only, and no
+port without a login that runs code, speaks a protocol between nodes, or obeys a web page."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from harness.stack import Stack
-from infra.names import SERVICE_LABEL
+from infra.names import PROJECT, SERVICE_LABEL
+from tools.repair import lock_folder
+
+NOBODY = 65534
+EPHEMERAL = range(32768, 61000)
+"""Linux's default range for ports that a program does not choose."""
+JMX_EXPORTER = 9404
+LISTENERS = {
+    "zookeeper": {2181, JMX_EXPORTER},
+    "kafka": {9092, 29092, JMX_EXPORTER},
+    "elasticsearch": {9200},
+    "cassandra": {9042, JMX_EXPORTER},
+    "spark-master": {7077, 8080},
+    "spark-worker": {8081},
+    "spark-job": {4040, 8000},
+    "archive": {8000},
+    "generator": {8000},
+    "prometheus": {9090},
+    "alertmanager": {9093},
+    "elasticsearch-exporter": {9114},
+    "node-exporter": {9100},
+    "kibana": {5601},
+    "grafana": {3000},
+}
+"""The ports of docs/operations.md that are open to the stack's network, by service."""
+SPARK = ("spark-worker", "spark-job")
+"""Spark's executors and its driver also listen on ports that they do not choose, for blocks and RPC."""
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +85,118 @@ def test_no_container_was_out_of_memory_or_restarted(containers: dict[str, dict[
     for name, container in containers.items():
         assert not container["State"]["OOMKilled"], name
         assert container["RestartCount"] == 0 or name == "spark-job", name  # tests kill the job's driver
+
+
+def curl(host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """curl as an unprivileged user of the Docker host, to a container by its address; no proxy."""
+    return subprocess.run(
+        ["curl", "-sS", "-m", "10", "--noproxy", "*", *arguments[:-1], f"http://{host}{arguments[-1]}"],
+        user=NOBODY if os.geteuid() == 0 else None,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+REFUSED = 7
+"""curl's exit code for a refused connection."""
+
+
+@pytest.fixture(scope="module")
+def addresses(stack: Stack, containers: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """The address of each container on the stack's network, by service."""
+    network = f"{PROJECT}-{stack.name}"
+    return {name: each["NetworkSettings"]["Networks"][network]["IPAddress"] for name, each in containers.items()}
+
+
+def listeners(stack: Stack, service: str) -> Iterator[tuple[str, int]]:
+    """Address (in hexadecimal) and port of each TCP socket that listens in the service's container."""
+    # Shell built-ins only: not every image has cat.
+    script = 'while read -r line; do echo "$line"; done </proc/net/tcp; while read -r line; do echo "$line"; done'
+    found = stack.host(service).run(f"{script} </proc/net/tcp6").stdout
+    for address, port in re.findall(r"^\d+: (\w+):(\w{4}) \w+:0000 0A ", found, re.MULTILINE):
+        yield address, int(port, 16)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a hexadecimal address of /proc/net/tcp is 127.0.0.0/8, ::1 or the first mapped to IPv6."""
+    mapped = address.removeprefix("0000000000000000FFFF0000")
+    return address == "0" * 24 + "01000000" or (len(mapped) == 8 and mapped.endswith("7F"))
+
+
+def test_containers_listen_only_on_the_ports_that_are_documented(stack: Stack) -> None:
+    """On other addresses than loopback. Every local user can connect to them, by the container's address."""
+    found = {
+        service: {
+            port
+            for address, port in listeners(stack, service)
+            if not is_loopback(address) and not (service.startswith(SPARK) and port in EPHEMERAL)
+        }
+        for service in stack.services
+    }
+    assert found == {service: LISTENERS[re.sub(r"-\d+$", "", service)] for service in stack.services}
+
+
+@pytest.mark.parametrize(
+    ("service", "port", "what"),
+    [
+        ("spark-master", 6066, "Spark's REST server, which runs any code"),
+        ("elasticsearch", 9300, "Elasticsearch's protocol between nodes"),
+        ("cassandra", 7000, "Cassandra's protocol between nodes"),
+        ("cassandra", 7199, "Cassandra's JMX"),
+    ],
+)
+def test_closed_port_refuses_a_local_user_and_another_container(
+    stack: Stack, addresses: dict[str, str], service: str, port: int, what: str
+) -> None:
+    submission = ("-X", "POST", "-H", "Content-Type: text/plain", "-d", "{}", "/v1/submissions/create")
+    assert curl(f"{addresses[service]}:{port}", *submission).returncode == REFUSED, what
+    inside = stack.host("spark-worker").run(f"curl -s -m 10 --noproxy '*' http://{service}:{port}/")
+    assert inside.rc == REFUSED, what
+
+
+def test_spark_masters_rpc_port_is_not_published(containers: dict[str, dict[str, Any]]) -> None:
+    """Whoever can connect to it can run code on the workers."""
+    assert set(containers["spark-master"]["HostConfig"]["PortBindings"]) == {"8080/tcp"}
+
+
+def test_kill_requests_to_sparks_pages_change_nothing(stack: Stack, addresses: dict[str, str]) -> None:
+    """A web page can send them too: a form needs no permission of the server that it posts to."""
+    master, driver = f"{addresses['spark-master']}:8080", f"{addresses['spark-job']}:4040"
+
+    def running() -> list[str]:
+        return [app["id"] for app in stack.get("spark-master", 8080, "/json/").json()["activeapps"]]
+
+    (application,) = running()
+    requests = [
+        (master, f"/app/kill/?id={application}&terminate=true"),
+        (master, "/driver/kill/?id=driver-1&terminate=true"),
+        (master, "/workers/kill/?host=spark-worker"),
+        (driver, "/jobs/job/kill/?id=0"),
+        (driver, "/stages/stage/kill/?id=0"),
+    ]
+    for host, path in requests:
+        form = ("-X", "POST", "-H", "Origin: http://attacker.example", "-o", "/dev/null", "-w", "%{http_code}")
+        assert curl(host, *form, path).stdout in ("403", "404", "405"), f"{host}{path}"
+    assert running() == [application]
+
+
+def test_prometheus_lets_no_web_page_of_another_origin_read_it(addresses: dict[str, str]) -> None:
+    answer = curl(
+        f"{addresses['prometheus']}:9090", "-i", "-H", "Origin: http://attacker.example", "/api/v1/query?query=up"
+    )
+    assert '"status":"success"' in answer.stdout
+    assert "access-control-allow-origin" not in answer.stdout.lower()
+
+
+def test_pulumis_state_is_accessible_to_its_user_only(stack: Stack) -> None:
+    locks = lock_folder(stack.name)
+    if locks is None or "PULUMI_BACKEND_URL" in os.environ:
+        pytest.skip("the state is in a backend that the person has chosen")
+    state = locks.parents[3]
+    assert state.name == ".pulumi"
+    assert state.stat().st_mode & 0o077 == 0
+    if os.geteuid() == 0:
+        listed = subprocess.run(["ls", str(state)], user=NOBODY, cwd="/", capture_output=True, text=True, check=False)
+        assert "Permission denied" in listed.stderr

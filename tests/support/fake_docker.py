@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import requests
 from docker.errors import APIError, ImageNotFound
 
 GIB = 2**30
@@ -16,8 +17,14 @@ class FakeContainer:
     """A container with labels, a status, and published ports (container port → host port)."""
 
     def __init__(
-        self, labels: Mapping[str, str] | None = None, status: str = "running", ports: Mapping[int, int] | None = None
+        self,
+        labels: Mapping[str, str] | None = None,
+        status: str = "running",
+        ports: Mapping[int, int] | None = None,
+        name: str = "",
     ) -> None:
+        self.name = name
+        self.id = f"id of {name}"
         self.labels = dict(labels or {})
         self.status = status
         bindings = {
@@ -36,9 +43,13 @@ class FakeDockerEngine:
         self.memory_bytes = memory_bytes
         self.containers_by_label: dict[str, list[FakeContainer]] = {}
         """The containers by `label=value` filter."""
+        self.state: dict[str, Any] = {}
+        """The `deployment` of the stack's Pulumi state."""
         self.local_images: set[str] = set()
         self.registry: set[str] = set()
-        """The references that a registry has. An empty registry stands for one that is not reachable."""
+        """The references that a registry has."""
+        self.answer = (500, "dial tcp: lookup registry-1.docker.io: no such host")
+        """Status and text of the engine's answer about a reference that no registry has."""
         self.containers = SimpleNamespace(list=self._list)
         self.images = SimpleNamespace(get=self._local_image, get_registry_data=self._registry_data)
 
@@ -58,4 +69,7 @@ class FakeDockerEngine:
 
     def _registry_data(self, reference: str) -> None:
         if reference not in self.registry:
-            raise APIError(f"no such image or no connection: {reference}")
+            status, explanation = self.answer
+            response = requests.Response()
+            response.status_code = status
+            raise APIError(f"{status} Server Error", response, explanation)

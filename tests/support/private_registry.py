@@ -38,7 +38,7 @@ class PrivateRegistry:
         built = Source("build", "", Settings.load(raw_config(), self._stack_name))
         image, _ = self._engine.images.build(
             path=str(DOCKERFILE_FOLDER),
-            tag="lolstack/selftest-registry",
+            tag="lolstack.invalid/selftest-registry",
             rm=True,  # intermediate containers
             buildargs={"BASE_IMAGE": reference("base", built), **network_arguments()},
         )

@@ -28,6 +28,8 @@ from infra.settings import Settings
 SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
+"""An image that is built."""
+PULLED_IMAGE = "pulumi-python:dynamic/image:PulledImage"
 
 
 def raw_config(**changes: Any) -> dict[str, str]:
@@ -64,7 +66,9 @@ class Recorder(pulumi.runtime.Mocks):
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.setdefault(args.typ, {})[args.name] = args.inputs
-        return f"{args.name}-id", args.inputs | ({"image_id": f"{args.name}-image"} if args.typ == IMAGE else {})
+        return f"{args.name}-id", args.inputs | (
+            {"image_id": f"{args.name}-image"} if args.typ in (IMAGE, PULLED_IMAGE) else {}
+        )
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
         raise AssertionError(f"the program calls {args.token}")
@@ -113,7 +117,11 @@ def declare(
     monkeypatch.setattr("infra.images.source.choose_image_source", choose_image_source)
     monkeypatch.setattr(preflight, "check", lambda *_: None)
     monkeypatch.setattr(
-        Source, "has", lambda self, service: self.kind == "registry" or service in versions.BUILT_IMAGES
+        Source,
+        "why_not",
+        lambda self, service: (
+            None if self.kind == "registry" or service in versions.BUILT_IMAGES else "the test says so"
+        ),
     )
     monkeypatch.setattr("infra.images.network_arguments", lambda: dict(network_arguments or {}))
     monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: raw_config(**config))

@@ -130,7 +130,7 @@ def status(*stages: StageHealth) -> StackStatus:
             "services": {
                 "elasticsearch": {"9200": "localhost:9200"},
                 "spark-job": {"4040": "localhost:4040"},
-                "spark-master": {"7077": "localhost:7077", "8080": "localhost:8080"},
+                "spark-master": {"8080": "localhost:8080"},
             },
             "leftOut": {"kibana": "no registry has it"},
         },

@@ -88,7 +88,8 @@ start_docker() {
 }
 
 # needs_mmdebstrap: whether base images have to be built here, because the engine can reach no container registry. The
-# request goes through the engine, which would pull the images. False for a remote engine.
+# request goes through the engine, which would pull the images. A registry that refuses access is reachable. False for a
+# remote engine.
 needs_mmdebstrap() {
   local socket status
   ! have mmdebstrap && have curl || return 1
@@ -96,5 +97,5 @@ needs_mmdebstrap() {
   [[ $socket == unix://* ]] || return 1
   status=$(curl -s -o /dev/null --max-time 8 -w '%{http_code}' --unix-socket "${socket#unix://}" \
     http://localhost/distribution/debian:12-slim/json) || true
-  [[ $status != 200 ]]
+  [[ ! $status =~ ^(200|401|403|429)$ ]]
 }

@@ -4,7 +4,7 @@
 # provider).
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154  # parts of setup.sh share its variables
 
-readonly plugins=${PULUMI_HOME:-$HOME/.pulumi}/plugins
+readonly plugins=${PULUMI_HOME:-$home/.pulumi}/plugins
 readonly cli_files=(pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-pulumi-python)
 readonly go_cache=$cache/go  # modules and objects of a build with a downloaded Go; removed after the build
 pulumi_version=''
@@ -216,12 +216,24 @@ remove_go_cache() {
 
 # --- secrets
 
+# ensure_private_state: makes the folder of Pulumi's state accessible to this user only; Pulumi itself makes it readable
+# by everybody. A backend that the person has chosen (PULUMI_BACKEND_URL) is left alone: it may be shared.
+ensure_private_state() {
+  mkdir -p "$home/.pulumi"
+  chmod 0700 "$home/.pulumi"
+}
+
 # ensure_passphrase: generates the passphrase file that env.sh names, unless the person has set a passphrase.
 ensure_passphrase() {
-  local file=${PULUMI_HOME:-$HOME/.pulumi}/lolstack.passphrase
+  local file=${PULUMI_HOME:-$home/.pulumi}/lolstack.passphrase former=$HOME/.pulumi/lolstack.passphrase
   [[ -z ${PULUMI_CONFIG_PASSPHRASE+set} && ${PULUMI_CONFIG_PASSPHRASE_FILE:-$file} == "$file" ]] || return 0
   [[ ! -e $file ]] || return 0
-  if compgen -G "$HOME/.pulumi/stacks/lolstack/*.json" >/dev/null; then
+  if compgen -G "$home/.pulumi/stacks/lolstack/*.json" >/dev/null; then
+    if [[ -r $former ]]; then  # earlier versions of this set-up followed HOME
+      say "copying the passphrase of existing stacks from $former to $file"
+      install -D -m 0600 "$former" "$file"
+      return
+    fi
     fail "the passphrase $file is missing, but the secrets of existing stacks need it: restore it, or see 'Secrets'" \
       'in docs/operations.md'
   fi

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 if [[ $# -ne 1 ]]; then
-    echo "usage: ${0##*/} TAG, for instance lolstack/base:1" >&2
+    echo "usage: ${0##*/} TAG, for instance lolstack.invalid/base:1" >&2
     exit 2
 fi
 tag=$1

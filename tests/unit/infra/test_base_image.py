@@ -11,7 +11,7 @@ from docker.errors import ImageNotFound
 from infra.provisioning import base_image
 from tests.support.pulumi_program import dynamic_provider
 
-NAME = "lolstack/base:0123456789ab"
+NAME = "lolstack.invalid/base:0123456789ab"
 INPUTS = {"name": NAME}
 PROVIDER = dynamic_provider(base_image)
 
@@ -63,4 +63,4 @@ def test_deleted_image_is_drift_and_a_new_name_a_replacement(images: set[str]) -
     images.clear()
     assert PROVIDER.read(NAME, INPUTS).id is None
     assert not PROVIDER.diff(NAME, INPUTS, INPUTS).changes
-    assert PROVIDER.diff(NAME, INPUTS, {"name": "lolstack/base:other"}).replaces == ["name"]
+    assert PROVIDER.diff(NAME, INPUTS, {"name": "lolstack.invalid/base:other"}).replaces == ["name"]

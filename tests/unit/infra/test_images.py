@@ -6,16 +6,40 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 
 from infra import images, versions
 from infra.images import RECIPES, ROOT, network_arguments, reference
-from infra.images.source import Kind, Source, choose_image_source, mirrored
+from infra.images.source import Kind, RegistryError, Source, choose_image_source, mirrored
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
+
+NEEDED = ("base", *versions.BUILT_IMAGES)
+"""The images without which there is no stack."""
+HUB = 'Get "https://registry-1.docker.io/v2/": '
+# Answers of Docker's engine: the registry's own status and text, or status 500 and the text.
+REFUSALS = [
+    (401, "unauthorized: authentication required"),
+    (403, "denied: requested access to the resource is denied"),
+    (429, "toomanyrequests: Rate exceeded"),
+    (500, "toomanyrequests: You have reached your unauthenticated pull rate limit."),
+    (500, "unexpected status code 429 Too Many Requests"),
+    (500, HUB + "unauthorized: incorrect username or password"),
+    (500, HUB + "no basic auth credentials"),
+    (500, HUB + "Proxy Authentication Required"),
+]
+UNREACHABLE = [
+    (500, HUB + "dial tcp: lookup registry-1.docker.io on 10.0.0.53:53: no such host"),
+    (500, HUB + "dial tcp 1.2.3.4:443: connect: connection refused"),
+    (500, HUB + "net/http: request canceled while waiting for connection (Client.Timeout exceeded)"),
+    (500, HUB + "Forbidden"),  # a proxy that lets nothing through to registries
+    (500, HUB + "x509: certificate signed by unknown authority"),
+    (404, "manifest unknown: manifest unknown"),
+]
 
 
 @pytest.mark.parametrize(
@@ -51,9 +75,9 @@ def test_every_built_image_has_a_recipe_and_an_official_image() -> None:
 
 def test_kibana_and_grafana_cannot_be_built_and_the_reason_is_given() -> None:
     source = Source("build", "no registry has it", settings())
-    assert not source.has("kibana")
-    assert not source.has("grafana")
-    assert "do not have it" in source.why_not("kibana")
+    for service in ("kibana", "grafana"):
+        assert "do not have it" in str(source.why_not(service))
+    assert source.why_not("kafka") is None
 
 
 class TestChoice:
@@ -75,21 +99,55 @@ class TestChoice:
         source = choose_image_source(settings(), "unit")
         assert (source.kind, source.reason) == (kind, "as in the running stack")
 
-    def test_new_stack_pulls_from_a_reachable_registry(self, engine: FakeDockerEngine) -> None:
-        engine.registry = {versions.OFFICIAL_IMAGES["kafka"]}
+    def test_new_stack_pulls_if_every_image_is_in_a_registry_or_on_this_machine(self, engine: FakeDockerEngine) -> None:
+        engine.registry = {versions.OFFICIAL_IMAGES[service] for service in NEEDED}
+        assert choose_image_source(settings(), "unit").kind == "registry"
+        engine.registry, engine.local_images = set(), engine.registry
         assert choose_image_source(settings(), "unit").kind == "registry"
 
-    @pytest.mark.usefixtures("engine")
-    def test_new_stack_builds_without_a_registry(self) -> None:
+    @pytest.mark.parametrize("missing", NEEDED)
+    def test_new_stack_builds_if_one_image_is_in_no_registry(self, engine: FakeDockerEngine, missing: str) -> None:
+        engine.registry = {versions.OFFICIAL_IMAGES[service] for service in NEEDED if service != missing}
         source = choose_image_source(settings(), "unit")
         assert source.kind == "build"
-        assert versions.OFFICIAL_IMAGES["kafka"] in source.reason
+        assert versions.OFFICIAL_IMAGES[missing] in source.reason
+        assert "no such host" in source.reason
 
-    def test_registry_has_an_image_that_is_on_this_machine_or_in_the_registry(self, engine: FakeDockerEngine) -> None:
+    @pytest.mark.parametrize(("status", "answer"), REFUSALS)
+    @pytest.mark.parametrize("refused", ["base", "elasticsearch", "elasticsearch-exporter"])
+    def test_refusal_of_a_registry_ends_with_its_answer_instead_of_building(
+        self, engine: FakeDockerEngine, status: int, answer: str, refused: str
+    ) -> None:
+        """One image for each of the three registries."""
+        engine.registry = {versions.OFFICIAL_IMAGES[service] for service in NEEDED if service != refused}
+        engine.answer = (status, answer)
+        with pytest.raises(RegistryError) as error:
+            choose_image_source(settings(), "unit")
+        assert answer in str(error.value)
+        assert versions.OFFICIAL_IMAGES[refused] in str(error.value)
+
+    @pytest.mark.parametrize(("status", "answer"), UNREACHABLE)
+    def test_registry_that_cannot_be_reached_is_no_refusal(
+        self, engine: FakeDockerEngine, status: int, answer: str
+    ) -> None:
+        engine.answer = (status, answer)
+        source = choose_image_source(settings(), "unit")
+        assert source.kind == "build"
+        assert answer in source.reason
+
+    def test_kibana_is_left_out_with_the_reason_but_not_because_of_a_rate_limit(self, engine: FakeDockerEngine) -> None:
         source = Source("registry", "", settings())
         engine.local_images = {versions.OFFICIAL_IMAGES["kibana"]}
         engine.registry = {versions.OFFICIAL_IMAGES["grafana"]}
-        assert [name for name in ("kibana", "grafana", "kafka") if source.has(name)] == ["kibana", "grafana"]
+        assert source.why_not("kibana") is source.why_not("grafana") is None
+        engine.local_images = set()
+        engine.answer = (404, "manifest unknown")
+        assert "manifest unknown" in str(source.why_not("kibana"))
+        engine.answer = (403, "denied: no such project")
+        assert "denied: no such project" in str(source.why_not("kibana"))
+        engine.answer = (429, "toomanyrequests")
+        with pytest.raises(RegistryError, match="toomanyrequests"):
+            source.why_not("kibana")
 
 
 class TestTag:
@@ -177,7 +235,8 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    monkeypatch.setenv("HOME", str(tmp_path))
+    # As Maven: the passwd entry's home folder.
+    monkeypatch.setattr("infra.home.pwd.getpwuid", lambda _uid: SimpleNamespace(pw_dir=str(tmp_path)))
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://mirror/simple?a=b\ntrusted-host = one\n    two\n")
     (tmp_path / ".m2").mkdir()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infra import preflight
-from infra.names import STACK_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from infra.settings import SettingsError
 from tests.support.fake_docker import GIB, FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
@@ -26,6 +26,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDockerEngine:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     fake = FakeDockerEngine(docker_root=tmp_path)
     monkeypatch.setattr(preflight, "connect", lambda: fake)
+    monkeypatch.setattr("infra.ownership.read_state", lambda _stack: fake.state)
     disk(monkeypatch, free_gib=100)
     return fake
 
@@ -87,6 +88,30 @@ def test_ports_of_the_stacks_own_containers_are_no_conflict(
     own = [FakeContainer(), FakeContainer(ports={29092: used_port})]
     engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = own
     assert problems(free_ports | {"kafkaPort": used_port}) == []
+
+
+def test_stack_that_another_state_deployed_is_the_only_problem(
+    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int
+) -> None:
+    """A second user of the machine has another state. A backfill's container is in no state."""
+    kafka = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-unit-kafka")
+    engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = [kafka, FakeContainer(name="lolstack-unit-backfill")]
+    (problem,) = problems(free_ports | {"prometheusPort": used_port})
+    assert problem.startswith("the stack unit is already deployed on this Docker engine by another user")
+    assert "lolstack-unit-kafka" in problem
+    assert "backfill" not in problem
+    engine.state = {"resources": [{"type": "docker:index/container:Container", "id": kafka.id}]}
+    assert problems(free_ports) == []
+
+
+def test_renamed_stack_is_refused_with_both_names(engine: FakeDockerEngine, free_ports: dict[str, int]) -> None:
+    """`pulumi stack rename` changes the state only; a deployment would replace the volumes."""
+    network = {"type": "docker:index/network:Network", "id": "1", "inputs": {"name": "lolstack-former"}}
+    engine.state = {"resources": [network]}
+    (problem,) = problems(free_ports)
+    assert problem.startswith("the stack unit was deployed as former and then renamed")
+    network["inputs"] = {"name": "lolstack-unit"}
+    assert problems(free_ports) == []
 
 
 def test_ports_of_another_stack_are_a_conflict(

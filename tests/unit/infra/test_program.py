@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -18,8 +18,10 @@ from infra.names import INDEX_ALIASES, SERVICE_LABEL, STACK_LABEL
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
 from job.settings import with_overrides
-from tests.support.pulumi_program import IMAGE, Recorder, declare
+from tests.support.pulumi_program import IMAGE, PULLED_IMAGE, Recorder, declare
 
+KINDS: tuple[Literal["build"], Literal["registry"]] = ("build", "registry")
+BASE_IMAGE = "pulumi-python:dynamic/image:BaseImage"
 HEALTH_GATE = "pulumi-python:dynamic/container:HealthGate"
 TOPIC = "pulumi-python:dynamic/kafka:Topic"
 SAVED_OBJECT = "pulumi-python:dynamic/kibana:SavedObject"
@@ -197,10 +199,29 @@ def test_an_index_template_is_declared_for_every_alias(declared: dict[str, Recor
     assert set(declared["build"].resources[INDEX_TEMPLATE]) == set(INDEX_ALIASES)
 
 
-def test_containers_are_the_same_from_both_image_sources(declared: dict[str, Recorder]) -> None:
-    """Except for the image and the label that names the source."""
-    for name, container in declared["build"].containers.items():
-        assert without_source(container) == without_source(declared["registry"].containers[name]), name
+def test_containers_are_the_same_from_both_image_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Except for the image, the label that names the source, and the default of Elasticsearch's memory."""
+    built, pulled = (
+        declare(kind, monkeypatch, generatorEnabled=True, elasticsearchMemory=1024).containers for kind in KINDS
+    )
+    for name, container in built.items():
+        assert without_source(container) == without_source(pulled[name]), name
+
+
+def test_official_elasticsearch_has_more_memory_unless_it_is_set(
+    declared: dict[str, Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The official image runs a second JVM. Half of the memory is heap."""
+
+    def memory_and_heap(container: Mapping[str, Any]) -> tuple[float, str]:
+        (options,) = [each for each in container["envs"] if each.startswith("ES_JAVA_OPTS=")]
+        return container["memory"], options.partition("=")[2].split()[1]
+
+    found = {kind: memory_and_heap(declared[kind].containers["elasticsearch"]) for kind in KINDS}
+    assert found == {"build": (1280, "-Xmx640m"), "registry": (1536, "-Xmx768m")}
+    for kind in KINDS:
+        container = declare(kind, monkeypatch, elasticsearchMemory=900).containers["elasticsearch"]
+        assert memory_and_heap(container) == (900, "-Xmx450m")
 
 
 def without_source(container: dict[str, Any]) -> dict[str, Any]:
@@ -210,12 +231,42 @@ def without_source(container: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_registry_source_pulls_the_pinned_images(declared: dict[str, Recorder]) -> None:
-    images = declared["registry"].resources[IMAGE]
-    assert {name: image["name"] for name, image in images.items() if "build" not in image} == versions.OFFICIAL_IMAGES
+    images = declared["registry"].resources[PULLED_IMAGE]
+    assert {name: image["name"] for name, image in images.items()} == versions.OFFICIAL_IMAGES
+    assert not set(images) & set(declared["registry"].resources[IMAGE])
 
 
 def test_build_source_pulls_nothing(declared: dict[str, Recorder]) -> None:
+    assert PULLED_IMAGE not in declared["build"].resources
     assert [name for name, image in declared["build"].resources[IMAGE].items() if "build" not in image] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_build_asks_a_registry_for_a_built_image(declared: dict[str, Recorder], kind: str) -> None:
+    """A built image's name is under a host that cannot exist, and each parent is such an image or a pulled one. The
+    builder is the engine's own, which has both."""
+    resources = declared[kind].resources
+    pulled = {image["name"] for image in resources.get(PULLED_IMAGE, {}).values()}
+    bases = {image["name"] for image in resources.get(BASE_IMAGE, {}).values()}
+    built = {image["name"] for image in resources[IMAGE].values()}
+    assert all(re.fullmatch(r"lolstack\.invalid/[a-z-]+:[0-9a-f]{12}", name) for name in built | bases)
+    for name, image in resources[IMAGE].items():
+        assert image["build"]["builder"] == "default", name
+        parents = {value for key, value in image["build"]["buildArgs"].items() if key.endswith("_IMAGE")}
+        assert parents, name
+        assert parents <= built | bases | pulled, name
+        assert parents_of(name) <= set(image["build"]["buildArgs"]), name
+
+
+def parents_of(name: str) -> set[str]:
+    """The build arguments that name the Dockerfile's parent images. Every other parent is one of its own stages."""
+    lines = [line.split() for line in (ROOT / RECIPES[name].context / "Dockerfile").read_text().splitlines()]
+    froms = [words for words in lines if words[:1] == ["FROM"]]
+    copies = [word.removeprefix("--from=") for words in lines for word in words if word.startswith("--from=")]
+    stages = {words[3] for words in froms if words[2:3] == ["AS"]}
+    images = {words[1] for words in froms} | set(copies)
+    assert all(re.fullmatch(r"\$\{\w+\}", each) for each in images - stages), f"{name}: {images - stages}"
+    return {each.strip("${}") for each in images - stages}
 
 
 def test_jmx_exporter_is_added_to_the_image_of_either_source(declared: dict[str, Recorder]) -> None:
@@ -244,7 +295,7 @@ def test_every_container_is_hardened_and_limited(declared: dict[str, Recorder], 
 @pytest.mark.parametrize("kind", ["registry", "build"])
 def test_every_port_is_published_on_loopback_only(declared: dict[str, Recorder], kind: str) -> None:
     published = [port for container in declared[kind].containers.values() for port in container["ports"]]
-    assert len(published) >= 9
+    assert len(published) >= 8
     assert {port["ip"] for port in published} == {"127.0.0.1"}
 
 

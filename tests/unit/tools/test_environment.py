@@ -1,8 +1,9 @@
-"""The environment of `tools/env.sh`: DOCKER_HOST from the Docker context, and no proxy for this machine."""
+"""The environment of `tools/env.sh`: home folder, passphrase, Docker context, proxy; and set-up's folder for the state."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,10 +36,80 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def sourced(variable: str) -> str:
     """The value of an exported variable after sourcing env.sh twice, which must print nothing."""
-    program = f"unset BASH_ENV; source tools/env.sh; source tools/env.sh; printenv {variable} || true"
-    done = subprocess.run(["bash", "-euc", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert not done.stderr
+    return bash(f"source tools/env.sh; source tools/env.sh; printenv {variable} || true")
+
+
+def bash(program: str) -> str:
+    """The output of a Bash program in the checkout, which must print no error."""
+    done = subprocess.run(
+        ["bash", "-euc", f"unset BASH_ENV; {program}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.rstrip("\n")
+
+
+@pytest.fixture
+def passwd_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The home folder of the passwd entry, as Pulumi uses it. HOME is another one."""
+    home = tmp_path / "passwd"
+    home.mkdir()
+    (tmp_path / "getent").write_text(f"#!/bin/sh\necho me:x:1000:1000::{home}:/bin/bash\n")
+    (tmp_path / "getent").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HOME", str(tmp_path / "other"))
+    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.mark.parametrize("home", ["other", None])
+def test_passphrase_and_cache_are_in_the_home_folder_that_pulumi_uses(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    """Not in HOME, which is another user's under sudo, and which may not be set."""
+    if home is None:
+        monkeypatch.delenv("HOME")
+    assert sourced("PULUMI_CONFIG_PASSPHRASE_FILE") == f"{passwd_home}/.pulumi/lolstack.passphrase"
+    assert f"{passwd_home}/.cache/lolstack/bin" in sourced("PATH").split(":")
+    assert sourced("HOME") == (str(passwd_home.parent / home) if home else str(passwd_home))
+    monkeypatch.setenv("PULUMI_HOME", "/srv/pulumi")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/srv/cache")
+    assert sourced("PULUMI_CONFIG_PASSPHRASE_FILE") == "/srv/pulumi/lolstack.passphrase"
+    assert "/srv/cache/lolstack/bin" in sourced("PATH").split(":")
+
+
+def set_up(home: Path, step: str) -> str:
+    """The output of a step of set-up's part for Pulumi, for a user with this home folder."""
+    return bash(
+        f"root=$PWD cache={home}/.cache home={home}; source tools/setup.d/steps.sh; "
+        f"source tools/setup.d/pulumi.sh; {step}"
+    )
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_state_is_accessible_to_its_user_only(passwd_home: Path, exists: bool) -> None:
+    """Also the folder that Pulumi has made readable by everybody."""
+    folder = passwd_home / ".pulumi"
+    if exists:
+        folder.mkdir()
+        folder.chmod(0o755)
+    set_up(passwd_home, "ensure_private_state")
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_passphrase_of_existing_stacks_is_copied_from_where_earlier_versions_kept_it(passwd_home: Path) -> None:
+    """A new one is generated only for a user without stacks: theirs could not be decrypted with it."""
+    former, passphrase = (home / ".pulumi/lolstack.passphrase" for home in (passwd_home.parent / "other", passwd_home))
+    former.parent.mkdir(parents=True)
+    former.write_text("former")
+    set_up(passwd_home, "ensure_private_state; ensure_passphrase")
+    assert passphrase.read_text() != "former"
+    passphrase.unlink()
+    (passwd_home / ".pulumi/stacks/lolstack").mkdir(parents=True)
+    (passwd_home / ".pulumi/stacks/lolstack/dev.json").write_text("{}")
+    assert str(former) in set_up(passwd_home, "ensure_passphrase")
+    assert passphrase.read_text() == "former"
+    assert passphrase.stat().st_mode & 0o777 == 0o600
 
 
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dill
 import pytest
 
+from infra.home import home_folder
+from infra.names import IMAGE_SOURCE_LABEL
 from infra.provisioning.topic import Topic
 from tools import repair
 from tools.repair import dead_locks
@@ -79,7 +83,12 @@ class Kind:
 
     def __init__(self, client: Client, name: str) -> None:
         self._client = client
-        self.name = name
+        self.id = self.name = name
+        self.labels: dict[str, str] = {}
+        self.attrs: dict[str, Any] = {"Containers": {"container": {"Name": "container"}}}
+
+    def reload(self) -> None:
+        pass
 
     def list(self, filters: dict[str, str], **_: Any) -> list[Kind]:
         assert filters == {"label": "lolstack.stack=old"}
@@ -90,7 +99,15 @@ class Kind:
 
 
 @pytest.fixture
-def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def engine(monkeypatch: pytest.MonkeyPatch) -> Client:
+    """The Docker engine in use."""
+    client = Client()
+    monkeypatch.setattr(repair, "connect", lambda: client)
+    return client
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Client) -> Path:
     """A `pulumi` on PATH that appends its arguments to this file and exports `state.json`."""
     (tmp_path / "pulumi").write_text(
         f"""#!/bin/sh
@@ -106,12 +123,17 @@ esac
     return tmp_path / "calls"
 
 
-def write_state(folder: Path, *providers: bytes, pending: Sequence[dict[str, Any]] = ()) -> None:
+def write_state(
+    folder: Path,
+    *providers: bytes,
+    pending: Sequence[dict[str, Any]] = (),
+    resources: Sequence[dict[str, Any]] = ({"type": "pulumi:pulumi:Stack"},),
+) -> None:
     """A state with a dynamic resource for each pickled provider, as `pulumi stack export --show-secrets` prints it."""
-    resources: list[dict[str, Any]] = [{"type": "pulumi:pulumi:Stack"}]
+    resources = list(resources)
     for provider in providers:
         plaintext = json.dumps(base64.b64encode(provider).decode())
-        resources.append({"outputs": {"__provider": {"plaintext": plaintext}}})
+        resources.append({"type": "dynamic", "outputs": {"__provider": {"plaintext": plaintext}}})
     (folder / "state.json").write_text(
         json.dumps({"deployment": {"resources": resources, "pending_operations": pending}})
     )
@@ -139,11 +161,9 @@ def test_incompatible_state_of_an_old_layout_is_one_error_that_names_make_reset(
 
 
 def test_discard_of_incompatible_state_removes_its_resources_and_empties_the_state(
-    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Client
 ) -> None:
     write_state(calls.parent, MISSING_MODULE)
-    engine = Client()
-    monkeypatch.setattr(repair, "connect", lambda: engine)
     assert run(monkeypatch, "--discard") == 0
     assert engine.existing == []
     assert calls.read_text().splitlines()[-1] == "state delete --all --force --yes --stack old"
@@ -162,15 +182,104 @@ def test_compatible_state_is_left_unchanged(
 
 @pytest.mark.parametrize(("name", "remaining"), [("container", ["network", "volume"]), ("other", ALL)])
 def test_container_of_an_interrupted_deployment_is_removed_and_the_pending_operation_cleared(
-    calls: Path, monkeypatch: pytest.MonkeyPatch, name: str, remaining: list[str]
+    calls: Path, monkeypatch: pytest.MonkeyPatch, engine: Client, name: str, remaining: list[str]
 ) -> None:
     resource = {"type": "docker:index/container:Container", "inputs": {"name": name}}
     write_state(calls.parent, pending=[{"type": "creating", "resource": resource}])
-    engine = Client()
-    monkeypatch.setattr(repair, "connect", lambda: engine)
     assert run(monkeypatch) == 0
     assert engine.existing == remaining
     assert calls.read_text().splitlines()[-1] == "refresh --clear-pending-creates --yes --skip-preview --stack old"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--discard",)])
+def test_stack_of_another_state_is_refused_by_name(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    arguments: tuple[str, ...],
+) -> None:
+    """Neither deployed nor destroyed. The own containers are those that the state contains."""
+    engine.containers.labels = {IMAGE_SOURCE_LABEL: "build"}
+    write_state(calls.parent)
+    assert run(monkeypatch, *arguments) == 1
+    assert "the stack old is already deployed on this Docker engine by another user" in capsys.readouterr().err
+    own = {"type": "docker:index/container:Container", "id": "container"}
+    write_state(calls.parent, resources=[own])
+    assert run(monkeypatch, *arguments) == 0
+
+
+def test_renamed_stack_is_not_deployed_but_can_be_destroyed(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = {"type": "docker:index/network:Network", "id": "1", "inputs": {"name": "lolstack-former"}}
+    write_state(calls.parent, resources=[network])
+    assert run(monkeypatch) == 1
+    error = capsys.readouterr().err
+    assert "the stack old was deployed as former and then renamed" in error
+    assert "`pulumi stack rename former --stack old`" in error
+    assert run(monkeypatch, "--discard") == 0
+
+
+def test_foreign_container_on_the_network_is_named_before_anything_is_destroyed(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Client
+) -> None:
+    """Also if the state is incompatible. `up` does not remove the network."""
+    engine.networks.attrs = {"Containers": {"container": {"Name": "own"}, "0123": {"Name": "jupyter"}}}
+    write_state(calls.parent, MISSING_MODULE)
+    assert run(monkeypatch, "--discard") == 1
+    error = capsys.readouterr().err
+    assert "connected to the network network of the stack old" in error
+    assert "jupyter" in error
+    assert "own" not in error
+    assert engine.existing == ALL
+    write_state(calls.parent)
+    assert run(monkeypatch) == 0
+
+
+@pytest.fixture
+def passwd_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The home folder of the passwd entry. HOME is another one."""
+    entry = SimpleNamespace(pw_dir=str(tmp_path / "passwd"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: entry if uid == os.getuid() else None)
+    monkeypatch.setenv("HOME", str(tmp_path / "other"))
+    return tmp_path / "passwd"
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("file://~", "{home}"),
+        ("file://~/states", "{home}/states"),
+        ("file:///srv/state", "/srv/state"),
+        ("file:///srv/state?no_tmp_dir=true", "/srv/state"),
+        ("file://./state", f"{repair.ROOT}/state"),
+    ],
+)
+def test_locks_are_in_the_folder_that_pulumi_uses(calls: Path, passwd_home: Path, url: str, folder: str) -> None:
+    """The home folder of the passwd entry, whatever HOME is; a relative folder below the project."""
+    script = (calls.parent / "pulumi").read_text().replace(f"file://{calls.parent}", url)
+    (calls.parent / "pulumi").write_text(script)
+    expected = Path(folder.format(home=passwd_home)) / ".pulumi/locks/organization/lolstack/old"
+    assert repair.lock_folder("old") == expected
+
+
+def test_home_folder_without_a_passwd_entry_is_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def no_entry(_uid: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert home_folder() == tmp_path
+
+
+@pytest.mark.skipif(shutil.which("pulumi") is None, reason="needs Pulumi")
+def test_pulumi_itself_ignores_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The lock folder that the tests above expect is Pulumi's: it writes nothing below HOME."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    subprocess.run(["pulumi", "stack", "ls"], cwd=repair.ROOT, check=True, capture_output=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_failure_of_pulumi_is_an_error_with_its_message(

@@ -60,7 +60,7 @@ def test_broken_stage_is_named_in_the_headline(width: int) -> None:
 def test_status_has_services_memory_uptime_restarts_freshness_and_lag() -> None:
     text = " ".join(" ".join(output_lines(status(HEALTHY), 120)).split())
     for words in (
-        "spark-master localhost:8080 :7077 512 MiB 3h",
+        "spark-master localhost:8080 512 MiB 3h",
         "kibana left out",
         "✗ generator exited 2 restarts",
         "freshness p99 1.60 s",
