@@ -1,4 +1,4 @@
-"""The environment of `tools/env.sh`: home folder, passphrase, Docker context, proxy; and set-up's folder for the state."""
+"""The environment of `tools/env.sh`: home folder, passphrase, Docker context, proxy; set-up's folder for the state."""
 
 from __future__ import annotations
 
