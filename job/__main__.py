@@ -70,6 +70,7 @@ def run(options: settings.Settings) -> int:
     log.info("✓ Initialized Spark Structured Streaming")
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
     start = resolve_starting_offsets(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
+    metrics.lag.set_processed_offsets(start.offsets | checkpoints.committed_offsets(MATCHES))
 
     batch_size = AdaptiveBatchSize(options.batch.initial_size(len(start.offsets)), options.batch.max_seconds)
     metrics.batch_limit.set(batch_size.messages)
@@ -96,7 +97,7 @@ def run(options: settings.Settings) -> int:
     query = match_query.start(start)
 
     stopped = threading.Event()
-    topic.watch(kafka, incarnation, end_reasons.put, metrics.lag.set_end_offsets, stopped)
+    topic.watch(kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped)
     reason = wait_for_end(end_reasons, query)
     stopped.set()
     if reason:

@@ -25,6 +25,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, start_http_server
 
 from job import logs, settings
+from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
 from job.ids import cassandra_write_time
 from job.lag import ConsumerLag
@@ -32,7 +33,7 @@ from job.match import Match, PlausibleTimes, decode
 from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TransientError, retry_with_backoff, wait_until_available
-from job.topic import Incarnation, TopicInspector, watch
+from job.topic import Incarnation, Offsets, TopicInspector, watch
 
 log = logging.getLogger("job.archive")
 
@@ -167,13 +168,36 @@ def _connect(options: settings.Archive) -> Any:
 
 
 class OffsetTracker:
-    """Polls messages in chunks, commits the offsets behind them, and measures the lag."""
+    """Polls messages of all partitions in chunks, commits the offsets behind them, and measures the lag.
 
-    def __init__(self, consumer: Consumer, topic: str, lag: ConsumerLag) -> None:
+    The archive is the only reader, so partitions are assigned to it without the group's protocol: one that is added to
+    the topic is read within seconds, and the others are not interrupted.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str, lag: ConsumerLag, unreadable: Counter) -> None:
+        """`lag` has the topic's partitions. `unreadable` counts messages that Kafka's client cannot read."""
         self._consumer = consumer
+        self._messages = BatchSkipper(consumer, self._skip)
         self._topic = topic
         self._lag = lag
+        self._unreadable = unreadable
         self._next: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+
+    def assign(self, begins: Offsets) -> None:
+        """Read these partitions as well, from the committed offset, or from their beginning if there is none.
+
+        Logs the messages that Kafka deleted by its retention before they were archived: data loss in the archive.
+        """
+        partitions = [TopicPartition(self._topic, partition) for partition in begins]
+        for committed in self._consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS):
+            partition, begin = committed.partition, begins[committed.partition]
+            if 0 <= committed.offset < begin:
+                missing = begin - committed.offset
+                log.error("The archive lacks %d messages of partition %d that expired unread", missing, partition)
+            self._next[partition] = max(committed.offset, begin)
+        self._messages.assign(self._positions(self._next))
+        self._lag.set_processed_offsets(self._next)
 
     def poll(self) -> list[Message]:
         """The next messages, up to some megabytes; empty if none arrives within a second.
@@ -181,32 +205,55 @@ class OffsetTracker:
         From now on the lag counts the messages of earlier polls as processed.
         """
         self._lag.set_processed_offsets(self._next)
+        self._assign_added_partitions()
         messages: list[Message] = []
         size = 0
         while len(messages) < _CHUNK_MESSAGES and size < _CHUNK_BYTES:
-            polled: Any = self._consumer.poll(0 if messages else _POLL_SECONDS)
+            polled: Any = self._messages.poll(0 if messages else _POLL_SECONDS)
             if polled is None:
                 break
-            if polled.error() is None:
+            error = polled.error()
+            if error is None:
                 message = Message.from_kafka(polled)
-                if message.partition not in self._next:
-                    self._lag.set_processed_offsets({message.partition: message.offset})
                 self._next[message.partition] = message.offset + 1
                 messages.append(message)
                 size += len(message.value or b"")
-            elif polled.error().code() == KafkaError._PARTITION_EOF:
+            elif error.code() == KafkaError._PARTITION_EOF:
                 self._next[polled.partition()] = polled.offset()
+            elif error.fatal():
+                raise KafkaException(error)
             else:
-                log.warning("Waiting for Kafka: %s", polled.error().str())
+                log.warning("Waiting for Kafka: %s", error.str())
         return messages
 
     def commit(self) -> None:
         """Commit the offsets of all polled messages. A failed commit is repeated with the next chunk's."""
-        offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in self._next.items()]
+        changed = dict(self._next.items() - self._committed.items())
+        if not changed:
+            return
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
+            self._consumer.commit(offsets=self._positions(changed), asynchronous=False)
+            self._committed |= changed
         except KafkaException as error:
             log.warning("Waiting for Kafka: %s", error.args[0].str())
+
+    def _assign_added_partitions(self) -> None:
+        added = {p: offsets.begin for p, offsets in self._lag.topic_offsets.items() if p not in self._next}
+        if not added:
+            return
+        try:
+            self.assign(added)
+            log.info("Reading partitions that were added to %s: %s", self._topic, ", ".join(map(str, sorted(added))))
+        except KafkaException as error:
+            log.warning("Waiting for Kafka: %s", error.args[0].str())
+
+    def _skip(self, unreadable: UnreadableRange) -> None:
+        log.error("Not archived: %s", unreadable)
+        self._unreadable.labels(str(unreadable.partition)).inc(unreadable.end - unreadable.begin)
+        self._next[unreadable.partition] = unreadable.end
+
+    def _positions(self, offsets: Offsets) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
 
 
 def main() -> int:
@@ -254,17 +301,23 @@ def run(
         "lol_archive_messages_total", "Messages read from Kafka, those that are no matches too", registry=registry
     )
     refused = Counter("lol_archive_refused_total", "Matches that are too large for Cassandra", registry=registry)
+    unreadable = Counter(
+        "lol_archive_unreadable_total",
+        "Messages in batches that Kafka's client cannot read",
+        ["partition"],
+        registry=registry,
+    )
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
     lag = ConsumerLag("lol_archive_lag_messages")
     registry.register(lag)
-    watch(kafka, incarnation, end, lag.set_end_offsets, stopping)
+    watch(kafka, incarnation, end, lag.set_topic_offsets, stopping)
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     servers = options.kafka.bootstrap_servers
     with cassandra_session(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
         table = ArchiveTable(session, options.archive, stopping)
-        log_expired_messages(consumer, kafka, incarnation)
-        tracker = OffsetTracker(consumer, incarnation.topic, lag)
+        tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable)
+        tracker.assign(kafka.offsets(incarnation, "earliest"))
         rate_limiter = RateLimiter(options.archive.messages_per_second)
         start_http_server(options.http.port, registry=registry)  # also the health check: healthy from here on
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
@@ -274,10 +327,10 @@ def run(
                 rate_limiter.acquire(len(messages))
                 rows, too_large = archived_matches(messages, plausible_times)
                 table.write(rows)
-                tracker.commit()
                 matches.inc(len(rows))
                 read.inc(len(messages))
                 refused.inc(too_large)
+            tracker.commit()
 
 
 def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTimes) -> tuple[list[ArchivedMatch], int]:
@@ -294,41 +347,30 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
         value = message.value or b""
         if len(value) > MAX_BYTES:
             too_large += 1
-            log.error("%s has %d bytes, more than Cassandra takes; it is not archived", match.match_id, len(value))
+            log.error(
+                "Not archived: match %s (partition %d, offset %d) has %d bytes, more than Cassandra takes",
+                match.match_id,
+                message.partition,
+                message.offset,
+                len(value),
+            )
             continue
         row = ArchivedMatch(match.match_id, match.ended, *message.original, value)
         rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.write_time)
     return list(rows.values()), too_large
 
 
-def log_expired_messages(consumer: Consumer, kafka: TopicInspector, incarnation: Incarnation) -> None:
-    """Log the messages that Kafka deleted by its retention before they were archived: data loss in the archive."""
-    begins = kafka.offsets(incarnation, "earliest")
-    partitions = [TopicPartition(incarnation.topic, partition) for partition in begins]
-    for committed in consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS):
-        missing = begins[committed.partition] - committed.offset
-        if committed.offset >= 0 and missing > 0:
-            log.error("The archive lacks %d messages of partition %d that expired unread", missing, committed.partition)
-
-
 def _consumer(servers: str, incarnation: Incarnation) -> Consumer:
     """A consumer whose group belongs to this incarnation of the topic: a recreated topic is read from its beginning."""
-    consumer = Consumer(
+    return Consumer(
         {
-            "bootstrap.servers": servers,
-            "group.id": f"lol-archive-{incarnation.topic_id}",
+            **consumer_settings(servers, f"lol-archive-{incarnation.topic_id}"),
             "client.id": "lol-archive",
             "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",  # like the job
             "max.poll.interval.ms": _DAY_SECONDS * 1000,  # the longest outage of Cassandra that is tolerated
-            "queued.max.messages.kbytes": 2 * _CHUNK_BYTES // 1024,
             "logger": logging.getLogger("librdkafka"),
         }
     )
-    consumer.subscribe([incarnation.topic])
-    return consumer
 
 
 if __name__ == "__main__":

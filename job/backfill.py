@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from job import logs, settings, startup_checks
+from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError
 from job.match import PlausibleTimes
 from job.message import Message
@@ -63,11 +64,18 @@ class Progress:
     messages: int = 0
     documents: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
+    unreadable: int = 0
+
+    def skip(self, unreadable: UnreadableRange) -> None:
+        """Log and count the messages of a batch that cannot be read."""
+        log.error("Skipped: %s", unreadable)
+        self.unreadable += unreadable.end - unreadable.begin
 
     def __str__(self) -> str:
         text = f"{self.messages:,} messages, {self.documents:,} documents, {self.dead_letters.total():,} dead letters"
         reasons = ", ".join(f"{reason} {letters:,}" for reason, letters in sorted(self.dead_letters.items()))
-        return f"{text} ({reasons})" if reasons else text
+        text = f"{text} ({reasons})" if reasons else text
+        return f"{text}, {self.unreadable:,} unreadable" if self.unreadable else text
 
 
 def main() -> int:
@@ -129,7 +137,8 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     rate_limiter = RateLimiter(rate)
     logged_at = time.monotonic()
     try:
-        for chunk in read(options.kafka.bootstrap_servers, incarnation.topic, ranges, min(rate, _CHUNK_MESSAGES)):
+        servers, max_messages = options.kafka.bootstrap_servers, min(rate, _CHUNK_MESSAGES)
+        for chunk in read(servers, incarnation.topic, ranges, max_messages, progress.skip):
             rate_limiter.acquire(len(chunk))
             for outcome in index(chunk, plausible_times, options.elasticsearch.matches, sink):
                 progress.messages += 1
@@ -186,33 +195,46 @@ def offset_ranges(kafka: TopicInspector, incarnation: Incarnation, begin: int, e
     return ranges
 
 
-def read(servers: str, topic: str, ranges: OffsetRanges, max_messages: int) -> Iterator[list[Message]]:
+def read(
+    servers: str,
+    topic: str,
+    ranges: OffsetRanges,
+    max_messages: int,
+    on_unreadable: Callable[[UnreadableRange], None],
+) -> Iterator[list[Message]]:
     """Yield the messages of the ranges in chunks of at most `max_messages` and some megabytes, ordered by partition.
 
-    Raises JobError if no message arrives within the start-up timeout (job.retry), or if messages of the range are
-    deleted in the meantime.
+    Calls `on_unreadable` after each batch that Kafka's client cannot read. Raises JobError if no message arrives within
+    the start-up timeout (job.retry), or if messages of the range are deleted in the meantime.
     """
     consumer = Consumer(
         {
-            "bootstrap.servers": servers,
-            "group.id": "lol-backfill",
+            **consumer_settings(servers, "lol-backfill"),
             "client.id": "lol-backfill",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
             "auto.offset.reset": "error",
-            "isolation.level": "read_committed",  # like the job
-            "queued.max.messages.kbytes": 2 * _CHUNK_BYTES // 1024,
             "logger": logging.getLogger("librdkafka"),
         }
     )
+    unfinished = set(ranges)
+
+    def reached(partition: int, offset: int) -> None:
+        if partition in unfinished and offset >= ranges[partition].end - 1:
+            unfinished.remove(partition)
+            consumer.pause([TopicPartition(topic, partition)])
+
+    def skip(unreadable: UnreadableRange) -> None:
+        if unreadable.partition in unfinished and unreadable.begin < ranges[unreadable.partition].end:
+            on_unreadable(unreadable)
+        reached(unreadable.partition, unreadable.end - 1)
+
     try:
-        consumer.assign([TopicPartition(topic, partition, each.begin) for partition, each in ranges.items()])
-        unfinished = set(ranges)
+        messages = BatchSkipper(consumer, skip)
+        messages.assign([TopicPartition(topic, partition, each.begin) for partition, each in ranges.items()])
         chunk: list[Message] = []
         size = 0
         polled_at = time.monotonic()
         while unfinished:
-            polled: Any = consumer.poll(_POLL_SECONDS)  # confluent_kafka's types allow None everywhere
+            polled: Any = messages.poll(_POLL_SECONDS)  # confluent_kafka's types allow None everywhere
             if polled is None:
                 if time.monotonic() > polled_at + TIMEOUT_SECONDS:
                     raise JobError(f"kafka.bootstrap_servers: {servers} sent no message for {TIMEOUT_SECONDS} s")
@@ -227,9 +249,7 @@ def read(servers: str, topic: str, ranges: OffsetRanges, max_messages: int) -> I
             elif partition in unfinished and offset < ranges[partition].end:
                 chunk.append(Message.from_kafka(polled))
                 size += len(chunk[-1].value or b"")
-            if partition in unfinished and offset >= ranges[partition].end - 1:
-                unfinished.remove(partition)
-                consumer.pause([TopicPartition(topic, partition)])
+            reached(partition, offset)
             if len(chunk) >= max_messages or size >= _CHUNK_BYTES:
                 yield chunk
                 chunk, size = [], 0

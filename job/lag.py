@@ -1,27 +1,36 @@
-"""Consumer lag: how many messages a reader of the topic is behind its end."""
+"""Consumer lag: how many messages a reader of the topic is behind its end, and those behind an open transaction."""
 
+import time
 from collections.abc import Iterable
 
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from job.topic import Offsets
+from job.topic import Offsets, TopicOffsets
 
 
 class ConsumerLag(Collector):
     """Consumer lag as a Prometheus gauge: by partition, the messages that a reader has not processed.
 
-    It is computed at each scrape from the latest known offsets, because the topic grows while the reader waits.
+    It counts up to the high watermark, so that messages behind an open transaction count too. It is computed at each
+    scrape from the latest known offsets, because the topic grows while the reader waits. A partition from which nothing
+    was read has all of its retained messages as lag. While Kafka does not tell its offsets, the lag is unknown and has
+    no sample.
     """
 
     def __init__(self, name: str, **labels: str) -> None:
         self._name = name
         self._labels = labels
+        self.topic_offsets: TopicOffsets = {}
         self._end_offsets: Offsets = {}
         self._processed_offsets: Offsets = {}
 
+    def set_topic_offsets(self, offsets: TopicOffsets) -> None:
+        """Record the present offsets of all partitions; empty if they are unknown."""
+        self.topic_offsets = offsets
+
     def set_end_offsets(self, offsets: Offsets) -> None:
-        """Record the current end offset of these partitions."""
+        """Record end offsets that the reader has seen, which may be newer than those of the topic."""
         self._end_offsets = self._end_offsets | offsets
 
     def set_processed_offsets(self, offsets: Offsets) -> None:
@@ -31,7 +40,49 @@ class ConsumerLag(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Called by prometheus_client at each scrape."""
         lag = GaugeMetricFamily(self._name, "Messages that are not processed yet", labels=[*self._labels, "partition"])
-        ends = self._end_offsets
-        for partition, offset in self._processed_offsets.items():
-            lag.add_metric([*self._labels.values(), str(partition)], max(0, ends.get(partition, 0) - offset))
+        processed, seen = self._processed_offsets, self._end_offsets
+        for partition, (begin, _, end) in self.topic_offsets.items():
+            next_offset = max(processed.get(partition, begin), begin)
+            waiting = max(end, seen.get(partition, end)) - next_offset
+            lag.add_metric([*self._labels.values(), str(partition)], max(0, waiting))
         yield lag
+
+
+class OpenTransactions(Collector):
+    """Open transactions as Prometheus gauges: by partition, how many messages one holds back, and for how long.
+
+    Consumers of committed messages stop at the last stable offset, where the earliest open transaction begins. It is
+    the same transaction as long as that offset stands still.
+    """
+
+    def __init__(self) -> None:
+        self._topic_offsets: TopicOffsets = {}
+        self._held_since: dict[int, tuple[int, float]] = {}
+
+    def set_topic_offsets(self, offsets: TopicOffsets) -> None:
+        """Record the present offsets of all partitions; empty if they are unknown."""
+        now = time.monotonic()
+        for partition, (_, last_stable, end) in offsets.items():
+            if last_stable >= end:
+                self._held_since.pop(partition, None)
+            elif self._held_since.get(partition, (-1, now))[0] != last_stable:
+                self._held_since[partition] = (last_stable, now)
+        self._topic_offsets = offsets
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Called by prometheus_client at each scrape."""
+        messages = GaugeMetricFamily(
+            "lol_job_open_transaction_messages", "Messages behind an open transaction", labels=["partition"]
+        )
+        seconds = GaugeMetricFamily(
+            "lol_job_open_transaction_seconds",
+            "How long an open transaction has held back messages",
+            labels=["partition"],
+        )
+        now = time.monotonic()
+        for partition, (_, last_stable, end) in self._topic_offsets.items():
+            messages.add_metric([str(partition)], max(0, end - last_stable))
+            _, since = self._held_since.get(partition, (0, now))
+            seconds.add_metric([str(partition)], now - since)
+        yield messages
+        yield seconds

@@ -4,8 +4,9 @@ import logging
 import sys
 import time
 
-from pythonjsonlogger.orjson import OrjsonFormatter
+from pythonjsonlogger.json import JsonFormatter
 
+from job.printable import escape
 from job.settings import Log
 
 _JSON_KEYS = {
@@ -34,10 +35,18 @@ def _formatter(log_format: str) -> logging.Formatter:
     """A formatter with times in UTC and milliseconds: `json` or `readable`."""
     formatter: logging.Formatter
     if log_format == "json":
-        formatter = OrjsonFormatter(["asctime", "levelname", "name", "message"], rename_fields=_JSON_KEYS)
+        # Its output is ASCII: control characters that JSON itself allows are escaped too.
+        formatter = JsonFormatter(["asctime", "levelname", "name", "message"], rename_fields=_JSON_KEYS)
     else:
-        formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        formatter = _ReadableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     formatter.converter = time.gmtime
     formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
     formatter.default_msec_format = "%s.%03dZ"
     return formatter
+
+
+class _ReadableFormatter(logging.Formatter):
+    """One line an event, with its stack trace too: text from a message cannot begin a line or control a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escape(super().format(record))

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 from job.ids import cassandra_write_time, external_version
@@ -64,7 +65,7 @@ class Message(NamedTuple):
             message.timestamp()[1],
             message.key(),
             message.value(),
-            message.headers() or [],
+            headers_of(message),
         )
 
     @property
@@ -112,3 +113,20 @@ def parse_whole_number(value: str | bytes | None, maximum: int) -> int | None:
 
 def _text(value: str | bytes | None) -> str:
     return value if isinstance(value, str) else (value or b"").decode("ascii")
+
+
+# Python's own call instruction may not notice that confluent_kafka's method returns a result with an exception set;
+# a call from C always does.
+_get_headers = methodcaller("headers")
+
+
+def headers_of(message: Any) -> list[tuple[str, Any]]:
+    """The headers of a confluent_kafka.Message; none if one has a name that is not UTF-8.
+
+    Kafka's protocol has UTF-8 names. confluent_kafka fails at any other with SystemError, and cannot return its bytes
+    or the message's other headers.
+    """
+    try:
+        return _get_headers(message) or []
+    except SystemError:
+        return []

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -30,6 +30,22 @@ _retry_missing_topic = Retrying(
 
 Offsets = dict[int, int]
 """An offset for each partition."""
+
+
+class PartitionOffsets(NamedTuple):
+    """A partition's offsets at one time: the first one that is retained, the last stable offset, and the end offset.
+
+    Consumers of committed messages read up to the last stable offset, which is before the end offset (the high
+    watermark) while a transaction is open.
+    """
+
+    begin: int
+    last_stable: int
+    end: int
+
+
+TopicOffsets = dict[int, PartitionOffsets]
+"""By partition, also those that were added since the start; empty while they are unknown."""
 
 
 class RetainedRange(NamedTuple):
@@ -89,7 +105,7 @@ class TopicInspector:
         spec: Any = OffsetSpec
 
         def list_offsets(which: Any) -> Offsets:
-            return _offsets(self._retry(lambda: self._list_offsets(incarnation, which)))
+            return _offsets(self._retry(lambda: self._list_offsets(incarnation.partitions, which)))
 
         if position == "earliest":
             return list_offsets(spec.earliest())
@@ -103,8 +119,8 @@ class TopicInspector:
     def retained_ranges(self, incarnation: Incarnation) -> dict[int, RetainedRange]:
         """What Kafka's retention has left of each partition; empty partitions are left out."""
         spec: Any = OffsetSpec
-        first = self._retry(lambda: self._list_offsets(incarnation, spec.for_timestamp(0)))
-        latest = self._retry(lambda: self._list_offsets(incarnation, spec.max_timestamp()))
+        first = self._retry(lambda: self._list_offsets(incarnation.partitions, spec.for_timestamp(0)))
+        latest = self._retry(lambda: self._list_offsets(incarnation.partitions, spec.max_timestamp()))
         return {
             partition: RetainedRange(found.offset, found.timestamp, latest[partition].timestamp)
             for partition, found in first.items()
@@ -126,13 +142,23 @@ class TopicInspector:
             return f"topic {incarnation.topic} was deleted and created again while the job was reading it"
         return ""
 
-    def end_offsets(self, incarnation: Incarnation) -> Offsets:
-        """The current end offset of each partition; empty while Kafka is not available."""
+    def topic_offsets(self) -> TopicOffsets:
+        """The present offsets of each present partition; empty while Kafka is not available."""
         spec: Any = OffsetSpec
         try:
-            return _offsets(self._list_offsets(incarnation, spec.latest()))
-        except KafkaException:
+            partitions = [partition.id for partition in self._describe("topic").partitions]
+            begins = self._list_offsets(partitions, spec.earliest())
+            # The high watermark is requested first: a message that arrives in between is not held by a transaction.
+            ends = self._list_offsets(partitions, spec.latest(), IsolationLevel.READ_UNCOMMITTED)
+            last_stable = self._list_offsets(partitions, spec.latest())
+        except (KafkaException, MissingTopicError):
             return {}
+        return {
+            partition: PartitionOffsets(
+                begins[partition].offset, min(last_stable[partition].offset, end.offset), end.offset
+            )
+            for partition, end in ends.items()
+        }
 
     def _describe(self, key: str) -> Any:
         name = getattr(self._settings, key)
@@ -147,11 +173,13 @@ class TopicInspector:
                 "(`pulumi up` does) or correct the setting"
             ) from error
 
-    def _list_offsets(self, incarnation: Incarnation, spec: Any) -> dict[int, Any]:
+    def _list_offsets(
+        self, partitions: Iterable[int], spec: Any, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> dict[int, Any]:
         """Kafka's response for each partition: an offset and a timestamp, both -1 if no message matches."""
-        requests = {TopicPartition(incarnation.topic, partition): spec for partition in incarnation.partitions}
+        requests = {TopicPartition(self._settings.topic, partition): spec for partition in partitions}
         futures = self._admin.list_offsets(
-            requests, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_TIMEOUT_SECONDS
+            requests, isolation_level=isolation, request_timeout=_REQUEST_TIMEOUT_SECONDS
         )
         return {request.partition: future.result() for request, future in futures.items()}
 
@@ -185,21 +213,22 @@ def watch(
     topic: TopicInspector,
     incarnation: Incarnation,
     on_replaced: Callable[[str], None],
-    on_end_offsets: Callable[[Offsets], None],
+    on_offsets: Callable[[TopicOffsets], None],
     stopped: threading.Event,
 ) -> None:
     """Poll the topic every few seconds in a thread, until `stopped` is set or the topic was replaced.
 
-    Calls `on_end_offsets` at each poll, and `on_replaced` once, with the reason, if the topic was deleted or created
-    again. Spark would not notice a new topic that already has more messages than the old one had.
+    Calls `on_offsets` at each poll, and `on_replaced` once, with the reason, if the topic was deleted or created again.
+    Spark would not notice a new topic that already has more messages than the old one had.
     """
 
     def poll() -> None:
-        while not stopped.wait(_WATCH_INTERVAL_SECONDS):
+        while not stopped.is_set():
             reason = topic.replacement_reason(incarnation)
             if reason:
                 on_replaced(reason)
                 return
-            on_end_offsets(topic.end_offsets(incarnation))
+            on_offsets(topic.topic_offsets())
+            stopped.wait(_WATCH_INTERVAL_SECONDS)
 
     threading.Thread(target=poll, name="topic-watch", daemon=True).start()

@@ -18,12 +18,13 @@ from requests import RequestException
 from infra.clients.docker_engine import DockerUnavailableError, connect
 from infra.clients.job_container import JobContainerError, create_job_container, put_files, read_job_settings
 from infra.names import JOB_SETTINGS
+from tools.printable import sanitize
 
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
-MEMORY = "512m"
+MEMORY = "768m"
 
 
 def create(engine: docker.DockerClient, stack: str, arguments: list[str]) -> Container:
@@ -54,7 +55,7 @@ def run(container: Container) -> int:
     try:
         container.start()
         for text in container.logs(stream=True, follow=True):
-            sys.stdout.write(text.decode(errors="replace"))
+            sys.stdout.write(sanitize(text.decode(errors="replace")))
             sys.stdout.flush()
         return int(container.wait()["StatusCode"])
     finally:
@@ -69,7 +70,7 @@ def main() -> int:
     try:
         return run(create(connect(), options.stack, arguments))
     except (JobContainerError, DockerUnavailableError, APIError, RequestException) as error:
-        print(str(error).partition("\n")[0], file=sys.stderr)
+        print(sanitize(str(error).partition("\n")[0]), file=sys.stderr)
         return 1
 
 

@@ -30,6 +30,7 @@ from infra.names import (
     POSITIONS_ALIAS,
     container_name,
 )
+from tools.printable import sanitize
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -42,6 +43,11 @@ DOCKER_ERRORS = (docker.errors.APIError, requests.RequestException)
 CONCURRENT_REQUESTS = 16
 """Requests at a time. A Docker engine of version 20.10 takes a second to return a container's memory."""
 
+OPEN_TRANSACTION_SECONDS = 30
+"""How long a transaction may stay open before it counts as a problem; the same as of the alert OpenTransaction."""
+
+Metrics = dict[str, dict[str, float]]
+"""By metric: the samples by their labels in words, such as "partition 1"."""
 StageResult = tuple[str, str | None]
 """A stage's figures, and its problem or None."""
 
@@ -147,28 +153,48 @@ class HealthChecker:
         if "generator" not in self._outputs["services"]:
             return "yours (the stack's generator is off)", None
         metrics = self._metrics("generator")
-        sent = sum(value for name, value in metrics if name == "generator_messages_delivered_total")
-        failed = sum(value for name, value in metrics if name == "generator_delivery_failures_total")
-        last = max((value for name, value in metrics if name == "generator_last_delivery_timestamp_seconds"), default=0)
+        sent, failed = (
+            _total(metrics, f"generator_{name}_total") for name in ("messages_delivered", "delivery_failures")
+        )
+        last = max(metrics.get("generator_last_delivery_timestamp_seconds", {}).values(), default=0)
         silent = time.time() - last
         problem = None
         if silent > SILENT_SECONDS:
             problem = f"nothing delivered for {timedelta(seconds=int(silent))}" if last else "nothing delivered yet"
-        return f"{sent:,.0f} messages delivered since it started, {failed:,.0f} failed", problem
+        return f"{sent} messages delivered since it started, {failed} failed", problem
 
     def _check_topic(self) -> StageResult:
         ends = self._topics.end_offsets(MATCHES_TOPIC)
-        return f"{sum(ends.values()):,} messages in {len(ends)} partitions", None
+        held, problem = self._open_transactions()
+        return f"{sum(ends.values()):,} messages in {len(ends)} partitions{held}", problem
+
+    def _open_transactions(self) -> tuple[str, str | None]:
+        """How many messages wait behind open transactions, and the problem: transactions that stay open."""
+        try:
+            metrics = self._metrics("spark-job")
+        except (docker.errors.APIError, requests.RequestException, RuntimeError):
+            return "", None  # the problem of another stage
+        held = metrics.get("lol_job_open_transaction_messages", {})
+        seconds = metrics.get("lol_job_open_transaction_seconds", {})
+        figures = "".join(
+            f", {count:,.0f} behind an open transaction in {each}" for each, count in held.items() if count
+        )
+        problems = [
+            f"a transaction in {partition} has been open for {timedelta(seconds=int(age))} and holds back "
+            f"{held.get(partition, 0):,.0f} messages"
+            for partition, age in seconds.items()
+            if age >= OPEN_TRANSACTION_SECONDS
+        ]
+        return figures, "; ".join(problems) or None
 
     def _check_job(self) -> StageResult:
         health = self._get_in_container("spark-job", "/health", fail=False)
         metrics = self._metrics("spark-job")
-        processed = sum(value for name, value in metrics if name == "lol_job_messages_total")
-        lag = sum(value for name, value in metrics if name == "lol_job_kafka_lag_messages")
-        late = sum(value for name, value in metrics if name == "lol_job_late_matches_total")
+        processed, lag = _total(metrics, "lol_job_messages_total"), _total(metrics, "lol_job_kafka_lag_messages")
+        late = sum(metrics.get("lol_job_late_matches_total", {}).values())
         too_late = f", {late:,.0f} matches too late for the windows" if late else ""
         problem = None if health == "ok" else health
-        return f"{processed:,.0f} messages processed since it started{too_late}, lag {lag:,.0f}", problem
+        return f"{processed} messages processed since it started{too_late}, lag {lag}", problem
 
     def _check_dead_letters(self) -> StageResult:
         return f"{sum(self._topics.end_offsets(DEAD_LETTER_TOPIC).values()):,} messages", None
@@ -187,9 +213,8 @@ class HealthChecker:
 
     def _check_archive(self) -> StageResult:
         metrics = self._metrics("archive")
-        written = sum(value for name, value in metrics if name == "lol_archive_matches_total")
-        lag = sum(value for name, value in metrics if name == "lol_archive_lag_messages")
-        return f"{written:,.0f} matches written since it started, lag {lag:,.0f}", None
+        written, lag = _total(metrics, "lol_archive_matches_total"), _total(metrics, "lol_archive_lag_messages")
+        return f"{written} matches written since it started, lag {lag}", None
 
     # Requests
 
@@ -209,12 +234,15 @@ class HealthChecker:
         response.raise_for_status()
         return response.json()
 
-    def _metrics(self, service: str) -> list[tuple[str, float]]:
-        """The samples of the service's metrics endpoint: name and value."""
+    def _metrics(self, service: str) -> Metrics:
+        """The service's metrics, from its metrics endpoint."""
         text = self._get_in_container(service, "/metrics")
-        return [
-            (sample.name, sample.value) for family in text_string_to_metric_families(text) for sample in family.samples
-        ]
+        metrics: Metrics = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                labels = ", ".join(f"{name} {value}" for name, value in sample.labels.items())
+                metrics.setdefault(sample.name, {})[labels] = sample.value
+        return metrics
 
     def _get_in_container(self, service: str, path: str, fail: bool = True) -> str:
         """GET from the service's metrics port, which is not published on the host; `fail` on an HTTP error."""
@@ -233,12 +261,20 @@ class HealthChecker:
 
 
 def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
+    """The result of a check. Its text is sanitized: a service's answer can have text of a message."""
+    figures, problem = "–", None
     try:
-        return StageHealth(name, *check())
+        figures, problem = check()
     except requests.RequestException as error:
-        return StageHealth(name, "–", root_cause(error))
+        problem = root_cause(error)
     except (docker.errors.APIError, TopicError, RuntimeError) as error:
-        return StageHealth(name, "–", str(error).splitlines()[0])
+        problem = str(error).splitlines()[0]
+    return StageHealth(name, sanitize(figures), problem and sanitize(problem))
+
+
+def _total(metrics: Metrics, name: str) -> str:
+    """The sum of a metric's samples in words; a metric without samples is unknown, not 0."""
+    return f"{sum(metrics[name].values()):,.0f}" if name in metrics else "unknown"
 
 
 def _memory(container: Container) -> int:

@@ -23,6 +23,7 @@ from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.names import CASSANDRA_PORT, KAFKA_HOST_LISTENER_PORT, PROMETHEUS_PORT
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.pipeline_metrics import PipelineMetrics, Points, read_pipeline_metrics
+from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 from tools.time_range import STEPS, TimeRange
 
@@ -54,7 +55,7 @@ def read_status(stack: str, outputs: Mapping[str, Any], checker: HealthChecker) 
     try:
         trends = read_pipeline_metrics(prometheus, TimeRange(now, TREND_STEP_SECONDS))
     except PrometheusError as error:
-        trends = str(error)
+        trends = sanitize(str(error))
     return StackStatus(stack, now, outputs, checker.check(), trends)
 
 

@@ -17,6 +17,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect, execute
+from job.printable import escape
 
 LOG_LINES = 25
 POLL_SECONDS = 0.5
@@ -99,9 +100,10 @@ def _status(engine: docker.DockerClient, container: str) -> str:
 
 def _last_lines(engine: docker.DockerClient, container: str) -> str:
     try:
-        return engine.containers.get(container).logs(tail=LOG_LINES, stream=False).decode(errors="replace")
+        log = engine.containers.get(container).logs(tail=LOG_LINES, stream=False).decode(errors="replace")
     except NotFound:
         return "(none)"
+    return "\n".join(escape(line) for line in log.split("\n"))
 
 
 def _inputs(props: dict[str, Any]) -> dict[str, Any]:

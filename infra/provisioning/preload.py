@@ -13,3 +13,5 @@ import docker
 import elasticsearch
 import requests
 import tenacity
+
+import job.printable

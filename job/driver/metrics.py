@@ -12,10 +12,10 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from job import __version__
-from job.lag import ConsumerLag
+from job.lag import ConsumerLag, OpenTransactions
 from job.sinks.sink_wait import SinkWait
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
-from job.topic import Offsets
+from job.topic import Offsets, TopicOffsets
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ class Metrics:
         self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
         self.lag = ConsumerLag("lol_job_kafka_lag_messages", query=query)
         registry.register(self.lag)
+        self._open_transactions = OpenTransactions()
+        registry.register(self._open_transactions)
         self.watermark_delay = gauge("watermark_delay_seconds", "How far the watermark is behind the clock", "query")
         self.state_rows = gauge("state_rows", "Rows in an operator's state store", "query", "operator")
         self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state store", "query", "operator")
@@ -87,6 +89,11 @@ class Metrics:
         self._last_activity_at = time.monotonic()
         self.active.labels(self._query).set(1)
 
+    def set_topic_offsets(self, offsets: TopicOffsets) -> None:
+        """Record the topic's present offsets, for the lag and open transactions; empty if they are unknown."""
+        self.lag.set_topic_offsets(offsets)
+        self._open_transactions.set_topic_offsets(offsets)
+
     def query_idle(self) -> None:
         """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
         self._finished_first_batch = True
@@ -105,8 +112,9 @@ class Metrics:
         self.batch_id.labels(query).set(event["batchId"])
         rows = event.get("numInputRows") or 0
         self.input_rows.labels(query).inc(rows)
-        self.input_rate.labels(query).set(event.get("inputRowsPerSecond") or 0)
-        self.processed_rate.labels(query).set(event.get("processedRowsPerSecond") or 0)
+        for rate, gauge in (("inputRowsPerSecond", self.input_rate), ("processedRowsPerSecond", self.processed_rate)):
+            if event.get(rate) is not None:  # Spark leaves out a rate that it does not know
+                gauge.labels(query).set(event[rate])
         log.debug("Query %s, batch %d: %d rows, milliseconds: %s", query, event["batchId"], rows, event["durationMs"])
         if rows:
             self.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
@@ -114,7 +122,7 @@ class Metrics:
             processed = source.get("endOffset") or {}
             for topic, ends in (source.get("latestOffset") or {}).items():
                 self.lag.set_end_offsets(_by_partition(ends))
-                self.lag.set_processed_offsets(_by_partition(dict.fromkeys(ends, 0) | processed.get(topic, {})))
+                self.lag.set_processed_offsets(_by_partition(processed.get(topic, {})))
         watermark = (event.get("eventTime") or {}).get("watermark")
         if watermark and not watermark.startswith("1970"):  # Spark's initial watermark
             self.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())

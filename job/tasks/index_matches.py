@@ -12,6 +12,7 @@ import pyarrow as pa
 from job.documents import actions
 from job.match import DeadLetter, Match, PlausibleTimes, decode
 from job.message import Message
+from job.printable import escape
 from job.sinks import elasticsearch, sink_wait
 from job.sinks.dead_letters import DeadLetterSink, producer
 from job.sinks.elasticsearch import BulkSink, Rejection
@@ -44,7 +45,7 @@ class SinkConfig(NamedTuple):
 
     def _on_wait(self, service: str, reason: str, seconds: float, attempt: int) -> None:
         """Report a sink's retry in the executor's log and to the driver."""
-        log.warning("Waiting %.1f s for %s: %s", seconds, service, reason)
+        log.warning("Waiting %.1f s for %s: %s", seconds, service, escape(reason))
         sink_wait.send(self.driver, sink_wait.SinkWait(service, reason, seconds, attempt))
 
 

@@ -71,7 +71,9 @@ def print_dead_letter(console: Console, servers: str, dead_letter: DeadLetterMes
         console.print(f"… the whole value: kcat -C -b {servers} -t {DEAD_LETTER_TOPIC} {position} -c 1", soft_wrap=True)
     obstacle = dead_letter.replay_obstacle
     console.print(
-        f"It cannot be replayed: {obstacle}" if obstacle else f"Replay it: make dlq REPLAY={dead_letter.position}",
+        _text(f"It cannot be replayed: {obstacle}")
+        if obstacle
+        else f"Replay it: make dlq REPLAY={dead_letter.position}",
         soft_wrap=True,
     )
 
@@ -118,7 +120,7 @@ def main() -> int:
 
 def replay(console: Console, servers: str, selection: str) -> int:
     """Replay the selected dead letters, and print the counts. Raises DlqError if Kafka refuses some, or on Ctrl-C."""
-    run = Replay(create_producer(servers), lambda line: console.print(line, soft_wrap=True))
+    run = Replay(create_producer(servers), lambda line: console.print(_text(line), soft_wrap=True))
     try:
         run.run(lambda: select_dead_letters(servers, selection))
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,16 +14,19 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from infra.names import DEAD_LETTER_TOPIC
+from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.message import (
     MAX_OFFSET,
     MAX_PARTITION,
     REPLAY_HEADERS,
     Message,
     Original,
+    headers_of,
     parse_timestamp,
     parse_whole_number,
 )
 from job.times import to_ms
+from tools.printable import sanitize
 
 HEADER_PREFIX = "dlq."
 """Of the headers that the job adds; the others are the original message's."""
@@ -158,18 +162,10 @@ class Deduplicator:
 def read_dead_letters(servers: str, only: MessagePosition | None = None) -> Iterator[DeadLetterMessage]:
     """Stream the present dead letters, partition by partition in Kafka's order, or only the one at a position.
 
-    Raises DlqError if Kafka does not answer or the topic does not exist.
+    Prints a line to stderr for each batch that Kafka's client cannot read. Raises DlqError if Kafka does not answer or
+    the topic does not exist.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": "dlq",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 16 * 1024,
-            "log_level": 0,
-        }
-    )
+    consumer = Consumer({**consumer_settings(servers, "dlq"), "log_level": 0})
     try:
         # End offsets are read first: a message that is replayed and fails again must not be replayed in a loop.
         for partition, (begin, end) in _watermark_offsets(consumer).items():
@@ -197,10 +193,17 @@ def _watermark_offsets(consumer: Consumer) -> dict[int, tuple[int, int]]:
 
 
 def _read_partition(consumer: Consumer, partition: int, begin: int, end: int) -> Iterator[DeadLetterMessage]:
-    consumer.assign([TopicPartition(DEAD_LETTER_TOPIC, partition, begin)] if begin < end else [])
     offset = begin
+
+    def skip(unreadable: UnreadableRange) -> None:
+        nonlocal offset
+        offset = unreadable.end
+        print(sanitize(f"Skipped: {unreadable}"), file=sys.stderr)
+
+    messages = BatchSkipper(consumer, skip)
+    messages.assign([TopicPartition(DEAD_LETTER_TOPIC, partition, begin)] if begin < end else [])
     while offset < end:
-        message: Any = consumer.poll(POLL_TIMEOUT_SECONDS)  # the type stubs make everything optional
+        message: Any = messages.poll(POLL_TIMEOUT_SECONDS)  # the type stubs make everything optional
         if message is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         if message.error():
@@ -215,7 +218,7 @@ def _read_partition(consumer: Consumer, partition: int, begin: int, end: int) ->
                 datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
                 message.key(),
                 message.value(),
-                message.headers() or [],
+                headers_of(message),
             )
 
 

@@ -19,17 +19,18 @@ from cassandra import InvalidRequest, OperationTimedOut, Unavailable, WriteTimeo
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from job import archive, logs
-from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, OffsetTracker, archived_matches, log_expired_messages
+from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, OffsetTracker, archived_matches
 from job.errors import JobError
 from job.lag import ConsumerLag
 from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TransientError
 from job.settings import with_overrides
-from job.topic import Incarnation
+from job.topic import Incarnation, PartitionOffsets, TopicOffsets
+from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, match, participant, value
 
 ROWS = [ArchivedMatch(f"EUW1_{number}", 1000, 2000 + number, 0, number, b"{}") for number in range(3)]
@@ -56,7 +57,7 @@ class TestArchivedMatches:
         with caplog.at_level(logging.ERROR):
             (row,), too_large = archived_matches([message(0, largest), message(1, largest + b" ")], PLAUSIBLE_TIMES)
         assert (row.offset, too_large) == (0, 1)
-        assert "is not archived" in caplog.text
+        assert "Not archived: match EUW1_7012345678 (partition 0, offset 1) has 12582913 bytes" in caplog.text
 
     @pytest.mark.parametrize("arrival", [(ARRIVED_AT, ARRIVED_AT), (ARRIVED_AT, ARRIVED_AT + 1)])
     def test_later_message_of_a_duplicate_match_wins(self, arrival: tuple[int, int]) -> None:
@@ -191,6 +192,17 @@ class FakeConsumer:
         self._polled: Iterator[FakePolled] = iter(polled)
         self.commits: dict[int, int] = committed or {}
         self.commit_errors: list[KafkaException] = []
+        self.committed_errors: list[KafkaException] = []
+        self.assigned: dict[int, int] = {}
+
+    def assign(self, partitions: list[Any]) -> None:
+        self.assigned = {each.partition: each.offset for each in partitions}
+
+    def seek(self, partition: Any) -> None:
+        self.assigned[partition.partition] = partition.offset
+
+    def get_watermark_offsets(self, _partition: Any, timeout: float) -> tuple[int, int]:
+        return 0, 6
 
     def poll(self, _seconds: float) -> FakePolled | None:
         return next(self._polled, None)
@@ -199,16 +211,24 @@ class FakeConsumer:
         assert not asynchronous
         if self.commit_errors:
             raise self.commit_errors.pop()
-        self.commits = {each.partition: each.offset for each in offsets}
+        self.commits |= {each.partition: each.offset for each in offsets}
 
     def committed(self, partitions: list[Any], timeout: float) -> list[Any]:
+        if self.committed_errors:
+            raise self.committed_errors.pop()
         return [SimpleNamespace(partition=p.partition, offset=self.commits.get(p.partition, -1001)) for p in partitions]
 
 
 def tracker(*polled: FakePolled) -> tuple[OffsetTracker, FakeConsumer, ConsumerLag]:
     """A tracker of a consumer with these messages, and its lag."""
     consumer, lag = FakeConsumer(*polled), ConsumerLag("lag")
-    return OffsetTracker(consumer, "lol_matches", lag), consumer, lag  # type: ignore[arg-type]
+    unreadable = Counter("unreadable", "", ["partition"], registry=None)
+    return OffsetTracker(consumer, "lol_matches", lag, unreadable), consumer, lag  # type: ignore[arg-type]
+
+
+def topic_offsets(**ends: int) -> TopicOffsets:
+    """The offsets of a topic without open transactions: p0=11 is an end offset of 11 in partition 0."""
+    return {int(name[1:]): PartitionOffsets(0, end, end) for name, end in ends.items()}
 
 
 class TestOffsetTracker:
@@ -234,20 +254,55 @@ class TestOffsetTracker:
         assert [message.offset for message in offsets.poll()] == [4]
         assert "Waiting for Kafka: " in caplog.text
 
+    def test_partitions_are_read_from_their_committed_offset_or_their_beginning(self) -> None:
+        offsets, consumer, lag = tracker()
+        consumer.commits = {0: 7}
+        offsets.assign({0: 0, 1: 0, 2: 40})
+        assert consumer.assigned == {0: 7, 1: 0, 2: 40}
+        lag.set_topic_offsets(topic_offsets(p0=11, p1=5))
+        assert lags(lag) == [4, 5]
+
     def test_lag_includes_messages_that_wait_for_cassandra(self) -> None:
         offsets, _, lag = tracker(FakePolled(8), FakePolled(9))
-        lag.set_end_offsets({0: 11})
-
-        def lags() -> list[float]:
-            return [sample.value for family in lag.collect() for sample in family.samples]
-
-        assert lags() == []
+        offsets.assign({0: 8})
+        lag.set_topic_offsets(topic_offsets(p0=11))
+        assert lags(lag) == [3]
         offsets.poll()
-        assert lags() == [3]
-        lag.set_end_offsets({0: 12})
-        assert lags() == [4]
+        assert lags(lag) == [3]
+        lag.set_topic_offsets(topic_offsets(p0=12))
+        assert lags(lag) == [4]
         offsets.poll()
-        assert lags() == [2]
+        assert lags(lag) == [2]
+
+    def test_added_partition_has_lag_at_once_and_is_read_from_its_beginning(self) -> None:
+        """Also if it already has messages. The others are read on from where they are."""
+        offsets, consumer, lag = tracker(FakePolled(4))
+        offsets.assign({0: 4})
+        offsets.poll()
+        lag.set_topic_offsets(topic_offsets(p0=5, p1=5_000))
+        assert lags(lag) == [1, 5_000]
+        offsets.poll()
+        assert consumer.assigned == {0: 5, 1: 0}
+
+    def test_added_partition_is_assigned_once_kafka_answers(self, caplog: pytest.LogCaptureFixture) -> None:
+        offsets, consumer, lag = tracker(FakePolled(4))
+        offsets.assign({0: 4})
+        lag.set_topic_offsets(topic_offsets(p0=5, p1=5_000))
+        consumer.committed_errors = [KafkaException(KafkaError(KafkaError._TRANSPORT))]
+        offsets.poll()
+        assert "Waiting for Kafka: " in caplog.text
+        assert consumer.assigned == {0: 4}
+        offsets.poll()
+        assert consumer.assigned == {0: 5, 1: 0}
+
+    def test_fatal_error_ends_the_archive(self) -> None:
+        class Fatal(FakePolled):
+            def error(self) -> KafkaError:
+                return KafkaError(KafkaError._FATAL, "fatal", True)
+
+        offsets, _, _ = tracker(Fatal(0))
+        with pytest.raises(KafkaException):
+            offsets.poll()
 
     def test_chunk_is_limited_by_bytes(self) -> None:
         large = FakePolled(0, b" " * 5 * 2**20)
@@ -259,11 +314,16 @@ class TestOffsetTracker:
         assert [len(offsets.poll()) for _ in range(2)] == [200, 50]
 
 
+def lags(lag: ConsumerLag) -> list[float]:
+    """The lag of each partition that has one."""
+    return [sample.value for family in lag.collect() for sample in family.samples]
+
+
 def test_messages_that_expired_before_they_were_archived_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Data loss in the archive by Kafka's retention. A partition without a committed offset has lost nothing."""
-    kafka: Any = SimpleNamespace(offsets=lambda _incarnation, position: {0: 10, 1: 10, 2: 10})
-    consumer: Any = FakeConsumer(committed={0: 7, 1: 10})
-    log_expired_messages(consumer, kafka, Incarnation("lol_matches", "cluster", "id", (0, 1, 2)))
+    offsets, consumer, _ = tracker()
+    consumer.commits = {0: 7, 1: 10}
+    offsets.assign({0: 10, 1: 10, 2: 10})
     assert [record.message for record in caplog.records] == [
         "The archive lacks 3 messages of partition 0 that expired unread"
     ]
@@ -284,8 +344,8 @@ class FakeTopic:
     def replacement_reason(self, _incarnation: Incarnation) -> str:
         return ""
 
-    def end_offsets(self, _incarnation: Incarnation) -> dict[int, int]:
-        return {}
+    def topic_offsets(self) -> TopicOffsets:
+        return {0: PartitionOffsets(0, 0, 0)}
 
 
 class TestRun:
@@ -296,8 +356,18 @@ class TestRun:
         monkeypatch.setattr(archive, "TopicInspector", FakeTopic)
         monkeypatch.setattr(archive, "start_http_server", lambda *_args, **_kwargs: None)
 
-    def send(self, servers: str, *values: bytes) -> None:
-        producer = Producer({"bootstrap.servers": servers, "log_level": 0})
+    def send(self, servers: str, *values: bytes, compression: str = "none") -> None:
+        """Send the values as one batch."""
+        producer = Producer(
+            {
+                "bootstrap.servers": servers,
+                "log_level": 0,
+                "compression.type": compression,
+                "batch.size": 10**8,
+                "message.max.bytes": 10**8,
+                "linger.ms": 60_000,
+            }
+        )
         for each in values:
             producer.produce("lol_matches", each, partition=0)
         assert producer.flush(10) == 0
@@ -359,6 +429,34 @@ class TestRun:
         self.send(mock_kafka, raw + b" " * 10_000, raw)
         registry = self.archive(monkeypatch, mock_kafka, FakeSession(), 1)
         assert registry.get_sample_value("lol_archive_refused_total") == 1
+
+    def test_unreadable_batch_is_logged_counted_and_passed(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The limit of a batch's size is small here, so that a small batch exceeds it."""
+        monkeypatch.setattr("job.consumer.MAX_BATCH_BYTES", 100_000)
+        before, after = (value(match(match_id=f"EUW1_{number}")) for number in range(2))
+        self.send(mock_kafka, before)
+        self.send(mock_kafka, *[before + b" " * 90_000] * 14, compression="zstd")
+        self.send(mock_kafka, after)
+        session = FakeSession()
+        registry = self.archive(monkeypatch, mock_kafka, session, 2)
+        assert [row[5] for row in session.written] == [before, after]
+        assert registry.get_sample_value("lol_archive_unreadable_total", {"partition": "0"}) == 14
+        (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert line.startswith(
+            "Not archived: topic lol_matches, partition 0, offsets 1 to 14 cannot be read: Decompression "
+        )
+        assert self.committed(mock_kafka) == 16
+
+    def test_match_with_a_header_name_that_is_not_utf_8_is_archived(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
+    ) -> None:
+        raw = value(match(match_id="EUW1_1"))
+        send_with_header(mock_kafka, "lol_matches", raw, b"tr\xe4ce", b"1", partition=0)
+        session = FakeSession()
+        self.archive(monkeypatch, mock_kafka, session, 1)
+        assert [row[5] for row in session.written] == [raw]
 
     def test_rate_limit_is_respected(self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str) -> None:
         acquired: list[int] = []

@@ -25,6 +25,7 @@ from job.rate_limit import RateLimiter
 from job.times import iso, now_ms
 from job.topic import Incarnation, RetainedRange
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
+from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import match, participant, value
 
 INCARNATION = Incarnation("lol_matches", "cluster", "id", (0, 1))
@@ -53,11 +54,32 @@ def ranges(begin: dict[int, int], end: dict[int, int], retained: dict[int, Retai
     return offset_ranges(kafka, INCARNATION, BEGIN, END)
 
 
-def send(servers: str, *values: bytes | None, partition: int = 0, headers: Any = (("h", b"1"),)) -> None:
-    producer = Producer({"bootstrap.servers": servers, "log_level": 0})
+def send(
+    servers: str,
+    *values: bytes | None,
+    partition: int = 0,
+    headers: Any = (("h", b"1"),),
+    compression: str = "none",
+) -> None:
+    """Send the values as one batch."""
+    producer = Producer(
+        {
+            "bootstrap.servers": servers,
+            "log_level": 0,
+            "compression.type": compression,
+            "batch.size": 10**8,
+            "message.max.bytes": 10**8,
+            "linger.ms": 60_000,
+        }
+    )
     for each in values:
         producer.produce("lol_matches", each, b"key", partition=partition, headers=list(headers))
     assert producer.flush(10) == 0
+
+
+def read_all(servers: str, topic: str, ranges: OffsetRanges, max_messages: int) -> list[list[Message]]:
+    """The chunks of messages, all of which are readable."""
+    return list(read(servers, topic, ranges, max_messages, lambda found: pytest.fail(str(found))))
 
 
 def test_time_range_becomes_offset_ranges() -> None:
@@ -92,7 +114,7 @@ def test_range_without_messages_is_an_error(retained: dict[int, RetainedRange], 
 def test_each_message_of_the_ranges_is_read_once(mock_kafka: str) -> None:
     send(mock_kafka, *[str(number).encode() for number in range(6)])
     send(mock_kafka, b"a", None, partition=1)
-    chunks = list(read(mock_kafka, "lol_matches", {0: OffsetRange(1, 5), 1: OffsetRange(0, 2)}, max_messages=2))
+    chunks = read_all(mock_kafka, "lol_matches", {0: OffsetRange(1, 5), 1: OffsetRange(0, 2)}, max_messages=2)
     assert {len(chunk) for chunk in chunks} <= {1, 2}
     messages = [message for chunk in chunks for message in chunk]
     assert [message.value for message in messages if message.partition == 0] == [b"1", b"2", b"3", b"4"]
@@ -104,7 +126,7 @@ def test_each_message_of_the_ranges_is_read_once(mock_kafka: str) -> None:
 def test_chunks_are_limited_by_bytes(mock_kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "_CHUNK_BYTES", 100_000)
     send(mock_kafka, *[b"x" * 11_000] * 20)
-    chunks = list(read(mock_kafka, "lol_matches", {0: OffsetRange(0, 20)}, max_messages=500))
+    chunks = read_all(mock_kafka, "lol_matches", {0: OffsetRange(0, 20)}, max_messages=500)
     assert max(len(chunk) for chunk in chunks) == 10
     assert sum(len(chunk) for chunk in chunks) == 20
 
@@ -114,7 +136,7 @@ def test_kafka_that_sends_no_message_is_a_timeout(mock_kafka: str, monkeypatch: 
     monkeypatch.setattr(backfill, "_POLL_SECONDS", 0.2)
     send(mock_kafka, b"1")
     with pytest.raises(JobError, match=r"^kafka.bootstrap_servers: .* sent no message for 0.1 s$"):
-        list(read(mock_kafka, "lol_matches", {0: OffsetRange(0, 2)}, max_messages=1))
+        read_all(mock_kafka, "lol_matches", {0: OffsetRange(0, 2)}, max_messages=1)
 
 
 class FakeConsumer:
@@ -163,7 +185,7 @@ def test_gaps_of_compaction_and_transactions_do_not_extend_the_range(
 ) -> None:
     consumer = FakeConsumer(*polled)
     monkeypatch.setattr(backfill, "Consumer", lambda _: consumer)
-    chunks = list(read("kafka:9092", "lol_matches", {0: OffsetRange(0, 3)}, max_messages=500))
+    chunks = read_all("kafka:9092", "lol_matches", {0: OffsetRange(0, 3)}, max_messages=500)
     assert [message.offset for chunk in chunks for message in chunk] == read_offsets
     assert consumer.paused == [0]
 
@@ -171,7 +193,7 @@ def test_gaps_of_compaction_and_transactions_do_not_extend_the_range(
 def test_messages_deleted_in_the_meantime_are_an_error(mock_kafka: str) -> None:
     send(mock_kafka, b"1")
     with pytest.raises(JobError, match=r"^Topic lol_matches cannot be read further, partition 0: "):
-        list(read(mock_kafka, "lol_matches", {0: OffsetRange(7, 9)}, max_messages=1))
+        read_all(mock_kafka, "lol_matches", {0: OffsetRange(7, 9)}, max_messages=1)
 
 
 @pytest.fixture
@@ -283,6 +305,37 @@ def test_backfill_of_a_replay_keeps_the_newer_version(
     assert [(document["kills"], document["ingested_at"]) for document in server.documents.values()] == [
         (1, iso(original.arrived_at))
     ]
+
+
+def test_unreadable_batch_is_logged_counted_and_passed(
+    mock_kafka: str,
+    server: FakeElasticsearch,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also a batch at the end of the range, which goes on behind it. The limit of a batch's size is small here."""
+    monkeypatch.setattr("job.consumer.MAX_BATCH_BYTES", 100_000)
+    for values in ([fresh("EUW1_1")], [b" " * 900_000] * 3, [fresh("EUW1_2")], [b" " * 900_000] * 4):
+        send(mock_kafka, *values, compression="zstd")
+    assert run(monkeypatch, tmp_path, mock_kafka, server, 7) == 0
+    assert len(server.documents) == 20
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert [line.partition(" cannot be read: Decompression ")[0] for line in errors] == [
+        "Skipped: topic lol_matches, partition 0, offsets 1 to 3",
+        "Skipped: topic lol_matches, partition 0, offsets 5 to 8",
+    ]
+    with caplog.at_level(logging.INFO):
+        assert run(monkeypatch, tmp_path, mock_kafka, server, 7) == 0
+    assert "✓ Backfill done: 2 messages, 20 documents, 0 dead letters, 7 unreadable" in caplog.text
+
+
+def test_match_with_a_header_name_that_is_not_utf_8_is_indexed(
+    mock_kafka: str, server: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    send_with_header(mock_kafka, "lol_matches", fresh("EUW1_1"), b"tr\xe4ce", b"1", partition=0)
+    assert run(monkeypatch, tmp_path, mock_kafka, server, 1) == 0
+    assert len(server.documents) == 10
 
 
 def test_interrupted_backfill_logs_where_to_resume(

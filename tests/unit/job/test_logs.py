@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
@@ -35,6 +36,31 @@ def test_json_log_has_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> N
     assert sorted(error) == ["exception", "level", "logger", "message", "time"]
     assert error["exception"].startswith("Traceback (most recent call last):")
     assert error["exception"].endswith("ValueError: wrong")
+
+
+FORGED = "EUW1_1\n2026-01-01T00:00:00.000Z INFO job: forged\r\x1b[2J\x7f\x85\x9b\u2028\u202e\ud83d"
+"""A match id that would begin a line of its own, clear the terminal, and turn the direction of its text."""
+
+
+@pytest.mark.parametrize("log_format", ["readable", "json"])
+def test_text_of_a_message_can_neither_forge_a_log_line_nor_control_a_terminal(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["readable", "json"]
+) -> None:
+    logs.configure(Log(level="INFO", format=log_format))
+    log = logging.getLogger("job.test")
+    log.error("%s is not archived", FORGED)
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        log.exception("failed")
+    lines = capsys.readouterr().out.removesuffix("\n").split("\n")
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
+    if log_format == "json":
+        assert json.loads(lines[0])["message"] == f"{FORGED} is not archived"
+    else:
+        escaped = r"EUW1_1\n2026-01-01T00:00:00.000Z INFO job: forged\r\x1b[2J\x7f\x85\x9b\u2028\u202e\ud83d"
+        assert lines[0].endswith(f" ERROR job.test: {escaped} is not archived")
 
 
 @pytest.fixture

@@ -1,11 +1,16 @@
 """A replayed message has the arrival time and position of its original; invalid headers of a producer are ignored."""
 
+from contextlib import closing
+from typing import Any
+
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
 from job.message import REPLAY_HEADERS, Headers, Message, Original
 from job.times import iso
+from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ARRIVED_AT
 
 ORIGINAL = Original(ARRIVED_AT - 60_000, partition=1, offset=9)
@@ -102,3 +107,19 @@ def test_any_headers_give_a_version_up_to_the_messages_own(headers: Headers, arr
         assert original.arrived_at <= OWN.arrived_at
         assert 0 <= original.version <= OWN.version
         assert 0 <= original.write_time <= OWN.write_time
+
+
+def test_headers_with_a_name_that_is_not_utf_8_are_left_out(mock_kafka: str) -> None:
+    """Often, because Python calls a method in another way once it has been called a few times."""
+    names = [b"trace", b"tr\xe4ce"] * 20
+    for number, name in enumerate(names):
+        send_with_header(mock_kafka, "lol_matches", str(number).encode(), name, b"\x00\xff", partition=0)
+    found: list[Message] = []
+    with closing(Consumer({"bootstrap.servers": mock_kafka, "group.id": "test", "log_level": 0})) as consumer:
+        consumer.assign([TopicPartition("lol_matches", 0, 0)])
+        for _ in names:
+            polled: Any = consumer.poll(10)
+            assert polled is not None, f"the mock broker sent only {len(found)} of {len(names)} messages"
+            found.append(Message.from_kafka(polled))
+    assert [message.value for message in found] == [str(number).encode() for number in range(len(names))]
+    assert [message.headers for message in found] == [[("trace", b"\x00\xff")], []] * 20

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from job.driver.metrics import Metrics
 from job.sinks.sink_wait import SinkWait
 from job.tasks.outcomes import BatchCounts
+from job.topic import PartitionOffsets
 
 PROGRESS: dict[str, Any] = {
     "name": "matches",
@@ -31,6 +32,10 @@ PROGRESS: dict[str, Any] = {
 }
 
 
+OFFSETS = {number: PartitionOffsets(0, end, end) for number, end in enumerate((10, 20, 3))}
+"""Of the topic, at some time before the batch."""
+
+
 @pytest.fixture
 def registry() -> CollectorRegistry:
     return CollectorRegistry()
@@ -42,6 +47,7 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 
 
 def test_progress_event_becomes_metrics(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.set_topic_offsets(OFFSETS)
     metrics.record_progress(PROGRESS)
     metrics.record_progress(PROGRESS)
 
@@ -139,26 +145,44 @@ def test_batch_without_input_has_no_duration_and_no_watermark_delay(
     assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "matches"}) is None
 
 
-def test_lag_is_absent_before_the_first_read(registry: CollectorRegistry, metrics: Metrics) -> None:
+def lag(registry: CollectorRegistry, partition: int) -> float | None:
+    return registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": str(partition)})
+
+
+def test_lag_before_the_first_batch_counts_from_the_starting_offsets(
+    registry: CollectorRegistry, metrics: Metrics
+) -> None:
+    """A partition without a starting offset, which was added later, is read from its beginning."""
+    assert lag(registry, 0) is None
+    metrics.lag.set_processed_offsets({0: 4, 1: 20})
+    metrics.set_topic_offsets({**OFFSETS, 3: PartitionOffsets(1_000, 6_000, 6_000)})
     metrics.record_progress({**PROGRESS, "sources": [{"startOffset": None, "endOffset": None, "latestOffset": None}]})
-    assert registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": "0"}) is None
+    assert [lag(registry, partition) for partition in range(4)] == [6, 0, 3, 5_000]
 
 
 def test_lag_grows_while_a_batch_is_running(registry: CollectorRegistry, metrics: Metrics) -> None:
     metrics.record_progress(PROGRESS)
-    metrics.lag.set_end_offsets({0: 12, 1: 40})
-    lags = [
-        registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": each})
-        for each in "012"
-    ]
-    assert lags == [2, 20, 3]
+    metrics.set_topic_offsets({0: PartitionOffsets(0, 12, 12), 1: PartitionOffsets(0, 40, 40)})
+    assert [lag(registry, partition) for partition in range(2)] == [2, 20]
 
 
-def test_lag_is_never_negative(registry: CollectorRegistry, metrics: Metrics) -> None:
-    """The end offset is older than the processed one when the watch of the topic is behind the query."""
-    metrics.lag.set_end_offsets({0: 10})
-    metrics.lag.set_processed_offsets({0: 12})
-    assert registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": "0"}) == 0
+def test_lag_is_unknown_while_kafka_does_not_tell_its_offsets(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.set_topic_offsets(OFFSETS)
+    metrics.record_progress(PROGRESS)
+    metrics.set_topic_offsets({})
+    assert lag(registry, 0) is None
+
+
+def test_open_transaction_is_measured(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.set_topic_offsets({1: PartitionOffsets(0, 20, 50)})
+    assert registry.get_sample_value("lol_job_open_transaction_messages", {"partition": "1"}) == 30
+
+
+def test_unknown_rate_is_not_reported_as_zero(registry: CollectorRegistry, metrics: Metrics) -> None:
+    """Spark leaves it out of the first batch's progress."""
+    metrics.record_progress({key: value for key, value in PROGRESS.items() if key != "inputRowsPerSecond"})
+    assert registry.get_sample_value("lol_job_input_rows_per_second", {"query": "matches"}) is None
+    assert registry.get_sample_value("lol_job_processed_rows_per_second", {"query": "matches"}) == 120
 
 
 def test_health_check_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:

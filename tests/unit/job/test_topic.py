@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Uuid
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Uuid
 from confluent_kafka.admin import OffsetSpec
 
 from job import retry, topic
 from job.errors import JobError
 from job.settings import with_overrides
-from job.topic import Offsets, RetainedRange, TopicInspector
+from job.topic import PartitionOffsets, RetainedRange, TopicInspector, TopicOffsets
 
 BOTH = {"lol_matches": Uuid(2**63 - 1, -1), "lol_matches_dlq": Uuid(1, 1)}
 
@@ -31,6 +31,8 @@ class FakeAdminClient:
     def __init__(self, **topics: Uuid) -> None:
         self.topics = topics
         self.errors: list[int] = []
+        self.partitions = [2, 0, 1]
+        self.uncommitted = 0  # messages behind an open transaction in each partition
         self.first_at = {0: (43, 7_000), 1: (-1, -1), 2: (45, 8_000)}  # offset and timestamp by partition, for any time
 
     def poll(self, _timeout: float) -> None:
@@ -43,16 +45,20 @@ class FakeAdminClient:
         (name,) = names.topic_names
         if name not in self.topics:
             return {name: self._fail(KafkaError.UNKNOWN_TOPIC_OR_PART)}
-        partitions = [SimpleNamespace(id=number) for number in (2, 0, 1)]
+        partitions = [SimpleNamespace(id=number) for number in self.partitions]
         return {name: self._answer(SimpleNamespace(topic_id=self.topics[name], partitions=partitions))}
 
-    def list_offsets(self, wanted: Any, **_: Any) -> dict[Any, "Future[Any]"]:
-        return {partition: self._answer(self._offset(partition.partition, wanted[partition])) for partition in wanted}
+    def list_offsets(self, wanted: Any, isolation_level: IsolationLevel, **_: Any) -> dict[Any, "Future[Any]"]:
+        return {
+            partition: self._answer(self._offset(partition.partition, wanted[partition], isolation_level))
+            for partition in wanted
+        }
 
-    def _offset(self, partition: int, which: Any) -> SimpleNamespace:
+    def _offset(self, partition: int, which: Any, isolation: IsolationLevel) -> SimpleNamespace:
         spec: Any = OffsetSpec
         if which is spec.latest():
-            return SimpleNamespace(offset=50 + partition, timestamp=-1)
+            uncommitted = self.uncommitted if isolation == IsolationLevel.READ_UNCOMMITTED else 0
+            return SimpleNamespace(offset=50 + partition + uncommitted, timestamp=-1)
         if which is spec.max_timestamp():
             return SimpleNamespace(offset=49 + partition, timestamp=9_000)
         if which is spec.earliest():
@@ -143,19 +149,33 @@ def test_deleted_or_recreated_topic_is_detected(monkeypatch: pytest.MonkeyPatch)
     assert "was deleted while" in inspector.replacement_reason(found)
 
 
-def test_watch_reports_end_offsets_until_the_topic_is_recreated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_topic_offsets_have_the_messages_behind_an_open_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    inspector, admin = inspector_of(monkeypatch, **BOTH)
+    assert inspector.topic_offsets()[1] == PartitionOffsets(begin=41, last_stable=51, end=51)
+    admin.uncommitted = 30
+    assert inspector.topic_offsets()[1] == PartitionOffsets(begin=41, last_stable=51, end=81)
+
+
+def test_topic_offsets_include_partitions_that_were_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    inspector, admin = inspector_of(monkeypatch, **BOTH)
+    inspector.connect()
+    admin.partitions = [0, 1, 2, 3]
+    assert inspector.topic_offsets()[3] == PartitionOffsets(43, 53, 53)
+
+
+def test_watch_reports_offsets_until_the_topic_is_recreated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic, "_WATCH_INTERVAL_SECONDS", 0.01)
     inspector, admin = inspector_of(monkeypatch, **BOTH)
     reasons: SimpleQueue[str] = SimpleQueue()
-    end_offsets: SimpleQueue[Offsets] = SimpleQueue()
-    topic.watch(inspector, inspector.connect(), reasons.put, end_offsets.put, threading.Event())
-    assert end_offsets.get(timeout=10) == {0: 50, 1: 51, 2: 52}
+    offsets: SimpleQueue[TopicOffsets] = SimpleQueue()
+    topic.watch(inspector, inspector.connect(), reasons.put, offsets.put, threading.Event())
+    assert {partition: each.end for partition, each in offsets.get(timeout=10).items()} == {0: 50, 1: 51, 2: 52}
     admin.topics["lol_matches"] = Uuid(7, 7)
     assert "was deleted and created again" in reasons.get(timeout=10)
 
 
-def test_end_offsets_are_empty_while_kafka_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_topic_offsets_are_unknown_while_kafka_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     inspector, admin = inspector_of(monkeypatch, **BOTH)
-    incarnation = inspector.connect()
+    inspector.connect()
     admin.errors = [KafkaError._TRANSPORT]
-    assert inspector.end_offsets(incarnation) == {}
+    assert inspector.topic_offsets() == {}

@@ -25,6 +25,7 @@ from job.sinks.elasticsearch import BulkSink, client
 from job.tasks.index_matches import index
 from job.times import iso, to_ms
 from tests.support.job_fakes import fake_elasticsearch
+from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, match, participant, value
 from tools.dlq import __main__ as dlq
 from tools.dlq import dead_letters
@@ -327,6 +328,59 @@ def test_truncated_and_foreign_messages_are_not_replayed(
         "Replayed to lol_matches: 1; not replayable: 2",
     ]
     assert [message.key() for message in replayed(mock_kafka)] == [b"whole"]
+
+
+def test_headers_of_a_foreign_message_cannot_control_the_terminal(
+    mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Nor end the command: a number that int() refuses is not an offset."""
+    headers: Any = [
+        ("dlq.topic", b"lol_matches"),
+        ("dlq.partition", b"0"),
+        ("dlq.offset", b"5"),
+        ("dlq.original_size", b"\x1b[2J\n[red]9"),
+        ("\x1b[31mname\u202e", b"\x9b2J"),
+    ]
+    producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
+    producer.produce(DEAD_LETTER_TOPIC, b"x", headers=headers, partition=0)
+    producer.produce(DEAD_LETTER_TOPIC, b"x", headers=[*headers, ("dlq.offset", "²".encode())], partition=0)
+    producer.flush(10)
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 1
+    assert run(monkeypatch, mock_kafka, "--show", "0:0") == 0
+    assert run(monkeypatch, mock_kafka, "--show", "0:1") == 0
+    shown = capsys.readouterr().out
+    assert "0:1 cannot be replayed: the job did not write it" in shown
+    assert "[red]9 B" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_message_with_a_header_name_that_is_not_utf_8_is_listed(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    write(job_sink, (message_at(1), NOT_JSON))
+    send_with_header(mock_kafka, DEAD_LETTER_TOPIC, b"hello", b"tr\xe4ce", b"1", partition=0)
+    assert run(monkeypatch, mock_kafka) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.strip("│").split("│")][:2] for line in lines if line.startswith("│")]
+    assert sorted(rows) == [["(not from the job)", "1"], ["not_json", "1"]]
+
+
+def test_unreadable_batch_is_named_and_passed(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The limit of a batch's size is small here, so that a small batch exceeds it."""
+    monkeypatch.setattr("job.consumer.MAX_BATCH_BYTES", 100_000)
+    producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0, "compression.type": "zstd"})
+    for _ in range(3):
+        producer.produce(DEAD_LETTER_TOPIC, b" " * 300_000, partition=0)
+    producer.flush(10)
+    write(job_sink, (message_at(1), NOT_JSON))
+    assert run(monkeypatch, mock_kafka) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines()[-1] == "Messages: 1"
+    assert output.err.startswith(
+        "Skipped: topic lol_matches_dlq, partition 0, offsets 0 to 2 cannot be read: Decompression "
+    )
 
 
 def test_dead_letters_that_arrive_during_a_replay_are_not_replayed(job_sink: DeadLetterSink, mock_kafka: str) -> None:

@@ -14,6 +14,7 @@ import requests
 from pytest_httpserver import HTTPServer
 from rich.console import Console
 
+from infra.clients.kafka import TopicClient
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
 from tools.health import StageHealth
@@ -185,6 +186,57 @@ class TestStages:
         stages = self.check(monkeypatch, spark_job=metrics, health="ok", generator="", archive="")
         figures = "100 messages processed since it started, 3 matches too late for the windows, lag 20"
         assert stages["job"] == StageHealth("job", figures)
+
+    def test_unknown_figures_are_not_reported_as_zero(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        metrics = "lol_job_messages_total 100\n"
+        stages = self.check(monkeypatch, spark_job=metrics, archive="", generator="", health="ok")
+        assert stages["job"].figures == "100 messages processed since it started, lag unknown"
+        assert stages["archive"].figures == "unknown matches written since it started, lag unknown"
+        assert stages["producer"].figures == "unknown messages delivered since it started, unknown failed"
+
+    @pytest.mark.parametrize(
+        ("seconds", "problem"),
+        [
+            (29, None),
+            (
+                65,
+                "a transaction in partition 1 has been open for 0:01:05 and holds back 30 messages",
+            ),
+        ],
+    )
+    def test_open_transaction_is_named_with_its_partition(
+        self, monkeypatch: pytest.MonkeyPatch, seconds: float, problem: str | None
+    ) -> None:
+        monkeypatch.setattr(TopicClient, "end_offsets", lambda *_: {0: 10, 1: 90})
+        metrics = f"""
+lol_job_open_transaction_messages{{partition="0"}} 0
+lol_job_open_transaction_messages{{partition="1"}} 30
+lol_job_open_transaction_seconds{{partition="0"}} 0
+lol_job_open_transaction_seconds{{partition="1"}} {seconds}
+"""
+        stages = self.check(monkeypatch, spark_job=metrics, archive="", generator="", health="ok")
+        figures = "100 messages in 2 partitions, 30 behind an open transaction in partition 1"
+        assert stages["topic"] == StageHealth("topic", figures, problem)
+
+    def test_topic_is_healthy_if_the_job_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(TopicClient, "end_offsets", lambda *_: {0: 10})
+        engine = MagicMock()
+        engine.containers.get.side_effect = docker.errors.NotFound("gone")
+        engine.containers.list.return_value = []
+        monkeypatch.setattr(health, "connect", lambda: engine)
+        services = {"elasticsearch": {"9200": "localhost:1"}}
+        checker = health.HealthChecker("sample", {"bootstrapServers": "localhost:1", "services": services})
+        stages = {stage.name: stage for stage in checker.check().stages}
+        assert stages["topic"] == StageHealth("topic", "10 messages in 1 partitions")
+        assert stages["job"].problem == "spark-job has no container"
+
+    def test_control_characters_of_an_answer_do_not_reach_the_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The job's health check has the reason of a service, which can quote a message."""
+        response = "a sink waits for Elasticsearch: \x1b]0;owned\x07\u202e\x9b2J"
+        stages = self.check(monkeypatch, spark_job="", archive="", generator="", health=response)
+        problem = stages["job"].problem or ""
+        assert problem.startswith("a sink waits for Elasticsearch: ")
+        assert problem.isprintable()
 
     def test_archive_lag(self, monkeypatch: pytest.MonkeyPatch) -> None:
         metrics = "lol_archive_matches_total 7\nlol_archive_lag_messages 2\n"
