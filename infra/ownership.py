@@ -1,4 +1,4 @@
-"""Whether the containers of a stack on the Docker engine belong to its Pulumi state.
+"""Whether the containers and volumes of a stack on the Docker engine belong to its Pulumi state.
 
 A stack is identified by its name on the engine, and by its state for Pulumi. Another user of the machine has another
 state; `pulumi stack rename` changes the name in the state only.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from infra.names import IMAGE_SOURCE_LABEL, stack_prefix
+import docker
 
-if TYPE_CHECKING:
-    from docker.models.containers import Container
+from infra.clients.docker_engine import stack_containers
+from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL, stack_prefix
 
 ROOT = Path(__file__).parents[1]
 CONTAINER = "docker:index/container:Container"
 NETWORK = "docker:index/network:Network"
+VOLUME = "docker:index/volume:Volume"
 
 State = Mapping[str, Any]
 """The `deployment` of `pulumi stack export`."""
@@ -37,18 +38,25 @@ def read_state(stack: str) -> State:
     return deployment
 
 
-def foreign_deployment(state: State, stack: str, containers: Iterable[Container]) -> str | None:
-    """A problem if another state deployed the stack: it has service containers that this state does not contain."""
-    own = {resource.get("id") for resource in _resources(state, CONTAINER)}
+def foreign_deployment(state: State, stack: str, engine: docker.DockerClient) -> str | None:
+    """A problem if another state deployed the stack: it has service containers that this state does not contain, or it
+    has volumes, and this state has deployed nothing.
+
+    A volume alone proves nothing in a state that has deployed something: a killed deployment may not have recorded it.
+    """
+    own = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK, VOLUME)}
     # Only a deployment sets this label; a backfill's container, for example, is in no state.
-    foreign = [str(each.name) for each in containers if IMAGE_SOURCE_LABEL in each.labels and each.id not in own]
+    services = [each for each in stack_containers(engine, stack) if IMAGE_SOURCE_LABEL in each.labels]
+    foreign = [str(each.name) for each in services if each.id not in own]
+    if not own and not state.get("pending_operations"):
+        foreign += [each.name for each in engine.volumes.list(filters={"label": f"{STACK_LABEL}={stack}"})]
     if not foreign:
         return None
     return (
         f"the stack {stack} is already deployed on this Docker engine by another user, or from another Pulumi backend: "
-        f"its containers are not in this state ({', '.join(sorted(foreign))}). Deploy under another name "
-        "(`make up STACK=other`), or have its owner run `make down`; if its state is lost, see 'Two users, one Docker "
-        "engine' in docs/operations.md"
+        f"this state does not contain {', '.join(sorted(foreign))}. Deploy under another name (`make up STACK=other`), "
+        "or have its owner run `make down`; if its state is lost, see 'Two users, one Docker engine' in "
+        "docs/operations.md"
     )
 
 
@@ -66,5 +74,5 @@ def renamed_deployment(state: State, stack: str) -> str | None:
     return None
 
 
-def _resources(state: State, type_: str) -> Iterator[dict[str, Any]]:
-    return (each for each in state.get("resources") or () if each["type"] == type_)
+def _resources(state: State, *types: str) -> Iterator[dict[str, Any]]:
+    return (each for each in state.get("resources") or () if each["type"] in types)

@@ -37,9 +37,7 @@ def check(settings: Settings, stack: str) -> None:
         raise SettingsError(str(error)) from error
     containers = stack_containers(client, stack)
     state = ownership.read_state(stack)
-    if problem := (
-        ownership.foreign_deployment(state, stack, containers) or ownership.renamed_deployment(state, stack)
-    ):
+    if problem := (ownership.foreign_deployment(state, stack, client) or ownership.renamed_deployment(state, stack)):
         raise SettingsError(problem)
     version, info = client.version(), client.info()
     problems = [

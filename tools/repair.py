@@ -78,7 +78,7 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
             yield from remove_half_created(client, stack, resource)
         # If the pending operation stayed in the state, the next repair would remove the container created since.
         _pulumi("refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", stack)
-    problem = foreign_deployment(state, stack, stack_containers(client, stack))
+    problem = foreign_deployment(state, stack, client)
     if not discard:
         problem = problem or renamed_deployment(state, stack)
     if problem:

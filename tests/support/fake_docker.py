@@ -43,6 +43,9 @@ class FakeDockerEngine:
         self.memory_bytes = memory_bytes
         self.containers_by_label: dict[str, list[FakeContainer]] = {}
         """The containers by `label=value` filter."""
+        self.volume_names: list[str] = []
+        """Volumes with the label of each stack."""
+        self.volumes = SimpleNamespace(list=lambda filters: [SimpleNamespace(name=each) for each in self.volume_names])
         self.state: dict[str, Any] = {}
         """The `deployment` of the stack's Pulumi state."""
         self.local_images: set[str] = set()

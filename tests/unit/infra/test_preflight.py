@@ -104,6 +104,18 @@ def test_stack_that_another_state_deployed_is_the_only_problem(
     assert problems(free_ports) == []
 
 
+def test_volumes_of_another_state_are_not_adopted(engine: FakeDockerEngine, free_ports: dict[str, int]) -> None:
+    """Its containers may be gone. A killed deployment of this state may have created a volume without recording it."""
+    engine.volume_names = ["lolstack-unit-broker"]
+    (problem,) = problems(free_ports)
+    assert problem.startswith("the stack unit is already deployed on this Docker engine by another user")
+    assert "lolstack-unit-broker" in problem
+    engine.state = {"pending_operations": [{"type": "creating"}]}
+    assert problems(free_ports) == []
+    engine.state = {"resources": [{"type": "docker:index/volume:Volume", "id": "lolstack-unit-checkpoints"}]}
+    assert problems(free_ports) == []
+
+
 def test_renamed_stack_is_refused_with_both_names(engine: FakeDockerEngine, free_ports: dict[str, int]) -> None:
     """`pulumi stack rename` changes the state only; a deployment would replace the volumes."""
     network = {"type": "docker:index/network:Network", "id": "1", "inputs": {"name": "lolstack-former"}}

@@ -127,7 +127,7 @@ def write_state(
     folder: Path,
     *providers: bytes,
     pending: Sequence[dict[str, Any]] = (),
-    resources: Sequence[dict[str, Any]] = ({"type": "pulumi:pulumi:Stack"},),
+    resources: Sequence[dict[str, Any]] = ({"type": "docker:index/volume:Volume", "id": "volume"},),
 ) -> None:
     """A state with a dynamic resource for each pickled provider, as `pulumi stack export --show-secrets` prints it."""
     resources = list(resources)
