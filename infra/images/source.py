@@ -32,7 +32,7 @@ class RegistryError(pulumi.RunError):
 
     def __init__(self, reference: str, answer: str, rate_limited: bool) -> None:
         super().__init__(
-            f"the registry of {reference} refuses access: {answer}: "
+            f"the registry of {reference} refuses access ({answer}): "
             + ("wait, or " if rate_limited else "")
             + "`docker login` with an account that may pull it, or set lolstack:registryMirror, or build all images: "
             "`pulumi config set imageSource build`"

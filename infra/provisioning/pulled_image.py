@@ -60,6 +60,8 @@ def _pull(reference: str) -> str:
         for progress in client.api.pull(reference, stream=True, decode=True):
             if "error" in progress:
                 raise PullError(f"{reference} cannot be pulled: {progress['error']}")
-    except (APIError, RequestException) as error:
+    except APIError as error:
+        raise PullError(f"{reference} cannot be pulled: {error.explanation or error}") from error
+    except RequestException as error:
         raise PullError(f"{reference} cannot be pulled: {error}") from error
     return str(client.images.get(reference).id)

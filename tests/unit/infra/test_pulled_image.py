@@ -26,6 +26,7 @@ class Engine(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.images: set[str] = set()
+        self.status = 200
         self.progress: list[dict[str, Any]] = [{"status": "Pulling"}]
         self.pulled: list[tuple[str, dict[str, str]]] = []
         """What was requested: path with query, and the credentials sent with it."""
@@ -48,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.pulled.append((self.path, credentials))
         if not any("error" in line for line in self.server.progress):
             self.server.images.add("kafka")
-        self._respond(200, self.server.progress)
+        self._respond(self.server.status, self.server.progress)
 
     def _respond(self, status: int, lines: list[dict[str, Any]]) -> None:
         self.send_response(status)
@@ -97,6 +98,13 @@ def test_error_in_the_progress_of_a_pull_is_reported(engine: Engine, message: st
     with pytest.raises(PullError) as error:
         PROVIDER.create({"name": "apache/kafka:3.9.1", "image_id": None})
     assert str(error.value) == f"apache/kafka:3.9.1 cannot be pulled: {message}"
+
+
+def test_pull_that_the_engine_refuses_is_reported_with_its_text(engine: Engine) -> None:
+    engine.status, engine.progress = 404, [{"message": "manifest for apache/kafka:3.9.1 not found", "error": ""}]
+    with pytest.raises(PullError) as error:
+        PROVIDER.create({"name": "apache/kafka:3.9.1", "image_id": None})
+    assert str(error.value) == "apache/kafka:3.9.1 cannot be pulled: manifest for apache/kafka:3.9.1 not found"
 
 
 @pytest.mark.parametrize(
