@@ -12,7 +12,7 @@ else
 fi
 _lolstack_root=$(CDPATH='' cd -- "$_lolstack_root" && pwd)
 # As Pulumi: the home folder of the passwd entry. HOME may be another user's (with sudo) or not set.
-_lolstack_home=$(getent passwd "$(id -u)" | cut -d : -f 6)
+_lolstack_home=$(getent passwd "$(id -u)" | cut -d : -f 6) || true
 _lolstack_home=${_lolstack_home:-${HOME:-}}
 [ -n "${HOME:-}" ] || export HOME="$_lolstack_home"
 _lolstack_path=$_lolstack_root/.venv/bin:${XDG_CACHE_HOME:-$_lolstack_home/.cache}/lolstack/bin

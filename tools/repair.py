@@ -91,7 +91,7 @@ def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
     label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     for network in client.networks.list(filters=label):
         network.reload()  # the list has no endpoints
-        foreign = {each["Name"] for id_, each in network.attrs["Containers"].items() if id_ not in own}
+        foreign = {each["Name"] for id_, each in (network.attrs["Containers"] or {}).items() if id_ not in own}
         if foreign:
             raise RepairError(
                 f"other containers are connected to the network {network.name} of the stack {stack}, which cannot be "

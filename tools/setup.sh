@@ -15,7 +15,7 @@ set -euo pipefail
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # As Pulumi: the home folder of the passwd entry. HOME may be another user's (with sudo) or not set.
-home=$(getent passwd "$(id -u)" | cut -d : -f 6)
+home=$(getent passwd "$(id -u)" | cut -d : -f 6) || true
 home=${home:-${HOME:-}}
 export HOME=${HOME:-$home}
 cache=${XDG_CACHE_HOME:-$home/.cache}/lolstack

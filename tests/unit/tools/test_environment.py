@@ -78,6 +78,16 @@ def test_passphrase_and_cache_are_in_the_home_folder_that_pulumi_uses(
     assert "/srv/cache/lolstack/bin" in sourced("PATH").split(":")
 
 
+def test_user_without_a_passwd_entry_has_the_home_folder_of_home(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container with an arbitrary user id. Also in a shell that ends at the first error of a pipe."""
+    (passwd_home.parent / "getent").write_text("#!/bin/sh\nexit 2\n")
+    expected = f"{passwd_home.parent}/other/.pulumi/lolstack.passphrase"
+    assert sourced("PULUMI_CONFIG_PASSPHRASE_FILE") == expected
+    assert bash("set -o pipefail; source tools/env.sh; echo $PULUMI_CONFIG_PASSPHRASE_FILE") == expected
+
+
 def set_up(home: Path, step: str) -> str:
     """The output of a step of set-up's part for Pulumi, for a user with this home folder."""
     return bash(
