@@ -49,7 +49,8 @@ logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job
 	  $(if $(SERVICE),--filter label=lolstack.service=$(SERVICE)) | sort); \
 	  [ -n "$$names" ] \
 	    || { echo "the stack $(STACK) has no container$(if $(SERVICE), of $(SERVICE)): make status"; exit 1; }; \
-	  for name in $$names; do echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done
+	  for name in $$names; do echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done \
+	  | python3 -m tools.printable
 
 dlq: ## Count dead letters by reason; SHOW=0:17 prints one, REPLAY=REASON, OFFSET or all sends them again
 	@python -m tools.dlq --stack $(STACK) $(if $(SHOW),--show '$(SHOW)') $(if $(REPLAY),--replay '$(REPLAY)')

@@ -85,7 +85,7 @@ def measure_burst(stack: MeasuredStack, profile: Profile) -> Burst:
             progress = stack.job_progress()
             left = expected - progress.processed
             assert left <= 0, f"the job has {left:,} of {profile.burst:,} messages left to process"
-            assert progress.lag == 0, f"the job's lag is {progress.lag:,} messages"
+            assert progress.lag == 0, f"the job's lag is {progress.lag} messages"
 
         eventually(drained, TIMEOUT_SECONDS, poll_seconds=POLL_SECONDS)
     drain_seconds = time.monotonic() - started

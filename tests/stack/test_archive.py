@@ -1,7 +1,8 @@
-"""The archive stores each match as it arrived, also across an outage of Cassandra and a crash of the archive."""
+"""The archive stores each match as it arrived: across outages, crashes and transactions, and from large batches."""
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -9,9 +10,11 @@ from cassandra import OperationTimedOut, ProtocolVersion, RequestExecutionExcept
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import RoundRobinPolicy
 from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
 
-from harness.stack import Stack
+from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
+from infra.clients.docker_engine import execute
 from infra.clients.prometheus import PrometheusClient
 from job.times import now_ms
 from tests.support.known_messages import KnownMessages
@@ -119,3 +122,94 @@ def test_archive_retries_through_cassandra_outage_and_resumes_after_crash(stack:
         cassandra.start()
         generator.start()
     assert_archived(stack, known)
+
+
+def fresh_match(number: int, padding: int = 0) -> tuple[str, bytes]:
+    """The id and the message of a match that has just ended, with white space behind it."""
+    now = now_ms()
+    match_id = f"EUW1_{now}{number:03}"
+    game = match(match_id=match_id, gameCreation=now - 60_000, gameStartTimestamp=now - 60_000, gameEndTimestamp=now)
+    return match_id, value(game) + b" " * padding
+
+
+def lag(stack: Stack, service: str, metric: str) -> float:
+    """The service's lag in partition 0, from its own metrics endpoint."""
+    exit_code, text = execute(stack.container_name(service), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
+    assert exit_code == 0, f"the metrics endpoint of {service} does not answer: {text}"
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return float(sum_samples(samples, metric, partition="0"))
+
+
+def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack) -> None:
+    servers = {"bootstrap.servers": stack.outputs["bootstrapServers"]}
+    generator = stack.container("generator")
+    lags = (("spark-job", "lol_job_kafka_lag_messages"), ("archive", "lol_archive_lag_messages"))
+
+    def has_lag(expected: float) -> None:
+        found = {service: lag(stack, service, metric) for service, metric in lags}
+        assert set(found.values()) == {expected}, f"lag {found}, not {expected}"
+
+    generator.stop()
+    try:
+        eventually(lambda: has_lag(0), timeout_seconds=60)
+        transaction = Producer({**servers, "transactional.id": "test-archive"})
+        transaction.init_transactions(30)
+        transaction.begin_transaction()
+        transaction.produce("lol_matches", b"{", partition=0)
+        assert transaction.flush(30) == 0, "Kafka did not acknowledge the message of the transaction"
+        plain = Producer(servers)
+        waiting = dict(fresh_match(number) for number in range(30))
+        for message in waiting.values():
+            plain.produce("lol_matches", message, partition=0)
+        assert plain.flush(30) == 0, "Kafka did not acknowledge the messages behind the transaction"
+        eventually(lambda: has_lag(31), timeout_seconds=60)
+        assert stack.job_metric("lol_job_open_transaction_messages", partition="0") == 31
+        assert stack.job_metric("lol_job_open_transaction_seconds", partition="1") == 0
+        assert ", 31 behind an open transaction in partition 0" in " ".join(stack.make("status").stdout.split())
+        assert read_archive(stack, list(waiting)) == {}
+        transaction.commit_transaction(30)
+        # The transaction's marker takes an offset of its own.
+        eventually(lambda: has_lag(0), timeout_seconds=60)
+        eventually(lambda: archived(stack, waiting), timeout_seconds=60)
+    finally:
+        generator.start()
+
+
+def archived(stack: Stack, messages: dict[str, bytes]) -> None:
+    missing = messages.keys() - read_archive(stack, list(messages)).keys()
+    assert not missing, f"{len(missing)} of {len(messages)} matches are not archived"
+
+
+def test_large_batch_is_archived_and_an_unreadable_one_is_logged_and_passed(stack: Stack) -> None:
+    """Batches of a few kilobytes: 14 matches with 9 MB of white space each, then 40, which exceed the limit."""
+
+    def send(count: int) -> dict[str, bytes]:
+        producer = Producer(
+            {
+                "bootstrap.servers": stack.outputs["bootstrapServers"],
+                "compression.type": "zstd",
+                "batch.size": 2**31 - 1,
+                "message.max.bytes": 10**9,
+                "linger.ms": 60_000,
+            }
+        )
+        messages = dict(fresh_match(number, padding=9_000_000) for number in range(count))
+        for message in messages.values():
+            producer.produce("lol_matches", message, partition=0)
+        assert producer.flush(60) == 0, "Kafka did not acknowledge the batch"
+        return messages
+
+    large = send(14)
+    send(40)
+    after = send(1)
+
+    def unreadable() -> None:
+        found = lag(stack, "archive", "lol_archive_unreadable_total")
+        assert found == 40, f"{found:.0f} messages are counted as unreadable"
+
+    eventually(lambda: archived(stack, large | after), timeout_seconds=120, poll_seconds=2)
+    eventually(unreadable, timeout_seconds=10)
+    assert re.search(
+        r"Not archived: topic lol_matches, partition 0, offsets \d+ to \d+ cannot be read: ", stack.log("archive")
+    )
+    assert stack.container("archive").attrs["RestartCount"] == 0, "the archive has exceeded its memory limit"

@@ -124,7 +124,7 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics]) -> Chart
 def positions(found: Sequence[PositionStatistics]) -> Chart:
     """Bars by position, one column for each measure."""
     names = [position.name.capitalize() for position in found]
-    measures: tuple[tuple[str, Callable[[PositionStatistics], float], str], ...] = (
+    measures: tuple[tuple[str, Callable[[PositionStatistics], float | None], str], ...] = (
         ("KDA", lambda position: position.kda, ".2f"),
         ("CS", lambda position: position.cs, ".0f"),
         ("Gold per minute", lambda position: position.gold_per_minute, ".0f"),
@@ -134,14 +134,15 @@ def positions(found: Sequence[PositionStatistics]) -> Chart:
         values = [
             {
                 "position": name,
-                "value": value(position),
-                "text": f"{value(position):{form}}",
-                "tooltip": f"{name}: {title} {value(position):{form}}, the mean of {position.games:,} games",
+                "value": mean,
+                "text": f"{mean:{form}}",
+                "tooltip": f"{name}: {title} {mean:{form}}, the mean of {position.games:,} games",
             }
             for name, position in zip(names, found, strict=True)
+            if (mean := value(position)) is not None
         ]
         labels = alt.Axis(title=None, grid=False) if not columns else None
-        room_for_text = max((value(position) for position in found), default=0) * 1.45
+        room_for_text = max((mean for position in found if (mean := value(position)) is not None), default=0) * 1.45
         bars = alt.Chart(
             _data(values),
             title=alt.Title(

@@ -44,9 +44,9 @@ class ChampionStatistics:
     pick_rate: float
     win_rate: float
     kda: float
-    gold_per_minute: float
-    damage_per_minute: float
-    cs_per_minute: float
+    gold_per_minute: float | None
+    damage_per_minute: float | None
+    cs_per_minute: float | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PositionStatistics:
     games: int
     kda: float
     cs: float
-    gold_per_minute: float
+    gold_per_minute: float | None
 
 
 @dataclass(frozen=True)
@@ -245,9 +245,9 @@ def _champion(bucket: Mapping[str, Any], matches: int) -> ChampionStatistics:
         win_rate=bucket["win"]["value"],
         kda=bucket["kda"]["value"],
         # None if none of its games has a duration.
-        gold_per_minute=bucket["gold_per_minute"]["value"] or 0,
-        damage_per_minute=bucket["damage_per_minute"]["value"] or 0,
-        cs_per_minute=bucket["cs_per_minute"]["value"] or 0,
+        gold_per_minute=bucket["gold_per_minute"]["value"],
+        damage_per_minute=bucket["damage_per_minute"]["value"],
+        cs_per_minute=bucket["cs_per_minute"]["value"],
     )
 
 
@@ -257,7 +257,7 @@ def _position(bucket: Mapping[str, Any]) -> PositionStatistics:
         games=bucket["doc_count"],
         kda=bucket["kda"]["value"],
         cs=bucket["cs"]["value"],
-        gold_per_minute=bucket["gold_per_minute"]["value"] or 0,
+        gold_per_minute=bucket["gold_per_minute"]["value"],
     )
 
 

@@ -157,6 +157,16 @@ def test_mean_rates_have_their_number_of_minutes() -> None:
     ]
 
 
+def test_unknown_means_are_not_shown_as_zero() -> None:
+    """None of these games has a duration."""
+    unknown = replace(champion("Ahri", 9, 0.5), gold_per_minute=None, damage_per_minute=None, cs_per_minute=None)
+    positions = (PositionStatistics("TOP", 9, 3.2, 180, None),)
+    page = render(replace(REPORT, matches=replace(MATCHES, champions=(unknown,), positions=positions)))
+    assert page.count('<td class="number" data-value="-1">–</td>') == 3
+    assert "Top: CS 180, the mean of 9 games" in page
+    assert "Gold per minute 0" not in page
+
+
 def test_time_range_beyond_prometheus_retention_has_one_note() -> None:
     note = "Prometheus has no data from before 2026-03-01 11:20"
     assert note not in render(REPORT)
