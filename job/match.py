@@ -184,6 +184,15 @@ def decode(value: bytes | None, arrived_at: int, plausible_times: PlausibleTimes
 
 
 def _decode(value: bytes) -> _MatchV5 | DeadLetter:
+    """Decode JSON of any depth."""
+    message = _decode_shallow(value)
+    if isinstance(message, DeadLetter) and message.error_class == RecursionError.__name__:
+        return _decode_shallow(_without_deep_parts(value))
+    return message
+
+
+def _decode_shallow(value: bytes) -> _MatchV5 | DeadLetter:
+    """Decode JSON; one that is nested more deeply than Python's recursion limit is a dead letter."""
     try:
         return _decoder.decode(value)
     except msgspec.ValidationError as error:
@@ -195,8 +204,25 @@ def _decode(value: bytes) -> _MatchV5 | DeadLetter:
 def _not_json(value: bytes, error: Exception) -> DeadLetter:
     """The dead letter of a value that is not JSON, with the format where the first bytes identify it."""
     kind = next((kind for prefix, kind in _NOT_JSON.items() if value.startswith(prefix)), None)
-    detail = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
-    return DeadLetter("not_json", f"{detail}; it is {kind}" if kind else detail, error_class=type(error).__name__)
+    return DeadLetter("not_json", f"{error}; it is {kind}" if kind else str(error), error_class=type(error).__name__)
+
+
+def _without_deep_parts(value: bytes) -> bytes:
+    """The JSON with null for each array and object that is nested too deeply to be read; these are not validated."""
+    kept: list[bytes] = []
+    depth = 0
+    start: int | None = 0  # of what is not yet kept; None within a part that is too deep
+    for found in _BRACKETS.finditer(value):
+        if found[0] in (b"[", b"{"):
+            depth += 1
+            if depth > _MAX_DEPTH and start is not None:
+                kept += [value[start : found.start()], b"null"]
+                start = None
+        elif found[0] in (b"]", b"}"):
+            depth -= 1
+            if depth == _MAX_DEPTH and start is None:
+                start = found.end()
+    return b"".join(kept) + (b"" if start is None else value[start:])
 
 
 def _decode_lone_surrogates(value: bytes) -> _MatchV5 | DeadLetter:
@@ -273,7 +299,10 @@ _ESCAPES = re.compile(
     rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
     re.DOTALL,
 )
-_TOO_DEEP = "the JSON is nested too deeply, more than about 1,000 levels"
+_BRACKETS = re.compile(
+    rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
+)  # a text may contain brackets, and have no end
+_MAX_DEPTH = 100
 _NOT_JSON = {
     b"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
     b"\x00": "written by a schema registry's serializer; send plain JSON",

@@ -64,6 +64,11 @@ LONE_SURROGATES = [
 """JSON texts with an escape of half of a surrogate pair."""
 PAIRS = [r"\ud83d\udc09", r"\\ud83d", r"\\\\ud83d", r"\ud83d\udc09\\\ud83d\uDC09", r"\u0000", "\ufffd", r"\ufffc", "🐉"]
 """JSON texts without any."""
+DEEP = [
+    *(b"[" * depth + b"]" * depth for depth in (99, 950, 1_000, 100_000)),
+    b'{"a": ' * 2_000 + b"1" + b"}" * 2_000,
+    b'[{"]}": "\\"[[", "b": [' * 1_000 + b"]}, {}, []]" * 1_000,
+]
 GAME_NAME = "info.participants[1].riotIdGameName"
 
 
@@ -121,16 +126,23 @@ def test_bytes_that_are_not_utf8_in_a_field_that_is_read_are_not_json(broken: by
 
 @pytest.mark.parametrize(
     "unused",
-    [b"1e400", b"-1e400", b"1" * 5000, b'"\\u0000"', b'{"a": 1, "a": 2}', b"[" * 900 + b"]" * 900, b"[1, {}, null]"],
+    [b"1e400", b"-1e400", b"1" * 5000, b'"\\u0000"', b'{"a": 1, "a": 2}', b"[1, {}, null]", *DEEP],
 )
 def test_value_of_an_unused_field_is_ignored(unused: bytes) -> None:
     raw = value(match(participant(1, challenges="?"))).replace(b'"?"', unused)
     assert decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES) == decoded(match(participant(1)))
 
 
-def test_nesting_beyond_the_limit_is_explained() -> None:
-    raw = value(match(participant(1, challenges="?"))).replace(b'"?"', b"[" * 2000 + b"]" * 2000)
-    assert (dead_letter(raw).reason, "nested too deeply" in dead_letter(raw).detail) == ("not_json", True)
+@pytest.mark.parametrize("unused", DEEP)
+def test_fault_beside_deep_nesting_is_named(unused: bytes) -> None:
+    raw = value(match(participant(1, challenges="?", gameName="%"))).replace(b'"?"', unused)
+    assert dead_letter(raw[:-1]).reason == "not_json"
+    assert dead_letter(raw.replace(unused, unused[:-1])).reason == "not_json"
+    assert dead_letter(raw.replace(b'"kills": 7', b'"kills": -7')).field == "info.participants[0].kills"
+    assert dead_letter(raw.replace(b'"kills": 7', b'"kills": ' + unused)).field == "info.participants[0].kills"
+    lone = decode(raw.replace(b'"%"', rb'"\ud83d"'), ARRIVED_AT, PLAUSIBLE_TIMES)
+    assert lone == decode(raw.replace(b'"kills": 7', b'"kills": 7.0'), ARRIVED_AT, PLAUSIBLE_TIMES)
+    assert lone == decoded(match(participant(1)))
 
 
 @pytest.mark.parametrize(
