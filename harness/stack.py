@@ -21,7 +21,7 @@ from testinfra.host import Host
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.kafka import TopicClient
-from infra.names import PROJECT, SERVICE_LABEL, STACK_LABEL
+from infra.names import MATCHES_ALIAS, PROJECT, SERVICE_LABEL, STACK_LABEL
 from tools.repair import repair
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +121,15 @@ class Stack:
         """How many participants a search finds."""
         path = "/lol_matches_stream/_count?ignore_unavailable=true"
         return int(self.get("elasticsearch", 9200, path).json()["count"])
+
+    def wait_for_new_documents(self, timeout_seconds: float = 120) -> None:
+        """Wait until there are more documents than at the time of the call."""
+        before = self.document_count()
+
+        def more() -> None:
+            assert self.document_count() > before, f"{MATCHES_ALIAS} stays at {before} documents"
+
+        eventually(more, timeout_seconds)
 
     def message_count(self, topic: str = "lol_matches") -> int:
         """How many messages the topic has received: the sum of its end offsets."""

@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,9 +21,9 @@ from typing import Any, NamedTuple
 from cassandra import OperationTimedOut, ProtocolVersion, RequestExecutionException, RequestValidationException
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
-from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
 
 from job import logs, settings
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
@@ -45,8 +46,10 @@ _CHUNK_MESSAGES = 200
 _CHUNK_BYTES = 8 * 2**20
 _POLL_SECONDS = 1
 _REQUEST_TIMEOUT_SECONDS = 10
+_RECONNECTION_SECONDS = 5
 _KAFKA_TIMEOUT_SECONDS = 30
 _DAY_SECONDS = 86_400
+_HANGING_SECONDS = 300  # longer than the rate limit may delay a chunk
 
 # Cassandra is down, starting or overloaded: the same write can succeed later.
 _TRANSIENT_ERRORS = (NoHostAvailable, OperationTimedOut, RequestExecutionException, ConnectionException)
@@ -77,10 +80,31 @@ class ArchivedMatch(NamedTuple):
         return cassandra_write_time(self.arrived_at, self.offset)
 
 
+class Heartbeat:
+    """Detects that the archive hangs, for the container's health check: no poll and no attempt to write for minutes.
+
+    While Cassandra is not available the archive does not hang: it repeats its attempts.
+    """
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+
+    def beat(self) -> None:
+        """Record progress."""
+        self._at = time.monotonic()
+
+    def hanging(self) -> bool:
+        """Whether there was no progress for too long."""
+        return time.monotonic() - self._at > _HANGING_SECONDS
+
+
 class ArchiveTable:
     """Writes matches to the archive's table through a Cassandra session, with retry and backoff."""
 
-    def __init__(self, session: Any, options: settings.Archive, stopping: threading.Event) -> None:
+    def __init__(
+        self, session: Any, options: settings.Archive, stopping: threading.Event, heartbeat: Heartbeat
+    ) -> None:
+        self._heartbeat = heartbeat
         self._session = session
         self._insert = session.prepare(_INSERT.format(keyspace=options.keyspace, table=TABLE))
         self._insert.is_idempotent = True
@@ -96,6 +120,7 @@ class ArchiveTable:
 
         def attempt() -> None:
             nonlocal pending
+            self._heartbeat.beat()
             pending, reason = self._write(pending)
             if pending:
                 raise TransientError(reason)
@@ -144,6 +169,8 @@ def _connect(options: settings.Archive) -> Any:
         port=options.port,
         connect_timeout=_REQUEST_TIMEOUT_SECONDS,
         protocol_version=ProtocolVersion.V5,  # of Cassandra 4 and later
+        # The driver's default backoff grows to ten minutes, in which Cassandra would be available and not used.
+        reconnection_policy=ConstantReconnectionPolicy(_RECONNECTION_SECONDS, max_attempts=None),
         execution_profiles={
             EXEC_PROFILE_DEFAULT: ExecutionProfile(
                 TokenAwarePolicy(DCAwareRoundRobinPolicy()), request_timeout=_REQUEST_TIMEOUT_SECONDS
@@ -307,6 +334,11 @@ def run(
         ["partition"],
         registry=registry,
     )
+    heartbeat = Heartbeat()
+    hanging = Gauge(
+        "lol_archive_hanging", "1 after five minutes without a poll or an attempt to write", registry=registry
+    )
+    hanging.set_function(heartbeat.hanging)
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
     lag = ConsumerLag("lol_archive_lag_messages")
@@ -315,13 +347,14 @@ def run(
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     servers = options.kafka.bootstrap_servers
     with cassandra_session(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
-        table = ArchiveTable(session, options.archive, stopping)
+        table = ArchiveTable(session, options.archive, stopping, heartbeat)
         tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable)
         tracker.assign(kafka.offsets(incarnation, "earliest"))
         rate_limiter = RateLimiter(options.archive.messages_per_second)
         start_http_server(options.http.port, registry=registry)  # also the health check: healthy from here on
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
         while not stopping.is_set():
+            heartbeat.beat()
             messages = tracker.poll()
             if messages:
                 rate_limiter.acquire(len(messages))

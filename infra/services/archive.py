@@ -12,6 +12,8 @@ from infra.services.kafka import Kafka
 from infra.services.spark_master import SPARK_USER
 from job.settings import deep_merge
 
+HEALTH_CHECK = f"curl -fsS http://127.0.0.1:{METRICS_PORT}/metrics | grep -q '^lol_archive_hanging 0'"
+
 
 class Archive(Service):
     """The archive's consumer, from the job's image. Its CPU shares are a tenth of the others': where processor time is
@@ -31,9 +33,7 @@ class Archive(Service):
                 command=["/opt/venv/bin/python", "-m", "job.archive", "--config", JOB_SETTINGS],
                 files=[ConfigFile(JOB_SETTINGS, yaml.safe_dump(overrides, sort_keys=False))],
                 scrape_endpoints=[ScrapeEndpoint("archive", METRICS_PORT)],
-                health=HealthCheck(
-                    ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{METRICS_PORT}/metrics"], limit_seconds=180
-                ),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=20,
             ),
             depends_on=[kafka, cassandra],

@@ -1,4 +1,5 @@
-"""How every container runs: hardening, resource limits, health check and health gate, ports, scraping, labels, logs."""
+"""How every container runs: hardening, resource limits, health check and restart, health gate, ports, scraping, labels,
+logs."""
 
 from __future__ import annotations
 
@@ -11,7 +12,31 @@ import pulumi_docker as docker
 from infra.images import Images
 from infra.names import IMAGE_SOURCE_LABEL, PROJECT, SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
 from infra.provisioning.health_gate import HealthGate
+from infra.services import FILES
 from infra.settings import Settings
+
+HEALTH_CHECK_SCRIPT = "/etc/lolstack/health_check.sh"
+JVM_EXITS_ON_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
+"""A JVM without memory ends, and Docker restarts it, instead of going on with threads that have died."""
+INTERVAL_SECONDS = 10
+TIMEOUT_SECONDS = 8
+"""Of a health check. Docker's own is longer, so that the script can count a check that timed out."""
+FAILED_CHECKS = 7
+"""Failed health checks in a row before a service is restarted: two minutes if they time out, one if they fail at once.
+No garbage collection takes that long, and on an overloaded machine one check in two minutes succeeds."""
+START_FACTOR = 4
+"""Before the first success a service has this many times its `limit_seconds`: it may have a long log to replay."""
+ALIVE = 75
+"""Exit code of a health check (EX_TEMPFAIL): the service does not serve, but a restart would not help, because it waits
+for another service, for example."""
+
+CURL_HTTP_ERROR = 22
+
+
+def http_check(url: str) -> list[str]:
+    """A health check by HTTP. A service that answers with an HTTP error is alive."""
+    curl = f"curl -fsS -o /dev/null '{url}'"
+    return ["sh", "-c", f"{curl}; code=$?; [ $code -ne {CURL_HTTP_ERROR} ] || exit {ALIVE}; exit $code"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +62,13 @@ class Deployment:
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A command in the container that succeeds once the service itself answers, and how long a start may take."""
+    """A command in the container that succeeds once the service itself answers, and how long a start may take.
+
+    A service whose check fails for two minutes is restarted (files/health_check.sh), unless the exit code is ALIVE.
+    """
 
     command: Sequence[str]
     limit_seconds: int
-    interval_seconds: int = 10
-    timeout_seconds: int = 8
-    retries: int = 3
 
 
 @dataclass(frozen=True)
@@ -91,8 +116,6 @@ class ContainerSpec:
     tmp_mib: int = 64
     cpu_shares: int | None = None
     """The container's weight where processor time is short. None: 1024, Docker's default."""
-    init: bool = False
-    """Whether Docker runs an init process as PID 1: for an image without one whose process starts others."""
 
 
 class Service(pulumi.ComponentResource):
@@ -116,6 +139,7 @@ class Service(pulumi.ComponentResource):
         self.scrape_endpoints = spec.scrape_endpoints
         self.host_ports = {inside: deployment.host_port(setting) for inside, setting in spec.ports.items()}
         full_name = container_name(deployment.stack, name)
+        files = [ConfigFile(HEALTH_CHECK_SCRIPT, (FILES / "health_check.sh").read_text()), *spec.files]
         self.container = docker.Container(
             name,
             name=full_name,
@@ -124,7 +148,7 @@ class Service(pulumi.ComponentResource):
             command=spec.command,
             envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted(spec.environment.items())],
             user=spec.user,
-            init=spec.init,
+            init=True,  # the health check can end any process but PID 1
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges"],
             memory=spec.memory_mib,
@@ -138,16 +162,16 @@ class Service(pulumi.ComponentResource):
                 docker.ContainerPortArgs(internal=inside, external=outside, ip="127.0.0.1")
                 for inside, outside in sorted(self.host_ports.items())
             ],
-            uploads=[docker.ContainerUploadArgs(file=file.path, content=file.content) for file in spec.files],
+            uploads=[docker.ContainerUploadArgs(file=file.path, content=file.content) for file in files],
             volumes=[
                 docker.ContainerVolumeArgs(volume_name=mount.volume.name, container_path=mount.path)
                 for mount in spec.mounts
             ],
             healthcheck=docker.ContainerHealthcheckArgs(
-                tests=["CMD", *spec.health.command],
-                interval=_duration(spec.health.interval_seconds),
-                timeout=_duration(spec.health.timeout_seconds),
-                retries=spec.health.retries,
+                tests=["CMD", *_with_restart(spec.health, spec.grace_seconds)],
+                interval=_duration(INTERVAL_SECONDS),
+                timeout=_duration(2 * TIMEOUT_SECONDS),
+                retries=3,
                 start_period=_duration(spec.health.limit_seconds),
             ),
             restart="unless-stopped",
@@ -196,6 +220,13 @@ def declare_volume(deployment: Deployment, name: str) -> docker.Volume:
         name=f"{deployment.prefix}-{name}",
         labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=deployment.stack)],
     )
+
+
+def _with_restart(health: HealthCheck, grace_seconds: int) -> list[str]:
+    """The health check, run by the script that restarts a service that no longer serves."""
+    start_checks = START_FACTOR * health.limit_seconds // INTERVAL_SECONDS
+    numbers = (TIMEOUT_SECONDS, grace_seconds, FAILED_CHECKS, start_checks)
+    return ["sh", HEALTH_CHECK_SCRIPT, *map(str, numbers), *health.command]
 
 
 def _duration(seconds: int) -> str:

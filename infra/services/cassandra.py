@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from infra.names import CASSANDRA_PORT
 from infra.services import jmx, render
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
+from infra.services.base import (
+    JVM_EXITS_ON_OUT_OF_MEMORY,
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    Service,
+    declare_volume,
+)
 
 # Sends OPTIONS and expects SUPPORTED, protocol version 4: an open port alone does not mean that CQL is served.
 HEALTH_CHECK = (
@@ -35,7 +44,12 @@ class Cassandra(Service):
                     "MALLOC_ARENA_MAX": "4",
                     # A single node has no gossip to wait for; without these options it would wait half a minute.
                     "JVM_EXTRA_OPTS": "-Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=1 "
-                    + jmx.AGENT,
+                    # While the disk is full, each restart leaves an empty segment in the commit log. Without this
+                    # option the node would refuse to start because of them, also when there is space again.
+                    "-Dcassandra.commitlog.ignorereplayerrors=true "
+                    # Only an assertion notices that the commit log was written in part, because the disk became full.
+                    "-ea "
+                    f"{JVM_EXITS_ON_OUT_OF_MEMORY} {jmx.AGENT}",
                 },
                 files=[
                     ConfigFile(

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from infra.names import ELASTICSEARCH_PORT
-from infra.services.base import ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
+from infra.services.base import (
+    JVM_EXITS_ON_OUT_OF_MEMORY,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    Service,
+    declare_volume,
+    http_check,
+)
 from infra.settings import ELASTICSEARCH_MIB
 
 HEALTH_URL = f"http://127.0.0.1:{ELASTICSEARCH_PORT}/_cluster/health?wait_for_status=yellow&timeout=3s"
@@ -41,16 +50,18 @@ class Elasticsearch(Service):
                     "cluster.routing.allocation.disk.watermark.low": "2gb",
                     "cluster.routing.allocation.disk.watermark.high": "1gb",
                     "cluster.routing.allocation.disk.watermark.flood_stage": "512mb",
+                    "TINI_SUBREAPER": "yes",  # the image's own init process runs below Docker's, and would warn
                     "action.destructive_requires_name": "true",
                     # The templates allow the stack's indices (allow_auto_create): a write before its template exists
                     # must wait, not create an index with guessed mappings.
                     "action.auto_create_index": "-lol_*,+*",
                     # G1: under the serial collector the circuit breaker counts garbage and refuses whole bulk requests.
-                    "ES_JAVA_OPTS": f"-Xms{heap}m -Xmx{heap}m -XX:+UseG1GC {GC_LOG_OFF}",
+                    "ES_JAVA_OPTS": f"-Xms{heap}m -Xmx{heap}m -XX:+UseG1GC {JVM_EXITS_ON_OUT_OF_MEMORY} {GC_LOG_OFF}",
                 },
                 ports={ELASTICSEARCH_PORT: settings.elasticsearch_port},
                 mounts=[Mount(declare_volume(deployment, "elasticsearch"), "/usr/share/elasticsearch/data")],
-                health=HealthCheck(["curl", "-fsS", "-o", "/dev/null", HEALTH_URL], limit_seconds=180),
+                # A node that answers that it is red is alive.
+                health=HealthCheck(http_check(HEALTH_URL), limit_seconds=180),
                 grace_seconds=60,
             ),
         )

@@ -6,7 +6,15 @@ import pulumi_docker as docker
 
 from infra.names import KAFKA_HOST_LISTENER_PORT, KAFKA_PORT
 from infra.services import jmx, render
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service
+from infra.services.base import (
+    JVM_EXITS_ON_OUT_OF_MEMORY,
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    Service,
+)
 from infra.services.zookeeper import ZooKeeper
 
 # A Metadata request, version 1, for no topic. The response has 37 bytes; the last 8 are the controller's id (broker.id)
@@ -35,6 +43,7 @@ class Kafka(Service):
                     f"-Xmx{settings.kafka_memory // 2}m",
                     "-XX:+UseG1GC",
                     "-XX:MaxGCPauseMillis=20",
+                    JVM_EXITS_ON_OUT_OF_MEMORY,
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
                     jmx.AGENT,
                     "-cp",

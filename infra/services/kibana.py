@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.names import KIBANA_PORT
 from infra.services import render
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service, http_check
 from infra.services.elasticsearch import Elasticsearch
 
 
@@ -20,7 +20,10 @@ class Kibana(Service):
                 image="kibana",
                 user="1000:1000",
                 memory_mib=settings.kibana_memory,
-                environment={"NODE_OPTIONS": f"--max-old-space-size={settings.kibana_memory // 2}"},
+                environment={
+                    "NODE_OPTIONS": f"--max-old-space-size={settings.kibana_memory // 2}",
+                    "TINI_SUBREAPER": "yes",  # the image's own init process runs below Docker's, and would warn
+                },
                 files=[
                     ConfigFile(
                         "/usr/share/kibana/config/kibana.yml",
@@ -32,10 +35,8 @@ class Kibana(Service):
                     )
                 ],
                 ports={KIBANA_PORT: settings.kibana_port},
-                health=HealthCheck(
-                    ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{KIBANA_PORT}/api/status"],
-                    limit_seconds=300,
-                ),
+                # Without Elasticsearch its status is 503: alive.
+                health=HealthCheck(http_check(f"http://127.0.0.1:{KIBANA_PORT}/api/status"), limit_seconds=300),
                 grace_seconds=15,
                 tmp_mib=128,
             ),

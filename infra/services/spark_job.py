@@ -9,7 +9,16 @@ import pulumi_docker as docker
 import yaml
 
 from infra.names import CHECKPOINTS, JOB_SETTINGS, METRICS_PORT, SPARK_JOB_UI_PORT
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, ScrapeEndpoint, Service
+from infra.services.base import (
+    ALIVE,
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    ScrapeEndpoint,
+    Service,
+)
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
 from infra.services.spark_master import SPARK_USER, SparkMaster
@@ -17,6 +26,9 @@ from infra.services.spark_worker import SparkWorker
 from job.settings import deep_merge, with_overrides
 
 NAME = "spark-job"
+_URL = f"http://127.0.0.1:{METRICS_PORT}"
+# /alive succeeds while a sink waits, for Elasticsearch for example, and fails if the query hangs.
+HEALTH_CHECK = f"curl -fsS {_URL}/health || {{ curl -fsS -o /dev/null {_URL}/alive && exit {ALIVE}; exit 1; }}"
 
 
 class SparkJob(Service):
@@ -50,7 +62,6 @@ class SparkJob(Service):
             ContainerSpec(
                 image="job",
                 user=SPARK_USER,
-                init=True,
                 memory_mib=settings.spark_job_memory,
                 command=["/opt/venv/bin/python", "-m", "job", "--config", JOB_SETTINGS],
                 files=[ConfigFile(JOB_SETTINGS, yaml.safe_dump(overrides, sort_keys=False))],
@@ -61,7 +72,7 @@ class SparkJob(Service):
                     ScrapeEndpoint("job", METRICS_PORT),
                 ],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],
-                health=HealthCheck(["curl", "-fsS", f"http://127.0.0.1:{METRICS_PORT}/health"], limit_seconds=180),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=with_overrides(overrides).stop_grace_seconds + 5,
             ),
             depends_on=[*workers, kafka, elasticsearch],

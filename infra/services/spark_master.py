@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from infra.names import SPARK_MASTER_PORT, SPARK_MASTER_UI_PORT
-from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
+from infra.services.base import (
+    JVM_EXITS_ON_OUT_OF_MEMORY,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    ScrapeEndpoint,
+    Service,
+)
 
 NAME = "spark-master"
 SPARK_USER = "185:185"
+RECOVERY_DIRECTORY = "/home/spark/recovery"
 
 HEALTH_CHECK = f"""
 import json, sys, urllib.request
@@ -26,7 +34,6 @@ class SparkMaster(Service):
             ContainerSpec(
                 image="spark",
                 user=SPARK_USER,
-                init=True,
                 memory_mib=settings.spark_master_memory,
                 command=[
                     "/opt/spark/bin/spark-class",
@@ -35,7 +42,11 @@ class SparkMaster(Service):
                 ],
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{settings.spark_master_memory // 2}m",
-                    "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC",
+                    "SPARK_DAEMON_JAVA_OPTS": f"-XX:+UseSerialGC {JVM_EXITS_ON_OUT_OF_MEMORY}",
+                    # A restarted master ends the executors of a job that it does not know, and that job waits for new
+                    # ones forever. For a job that has ended meanwhile, the master waits until the timeout.
+                    "SPARK_MASTER_OPTS": "-Dspark.deploy.recoveryMode=FILESYSTEM "
+                    f"-Dspark.deploy.recoveryDirectory={RECOVERY_DIRECTORY} -Dspark.deploy.recoveryTimeout=15s",
                 },
                 # Not the RPC port: it has no login, and whoever connects to it can run code on the workers.
                 ports={SPARK_MASTER_UI_PORT: settings.spark_master_ui_port},

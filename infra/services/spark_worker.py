@@ -5,7 +5,16 @@ from __future__ import annotations
 import pulumi_docker as docker
 
 from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
-from infra.services.base import ContainerSpec, Deployment, HealthCheck, Mount, ScrapeEndpoint, Service
+from infra.services.base import (
+    ALIVE,
+    JVM_EXITS_ON_OUT_OF_MEMORY,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    ScrapeEndpoint,
+    Service,
+)
 from infra.services.spark_master import NAME as MASTER
 from infra.services.spark_master import SPARK_USER, SparkMaster
 from infra.settings import WORKER_EXTRA_MIB
@@ -13,12 +22,20 @@ from infra.settings import WORKER_EXTRA_MIB
 SPARK_LOCAL_DIR = "/home/spark/local"
 DAEMON_HEAP_MIB = 128
 
-# Queries the master: a worker that is not registered there receives no executor.
+# Queries the worker, and the master: a worker that is not registered there receives no executor. While the master does
+# not answer, the worker is alive: its executors keep running without a master, and a restart would end them.
 HEALTH_CHECK = f"""
 import json, socket, sys, urllib.request
-workers = json.load(urllib.request.urlopen("http://{MASTER}:{SPARK_MASTER_UI_PORT}/json/", timeout=5))["workers"]
-alive = any(worker["host"] == socket.gethostname() and worker["state"] == "ALIVE" for worker in workers)
-sys.exit(None if alive else "the master does not know this worker")
+def get(host, port):
+    return json.load(urllib.request.urlopen(f"http://{{host}}:{{port}}/json/", timeout=3))
+get("127.0.0.1", {SPARK_WORKER_UI_PORT})
+try:
+    workers = get("{MASTER}", {SPARK_MASTER_UI_PORT})["workers"]
+except OSError as error:
+    print("the master does not answer:", error)
+    sys.exit({ALIVE})
+registered = any(worker["host"] == socket.gethostname() and worker["state"] == "ALIVE" for worker in workers)
+sys.exit(None if registered else "the master does not know this worker")
 """
 
 
@@ -34,7 +51,6 @@ class SparkWorker(Service):
             ContainerSpec(
                 image="spark",
                 user=SPARK_USER,
-                init=True,
                 memory_mib=settings.spark_worker_memory,
                 command=[
                     "/opt/spark/bin/spark-class",
@@ -46,7 +62,7 @@ class SparkWorker(Service):
                 ],
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{DAEMON_HEAP_MIB}m",
-                    "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC",
+                    "SPARK_DAEMON_JAVA_OPTS": f"-XX:+UseSerialGC {JVM_EXITS_ON_OUT_OF_MEMORY}",
                     # On disk: /tmp is memory, and the shuffle files of a backlog would fill it.
                     "SPARK_LOCAL_DIRS": SPARK_LOCAL_DIR,
                     # Each start of the job leaves a copy of its code and logs.

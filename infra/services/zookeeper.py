@@ -5,7 +5,15 @@ from __future__ import annotations
 import pulumi_docker as docker
 
 from infra.services import jmx, render
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service
+from infra.services.base import (
+    JVM_EXITS_ON_OUT_OF_MEMORY,
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    Service,
+)
 
 HEALTH_CHECK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
 
@@ -27,6 +35,7 @@ class ZooKeeper(Service):
                     "java",
                     f"-Xmx{memory // 2}m",
                     "-XX:+UseSerialGC",
+                    JVM_EXITS_ON_OUT_OF_MEMORY,
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
                     jmx.AGENT,
                     "-cp",

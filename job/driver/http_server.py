@@ -1,4 +1,4 @@
-"""HTTP server of the driver: /metrics for Prometheus and /health for the container's health check."""
+"""HTTP server of the driver: /metrics for Prometheus, /health and /alive for the container's health check."""
 
 import threading
 from collections.abc import Iterable
@@ -12,7 +12,10 @@ from job.driver.metrics import Metrics
 
 
 def serve(metrics: Metrics, port: int) -> WSGIServer:
-    """Serve /metrics and /health (200, or 503 with the reason) in a background thread.
+    """Serve /metrics, /health and /alive (200, or 503 with the reason) in a background thread.
+
+    /alive is 503 only if the query hangs, so that the driver needs a restart: during another service's outage it is
+    unhealthy, but alive.
 
     A healthy job can wait for Elasticsearch or Kafka: the response is then 200 with the reason of the wait.
 
@@ -24,10 +27,12 @@ def serve(metrics: Metrics, port: int) -> WSGIServer:
         if environ["PATH_INFO"] == "/metrics":
             exposition: Iterable[bytes] = prometheus(environ, start_response)
             return exposition
-        if environ["PATH_INFO"] != "/health":
+        checks = {"/health": metrics.unhealthy_reason, "/alive": metrics.hanging_reason}
+        check = checks.get(environ["PATH_INFO"])
+        if check is None:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"/metrics, /health\n"]
-        reason = metrics.unhealthy_reason()
+            return [b"/metrics, /health, /alive\n"]
+        reason = check()
         status = "503 Service Unavailable" if reason else "200 OK"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [(reason or metrics.sink_wait_reason() or "ok").encode() + b"\n"]

@@ -188,6 +188,11 @@ class Metrics:
         wait = self.current_sink_wait()
         return f"a sink waits for {wait.service}: {wait.reason}" if wait else ""
 
+    def hanging_reason(self) -> str:
+        """Why the query hangs: it has made no progress although no sink has waited for a service. Empty if it has."""
+        idle = time.monotonic() - max(self._last_activity_at, self._sink_wait_until)
+        return self.unhealthy_reason() if idle > self._max_batch_age else ""
+
 
 class _MessageAgeHistogram(Collector):
     """Latency (freshness) histogram, from observations that the tasks have already counted into buckets.

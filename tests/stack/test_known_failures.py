@@ -11,16 +11,6 @@ from infra.clients.kafka import TopicClient
 pytestmark = pytest.mark.disruptive
 
 
-def wait_for_new_documents(stack: Stack, timeout_seconds: float = 120) -> None:
-    """Wait until there are more documents than at the time of the call."""
-    before = stack.document_count()
-
-    def more() -> None:
-        assert stack.document_count() > before, f"lol_matches_stream stays at {before} documents"
-
-    eventually(more, timeout_seconds)
-
-
 def test_kafka_and_zookeeper_share_a_volume_and_survive_a_restart(stack: Stack) -> None:
     """With separate volumes, losing one leaves a cluster id mismatch, and Kafka does not start."""
 
@@ -31,7 +21,7 @@ def test_kafka_and_zookeeper_share_a_volume_and_survive_a_restart(stack: Stack) 
     stack.container("kafka").stop()
     stack.container("zookeeper").restart()
     stack.container("kafka").start()
-    wait_for_new_documents(stack)
+    stack.wait_for_new_documents()
 
 
 def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None:
@@ -42,7 +32,7 @@ def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None
     topics.delete("lol_matches")
     new = topics.create("lol_matches", old.partitions, old.replication_factor, old.config)
     assert new.id != old.id
-    wait_for_new_documents(stack, timeout_seconds=180)
+    stack.wait_for_new_documents(timeout_seconds=180)
     checkpoints = stack.host("spark-job").check_output("ls -d /var/lib/lolstack/checkpoints/*/*").split()
     assert len(checkpoints) == 1, f"the checkpoint of the old incarnation still exists: {checkpoints}"
 
@@ -54,7 +44,7 @@ def test_killed_driver_restarts_automatically(stack: Stack) -> None:
         assert stack.get("spark-job", 4040).ok
 
     eventually(page_answers, timeout_seconds=120)
-    wait_for_new_documents(stack)
+    stack.wait_for_new_documents()
 
 
 def test_elasticsearch_restart_neither_stops_nor_restarts_the_job(stack: Stack) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pulumi.runtime import rpc
 
+from infra.services.alertmanager import CONFIG as ALERTMANAGER_CONFIG
 from infra.services.prometheus import RULES
 from tests.support.pulumi_program import declare
 
@@ -65,7 +66,7 @@ def test_alert_webhook_is_optional_and_secret(monkeypatch: pytest.MonkeyPatch) -
     def receiver(**config: Any) -> dict[str, Any]:
         uploads = declare("build", monkeypatch, **config).containers["alertmanager"]["uploads"]
         assert uploads[rpc._special_sig_key] == rpc._special_secret_sig
-        (config_file,) = uploads["value"]
+        (config_file,) = [each for each in uploads["value"] if each["file"] == ALERTMANAGER_CONFIG]
         return dict(yaml.safe_load(config_file["content"])["receivers"][0])
 
     assert receiver()["webhook_configs"] == []

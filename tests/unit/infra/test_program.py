@@ -62,7 +62,10 @@ def declared() -> Iterator[dict[str, Recorder]]:
 
 def upload(container: Mapping[str, Any], path: str) -> str:
     """The content of the container's configuration file at `path`."""
-    (content,) = [each["content"] for each in container["uploads"] if each["file"] == path]
+    uploads = container["uploads"]
+    if not isinstance(uploads, list):
+        uploads = uploads["value"]  # of a secret
+    (content,) = [each["content"] for each in uploads if each["file"] == path]
     return str(content)
 
 
@@ -107,7 +110,28 @@ def test_every_service_waits_behind_its_own_health_gate(declared: dict[str, Reco
     for name, container in declared["build"].containers.items():
         gate = gates[f"{name}-healthy"]
         assert gate["container"] == container["name"]
-        assert ["CMD", *gate["check"]] == container["healthcheck"]["tests"]
+        tests = container["healthcheck"]["tests"]
+        assert tests[-len(gate["check"]) :] == gate["check"], "the gate must not count failed checks: it runs many"
+
+
+def test_every_health_check_can_restart_its_service(declared: dict[str, Recorder]) -> None:
+    """The script (files/health_check.sh) is in the container, with an init process."""
+    for name, container in declared["registry"].containers.items():
+        cmd, shell, script, timeout, grace, *_ = container["healthcheck"]["tests"]
+        assert (cmd, shell) == ("CMD", "sh"), name
+        assert "kill -TERM 1" in upload(container, script), name
+        assert container["init"], f"{name}: its process could not be ended"
+        assert float(grace) == container["stopTimeout"], name
+        assert float(timeout) < float(container["healthcheck"]["timeout"].removesuffix("s")), f"{name}: never counted"
+
+
+def test_every_jvm_exits_when_it_is_out_of_memory(declared: dict[str, Recorder]) -> None:
+    """Elsewhere than in its own threads' errors, such a JVM would go on without serving."""
+    without_jvm = {"prometheus", "alertmanager", "elasticsearch-exporter", "node-exporter", "grafana", "kibana"}
+    python = {"archive", "generator", "spark-job"}  # job/driver/session.py has the options of driver and executors
+    for name, container in declared["registry"].containers.items():
+        options = " ".join([*(container.get("command") or ()), *container["envs"]])
+        assert ("-XX:+ExitOnOutOfMemoryError" in options) is (name not in without_jvm | python), name
 
 
 def test_container_starts_after_what_it_needs_is_healthy_and_provisioned(declared: dict[str, Recorder]) -> None:

@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from prometheus_client import CollectorRegistry, Counter
 
 from job import archive, logs
-from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, OffsetTracker, archived_matches
+from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, Heartbeat, OffsetTracker, archived_matches
 from job.errors import JobError
 from job.lag import ConsumerLag
 from job.message import Message
@@ -114,7 +114,7 @@ class InstantEvent(threading.Event):
 
 
 def table(session: FakeSession, stopping: threading.Event | None = None) -> ArchiveTable:
-    return ArchiveTable(session, with_overrides({}).archive, stopping or InstantEvent())
+    return ArchiveTable(session, with_overrides({}).archive, stopping or InstantEvent(), Heartbeat())
 
 
 TRANSIENT = [
@@ -124,6 +124,29 @@ TRANSIENT = [
     Unavailable("unavailable"),
     ConnectionException("closed"),
 ]
+
+
+def test_archive_hangs_without_progress_but_not_while_cassandra_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The health check restarts an archive that hangs; a restart would not help one that waits."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    heartbeat = Heartbeat()
+    hanging = []
+
+    class SlowOutage(InstantEvent):
+        """Four minutes pass during each backoff."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            nonlocal now
+            now += 240
+            hanging.append(heartbeat.hanging())
+            return False
+
+    session = FakeSession(EUW1_0=[OperationTimedOut() for _ in range(3)])
+    ArchiveTable(session, with_overrides({}).archive, SlowOutage(), heartbeat).write(ROWS)
+    assert hanging == [False, False, False]
+    now += 301
+    assert heartbeat.hanging()
 
 
 WAITING = re.compile(r"Waiting [0-9]\.[0-9] s for Cassandra: ")

@@ -1,5 +1,6 @@
 """HTTP server of the driver: /metrics and /health."""
 
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 def test_health_check_is_503_with_the_reason_until_the_first_batch(metrics: Metrics, port: int) -> None:
     assert get(port, "/health") == (503, "query matches is not running\n")
+    assert get(port, "/alive") == (200, "ok\n")
     metrics.query_started()
     metrics.query_idle()
     assert get(port, "/health") == (200, "ok\n")
@@ -52,6 +54,14 @@ def test_health_check_of_a_waiting_job_is_200_with_the_reason(metrics: Metrics, 
     assert get(port, "/health") == (200, "a sink waits for Elasticsearch: it answers 400 (closed)\n")
 
 
+def test_hanging_query_is_not_alive(metrics: Metrics, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics.query_started()
+    metrics.query_idle()
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert get(port, "/alive") == (503, "query matches has finished no batch for 61 s\n")
+
+
 def test_metrics_page_is_in_prometheus_format(port: int) -> None:
     status, text = get(port, "/metrics")
     assert status == 200
@@ -59,7 +69,7 @@ def test_metrics_page_is_in_prometheus_format(port: int) -> None:
 
 
 def test_unknown_path_is_404(port: int) -> None:
-    assert get(port, "/") == (404, "/metrics, /health\n")
+    assert get(port, "/") == (404, "/metrics, /health, /alive\n")
 
 
 def test_hanging_client_does_not_block_the_health_check(port: int) -> None:

@@ -210,6 +210,33 @@ def test_health_check_names_the_service_a_sink_waits_for(metrics: Metrics, monke
     assert metrics.unhealthy_reason().endswith("a sink waits for Elasticsearch: it cannot be reached")
 
 
+def test_query_hangs_without_progress_but_not_while_a_sink_waits(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart would not help the driver during another service's outage, nor in the batch that follows it."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    metrics.query_started()
+    metrics.query_idle()
+    now += 50
+    metrics.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=5, attempt=9))
+    now += 60
+    assert metrics.unhealthy_reason() == "query matches has finished no batch for 110 s"
+    assert metrics.hanging_reason() == ""
+    now += 20
+    assert metrics.hanging_reason() == "query matches has finished no batch for 130 s"
+    metrics.record_progress(PROGRESS)
+    assert metrics.hanging_reason() == ""
+
+
+def test_query_that_finishes_no_first_batch_hangs(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics.query_started()
+    assert metrics.hanging_reason() == ""
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert metrics.hanging_reason() == "query matches has not finished its first batch"
+
+
 def test_sink_wait_ends_after_the_next_attempt(
     registry: CollectorRegistry, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,151 @@
+"""A service that runs but no longer serves is restarted by its own health check (infra/services/files/health_check.sh).
+
+Docker restarts a container only when its main process ends; an unhealthy one it leaves as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from harness.stack import Stack
+from harness.waiting import eventually
+from infra.clients.docker_engine import execute
+from infra.services import FILES
+from tests.support.small_disk import CassandraOnSmallDisk
+
+pytestmark = pytest.mark.disruptive
+
+SECOND = 10**9  # in the nanoseconds of Docker's API
+FAILURES, START_FAILURES = 3, 6
+SERVICES = {
+    "healthy first": "echo 0 >/tmp/code; exec sleep 1000",
+    "ignores SIGTERM": "trap '' TERM; echo 0 >/tmp/code; while true; do sleep 1; done",
+    "waits for another service": "echo 0 >/tmp/code; exec sleep 1000",
+    "never healthy": "echo 1 >/tmp/code; exec sleep 1000",
+}
+"""Services whose health check exits with the code in /tmp/code."""
+
+
+def state(container: Container) -> Any:
+    """The container's current state, as in `docker inspect`."""
+    container.reload()
+    return container.attrs["State"]
+
+
+@pytest.fixture
+def services(stack: Stack) -> Iterator[dict[str, Container]]:
+    """A container for each of SERVICES, with a health check every second and without privileges."""
+    image = stack.container("generator").image
+    assert image is not None
+    check = ["sh", "/files/health_check.sh", "2", "1", str(FAILURES), str(START_FAILURES)]
+    containers: dict[str, Container] = {}
+    try:
+        for service, script in SERVICES.items():
+            name = f"lolstack-{stack.name}-{service.replace(' ', '-')}"
+            with suppress(NotFound):
+                stack.engine.containers.get(name).remove(force=True)
+            containers[service] = stack.engine.containers.create(
+                image,
+                entrypoint=["sh", "-c", script],
+                name=name,
+                init=True,
+                user="1234:1234",
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                restart_policy={"Name": "always", "MaximumRetryCount": 0},
+                volumes={str(FILES): {"bind": "/files", "mode": "ro"}},
+                healthcheck={
+                    "test": ["CMD", *check, "sh", "-c", "exit $(cat /tmp/code)"],
+                    "interval": SECOND,
+                    "timeout": 5 * SECOND,
+                    "retries": 2,
+                },
+            )
+        for container in containers.values():
+            container.start()
+        yield containers
+    finally:
+        for container in containers.values():
+            container.remove(force=True)
+
+
+def test_service_whose_health_check_fails_is_restarted_unless_it_is_alive(services: dict[str, Container]) -> None:
+    def restarts(service: str, expected: int) -> None:
+        assert state(services[service])["Status"] == "running"
+        assert services[service].attrs["RestartCount"] == expected, service
+
+    def is_healthy(service: str) -> None:
+        assert state(services[service])["Health"]["Status"] == "healthy", service
+
+    def set_exit_code(service: str, code: int) -> None:
+        eventually(partial(is_healthy, service), timeout_seconds=30)
+        assert execute(str(services[service].name), ["sh", "-c", f"echo {code} >/tmp/code"])[0] == 0
+
+    set_exit_code("healthy first", 1)
+    set_exit_code("ignores SIGTERM", 1)
+    set_exit_code("waits for another service", 75)
+    for service in ("healthy first", "ignores SIGTERM"):
+        eventually(partial(restarts, service, 1), timeout_seconds=60)
+        eventually(partial(is_healthy, service), timeout_seconds=30)
+        log = services[service].logs().decode()
+        assert f"health check: {FAILURES} checks in a row have failed" in log, f"no reason in its log: {log}"
+
+    def has_failed_for_longer_than_the_limit() -> None:
+        health = state(services["waits for another service"])["Health"]
+        assert health["Status"] == "unhealthy"
+        assert health["FailingStreak"] > 2 * FAILURES
+
+    eventually(has_failed_for_longer_than_the_limit, timeout_seconds=60)
+    restarts("waits for another service", 0)
+
+    # Again after the first restart: nothing of the earlier count is left.
+    eventually(partial(restarts, "never healthy", 2), timeout_seconds=60)
+    assert f"health check: {START_FAILURES} checks in a row have failed" in services["never healthy"].logs().decode()
+
+
+@pytest.fixture(scope="module")
+def small_disk(stack: Stack) -> Iterator[Future[None]]:
+    """The test of a full disk, running in the background: the test of the hanging services mostly waits."""
+    cassandra = CassandraOnSmallDisk(stack)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            yield pool.submit(cassandra.lose_no_row_when_the_disk_is_full)
+    finally:
+        cassandra.remove()
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_every_service_that_hangs_is_restarted_and_serves_again(stack: Stack) -> None:
+    """All processes of all services are stopped (SIGSTOP) at once: they live, their ports are open, and none answers.
+
+    It takes about four minutes: seven checks that time out, then the grace period of a process that ignores SIGTERM.
+    """
+    started_at = {service: state(stack.container(service))["StartedAt"] for service in stack.services}
+
+    def stop(service: str) -> tuple[int, str]:
+        return execute(stack.container_name(service), ["sh", "-c", "kill -STOP -1"])
+
+    with ThreadPoolExecutor() as pool:
+        results = dict(zip(stack.services, pool.map(stop, stack.services), strict=True))
+    assert {service: result for service, result in results.items() if result[0] != 0} == {}
+
+    def all_are_restarted_and_healthy() -> None:
+        states = {service: state(stack.container(service)) for service in stack.services}
+        same = {service for service, now in states.items() if now["StartedAt"] == started_at[service]}
+        unhealthy = {service for service, now in states.items() if now["Health"]["Status"] != "healthy"}
+        assert not same | unhealthy, f"not restarted: {same or 'none'}; not healthy: {unhealthy or 'none'}"
+
+    eventually(all_are_restarted_and_healthy, timeout_seconds=480, poll_seconds=2)
+    stack.wait_for_new_documents()
+
+
+def test_cassandra_serves_again_after_a_full_disk_and_loses_no_acknowledged_row(small_disk: Future[None]) -> None:
+    small_disk.result()

@@ -1,0 +1,123 @@
+"""Health checks that must tell a service that hangs from one that waits for another service, against fake servers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
+from infra.services import archive, spark_job, spark_worker
+from infra.services.base import ALIVE, http_check
+
+
+@contextmanager
+def server(status: int = 200, **bodies: Any) -> Iterator[int]:
+    """The port of an HTTP server that answers with `status`, or with 200 and JSON on a path in `bodies`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.strip("/")
+            self.send_response(200 if path in bodies else status)
+            self.end_headers()
+            self.wfile.write(json.dumps(bodies.get(path)).encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=[0.01], daemon=True)
+        thread.start()
+        yield http.server_address[1]
+        http.shutdown()
+        thread.join()
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def exit_code(command: Sequence[str]) -> int:
+    return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, 0), (408, ALIVE), (503, ALIVE)])
+def test_service_that_answers_with_an_http_error_is_alive(status: int, expected: int) -> None:
+    """Elasticsearch that is red, Kibana without Elasticsearch."""
+    with server(status) as port:
+        assert exit_code(http_check(f"http://127.0.0.1:{port}/")) == expected
+
+
+def test_service_that_does_not_answer_is_not_alive() -> None:
+    assert exit_code(http_check(f"http://127.0.0.1:{unused_port()}/")) not in (0, ALIVE)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("lol_archive_hanging 0.0", 0), ("lol_archive_hanging 1.0", 1), ("lol_archive_lag_messages 0.0", 1)],
+)
+def test_archive_that_hangs_is_not_alive(line: str, expected: int) -> None:
+    registry = CollectorRegistry()
+    name, value = line.split()
+    Gauge(name, "", registry=registry).set(float(value))
+    http, thread = start_http_server(0, "127.0.0.1", registry)
+    try:
+        assert exit_code(["sh", "-c", archive.HEALTH_CHECK.replace(":8000", f":{http.server_port}")]) == expected
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("pages", "expected"),
+    [
+        ({"health": "ok", "alive": "ok"}, 0),
+        ({"alive": "ok"}, ALIVE),  # a sink waits for Elasticsearch
+        ({}, 1),  # the query hangs
+    ],
+)
+def test_driver_is_alive_while_it_waits_for_another_service(pages: dict[str, str], expected: int) -> None:
+    with server(503, **pages) as port:
+        assert exit_code(["sh", "-c", spark_job.HEALTH_CHECK.replace(":8000", f":{port}")]) == expected
+
+
+def test_driver_that_does_not_answer_is_not_alive() -> None:
+    check = spark_job.HEALTH_CHECK.replace(":8000", f":{unused_port()}")
+    assert exit_code(["sh", "-c", check]) == 1
+
+
+def check_worker(worker: int, master: int) -> int:
+    """The exit code of the worker's health check with the two servers at these ports."""
+    check = spark_worker.HEALTH_CHECK.replace('"spark-master"', '"127.0.0.1"')
+    return exit_code([sys.executable, "-c", check.replace("8081", str(worker)).replace("8080", str(master))])
+
+
+@pytest.mark.parametrize(
+    ("host", "state", "expected"),
+    [(socket.gethostname(), "ALIVE", 0), (socket.gethostname(), "DEAD", 1), ("another-worker", "ALIVE", 1)],
+)
+def test_worker_is_healthy_if_the_master_knows_it(host: str, state: str, expected: int) -> None:
+    with server(json={}) as worker, server(json={"workers": [{"host": host, "state": state}]}) as master:
+        assert check_worker(worker, master) == expected
+
+
+def test_worker_is_alive_while_the_master_is_down() -> None:
+    """Its executors keep running without a master."""
+    with server(json={}) as worker:
+        assert check_worker(worker, unused_port()) == ALIVE
+
+
+def test_worker_that_does_not_answer_is_not_alive() -> None:
+    with server(json={"workers": [{"host": socket.gethostname(), "state": "ALIVE"}]}) as master:
+        assert check_worker(unused_port(), master) == 1
