@@ -210,6 +210,7 @@ class OffsetTracker:
         self._unreadable = unreadable
         self._next: dict[int, int] = {}
         self._committed: dict[int, int] = {}
+        self._committed_at = 0.0
 
     def assign(self, begins: Offsets) -> None:
         """Read these partitions as well, from the committed offset, or from their beginning if there is none.
@@ -254,13 +255,16 @@ class OffsetTracker:
         return messages
 
     def commit(self) -> None:
-        """Commit the offsets of all polled messages. A failed commit is repeated with the next chunk's."""
-        changed = dict(self._next.items() - self._committed.items())
-        if not changed:
+        """Commit the offsets of all polled messages. A failed commit is repeated with the next chunk's.
+
+        Repeats an old commit: Kafka deletes offsets that a consumer without a group membership has not committed for
+        a week (offsets.retention.minutes).
+        """
+        if self._next == self._committed and time.monotonic() < self._committed_at + _DAY_SECONDS:
             return
         try:
-            self._consumer.commit(offsets=self._positions(changed), asynchronous=False)
-            self._committed |= changed
+            self._consumer.commit(offsets=self._positions(self._next), asynchronous=False)
+            self._committed, self._committed_at = dict(self._next), time.monotonic()
         except KafkaException as error:
             log.warning("Waiting for Kafka: %s", error.args[0].str())
 

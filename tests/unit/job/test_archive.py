@@ -272,6 +272,21 @@ class TestOffsetTracker:
         offsets.commit()
         assert consumer.commits == {0: 5}
 
+    def test_offsets_of_an_idle_topic_are_committed_again_before_kafka_deletes_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        offsets, consumer, _ = tracker()
+        offsets.assign({0: 7})
+        offsets.commit()
+        assert consumer.commits == {0: 7}
+        consumer.commits = {}
+        offsets.commit()
+        assert consumer.commits == {}
+        later = time.monotonic() + 6 * 86_400
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        offsets.commit()
+        assert consumer.commits == {0: 7}
+
     def test_consumer_error_is_logged_and_polling_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
         offsets, _, _ = tracker(FakePolled(0, error=KafkaError._ALL_BROKERS_DOWN), FakePolled(4))
         assert [message.offset for message in offsets.poll()] == [4]
