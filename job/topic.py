@@ -11,7 +11,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from job.errors import JobError
+from job.errors import JobError, first_line
 from job.retry import wait_until_available
 from job.settings import Kafka
 
@@ -212,23 +212,30 @@ def _offsets(responses: dict[int, Any]) -> Offsets:
 def watch(
     topic: TopicInspector,
     incarnation: Incarnation,
-    on_replaced: Callable[[str], None],
+    on_end: Callable[[str], None],
     on_offsets: Callable[[TopicOffsets], None],
     stopped: threading.Event,
 ) -> None:
     """Poll the topic every few seconds in a thread, until `stopped` is set or the topic was replaced.
 
-    Calls `on_offsets` at each poll, and `on_replaced` once, with the reason, if the topic was deleted or created again.
-    Spark would not notice a new topic that already has more messages than the old one had.
+    Calls `on_offsets` at each poll, and `on_end` once, with the reason, if the topic was deleted or created again:
+    Spark would not notice a new topic that already has more messages than the old one had. `on_end` is also called if
+    the watch itself fails: without it, the process would go on with a lag that never changes.
     """
 
     def poll() -> None:
         while not stopped.is_set():
             reason = topic.replacement_reason(incarnation)
             if reason:
-                on_replaced(reason)
+                on_end(reason)
                 return
             on_offsets(topic.topic_offsets())
             stopped.wait(_WATCH_INTERVAL_SECONDS)
 
-    threading.Thread(target=poll, name="topic-watch", daemon=True).start()
+    def poll_until_end() -> None:
+        try:
+            poll()
+        except Exception as error:
+            on_end(f"the topic's offsets can no longer be read: {type(error).__name__}: {first_line(error)}")
+
+    threading.Thread(target=poll_until_end, name="topic-watch", daemon=True).start()

@@ -174,6 +174,18 @@ def test_watch_reports_offsets_until_the_topic_is_recreated(monkeypatch: pytest.
     assert "was deleted and created again" in reasons.get(timeout=10)
 
 
+def test_watch_that_fails_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its watch, a job would live on and never notice a recreated topic."""
+    inspector, _ = inspector_of(monkeypatch, **BOTH)
+    reasons: SimpleQueue[str] = SimpleQueue()
+
+    def fail(_offsets: TopicOffsets) -> None:
+        raise RuntimeError("no such partition")
+
+    topic.watch(inspector, inspector.connect(), reasons.put, fail, threading.Event())
+    assert reasons.get(timeout=10) == "the topic's offsets can no longer be read: RuntimeError: no such partition"
+
+
 def test_topic_offsets_are_unknown_while_kafka_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     inspector, admin = inspector_of(monkeypatch, **BOTH)
     inspector.connect()
