@@ -29,7 +29,7 @@ class FakeContainer:
         return self.results.pop(0) if len(self.results) > 1 else self.results[0]
 
     def logs(self, tail: int, stream: bool) -> bytes:
-        return b"the disk is full\n"
+        return b"starting\nthe disk is full\x1b[2J\n"
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_timeout_reports_reason_and_last_log_lines(
     containers[NAME] = container
     with pytest.raises(NotHealthyError) as error:
         wait_until_healthy(NAME, ["true"], limit_seconds=0.05)
-    for part in (f"{NAME} is not healthy after 0 s", reason, "the disk is full"):
+    for part in (f"{NAME} is not healthy after 0 s", reason, "\nstarting\nthe disk is full\\x1b[2J\n"):
         assert part in str(error.value)
 
 

@@ -76,10 +76,10 @@ def test_backfill_returns_the_exit_code_prints_the_log_and_removes_the_container
 ) -> None:
     engine = FakeEngine(spark_job=job())
     container = engine.containers.create.return_value
-    container.logs.return_value = [b"one\n", b"two\n"]
+    container.logs.return_value = [b"one\n", b"two\x1b[2J\n"]
     container.wait.return_value = {"StatusCode": 3}
     assert run(monkeypatch, engine, "--from", "2026-11-24") == 3
-    assert capsys.readouterr().out == "one\ntwo\n"
+    assert capsys.readouterr().out == "one\ntwo\ufffd[2J\n"
     container.remove.assert_called_once_with(force=True)
 
 
