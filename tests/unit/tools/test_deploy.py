@@ -63,7 +63,8 @@ def deploy(tmp_path: Path, script: str) -> subprocess.Popen[str]:
     (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "pulumi").chmod(0o755)
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.deploy", "up", "--stack", "other"],
+        # A job in the background of a script ignores SIGINT, and so would this one.
+        ["env", "--default-signal=INT", sys.executable, "-m", "tools.deploy", "up", "--stack", "other"],
         cwd=ROOT,
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
