@@ -386,10 +386,11 @@ def _archive() -> Row:
         [
             time_series(
                 "Matches",
-                "Raw matches written to Cassandra, and matches too large for it.",
+                "Raw matches written to Cassandra, matches too large for it, and messages that cannot be read.",
                 MATCHES_PER_SECOND,
                 Query("sum(rate(lol_archive_matches_total[$__rate_interval]))", "written"),
                 Query("sum(rate(lol_archive_refused_total[$__rate_interval]))", "too large"),
+                Query("sum(rate(lol_archive_unreadable_total[$__rate_interval])) or vector(0)", "unreadable"),
             ),
             time_series(
                 "Lag",
