@@ -125,10 +125,10 @@ def test_no_port_conflict_between_stacks_with_any_offsets() -> None:
     assert len({port % PORT_OFFSET_STEP for port in ports}) == len(ports)
 
 
-@pytest.mark.parametrize("stack", ["dev", *(f"stack-{number}" for number in range(200))])
-def test_host_ports_are_below_those_of_outgoing_connections(stack: str) -> None:
+def test_host_ports_are_below_those_of_outgoing_connections() -> None:
     """Linux uses ports from 32768 for outgoing connections: a connection could have the port before the stack."""
-    assert max(settings(stack).host_ports(stack).values()) < 32768
+    derived = settings("other")
+    assert max(max(derived.host_ports(f"stack-{number}").values()) for number in range(200)) < 32768
 
 
 def test_each_worker_has_its_own_port() -> None:
