@@ -223,7 +223,8 @@ def test_missing_stack_is_reported(tool: str) -> None:
 
 def test_watch_refreshes_the_status_until_interrupted(stack: Stack) -> None:
     terminal, child_end = pty.openpty()
-    command = [sys.executable, "-m", "tools.status", "--stack", stack.name, "--watch"]
+    # A job in the background of a script ignores SIGINT, and so would this one.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "tools.status", "--stack", stack.name, "--watch"]
     watch = subprocess.Popen(command, cwd=ROOT, stdin=child_end, stdout=child_end, stderr=child_end)
     output = b""
 
