@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -88,7 +86,7 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
     up = subprocess.Popen(
         ["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"],
         cwd=ROOT,
-        start_new_session=True,  # a process group of its own, so that the providers are killed too
+        start_new_session=True,  # so that the providers, which have process groups of their own, are killed too
     )
 
     def is_created() -> None:
@@ -97,7 +95,7 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
     try:
         eventually(is_created, timeout_seconds=300, poll_seconds=0.02)
     finally:
-        os.killpg(up.pid, signal.SIGKILL)
+        subprocess.run(["pkill", "--signal", "KILL", "--session", str(up.pid)], check=True)
         up.wait()
     with pytest.raises(CommandError, match=r"locked|already in use"):
         stack.up()
