@@ -18,6 +18,7 @@ from docker.models.containers import Container
 
 from harness.stack import WEBHOOK, Stack
 from harness.waiting import eventually
+from infra.clients.job_container import put_files
 from infra.services.prometheus import RULES
 
 SCRAPE_JOBS = {
@@ -100,12 +101,11 @@ class TestRules:
         assert image is not None
         tester = stack.engine.containers.create(
             image,
-            user="0",  # the checkout may be readable by its owner only
             entrypoint=["/bin/promtool"],
             command=["test", "rules", "/rules/rules_test.yml"],
-            volumes={str(RULES.parent): {"bind": "/rules", "mode": "ro"}},
         )
         try:
+            put_files(tester, {f"/rules/{file.name}": file.read_bytes() for file in RULES.parent.iterdir()})
             tester.start()
             code = tester.wait(timeout=120)["StatusCode"]
             assert code == 0, tester.logs().decode()

@@ -18,6 +18,7 @@ from docker.models.containers import Container
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
+from infra.clients.job_container import put_files
 from infra.services import FILES
 from tests.support.small_disk import CassandraOnSmallDisk
 
@@ -61,7 +62,6 @@ def services(stack: Stack) -> Iterator[dict[str, Container]]:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 restart_policy={"Name": "always", "MaximumRetryCount": 0},
-                volumes={str(FILES): {"bind": "/files", "mode": "ro"}},
                 healthcheck={
                     "test": ["CMD", *check, "sh", "-c", "exit $(cat /tmp/code)"],
                     "interval": SECOND,
@@ -70,6 +70,7 @@ def services(stack: Stack) -> Iterator[dict[str, Container]]:
                 },
             )
         for container in containers.values():
+            put_files(container, {"/files/health_check.sh": (FILES / "health_check.sh").read_bytes()})
             container.start()
         yield containers
     finally:
