@@ -4,9 +4,10 @@ HOURS ?= 1
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
 IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
+UNIT := unit-spark unit-job unit-other
 .DEFAULT_GOAL := help
 .PHONY: help up down reset setup status watch report logs dlq backfill
-.PHONY: check lint types unit unit-spark unit-other test verify bench bench-long
+.PHONY: check lint types unit $(UNIT) test verify bench bench-long
 
 help:
 	@echo 'Usage: make TARGET [STACK=dev]'
@@ -61,11 +62,11 @@ backfill: ## Re-index a time range without stopping the job: make backfill FROM=
 ##@ Test
 check: ## Fast feedback without Docker: lint, types and unit tests, in parallel
 	@tools/setup.sh check
-	@$(MAKE) $(IN_PARALLEL) lint types unit-spark unit-other
+	@$(MAKE) $(IN_PARALLEL) lint types $(UNIT)
 
 test: ## Everything: check, then testinfra against a stack of its own
 	@tools/setup.sh tests
-	@$(MAKE) $(IN_PARALLEL) lint types unit-spark unit-other
+	@$(MAKE) $(IN_PARALLEL) lint types $(UNIT)
 	@pytest tests/stack
 
 verify: ## Verification checklist against the running stack
@@ -87,13 +88,17 @@ types:
 	@mypy
 
 unit:
-	@$(MAKE) $(IN_PARALLEL) unit-spark unit-other
+	@$(MAKE) $(IN_PARALLEL) $(UNIT)
 
-unit-spark: # apart from the other tests, so that they need one JVM and run beside them
+# Beside each other, because many tests wait; those with Spark in one process, so that they need one JVM.
+unit-spark:
 	@pytest tests/unit/spark
 
+unit-job:
+	@pytest tests/unit/job
+
 unit-other:
-	@pytest tests/unit --ignore tests/unit/spark
+	@pytest tests/unit --ignore tests/unit/spark --ignore tests/unit/job
 
 status watch report dlq backfill: .venv/.lolstack
 
