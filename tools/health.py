@@ -172,7 +172,7 @@ class HealthChecker:
         """How many messages wait behind open transactions, and the problem: transactions that stay open."""
         try:
             metrics = self._metrics("spark-job")
-        except (docker.errors.APIError, requests.RequestException, RuntimeError):
+        except (*DOCKER_ERRORS, RuntimeError):
             return "", None  # the problem of another stage
         held = metrics.get("lol_job_open_transaction_messages", {})
         seconds = metrics.get("lol_job_open_transaction_seconds", {})
