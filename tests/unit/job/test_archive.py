@@ -18,7 +18,7 @@ import pytest
 from cassandra import InvalidRequest, OperationTimedOut, Unavailable, WriteTimeout, WriteType
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from prometheus_client import CollectorRegistry, Counter
 
 from job import archive, logs
@@ -30,6 +30,7 @@ from job.rate_limit import RateLimiter
 from job.retry import TransientError
 from job.settings import with_overrides
 from job.topic import Incarnation, PartitionOffsets, TopicOffsets
+from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, match, participant, value
 
@@ -395,20 +396,7 @@ class TestRun:
         monkeypatch.setattr(archive, "start_http_server", lambda *_args, **_kwargs: None)
 
     def send(self, servers: str, *values: bytes, compression: str = "none") -> None:
-        """Send the values as one batch."""
-        producer = Producer(
-            {
-                "bootstrap.servers": servers,
-                "log_level": 0,
-                "compression.type": compression,
-                "batch.size": 10**8,
-                "message.max.bytes": 10**8,
-                "linger.ms": 60_000,
-            }
-        )
-        for each in values:
-            producer.produce("lol_matches", each, partition=0)
-        assert producer.flush(10) == 0
+        send_batch(servers, "lol_matches", values, compression=compression)
 
     def archive(
         self, monkeypatch: pytest.MonkeyPatch, servers: str, session: FakeSession, count: int, rate: int = 1000

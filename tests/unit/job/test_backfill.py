@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError
 
 from job import backfill, logs
 from job.backfill import OffsetRange, OffsetRanges, offset_ranges, read
@@ -25,6 +25,7 @@ from job.rate_limit import RateLimiter
 from job.times import iso, now_ms
 from job.topic import Incarnation, RetainedRange
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
+from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import match, participant, value
 
@@ -61,20 +62,7 @@ def send(
     headers: Any = (("h", b"1"),),
     compression: str = "none",
 ) -> None:
-    """Send the values as one batch."""
-    producer = Producer(
-        {
-            "bootstrap.servers": servers,
-            "log_level": 0,
-            "compression.type": compression,
-            "batch.size": 10**8,
-            "message.max.bytes": 10**8,
-            "linger.ms": 60_000,
-        }
-    )
-    for each in values:
-        producer.produce("lol_matches", each, b"key", partition=partition, headers=list(headers))
-    assert producer.flush(10) == 0
+    send_batch(servers, "lol_matches", values, partition, compression, b"key", headers)
 
 
 def read_all(servers: str, topic: str, ranges: OffsetRanges, max_messages: int) -> list[list[Message]]:

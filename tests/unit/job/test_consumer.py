@@ -10,30 +10,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from job import consumer
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
+from tests.support.kafka_batch import send_batch
 
 TOPIC = "lol_matches"
 READ_TIMEOUT_SECONDS = 30
 
 
-def send_batch(servers: str, *values: bytes, partition: int = 0) -> None:
+def send_compressed(servers: str, *values: bytes, partition: int = 0) -> None:
     """Send the values as one batch, compressed with zstd."""
-    producer = Producer(
-        {
-            "bootstrap.servers": servers,
-            "log_level": 0,
-            "compression.type": "zstd",
-            "batch.size": 2**31 - 1,
-            "message.max.bytes": 10**9,
-            "linger.ms": 60_000,
-        }
-    )
-    for value in values:
-        producer.produce(TOPIC, value, partition=partition)
-    assert producer.flush(30) == 0
+    send_batch(servers, TOPIC, values, partition, "zstd")
 
 
 def read(servers: str, partition: int = 0, begin: int = 0) -> tuple[list[tuple[int, int]], list[UnreadableRange]]:
@@ -53,7 +42,7 @@ def read(servers: str, partition: int = 0, begin: int = 0) -> tuple[list[tuple[i
 
 
 def test_batch_of_14_matches_with_9_mb_of_white_space_each_is_read(mock_kafka: str) -> None:
-    send_batch(mock_kafka, *[b" " * 9_000_000] * 14)
+    send_compressed(mock_kafka, *[b" " * 9_000_000] * 14)
     assert read(mock_kafka) == ([(offset, 9_000_000) for offset in range(14)], [])
 
 
@@ -65,9 +54,9 @@ class TestUnreadableBatches:
         monkeypatch.setattr(consumer, "MAX_BATCH_BYTES", 100_000)
 
     def test_unreadable_batch_is_skipped_and_its_offsets_and_reason_are_reported(self, mock_kafka: str) -> None:
-        send_batch(mock_kafka, b"1", b"2")
-        send_batch(mock_kafka, *[b" " * 90_000] * 14)
-        send_batch(mock_kafka, b"3")
+        send_compressed(mock_kafka, b"1", b"2")
+        send_compressed(mock_kafka, *[b" " * 90_000] * 14)
+        send_compressed(mock_kafka, b"3")
         messages, (skipped,) = read(mock_kafka)
         assert messages == [(0, 1), (1, 1), (16, 1)]
         assert skipped[:4] == (TOPIC, 0, 2, 16)
@@ -75,15 +64,15 @@ class TestUnreadableBatches:
 
     def test_neighbouring_batches_are_skipped_one_by_one(self, mock_kafka: str) -> None:
         for size in (3, 1, 7):
-            send_batch(mock_kafka, *[b" " * 900_000] * size)
-        send_batch(mock_kafka, b"end")
+            send_compressed(mock_kafka, *[b" " * 900_000] * size)
+        send_compressed(mock_kafka, b"end")
         messages, skipped = read(mock_kafka)
         assert messages == [(11, 3)]
         assert [(each.begin, each.end) for each in skipped] == [(0, 3), (3, 4), (4, 11)]
 
     def test_unreadable_batch_at_the_end_is_skipped(self, mock_kafka: str) -> None:
-        send_batch(mock_kafka, b"1")
-        send_batch(mock_kafka, *[b" " * 900_000] * 3)
+        send_compressed(mock_kafka, b"1")
+        send_compressed(mock_kafka, *[b" " * 900_000] * 3)
         messages, skipped = read(mock_kafka)
         assert messages == [(0, 1)]
         assert [(each.begin, each.end) for each in skipped] == [(1, 4)]
