@@ -47,6 +47,7 @@ def _messages(chosen: Options) -> Iterator[GeneratedMessage]:
         size=chosen.size,
         start_ms=start_ms,
         now=now,
+        modes=chosen.modes,
         empty_positions=chosen.empty_positions,
     )
     return generate_messages(factory, chosen.shares, chosen.seed, huge=chosen.size == "full")

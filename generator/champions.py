@@ -43,6 +43,13 @@ Yunara 804 B P · Yuumi 350 S M · Zaahen 904 TJ P · Zac 154 JS M · Zed 238 MJ
 Ziggs 115 BM M · Zilean 26 SM M · Zoe 142 M M · Zyra 143 SJ M
 """
 
+# Champions of Swarm; their names in Match-V5 have a prefix.
+_SWARM_PREFIX = "Strawberry_"
+_SWARM_ROWS = """
+Riven 3147 P · Jinx 3151 P · Leona 3152 M · Seraphine 3153 M · Briar 3156 P · Yasuo 3157 P · Aurora 3159 M
+Illaoi 3678 P · Xayah 3947 P
+"""
+
 # The most played champions, by popularity; the others follow in a fixed order.
 _MOST_PLAYED = (
     "Kaisa", "LeeSin", "Ahri", "Thresh", "Ezreal", "Jinx", "Lux", "Yone", "Aatrox", "Viego", "Caitlyn", "Yasuo",
@@ -75,8 +82,12 @@ def _shuffled(names: list[str], salt: str) -> list[str]:
     return sorted(names, key=lambda name: hashlib.blake2b(f"{salt}/{name}".encode()).digest())
 
 
+def _split(rows: str) -> list[list[str]]:
+    return [row.split() for row in rows.replace("·", "\n").strip().splitlines()]
+
+
 def _load() -> tuple[Champion, ...]:
-    rows = [row.split() for row in _ROWS.replace("·", "\n").strip().splitlines()]
+    rows = _split(_ROWS)
     names = [row[0] for row in rows]
     others = [name for name in _shuffled(names, "popularity") if name not in _MOST_PLAYED]
     popularity = {name: rank for rank, name in enumerate([*_MOST_PLAYED, *others])}
@@ -116,7 +127,8 @@ class ChampionPool(NamedTuple):
 
 @cache
 def champion_pool(position: str) -> ChampionPool:
-    """Champions of `position`, weighted by popularity; all champions with equal weights if it is "" (ARAM)."""
+    """Champions of `position`, weighted by popularity; all champions with equal weights if it is "" (modes without
+    positions)."""
     if not position:
         return ChampionPool(CHAMPIONS, tuple(float(n) for n in range(1, len(CHAMPIONS) + 1)))
     chosen = tuple(champion for champion in CHAMPIONS if position in champion.positions)
@@ -125,3 +137,14 @@ def champion_pool(position: str) -> ChampionPool:
         for champion in chosen
     )
     return ChampionPool(chosen, tuple(accumulate(weights)))
+
+
+def _load_swarm() -> ChampionPool:
+    champions = tuple(
+        Champion(_SWARM_PREFIX + name, int(number), positions=(), magic=damage == "M", popularity=1.0, strength=0.0)
+        for name, number, damage in _split(_SWARM_ROWS)
+    )
+    return ChampionPool(champions, tuple(float(n) for n in range(1, len(champions) + 1)))
+
+
+SWARM_POOL = _load_swarm()

@@ -11,7 +11,6 @@ PARTICIPANT_CONSTANTS: dict[str, int | bool | str] = {
     "sightWardsBoughtInGame": 0,
     "unrealKills": 0,
     "eligibleForProgression": True,
-    "summonerName": "",
     "roleBoundItem": 0,
 }
 

@@ -1,4 +1,4 @@
-"""Full-size Match-V5 object of a game (76 to 90 KB): scalars, challenges, perks, missions."""
+"""Full-size Match-V5 object of a game (76 to 90 KB with ten participants): scalars, challenges, perks, missions."""
 
 import random
 from typing import Any
@@ -11,8 +11,10 @@ from generator.filler_fields import (
     PARTICIPANT_CONSTANTS,
     PARTICIPANT_COUNTERS,
 )
-from generator.game import BLUE, RED, SEATS, Game, Player
+from generator.game import SEATS, Game
+from generator.modes import ARAM, QUEUES_WITH_BANS, SWARM
 from generator.objectives import Objectives
+from generator.players import BLUE, RED, Player
 
 _COUNTERS = tuple(PARTICIPANT_COUNTERS.items())
 _CHALLENGE_COUNTERS = tuple(CHALLENGE_COUNTERS.items())
@@ -25,18 +27,23 @@ _LANE_AND_ROLE = (
     ("BOTTOM", "CARRY"),
     ("BOTTOM", "SUPPORT"),
 )
+_ARAM_LANE_AND_ROLE, _NO_LANE_AND_ROLE = ("MIDDLE", "DUO"), ("NONE", "SUPPORT")
 _LEVELS_PER_MINUTE = (0.53, 0.48, 0.53, 0.47, 0.42)
+_LEVELS_PER_MINUTE_WITHOUT_POSITIONS = 0.8
 _HIGHEST_LEVEL = 18
-_RIFT_MAP, _ARAM_MAP = 11, 12
+_SWARM_LEVELS_PER_MINUTE, _SWARM_HIGHEST_LEVEL = 3.0, 90
 _SURRENDER_SHARE = 0.2
+_NO_WARDS = {"detectorWardsPlaced": 0, "wardsKilled": 0, "wardsPlaced": 0}
+_NO_BAN, _MISSED_BAN_SHARE = -1, 0.02
 
 
 def render(rng: random.Random, game: Game) -> dict[str, Any]:
     """The match as a JSON object. Values that the game does not determine are random, from `rng`."""
     taken = objectives.distribute_objectives(rng, game)
-    killers = [player.number for player in game.players if player.kills]
+    killers = [player.number for player in game.players if player.kills and game.format.two_teams]
     first_blood = killers[int(rng.random() * len(killers))] if killers else 0
-    surrendered = not game.remake and rng.random() < _SURRENDER_SHARE
+    surrendered = game.format.two_teams and not game.remake and rng.random() < _SURRENDER_SHARE
+    team_ids = (BLUE,) if game.format is SWARM else (BLUE, RED)
     return {
         "metadata": {
             "dataVersion": "2",
@@ -49,19 +56,19 @@ def render(rng: random.Random, game: Game) -> dict[str, Any]:
             "gameDuration": game.duration,
             "gameEndTimestamp": game.end_ms,
             "gameId": game.game_id,
-            "gameMode": "ARAM" if game.aram else "CLASSIC",
+            "gameMode": game.format.game_mode,
             "gameName": f"teambuilder-match-{game.game_id}",
             "gameStartTimestamp": game.start_ms,
             "gameType": "MATCHED_GAME",
             "gameVersion": game.version,
-            "mapId": _ARAM_MAP if game.aram else _RIFT_MAP,
+            "mapId": game.format.map_id,
             "participants": [
                 _participant(rng, game, player, taken, player.number == first_blood, surrendered)
                 for player in game.players
             ],
             "platformId": game.platform,
             "queueId": game.queue_id,
-            "teams": [_team(rng, game, team_id, taken[team_id], first_blood) for team_id in (BLUE, RED)],
+            "teams": [_team(rng, game, team_id, taken[team_id], first_blood) for team_id in team_ids],
             "tournamentCode": "",
         },
     }
@@ -76,28 +83,41 @@ def _participant(
     surrendered: bool,
 ) -> dict[str, Any]:
     draw = rng.random
+    of_format = game.format
     minutes = game.length / 60
     scale = minutes / _COUNTER_MAXIMA_ARE_FOR_MINUTES
     seat, account = player.seat, player.account
     ours, theirs = taken[player.team_id], taken[BLUE + RED - player.team_id]
     own = {name: by_seat[seat] for name, by_seat in ours.by_seat.items()}
-    lane, role = ("MIDDLE", "DUO") if game.aram else _LANE_AND_ROLE[seat]
-    slots = loadout.items(draw, player.gold, player.champion.magic)
-    spell1, spell2 = loadout.spells(draw, seat, game.aram)
+    lane, role = _lane_and_role(game, seat)
+    slots = loadout.items(draw, player.gold, player.champion.magic, of_format)
+    spell1, spell2 = loadout.spells(draw, seat, of_format)
     doubles, triples, quadras, pentas = _multikills(rng, player.kills)
     sprees = int(draw() * player.kills / 3)
     to_turrets = own["tower"] * 1800 + int(draw() * 1500 * scale)
-    dealt = player.damage + to_turrets + player.minions * 420 + player.monsters * 900
+    dealt = player.damage + to_turrets + player.minions * 420 + player.monsters * 900 + player.other_damage
     suffered = int(minutes * (500 + 500 * draw()) + 900 * player.deaths)
     to_champions = _split_damage(rng, player.damage, player.champion.magic)
     overall = _split_damage(rng, dealt, player.champion.magic)
     received = _split_damage(rng, suffered, draw() < 0.5)
     dead = min(int(player.deaths * (8 + minutes * draw())), game.duration // 2)
-    level = min(_HIGHEST_LEVEL, 1 + int(minutes * _LEVELS_PER_MINUTE[seat] + draw()))
+    level = _level(game, seat, minutes, draw())
+
+    has_nexus = of_format.two_teams and not game.remake
 
     fields: dict[str, Any] = PARTICIPANT_CONSTANTS.copy()
     for name, most in _COUNTERS:
         fields[name] = int(draw() * most * scale)
+    if not of_format.positions:
+        fields |= _NO_WARDS
+    if player.subteam:
+        augments = loadout.augments(draw, max(2, 6 - player.placement))
+        fields |= {f"playerAugment{number}": id_ for number, id_ in enumerate(augments, 1)}
+        fields |= {
+            "placement": player.placement,
+            "playerSubteamId": player.subteam,
+            "subteamPlacement": player.placement,
+        }
     fields |= {
         "assists": player.assists,
         "baronKills": own["baron"],
@@ -135,9 +155,9 @@ def _participant(
         "magicDamageDealtToChampions": to_champions[1],
         "magicDamageTaken": received[1],
         "neutralMinionsKilled": player.monsters,
-        "nexusKills": int(player.win and not game.remake and seat == 3),
-        "nexusLost": int(not player.win and not game.remake),
-        "nexusTakedowns": int(player.win and not game.remake),
+        "nexusKills": int(has_nexus and player.win and seat == 3),
+        "nexusLost": int(has_nexus and not player.win),
+        "nexusTakedowns": int(has_nexus and player.win),
         "participantId": player.number,
         "pentaKills": pentas,
         "physicalDamageDealt": overall[0],
@@ -146,17 +166,18 @@ def _participant(
         "profileIcon": account.icon,
         "puuid": account.puuid,
         "quadraKills": quadras,
-        "riotIdGameName": account.game_name,
+        "riotIdGameName": account.game_name_at(game.start_ms),
         "riotIdTagline": account.tag_line,
         "role": role,
         "summoner1Id": spell1,
         "summoner2Id": spell2,
         "summonerId": account.summoner_id,
         "summonerLevel": account.level,
+        "summonerName": account.summoner_name,
         "teamEarlySurrendered": game.remake and not player.win,
         "teamId": player.team_id,
         "teamPosition": player.position,
-        "timePlayed": game.duration,
+        "timePlayed": player.played,
         "totalAllyJungleMinionsKilled": player.monsters - player.monsters // 6,
         "totalDamageDealt": dealt,
         "totalDamageDealtToChampions": player.damage,
@@ -175,9 +196,10 @@ def _participant(
         "visionWardsBoughtInGame": fields["detectorWardsPlaced"],
         "win": player.win,
     }
-    fields["challenges"] = _challenges(rng, game, player, ours, fields, loadout.legendaries(slots))
+    if not player.subteam:  # Arena has no challenges
+        fields["challenges"] = _challenges(rng, game, player, ours, fields, loadout.legendaries(slots))
     fields["missions"] = {f"playerScore{number}": int(draw() * 3 * scale) for number in range(12)}
-    fields["perks"] = loadout.perks(draw, minutes)
+    fields["perks"] = loadout.perks(draw, minutes) if of_format.two_teams else loadout.no_perks()
     return fields
 
 
@@ -235,7 +257,7 @@ def _team(rng: random.Random, game: Game, team_id: int, taken: Objectives, first
     goals = {name: {"first": name in taken.first, "kills": number} for name, number in sorted(taken.kills.items())}
     goals["champion"] = {"first": has_first_blood, "kills": sum(player.kills for player in team)}
     return {
-        "bans": [] if game.aram else _bans(rng, game, team_id),
+        "bans": _bans(rng, game, team_id) if game.queue_id in QUEUES_WITH_BANS else [],
         "feats": {
             "EPIC_MONSTER_KILL": {"featState": int(taken.kills["dragon"] >= 3)},
             "FIRST_BLOOD": {"featState": int(has_first_blood)},
@@ -248,13 +270,31 @@ def _team(rng: random.Random, game: Game, team_id: int, taken: Objectives, first
 
 
 def _bans(rng: random.Random, game: Game, team_id: int) -> list[dict[str, int]]:
-    """Five banned champions that nobody plays; both teams may ban the same one."""
+    """Five banned champions that nobody plays, -1 for a missed ban; both teams may ban the same one."""
     unavailable = {player.champion.id for player in game.players}
     turn = 1 if team_id == BLUE else 1 + SEATS
     return [
-        {"championId": champions.champion_pool(position).draw(rng.random, unavailable).id, "pickTurn": turn + index}
+        {
+            "championId": _NO_BAN
+            if rng.random() < _MISSED_BAN_SHARE
+            else champions.champion_pool(position).draw(rng.random, unavailable).id,
+            "pickTurn": turn + index,
+        }
         for index, position in enumerate(champions.POSITIONS)
     ]
+
+
+def _lane_and_role(game: Game, seat: int) -> tuple[str, str]:
+    if game.format.positions:
+        return _LANE_AND_ROLE[seat]
+    return _ARAM_LANE_AND_ROLE if game.format is ARAM else _NO_LANE_AND_ROLE
+
+
+def _level(game: Game, seat: int, minutes: float, luck: float) -> int:
+    if game.format is SWARM:
+        return min(_SWARM_HIGHEST_LEVEL, 1 + int(minutes * _SWARM_LEVELS_PER_MINUTE + luck))
+    pace = _LEVELS_PER_MINUTE[seat] if game.format.positions else _LEVELS_PER_MINUTE_WITHOUT_POSITIONS
+    return min(_HIGHEST_LEVEL, 1 + int(minutes * pace + luck))
 
 
 def _split_damage(rng: random.Random, damage: int, magic: bool) -> tuple[int, int, int]:

@@ -6,26 +6,29 @@ from dataclasses import dataclass
 from math import exp
 from typing import NamedTuple
 
-from generator import accounts, champions
-from generator.accounts import Account
+from generator import accounts, arena, champions, swarm
 from generator.champions import POSITIONS, Champion
+from generator.modes import ARAM, COOP, RIFT, SWARM, SWARM_QUEUES, Format, QueueChoice
+from generator.players import BLUE, RED, Player, distribute
 
-BLUE, RED = 100, 200
 SEATS = 5
 
-ARAM_QUEUE = 450
-_RIFT_QUEUES, _RIFT_QUEUE_WEIGHTS = (420, 440, 400), (65, 20, 15)
 _PLATFORMS = ("EUW1", "NA1", "KR", "EUN1", "BR1", "TR1", "LA1", "OC1", "JP1", "VN2")
 _PLATFORM_WEIGHTS = (28, 18, 18, 10, 8, 6, 4, 3, 3, 2)
 _VERSIONS, _VERSION_WEIGHTS = ("16.4.748.682", "16.3.744.1190", "16.2.741.3387"), (75, 20, 5)
 
-# The blue side wins slightly more often; log-odds.
+# The blue side wins slightly more often; log-odds. Against bots, the players nearly always win.
 _BLUE_BONUS = 0.04
+_BONUS_AGAINST_BOTS = 3.0
+_SWARM_WIN_RATE = 0.6
 _PASSIVE_GOLD_PER_MINUTE, _PASSIVE_GOLD_FROM_MINUTE, _STARTING_GOLD = 122.0, 1.1, 500
-_MEAN_SECONDS, _DEVIATION_SECONDS = 1830, 370
-_ARAM_MEAN_SECONDS, _ARAM_DEVIATION_SECONDS = 1250, 180
+# Mean and deviation, in seconds.
+_LENGTHS = {RIFT: (1830, 370), COOP: (1400, 200), ARAM: (1250, 180), SWARM: (1150, 200)}
+_ARENA_LENGTH = (1300, 160)
 SHORTEST_SECONDS, LONGEST_SECONDS = 900, 2700
 SHORTEST_REMAKE_SECONDS, LONGEST_REMAKE_SECONDS = 90, 300
+# Swarm pauses while players choose an upgrade; timePlayed leaves that out, gameDuration does not.
+_MOST_OF_SWARM_PAUSED = 0.2
 
 
 class PositionProfile(NamedTuple):
@@ -52,32 +55,15 @@ _ARAM = (PositionProfile(0.2, 0.2, 0.60, 2.4, 0.0, 850, 0.0, 90),) * SEATS
 
 
 @dataclass(slots=True)
-class Player:
-    """One participant: identity, seat (0 to 4 in the team) and end-of-game statistics."""
-
-    number: int
-    team_id: int
-    seat: int
-    position: str
-    champion: Champion
-    account: Account
-    win: bool
-    kills: int
-    deaths: int
-    assists: int
-    minions: int
-    monsters: int
-    gold: int
-    damage: int
-    vision: int
-
-
-@dataclass(slots=True)
 class Game:
-    """A finished game. Times in ms since 1970, `length` in seconds with its fraction, `duration` whole seconds."""
+    """A finished game. Times in ms since 1970, `length` in seconds with fraction, `duration` in whole seconds.
+
+    `winner` is a team id, or 0 if the only team lost (Swarm).
+    """
 
     match_id: str
     game_id: int
+    format: Format
     platform: str
     queue_id: int
     version: str
@@ -90,37 +76,36 @@ class Game:
     winner: int
     players: list[Player]
 
-    @property
-    def aram(self) -> bool:
-        return self.queue_id == ARAM_QUEUE
-
 
 def simulate_game(
-    rng: random.Random, game_id: int, now_ms: int, *, remake: bool = False, empty_positions: bool = False
+    rng: random.Random,
+    game_id: int,
+    now_ms: int,
+    choice: QueueChoice,
+    *,
+    remake: bool = False,
+    empty_position: bool = False,
 ) -> Game:
-    """Simulates a game that ended just before `now_ms`.
+    """Simulates a game of the chosen format that ended just before `now_ms`.
 
-    `empty_positions` leaves teamPosition empty: half of the time for all ten players (ARAM), else for one player.
+    `empty_position` leaves teamPosition empty for one player, if the format has positions at all.
     """
     draw = rng.random
-    aram = empty_positions and draw() < 0.5
-    without_position = int(draw() * 2 * SEATS) if empty_positions and not aram else -1
-    length = _game_length(rng, remake, aram)
+    of_format = choice.format
+    without_position = int(draw() * 2 * SEATS) if empty_position and of_format.positions else -1
+    length = _game_length(rng, remake, of_format)
     end_ms = now_ms - 150 - int(draw() * 750)
     start_ms = end_ms - int(length * 1000)
     platform = rng.choices(_PLATFORMS, _PLATFORM_WEIGHTS)[0]
 
-    positions = ("",) * SEATS if aram else POSITIONS
-    taken: set[int] = set()
-    picks = [champions.champion_pool(position).draw(draw, taken) for position in positions * 2]
-    edge = sum(pick.strength for pick in picks[:SEATS]) - sum(pick.strength for pick in picks[SEATS:])
-    winner = BLUE if draw() < 1 / (1 + exp(-edge - _BLUE_BONUS)) else RED
-
-    return Game(
+    picks = _picks(rng, of_format)
+    winner = _winner(rng, of_format, picks)
+    game = Game(
         match_id=f"{platform}_{game_id}",
         game_id=game_id,
+        format=of_format,
         platform=platform,
-        queue_id=ARAM_QUEUE if aram else rng.choices(_RIFT_QUEUES, _RIFT_QUEUE_WEIGHTS)[0],
+        queue_id=rng.choices(choice.queue_ids, choice.weights)[0],
         version=rng.choices(_VERSIONS, _VERSION_WEIGHTS)[0],
         creation_ms=start_ms - 15_000 - int(draw() * 45_000),
         start_ms=start_ms,
@@ -129,43 +114,66 @@ def simulate_game(
         duration=int(length),
         remake=remake,
         winner=winner,
-        players=_players(rng, picks, winner, length / 60, remake, aram, without_position),
+        players=[],
     )
+    if of_format.two_teams:
+        game.players = _two_teams(rng, game, picks, without_position)
+    elif of_format is SWARM:
+        played = int(game.duration * (1 - _MOST_OF_SWARM_PAUSED * draw()))
+        game.players = swarm.simulate_players(rng, SWARM_QUEUES[game.queue_id], winner == BLUE, played)
+    else:
+        game.players = arena.simulate_players(rng, of_format, game.duration)
+    return game
 
 
-def _game_length(rng: random.Random, remake: bool, aram: bool) -> float:
+def _game_length(rng: random.Random, remake: bool, of_format: Format) -> float:
     """Length of the game in seconds."""
     if remake:
         return SHORTEST_REMAKE_SECONDS + rng.random() * (LONGEST_REMAKE_SECONDS - SHORTEST_REMAKE_SECONDS)
-    mean, deviation = (_ARAM_MEAN_SECONDS, _ARAM_DEVIATION_SECONDS) if aram else (_MEAN_SECONDS, _DEVIATION_SECONDS)
+    mean, deviation = _LENGTHS.get(of_format, _ARENA_LENGTH)
     return min(max(rng.gauss(mean, deviation), SHORTEST_SECONDS), LONGEST_SECONDS)
 
 
-def _players(
-    rng: random.Random,
-    picks: Sequence[Champion],
-    winner: int,
-    minutes: float,
-    remake: bool,
-    aram: bool,
-    without_position: int,
-) -> list[Player]:
-    draw = rng.random
-    profiles = _ARAM if aram else _RIFT
-    player_accounts = accounts.pick_accounts(draw, 2 * SEATS)
+def _picks(rng: random.Random, of_format: Format) -> list[Champion]:
+    """The champions of two teams, by seat. Other formats pick theirs with their players."""
+    if not of_format.two_teams:
+        return []
+    positions = POSITIONS if of_format.positions else ("",) * SEATS
+    taken: set[int] = set()
+    return [champions.champion_pool(position).draw(rng.random, taken) for position in positions * 2]
 
-    fights = 0.8 * draw() if remake else (1.1 + 1.2 * draw()) * (2.0 if aram else 1.0)
+
+def _winner(rng: random.Random, of_format: Format, picks: list[Champion]) -> int:
+    if of_format is SWARM:
+        return BLUE if rng.random() < _SWARM_WIN_RATE else 0
+    if not of_format.two_teams:
+        return BLUE
+    edge = sum(pick.strength for pick in picks[:SEATS]) - sum(pick.strength for pick in picks[SEATS:])
+    bonus = _BONUS_AGAINST_BOTS if of_format.bots else _BLUE_BONUS
+    return BLUE if rng.random() < 1 / (1 + exp(-edge - bonus)) else RED
+
+
+def _two_teams(rng: random.Random, game: Game, picks: Sequence[Champion], without_position: int) -> list[Player]:
+    draw = rng.random
+    aram = game.format is ARAM
+    profiles = _ARAM if aram else _RIFT
+    minutes = game.length / 60
+    player_accounts = accounts.pick_accounts(draw, 2 * SEATS)
+    if game.format.bots:
+        player_accounts[SEATS:] = [accounts.bot_account(pick.name) for pick in picks[SEATS:]]
+
+    fights = 0.8 * draw() if game.remake else (1.1 + 1.2 * draw()) * (2.0 if aram else 1.0)
     winners_share = 0.48 + 0.24 * draw()
     total = int(minutes * fights)
     winners_kills = int(total * winners_share + 0.5)
-    team_kills = {winner: winners_kills, BLUE + RED - winner: total - winners_kills}
+    team_kills = {game.winner: winners_kills, BLUE + RED - game.winner: total - winners_kills}
 
     players: list[Player] = []
     for team_id in (BLUE, RED):
-        win = team_id == winner
+        win = team_id == game.winner
         ours, theirs = team_kills[team_id], team_kills[BLUE + RED - team_id]
-        kills = _distribute(rng, ours, [profile.kills for profile in profiles])
-        deaths = _distribute(rng, theirs, [profile.deaths for profile in profiles])
+        kills = distribute(rng, ours, [profile.kills for profile in profiles])
+        deaths = distribute(rng, theirs, [profile.deaths for profile in profiles])
         # Minions and monsters pay both teams the same; towers, dragon buffs and shutdowns favour the winner.
         team_gold = 60.0 if win else 42.0
         for seat, profile in enumerate(profiles):
@@ -201,17 +209,7 @@ def _players(
                     gold=int(gold),
                     damage=int(damage),
                     vision=int(minutes * profile.vision * (0.7 + 0.6 * draw())),
+                    played=game.duration,
                 )
             )
     return players
-
-
-def _distribute(rng: random.Random, total: int, weights: Sequence[float]) -> list[int]:
-    """Distributes `total` by weights with random noise; the parts add up exactly."""
-    draw = rng.random
-    noisy = [weight * (0.3 + 1.4 * draw()) for weight in weights]
-    scale = total / sum(noisy)
-    parts = [int(weight * scale) for weight in noisy]
-    for _ in range(total - sum(parts)):
-        parts[int(draw() * len(parts))] += 1
-    return parts

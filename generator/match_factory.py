@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import orjson
 
-from generator import compact_match, full_match, game
+from generator import compact_match, full_match
+from generator.game import simulate_game
+from generator.modes import RIFT_5V5, ModeMix, ModeWeights
 
 MatchSize = Literal["compact", "full"]
 
@@ -47,7 +49,9 @@ class MatchFactory:
     """Generates matches one after another.
 
     `start_ms` (since 1970) and `seed` determine the match ids of the run. Each match ended just before `now()`, which
-    returns ms since 1970. `empty_positions` is the share of ordinary matches, 0 to 1, with empty positions.
+    returns ms since 1970. `modes` are the modes of the matches with their weights: by default each match has ten
+    participants in two teams. `empty_positions` is the share of ordinary matches, 0 to 1, in which one player has no
+    position, where the mode has positions.
     """
 
     def __init__(
@@ -57,8 +61,10 @@ class MatchFactory:
         size: MatchSize,
         start_ms: int,
         now: Callable[[], int],
+        modes: ModeWeights = RIFT_5V5,
         empty_positions: float = 0.0,
     ) -> None:
+        self._modes = ModeMix(modes, seed)
         self._random = random.Random(seed)
         self._full = size == "full"
         self._now = now
@@ -67,10 +73,11 @@ class MatchFactory:
         self._next_id = _FIRST_GAME_ID + int.from_bytes(digest) % _GAME_IDS
 
     def next(self, *, remake: bool = False) -> GeneratedMatch:
-        """Generates the next match."""
+        """Generates the next match. Raises ValueError for a remake if none of the modes has any."""
         rng = self._random
         empty = not remake and rng.random() < self._empty_positions
-        played = game.simulate_game(rng, self._next_id, self._now(), remake=remake, empty_positions=empty)
+        choice = self._modes.draw(remake=remake)
+        played = simulate_game(rng, self._next_id, self._now(), choice, remake=remake, empty_position=empty)
         self._next_id += 1
         winner = int(rng.random() * len(_TEAMS))
         loser = (winner + 1 + int(rng.random() * (len(_TEAMS) - 1))) % len(_TEAMS)

@@ -3,18 +3,22 @@
 import random
 from dataclasses import dataclass, field
 
-from generator.game import BLUE, RED, SEATS, Game
+from generator.game import SEATS, Game
+from generator.modes import ARAM
+from generator.players import BLUE, RED
 
 # Maximum in a full-length game: (of the winner, of the loser).
 _LIMITS = {
-    "tower": (11, 6),
-    "inhibitor": (3, 1),
-    "dragon": (4, 3),
-    "baron": (2, 1),
+    "tower": (11, 8),
+    "inhibitor": (3, 2),
+    "dragon": (4, 4),
+    "baron": (2, 2),
     "riftHerald": (1, 1),
-    "horde": (4, 3),
+    "horde": (3, 3),
     "atakhan": (1, 1),
 }
+# Exponents of a number from 0 to 1: below one it is usually high, above one usually low.
+_WINNER, _LOSER = 0.6, 1.6
 # A jungler usually takes the monsters.
 _JUNGLER = 1
 _MONSTERS = frozenset({"dragon", "baron", "riftHerald", "horde", "atakhan"})
@@ -34,16 +38,24 @@ class Objectives:
 
 
 def distribute_objectives(rng: random.Random, game: Game) -> dict[int, Objectives]:
-    """Objectives by team id. A remake has none; else the winner took at least the five towers in front of a nexus."""
+    """Objectives by team id; none in a remake, nor where there are not two teams.
+
+    The winner usually took more of each, and at least the five towers in front of a nexus.
+    """
     draw = rng.random
     teams = {BLUE: Objectives(), RED: Objectives()}
+    if game.remake or not game.format.two_teams:
+        for team in teams.values():
+            team.kills = dict.fromkeys(_LIMITS, 0)
+            team.by_seat = {name: [0] * SEATS for name in _LIMITS}
+        return teams
     loser = BLUE + RED - game.winner
     pace = min(1.0, game.duration / 60 / _FULL_LENGTH_MINUTES)
     for name, (most, most_of_loser) in _LIMITS.items():
-        none = game.remake or (game.aram and name not in _IN_ARAM)
-        won = 0 if none else int((0.5 + 0.5 * draw()) * pace * most + 0.5)
-        lost = 0 if none else int(draw() * pace * (most_of_loser + 1))
-        if name == "tower" and not none:
+        exists = game.format is not ARAM or name in _IN_ARAM
+        won = int(draw() ** _WINNER * pace * (most + 1)) if exists else 0
+        lost = int(draw() ** _LOSER * pace * (most_of_loser + 1)) if exists else 0
+        if name == "tower":
             won = max(won, 5)
         if name in _ONCE_A_GAME and won:
             lost = 0

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from generator.match_factory import MatchSize
 from generator.messages import MAX_DUPLICATES_OF_A_MATCH, MessageShares
+from generator.modes import MODE_NAMES, ModeMix, ModeWeights, parse_modes
 
 Mode = Literal["continuous", "batch"]
 
@@ -37,6 +38,7 @@ class Options:
     seed: int
     start_ms: int | None
     shares: MessageShares
+    modes: ModeWeights
     empty_positions: float
     metrics_port: int
 
@@ -93,6 +95,13 @@ def _start(text: str) -> int:
     return round(when.timestamp() * 1000)
 
 
+def _modes(text: str) -> ModeWeights:
+    try:
+        return parse_modes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m generator",
@@ -143,11 +152,19 @@ def _parser() -> argparse.ArgumentParser:
         help="share of messages that cannot be processed, in all messages (default: 0)",
     )
     parser.add_argument(
+        "--modes",
+        type=_modes,
+        default="realistic",
+        metavar="MODE=WEIGHT[,...]",
+        help=f"modes of the matches with their weights, from {', '.join(MODE_NAMES)}; or `realistic`: all of them in "
+        "about the shares of a region (default: %(default)s)",
+    )
+    parser.add_argument(
         "--empty-positions",
         type=share,
         default=0.0,
         metavar="SHARE",
-        help="share of matches with empty positions: ARAM, or one player without a position (default: 0)",
+        help="share of matches in which one player has no position, where the mode has positions (default: 0)",
     )
     parser.add_argument(
         "--metrics-port",
@@ -171,6 +188,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         parser.error("argument --rate: must be above 0 in continuous mode")
     if given.duplicates + given.remakes + given.poison > 1:
         parser.error("arguments --duplicates, --remakes and --poison: shares of one whole, must not exceed 1 together")
+    if given.remakes and not ModeMix(given.modes, 0).can_be_remade:
+        parser.error("argument --remakes: needs one of the --modes with two teams")
     return Options(
         bootstrap_servers=given.bootstrap_servers,
         topic=given.topic,
@@ -181,6 +200,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         seed=secrets.randbits(32) if given.seed is None else given.seed,
         start_ms=given.start,
         shares=MessageShares(duplicates=given.duplicates, remakes=given.remakes, poison=given.poison),
+        modes=given.modes,
         empty_positions=given.empty_positions,
         metrics_port=given.metrics_port,
     )

@@ -10,6 +10,7 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from generator.modes import ModeMix, parse_modes
 from infra import versions
 from infra.names import DEV_STACK, PROJECT
 from job.settings import SettingsError as JobSettingsError
@@ -101,6 +102,7 @@ class Settings(BaseModel):
     generator_enabled: Literal["auto", "true", "false"]
     generator_rate: int = Field(ge=1, le=100_000)
     generator_size: Literal["full", "compact"]
+    generator_modes: str
     generator_seed: int = Field(ge=-1)
     generator_duplicates_percent: int = Percent
     generator_remakes_percent: int = Percent
@@ -145,6 +147,20 @@ class Settings(BaseModel):
             raise ValueError(
                 "generatorDuplicatesPercent, generatorRemakesPercent and generatorPoisonPercent are shares of the same "
                 f"messages and make {shares}: together at most 100"
+            )
+        return self
+
+    @field_validator("generator_modes")
+    @classmethod
+    def _generator_modes_exist(cls, modes: str) -> str:
+        parse_modes(modes)
+        return modes
+
+    @model_validator(mode="after")
+    def _remakes_need_a_mode_with_two_teams(self) -> Self:
+        if self.generator_remakes_percent and not ModeMix(parse_modes(self.generator_modes), 0).can_be_remade:
+            raise ValueError(
+                "generatorRemakesPercent must be 0, or generatorModes needs a mode with two teams: no other has remakes"
             )
         return self
 

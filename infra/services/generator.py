@@ -19,6 +19,7 @@ class Generator(Service):
             "--mode": "continuous",
             "--rate": settings.generator_rate,
             "--size": settings.generator_size,
+            "--modes": settings.generator_modes,
             "--duplicates": settings.generator_duplicates_percent / 100,
             "--remakes": settings.generator_remakes_percent / 100,
             "--empty-positions": settings.generator_empty_positions_percent / 100,

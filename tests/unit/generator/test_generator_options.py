@@ -4,6 +4,7 @@ import pytest
 
 from generator import options
 from generator.messages import MessageShares
+from generator.modes import REALISTIC
 
 SERVER = ("--bootstrap-servers", "kafka:9092")
 
@@ -12,7 +13,7 @@ def test_defaults() -> None:
     chosen = options.parse(SERVER)
     assert (chosen.topic, chosen.mode, chosen.rate, chosen.count) == ("lol_matches", "continuous", 2.0, None)
     assert (chosen.size, chosen.start_ms, chosen.metrics_port) == ("full", None, 8000)
-    assert (chosen.shares, chosen.empty_positions) == (MessageShares(), 0.0)
+    assert (chosen.shares, chosen.empty_positions, chosen.modes) == (MessageShares(), 0.0, REALISTIC)
     assert chosen.seed != options.parse(SERVER).seed
 
 
@@ -22,7 +23,7 @@ def test_all_options() -> None:
             *("--bootstrap-servers", "a:1,[::1]:65535", "--topic", "t", "--mode", "batch", "--rate", "0"),
             *("--count", "10", "--size", "compact", "--seed", "3", "--start", "2026-02-01T12:00:00Z"),
             *("--duplicates", "0.2", "--remakes", "0.1", "--empty-positions", "1", "--poison", "0.7"),
-            *("--metrics-port", "0"),
+            *("--metrics-port", "0", "--modes", "ranked_solo=3, aram=1,coop=0"),
         ]
     )
     assert chosen == options.Options(
@@ -35,6 +36,7 @@ def test_all_options() -> None:
         seed=3,
         start_ms=1_769_947_200_000,
         shares=MessageShares(duplicates=0.2, remakes=0.1, poison=0.7),
+        modes={"ranked_solo": 3, "aram": 1, "coop": 0},
         empty_positions=1.0,
         metrics_port=0,
     )
@@ -67,6 +69,13 @@ def test_start_without_time_zone_is_utc() -> None:
         ("--poison", ["--poison", "nan"]),
         ("--empty-positions", ["--empty-positions", "2"]),
         ("--poison", ["--duplicates", "0.6", "--poison", "0.5"]),
+        ("--modes", ["--modes", "urf=1"]),
+        ("--modes", ["--modes", ""]),
+        ("--modes", ["--modes", "aram"]),
+        ("--modes", ["--modes", "aram=-1"]),
+        ("--modes", ["--modes", "aram=0"]),
+        ("--modes", ["--modes", "aram=1,aram=2"]),
+        ("--remakes", ["--modes", "arena_16=1,swarm=1", "--remakes", "0.1"]),
         ("--topic", ["--topic", "a/b"]),
         ("--metrics-port", ["--metrics-port", "65536"]),
         ("--bootstrap-servers", ["--bootstrap-servers", "kafka"]),

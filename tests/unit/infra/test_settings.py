@@ -70,6 +70,8 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
             "lolstack:generatorEnabled: Input should be 'auto', 'true' or 'false' (is 'yes')",
         ),
         ({"generatorPoisonPercent": 101}, "lolstack:generatorPoisonPercent"),
+        ({"generatorModes": "ranked_solo=1,urf=1"}, "lolstack:generatorModes: 'urf' is no mode"),
+        ({"generatorModes": "arena_16=1"}, "generatorRemakesPercent must be 0"),
         ({"sparkWorkerMemory": 2048}, "sparkWorkerMemory: 2048 MiB is too little for job.executor.memory 2g"),
         ({"job": {"driver": {"memory": "4g"}}}, "sparkJobMemory"),
         ({"sparkWorkerCores": 1}, "sparkWorkerCores"),

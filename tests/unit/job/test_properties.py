@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.match_factory import MatchFactory, MatchSize
+from generator.modes import MODE_NAMES, RIFT_5V5
 from job.documents import actions, documents
 from job.match import REASONS, DeadLetter, Match, decode
 from tests.support import reference
@@ -160,13 +161,15 @@ def test_any_valid_match_equals_the_reference(message: Json, floats: bool, escap
 @given(
     seed=st.integers(0, 2**32),
     size=st.sampled_from(["compact", "full"]),
-    remake=st.booleans(),
+    mode=st.sampled_from([*MODE_NAMES, "remake"]),
     empty=st.sampled_from([0.0, 1.0]),
 )
-def test_any_match_of_the_generator_equals_the_reference(
-    seed: int, size: MatchSize, remake: bool, empty: float
-) -> None:
-    made = MatchFactory(seed=seed, size=size, start_ms=START, now=lambda: ARRIVED_AT, empty_positions=empty)
+def test_any_match_of_the_generator_equals_the_reference(seed: int, size: MatchSize, mode: str, empty: float) -> None:
+    remake = mode == "remake"
+    modes = RIFT_5V5 if remake else {mode: 1}
+    made = MatchFactory(
+        seed=seed, size=size, start_ms=START, now=lambda: ARRIVED_AT, modes=modes, empty_positions=empty
+    )
     message = made.next(remake=remake)
     result = assert_equals_reference(message.encode())
     assert isinstance(result, Match)
