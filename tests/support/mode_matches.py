@@ -199,7 +199,7 @@ def _arena(queue_id: int, teams: int, size: int) -> Json:
     """The subteams are numbered from the last place to the first; each player of the n-th place has as many kills as
     teams are placed lower, and as many deaths as are placed higher."""
     champions = [("Sivir", 15), ("Sett", 875), ("Galio", 3)]
-    players = []
+    players: list[Json] = []
     for subteam in range(1, teams + 1):
         placement = teams + 1 - subteam
         played = 900 - 40 * (placement - 1)

@@ -1,4 +1,4 @@
-"""A hand-made match of each mode is indexed: its documents equal the reference's, and hold what the mode is known by."""
+"""A hand-made match of each mode: its documents equal the reference's, and hold what the mode is known by."""
 
 from collections.abc import Callable
 
