@@ -20,9 +20,10 @@ DEAD_LETTER_TOPIC = "lol_matches_dlq"
 
 # Elasticsearch index aliases, each with an index template of the same name in mappings/index_templates/
 MATCHES_ALIAS = "lol_matches_stream"
+TEAMS_ALIAS = "lol_teams_stream"
 CHAMPIONS_ALIAS = "lol_champion_stats"
 POSITIONS_ALIAS = "lol_position_stats"
-INDEX_ALIASES = (MATCHES_ALIAS, CHAMPIONS_ALIAS, POSITIONS_ALIAS)
+INDEX_ALIASES = (MATCHES_ALIAS, TEAMS_ALIAS, CHAMPIONS_ALIAS, POSITIONS_ALIAS)
 
 # Ports in the stack's network. The outputs `services` map them to the host's ports.
 KAFKA_PORT = 9092

@@ -18,6 +18,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job import logs, settings, startup_checks, topic
+from job.documents import MatchAliases
 from job.driver import session
 from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
 from job.driver.checkpoints import Checkpoints, StartingOffsets
@@ -58,7 +59,8 @@ def main() -> int:
 def run(options: settings.Settings) -> int:
     """Check the dependencies, start the query, wait until something ends the job, and shut down gracefully."""
     end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
-    metrics = Metrics(MATCHES, options.elasticsearch.matches, options.http.max_batch_age_seconds)
+    aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
+    metrics = Metrics(MATCHES, aliases, options.http.max_batch_age_seconds)
     serve(metrics, options.http.port)
     receiver = sink_wait.Receiver(metrics.record_sink_wait)
 

@@ -24,6 +24,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from job import logs, settings, startup_checks
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
+from job.documents import MatchAliases
 from job.errors import JobError
 from job.match import PlausibleTimes
 from job.message import Message
@@ -132,6 +133,7 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
         log_wait,
     )
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
+    aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
     progress = Progress(dict.fromkeys(ranges, begin))
     rejection = ""
     rate_limiter = RateLimiter(rate)
@@ -140,9 +142,9 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
         servers, max_messages = options.kafka.bootstrap_servers, min(rate, _CHUNK_MESSAGES)
         for chunk in read(servers, incarnation.topic, ranges, max_messages, progress.skip):
             rate_limiter.acquire(len(chunk))
-            for outcome in index(chunk, plausible_times, options.elasticsearch.matches, sink):
+            for outcome in index(chunk, plausible_times, aliases, sink):
                 progress.messages += 1
-                progress.documents += outcome.indexed
+                progress.documents += outcome.indexed + outcome.indexed_teams
                 if outcome.dead_letter is not None:
                     progress.dead_letters[outcome.dead_letter.reason] += 1
                     if outcome.dead_letter.reason == REJECTED:

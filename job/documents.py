@@ -1,13 +1,17 @@
-"""Transforms a match into its documents in lol_matches_stream, one per participant, and into `_bulk` actions."""
+"""Transforms a match into its documents, one per participant and one per team, and into `_bulk` actions."""
 
 from collections.abc import Iterator
+from operator import attrgetter
+from typing import NamedTuple
 
 import orjson
 from msgspec import Struct
 
 from job.champions import canonical_name
-from job.ids import external_version, monthly_index, participant_document_id
-from job.match import Match, Participant
+from job.ids import external_version, monthly_index, participant_document_id, team_document_id
+from job.match import Match
+from job.match_v5 import BOT, ITEMS, SUMMONER_SPELLS, ObjectivesDetails, Participant, Perks
+from job.queues import queue_name
 from job.times import iso
 
 Document = dict[str, object]
@@ -26,32 +30,43 @@ class Action(Struct, frozen=True, gc=False):
     """A bulk action of one document: its id, and its two lines of a `_bulk` body, each with a newline at its end.
 
     `source_index` is the position of the message (or row of statistics) that the document comes from, in the sequence
-    that is indexed together.
+    that is indexed together. `of_team` marks the document of a team.
     """
 
     document_id: str
     lines: bytes
     source_index: int = 0
+    of_team: bool = False
+
+
+class MatchAliases(NamedTuple):
+    """The aliases of a match's documents: of its participants and of its teams."""
+
+    participants: str
+    teams: str
+
+
+class Totals(Struct, gc=False):
+    """Sums over the participants of a team."""
+
+    kills: int = 0
+    deaths: int = 0
+    assists: int = 0
+    gold: int = 0
+    damage: int = 0
 
 
 def documents(match: Match, arrived_at: int) -> Iterator[Document]:
-    """Yield the documents of a match, in the order of its participants.
+    """Yield the documents of a match's participants, in their order.
 
     `arrived_at` is the arrival time of the message's original in milliseconds. Fields per minute are missing if the
-    game has no duration, `win` if the match has no winner; every other field is in each document.
+    game has no duration, `win` if the match has no winner, shares if the team has nothing to share, and details if the
+    match does not have them; every other field is in each document.
     """
-    match_fields: Document = {
-        "match_id": match.match_id,
-        "timestamp": match.created,
-        "@timestamp": iso(match.ended),
-        "game_duration": match.duration,
-        "patch": match.patch,
-        "queue_id": match.queue_id,
-        "platform": match.platform,
-        "remake": match.remake,
-        "ingested_at": iso(arrived_at),
-    }
-    for participant in match.participants:
+    match_fields = _match_fields(match, arrived_at)
+    teams = _teams_of_participants(match)
+    totals = _totals(match, teams)
+    for participant, team in zip(match.participants, teams, strict=True):
         rates = rates_of(participant, match.duration)
         document: Document = {
             **match_fields,
@@ -77,41 +92,204 @@ def documents(match: Match, arrived_at: int) -> Iterator[Document]:
             document["damage_per_minute"] = round(rates.damage_per_minute, 2)
         if rates.cs_per_minute is not None:
             document["cs_per_minute"] = round(rates.cs_per_minute, 2)
+        if team is not None:
+            _add_shares(document, participant, totals[team])
+        details = _details(participant)
+        if details != _NO_DETAILS:
+            _add_details(document, participant, details)
         yield document
 
 
-def actions(match: Match, arrived_at: int, offset: int, alias: str, source_index: int = 0) -> list[Action]:
-    """The bulk actions of a match's documents, for the alias's index of the month in which the game ended.
+def team_documents(match: Match, arrived_at: int) -> Iterator[Document]:
+    """Yield the documents of a match's two teams, in the order in which the match has them.
 
-    `arrived_at` and `offset` are those of the message's original. If a match is sent twice, the message with the later
-    Kafka timestamp (then offset) wins, in whatever order concurrent tasks write.
+    Without any in a mode that has no two teams (Arena, Swarm), and if the match has no `teams`.
     """
-    index = monthly_index(alias, match.ended)
+    totals = _totals(match, _teams_of_participants(match))
+    if match.is_arena or totals.keys() != TEAM_IDS:
+        return
+    match_fields = _match_fields(match, arrived_at)
+    for team in {team.team_id: team for team in match.teams}.values():
+        total = totals.get(team.team_id)
+        if total is None:
+            continue
+        document: Document = {
+            **match_fields,
+            "team_id": team.team_id,
+            "kills": total.kills,
+            "deaths": total.deaths,
+            "assists": total.assists,
+            "gold": total.gold,
+            "damage": total.damage,
+        }
+        if match.has_winner and team.win is not None:
+            document["win"] = team.win
+        if team.bans is not None:
+            in_turn = sorted(team.bans, key=lambda ban: ban.pick_turn or 0)
+            document["bans"] = [ban.champion_id for ban in in_turn if ban.champion_id > 0]
+        for name, taken in zip(OBJECTIVES, _objectives(team.objectives or _NO_OBJECTIVES), strict=True):
+            if taken is not None and taken.kills is not None:
+                document[name] = taken.kills
+            if taken is not None and taken.first is not None:
+                document[f"first_{name}"] = taken.first
+        yield document
+
+
+TEAM_IDS = {100, 200}
+"""The blue and the red team."""
+OBJECTIVES = ("baron", "dragon", "herald", "horde", "atakhan", "tower", "inhibitor")
+_objectives = attrgetter("baron", "dragon", "rift_herald", "horde", "atakhan", "tower", "inhibitor")
+_NO_OBJECTIVES = ObjectivesDetails()
+# Fields of a participant's document that are those of the participant.
+_DETAILS = {
+    "champion_id": "champion_id",
+    "champion_level": "champ_level",
+    "damage_taken": "total_damage_taken",
+    "physical_damage": "physical_damage_dealt_to_champions",
+    "magic_damage": "magic_damage_dealt_to_champions",
+    "true_damage": "true_damage_dealt_to_champions",
+    "wards_placed": "wards_placed",
+    "wards_killed": "wards_killed",
+    "control_wards": "vision_wards_bought_in_game",
+    "first_blood": "first_blood_kill",
+    "double_kills": "double_kills",
+    "triple_kills": "triple_kills",
+    "quadra_kills": "quadra_kills",
+    "penta_kills": "penta_kills",
+}
+_OTHER_DETAILS = ("puuid", "placement", "player_subteam_id", "perks", *ITEMS, *SUMMONER_SPELLS)
+_details, _items, _spells = (
+    attrgetter(*_DETAILS.values(), *_OTHER_DETAILS),
+    attrgetter(*ITEMS),
+    attrgetter(*SUMMONER_SPELLS),
+)
+_NO_DETAILS = (None,) * (len(_DETAILS) + len(_OTHER_DETAILS))
+
+
+def _match_fields(match: Match, arrived_at: int) -> Document:
+    """The fields of the match, which all of its documents have."""
+    fields: Document = {
+        "match_id": match.match_id,
+        "timestamp": match.created,
+        "@timestamp": iso(match.ended),
+        "game_duration": match.duration,
+        "patch": match.patch,
+        "queue_id": match.queue_id,
+        "queue": queue_name(match.queue_id),
+        "platform": match.platform,
+        "remake": match.remake,
+        "ingested_at": iso(arrived_at),
+    }
+    if match.game_mode is not None:
+        fields["game_mode"] = match.game_mode
+    if match.map_id is not None:
+        fields["map_id"] = match.map_id
+    return fields
+
+
+def _teams_of_participants(match: Match) -> list[int | None]:
+    """The team id of each participant, in Arena that of the subteam; None if it is unknown."""
+    if match.is_arena:
+        return [participant.player_subteam_id or None for participant in match.participants]
+    return [participant.team_id for participant in match.participants]
+
+
+def _totals(match: Match, teams: list[int | None]) -> dict[int | None, Totals]:
+    """The sums of each team, by its id."""
+    totals = {team: Totals() for team in teams}
+    for participant, team in zip(match.participants, teams, strict=True):
+        total = totals[team]
+        total.kills += participant.kills
+        total.deaths += participant.deaths
+        total.assists += participant.assists
+        total.gold += participant.gold_earned
+        total.damage += participant.total_damage_dealt_to_champions
+    return totals
+
+
+def _add_shares(document: Document, participant: Participant, team: Totals) -> None:
+    if team.kills:
+        document["kill_participation"] = min(_share(participant.kills + participant.assists, team.kills), 1.0)
+    if team.damage:
+        document["damage_share"] = _share(participant.total_damage_dealt_to_champions, team.damage)
+    if team.gold:
+        document["gold_share"] = _share(participant.gold_earned, team.gold)
+
+
+def _share(part: int, whole: int) -> float:
+    """The ratio with four decimals. (`round` takes twice as long.)"""
+    return int(part / whole * 10_000 + 0.5) / 10_000
+
+
+def _add_details(document: Document, participant: Participant, details: tuple[object, ...]) -> None:
+    """Add what a participant has beyond the required fields. 0 stands for none: of items, spells, runes, placements."""
+    for name, held in zip(_DETAILS, details, strict=False):
+        if held is not None:
+            document[name] = held
+    if participant.puuid:
+        document["puuid"] = participant.puuid
+        document["bot"] = participant.puuid == BOT
+    if participant.placement:
+        document["placement"] = participant.placement
+    if participant.player_subteam_id:
+        document["subteam_id"] = participant.player_subteam_id
+    for name, slots in (("items", _items(participant)), ("summoner_spells", _spells(participant))):
+        if slots.count(None) < len(slots):
+            document[name] = [held for held in slots if held]
+    if participant.perks:
+        _add_runes(document, participant.perks)
+
+
+def _add_runes(document: Document, perks: Perks) -> None:
+    primary, secondary, *_ = (*perks.styles, None, None)
+    if primary and primary.style:
+        document["primary_style"] = primary.style
+    if primary and primary.selections and primary.selections[0].perk:
+        document["keystone"] = primary.selections[0].perk
+    if secondary and secondary.style:
+        document["secondary_style"] = secondary.style
+
+
+def actions(match: Match, arrived_at: int, offset: int, aliases: MatchAliases, source_index: int = 0) -> list[Action]:
+    """The bulk actions of a match's documents, first those of the participants, then those of the teams.
+
+    They are for the aliases' indices of the month in which the game ended. `arrived_at` and `offset` are those of the
+    message's original. If a match is sent twice, the message with the later Kafka timestamp (then offset) wins, in
+    whatever order concurrent tasks write.
+    """
     version = external_version(arrived_at, offset)
-    return [
-        action(
-            index, participant_document_id(match.match_id, participant.participant_id), document, source_index, version
-        )
+    index = _target(monthly_index(aliases.participants, match.ended), version)
+    found = [
+        _action(index, participant_document_id(match.match_id, participant.participant_id), document, source_index)
         for participant, document in zip(match.participants, documents(match, arrived_at), strict=True)
     ]
+    if match.teams:
+        index = _target(monthly_index(aliases.teams, match.ended), version)
+        found += [
+            _action(index, team_document_id(match.match_id, document["team_id"]), document, source_index, of_team=True)
+            for document in team_documents(match, arrived_at)
+        ]
+    return found
 
 
-def action(
-    index: str, document_id: str, document: Document, source_index: int = 0, version: int | None = None
-) -> Action:
-    """An `index` action. It is idempotent: the same document again changes nothing.
+def action(index: str, document_id: str, document: Document, source_index: int = 0) -> Action:
+    """An `index` action without a version. It is idempotent: the same document again changes nothing."""
+    return _action(_target(index), document_id, document, source_index)
+
+
+def _target(index: str, version: int | None = None) -> bytes:
+    """The beginning of an action's first line, up to the document id.
 
     With a `version`, Elasticsearch keeps a document that has a higher version, and answers with a version conflict,
     which `BulkSink` counts as done.
     """
-    versioned = b"" if version is None else b',"version":%d,"version_type":"external_gte"' % version
-    lines = b'{"index":{"_index":%b,"_id":%b%b}}\n%b\n' % (
-        orjson.dumps(index),
-        orjson.dumps(document_id),
-        versioned,
-        orjson.dumps(document),
-    )
-    return Action(document_id, lines, source_index)
+    versioned = b"" if version is None else b'"version":%d,"version_type":"external_gte",' % version
+    return b'{"index":{"_index":%b,%b"_id":' % (orjson.dumps(index), versioned)
+
+
+def _action(target: bytes, document_id: str, document: Document, source_index: int, of_team: bool = False) -> Action:
+    lines = b"%b%b}}\n%b\n" % (target, orjson.dumps(document_id), orjson.dumps(document))
+    return Action(document_id, lines, source_index, of_team)
 
 
 def rates_of(participant: Participant, duration: int) -> Rates:

@@ -16,6 +16,11 @@ def participant_document_id(match_id: str, participant_id: int) -> str:
     return f"{match_id}_{participant_id}"
 
 
+def team_document_id(match_id: str, team_id: object) -> str:
+    """The document id of a team, 100 or 200."""
+    return f"{match_id}_{team_id}"
+
+
 def statistics_document_id(window_start: int, name: str) -> str:
     """The document id of a window's statistics of a champion or position; `window_start` is in milliseconds."""
     return f"{window_start}_{name}"

@@ -1,83 +1,20 @@
-"""Decodes a Kafka message and validates its JSON against a schema (msgspec): a match, or a dead letter's reason."""
+"""Decodes a Kafka message and validates its JSON against Match-V5's schema: a match, or a dead letter's reason."""
 
 import re
 from codecs import BOM_UTF8
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, NamedTuple
+from functools import reduce
+from operator import getitem
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from job.match_v5 import DETAIL_TEXTS, Info, MatchV5, Participant, Team, decode_leniently
+from job.queues import ARENA
 from job.riot_documents import describe
-
-# The limits of Elasticsearch's field types: an `integer`, also for the sum of two kinds of creeps; damage per minute
-# that fits into a `long` even in millionths; texts of at most 480 bytes, which with a number make a document id of at
-# most 512 bytes. Elasticsearch rejects a bulk request with a longer id as a whole.
-Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
-Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Creeps = Annotated[int, Meta(ge=0, le=2**30 - 1)]
-Damage = Annotated[int, Meta(ge=0, le=10**11)]
-Millis = Annotated[int, Meta(ge=0, le=2**53)]
-Name = Annotated[str, Meta(min_length=1, max_length=120)]
-Text = Annotated[str, Meta(max_length=120)]
-
-
-class Participant(Struct, rename="camel", frozen=True, gc=False):
-    """The fields of a participant that the job reads; their names are Match-V5's."""
-
-    participant_id: Count
-    champion_name: Name
-    team_id: Int
-    win: bool
-    kills: Count
-    deaths: Count
-    assists: Count
-    gold_earned: Count
-    total_damage_dealt_to_champions: Damage
-    vision_score: Int
-    team_position: Text | None = None
-    riot_id_game_name: Text | None = None
-    riot_id_tagline: Text | None = None
-    summoner_name: Text | None = None
-    total_minions_killed: Creeps | None = None
-    neutral_minions_killed: Creeps | None = None
-    time_played: Count | None = None
-    game_ended_in_early_surrender: bool | None = None
-
-
-class _Metadata(Struct, rename="camel", frozen=True, gc=False):
-    match_id: Name
-
-
-class _Info(Struct, rename="camel", frozen=True, gc=False):
-    game_creation: Millis
-    game_duration: Count
-    game_version: Text
-    queue_id: Int
-    platform_id: Text
-    participants: list[Participant]
-    game_start_timestamp: Millis | None = None
-    game_end_timestamp: Millis | None = None
-
-
-class _MatchV5(Struct, frozen=True, gc=False):
-    metadata: _Metadata
-    info: _Info
-
-
-def _lenient(struct: type[Struct], **nested: Any) -> type[Struct]:
-    """A struct with the same fields, all optional scalars of any type; `nested` has the types of the other fields."""
-    scalar = str | int | float | bool | None
-    fields = [(field.name, nested.get(field.name, scalar), msgspec.UNSET) for field in msgspec.structs.fields(struct)]
-    return msgspec.defstruct(f"{struct.__name__}Lenient", fields, rename="camel")
-
-
-_LenientMatchV5 = _lenient(
-    _MatchV5,
-    metadata=_lenient(_Metadata),
-    info=_lenient(_Info, participants=list[_lenient(Participant)]),  # type: ignore[misc]
-)
 
 
 class _OnlyParticipants(Struct, frozen=True):
@@ -95,6 +32,8 @@ class Match(Struct, frozen=True, gc=False):
     the match to windows: its end, or its arrival time if that is earlier, so that no match moves the watermark past
     Kafka's clock. `remake` belongs to the match: Riot repeats it on each participant, and one participant with it
     suffices. `has_winner` is false if no participant won or all of them did, and they belong to several teams.
+    `is_arena`: a participant's team is its subteam, and `team_id` is no side of the map. `dropped_details` names the
+    invalid optional fields that were dropped.
     """
 
     match_id: str
@@ -108,11 +47,22 @@ class Match(Struct, frozen=True, gc=False):
     remake: bool
     has_winner: bool
     participants: list[Participant]
+    game_mode: str | None
+    map_id: int | None
+    is_arena: bool
+    teams: Sequence[Team]
+    dropped_details: Sequence[str]
 
-    @property
-    def counts_in_statistics(self) -> bool:
-        """Whether the match counts in the statistics: neither a remake nor a match without a winner does."""
-        return self.has_winner and not self.remake
+    def uncounted_reason(self, queue_ids: Collection[int] | None) -> str | None:
+        """Why the match does not count in the statistics of these queues (None: of all): one of UNCOUNTED_REASONS."""
+        if self.remake:
+            return "remake"
+        if not self.has_winner:
+            return "no_winner"
+        return None if queue_ids is None or self.queue_id in queue_ids else "queue"
+
+
+UNCOUNTED_REASONS = ("queue", "remake", "no_winner")
 
 
 REASONS = (
@@ -160,8 +110,14 @@ class PlausibleTimes:
         return cls(int(midnight.timestamp()) * 1000, ahead_seconds * 1000)
 
 
-_decoder = msgspec.json.Decoder(_MatchV5)
-_lenient_decoder = msgspec.json.Decoder(_LenientMatchV5)
+class _Decoded(NamedTuple):
+    """A message of Match-V5's shape, and the invalid details that were dropped from it."""
+
+    message: MatchV5
+    dropped: Sequence[str]
+
+
+_decoder = msgspec.json.Decoder(MatchV5)
 _participants_decoder = msgspec.json.Decoder(_OnlyInfo)
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -177,24 +133,24 @@ def decode(value: bytes | None, arrived_at: int, plausible_times: PlausibleTimes
     value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows parsers to ignore a BOM
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
-    message = _decode(value)
-    if isinstance(message, DeadLetter) and message.reason == "not_json" and _SURROGATE.search(value):
-        message = _decode_lone_surrogates(value)
-    return message if isinstance(message, DeadLetter) else _validate(message, arrived_at, plausible_times)
+    decoded = _decode(value)
+    if isinstance(decoded, DeadLetter) and decoded.reason == "not_json" and _SURROGATE.search(value):
+        decoded = _decode_lone_surrogates(value)
+    return decoded if isinstance(decoded, DeadLetter) else _validate(decoded, arrived_at, plausible_times)
 
 
-def _decode(value: bytes) -> _MatchV5 | DeadLetter:
+def _decode(value: bytes) -> _Decoded | DeadLetter:
     """Decode JSON of any depth."""
-    message = _decode_shallow(value)
-    if isinstance(message, DeadLetter) and message.error_class == RecursionError.__name__:
+    decoded = _decode_shallow(value)
+    if isinstance(decoded, DeadLetter) and decoded.error_class == RecursionError.__name__:
         return _decode_shallow(_without_deep_parts(value))
-    return message
+    return decoded
 
 
-def _decode_shallow(value: bytes) -> _MatchV5 | DeadLetter:
+def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
     """Decode JSON; one that is nested more deeply than Python's recursion limit is a dead letter."""
     try:
-        return _decoder.decode(value)
+        return _Decoded(_decoder.decode(value), ())
     except msgspec.ValidationError as error:
         return _decode_leniently(value, error)
     except _DECODE_ERRORS as error:
@@ -225,7 +181,7 @@ def _without_deep_parts(value: bytes) -> bytes:
     return b"".join(kept) + (b"" if start is None else value[start:])
 
 
-def _decode_lone_surrogates(value: bytes) -> _MatchV5 | DeadLetter:
+def _decode_lone_surrogates(value: bytes) -> _Decoded | DeadLetter:
     """Decode JSON with escapes of lone surrogates (`\\ud83d` without its other half), which are no characters.
 
     JSON's grammar allows them, msgspec does not. Each is replaced by another character, in two ways: if the two results
@@ -234,28 +190,33 @@ def _decode_lone_surrogates(value: bytes) -> _MatchV5 | DeadLetter:
     one, other = (_decode(_replace_lone_surrogates(value, escape)) for escape in (rb"\ufffd", rb"\ufffc"))
     if isinstance(one, DeadLetter) or isinstance(other, DeadLetter) or one == other:
         return one
-    path = _first_difference(msgspec.to_builtins(one), msgspec.to_builtins(other))
-    return DeadLetter("invalid_field", "the text has half of a surrogate pair, which is no character", path)
+    message, changed = msgspec.to_builtins(one.message), msgspec.to_builtins(other.message)
+    dropped = list(one.dropped)
+    while path := _first_difference(message, changed):
+        name = path[-1]
+        if name not in DETAIL_TEXTS:
+            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+            return DeadLetter("invalid_field", "the text has half of a surrogate pair, which is no character", where)
+        dropped.append(str(name))
+        for whole in (message, changed):
+            reduce(getitem, path[:-1], whole)[name] = None
+    return _Decoded(msgspec.convert(message, MatchV5), tuple(dropped))
 
 
 def _replace_lone_surrogates(value: bytes, by: bytes) -> bytes:
     return _ESCAPES.sub(lambda escape: by if escape["lone"] else escape[0], value)
 
 
-def _first_difference(one: Any, other: Any) -> str:
-    """The path of the first value that differs between two messages of the same shape."""
-    if isinstance(one, dict):
-        name = next(name for name, part in one.items() if part != other[name])
-        rest = _first_difference(one[name], other[name])
-        return f"{name}{'' if rest.startswith('[') or not rest else '.'}{rest}"
-    if isinstance(one, list):
-        index = next(index for index, part in enumerate(one) if part != other[index])
-        return f"[{index}].{_first_difference(one[index], other[index])}"
-    return ""
+def _first_difference(one: Any, other: Any) -> list[str | int]:
+    """The path of the first value that differs between two JSON values of the same shape; empty without any."""
+    if one == other:
+        return []
+    steps = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
+    return next(([step, *_first_difference(part, other[step])] for step, part in steps if part != other[step]), [])
 
 
-def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _MatchV5 | DeadLetter:
-    """Decode JSON that fails the schema: accept whole numbers written as floats, else return the validation error."""
+def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _Decoded | DeadLetter:
+    """Decode JSON that fails the schema: as a match with fields that can be read nevertheless, else a dead letter."""
     other = describe(value)
     if not value.lstrip().startswith(b"{"):
         detail = f"{error}; it is {other.name}" if other else str(error)
@@ -264,10 +225,9 @@ def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _MatchV5 
         return DeadLetter("not_a_match", f"it is {other.name}, not a match", other.field, type(error).__name__)
     if _has_no_participants(value):  # aborted games have no participants and little else
         return _EMPTY
-    if "got `float`" not in str(error):
-        return _invalid(error)
     try:
-        return msgspec.convert(_whole_numbers(msgspec.to_builtins(_lenient_decoder.decode(value))), _MatchV5)
+        message, dropped = decode_leniently(value)
+        return _Decoded(message, tuple(dropped))
     except msgspec.ValidationError as second:
         return _invalid(second)
     except _DECODE_ERRORS as second:
@@ -279,17 +239,6 @@ def _has_no_participants(value: bytes) -> bool:
         return not _participants_decoder.decode(value).info.participants
     except _DECODE_ERRORS:
         return False
-
-
-def _whole_numbers(value: Any) -> Any:
-    """The same JSON value with 3 for 3.0, recursively."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _whole_numbers(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_whole_numbers(part) for part in value]
-    return value
 
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -316,6 +265,7 @@ _SHORTEST_GAME_SECONDS = 60
 _OTHER_UNIT = 100
 """From this factor on, gameDuration and timePlayed differ by their unit (a factor of 1,000) and not by their value."""
 _PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
+_ARENA_MODE = "CHERRY"
 _MISSING = re.compile(r"missing required field `(.*?)`")
 
 
@@ -327,8 +277,8 @@ def _invalid(error: msgspec.ValidationError) -> DeadLetter:
     return DeadLetter("invalid_field", _PATH.sub("", text), ".".join(parts), type(error).__name__)
 
 
-def _validate(message: _MatchV5, arrived_at: int, plausible_times: PlausibleTimes) -> Match | DeadLetter:
-    info = message.info
+def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTimes) -> Match | DeadLetter:
+    message, info = decoded.message, decoded.message.info
     if not info.participants:
         return _EMPTY
     if len({participant.participant_id for participant in info.participants}) < len(info.participants):
@@ -364,6 +314,13 @@ def _validate(message: _MatchV5, arrived_at: int, plausible_times: PlausibleTime
         remake=any(participant.game_ended_in_early_surrender for participant in info.participants),
         has_winner=_has_winner(info.participants),
         participants=info.participants,
+        game_mode=info.game_mode or None,
+        map_id=info.map_id,
+        is_arena=info.queue_id in ARENA
+        or info.game_mode == _ARENA_MODE
+        or any(participant.player_subteam_id for participant in info.participants),
+        teams=info.teams or (),
+        dropped_details=decoded.dropped,
     )
 
 
@@ -375,7 +332,7 @@ def _has_winner(participants: list[Participant]) -> bool:
     )
 
 
-def _seconds_played(info: _Info) -> int:
+def _seconds_played(info: Info) -> int:
     """The longest timePlayed in seconds, 0 if there is none."""
     longest = max((participant.time_played or 0 for participant in info.participants), default=0)
     # Beside a gameDuration that can be one in seconds, a timePlayed of another unit is in milliseconds.
@@ -383,7 +340,7 @@ def _seconds_played(info: _Info) -> int:
     return longest // 1000 if other_unit or longest >= _DURATION_UNIT_LIMIT else longest
 
 
-def _duration(info: _Info, played: int) -> int:
+def _duration(info: Info, played: int) -> int:
     """The length of the game in milliseconds. The unit of gameDuration follows from the seconds `played`.
 
     Without them, gameDuration is in milliseconds in matches from before patch 11.20, which have no gameEndTimestamp (or
@@ -408,7 +365,7 @@ class _Moment(NamedTuple):
     sent: int
 
 
-def _end(info: _Info, duration: int, played: int) -> _Moment:
+def _end(info: Info, duration: int, played: int) -> _Moment:
     """The end of the game; `duration` is in milliseconds, `played` in seconds.
 
     gameEndTimestamp can be much later than the actual end, so the time played has precedence.

@@ -72,6 +72,15 @@ def _position(value: Any) -> Any:
 
 Position = Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(_position)]
 
+
+def _queue_ids(value: Any) -> Any:
+    if value == "all" or (isinstance(value, list) and value and all(type(each) is int for each in value)):
+        return value
+    raise PydanticCustomError("queue_ids", "write all, or a list of Riot's queue ids: [420, 440]")
+
+
+QueueIds = Annotated[Literal["all"] | list[int], BeforeValidator(_queue_ids)]
+
 # The expected format of each pattern in words: pydantic's own message would show the regular expression.
 _EXPECTED_FORMATS = {
     r"^[1-9][0-9]*[mg]$": "write a size such as 512m or 2g",
@@ -164,6 +173,15 @@ class Window(Section):
         return self
 
 
+class Statistics(Section):
+    queue_ids: QueueIds
+
+    @property
+    def counted_queue_ids(self) -> frozenset[int] | None:
+        """The queues that count in the windows; None for all."""
+        return None if isinstance(self.queue_ids, str) else frozenset(self.queue_ids)
+
+
 class EventTime(Section):
     earliest: Annotated[date, Field(strict=False)]
     ahead_seconds: Annotated[int, Field(ge=0)]
@@ -172,6 +190,7 @@ class EventTime(Section):
 class Elasticsearch(Section):
     hosts: Annotated[list[HttpUrl], Field(min_length=1)]
     matches: AliasName
+    teams: AliasName
     champions: AliasName
     positions: AliasName
     request_timeout_seconds: Positive
@@ -206,6 +225,7 @@ class Settings(Section):
     kafka: Kafka
     batch: Batch
     window: Window
+    statistics: Statistics
     event_time: EventTime
     checkpoint_location: Location
     elasticsearch: Elasticsearch
@@ -268,7 +288,7 @@ def _error_line(error: Any, defaults: Mapping[str, Any]) -> str:
         return f"{key}.{error['ctx']['error']}" if key else str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         return f"{key}: is not a key of the job's settings; {_suggestion(error['loc'], defaults)}"
-    if error["type"] in ("position", "port"):
+    if error["type"] in ("position", "port", "queue_ids"):
         return f"{key}: {error['input']!r} is invalid; {error['msg']}"
     if error["type"] == "string_pattern_mismatch":
         return f"{key}: {error['input']!r} is invalid; {_EXPECTED_FORMATS[error['ctx']['pattern']]}"

@@ -94,7 +94,7 @@ def _check(client: Elasticsearch, options: settings.Elasticsearch) -> str:
             f"elasticsearch.hosts: {', '.join(options.hosts)} is Elasticsearch {version}; this job supports "
             f"{_ELASTICSEARCH_MAJOR}.x only: use such a cluster"
         )
-    for alias in (options.matches, options.champions, options.positions):
+    for alias in (options.matches, options.teams, options.champions, options.positions):
         if not client.indices.exists_index_template(name=alias):
             raise JobError(f"elasticsearch: there is no index template {alias}; create it (`pulumi up` does)")
         _create_index(client, monthly_index(alias, now_ms()))

@@ -1,4 +1,4 @@
-"""Alternatives to the job: three plain Kafka consumers that index the same documents."""
+"""Alternatives to the job: three plain Kafka consumers that index the same documents (without the teams)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from elasticsearch import Elasticsearch, OrjsonSerializer, helpers
 
 from bench.in_network.workload import ConsumerKind, Timing, Workload, consume_batches, load_workload, print_timing
 from job.champions import canonical_name
+from job.queues import queue_name
 
 Loads = Callable[[bytes], dict[str, Any]]
 
@@ -70,6 +71,12 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
     participants = info["participants"]
     seconds = info["gameDuration"]
     minutes = seconds / 60
+    teams: dict[int, dict[str, int]] = {}
+    for each in participants:
+        team = teams.setdefault(each["teamId"], {"kills": 0, "damage": 0, "gold": 0})
+        team["kills"] += each["kills"]
+        team["damage"] += each["totalDamageDealtToChampions"]
+        team["gold"] += each["goldEarned"]
     ended = info["gameStartTimestamp"] + 1000 * max(each["timePlayed"] for each in participants)
     shared = {
         "match_id": match_id,
@@ -78,15 +85,22 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
         "game_duration": seconds,
         "patch": ".".join(info["gameVersion"].split(".")[:2]),
         "queue_id": info["queueId"],
+        "queue": queue_name(info["queueId"]),
         "platform": info["platformId"],
         "remake": any(each["gameEndedInEarlySurrender"] for each in participants),
         "ingested_at": iso_8601(message.timestamp()[1]),
+        **{name: info[source] for name, source in MATCH_DETAILS.items() if source in info},
     }
     for each in participants:
         kills, deaths, assists = each["kills"], each["deaths"], each["assists"]
         gold, damage = each["goldEarned"], each["totalDamageDealtToChampions"]
         cs = each["totalMinionsKilled"] + each["neutralMinionsKilled"]
-        number = each["participantId"]
+        number, team = each["participantId"], teams[each["teamId"]]
+        shares = {
+            "kill_participation": (kills + assists, team["kills"]),
+            "damage_share": (damage, team["damage"]),
+            "gold_share": (gold, team["gold"]),
+        }
         yield {
             "_index": index,
             "_id": f"{match_id}_{number}",
@@ -109,8 +123,45 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
                 "gold_per_minute": round(gold / minutes, 2),
                 "damage_per_minute": round(damage / minutes, 2),
                 "cs_per_minute": round(cs / minutes, 2),
+                **{name: int(part / whole * 10_000 + 0.5) / 10_000 for name, (part, whole) in shares.items() if whole},
+                **details(each),
             },
         }
+
+
+MATCH_DETAILS = {"game_mode": "gameMode", "map_id": "mapId"}
+DETAILS = {
+    "puuid": "puuid",
+    "champion_id": "championId",
+    "champion_level": "champLevel",
+    "damage_taken": "totalDamageTaken",
+    "physical_damage": "physicalDamageDealtToChampions",
+    "magic_damage": "magicDamageDealtToChampions",
+    "true_damage": "trueDamageDealtToChampions",
+    "wards_placed": "wardsPlaced",
+    "wards_killed": "wardsKilled",
+    "control_wards": "visionWardsBoughtInGame",
+    "first_blood": "firstBloodKill",
+    "double_kills": "doubleKills",
+    "triple_kills": "tripleKills",
+    "quadra_kills": "quadraKills",
+    "penta_kills": "pentaKills",
+}
+
+
+def details(participant: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a compact match does not have."""
+    found = {name: participant[source] for name, source in DETAILS.items() if source in participant}
+    if "puuid" in participant:
+        found["bot"] = participant["puuid"] == "BOT"
+    if "item0" in participant:
+        found["items"] = [item for slot in range(7) if (item := participant[f"item{slot}"])]
+        found["summoner_spells"] = [participant["summoner1Id"], participant["summoner2Id"]]
+    if "perks" in participant:
+        primary, secondary = participant["perks"]["styles"]
+        found["keystone"] = primary["selections"][0]["perk"]
+        found["primary_style"], found["secondary_style"] = primary["style"], secondary["style"]
+    return found
 
 
 def iso_8601(milliseconds: int) -> str:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
 
 from bench.in_network.workload import SETTINGS_FILE, SparkStage, Timing, Workload, load_workload, print_timing
 from job import settings
-from job.documents import actions
+from job.documents import MatchAliases, actions
 from job.driver import session
 from job.match import Match, PlausibleTimes, decode
 
@@ -26,12 +26,12 @@ REPEATS = 3
 class ParseMatches:
     """A function for `mapInArrow`: parses messages and counts their participants.
 
-    With `index`, it also serializes the documents as the lines of `_bulk` requests for that index.
+    With `aliases`, it also serializes the documents as the lines of `_bulk` requests for their indices.
     """
 
-    def __init__(self, plausible_times: PlausibleTimes, index: str = "") -> None:
+    def __init__(self, plausible_times: PlausibleTimes, aliases: MatchAliases | None = None) -> None:
         self._plausible_times = plausible_times
-        self._index = index
+        self._aliases = aliases
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         participants = 0
@@ -40,7 +40,9 @@ class ParseMatches:
             for value, arrived_at in zip(values, arrivals, strict=True):
                 match = decode(value, arrived_at, self._plausible_times)
                 assert isinstance(match, Match), match
-                participants += len(actions(match, arrived_at, 0, self._index) if self._index else match.participants)
+                participants += len(
+                    actions(match, arrived_at, 0, self._aliases) if self._aliases else match.participants
+                )
         yield pa.RecordBatch.from_pydict({"participants": [participants]})
 
 
@@ -49,13 +51,14 @@ def main() -> None:
     workload = load_workload()
     options = settings.load(SETTINGS_FILE)
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
+    aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
     spark = session.start(options)
     messages = reduce(DataFrame.unionAll, [read_backlog(spark, workload)] * REPEATS)
     schema = "participants long"
     stages: dict[SparkStage, DataFrame] = {
         "read": messages,
         "parse": messages.mapInArrow(ParseMatches(plausible_times), schema),
-        "build_documents": messages.mapInArrow(ParseMatches(plausible_times, options.elasticsearch.matches), schema),
+        "build_documents": messages.mapInArrow(ParseMatches(plausible_times, aliases), schema),
     }
     for number in range(1 + workload.rounds):
         for stage, frame in stages.items():

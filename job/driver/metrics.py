@@ -12,7 +12,9 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from job import __version__
+from job.documents import MatchAliases
 from job.lag import ConsumerLag, OpenTransactions
+from job.match import UNCOUNTED_REASONS
 from job.sinks.sink_wait import SinkWait
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import Offsets, TopicOffsets
@@ -26,11 +28,13 @@ _BATCH_DURATION_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60
 class Metrics:
     """The job's metrics, and the health check that follows from them. Thread-safe."""
 
-    def __init__(self, query: str, alias: str, max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
-        """`query` is the query's name, `alias` that of the participants' indices, `max_batch_age` (seconds) the time
-        without a batch after which the job is unhealthy."""
+    def __init__(
+        self, query: str, aliases: MatchAliases, max_batch_age: float, registry: CollectorRegistry = REGISTRY
+    ) -> None:
+        """`query` is the query's name, `aliases` are those of the matches' documents, `max_batch_age` (seconds) is the
+        time without a batch after which the job is unhealthy."""
         self._query = query
-        self._alias = alias
+        self._aliases = aliases
         self._max_batch_age = max_batch_age
         self._last_activity_at = time.monotonic()
         self._is_running = False
@@ -68,6 +72,10 @@ class Metrics:
         self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state store", "query", "operator")
         self.late_rows = counter("rows_dropped_by_watermark", "Late rows that were dropped", "query", "operator")
         self.late_matches = counter("late_matches", "Matches too late for the windows: older than the watermark")
+        self.uncounted_matches = counter("uncounted_matches", "Matches that do not count in the windows", "reason")
+        for reason in UNCOUNTED_REASONS:
+            self.uncounted_matches.labels(reason)
+        self.dropped_fields = counter("dropped_fields", "Optional fields dropped because of a wrong type", "field")
         self.batch_limit = gauge("batch_limit_messages", "Batch size: the most messages that the next batch takes")
 
         self.messages = counter("messages", "Messages that are indexed or dead letters")
@@ -144,8 +152,14 @@ class Metrics:
         self.messages.inc(counts.messages)
         self.matches.inc(counts.matches)
         self.participants.inc(counts.participants)
-        self.indexed.labels(self._alias).inc(counts.indexed)
-        self.rejected.labels(self._alias).inc(failed)
+        self.indexed.labels(self._aliases.participants).inc(counts.indexed)
+        self.rejected.labels(self._aliases.participants).inc(failed)
+        self.indexed.labels(self._aliases.teams).inc(counts.indexed_teams)
+        self.rejected.labels(self._aliases.teams).inc(counts.teams - counts.indexed_teams)
+        for name, number in counts.dropped_details.items():
+            self.dropped_fields.labels(name).inc(number)
+        for reason, number in counts.uncounted.items():
+            self.uncounted_matches.labels(reason).inc(number)
         for reason, number in counts.dead_letters.items():
             self.dead_letters.labels(reason).inc(number)
         self._message_age.add(counts)

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the usual name
 from pyspark.sql.streaming.query import StreamingQuery
 
+from job.documents import MatchAliases
 from job.driver.checkpoints import Checkpoints, StartingOffsets
 from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics
@@ -73,7 +74,9 @@ class MatchQuery:
         plausible_times = PlausibleTimes.of(settings.event_time.earliest, settings.event_time.ahead_seconds)
         aliases = {"champion": settings.elasticsearch.champions, "position": settings.elasticsearch.positions}
         outcomes = CountsAccumulator(self.spark.sparkContext)
-        index_matches = IndexMatches(self.sinks, plausible_times, settings.elasticsearch.matches, outcomes)
+        aliases_of_matches = MatchAliases(settings.elasticsearch.matches, settings.elasticsearch.teams)
+        queue_ids = settings.statistics.counted_queue_ids
+        index_matches = IndexMatches(self.sinks, plausible_times, aliases_of_matches, queue_ids, outcomes)
         index_statistics = IndexStatistics(self.sinks, aliases)
         late_matches = LateMatches(self.checkpoints, MATCHES)
         counts = (

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from job.documents import actions
+from job.documents import Action, MatchAliases, actions
 from job.match import DeadLetter, Match, PlausibleTimes, decode
 from job.message import Message
 from job.printable import escape
@@ -52,8 +52,8 @@ class SinkConfig(NamedTuple):
 class IndexMatches:
     """A function for `mapInArrow`: Kafka rows → rows of MATCH_SCHEMA for the statistics, indexing on the way.
 
-    The input columns are topic, partition, offset, arrived_at (milliseconds), key, value, headers. `alias` is the alias
-    of the monthly indices.
+    The input columns are topic, partition, offset, arrived_at (milliseconds), key, value, headers. `aliases` are those
+    of the monthly indices. `queue_ids` are the queues that count in the statistics, None for all.
 
     Indexing is a side effect inside the map, where Spark expects a pure function, so that one pass over Kafka serves
     both the documents and the statistics: reading and decoding is half of the job's work. The side effect is
@@ -62,11 +62,17 @@ class IndexMatches:
     """
 
     def __init__(
-        self, sinks: SinkConfig, plausible_times: PlausibleTimes, alias: str, accumulator: CountsAccumulator
+        self,
+        sinks: SinkConfig,
+        plausible_times: PlausibleTimes,
+        aliases: MatchAliases,
+        queue_ids: frozenset[int] | None,
+        accumulator: CountsAccumulator,
     ) -> None:
         self._sinks = sinks
         self._plausible_times = plausible_times
-        self._alias = alias
+        self._aliases = aliases
+        self._queue_ids = queue_ids
         self._accumulator = accumulator
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -75,32 +81,35 @@ class IndexMatches:
         counts = BatchCounts()
         for batch in batches:
             messages = list(messages_of(batch))
-            outcomes = list(index(messages, self._plausible_times, self._alias, bulk_sink))
+            outcomes = list(index(messages, self._plausible_times, self._aliases, bulk_sink))
             for message, outcome in zip(messages, outcomes, strict=True):
                 if outcome.dead_letter is not None:
                     dead_letter_sink.add(message, outcome.dead_letter)
             dead_letter_sink.flush()
-            _count(messages, outcomes, counts)
-            rows = match_rows([outcome.match for outcome in outcomes if outcome.match is not None])
+            _count(messages, outcomes, counts, self._queue_ids)
+            rows = match_rows([outcome.match for outcome in outcomes if outcome.match is not None], self._queue_ids)
             counts.add_event_times(rows)
             yield rows
         self._accumulator.add(counts)
 
 
 def index(
-    messages: Sequence[Message], plausible_times: PlausibleTimes, alias: str, sink: BulkSink
+    messages: Sequence[Message], plausible_times: PlausibleTimes, aliases: MatchAliases, sink: BulkSink
 ) -> Iterator[MessageOutcome]:
-    """Index the matches in the messages; yield the outcome of each message, in order."""
+    """Index the matches in the messages, participants and teams together; yield each message's outcome, in order."""
     decoded = [decode(message.value, message.arrived_at, plausible_times) for message in messages]
-    documents = (
-        action
-        for message_index, (message, match) in enumerate(zip(messages, decoded, strict=True))
-        if isinstance(match, Match)
-        for original in (message.original,)
-        for action in actions(match, original.arrived_at, original.offset, alias, message_index)
-    )
+    teams = [0] * len(messages)
+
+    def documents() -> Iterator[Action]:
+        for message_index, (message, match) in enumerate(zip(messages, decoded, strict=True)):
+            if isinstance(match, Match):
+                original = message.original
+                found = actions(match, original.arrived_at, original.offset, aliases, message_index)
+                teams[message_index] = len(found) - len(match.participants)
+                yield from found
+
     rejections: dict[int, list[Rejection]] = {}
-    for chunk in elasticsearch.chunks(documents):
+    for chunk in elasticsearch.chunks(documents()):
         for rejection in sink.index(chunk):
             rejections.setdefault(rejection.action.source_index, []).append(rejection)
     for message_index, result in enumerate(decoded):
@@ -108,7 +117,11 @@ def index(
             yield MessageOutcome(None, 0, result)
         else:
             rejected = rejections.get(message_index, [])
-            yield MessageOutcome(result, len(result.participants) - len(rejected), _dead_letter(rejected))
+            of_teams = sum(rejection.action.of_team for rejection in rejected)
+            indexed = len(result.participants) - (len(rejected) - of_teams)
+            yield MessageOutcome(
+                result, indexed, _dead_letter(rejected), teams[message_index], teams[message_index] - of_teams
+            )
 
 
 def messages_of(batch: pa.RecordBatch) -> Iterator[Message]:
@@ -133,7 +146,12 @@ def _dead_letter(rejected: list[Rejection]) -> DeadLetter | None:
     return DeadLetter(REJECTED, detail, error_class=first.error_class)
 
 
-def _count(messages: Sequence[Message], outcomes: Sequence[MessageOutcome], counts: BatchCounts) -> None:
+def _count(
+    messages: Sequence[Message],
+    outcomes: Sequence[MessageOutcome],
+    counts: BatchCounts,
+    queue_ids: frozenset[int] | None,
+) -> None:
     """Count each outcome, with the message's age: the latency (freshness) from its arrival in Kafka to the index.
 
     The age of a replay is that of the replayed message, not of its original.
@@ -146,3 +164,9 @@ def _count(messages: Sequence[Message], outcomes: Sequence[MessageOutcome], coun
             reason=None if outcome.dead_letter is None else outcome.dead_letter.reason,
             age_seconds=(now - message.arrived_at) / 1000,
         )
+        counts.teams += outcome.teams
+        counts.indexed_teams += outcome.indexed_teams
+        if outcome.match is not None:
+            counts.dropped_details.update(outcome.match.dropped_details)
+            if reason := outcome.match.uncounted_reason(queue_ids):
+                counts.uncounted[reason] += 1

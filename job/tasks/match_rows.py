@@ -1,6 +1,6 @@
 """Rows of matches that Spark tasks pass from the indexing to the statistics, as Arrow columns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -11,6 +11,7 @@ from pyspark.sql.types import ArrayType, BooleanType, IntegerType, LongType, Str
 from job.champions import canonical_name
 from job.documents import position, rates_of
 from job.match import Match
+from job.match_v5 import BOT
 
 RATIO_SCALE = 1_000_000
 """Ratios are integers in millionths here: a sum of integers does not depend on the order in which matches arrive, as
@@ -39,13 +40,16 @@ _PARTICIPANT_FIELDS = to_arrow_schema(PARTICIPANT_SCHEMA, timezone="UTC")
 _MATCH_FIELDS = to_arrow_schema(MATCH_SCHEMA, timezone="UTC")
 
 
-def match_rows(matches: Sequence[Match]) -> pa.RecordBatch:
-    """The matches that count in the statistics as rows of MATCH_SCHEMA.
+def match_rows(matches: Sequence[Match], queue_ids: Collection[int] | None) -> pa.RecordBatch:
+    """The matches that count in the statistics of these queues (None: of all) as rows of MATCH_SCHEMA, without bots.
 
     Built column by column: a dictionary per participant would take several times as long.
     """
-    counted = [match for match in matches if match.counts_in_statistics]
-    participants = [(participant, match.duration) for match in counted for participant in match.participants]
+    counted = [match for match in matches if match.uncounted_reason(queue_ids) is None]
+    people = [[participant for participant in match.participants if participant.puuid != BOT] for match in counted]
+    participants = [
+        (participant, match.duration) for match, each in zip(counted, people, strict=True) for participant in each
+    ]
     rates = [rates_of(participant, duration) for participant, duration in participants]
     columns: tuple[list[Any], ...] = (
         [canonical_name(participant.champion_name) for participant, _ in participants],
@@ -59,7 +63,7 @@ def match_rows(matches: Sequence[Match]) -> pa.RecordBatch:
         [_millionths(rate.damage_per_minute) for rate in rates],
         [_millionths(rate.cs_per_minute) for rate in rates],
     )
-    ends = accumulate((len(match.participants) for match in counted), initial=0)
+    ends = accumulate((len(each) for each in people), initial=0)
     lists = pa.ListArray.from_arrays(
         pa.array(ends, pa.int32()),
         pa.StructArray.from_arrays(_arrays(columns, _PARTICIPANT_FIELDS), fields=list(_PARTICIPANT_FIELDS)),

@@ -24,21 +24,26 @@ AGE_BUCKETS = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 5, 10, 30, 60, 300, 3600)
 class MessageOutcome(NamedTuple):
     """The outcome of a message: indexed, or dead-lettered with a reason.
 
-    `match` is None if the message cannot be decoded. `indexed` counts the match's documents that Elasticsearch
-    acknowledged. `dead_letter` is None if all of them are.
+    `match` is None if the message cannot be decoded. `indexed` counts the participants' documents that Elasticsearch
+    acknowledged, `teams` the teams' documents, `indexed_teams` the acknowledged ones among them. `dead_letter` is None
+    if all documents are.
     """
 
     match: Match | None
     indexed: int
     dead_letter: DeadLetter | None
+    teams: int = 0
+    indexed_teams: int = 0
 
 
 class BatchCounts(Struct):
     """Outcome counts of a task or a micro-batch.
 
     `matches` counts messages whose documents are all indexed, `dead_letters` the other messages by reason.
-    `participants` counts the documents of decoded matches, `indexed` the acknowledged ones among them. `age_counts` has
-    the matches by bucket of AGE_BUCKETS, the last one for older matches; `age_seconds` is the sum of their ages.
+    `participants` counts the participants of decoded matches, `indexed` their acknowledged documents; `teams` and
+    `indexed_teams` are the same of teams. `dropped_details` has the optional fields that were dropped, by name,
+    `uncounted` the matches that do not count in the statistics, by reason. `age_counts` has the matches by bucket of
+    AGE_BUCKETS, the last one for older matches; `age_seconds` is the sum of their ages.
     `event_times` has the event time (milliseconds) of each match that is passed on to the statistics, by match id; of
     a match that arrived more than once, the latest.
     """
@@ -47,6 +52,10 @@ class BatchCounts(Struct):
     dead_letters: Counter[str] = field(default_factory=Counter)
     participants: int = 0
     indexed: int = 0
+    teams: int = 0
+    indexed_teams: int = 0
+    dropped_details: Counter[str] = field(default_factory=Counter)
+    uncounted: Counter[str] = field(default_factory=Counter)
     age_counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BUCKETS) + 1))
     age_seconds: float = 0.0
     event_times: dict[str, int] = field(default_factory=dict)
@@ -78,6 +87,10 @@ class BatchCounts(Struct):
         self.dead_letters += other.dead_letters
         self.participants += other.participants
         self.indexed += other.indexed
+        self.teams += other.teams
+        self.indexed_teams += other.indexed_teams
+        self.dropped_details += other.dropped_details
+        self.uncounted += other.uncounted
         self.age_counts = [count + more for count, more in zip(self.age_counts, other.age_counts, strict=True)]
         self.age_seconds += other.age_seconds
         self._add_event_times(other.event_times.items())

@@ -10,7 +10,7 @@ floating point takes the lower (0.125, 0.015) or the upper (0.375).
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -25,7 +25,6 @@ Key = tuple[int, str, str]
 
 EARLIEST_MS = 1_546_300_800_000  # 2019-01-01T00:00:00Z
 AHEAD_MS = 86_400_000
-HALF_A_HUNDREDTH = Fraction(1, 200)
 
 
 def _spelling(name: str) -> str:
@@ -40,6 +39,35 @@ _CHAMPIONS = {_spelling(champion.name): champion.name for champion in CHAMPIONS}
     "nunuwillump": "Nunu",
     "renataglasc": "Renata",
 }
+
+
+class Share(Fraction):
+    """A ratio of which a document has four decimals."""
+
+
+QUEUES = {
+    0: "Custom",
+    400: "5v5 Draft Pick",
+    420: "5v5 Ranked Solo",
+    430: "5v5 Blind Pick",
+    440: "5v5 Ranked Flex",
+    450: "5v5 ARAM",
+    480: "Swiftplay",
+    490: "Normal (Quickplay)",
+    700: "Summoner's Rift Clash",
+    870: "Co-op vs. AI Intro Bot",
+    880: "Co-op vs. AI Beginner Bot",
+    890: "Co-op vs. AI Intermediate Bot",
+    1700: "Arena",
+    1710: "Arena",
+    1750: "Arena",
+    1810: "Swarm",
+    1820: "Swarm",
+    1830: "Swarm",
+    1840: "Swarm",
+}
+"""The names of the queues in the tests."""
+COUNTED_QUEUES = (400, 420, 430, 440, 480, 490, 700)
 
 
 class _InvalidMatchError(Exception):
@@ -114,17 +142,45 @@ _INFO: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+_DETAILS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "champion_id": ("championId", _INTEGER),
+    "champion_level": ("champLevel", _COUNT),
+    "damage_taken": ("totalDamageTaken", _DAMAGE),
+    "physical_damage": ("physicalDamageDealtToChampions", _DAMAGE),
+    "magic_damage": ("magicDamageDealtToChampions", _DAMAGE),
+    "true_damage": ("trueDamageDealtToChampions", _DAMAGE),
+    "wards_placed": ("wardsPlaced", _COUNT),
+    "wards_killed": ("wardsKilled", _COUNT),
+    "control_wards": ("visionWardsBoughtInGame", _COUNT),
+    "first_blood": ("firstBloodKill", _boolean),
+    "double_kills": ("doubleKills", _COUNT),
+    "triple_kills": ("tripleKills", _COUNT),
+    "quadra_kills": ("quadraKills", _COUNT),
+    "penta_kills": ("pentaKills", _COUNT),
+}
+_SLOTS: Mapping[str, tuple[str, ...]] = {
+    "items": tuple(f"item{slot}" for slot in range(7)),
+    "summoner_spells": ("summoner1Id", "summoner2Id"),
+}
+_OBJECTIVES: Mapping[str, str] = {
+    "baron": "baron",
+    "dragon": "dragon",
+    "herald": "riftHerald",
+    "horde": "horde",
+    "atakhan": "atakhan",
+    "tower": "tower",
+    "inhibitor": "inhibitor",
+}
+
+
 def documents(value: bytes | None, arrived_at: int) -> list[Figures] | None:
-    """The documents of a message, with ratios as exact fractions; `arrived_at` is in milliseconds."""
+    """The participants' documents, with ratios as exact fractions; `arrived_at` is in milliseconds."""
     match = read(value, arrived_at)
     if match is None:
         return None
     return [
         {
-            "match_id": match["id"],
-            "timestamp": match["gameCreation"],
-            "@timestamp": _iso(match["ended"]),
-            "game_duration": match["duration"],
+            **_match_fields(match, arrived_at),
             "participant_id": str(player["participantId"]),
             "summoner_name": _summoner_name(player),
             "champion_name": _champion(player),
@@ -138,27 +194,90 @@ def documents(value: bytes | None, arrived_at: int) -> list[Figures] | None:
             "gold_earned": player["goldEarned"],
             "cs": _creeps(player),
             "vision_score": player["visionScore"],
-            "patch": ".".join(match["gameVersion"].split(".")[:2]),
-            "queue_id": match["queueId"],
-            "platform": match["platformId"],
-            "remake": match["remake"],
-            "ingested_at": _iso(arrived_at),
             **{name: ratio for name, ratio in _ratios(player, match["duration"]).items() if ratio is not None},
+            **_shares(match, player),
+            **player["details"],
         }
         for player in match["players"]
     ]
 
 
-def statistics(messages: Iterable[tuple[bytes | None, int]], size: int, slide: int) -> dict[Key, Figures]:
-    """The statistics of messages (value, arrival time) in sliding windows; `size` and `slide` are in seconds."""
+def team_documents(value: bytes | None, arrived_at: int) -> list[Figures] | None:
+    """The teams' documents."""
+    match = read(value, arrived_at)
+    if match is None:
+        return None
+    found: dict[int, Figures] = {}
+    for team in match["teams"]:
+        team_id, players = team["team_id"], [each for each in match["players"] if each["teamId"] == team["team_id"]]
+        two_teams = {each["teamId"] for each in match["players"]} == {100, 200} and not match["arena"]
+        if not two_teams or not players:
+            continue
+        found[team_id] = {
+            **_match_fields(match, arrived_at),
+            **{name: held for name, held in team.items() if name != "win" or match["has_winner"]},
+            "kills": sum(each["kills"] for each in players),
+            "deaths": sum(each["deaths"] for each in players),
+            "assists": sum(each["assists"] for each in players),
+            "gold": sum(each["goldEarned"] for each in players),
+            "damage": sum(each["totalDamageDealtToChampions"] for each in players),
+        }
+    return list(found.values())
+
+
+def _match_fields(match: Json, arrived_at: int) -> Figures:
+    return {
+        "match_id": match["id"],
+        "timestamp": match["gameCreation"],
+        "@timestamp": _iso(match["ended"]),
+        "game_duration": match["duration"],
+        "patch": ".".join(match["gameVersion"].split(".")[:2]),
+        "queue_id": match["queueId"],
+        "queue": QUEUES.get(match["queueId"], str(match["queueId"])),
+        "platform": match["platformId"],
+        "remake": match["remake"],
+        "ingested_at": _iso(arrived_at),
+        **match["details"],
+    }
+
+
+def _shares(match: Json, player: Json) -> Figures:
+    """Of the team; in Arena of the subteam, without which there are none."""
+
+    def team_of(each: Json) -> Any:
+        return each["details"].get("subteam_id") if match["arena"] else each["teamId"]
+
+    team = [each for each in match["players"] if team_of(each) == team_of(player)]
+    parts = {
+        "kill_participation": (player["kills"] + player["assists"], sum(each["kills"] for each in team)),
+        "damage_share": (
+            player["totalDamageDealtToChampions"],
+            sum(each["totalDamageDealtToChampions"] for each in team),
+        ),
+        "gold_share": (player["goldEarned"], sum(each["goldEarned"] for each in team)),
+    }
+    known = team_of(player) is not None
+    return {name: Share(min(part, whole), whole) for name, (part, whole) in parts.items() if whole and known}
+
+
+def statistics(
+    messages: Iterable[tuple[bytes | None, int]], size: int, slide: int, queues: Container[int] | None = COUNTED_QUEUES
+) -> dict[Key, Figures]:
+    """The statistics of messages (value, arrival time) in sliding windows; `size` and `slide` are in seconds.
+
+    Those of these queues, None for all."""
     matches = [read(value, arrived_at) for value, arrived_at in messages]
     rows: dict[Key, list[Figures]] = defaultdict(list)
     for match in {match["id"]: match for match in matches if match}.values():
         if match["remake"] or not match["has_winner"]:
             continue
+        if queues is not None and match["queueId"] not in queues:
+            continue
         last = match["event_time"] // (slide * 1000) * slide * 1000
         for start in range(last, match["event_time"] - size * 1000, -slide * 1000):
             for player in match["players"]:
+                if player["details"].get("bot"):
+                    continue
                 row = {**player, **_ratios(player, match["duration"])}
                 rows[start, "champion", _champion(player)].append(row)
                 rows[start, "position", player["teamPosition"] or "UNKNOWN"].append(row)
@@ -182,13 +301,13 @@ def _agrees(actual: Any, expected: Any, error: Fraction) -> bool:
         return type(actual) is type(expected) and bool(actual == expected)
     if not isinstance(actual, float):
         return False
-    shown = Fraction(repr(actual))
-    return (shown * 100).denominator == 1 and abs(shown - expected) <= HALF_A_HUNDREDTH + error
+    shown, unit = Fraction(repr(actual)), 10_000 if isinstance(expected, Share) else 100
+    return (shown * unit).denominator == 1 and abs(shown - expected) <= Fraction(1, 2 * unit) + error
 
 
 def read(value: bytes | None, arrived_at: int) -> Json | None:
     """Decode a message: the match's fields, `id`, `duration` (seconds), `ended` and `event_time` (milliseconds),
-    `remake`, `has_winner`, `players`. None for a dead letter."""
+    `remake`, `has_winner`, `players`, `arena`, `teams`, `details`. None for a dead letter."""
     try:
         return _read(_parsed(value), arrived_at)
     except _InvalidMatchError:
@@ -219,7 +338,10 @@ def _read(message: Any, arrived_at: int) -> Json:
     parts = _fields(message, {"metadata": lambda part: _fields(part, {"matchId": _NAME}), "info": lambda part: part})
     info = _fields(parts["info"], _INFO)
     listed = parts["info"].get("participants")
-    players = [_fields(player, _PARTICIPANT) for player in listed] if isinstance(listed, list) else []
+    players = [
+        {**_fields(player, _PARTICIPANT), "details": _participant_details(player)}
+        for player in (listed if isinstance(listed, list) else [])
+    ]
     if len({player["participantId"] for player in players}) != len(players) or not players:
         raise _InvalidMatchError("participants")
     played = max(player["timePlayed"] or 0 for player in players)
@@ -237,8 +359,14 @@ def _read(message: Any, arrived_at: int) -> Json:
         ended = info["gameEndTimestamp"] or info["gameCreation"] + milliseconds
     if not all(EARLIEST_MS <= moment <= arrived_at + AHEAD_MS for moment in (info["gameCreation"], ended)):
         raise _InvalidMatchError("implausible")
+    game_mode = _detail(parts["info"], "gameMode", _TEXT)
+    details = {"game_mode": game_mode or None, "map_id": _detail(parts["info"], "mapId", _INTEGER)}
+    subteams = any("subteam_id" in player["details"] for player in players)
     return {
         **info,
+        "details": {name: held for name, held in details.items() if held is not None},
+        "arena": info["queueId"] in (1700, 1710, 1750) or game_mode == "CHERRY" or subteams,
+        "teams": _detail(parts["info"], "teams", _teams) or [],
         "id": parts["metadata"]["matchId"],
         "duration": milliseconds // 1000,
         "ended": ended,
@@ -247,6 +375,79 @@ def _read(message: Any, arrived_at: int) -> Json:
         "has_winner": _has_winner(players),
         "players": players,
     }
+
+
+def _detail(holder: Json, name: str, read: Callable[[Any], Any]) -> Any:
+    """An optional field; None if it is missing, null or invalid."""
+    try:
+        return _optional(read)(holder.get(name))
+    except _InvalidMatchError:
+        return None
+
+
+def _participant_details(player: Json) -> Figures:
+    found = {name: _detail(player, source, read) for name, (source, read) in _DETAILS.items()}
+    puuid = _detail(player, "puuid", _TEXT)
+    found |= {"puuid": puuid or None, "bot": puuid == "BOT" if puuid else None}
+    found["placement"] = _detail(player, "placement", _COUNT) or None
+    found["subteam_id"] = _detail(player, "playerSubteamId", _COUNT) or None
+    for name, slots in _SLOTS.items():
+        sent = [slot for slot in slots if player.get(slot) is not None]
+        held = [_detail(player, slot, _COUNT) for slot in sent]
+        found[name] = [each for each in held if each] if sent and None not in held else None
+    styles = [*(_detail(player, "perks", _rune_styles) or []), (0, 0), (0, 0)][:2]
+    (found["primary_style"], found["keystone"]), (found["secondary_style"], _) = styles
+    for name in ("primary_style", "keystone", "secondary_style"):
+        found[name] = found[name] or None
+    return {name: held for name, held in found.items() if held is not None}
+
+
+def _rune_styles(perks: Any) -> list[tuple[int | None, int | None]]:
+    """The styles, each with its first rune."""
+
+    def style(part: Any) -> tuple[int | None, int | None]:
+        runes = [_fields(each, {"perk": _optional(_COUNT)}) for each in _list(_object(part).get("selections", []))]
+        return _optional(_COUNT)(part.get("style")), runes[0]["perk"] if runes else None
+
+    return [style(part) for part in _list(_object(perks).get("styles", []))]
+
+
+def _teams(listed: Any) -> list[Figures]:
+    return [_team(_object(team)) for team in _list(listed)]
+
+
+def _team(team: Json) -> Figures:
+    objectives = _detail(team, "objectives", _object) or {}
+    taken = {name: _detail(objectives, source, _objective) or {} for name, source in _OBJECTIVES.items()}
+    found = {
+        "team_id": _INTEGER(team.get("teamId")),
+        "win": _detail(team, "win", _boolean),
+        "bans": _detail(team, "bans", _bans),
+        **{name: each.get("kills") for name, each in taken.items()},
+        **{f"first_{name}": each.get("first") for name, each in taken.items()},
+    }
+    return {name: held for name, held in found.items() if held is not None}
+
+
+def _objective(taken: Any) -> Json:
+    return _fields(taken, {"kills": _optional(_COUNT), "first": _optional(_boolean)})
+
+
+def _bans(listed: Any) -> list[int]:
+    bans = [_fields(ban, {"championId": _INTEGER, "pickTurn": _optional(_INTEGER)}) for ban in _list(listed)]
+    return [ban["championId"] for ban in sorted(bans, key=lambda ban: ban["pickTurn"] or 0) if ban["championId"] > 0]
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _InvalidMatchError(value)
+    return value
+
+
+def _object(value: Any) -> Json:
+    if not isinstance(value, dict):
+        raise _InvalidMatchError(value)
+    return value
 
 
 def _ratios(player: Json, duration: int) -> dict[str, Fraction | None]:

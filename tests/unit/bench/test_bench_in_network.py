@@ -15,8 +15,9 @@ from bench.in_network.consumers import Loads, bulk_actions
 from bench.in_network.spark_stages import ParseMatches
 from bench.in_network.workload import Timing, Workload, parse_timings, print_timing
 from generator.match_factory import MatchFactory, MatchSize
-from job.documents import documents
+from job.documents import MatchAliases, documents
 from job.match import Match, PlausibleTimes, decode
+from tests.support.sample_matches import ALIASES
 
 NOW = 1_790_000_000_123
 PLAUSIBLE_TIMES = PlausibleTimes.of(date(2019, 1, 1), 300)
@@ -50,10 +51,10 @@ def test_timings_are_read_from_between_other_log_lines(capsys: pytest.CaptureFix
     assert parse_timings(capsys.readouterr().out) == timings
 
 
-@pytest.mark.parametrize("index", ["", "lol_matches_stream"])
-def test_spark_stage_parses_every_participant(values: list[bytes], index: str) -> None:
+@pytest.mark.parametrize("aliases", [None, ALIASES])
+def test_spark_stage_parses_every_participant(values: list[bytes], aliases: MatchAliases | None) -> None:
     batch = pa.RecordBatch.from_pydict({"value": values, "arrived_at": [NOW] * len(values)})
-    (counted,) = ParseMatches(PLAUSIBLE_TIMES, index)(iter([batch, batch]))
+    (counted,) = ParseMatches(PLAUSIBLE_TIMES, aliases)(iter([batch, batch]))
     assert counted.to_pydict() == {"participants": [60]}
 
 

@@ -13,6 +13,7 @@ def test_topics_and_aliases_agree_with_the_jobs_defaults() -> None:
     assert (JOB.kafka.topic, JOB.kafka.dead_letter_topic) == (names.MATCHES_TOPIC, names.DEAD_LETTER_TOPIC)
     assert (
         JOB.elasticsearch.matches,
+        JOB.elasticsearch.teams,
         JOB.elasticsearch.champions,
         JOB.elasticsearch.positions,
     ) == names.INDEX_ALIASES

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from job.topic import Incarnation, RetainedRange
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
 from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
-from tests.support.sample_matches import match, participant, value
+from tests.support.sample_matches import TWO_TEAMS, match, participant, value
 
 INCARNATION = Incarnation("lol_matches", "cluster", "id", (0, 1))
 BEGIN, END = 1_000, 2_000
@@ -189,7 +190,7 @@ def server() -> Iterator[FakeElasticsearch]:
     with fake_elasticsearch() as fake:
         month = monthly_index("", int(time.time() * 1000))
         fake.pages["GET", "/"] = (200, {"cluster_name": "trial", "version": {"number": "8.19.21"}})
-        for name in ("lol_matches_stream", "lol_champion_stats", "lol_position_stats"):
+        for name in ("lol_matches_stream", "lol_teams_stream", "lol_champion_stats", "lol_position_stats"):
             fake.pages["HEAD", f"/_index_template/{name}"] = (200, {})
             fake.pages["PUT", f"/{name}{month}"] = (200, {"acknowledged": True})
         yield fake
@@ -230,13 +231,17 @@ def test_documents_are_indexed_and_dead_letters_are_counted(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    send(mock_kafka, fresh("EUW1_1"), b"{", fresh("EUW1_2"), None, fresh("EUW1_1"), fresh("EUW1_3"), fresh("after"))
+    with_teams = fresh("EUW1_3", teams=TWO_TEAMS)
+    send(mock_kafka, fresh("EUW1_1"), b"{", fresh("EUW1_2"), None, fresh("EUW1_1"), with_teams, fresh("after"))
     with caplog.at_level(logging.INFO):
         assert run(monkeypatch, tmp_path, mock_kafka, server, 6) == 0
     assert {key[1].rpartition("_")[0] for key in server.documents} == {"EUW1_1", "EUW1_2", "EUW1_3"}
-    assert len(server.documents) == 30
+    assert Counter(key[0].partition("-")[0] for key in server.documents) == {
+        "lol_matches_stream": 30,
+        "lol_teams_stream": 2,
+    }
     assert caplog.records[-2].message == (
-        "✓ Backfill done: 6 messages, 40 documents, 2 dead letters (not_json 1, null_value 1)"
+        "✓ Backfill done: 6 messages, 42 documents, 2 dead letters (not_json 1, null_value 1)"
     )
     assert "not sent to lol_matches_dlq again; the statistics are unchanged" in caplog.text
 

@@ -4,25 +4,103 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.documents import actions, documents
+from job.documents import actions, documents, team_documents
 from job.ids import cassandra_write_time, external_version, monthly_index, statistics_document_id
+from job.queues import queue_name
+from job.settings import with_overrides
 from job.times import from_ms, iso, now_ms, to_ms
-from tests.support.sample_matches import ARRIVED_AT, decoded, match, participant
+from tests.support.sample_matches import ALIASES, ARRIVED_AT, TWO_TEAMS, decoded, full_participant, match, participant
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=50)
 TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
 
 
-def test_mapping_has_exactly_the_documents_fields() -> None:
-    template = json.loads((TEMPLATES / "lol_matches_stream.json").read_text())
-    assert set(template["template"]["mappings"]["properties"]) == set(next(documents(decoded(match()), ARRIVED_AT)))
-    assert template["template"]["mappings"]["dynamic"] == "strict"
+def mapped_fields(alias: str) -> set[str]:
+    mappings = json.loads((TEMPLATES / f"{alias}.json").read_text())["template"]["mappings"]
+    assert mappings["dynamic"] == "strict"
+    return set(mappings["properties"])
+
+
+def test_mappings_have_exactly_the_documents_fields() -> None:
+    message = decoded(match(full_participant(1, placement=1, playerSubteamId=2), gameMode="CHERRY", mapId=30))
+    assert mapped_fields("lol_matches_stream") == set(next(documents(message, ARRIVED_AT)))
+    message = decoded(match(full_participant(1), full_participant(6), teams=TWO_TEAMS, gameMode="CLASSIC", mapId=11))
+    for document in team_documents(message, ARRIVED_AT):
+        assert mapped_fields("lol_teams_stream") == set(document)
+
+
+def test_shares_are_of_the_team() -> None:
+    players = [participant(1, kills=1, assists=2, goldEarned=1), participant(2, kills=2, goldEarned=2)]
+    first, second, alone = documents(decoded(match(*players, participant(6, kills=0))), ARRIVED_AT)
+    assert (first["kill_participation"], first["gold_share"], first["damage_share"]) == (1.0, 0.3333, 0.5)
+    assert (second["kill_participation"], second["gold_share"]) == (1.0, 0.6667), "at most 1: 11 of 3 kills"
+    assert (alone.get("kill_participation"), alone["gold_share"]) == (None, 1.0), "its team has no kills"
+
+
+def test_team_documents_need_a_match_of_two_teams() -> None:
+    blue, red = full_participant(1), full_participant(6)
+    two: Any = {"teams": TWO_TEAMS}
+    ids = {
+        name: [document["team_id"] for document in team_documents(decoded(message), ARRIVED_AT)]
+        for name, message in {
+            "two teams": match(blue, red, **two),
+            "one of them has no object": match(blue, red, teams=TWO_TEAMS[1:]),
+            "a third object": match(blue, red, teams=[*TWO_TEAMS, TWO_TEAMS[0] | {"teamId": 300}]),
+            "no objects": match(blue, red),
+            "Arena by queue": match(blue, red, **two, queueId=1750),
+            "Arena by mode": match(blue, red, **two, gameMode="CHERRY"),
+            "Arena by subteam": match(blue, full_participant(6, playerSubteamId=3), **two),
+            "one team": match(blue, **two),
+            "three teams": match(blue, red, full_participant(7, teamId=300), **two),
+        }.items()
+    }
+    expected = dict.fromkeys(ids, "[]") | {"one of them has no object": "[200]"}
+    expected |= dict.fromkeys(("two teams", "a third object"), "[100, 200]")
+    assert {name: str(found) for name, found in ids.items()} == expected
+
+
+def test_team_documents_have_ids_version_and_month_like_those_of_participants() -> None:
+    message = decoded(match(full_participant(1), full_participant(6), teams=TWO_TEAMS))
+    found = actions(message, ARRIVED_AT, 7, ALIASES, source_index=3)
+    assert [(each.document_id, each.of_team) for each in found] == [
+        ("EUW1_7012345678_1", False),
+        ("EUW1_7012345678_6", False),
+        ("EUW1_7012345678_100", True),
+        ("EUW1_7012345678_200", True),
+    ]
+    heads = [orjson.loads(each.lines.split(b"\n")[0])["index"] for each in found]
+    assert [head["_index"] for head in heads[1:3]] == ["lol_matches_stream-2026.02", "lol_teams_stream-2026.02"]
+    assert {(head["version"], head["version_type"]) for head in heads} == {
+        (external_version(ARRIVED_AT, 7), "external_gte")
+    }
+    assert {each.source_index for each in found} == {3}
+
+
+@pytest.mark.parametrize(
+    ("queue_id", "name"), [(420, "5v5 Ranked Solo"), (0, "Custom"), (1750, "Arena"), (9999, "9999"), (-1, "-1")]
+)
+def test_unknown_queue_is_named_by_its_id(queue_id: int, name: str) -> None:
+    assert next(documents(decoded(match(queueId=queue_id)), ARRIVED_AT))["queue"] == name
+
+
+def test_counted_queues_have_names() -> None:
+    counted = with_overrides({}).statistics.counted_queue_ids or ()
+    assert {queue_name(queue_id) for queue_id in counted} == {
+        "5v5 Draft Pick",
+        "5v5 Ranked Solo",
+        "5v5 Blind Pick",
+        "5v5 Ranked Flex",
+        "Swiftplay",
+        "Normal (Quickplay)",
+        "Summoner's Rift Clash",
+    }
 
 
 @pytest.mark.parametrize(("version", "patch"), [("16.4.748.682", "16.4"), ("16", "16"), ("", "")])
@@ -31,7 +109,7 @@ def test_patch_is_the_versions_first_two_parts(version: str, patch: str) -> None
 
 
 def test_document_id_and_monthly_index() -> None:
-    found = actions(decoded(match(participant(1), participant(2))), ARRIVED_AT, 7, "lol_matches_stream")
+    found = actions(decoded(match(participant(1), participant(2))), ARRIVED_AT, 7, ALIASES)
     assert [action.document_id for action in found] == ["EUW1_7012345678_1", "EUW1_7012345678_2"]
     head, source, rest = found[1].lines.split(b"\n")
     assert orjson.loads(head)["index"].items() >= {
@@ -93,7 +171,7 @@ def test_version_is_not_below_that_of_an_earlier_release(offset: int) -> None:
 
 
 def test_action_has_the_messages_external_version() -> None:
-    (only,) = actions(decoded(match(participant(1))), ARRIVED_AT, 7, "n")
+    (only,) = actions(decoded(match(participant(1))), ARRIVED_AT, 7, ALIASES)
     assert orjson.loads(only.lines.split(b"\n")[0])["index"]["version"] == external_version(ARRIVED_AT, 7)
 
 
@@ -117,12 +195,12 @@ def test_timestamps_are_milliseconds_in_utc() -> None:
 def test_match_over_midnight_is_in_the_index_of_the_month_in_which_it_ended() -> None:
     midnight = 1_769_904_000_000  # 2026-02-01T00:00:00Z
     message = match(participant(1), gameCreation=midnight - 60_000, gameStartTimestamp=midnight - 30_000)
-    (only,) = actions(decoded(message), ARRIVED_AT, 7, "n")
-    assert orjson.loads(only.lines.split(b"\n")[0])["index"]["_index"] == "n-2026.02"
+    (only,) = actions(decoded(message), ARRIVED_AT, 7, ALIASES)
+    assert orjson.loads(only.lines.split(b"\n")[0])["index"]["_index"] == "lol_matches_stream-2026.02"
 
 
 def test_actions_are_deterministic() -> None:
-    assert actions(decoded(match()), ARRIVED_AT, 7, "n") == actions(decoded(match()), ARRIVED_AT, 7, "n")
+    assert actions(decoded(match()), ARRIVED_AT, 7, ALIASES) == actions(decoded(match()), ARRIVED_AT, 7, ALIASES)
 
 
 def test_monthly_index_changes_at_midnight_utc() -> None:

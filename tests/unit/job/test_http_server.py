@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry
 from job.driver.http_server import serve
 from job.driver.metrics import Metrics
 from job.sinks.sink_wait import SinkWait
+from tests.support.sample_matches import ALIASES
 
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics("matches", "lol_matches_stream", max_batch_age=60, registry=CollectorRegistry())
+    return Metrics("matches", ALIASES, max_batch_age=60, registry=CollectorRegistry())
 
 
 @pytest.fixture

@@ -10,12 +10,24 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, LongType, StringType, StructType
 
 from job.message import Headers, Message, Original
+from job.settings import with_overrides
 from job.sinks.sink_wait import Address
 from job.tasks.index_matches import IndexMatches, SinkConfig
 from job.tasks.outcomes import BatchCounts
 from job.times import iso, now_ms
 from tests.support.job_fakes import FakeElasticsearch, FakeProducer, fake_elasticsearch
-from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, match, participant, value
+from tests.support.sample_matches import (
+    ALIASES,
+    ARRIVED_AT,
+    PLAUSIBLE_TIMES,
+    START,
+    TWO_TEAMS,
+    Json,
+    full_participant,
+    match,
+    participant,
+    value,
+)
 
 HEADER = StructType().add("key", StringType()).add("value", BinaryType())
 SCHEMA = (
@@ -53,18 +65,25 @@ class FakeAccumulator:
         self.added.append(counts)
 
 
-def run(server: FakeElasticsearch, *values: bytes | None) -> tuple[BatchCounts, list[str]]:
+QUEUE_IDS = with_overrides({}).statistics.counted_queue_ids
+
+
+def run(
+    server: FakeElasticsearch, *values: bytes | None, queue_ids: frozenset[int] | None = QUEUE_IDS
+) -> tuple[BatchCounts, list[str]]:
     """Index a batch of messages at offsets 0, 1, 2, …; return its counts, and the match ids for the statistics."""
     headers: Headers = [("h", b"v")]
     messages = [message(offset, each, headers if offset else []) for offset, each in enumerate(values)]
-    return run_messages(server, *messages)
+    return run_messages(server, *messages, queue_ids=queue_ids)
 
 
 def message(offset: int, value: bytes | None, headers: Headers) -> Message:
     return Message("t", 0, offset, ARRIVED_AT + offset, b"k", value, headers)
 
 
-def run_messages(server: FakeElasticsearch, *messages: Message) -> tuple[BatchCounts, list[str]]:
+def run_messages(
+    server: FakeElasticsearch, *messages: Message, queue_ids: frozenset[int] | None = QUEUE_IDS
+) -> tuple[BatchCounts, list[str]]:
     """Index a batch of messages; return its counts, and the match ids for the statistics."""
     rows = [
         each._asdict() | {"headers": [{"key": name, "value": content} for name, content in each.headers] or None}
@@ -73,10 +92,14 @@ def run_messages(server: FakeElasticsearch, *messages: Message) -> tuple[BatchCo
     batches = [pa.RecordBatch.from_pylist(rows, schema=to_arrow_schema(SCHEMA))] if rows else []
     accumulator = FakeAccumulator()
     sinks = SinkConfig((server.url,), 5, "kafka:9092", "dlq", Address("127.0.0.1", 9))
-    index = IndexMatches(sinks, PLAUSIBLE_TIMES, "n", accumulator)  # type: ignore[arg-type]
+    index = IndexMatches(sinks, PLAUSIBLE_TIMES, ALIASES, queue_ids, accumulator)  # type: ignore[arg-type]
     matches = [row["match_id"] for batch in index(iter(batches)) for row in batch.to_pylist()]
     (counts,) = accumulator.added
     return counts, matches
+
+
+def two_teams(kills: int = 7) -> Json:
+    return match(full_participant(1, kills=kills), full_participant(6, kills=kills), teams=TWO_TEAMS)
 
 
 def test_each_message_has_one_outcome(server: FakeElasticsearch, producer: FakeProducer) -> None:
@@ -187,6 +210,57 @@ def test_rejected_documents_make_one_dead_letter_per_message(server: FakeElastic
     assert {header["dlq.offset"] for header in headers} == {b"0", b"2"}
     assert headers[0]["dlq.detail"] == b"document EUW1_7012345678_1: 400 as the test"
     assert headers[0]["dlq.error_class"] == b"document_parsing_exception"
+
+
+def test_teams_are_indexed_with_the_participants_in_one_request(
+    server: FakeElasticsearch, producer: FakeProducer
+) -> None:
+    counts, _ = run(server, value(two_teams()), value(match(match_id="EUW1_8")))
+    assert server.requests == [14]
+    assert (counts.participants, counts.indexed, counts.teams, counts.indexed_teams) == (12, 12, 2, 2)
+    teams = {key: each["kills"] for key, each in server.documents.items() if key[0].startswith("lol_teams_stream")}
+    assert teams == {
+        ("lol_teams_stream-2026.02", "EUW1_7012345678_100"): 7,
+        ("lol_teams_stream-2026.02", "EUW1_7012345678_200"): 7,
+    }
+
+
+def test_rejected_team_makes_its_message_a_dead_letter(server: FakeElasticsearch, producer: FakeProducer) -> None:
+    server.answers = [lambda lines: server.store(lines, {"EUW1_7012345678_200": 400})]
+    counts, matches = run(server, value(two_teams()), value(match(match_id="EUW1_8")))
+    assert (counts.messages, counts.matches, counts.dead_letters) == (2, 1, Counter(rejected_by_elasticsearch=1))
+    assert (counts.participants, counts.indexed, counts.teams, counts.indexed_teams) == (12, 12, 2, 1)
+    (letter,) = producer.delivered
+    assert dict(letter["headers"])["dlq.detail"] == b"document EUW1_7012345678_200: 400 as the test"
+    assert len(matches) == 2
+
+
+def test_later_version_of_a_team_wins(server: FakeElasticsearch, producer: FakeProducer) -> None:
+    older, newer = (message(number, value(two_teams(kills=number)), []) for number in (1, 2))
+    for messages in ([older, newer], [newer, older]):
+        server.documents.clear()
+        server.versions.clear()
+        for each in messages:
+            run_messages(server, each)
+        assert [each["kills"] for each in server.documents.values() if "bans" in each] == [2, 2]
+
+
+def test_matches_that_do_not_count_are_counted_by_reason(server: FakeElasticsearch, producer: FakeProducer) -> None:
+    aram = match(match_id="EUW1_aram", queueId=450)
+    remake = match(participant(1, gameEndedInEarlySurrender=True), match_id="EUW1_remake", queueId=450)
+    no_winner = match(participant(1, win=False), participant(6, win=False), match_id="EUW1_no_winner")
+    values = [value(each) for each in (match(), aram, remake, no_winner)]
+    counts, matches = run(server, *values)
+    assert (counts.uncounted, matches) == (Counter(queue=1, remake=1, no_winner=1), ["EUW1_7012345678"])
+    counts, matches = run(server, *values, queue_ids=None)
+    assert (counts.uncounted, matches) == (Counter(remake=1, no_winner=1), ["EUW1_7012345678", "EUW1_aram"])
+
+
+def test_dropped_details_are_counted_by_field(server: FakeElasticsearch, producer: FakeProducer) -> None:
+    wrong = value(match(full_participant(1, puuid=7, perks=[]), full_participant(2, puuid=False)))
+    counts, _ = run(server, wrong, value(match(match_id="EUW1_8")))
+    assert (counts.matches, counts.dropped_details) == (2, Counter(puuid=2, perks=1))
+    assert producer.delivered == []
 
 
 def test_empty_batch_has_zero_counts(server: FakeElasticsearch, producer: FakeProducer) -> None:

@@ -1,18 +1,24 @@
 """Validation: the invalid field is named, and limits. test_match_v5_quirks.py has the quirks of Match-V5."""
 
 import json
+from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import pytest
 from msgspec import structs
 
+from job.documents import documents, team_documents
 from job.match import Match, decode
 from tests.support.sample_matches import (
     ARRIVED_AT,
     PLAUSIBLE_TIMES,
     START,
+    TWO_TEAMS,
     dead_letter,
     decoded,
+    full_participant,
     match,
     participant,
     value,
@@ -55,6 +61,96 @@ def test_invalid_field_is_named_beside_whole_numbers_as_floats() -> None:
 def test_unused_fields_are_not_validated_beside_whole_numbers_as_floats(unused: str) -> None:
     raw = value(match(participant(1, kills=7.0, challenges="?"))).replace(b'"?"', unused.encode())
     assert isinstance(decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES), Match)
+
+
+RUNES = {"keystone", "primary_style", "secondary_style"}
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "lost"),
+    [
+        ("puuid", 7, {"puuid", "bot"}), ("puuid", [], {"puuid", "bot"}), ("puuid", "x" * 121, {"puuid", "bot"}),
+        ("championId", "Ahri", {"champion_id"}), ("championId", 2**31, {"champion_id"}),
+        ("champLevel", -1, {"champion_level"}), ("champLevel", 16.5, {"champion_level"}),
+        ("placement", "first", set()), ("playerSubteamId", [1], set()),
+        ("item3", "boots", {"items"}), ("item6", None, set()), ("summoner1Id", {}, {"summoner_spells"}),
+        ("perks", [], RUNES), ("perks", "none", RUNES), ("perks", {"styles": {}}, RUNES),
+        ("perks", {"styles": [7]}, RUNES), ("perks", {"styles": [{"style": "x"}]}, RUNES),
+        ("perks", {"styles": [{"style": 8100, "selections": [{"perk": "x"}]}]}, RUNES),
+        ("totalDamageTaken", 10**11 + 1, {"damage_taken"}), ("trueDamageDealtToChampions", "1", {"true_damage"}),
+        ("wardsPlaced", False, {"wards_placed"}), ("visionWardsBoughtInGame", [], {"control_wards"}),
+        ("firstBloodKill", 1, {"first_blood"}), ("pentaKills", 10**400, {"penta_kills"}),
+    ],
+)  # fmt: skip
+def test_detail_of_a_wrong_type_loses_only_its_fields(field: str, wrong: Any, lost: set[str]) -> None:
+    whole = next(documents(decoded(match(full_participant(1), full_participant(2))), ARRIVED_AT))
+    found = decoded(match(full_participant(1, **{field: wrong}), full_participant(2)))
+    document = next(documents(found, ARRIVED_AT))
+    if field == "item6":  # an item slot of null is a slot that was not sent
+        whole["items"] = [3157, 3089, 3020, 4645]
+    assert document == {name: held for name, held in whole.items() if name not in lost}
+    assert found.dropped_details == (() if wrong is None else (field,))
+
+
+@pytest.mark.parametrize("text", ["1e400", "1" * 5000, "[" * 500 + "]" * 500, "[" * 100_000 + "]" * 100_000])
+def test_detail_that_python_cannot_hold_is_dropped(text: str) -> None:
+    for field in ("wardsKilled", "perks", "item0"):
+        raw = value(match(full_participant(1, **{field: "?"}))).replace(b'"?"', text.encode())
+        found = decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES)
+        assert isinstance(found, Match), found
+        assert next(documents(found, ARRIVED_AT))["champion_id"] == 103
+        assert found.dropped_details == (field,)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "dropped", "lost"),
+    [
+        ((), "none", "teams", None),
+        ((0,), 7, "teams", None),
+        ((0, "teamId"), "blue", "teams", None),
+        ((0, "win"), 1, "teams.win", {"win"}),
+        ((0, "bans"), {}, "teams.bans", {"bans"}),
+        ((0, "bans", 2, "championId"), "Ahri", "teams.bans", {"bans"}),
+        ((0, "objectives", "baron"), [], "teams.objectives.baron", {"baron", "first_baron"}),
+        ((0, "objectives", "tower", "kills"), -1, "teams.objectives.tower", {"tower", "first_tower"}),
+        ((0, "objectives", "tower", "kills"), 9.0, "", set()),
+    ],
+)
+def test_detail_of_a_team_of_a_wrong_type_loses_only_its_fields(
+    path: tuple[Any, ...], wrong: Any, dropped: str, lost: set[str] | None
+) -> None:
+    message = match(full_participant(1), full_participant(6), teams=deepcopy(TWO_TEAMS))
+    whole = list(team_documents(decoded(message), ARRIVED_AT))
+    *way, last = ("info", "teams", *path)
+    holder: Any = reduce(getitem, way, message)
+    holder[last] = wrong
+    found = decoded(message)
+    expected = [] if lost is None else [{n: held for n, held in whole[0].items() if n not in lost}, whole[1]]
+    assert list(team_documents(found, ARRIVED_AT)) == expected
+    assert found.dropped_details == ((dropped,) if dropped else ())
+    assert len(list(documents(found, ARRIVED_AT))) == 2
+
+
+def test_many_details_of_wrong_types_are_counted_each() -> None:
+    wrong: Any = {"gameMode": 7, "mapId": "Rift", "teams": 7}
+    found = decoded(match(full_participant(1, item0="x", item1="y"), full_participant(2, perks=7, puuid=7), **wrong))
+    counted = ["gameMode", "item0", "item1", "mapId", "perks", "puuid", "teams"]
+    assert sorted(found.dropped_details) == counted
+
+
+def test_detail_of_a_wrong_type_does_not_hide_an_invalid_field() -> None:
+    letter = dead_letter(match(full_participant(1, perks=7), full_participant(2, deaths=-1)))
+    assert (letter.reason, letter.field) == ("invalid_field", "info.participants[1].deaths")
+
+
+def test_lone_surrogate_in_a_detail_loses_only_its_field() -> None:
+    raw = value(match(full_participant(1, puuid="?"), full_participant(2), gameMode="?"))
+    found = decode(raw.replace(b'"?"', rb'"a\ud83d"'), ARRIVED_AT, PLAUSIBLE_TIMES)
+    assert isinstance(found, Match), found
+    assert (found.game_mode, [each.puuid for each in found.participants]) == (None, [None, "puuid-of-2"])
+    assert sorted(found.dropped_details) == ["gameMode", "puuid"]
+    letter = dead_letter(raw.replace(b'"?"', rb'"a\ud83d"').replace(b"Player 2", rb"\ud83d"))
+    assert letter.field == "info.participants[1].riotIdGameName"
 
 
 LONE_SURROGATES = [

@@ -8,9 +8,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from job.driver.metrics import Metrics
+from job.match import UNCOUNTED_REASONS
 from job.sinks.sink_wait import SinkWait
 from job.tasks.outcomes import BatchCounts
 from job.topic import PartitionOffsets
+from tests.support.sample_matches import ALIASES
 
 PROGRESS: dict[str, Any] = {
     "name": "matches",
@@ -43,7 +45,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics("matches", "lol_matches_stream", max_batch_age=60, registry=registry)
+    return Metrics("matches", ALIASES, max_batch_age=60, registry=registry)
 
 
 def test_progress_event_becomes_metrics(registry: CollectorRegistry, metrics: Metrics) -> None:
@@ -78,12 +80,24 @@ def test_outcome_counts_of_a_batch_add_up(
     counts.add(participants=10, indexed=8, reason="rejected_by_elasticsearch", age_seconds=1)
     for _ in range(2):
         counts.add(participants=0, indexed=0, reason="not_json", age_seconds=1)
+    counts.teams, counts.indexed_teams = 14, 13
+    counts.dropped_details.update(["puuid", "perks", "puuid"])
+    counts.uncounted.update(["queue", "remake", "queue"])
     with caplog.at_level("INFO"):
         metrics.record_outcomes(7, counts)
     assert [record.getMessage() for record in caplog.records] == [
         "Batch 7: 70 participants, 68 indexed, 2 failed",
         "Batch 7: 3 dead letters (not_json 2, rejected_by_elasticsearch 1)",
     ]
+    teams = {"name": "lol_teams_stream"}
+    assert registry.get_sample_value("lol_job_indexed_documents_total", teams) == 13
+    assert registry.get_sample_value("lol_job_rejected_documents_total", teams) == 1
+    reasons = {
+        reason: registry.get_sample_value("lol_job_uncounted_matches_total", {"reason": reason})
+        for reason in UNCOUNTED_REASONS
+    }
+    assert reasons == {"queue": 2, "remake": 1, "no_winner": 0}
+    assert registry.get_sample_value("lol_job_dropped_fields_total", {"field": "puuid"}) == 2
     name = {"name": "lol_matches_stream"}
     samples = {
         "messages_total": ({}, 9),

@@ -13,16 +13,30 @@ from hypothesis import strategies as st
 
 from generator.match_factory import MatchFactory, MatchSize
 from generator.modes import MODE_NAMES, RIFT_5V5
-from job.documents import actions, documents
+from job.documents import actions, documents, team_documents
 from job.match import REASONS, DeadLetter, Match, decode
 from tests.support import reference
-from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, Json, match, participant, value
+from tests.support.sample_matches import (
+    ALIASES,
+    ARRIVED_AT,
+    PLAUSIBLE_TIMES,
+    START,
+    TWO_TEAMS,
+    Json,
+    full_participant,
+    match,
+    participant,
+    value,
+)
 
 # The same examples in every run, so that failures are reproducible and the duration is constant.
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
 
-TEMPLATE = Path(__file__).parents[3] / "mappings" / "index_templates" / "lol_matches_stream.json"
-FIELDS: dict[str, dict[str, str]] = json.loads(TEMPLATE.read_text())["template"]["mappings"]["properties"]
+TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
+FIELDS: dict[str, dict[str, dict[str, str]]] = {
+    alias: json.loads((TEMPLATES / f"{alias}.json").read_text())["template"]["mappings"]["properties"]
+    for alias in ALIASES
+}
 
 
 def fits(field: dict[str, str], held: Any) -> bool:
@@ -45,6 +59,16 @@ def fits(field: dict[str, str], held: Any) -> bool:
     raise AssertionError(f"unknown field type: {field}")
 
 
+def assert_accepted(document: dict[str, Any], template: str) -> None:
+    """Elasticsearch accepts each field: strict mapping, type."""
+    fields = FIELDS[template]
+    parts = {
+        name: [part for part in (held if isinstance(held, list) else [held]) if not fits(fields[name], part)]
+        for name, held in document.items()
+    }
+    assert not any(parts.values()), parts
+
+
 def check_decode(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLetter:
     """Decode a message and check the result: no exception, and no value that a sink would reject."""
     result = decode(message, arrived_at, PLAUSIBLE_TIMES)
@@ -53,10 +77,10 @@ def check_decode(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLe
         assert result.detail
         assert len(result.field.encode()) < 200
         return result
-    for action in actions(result, arrived_at, 0, "n"):
+    for action in actions(result, arrived_at, 0, ALIASES):
         head, source = (orjson.loads(line) for line in action.lines.splitlines())
         assert len(head["index"]["_id"].encode()) <= 512
-        assert {name: held for name, held in source.items() if not fits(FIELDS[name], held)} == {}
+        assert_accepted(source, head["index"]["_index"].partition("-")[0])
     for player in result.participants:  # part of the document ids of the statistics
         for name in (player.champion_name, player.team_position or ""):
             assert len(f"{ARRIVED_AT}_{name}".encode()) <= 512
@@ -65,11 +89,13 @@ def check_decode(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLe
 
 def assert_equals_reference(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLetter:
     """Check that the job and the reference make the same documents of a message, field by field."""
-    result, expected = check_decode(message, arrived_at), reference.documents(message, arrived_at)
-    assert isinstance(result, DeadLetter) == (expected is None), result
-    found = list(documents(result, arrived_at)) if isinstance(result, Match) else []
-    differing = [reference.differences(*pair) for pair in zip(found, expected or [], strict=True)]
-    assert not any(differing), differing
+    result = check_decode(message, arrived_at)
+    for of_match, of_reference in ((documents, reference.documents), (team_documents, reference.team_documents)):
+        expected = of_reference(message, arrived_at)
+        assert isinstance(result, DeadLetter) == (expected is None), result
+        found = list(of_match(result, arrived_at)) if isinstance(result, Match) else []
+        differing = [reference.differences(*pair) for pair in zip(found, expected or [], strict=True)]
+        assert not any(differing), differing
     return result
 
 
@@ -83,6 +109,61 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=16) | st.just
 def nullable(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
+
+PERKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "statPerks": st.just({"defense": 5002}),
+        "styles": st.lists(
+            st.fixed_dictionaries(
+                {"description": WORDS},
+                optional={
+                    "style": nullable(COUNTS),
+                    "selections": st.lists(st.fixed_dictionaries({"perk": nullable(COUNTS), "var1": INTEGERS})),
+                },
+            ),
+            max_size=3,
+        ),
+    },
+)
+DETAILS: dict[str, st.SearchStrategy[Any]] = {
+    "puuid": st.sampled_from(["", "BOT", "a-b_c"]) | WORDS,
+    "championId": INTEGERS,
+    "placement": st.integers(0, 8),
+    "playerSubteamId": st.integers(0, 8),
+    "perks": PERKS,
+    "firstBloodKill": st.booleans(),
+    **dict.fromkeys(["champLevel", "wardsPlaced", "wardsKilled", "visionWardsBoughtInGame"], COUNTS),
+    **{f"item{slot}": COUNTS for slot in range(7)},
+    **dict.fromkeys(["summoner1Id", "summoner2Id"], COUNTS),
+    **dict.fromkeys(["doubleKills", "tripleKills", "quadraKills", "pentaKills"], COUNTS),
+    **{f"{kind}DamageDealtToChampions": st.integers(0, 10**11) for kind in ("physical", "magic", "true")},
+    "totalDamageTaken": st.integers(0, 10**11),
+}
+OBJECTIVES = ("baron", "champion", "dragon", "riftHerald", "horde", "atakhan", "tower", "inhibitor")
+TEAMS = st.lists(
+    st.fixed_dictionaries(
+        {"teamId": st.sampled_from([100, 200]) | INTEGERS},
+        optional={
+            "win": nullable(st.booleans()),
+            "bans": nullable(
+                st.lists(
+                    st.fixed_dictionaries({"championId": st.just(-1) | INTEGERS}, optional={"pickTurn": INTEGERS}),
+                    max_size=5,
+                )
+            ),
+            "objectives": nullable(
+                st.fixed_dictionaries(
+                    {},
+                    optional=dict.fromkeys(
+                        OBJECTIVES, nullable(st.fixed_dictionaries({"kills": COUNTS, "first": nullable(st.booleans())}))
+                    ),
+                )
+            ),
+        },
+    ),
+    max_size=3,
+)
 
 PARTICIPANTS = st.fixed_dictionaries(
     {
@@ -110,30 +191,48 @@ PARTICIPANTS = st.fixed_dictionaries(
         "challenges": st.just({"kda": [1.5], "🐉": {"": None}}),
     },
 )
+DETAILED_PARTICIPANTS = st.builds(
+    dict.__or__, PARTICIPANTS, st.fixed_dictionaries({}, optional={k: nullable(each) for k, each in DETAILS.items()})
+)
 
 
-def players(least: int, most: int) -> st.SearchStrategy[list[Json]]:
-    return st.lists(PARTICIPANTS, min_size=least, max_size=most, unique_by=lambda player: player["participantId"])
+def players(each: st.SearchStrategy[Json], least: int, most: int) -> st.SearchStrategy[list[Json]]:
+    return st.lists(each, min_size=least, max_size=most, unique_by=lambda player: player["participantId"])
 
 
-MATCHES = st.fixed_dictionaries(
+def matches(
+    participants: st.SearchStrategy[list[Json]], details: dict[str, st.SearchStrategy[Any]] | None = None
+) -> st.SearchStrategy[Json]:
+    return st.fixed_dictionaries(
+        {
+            "metadata": st.fixed_dictionaries({"matchId": NAMES}),
+            "info": st.fixed_dictionaries(
+                {
+                    "gameCreation": st.integers(START - 10**9, START),
+                    "gameDuration": st.integers(0, 2_000) | st.integers(0, 4_000_000) | COUNTS,
+                    "gameVersion": st.sampled_from(["16.4.748.682", "16"]) | WORDS,
+                    "queueId": st.sampled_from(list(reference.QUEUES)) | st.integers(10_000, 2**31 - 1),
+                    "platformId": WORDS,
+                    "participants": participants,
+                },
+                optional={
+                    "gameStartTimestamp": nullable(st.integers(START - 10**9, START)),
+                    "gameEndTimestamp": nullable(st.integers(START, ARRIVED_AT + 310_000)),
+                    **(details or {}),
+                },
+            ),
+        }
+    )
+
+
+MATCHES = matches(players(PARTICIPANTS, 1, 4) | players(PARTICIPANTS, 16, 16))
+DETAILED_MATCHES = matches(
+    players(DETAILED_PARTICIPANTS, 1, 3),
     {
-        "metadata": st.fixed_dictionaries({"matchId": NAMES}),
-        "info": st.fixed_dictionaries(
-            {
-                "gameCreation": st.integers(START - 10**9, START),
-                "gameDuration": st.integers(0, 2_000) | st.integers(0, 4_000_000) | COUNTS,
-                "gameVersion": st.sampled_from(["16.4.748.682", "16"]) | WORDS,
-                "queueId": INTEGERS,
-                "platformId": WORDS,
-                "participants": players(1, 4) | players(16, 16),
-            },
-            optional={
-                "gameStartTimestamp": nullable(st.integers(START - 10**9, START)),
-                "gameEndTimestamp": nullable(st.integers(START, ARRIVED_AT + 310_000)),
-            },
-        ),
-    }
+        "gameMode": nullable(st.sampled_from(["CLASSIC", "CHERRY", "STRAWBERRY", ""]) | WORDS),
+        "mapId": nullable(INTEGERS),
+        "teams": nullable(TEAMS),
+    },
 )
 
 
@@ -155,6 +254,12 @@ def with_floats(json_value: Any) -> Any:
 def test_any_valid_match_equals_the_reference(message: Json, floats: bool, escaped: bool) -> None:
     text = json.dumps(with_floats(message) if floats else message, ensure_ascii=escaped)
     assert_equals_reference(text.encode())
+
+
+@EXAMPLES
+@given(message=DETAILED_MATCHES, floats=st.booleans())
+def test_any_details_equal_the_reference(message: Json, floats: bool) -> None:
+    assert_equals_reference(json.dumps(with_floats(message) if floats else message).encode())
 
 
 @settings(EXAMPLES, max_examples=40)
@@ -211,18 +316,32 @@ TEXTS = st.sampled_from(
     + ['"' + "x" * 120 + '"', '"' + "x" * 121 + '"', '"\\ud800"', '"\\udc09\\ud83d"', '"\\x"', '"a\nb"', '"a']
 )
 REMOVED = "removed"
-OF_INFO = [*match()["info"], "teams", "🐉"]
-OF_PARTICIPANT = [*participant(1), "item0", "🐉"]
+OF_INFO = [*match()["info"], "gameMode", "mapId", "🐉"]
+OF_PARTICIPANT = [*participant(1), *DETAILS, "🐉"]
+OF_TEAMS = [
+    ("info", "teams"),
+    *(("info", "teams", 1, *rest) for rest in [(), ("teamId",), ("win",), ("bans",), ("bans", 0), ("objectives",)]),
+    ("info", "teams", 1, "bans", 0, "pickTurn"),
+    *(("info", "teams", 0, "objectives", name) for name in ("baron", "tower", "champion")),
+    ("info", "teams", 0, "objectives", "tower", "kills"),
+    ("info", "participants", 0, "perks", "styles"),
+    ("info", "participants", 0, "perks", "styles", 0),
+    ("info", "participants", 2, "perks", "styles", 0, "style"),
+    ("info", "participants", 0, "perks", "styles", 1, "selections"),
+    ("info", "participants", 0, "perks", "styles", 0, "selections", 0),
+    ("info", "participants", 2, "perks", "styles", 0, "selections", 0, "perk"),
+]
 PATHS = (
     st.sampled_from([("metadata",), ("metadata", "matchId"), ("info",), ("info", "participants", 1), ("🐉",)])
     | st.sampled_from(OF_INFO).map(lambda name: ("info", name))
     | st.tuples(st.just("info"), st.just("participants"), st.sampled_from([0, 2]), st.sampled_from(OF_PARTICIPANT))
+    | st.sampled_from(OF_TEAMS)
 )
 
 
 def corrupted(path: JsonPath, text: str, floats: bool) -> str:
-    """A valid match of three participants, except for this JSON text at this path."""
-    message = match(participant(1), participant(2), participant(3))
+    """A valid match of three participants with all details, except for this JSON text at this path."""
+    message = match(full_participant(1), full_participant(2), full_participant(6), teams=TWO_TEAMS)
     message = with_floats(message) if floats else message
     holder: Any = message
     for step in path[:-1]:

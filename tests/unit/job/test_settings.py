@@ -35,6 +35,12 @@ def test_overrides_are_merged_key_by_key(tmp_path: Path) -> None:
     assert found.elasticsearch.matches == "lol_matches_stream"
 
 
+def test_counted_queues_are_a_list_or_all() -> None:
+    assert with_overrides({}).statistics.counted_queue_ids == frozenset({400, 420, 430, 440, 480, 490, 700})
+    assert with_overrides({"statistics": {"queue_ids": [450]}}).statistics.counted_queue_ids == frozenset({450})
+    assert with_overrides({"statistics": {"queue_ids": "all"}}).statistics.counted_queue_ids is None
+
+
 def test_empty_file_overrides_nothing(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("# nothing\n")
@@ -121,6 +127,13 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
         (
             {"checkpoint_location": "/data"},
             "checkpoint_location: '/data' is invalid; write a URI such as file:///",
+        ),
+        *(
+            (
+                {"statistics": {"queue_ids": wrong}},
+                f"statistics.queue_ids: {wrong!r} is invalid; write all, or a list of Riot's queue ids",
+            )
+            for wrong in ("every", 420, [], ["420"], [420.0], [True], None)
         ),
         ({"log": {"level": "LOUD"}}, "log.level: 'LOUD' is invalid: input should be 'DEBUG', "),
     ],

@@ -13,7 +13,7 @@ from job.settings import Elasticsearch, with_overrides
 from job.startup_checks import wait_for_elasticsearch, wait_for_spark_master
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
 
-ALIASES = ("lol_matches_stream", "lol_champion_stats", "lol_position_stats")
+ALIASES = ("lol_matches_stream", "lol_teams_stream", "lol_champion_stats", "lol_position_stats")
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from job.driver.metrics import Metrics
 from job.driver.query import JobStoppingError, ShutdownGate, stop_gracefully
 from job.driver.query_listener import QueryListener
+from tests.support.sample_matches import ALIASES
 
 
 class FakeQuery:
@@ -47,7 +48,7 @@ def test_query_listener_reports_progress_and_the_error_that_ended_the_query(
 ) -> None:
     session = spark.newSession()  # its listeners receive no events of other tests
     registry = CollectorRegistry()
-    metrics = Metrics("lines", "documents", max_batch_age=60, registry=registry)
+    metrics = Metrics("lines", ALIASES, max_batch_age=60, registry=registry)
     batches: SimpleQueue[tuple[int, float]] = SimpleQueue()
     ends: SimpleQueue[str | None] = SimpleQueue()
     QueryListener(metrics, lambda messages, seconds: batches.put((messages, seconds)), ends.put).register(session)

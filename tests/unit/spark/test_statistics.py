@@ -36,9 +36,10 @@ from job.topic import Incarnation
 from tests.support import reference
 from tests.support.job_fakes import fake_elasticsearch
 from tests.support.reference import Figures, Key
-from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, Json, match, participant, value
+from tests.support.sample_matches import ALIASES, ARRIVED_AT, PLAUSIBLE_TIMES, START, Json, match, participant, value
 
 WINDOW = with_overrides({}).window
+QUEUE_IDS = with_overrides({}).statistics.counted_queue_ids
 DAY_SECONDS = 24 * 3600
 # Ratios are integers in millionths between the tasks.
 MILLIONTH = Fraction(1, 1_000_000)
@@ -48,7 +49,7 @@ FIGURES = ("kills", "deaths", "assists", "kda", "gpm", "dpm", "cspm")
 def rows(messages: Sequence[bytes | None]) -> pa.Table:
     """The matches of the messages as rows of MATCH_SCHEMA, the input of the statistics; dead letters make no row."""
     results = [decode(message, ARRIVED_AT, PLAUSIBLE_TIMES) for message in messages]
-    return pa.Table.from_batches([match_rows([result for result in results if isinstance(result, Match)])])
+    return pa.Table.from_batches([match_rows([result for result in results if isinstance(result, Match)], QUEUE_IDS)])
 
 
 def game(name: str, ended: int, *players: Json) -> bytes:
@@ -103,7 +104,7 @@ class Stream:
         self._last_batch = 0
         self.latest: dict[Key, Figures] = {}
         self.registry = CollectorRegistry()
-        self._metrics = Metrics("statistics", "documents", max_batch_age=60, registry=self.registry)
+        self._metrics = Metrics("statistics", ALIASES, max_batch_age=60, registry=self.registry)
         (folder / "messages").mkdir()
 
     def run(self, *batches: Sequence[bytes]) -> None:

@@ -26,7 +26,7 @@ from job.tasks.index_matches import index
 from job.times import iso, to_ms
 from tests.support.job_fakes import fake_elasticsearch
 from tests.support.raw_producer import send_with_header
-from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, match, participant, value
+from tests.support.sample_matches import ALIASES, ARRIVED_AT, PLAUSIBLE_TIMES, match, participant, value
 from tools.dlq import __main__ as dlq
 from tools.dlq import dead_letters
 from tools.dlq.dead_letters import (
@@ -301,7 +301,7 @@ def test_last_version_wins_after_a_replay_of_all(
     for order in (messages, messages[::-1]):
         with fake_elasticsearch() as server:
             sink = BulkSink(client((server.url,), 5), lambda *_: None)
-            assert [outcome.indexed for outcome in index(order, PLAUSIBLE_TIMES, "lol", sink)] == [1, 1, 1]
+            assert [outcome.indexed for outcome in index(order, PLAUSIBLE_TIMES, ALIASES, sink)] == [1, 1, 1]
             assert [document["kills"] for document in server.documents.values()] == [1]
         assert [row.message for row in archived_matches(order, PLAUSIBLE_TIMES)[0]] == [a]
 

@@ -1,0 +1,247 @@
+"""The schema of Riot's Match-V5 (msgspec): the fields that the job reads, under Match-V5's own names.
+
+A required field, or an optional one of `Participant` and `Info` themselves, invalidates the match if it is invalid. A
+detail (a field of the `…Details` classes) does not: it is dropped, and the rest of the match is read.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct
+from msgspec.structs import FieldInfo, fields
+
+# The limits of Elasticsearch's field types: an `integer`, also for the sum of two kinds of creeps; damage per minute
+# that fits into a `long` even in millionths; texts of at most 480 bytes, which with a number make a document id of at
+# most 512 bytes. Elasticsearch rejects a bulk request with a longer id as a whole.
+Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Creeps = Annotated[int, Meta(ge=0, le=2**30 - 1)]
+Damage = Annotated[int, Meta(ge=0, le=10**11)]
+Millis = Annotated[int, Meta(ge=0, le=2**53)]
+Name = Annotated[str, Meta(min_length=1, max_length=120)]
+Text = Annotated[str, Meta(max_length=120)]
+
+
+class Rune(Struct, frozen=True, gc=False):
+    perk: Count | None = None
+
+
+class RuneStyle(Struct, frozen=True, gc=False):
+    style: Count | None = None
+    selections: list[Rune] = []
+
+
+class Perks(Struct, frozen=True, gc=False):
+    """Runes: the primary style, whose first selection is the keystone, and the secondary style."""
+
+    styles: list[RuneStyle] = []
+
+
+class ParticipantDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=True):
+    puuid: Text | None = None
+    champion_id: Int | None = None
+    champ_level: Count | None = None
+    placement: Count | None = None
+    player_subteam_id: Count | None = None
+    item0: Count | None = None
+    item1: Count | None = None
+    item2: Count | None = None
+    item3: Count | None = None
+    item4: Count | None = None
+    item5: Count | None = None
+    item6: Count | None = None
+    summoner1_id: Count | None = None
+    summoner2_id: Count | None = None
+    perks: Perks | None = None
+    total_damage_taken: Damage | None = None
+    physical_damage_dealt_to_champions: Damage | None = None
+    magic_damage_dealt_to_champions: Damage | None = None
+    true_damage_dealt_to_champions: Damage | None = None
+    wards_placed: Count | None = None
+    wards_killed: Count | None = None
+    vision_wards_bought_in_game: Count | None = None
+    first_blood_kill: bool | None = None
+    double_kills: Count | None = None
+    triple_kills: Count | None = None
+    quadra_kills: Count | None = None
+    penta_kills: Count | None = None
+
+
+BOT = "BOT"
+"""The puuid of a bot."""
+ITEMS = tuple(f"item{slot}" for slot in range(7))
+SUMMONER_SPELLS = ("summoner1_id", "summoner2_id")
+DETAIL_TEXTS = ("puuid", "gameMode")
+"""The details that are texts, by Match-V5's names."""
+
+
+class Participant(ParticipantDetails, rename="camel", frozen=True, gc=False):
+    participant_id: Count
+    champion_name: Name
+    team_id: Int
+    win: bool
+    kills: Count
+    deaths: Count
+    assists: Count
+    gold_earned: Count
+    total_damage_dealt_to_champions: Damage
+    vision_score: Int
+    team_position: Text | None = None
+    riot_id_game_name: Text | None = None
+    riot_id_tagline: Text | None = None
+    summoner_name: Text | None = None
+    total_minions_killed: Creeps | None = None
+    neutral_minions_killed: Creeps | None = None
+    time_played: Count | None = None
+    game_ended_in_early_surrender: bool | None = None
+
+
+class Objective(Struct, frozen=True, gc=False):
+    kills: Count | None = None
+    first: bool | None = None
+
+
+class ObjectivesDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=True):
+    """What a team can take. Older matches lack what did not exist yet."""
+
+    baron: Objective | None = None
+    dragon: Objective | None = None
+    rift_herald: Objective | None = None
+    horde: Objective | None = None
+    atakhan: Objective | None = None
+    tower: Objective | None = None
+    inhibitor: Objective | None = None
+
+
+class Ban(Struct, rename="camel", frozen=True, gc=False):
+    champion_id: Int
+    pick_turn: Int | None = None
+
+
+class TeamDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=True):
+    win: bool | None = None
+    bans: list[Ban] | None = None
+    objectives: ObjectivesDetails | None = None
+
+
+class Team(TeamDetails, rename="camel", frozen=True, gc=False):
+    team_id: Int
+
+
+class InfoDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=True):
+    game_mode: Text | None = None
+    map_id: Int | None = None
+    teams: list[Team] | None = None
+
+
+class Info(InfoDetails, rename="camel", frozen=True, gc=False):
+    game_creation: Millis
+    game_duration: Count
+    game_version: Text
+    queue_id: Int
+    platform_id: Text
+    participants: list[Participant]
+    game_start_timestamp: Millis | None = None
+    game_end_timestamp: Millis | None = None
+
+
+class Metadata(Struct, rename="camel", frozen=True, gc=False):
+    match_id: Name
+
+
+class MatchV5(Struct, frozen=True, gc=False):
+    metadata: Metadata
+    info: Info
+
+
+def _lenient(struct: type[Struct], details: type[Struct] | None = None, **nested: Any) -> type[Struct]:
+    """A struct with the same fields, all optional: details as raw JSON, `nested` with these types, other scalars of any
+    type."""
+    raw = {field.name for field in fields(details)} if details else set()
+    scalar = str | int | float | bool | None
+    types = {field.name: Raw if field.name in raw else nested.get(field.name, scalar) for field in fields(struct)}
+    return msgspec.defstruct(
+        f"{struct.__name__}Lenient", [(name, kind, UNSET) for name, kind in types.items()], rename="camel"
+    )
+
+
+_Participant = _lenient(Participant, ParticipantDetails)
+_Info = _lenient(Info, InfoDetails, participants=list[_Participant])  # type: ignore[valid-type]
+_lenient_decoder = msgspec.json.Decoder(_lenient(MatchV5, metadata=_lenient(Metadata), info=_Info))
+# Details that have details themselves.
+_NESTED: dict[str, tuple[Any, type[Struct]]] = {
+    "teams": (list[_lenient(Team, TeamDetails)], TeamDetails),  # type: ignore[misc]
+    "objectives": (_lenient(ObjectivesDetails, ObjectivesDetails), ObjectivesDetails),
+}
+# A build with one unknown part would be another build.
+_DROPPED_TOGETHER = (ITEMS, SUMMONER_SPELLS)
+
+_decoder_of = cache(msgspec.json.Decoder)
+
+
+def decode_leniently(value: bytes) -> tuple[MatchV5, Sequence[str]]:
+    """Decode a match that fails the schema: accept whole numbers written as floats, and drop invalid details.
+
+    Returns the match and the dropped fields' names, each as often as it was dropped. Raises msgspec.ValidationError for
+    an invalid field that is no detail.
+    """
+    message: Any = _lenient_decoder.decode(value)
+    dropped: list[str] = []
+    if isinstance(message.info, _Info):
+        _read_details(message.info, InfoDetails, dropped)
+        for participant in message.info.participants or ():  # type: ignore[attr-defined]
+            _read_details(participant, ParticipantDetails, dropped)
+    return msgspec.convert(_whole_numbers(msgspec.to_builtins(message)), MatchV5), dropped
+
+
+def _read_details(part: Struct, details: type[Struct], dropped: list[str], prefix: str = "") -> None:
+    """Replace the raw JSON of a lenient struct's details by their values; remove those that are invalid."""
+    invalid: set[str] = set()
+    for field in fields(details):
+        raw = getattr(part, field.name)
+        if raw is not UNSET:
+            held = _read_detail(raw, field, dropped, prefix)
+            setattr(part, field.name, held)
+            if held is UNSET:
+                invalid.add(field.name)
+    for names in _DROPPED_TOGETHER:
+        if not invalid.isdisjoint(names):
+            for name in names:
+                setattr(part, name, UNSET)
+
+
+def _read_detail(raw: Raw, field: FieldInfo, dropped: list[str], prefix: str) -> Any:
+    """The value of a detail without its invalid details; UNSET, and added to `dropped`, if it is invalid itself."""
+    name = prefix + field.encode_name
+    try:
+        return _decoder_of(field.type).decode(raw)
+    except msgspec.ValidationError:
+        pass
+    try:
+        return msgspec.convert(_whole_numbers(msgspec.json.decode(raw)), field.type)
+    except msgspec.ValidationError:
+        pass
+    if field.name in _NESTED:
+        lenient, details = _NESTED[field.name]
+        try:
+            held: Any = _decoder_of(lenient).decode(raw)
+            for part in held if isinstance(held, list) else [held]:
+                _read_details(part, details, dropped, f"{name}.")
+            return msgspec.convert(_whole_numbers(msgspec.to_builtins(held)), field.type)
+        except msgspec.ValidationError:
+            pass
+    dropped.append(name)
+    return UNSET
+
+
+def _whole_numbers(value: Any) -> Any:
+    """The same JSON value with 3 for 3.0, recursively."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole_numbers(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(part) for part in value]
+    return value

@@ -1,0 +1,83 @@
+"""Riot's queues: the English name of each queue id, and which of them are Arena.
+
+Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". Queue
+1750 is not in that list: it is Arena with eighteen players in matches of 2025 and later.
+"""
+
+ARENA = frozenset({1700, 1710, 1750})
+"""Queues in which `teamId` is no side of the map: 100 has the winning half of the participants."""
+
+_NAMES = {
+    0: "Custom",
+    72: "1v1 Snowdown Showdown",
+    73: "2v2 Snowdown Showdown",
+    75: "6v6 Hexakill",
+    76: "Ultra Rapid Fire",
+    78: "One For All: Mirror Mode",
+    83: "Co-op vs AI Ultra Rapid Fire",
+    98: "6v6 Hexakill",
+    100: "5v5 ARAM",
+    310: "Nemesis",
+    313: "Black Market Brawlers",
+    317: "Definitely Not Dominion",
+    325: "All Random",
+    400: "5v5 Draft Pick",
+    420: "5v5 Ranked Solo",
+    430: "5v5 Blind Pick",
+    440: "5v5 Ranked Flex",
+    450: "5v5 ARAM",
+    460: "3v3 Blind Pick",
+    470: "3v3 Ranked Flex",
+    480: "Swiftplay",
+    490: "Normal (Quickplay)",
+    600: "Blood Hunt Assassin",
+    610: "Dark Star: Singularity",
+    700: "Summoner's Rift Clash",
+    720: "ARAM Clash",
+    800: "Co-op vs. AI Intermediate Bot",
+    810: "Co-op vs. AI Intro Bot",
+    820: "Co-op vs. AI Beginner Bot",
+    830: "Co-op vs. AI Intro Bot",
+    840: "Co-op vs. AI Beginner Bot",
+    850: "Co-op vs. AI Intermediate Bot",
+    870: "Co-op vs. AI Intro Bot",
+    880: "Co-op vs. AI Beginner Bot",
+    890: "Co-op vs. AI Intermediate Bot",
+    900: "ARURF",
+    910: "Ascension",
+    920: "Legend of the Poro King",
+    940: "Nexus Siege",
+    950: "Doom Bots Voting",
+    960: "Doom Bots Standard",
+    980: "Star Guardian Invasion: Normal",
+    990: "Star Guardian Invasion: Onslaught",
+    1000: "PROJECT: Hunters",
+    1010: "Snow ARURF",
+    1020: "One for All",
+    1030: "Odyssey Extraction: Intro",
+    1040: "Odyssey Extraction: Cadet",
+    1050: "Odyssey Extraction: Crewmember",
+    1060: "Odyssey Extraction: Captain",
+    1070: "Odyssey Extraction: Onslaught",
+    1200: "Nexus Blitz",
+    1300: "Nexus Blitz",
+    1400: "Ultimate Spellbook",
+    1700: "Arena",
+    1710: "Arena",
+    1750: "Arena",
+    1810: "Swarm",
+    1820: "Swarm",
+    1830: "Swarm",
+    1840: "Swarm",
+    1900: "Pick URF",
+    2000: "Tutorial 1",
+    2010: "Tutorial 2",
+    2020: "Tutorial 3",
+    2300: "Brawl",
+    2400: "ARAM: Mayhem",
+}
+
+
+def queue_name(queue_id: int) -> str:
+    """The queue's English name; the id itself if Riot's list does not have it."""
+    return _NAMES.get(queue_id) or str(queue_id)
