@@ -66,11 +66,12 @@ def measure_dashboard_queries(stack: MeasuredStack, profile: Profile) -> Dashboa
 
 
 def fill_hour(stack: MeasuredStack, matches: int) -> None:
-    """Send compact matches until the dashboard's hour has at least `matches` matches."""
+    """Send full-size matches until the dashboard's hour has at least `matches` matches: compact ones have no builds and
+    no teams."""
     missing = matches - documents_of_hour(stack.elasticsearch) // DOCUMENTS_PER_MATCH
     if missing > 0:
         processed_before = stack.job_progress().processed
-        stack.send_backlog("compact", missing)
+        stack.send_backlog(SIZE, missing)
         stack.wait_until_processed(processed_before + missing)
         stack.wait_until_merged()
 

@@ -62,6 +62,9 @@ ACCEPTED_FIELD_TYPES = {
 }
 """The field types that an operation accepts."""
 
+LISTED_TYPES = {"string": str, "number": int}
+"""Python's types of the values that a terms column includes or excludes, by Kibana's field type."""
+
 TYPE_PRESERVING_OPERATIONS = ("terms", "max")
 """Operations whose column has the data type of its field."""
 
@@ -284,6 +287,11 @@ def field_violations(column: object, types: FieldTypes) -> Iterator[str]:
         yield f"{operation} does not accept {field}, which is a {types[field]}"
     elif operation in TYPE_PRESERVING_OPERATIONS and column.data_type != types[field]:
         yield f"dataType is {column.data_type}, {field} is a {types[field]}"
+    elif isinstance(column, Terms):
+        # Kibana drops an excluded value of another type without a message.
+        for listed in (*column.params.include, *column.params.exclude):
+            if not isinstance(listed, LISTED_TYPES[types[field]]):
+                yield f"{listed!r} is included or excluded, but {field} is a {types[field]}"
 
 
 def query_violations(panel: Lens, layer: Layer, types: FieldTypes) -> Iterator[str]:

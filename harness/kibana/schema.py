@@ -55,7 +55,7 @@ class SavedObject(StrictModel):
 
 
 class FieldFormat(StrictModel):
-    id: Literal["number", "duration", "static_lookup"]
+    id: Literal["number", "percent", "duration", "static_lookup"]
     params: dict[str, Any]
 
 
@@ -222,8 +222,8 @@ class TermsParams(StrictModel):
     other_bucket: Literal[False]  # costs a second request
     missing_bucket: Literal[False]
     parent_format: ParentFormat
-    include: list[str]
-    exclude: list[str]
+    include: list[str | int]
+    exclude: list[str | int]
     include_is_regex: Literal[False]
     exclude_is_regex: Literal[False]
 

@@ -83,6 +83,15 @@ class TestConsistency:
         assert [row["side"] for row in table] == ["Blue", "Red"]
         assert sum(row["winrate"] for row in table) == pytest.approx(1, abs=0.01)
 
+    def test_teams_with_more_objectives_win_more(self, stack: Stack) -> None:
+        """The objectives' panel counts two documents a match, one of which won."""
+        rates = {row["objective"]: row["winrate"] for row in table_of(stack, "lol-objectives")}
+        assert rates["No dragon"] < 0.5 < rates["3 dragons"]
+        assert rates["First tower"] > 0.5
+
+    def test_no_champion_is_swarms(self, stack: Stack) -> None:
+        assert not [row["champion"] for row in table_of(stack, "lol-champions") if "_" in row["champion"]]
+
     def test_last_matches_are_ten_with_one_winner_each(self, stack: Stack) -> None:
         table = table_of(stack, "lol-last-matches")
         assert len({row["match"] for row in table}) == len(table) == 10

@@ -192,7 +192,7 @@ def aram() -> Json:
         team(100, True, [], champion=(True, 30), inhibitor=(True, 1), tower=(True, 4)),
         team(200, False, [], champion=(False, 12), tower=(False, 1)),
     ]
-    return _match("ARAM", 12, 450, _ten(**none, summoner2Id=32), teams, 1200)
+    return _match("ARAM", 12, 450, _ten(**none, summoner2Id=32, timePlayed=1200), teams, 1200)
 
 
 def _arena(queue_id: int, teams: int, size: int) -> Json:

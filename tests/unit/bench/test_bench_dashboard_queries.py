@@ -82,7 +82,7 @@ def test_warm_up_lasts_its_time(stack: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_missing_matches_of_the_hour_are_sent_and_processed(stack: Any) -> None:
     fill_hour(stack, 100)
-    stack.send_backlog.assert_called_once_with("compact", 16)
+    stack.send_backlog.assert_called_once_with("full", 16)
     stack.wait_until_processed.assert_called_once_with(5 + 16)
 
 

@@ -9,9 +9,11 @@ import json
 import re
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from harness.kibana import contract, kql, queries
@@ -100,7 +102,7 @@ def test_dashboard_has_every_panel() -> None:
 
 def test_each_index_alias_has_a_data_view() -> None:
     indices = {view.attributes.title for view in data_views().values()}
-    assert indices == {"lol_matches_stream", "lol_champion_stats", "lol_position_stats"}
+    assert indices == {"lol_matches_stream", "lol_teams_stream", "lol_champion_stats", "lol_position_stats"}
 
 
 def test_panels_by_arrival_time_filter_by_arrival_time() -> None:
@@ -127,9 +129,9 @@ def test_panels_by_game_end_exclude_remakes_matches_without_a_winner_and_games_t
     by_game_end = [
         panel
         for panel in panels().values()
-        if panel.view_of(next(iter(panel.layers))) == "lol-matches" and panel.id != "lol-arrivals"
+        if panel.view_of(next(iter(panel.layers))) in ("lol-matches", "lol-teams") and panel.id != "lol-arrivals"
     ]
-    assert len(by_game_end) == 7
+    assert len(by_game_end) == 12
     for panel in by_game_end:
         filters = kql.filter_query(panel.attributes.state.query.query)["bool"]["filter"]
         assert {"match": {"remake": "false"}} in filters, panel.id
@@ -137,10 +139,95 @@ def test_panels_by_game_end_exclude_remakes_matches_without_a_winner_and_games_t
         assert {"range": {"@timestamp": {"lte": "now"}}} in filters, panel.id
 
 
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "ranked": {"queue": "5v5 Ranked Solo", "game_mode": "CLASSIC", "map_id": 11, "bot": False},
+    "aram": {"queue": "5v5 ARAM", "game_mode": "ARAM", "map_id": 12, "bot": False},
+    "compact": {"queue": "5v5 Draft Pick"},
+    "coop": {"queue": "Co-op vs. AI Intro Bot", "game_mode": "CLASSIC", "map_id": 11, "bot": False},
+    "bot": {"queue": "Co-op vs. AI Intro Bot", "game_mode": "CLASSIC", "map_id": 11, "bot": True},
+    "arena": {"queue": "Arena", "game_mode": "CHERRY", "bot": False},
+    "compact arena": {"queue": "Arena"},
+    "arena of an unknown queue": {"queue": "1740", "game_mode": "CHERRY", "bot": False},
+    "swarm": {"queue": "Swarm", "game_mode": "STRAWBERRY", "bot": False},
+    "compact swarm": {"queue": "Swarm"},
+}
+"""Fields of a document by which panels tell modes and bots apart."""
+TWO_TEAMS_OF_PEOPLE = {"ranked", "aram", "compact"}
+ARENAS = {"arena", "compact arena", "arena of an unknown queue"}
+ACCEPTED = {
+    "lol-sides": TWO_TEAMS_OF_PEOPLE,
+    "lol-wins-by-side": TWO_TEAMS_OF_PEOPLE,
+    "lol-objectives": {"ranked"},
+    "lol-positions": {*TWO_TEAMS_OF_PEOPLE, "coop"},
+    "lol-kill-participation": {*TWO_TEAMS_OF_PEOPLE, "coop"},
+    "lol-gold-distribution": {*TWO_TEAMS_OF_PEOPLE, "coop"},
+    "lol-last-matches": {*TWO_TEAMS_OF_PEOPLE, "coop", "bot"},
+    "lol-champions": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
+    "lol-win-rate-and-picks": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
+    "lol-items": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
+    "lol-keystones": set(DOCUMENTS) - {"bot"},
+}
+
+
+def accepts(query: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Whether Elasticsearch would find the document; of ranges, each is taken to be met."""
+    ((kind, inside),) = query.items()
+    if kind == "bool":
+        return (
+            all(accepts(each, document) for each in inside.get("filter", []))
+            and (any(accepts(each, document) for each in inside["should"]) if "should" in inside else True)
+            and ("must_not" not in inside or not accepts(inside["must_not"], document))
+        )
+    if kind == "range":
+        return True
+    if kind == "exists":
+        return inside["field"] in document
+    ((field, value),) = inside.items()
+    if field not in document:
+        return False
+    text = orjson.dumps(document[field]).decode().strip('"')
+    return bool(text == value if kind == "match" else fnmatchcase(text, value))
+
+
+@pytest.mark.parametrize("panel_id", ACCEPTED)
+def test_panel_keeps_modes_and_bots_apart(panel_id: str) -> None:
+    """Sides, winners and positions mean something in modes of two teams only, and no panel counts bots as people."""
+    query = kql.filter_query(panels()[panel_id].attributes.state.query.query)
+    each_has = {"remake": False, "win": True}
+    assert {name for name, document in DOCUMENTS.items() if accepts(query, each_has | document)} == ACCEPTED[panel_id]
+
+
 def test_panel_queries_have_distinct_titles() -> None:
     titles = [query.title for query in panel_queries()]
-    assert len(set(titles)) == len(titles) == 14
+    assert len(set(titles)) == len(titles) == 19
     assert {"Champions", "Win rate against picks: picks", "Win rate against picks: wins"} <= set(titles)
+
+
+def test_dashboard_has_a_control_of_each_field_to_filter_by() -> None:
+    controls = sorted(dashboard().attributes.control_group_input.panels_json.values(), key=lambda each: each.order)
+    fields = [control.explicit_input.field_name for control in controls]
+    assert fields == ["queue", "platform", "champion_name", "position", "patch"]
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("win: true", {"match": {"win": "true"}}),
+        ("not queue: Co-op*", {"bool": {"must_not": {"wildcard": {"queue": "Co-op*"}}}}),
+        ("win: *", {"exists": {"field": "win"}}),
+        (
+            "queue: (Arena or Swarm)",
+            {
+                "bool": {
+                    "should": [{"match": {"queue": "Arena"}}, {"match": {"queue": "Swarm"}}],
+                    "minimum_should_match": 1,
+                }
+            },
+        ),
+    ],
+)
+def test_kql_becomes_the_query_that_kibana_sends(text: str, query: dict[str, Any]) -> None:
+    assert kql.filter_query(text) == {"bool": {"filter": [query]}}
 
 
 def test_dashboard_shows_the_last_hour_and_refreshes() -> None:
@@ -260,12 +347,19 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
         ("lens/lol-last-matches", {f"{COLUMNS}.winner.dataType": "string"}, "dataType is string, team_id is a number"),
         ("lens/lol-game-length", {f"{COLUMNS}.minutes.sourceField": "patch"}, "range does not accept patch"),
         ("lens/lol-sides", {"attributes.state.query.query": "remakes: false"}, "query: there is no field remakes"),
-        ("lens/lol-sides", {"attributes.state.query.query": "not remake: true"}, "is not of the form"),
+        ("lens/lol-sides", {"attributes.state.query.query": "remake: true or win: true"}, "is not of the form"),
         (
             "lens/lol-sides",
             {f"{COLUMNS}.side.params.filters.0.input.query": "team: 100"},
             "query: there is no field team$",
         ),
+        (
+            "lens/lol-sides",
+            {"attributes.state.query.query": "not queues: (Arena or Swarm)"},
+            "there is no field queues",
+        ),
+        ("lens/lol-items", {f"{COLUMNS}.item.params.exclude": ["3340"]}, "'3340' is included or excluded, but items"),
+        ("lens/lol-positions", {f"{COLUMNS}.position.params.exclude": [0]}, "0 is included or excluded, but position"),
         (
             "lens/lol-champion-trend",
             {f"{COLUMNS}.champion.params.orderAgg.sourceField": "games"},
