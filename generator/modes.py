@@ -75,12 +75,19 @@ def parse_modes(text: str) -> ModeWeights:
             raise ValueError(f"{name!r} is no mode; the modes are {', '.join(MODE_NAMES)}")
         if name in weights:
             raise ValueError(f"{name} is given twice")
-        if not (weight.isascii() and weight.isdigit()):
-            raise ValueError(f"the weight of {name} must be a whole number, as in {name}=40, not {weight!r}")
+        if not (weight.isascii() and weight.isdigit() and len(weight) <= 6):
+            raise ValueError(
+                f"the weight of {name} must be a whole number below a million, as in {name}=40, not {weight!r}"
+            )
         weights[name] = int(weight)
     if not sum(weights.values()):
         raise ValueError("one mode at least needs a weight above 0")
     return weights
+
+
+def have_remakes(modes: ModeWeights) -> bool:
+    """Whether a match of these modes can be a remake: only one of two teams can."""
+    return any(weight and _MODES[name][0].two_teams for name, weight in modes.items())
 
 
 class QueueChoice(NamedTuple):
@@ -97,6 +104,7 @@ class ModeMix:
     def __init__(self, modes: ModeWeights, seed: int) -> None:
         # A generator of its own: matches of a single format do not depend on the choice among several.
         self._random = random.Random(f"modes {seed}")
+        self._have_remakes = have_remakes(modes)
         by_format: dict[Format, dict[int, float]] = {}
         for name, weight in modes.items():
             if weight:
@@ -108,15 +116,10 @@ class ModeMix:
         )
         self._weights = tuple(sum(choice.weights) for choice in self._choices)
 
-    @property
-    def can_be_remade(self) -> bool:
-        """Whether a game of these modes can be a remake: only one of two teams can."""
-        return any(choice.format.two_teams for choice in self._choices)
-
     def draw(self, *, remake: bool = False) -> QueueChoice:
         """The format of the next game. Raises ValueError for a remake if no mode has any."""
-        if remake and not self.can_be_remade:
-            raise ValueError("none of the modes can be a remake")
+        if remake and not self._have_remakes:
+            raise ValueError("none of the modes has remakes")
         if len(self._choices) == 1:
             return self._choices[0]
         while True:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from generator.match_factory import MatchSize
 from generator.messages import MAX_DUPLICATES_OF_A_MATCH, MessageShares
-from generator.modes import MODE_NAMES, ModeMix, ModeWeights, parse_modes
+from generator.modes import MODE_NAMES, ModeWeights, have_remakes, parse_modes
 
 Mode = Literal["continuous", "batch"]
 
@@ -188,7 +188,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         parser.error("argument --rate: must be above 0 in continuous mode")
     if given.duplicates + given.remakes + given.poison > 1:
         parser.error("arguments --duplicates, --remakes and --poison: shares of one whole, must not exceed 1 together")
-    if given.remakes and not ModeMix(given.modes, 0).can_be_remade:
+    if given.remakes and not have_remakes(given.modes):
         parser.error("argument --remakes: needs one of the --modes with two teams")
     return Options(
         bootstrap_servers=given.bootstrap_servers,

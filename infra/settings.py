@@ -10,7 +10,7 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-from generator.modes import ModeMix, parse_modes
+from generator.modes import have_remakes, parse_modes
 from infra import versions
 from infra.names import DEV_STACK, PROJECT
 from job.settings import SettingsError as JobSettingsError
@@ -158,7 +158,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _remakes_need_a_mode_with_two_teams(self) -> Self:
-        if self.generator_remakes_percent and not ModeMix(parse_modes(self.generator_modes), 0).can_be_remade:
+        if self.generator_remakes_percent and not have_remakes(parse_modes(self.generator_modes)):
             raise ValueError(
                 "generatorRemakesPercent must be 0, or generatorModes needs a mode with two teams: no other has remakes"
             )

@@ -390,7 +390,7 @@ class TestModes:
     def test_remakes_are_of_modes_with_two_teams(self) -> None:
         generator = factory(modes={"arena_16": 5, "swarm": 5, "aram": 1})
         assert {generator.next(remake=True).data["info"]["queueId"] for _ in range(20)} == {450}
-        with pytest.raises(ValueError, match="none of the modes can be a remake"):
+        with pytest.raises(ValueError, match="none of the modes has remakes"):
             factory(modes={"arena_16": 1}).next(remake=True)
 
     def test_aram_has_no_positions_wards_monsters_or_bans(self) -> None:

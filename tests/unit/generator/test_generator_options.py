@@ -74,6 +74,7 @@ def test_start_without_time_zone_is_utc() -> None:
         ("--modes", ["--modes", "aram"]),
         ("--modes", ["--modes", "aram=-1"]),
         ("--modes", ["--modes", "aram=0"]),
+        ("--modes", ["--modes", "aram=" + "9" * 400]),
         ("--modes", ["--modes", "aram=1,aram=2"]),
         ("--remakes", ["--modes", "arena_16=1,swarm=1", "--remakes", "0.1"]),
         ("--topic", ["--topic", "a/b"]),
