@@ -193,8 +193,10 @@ class HealthChecker:
         processed, lag = _total(metrics, "lol_job_messages_total"), _total(metrics, "lol_job_kafka_lag_messages")
         late = sum(metrics.get("lol_job_late_matches_total", {}).values())
         too_late = f", {late:,.0f} matches too late for the windows" if late else ""
+        uncounted = _by_label(metrics, "lol_job_uncounted_matches_total", "matches do not count in the windows")
+        dropped = _by_label(metrics, "lol_job_dropped_fields_total", "optional fields dropped")
         problem = None if health == "ok" else health
-        return f"{processed} messages processed since it started{too_late}, lag {lag}", problem
+        return f"{processed} messages processed since it started{too_late}{uncounted}{dropped}, lag {lag}", problem
 
     def _check_dead_letters(self) -> StageResult:
         return f"{sum(self._topics.end_offsets(DEAD_LETTER_TOPIC).values()):,} messages", None
@@ -275,6 +277,15 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
 def _total(metrics: Metrics, name: str) -> str:
     """The sum of a metric's samples in words; a metric without samples is unknown, not 0."""
     return f"{sum(metrics[name].values()):,.0f}" if name in metrics else "unknown"
+
+
+def _by_label(metrics: Metrics, name: str, what: str) -> str:
+    """The sum of a counter with one label in words, and its parts; empty if it is 0."""
+    parts = {label.partition(" ")[2]: number for label, number in metrics.get(name, {}).items() if number}
+    if not parts:
+        return ""
+    each = ", ".join(f"{label} {number:,.0f}" for label, number in sorted(parts.items()))
+    return f", {sum(parts.values()):,.0f} {what} ({each})"
 
 
 def _memory(container: Container) -> int:

@@ -180,7 +180,7 @@ def pipeline() -> Dashboard:
                 width=8,
             ),
             Row(
-                "4  Dead letters and rejected documents",
+                "4  Dead letters, dropped fields and rejected documents",
                 [
                     time_series(
                         "Dead letters, by reason",
@@ -191,6 +191,17 @@ def pipeline() -> Dashboard:
                                 "sum by (reason) (60 * rate(lol_job_dead_letters_total[$__rate_interval]))", "reason"
                             ),
                             "{{reason}}",
+                        ),
+                    ),
+                    time_series(
+                        "Dropped fields",
+                        "Optional fields of a wrong type, which documents lack, per minute. Their matches are indexed.",
+                        "count:fields/min",
+                        Query(
+                            _or_none(
+                                "sum by (field) (60 * rate(lol_job_dropped_fields_total[$__rate_interval]))", "field"
+                            ),
+                            "{{field}}",
                         ),
                     ),
                     time_series(
@@ -205,7 +216,7 @@ def pipeline() -> Dashboard:
                         ),
                     ),
                 ],
-                width=12,
+                width=8,
             ),
             Row(
                 "5  Windowed statistics",
@@ -218,14 +229,19 @@ def pipeline() -> Dashboard:
                         no_data="no watermark yet",
                     ),
                     time_series(
-                        "Late matches",
-                        "Matches older than the watermark, which are in no window, per minute; and the rows that Spark "
-                        "drops for them: one for each message.",
+                        "Late matches, and matches that do not count",
+                        "Matches in no window, per minute: those older than the watermark, with the rows that Spark "
+                        "drops for them (one for each message); and those of other queues than statistics.queue_ids, "
+                        "remakes and matches without a winner.",
                         "count:matches/min",
-                        Query("sum(60 * rate(lol_job_late_matches_total[$__rate_interval]))", "matches"),
+                        Query("sum(60 * rate(lol_job_late_matches_total[$__rate_interval]))", "late matches"),
                         Query(
                             "sum by (operator) (60 * rate(lol_job_rows_dropped_by_watermark_total[$__rate_interval]))",
                             "rows of {{operator}}",
+                        ),
+                        Query(
+                            "sum by (reason) (60 * rate(lol_job_uncounted_matches_total[$__rate_interval]))",
+                            "do not count: {{reason}}",
                         ),
                     ),
                     time_series(

@@ -18,6 +18,7 @@ from harness.load import send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
+from infra.names import INDEX_ALIASES
 from job.ids import monthly_index
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import match
@@ -67,7 +68,7 @@ def test_missing_index_templates_lose_no_message(stack: Stack) -> None:
     and a dynamic mapping."""
     known = KnownMessages(stack)
     client = stack.elasticsearch()
-    for name in ("lol_matches_stream", "lol_champion_stats", "lol_position_stats"):
+    for name in INDEX_ALIASES:
         client.indices.delete_index_template(name=name)
         client.indices.delete(index=",".join(client.indices.get_alias(name=name)))
     known.send()

@@ -16,6 +16,7 @@ from pulumi.automation import CommandError, OpType
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
 from infra.clients.kafka import TopicClient
+from infra.names import MATCHES_ALIAS
 from tools import backfill
 
 pytestmark = pytest.mark.disruptive
@@ -52,21 +53,34 @@ def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
 
 
 def test_drift_of_topic_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
-    """A deleted topic is recreated (which also undoes the partitions added above); a changed template is updated."""
+    """A deleted topic is recreated (which also undoes the partitions added above); a changed template is updated.
+
+    So is one of a version without some fields, whose index and documents stay: the index gets the fields.
+    """
     topics, client = TopicClient(stack.outputs["bootstrapServers"]), stack.elasticsearch()
     template = "lol_champion_stats"
 
-    def read_template() -> dict[str, Any]:
-        found: dict[str, Any] = client.indices.get_index_template(name=template)["index_templates"][0]["index_template"]
+    def read_template(name: str = template) -> dict[str, Any]:
+        found: dict[str, Any] = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
         return found
 
     topics.delete("lol_matches_dlq")
     changed = read_template()
     changed["template"]["settings"]["index"]["number_of_replicas"] = "2"
     client.indices.put_index_template(name=template, body=changed)
+    older = read_template(MATCHES_ALIAS)
+    fields = older["template"]["mappings"]["properties"]
+    added = {name: fields.pop(name) for name in ("puuid", "items", "gold_share")}
+    client.indices.put_index_template(name=MATCHES_ALIAS, body=older)
+    old_index = f"{MATCHES_ALIAS}-2019.02"
+    client.index(index=old_index, id="old", document={"match_id": "old", "kills": 1}, refresh=True)
     stack.refresh()
-    assert changes(stack.preview().change_summary) == {"create": 1, "update": 1}
+    assert changes(stack.preview().change_summary) == {"create": 1, "update": 2}
     stack.up(refresh=False)
+    mapped = client.indices.get_mapping(index=old_index)[old_index]["mappings"]["properties"]
+    assert mapped == fields | added
+    assert client.get(index=old_index, id="old")["_source"] == {"match_id": "old", "kills": 1}
+    client.indices.delete(index=old_index)
     recreated = topics.read("lol_matches_dlq")
     assert recreated is not None
     assert recreated.partitions == 1

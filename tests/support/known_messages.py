@@ -33,7 +33,7 @@ MessageOffset = tuple[int, int]
 
 class KnownMessages:
     """`count` new messages. Their champion names are used by no other match, so that their documents and statistics can
-    be told from those of other messages. An eighth of the matches has no winner."""
+    be told from those of other messages. An eighth of the matches has no winner. Each match has two teams."""
 
     def __init__(self, stack: Stack, count: int = 300) -> None:
         self._stack = stack
@@ -56,6 +56,7 @@ class KnownMessages:
         for participant in match["info"]["participants"]:
             participant["championName"] += f" {self._seed}"
             participant["win"] &= has_winner
+        match["info"]["teams"] = [_team(team_id, match["info"]["participants"]) for team_id in (100, 200)]
         return message._replace(value=orjson.dumps(match))
 
     def send(self, producer: Producer | None = None) -> None:
@@ -84,25 +85,29 @@ class KnownMessages:
         return values
 
     def assert_one_outcome_each(self, timeout_seconds: float = 300) -> None:
-        """Wait until each valid match is indexed, one document per participant, and counted once in the statistics, and
-        each other message is a dead letter with its original value. The expected values are the reference's."""
+        """Wait until each valid match is indexed, one document per participant and per team, and counted once in the
+        statistics, and each other message is a dead letter with its original value. The expected values are the
+        reference's."""
         eventually(self._assert_documents, timeout_seconds)
+        eventually(self._assert_team_documents, timeout_seconds)
         eventually(self._assert_statistics, timeout_seconds)
         self._assert_dead_letters()
 
     def assert_no_outcome(self) -> None:
         """No message is indexed, counted in the statistics or dead-lettered."""
         assert self._search("lol_matches_stream") == {}
+        assert self._search("lol_teams_stream", self._own_teams) == {}
         assert self._search("lol_champion_stats") == {}
         assert not self._dead_letters().keys() & set(self._offsets.values())
 
     def delete_documents(self) -> None:
         """Delete these messages' documents from the index."""
         client = self._stack.elasticsearch()
-        hits = scan(client, index="lol_matches_stream", query={"query": self._own_documents}, _source=False)
-        deletions = ({"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]} for hit in hits)
-        assert bulk(client, deletions, refresh=True)[0] > 0
-        assert self._search("lol_matches_stream") == {}
+        for index, query in (("lol_matches_stream", self._own_documents), ("lol_teams_stream", self._own_teams)):
+            hits = scan(client, index=index, query={"query": query}, _source=False)
+            deletions = ({"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]} for hit in hits)
+            assert bulk(client, deletions, refresh=True)[0] > 0
+            assert self._search(index, query) == {}
 
     def arrival_range(self) -> tuple[str, str]:
         """ISO times of the first arrival, and 1 ms after the last: a range whose end is exclusive."""
@@ -113,13 +118,14 @@ class KnownMessages:
         for index in self._in_arrival_order():
             for document in reference.documents(self._messages[index].value, self._arrived_at[index]) or ():
                 expected[f"{document['match_id']}_{document['participant_id']}"] = document
-        found = self._search("lol_matches_stream")
-        missing = expected.keys() - found.keys()
-        assert not missing, f"{len(missing)} of {len(expected)} documents are missing"
-        assert found.keys() == expected.keys()
-        for document_id, document in expected.items():
-            differences = reference.differences(found[document_id], document)
-            assert not differences, f"{document_id}: {differences}"
+        _assert_equal(self._search("lol_matches_stream"), expected)
+
+    def _assert_team_documents(self) -> None:
+        expected: dict[str, dict[str, Any]] = {}
+        for index in self._in_arrival_order():
+            for document in reference.team_documents(self._messages[index].value, self._arrived_at[index]) or ():
+                expected[f"{document['match_id']}_{document['team_id']}"] = document
+        _assert_equal(self._search("lol_teams_stream", self._own_teams), expected)
 
     def _in_arrival_order(self) -> list[int]:
         """Indices of the messages by arrival time, then offset: of duplicates, the later message wins."""
@@ -145,10 +151,16 @@ class KnownMessages:
         """The query for documents with one of these messages' champions."""
         return {"wildcard": {"champion_name": f"* {self._seed}"}}
 
-    def _search(self, index: str) -> dict[str, dict[str, Any]]:
-        """Every document with one of these messages' champions, by document id."""
+    @property
+    def _own_teams(self) -> dict[str, Any]:
+        """The query for the teams of these messages' matches."""
+        values = (orjson.loads(each.value) for each in self._messages if each.value and each.kind != MessageKind.POISON)
+        return {"terms": {"match_id": [value["metadata"]["matchId"] for value in values]}}
+
+    def _search(self, index: str, query: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+        """Every document that the query finds, by default with one of these messages' champions, by document id."""
         client = self._stack.elasticsearch()
-        hits = list(scan(client, index=index, query={"query": self._own_documents}))
+        hits = list(scan(client, index=index, query={"query": query or self._own_documents}))
         found = {hit["_id"]: hit["_source"] for hit in hits}
         assert len(found) == len(hits), "a document is duplicated"
         return found
@@ -197,3 +209,29 @@ class KnownMessages:
         finally:
             consumer.close()
         return found
+
+
+def _assert_equal(found: dict[str, dict[str, Any]], expected: dict[str, dict[str, Any]]) -> None:
+    """Compare documents, by id, with the reference's."""
+    missing = expected.keys() - found.keys()
+    assert not missing, f"{len(missing)} of {len(expected)} documents are missing"
+    assert found.keys() == expected.keys()
+    for document_id, document in expected.items():
+        differences = reference.differences(found[document_id], document)
+        assert not differences, f"{document_id}: {differences}"
+
+
+def _team(team_id: int, participants: list[dict[str, Any]]) -> dict[str, Any]:
+    """A team's object whose figures follow from its participants: the teams of a match that was sent again with other
+    figures differ too."""
+    team = [each for each in participants if each["teamId"] == team_id]
+    kills = sum(each["kills"] for each in team)
+    return {
+        "teamId": team_id,
+        "win": team[0]["win"],
+        "bans": [{"championId": 1 + each["kills"], "pickTurn": -each["participantId"]} for each in team],
+        "objectives": {
+            "tower": {"first": team[0]["win"], "kills": kills % 12},
+            "dragon": {"first": not team[0]["win"], "kills": kills % 5},
+        },
+    }

@@ -187,6 +187,19 @@ class TestStages:
         figures = "100 messages processed since it started, 3 matches too late for the windows, lag 20"
         assert stages["job"] == StageHealth("job", figures)
 
+    def test_uncounted_matches_and_dropped_fields_of_the_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        metrics = JOB_METRICS + (
+            'lol_job_uncounted_matches_total{reason="queue"} 1200\n'
+            'lol_job_uncounted_matches_total{reason="remake"} 3\n'
+            'lol_job_uncounted_matches_total{reason="no_winner"} 0\n'
+            'lol_job_dropped_fields_total{field="perks"} 4\n'
+        )
+        stages = self.check(monkeypatch, spark_job=metrics, health="ok", generator="", archive="")
+        assert stages["job"].figures == (
+            "100 messages processed since it started, 1,203 matches do not count in the windows (queue 1,200, remake "
+            "3), 4 optional fields dropped (perks 4), lag 20"
+        )
+
     def test_unknown_figures_are_not_reported_as_zero(self, monkeypatch: pytest.MonkeyPatch) -> None:
         metrics = "lol_job_messages_total 100\n"
         stages = self.check(monkeypatch, spark_job=metrics, archive="", generator="", health="ok")
