@@ -21,6 +21,7 @@ OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/",
     "generatorEnabled": "true",
     "generatorRate": "5",
+    "job.archive.messages_per_second": "2000",  # so that no test waits for the backlog of another one
     "portOffset": "3350",  # no port of a stack whose offset is derived from its name
 }
 SECOND_STACK = "selftest-beside"

@@ -51,16 +51,19 @@ def test_aborted_transaction_is_ignored_and_committed_transaction_is_indexed(sta
     aborted.assert_no_outcome()
 
 
-def test_elasticsearch_outage_loses_no_message(stack: Stack) -> None:
+def test_elasticsearch_outage_loses_no_message_and_does_not_restart_the_job(stack: Stack) -> None:
     """The job retries, and reports the wait in its log and metrics."""
     known = KnownMessages(stack)
-    elasticsearch = stack.container("elasticsearch")
+    elasticsearch, job = stack.container("elasticsearch"), stack.container("spark-job")
     elasticsearch.kill()
     known.send()
     eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
     assert "Waiting for Elasticsearch: " in stack.log("spark-job")
     elasticsearch.start()
     known.assert_one_outcome_each()
+    started_at = job.attrs["State"]["StartedAt"]
+    job.reload()
+    assert job.attrs["State"]["StartedAt"] == started_at, "the job was restarted"
 
 
 def test_missing_index_templates_lose_no_message(stack: Stack) -> None:
@@ -158,11 +161,12 @@ def waits_for_sink(stack: Stack) -> None:
     assert stack.job_metric("lol_job_sink_waiting") == 1
 
 
-def test_killed_driver_loses_and_duplicates_no_message(stack: Stack) -> None:
+def test_killed_driver_restarts_and_loses_and_duplicates_no_message(stack: Stack) -> None:
     known = KnownMessages(stack, count=800)
     known.send()
     stack.kill_driver()
     known.assert_one_outcome_each()
+    assert stack.get("spark-job", 4040).ok
 
 
 def test_killed_executor_loses_and_duplicates_no_message(stack: Stack) -> None:

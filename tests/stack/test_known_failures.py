@@ -1,4 +1,7 @@
-"""Five known failures of such stacks, each prevented or recovered from automatically."""
+"""Known failures of such stacks, each prevented or recovered from automatically.
+
+Two more are in test_exactness: a killed driver and an outage of Elasticsearch.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,13 @@ from infra.clients.kafka import TopicClient
 pytestmark = pytest.mark.disruptive
 
 
-def test_kafka_and_zookeeper_share_a_volume_and_survive_a_restart(stack: Stack) -> None:
+def test_kafka_and_zookeeper_share_a_volume(stack: Stack) -> None:
     """With separate volumes, losing one leaves a cluster id mismatch, and Kafka does not start."""
 
     def volumes(service: str) -> set[str]:
         return {mount["Name"] for mount in stack.container(service).attrs["Mounts"] if mount["Type"] == "volume"}
 
     assert volumes("kafka") & volumes("zookeeper") == {f"lolstack-{stack.name}-broker"}
-    stack.container("kafka").stop()
-    stack.container("zookeeper").restart()
-    stack.container("kafka").start()
-    stack.wait_for_new_documents()
 
 
 def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None:
@@ -35,29 +34,6 @@ def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None
     stack.wait_for_new_documents(timeout_seconds=180)
     checkpoints = stack.host("spark-job").check_output("ls -d /var/lib/lolstack/checkpoints/*/*").split()
     assert len(checkpoints) == 1, f"the checkpoint of the old incarnation still exists: {checkpoints}"
-
-
-def test_killed_driver_restarts_automatically(stack: Stack) -> None:
-    stack.kill_driver()
-
-    def page_answers() -> None:
-        assert stack.get("spark-job", 4040).ok
-
-    eventually(page_answers, timeout_seconds=120)
-    stack.wait_for_new_documents()
-
-
-def test_elasticsearch_restart_neither_stops_nor_restarts_the_job(stack: Stack) -> None:
-    """test_exactness tests that no message is lost meanwhile."""
-    restarts = stack.container("spark-job").attrs["RestartCount"]
-    before = stack.document_count()
-    stack.container("elasticsearch").restart()
-
-    def more() -> None:
-        assert stack.document_count() > before, f"lol_matches_stream stays at {before} documents"
-
-    eventually(more, timeout_seconds=180)
-    assert stack.container("spark-job").attrs["RestartCount"] == restarts
 
 
 def test_status_names_the_broken_link(stack: Stack) -> None:
