@@ -85,6 +85,7 @@ def main() -> int:
             return 1
     report = DeliveryReport(metrics, chosen.rate)
     producer = MessageProducer(chosen.bootstrap_servers, chosen.topic, report)
+    metrics.watch(producer.hanging)
     logger.info(
         "Sending %s matches to %s at %s, %s (seed %d)",
         chosen.size,

@@ -1,5 +1,7 @@
 """Prometheus metrics of the generator."""
 
+from collections.abc import Callable
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
 
 from generator.messages import MessageKind
@@ -35,6 +37,12 @@ class GeneratorMetrics:
 
     def count_failed(self) -> None:
         self._failures.inc()
+
+    def watch(self, hanging: Callable[[], bool]) -> None:
+        """Reports as `generator_hanging` what the function returns at each scrape."""
+        Gauge(
+            "generator_hanging", "1 after a minute without a poll of the Kafka producer", registry=self._registry
+        ).set_function(hanging)
 
     def serve(self, port: int) -> None:
         """Serves GET /metrics on all interfaces. Raises OSError on a port conflict."""

@@ -19,6 +19,7 @@ _MAX_MESSAGE_BYTES = 10_485_760
 _BUFFER_MESSAGES, _BUFFER_KBYTES = 20_000, 32_768
 # Limit of one blocking call: Python handles signals only between two of them.
 _MAX_POLL_SECONDS = 0.25
+_HANGING_SECONDS = 60.0
 _CONNECTION_WARNING_EVERY_SECONDS = 10.0
 
 
@@ -29,7 +30,11 @@ class MessageProducer:
     fills, and `send` blocks until there is room in it (back-pressure).
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, report: DeliveryReport) -> None:
+    def __init__(
+        self, bootstrap_servers: str, topic: str, report: DeliveryReport, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._polled_at = clock()
         self._servers = bootstrap_servers
         self._topic = topic
         self._report = report
@@ -62,7 +67,7 @@ class MessageProducer:
             try:
                 self._producer.produce(self._topic, message.value, message.key, on_delivery=on_delivery)
             except BufferError:
-                self._producer.poll(_MAX_POLL_SECONDS)
+                self.poll(_MAX_POLL_SECONDS)
                 continue
             except KafkaException as error:
                 reason: KafkaError = error.args[0]
@@ -72,17 +77,26 @@ class MessageProducer:
                 self._report.record_failed(message.kind, message.text, reason.str())
                 return
             self._report.record_sent(message)
-            self._producer.poll(0)
+            self.poll(0)
             return
 
     def poll(self, seconds: float) -> None:
         """Runs delivery callbacks for at most `seconds`; may return earlier."""
         self._producer.poll(min(seconds, _MAX_POLL_SECONDS))
+        self._polled_at = self._clock()
+
+    def hanging(self) -> bool:
+        """Whether no poll has ended for a minute, for the container's health check.
+
+        The client library waits by the machine's clock: if that goes back by two days, so long does a wait take.
+        """
+        return self._clock() - self._polled_at > _HANGING_SECONDS
 
     def flush(self, give_up: Callable[[], bool]) -> None:
         """Waits until every message is delivered or failed, or `give_up` returns true."""
         while len(self._producer) and not give_up():
             self._producer.flush(_MAX_POLL_SECONDS)
+            self._polled_at = self._clock()
             self._report.log_totals_if_due()
 
     def _on_delivery(self, kind: MessageKind, text: str, error: KafkaError | None, _message: object) -> None:

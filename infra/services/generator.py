@@ -7,6 +7,8 @@ from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEn
 from infra.services.kafka import Kafka
 from infra.services.spark_job import SparkJob
 
+HEALTH_CHECK = f"curl -fsS http://127.0.0.1:{METRICS_PORT}/metrics | grep -q '^generator_hanging 0'"
+
 
 class Generator(Service):
     """Sends matches to the topic continuously. It starts after the job, which by default reads from `latest`."""
@@ -40,9 +42,7 @@ class Generator(Service):
                     *(str(word) for option in options.items() for word in option),
                 ],
                 scrape_endpoints=[ScrapeEndpoint("generator", METRICS_PORT)],
-                health=HealthCheck(
-                    ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{METRICS_PORT}/metrics"], limit_seconds=60
-                ),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=60),
                 grace_seconds=20,
             ),
             depends_on=[job],

@@ -27,6 +27,9 @@ class Prometheus(Service):
         settings = deployment.settings
         config = {
             "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
+            # After the machine's clock went back, the newest samples are in the future: without this, Prometheus would
+            # refuse all others until that time.
+            "storage": {"tsdb": {"out_of_order_time_window": f"{settings.prometheus_retention_days}d"}},
             "rule_files": [RULES_FILE],
             "alerting": {
                 "alertmanagers": [{"static_configs": [{"targets": [f"{alertmanager.name}:{ALERTMANAGER_PORT}"]}]}]

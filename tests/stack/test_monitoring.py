@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from docker.models.containers import Container
 
 from harness.stack import WEBHOOK, Stack
 from harness.waiting import eventually
+from infra.clients.docker_engine import execute
 from infra.clients.job_container import put_files
 from infra.services.prometheus import RULES
 
@@ -93,6 +95,36 @@ class TestScraping:
             assert float(disk[0]["value"][1]) > 0
 
         eventually(figures, timeout_seconds=60)
+
+    def test_prometheus_scrapes_after_its_clock_went_back(self, stack: Stack) -> None:
+        """A Prometheus with the deployed configuration, whose newest sample is two days in the future."""
+        deployed = stack.container("prometheus")
+        assert deployed.image is not None
+        config, _ = deployed.get_archive("/etc/prometheus/prometheus.yml")
+        future = datetime.now(UTC) + timedelta(days=2)
+        sample = f"# TYPE early gauge\nearly 1 {future.timestamp():.0f}\n# EOF\n"
+        script = (
+            "promtool tsdb create-blocks-from openmetrics /tmp/future.txt /tmp/data &&"
+            " exec prometheus --config.file=/etc/prometheus/prometheus.yml --storage.tsdb.path=/tmp/data"
+        )
+        name = stack.container_name("prometheus-clock")
+        with suppress(NotFound):
+            stack.engine.containers.get(name).remove(force=True)
+        container = stack.engine.containers.create(deployed.image, entrypoint=["sh", "-c", script], name=name)
+        try:
+            put_files(container, {"/tmp/future.txt": sample.encode()})
+            assert container.put_archive("/etc/prometheus", b"".join(config))
+            container.start()
+
+            def scrapes() -> None:
+                query = ["promtool", "query", "instant", "http://127.0.0.1:9090", 'up{job="prometheus"} == 1']
+                code, output = execute(name, query)
+                assert code == 0, output
+                assert "=> 1 @" in output, container.logs(tail=3).decode()
+
+            eventually(scrapes, timeout_seconds=60)
+        finally:
+            container.remove(force=True, v=True)
 
 
 class TestRules:

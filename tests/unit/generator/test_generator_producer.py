@@ -115,6 +115,27 @@ class TestMessageProducer:
         assert not report.sent
 
     @pytest.mark.usefixtures("fakes")
+    def test_producer_hangs_when_no_poll_ends_for_a_minute(self) -> None:
+        """As after the machine's clock went back: the client library waits by that clock."""
+        clock, registry = Clock(), CollectorRegistry()
+        metrics = GeneratorMetrics(registry)
+        producer = MessageProducer("kafka:9092", "t", DeliveryReport(metrics, rate=2), clock)
+        metrics.watch(producer.hanging)
+
+        def hanging_after(seconds: float) -> float | None:
+            clock.now += seconds
+            return registry.get_sample_value("generator_hanging")
+
+        assert hanging_after(59) == 0
+        assert hanging_after(2) == 1
+        producer.send(MESSAGE, never)
+        assert hanging_after(59) == 0
+        producer.flush(never)
+        assert hanging_after(59) == 0
+        producer.poll(1)
+        assert hanging_after(59) == 0
+
+    @pytest.mark.usefixtures("fakes")
     def test_delivery_failures_are_counted_in_report_and_metrics(
         self, report: DeliveryReport, registry: CollectorRegistry
     ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from infra.services import archive, spark_job, spark_worker
+from infra.services import archive, generator, spark_job, spark_worker
 from infra.services.base import ALIVE, http_check
 
 
@@ -63,16 +63,22 @@ def test_service_that_does_not_answer_is_not_alive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"),
-    [("lol_archive_hanging 0.0", 0), ("lol_archive_hanging 1.0", 1), ("lol_archive_lag_messages 0.0", 1)],
+    ("check", "line", "expected"),
+    [
+        (archive.HEALTH_CHECK, "lol_archive_hanging 0.0", 0),
+        (archive.HEALTH_CHECK, "lol_archive_hanging 1.0", 1),
+        (archive.HEALTH_CHECK, "lol_archive_lag_messages 0.0", 1),
+        (generator.HEALTH_CHECK, "generator_hanging 0.0", 0),
+        (generator.HEALTH_CHECK, "generator_hanging 1.0", 1),
+    ],
 )
-def test_archive_that_hangs_is_not_alive(line: str, expected: int) -> None:
+def test_archive_or_generator_that_hangs_is_not_alive(check: str, line: str, expected: int) -> None:
     registry = CollectorRegistry()
     name, value = line.split()
     Gauge(name, "", registry=registry).set(float(value))
     http, thread = start_http_server(0, "127.0.0.1", registry)
     try:
-        assert exit_code(["sh", "-c", archive.HEALTH_CHECK.replace(":8000", f":{http.server_port}")]) == expected
+        assert exit_code(["sh", "-c", check.replace(":8000", f":{http.server_port}")]) == expected
     finally:
         http.shutdown()
         http.server_close()
