@@ -12,7 +12,7 @@ pytestmark = pytest.mark.disruptive
 
 
 def test_backfill_reindexes_deleted_documents_and_changes_nothing_else(stack: Stack) -> None:
-    known = KnownMessages(stack)
+    known = KnownMessages(stack, size="full")
     known.send()
     known.assert_one_outcome_each()
     dead_letters = sum(1 for _ in read_dead_letters(stack.outputs["bootstrapServers"]))

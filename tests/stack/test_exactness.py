@@ -32,7 +32,7 @@ BACKLOG_MESSAGES = 12_000
 
 
 def test_each_message_has_exactly_one_outcome(stack: Stack) -> None:
-    known = KnownMessages(stack)
+    known = KnownMessages(stack, size="full")
     known.send()
     known.assert_one_outcome_each()
 

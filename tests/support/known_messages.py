@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cached_property
 from itertools import count as count_from
 from itertools import islice
 from typing import Any
@@ -15,8 +16,9 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 from elasticsearch.helpers import bulk, scan
 
-from generator.match_factory import MatchFactory
+from generator.match_factory import MatchFactory, MatchSize
 from generator.messages import GeneratedMessage, MessageKind, MessageShares, generate_messages
+from generator.modes import REALISTIC
 from harness.stack import Stack
 from harness.waiting import eventually
 from job.settings import with_overrides
@@ -25,21 +27,26 @@ from tests.support import reference
 
 SPREAD_MS = 240_000
 """The games end evenly over this period, so that they fall into many statistics windows."""
+MATCH_INDICES = "lol_matches_stream,lol_teams_stream"
 WINDOW_SECONDS, SLIDE_SECONDS = with_overrides({}).window.size_seconds, with_overrides({}).window.slide_seconds
 
+Documents = dict[str, dict[str, Any]]
+"""Documents by id."""
 MessageOffset = tuple[int, int]
 """Partition and offset of a message in lol_matches."""
 
 
 class KnownMessages:
-    """`count` new messages. Their champion names are used by no other match, so that their documents and statistics can
-    be told from those of other messages. An eighth of the matches has no winner. Each match has two teams."""
+    """`count` new messages of all modes. Their champion names are used by no other match, so that their statistics can
+    be told from those of other messages. An eighth of the matches has no winner. Compact ones have no builds."""
 
-    def __init__(self, stack: Stack, count: int = 300) -> None:
+    def __init__(self, stack: Stack, count: int = 300, size: MatchSize = "compact") -> None:
         self._stack = stack
         self._seed = time.time_ns() // 1_000_000
         game_ends = count_from(self._seed - SPREAD_MS, SPREAD_MS // count)
-        factory = MatchFactory(seed=self._seed, size="compact", start_ms=self._seed, now=lambda: next(game_ends))
+        factory = MatchFactory(
+            seed=self._seed, size=size, start_ms=self._seed, now=lambda: next(game_ends), modes=REALISTIC
+        )
         shares = MessageShares(duplicates=0.2, remakes=0.1, poison=0.1)
         generated = generate_messages(factory, shares, self._seed)
         self._messages = [self._changed(each) for each in islice(generated, count)]
@@ -56,7 +63,9 @@ class KnownMessages:
         for participant in match["info"]["participants"]:
             participant["championName"] += f" {self._seed}"
             participant["win"] &= has_winner
-        match["info"]["teams"] = [_team(team_id, match["info"]["participants"]) for team_id in (100, 200)]
+        if "teams" not in match["info"]:  # compact
+            team_ids = sorted({participant["teamId"] for participant in match["info"]["participants"]})
+            match["info"]["teams"] = [_team(team_id, match["info"]["participants"]) for team_id in team_ids]
         return message._replace(value=orjson.dumps(match))
 
     def send(self, producer: Producer | None = None) -> None:
@@ -89,56 +98,58 @@ class KnownMessages:
         statistics, and each other message is a dead letter with its original value. The expected values are the
         reference's."""
         eventually(self._assert_documents, timeout_seconds)
-        eventually(self._assert_team_documents, timeout_seconds)
         eventually(self._assert_statistics, timeout_seconds)
         self._assert_dead_letters()
 
     def assert_no_outcome(self) -> None:
         """No message is indexed, counted in the statistics or dead-lettered."""
-        assert self._search("lol_matches_stream") == {}
-        assert self._search("lol_teams_stream", self._own_teams) == {}
-        assert self._search("lol_champion_stats") == {}
+        assert self._indexed() == {}
+        assert self._search("lol_champion_stats", self._own_champions) == {}
         assert not self._dead_letters().keys() & set(self._offsets.values())
 
     def delete_documents(self) -> None:
-        """Delete these messages' documents from the index."""
+        """Delete these messages' documents of participants and teams."""
         client = self._stack.elasticsearch()
-        for index, query in (("lol_matches_stream", self._own_documents), ("lol_teams_stream", self._own_teams)):
-            hits = scan(client, index=index, query={"query": query}, _source=False)
-            deletions = ({"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]} for hit in hits)
-            assert bulk(client, deletions, refresh=True)[0] > 0
-            assert self._search(index, query) == {}
+        hits = scan(client, index=MATCH_INDICES, query={"query": self._own_matches}, _source=False)
+        deletions = ({"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]} for hit in hits)
+        assert bulk(client, deletions, refresh=True)[0] > 0
+        assert self._indexed() == {}
 
     def arrival_range(self) -> tuple[str, str]:
         """ISO times of the first arrival, and 1 ms after the last: a range whose end is exclusive."""
         return iso(min(self._arrived_at.values())), iso(max(self._arrived_at.values()) + 1)
 
     def _assert_documents(self) -> None:
-        expected: dict[str, dict[str, Any]] = {}
-        for index in self._in_arrival_order():
-            for document in reference.documents(self._messages[index].value, self._arrived_at[index]) or ():
-                expected[f"{document['match_id']}_{document['participant_id']}"] = document
-        _assert_equal(self._search("lol_matches_stream"), expected)
+        expected, found = self._expected_documents, self._indexed()
+        missing = expected.keys() - found.keys()
+        assert not missing, f"{len(missing)} of {len(expected)} documents are missing"
+        assert found.keys() == expected.keys()
+        for document_id, document in expected.items():
+            differences = reference.differences(found[document_id], document)
+            assert not differences, f"{document_id}: {differences}"
 
-    def _assert_team_documents(self) -> None:
-        expected: dict[str, dict[str, Any]] = {}
+    @cached_property
+    def _expected_documents(self) -> Documents:
+        expected: Documents = {}
         for index in self._in_arrival_order():
-            for document in reference.team_documents(self._messages[index].value, self._arrived_at[index]) or ():
+            sent = self._messages[index].value, self._arrived_at[index]
+            for document in reference.documents(*sent) or ():
+                expected[f"{document['match_id']}_{document['participant_id']}"] = document
+            for document in reference.team_documents(*sent) or ():
                 expected[f"{document['match_id']}_{document['team_id']}"] = document
-        _assert_equal(self._search("lol_teams_stream", self._own_teams), expected)
+        return expected
+
+    def _indexed(self) -> Documents:
+        """The documents of these messages' participants and teams: no player has the number of a team."""
+        return self._search(MATCH_INDICES, self._own_matches)
 
     def _in_arrival_order(self) -> list[int]:
         """Indices of the messages by arrival time, then offset: of duplicates, the later message wins."""
         return sorted(self._offsets, key=lambda index: (self._arrived_at[index], self._offsets[index][1]))
 
     def _assert_statistics(self) -> None:
-        messages = [(message.value, self._arrived_at[index]) for index, message in enumerate(self._messages)]
-        expected = {
-            f"{start}_{name}": figures
-            for (start, kind, name), figures in reference.statistics(messages, WINDOW_SECONDS, SLIDE_SECONDS).items()
-            if kind == "champion"
-        }
-        found = self._search("lol_champion_stats")
+        expected = self._expected_statistics
+        found = self._search("lol_champion_stats", self._own_champions)
         assert found.keys() == expected.keys()
         keys = ("window_start", "window_end", "champion_name")
         for row_id, figures in expected.items():
@@ -146,21 +157,28 @@ class KnownMessages:
             # The job sums ratios as integers, in millionths.
             assert reference.differences(row, figures, error=Fraction(1, 1_000_000)) == {}, row_id
 
+    @cached_property
+    def _expected_statistics(self) -> Documents:
+        messages = [(message.value, self._arrived_at[index]) for index, message in enumerate(self._messages)]
+        return {
+            f"{start}_{name}": figures
+            for (start, kind, name), figures in reference.statistics(messages, WINDOW_SECONDS, SLIDE_SECONDS).items()
+            if kind == "champion"
+        }
+
     @property
-    def _own_documents(self) -> dict[str, Any]:
+    def _own_champions(self) -> dict[str, Any]:
         """The query for documents with one of these messages' champions."""
         return {"wildcard": {"champion_name": f"* {self._seed}"}}
 
     @property
-    def _own_teams(self) -> dict[str, Any]:
-        """The query for the teams of these messages' matches."""
-        values = (orjson.loads(each.value) for each in self._messages if each.value and each.kind != MessageKind.POISON)
-        return {"terms": {"match_id": [value["metadata"]["matchId"] for value in values]}}
+    def _own_matches(self) -> dict[str, Any]:
+        """The query for documents of these messages' matches."""
+        return {"terms": {"match_id": sorted({message.key.decode() for message in self._messages})}}
 
-    def _search(self, index: str, query: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-        """Every document that the query finds, by default with one of these messages' champions, by document id."""
-        client = self._stack.elasticsearch()
-        hits = list(scan(client, index=index, query={"query": query or self._own_documents}))
+    def _search(self, index: str, query: dict[str, Any]) -> Documents:
+        """Every document that the query finds."""
+        hits = list(scan(self._stack.elasticsearch(), index=index, query={"query": query}))
         found = {hit["_id"]: hit["_source"] for hit in hits}
         assert len(found) == len(hits), "a document is duplicated"
         return found
@@ -209,16 +227,6 @@ class KnownMessages:
         finally:
             consumer.close()
         return found
-
-
-def _assert_equal(found: dict[str, dict[str, Any]], expected: dict[str, dict[str, Any]]) -> None:
-    """Compare documents, by id, with the reference's."""
-    missing = expected.keys() - found.keys()
-    assert not missing, f"{len(missing)} of {len(expected)} documents are missing"
-    assert found.keys() == expected.keys()
-    for document_id, document in expected.items():
-        differences = reference.differences(found[document_id], document)
-        assert not differences, f"{document_id}: {differences}"
 
 
 def _team(team_id: int, participants: list[dict[str, Any]]) -> dict[str, Any]:
