@@ -217,8 +217,8 @@ def _add_shares(document: Document, participant: Participant, team: Totals) -> N
 
 
 def _share(part: int, whole: int) -> float:
-    """The ratio with four decimals. (`round` takes twice as long.)"""
-    return int(part / whole * 10_000 + 0.5) / 10_000
+    """The ratio with four decimals, rounded as every other figure."""
+    return round(part / whole, 4)
 
 
 def _add_details(document: Document, participant: Participant, details: tuple[object, ...]) -> None:

@@ -44,6 +44,11 @@ def test_shares_are_of_the_team() -> None:
     assert (alone.get("kill_participation"), alone["gold_share"]) == (None, 1.0), "its team has no kills"
 
 
+def test_shares_are_rounded_half_to_even_as_all_figures() -> None:
+    players = [participant(1, kills=1, assists=0), participant(2, kills=31, assists=0)]
+    assert [each["kill_participation"] for each in documents(decoded(match(*players)), ARRIVED_AT)] == [0.0312, 0.9688]
+
+
 def test_team_documents_need_a_match_of_two_teams() -> None:
     blue, red = full_participant(1), full_participant(6)
     two: Any = {"teams": TWO_TEAMS}
