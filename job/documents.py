@@ -64,12 +64,25 @@ def documents(match: Match, arrived_at: int) -> Iterator[Document]:
     match does not have them; every other field is in each document.
     """
     match_fields = _match_fields(match, arrived_at)
+    return ({**match_fields, **fields} for fields in _participants(match))
+
+
+def team_documents(match: Match, arrived_at: int) -> Iterator[Document]:
+    """Yield the documents of a match's two teams, in the order in which the match has them.
+
+    Without any in a mode that has no two teams (Arena, Swarm), and if the match has no `teams`.
+    """
+    match_fields = _match_fields(match, arrived_at)
+    return ({**match_fields, **fields} for fields in _teams(match))
+
+
+def _participants(match: Match) -> Iterator[Document]:
+    """The participants' documents without the fields of the match."""
     teams = _teams_of_participants(match)
     totals = _totals(match, teams)
     for participant, team in zip(match.participants, teams, strict=True):
         rates = rates_of(participant, match.duration)
         document: Document = {
-            **match_fields,
             "participant_id": str(participant.participant_id),
             "summoner_name": summoner_name(participant),
             "champion_name": canonical_name(participant.champion_name),
@@ -100,21 +113,16 @@ def documents(match: Match, arrived_at: int) -> Iterator[Document]:
         yield document
 
 
-def team_documents(match: Match, arrived_at: int) -> Iterator[Document]:
-    """Yield the documents of a match's two teams, in the order in which the match has them.
-
-    Without any in a mode that has no two teams (Arena, Swarm), and if the match has no `teams`.
-    """
+def _teams(match: Match) -> Iterator[Document]:
+    """The teams' documents without the fields of the match."""
     totals = _totals(match, _teams_of_participants(match))
     if match.is_arena or totals.keys() != TEAM_IDS:
         return
-    match_fields = _match_fields(match, arrived_at)
     for team in {team.team_id: team for team in match.teams}.values():
         total = totals.get(team.team_id)
         if total is None:
             continue
         document: Document = {
-            **match_fields,
             "team_id": team.team_id,
             "kills": total.kills,
             "deaths": total.deaths,
@@ -258,23 +266,31 @@ def actions(match: Match, arrived_at: int, offset: int, aliases: MatchAliases, s
     whatever order concurrent tasks write.
     """
     version = external_version(arrived_at, offset)
+    # Serialized once, not once per document.
+    match_fields = orjson.dumps(_match_fields(match, arrived_at))[:-1]
+
+    def to_action(index: bytes, document_id: str, fields: Document, of_team: bool = False) -> Action:
+        lines = b"%b%b}}\n%b,%b\n" % (index, orjson.dumps(document_id), match_fields, orjson.dumps(fields)[1:])
+        return Action(document_id, lines, source_index, of_team)
+
     index = _target(monthly_index(aliases.participants, match.ended), version)
     found = [
-        _action(index, participant_document_id(match.match_id, participant.participant_id), document, source_index)
-        for participant, document in zip(match.participants, documents(match, arrived_at), strict=True)
+        to_action(index, participant_document_id(match.match_id, participant.participant_id), fields)
+        for participant, fields in zip(match.participants, _participants(match), strict=True)
     ]
     if match.teams:
         index = _target(monthly_index(aliases.teams, match.ended), version)
         found += [
-            _action(index, team_document_id(match.match_id, document["team_id"]), document, source_index, of_team=True)
-            for document in team_documents(match, arrived_at)
+            to_action(index, team_document_id(match.match_id, fields["team_id"]), fields, of_team=True)
+            for fields in _teams(match)
         ]
     return found
 
 
 def action(index: str, document_id: str, document: Document, source_index: int = 0) -> Action:
     """An `index` action without a version. It is idempotent: the same document again changes nothing."""
-    return _action(_target(index), document_id, document, source_index)
+    lines = b"%b%b}}\n%b\n" % (_target(index), orjson.dumps(document_id), orjson.dumps(document))
+    return Action(document_id, lines, source_index)
 
 
 def _target(index: str, version: int | None = None) -> bytes:
@@ -285,11 +301,6 @@ def _target(index: str, version: int | None = None) -> bytes:
     """
     versioned = b"" if version is None else b'"version":%d,"version_type":"external_gte",' % version
     return b'{"index":{"_index":%b,%b"_id":' % (orjson.dumps(index), versioned)
-
-
-def _action(target: bytes, document_id: str, document: Document, source_index: int, of_team: bool = False) -> Action:
-    lines = b"%b%b}}\n%b\n" % (target, orjson.dumps(document_id), orjson.dumps(document))
-    return Action(document_id, lines, source_index, of_team)
 
 
 def rates_of(participant: Participant, duration: int) -> Rates:

@@ -86,6 +86,8 @@ def test_team_documents_have_ids_version_and_month_like_those_of_participants() 
         (external_version(ARRIVED_AT, 7), "external_gte")
     }
     assert {each.source_index for each in found} == {3}
+    sources = [orjson.loads(each.lines.split(b"\n")[1]) for each in found]
+    assert sources == [*documents(message, ARRIVED_AT), *team_documents(message, ARRIVED_AT)]
 
 
 @pytest.mark.parametrize(
