@@ -23,6 +23,7 @@ from infra.services.alertmanager import Alertmanager
 from infra.services.archive import Archive
 from infra.services.base import Deployment, declare_volume
 from infra.services.cassandra import Cassandra
+from infra.services.dashboard import Dashboard
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.elasticsearch_exporter import ElasticsearchExporter
 from infra.services.generator import Generator
@@ -112,6 +113,8 @@ NodeExporter(deployment)
 alertmanager = Alertmanager(deployment, depends_on=[job])
 # Declared after the services that it scrapes: its targets are the scrape endpoints of `deployment.services`.
 prometheus = Prometheus(deployment, deployment.services, alertmanager)
+if settings.dashboard_enabled:
+    Dashboard(deployment, elasticsearch, prometheus, kafka)
 
 left_out = {name: reason for name in ("kibana", "grafana") if (reason := source.why_not(name))}
 if "kibana" not in left_out:

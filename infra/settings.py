@@ -70,6 +70,7 @@ class Settings(BaseModel):
     prometheus_port: int = Port
     alertmanager_port: int = Port
     grafana_port: int = Port
+    dashboard_port: int = Port
 
     zookeeper_memory: int = MemoryMiB
     kafka_memory: int = MemoryMiB
@@ -86,6 +87,7 @@ class Settings(BaseModel):
     grafana_memory: int = MemoryMiB
     generator_memory: int = MemoryMiB
     archive_memory: int = MemoryMiB
+    dashboard_memory: int = MemoryMiB
 
     spark_workers: int = Field(ge=1, le=64)
     spark_worker_cores: int = Field(ge=1, le=256)
@@ -98,6 +100,8 @@ class Settings(BaseModel):
     alert_webhook_url: str = Field(pattern=r"^$|^https?://[^\s/]+(/\S*)?$")
 
     job: Json[dict[str, Any]]
+
+    dashboard_enabled: bool
 
     generator_enabled: Literal["auto", "true", "false"]
     generator_rate: int = Field(ge=1, le=100_000)

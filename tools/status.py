@@ -18,14 +18,14 @@ from rich.table import Table
 from rich.text import Text
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from analytics.pipeline_metrics import PipelineMetrics, Points, read_pipeline_metrics
+from analytics.time_range import STEPS, TimeRange
 from infra.clients.docker_engine import DockerUnavailableError
 from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.names import CASSANDRA_PORT, KAFKA_HOST_LISTENER_PORT, PROMETHEUS_PORT
 from tools.health import HealthChecker, ServiceHealth, StackHealth
-from tools.pipeline_metrics import PipelineMetrics, Points, read_pipeline_metrics
 from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
-from tools.time_range import STEPS, TimeRange
 
 DOCUMENTS_TIMEOUT_SECONDS = 180
 TREND_STEP_SECONDS = 15

@@ -26,10 +26,11 @@ class Series:
 
 
 class PrometheusClient:
-    """A client of the Prometheus at `url`. Every query raises PrometheusError."""
+    """A client of the Prometheus at `url`. Every query raises PrometheusError. `session` can have a login."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, session: requests.Session | None = None) -> None:
         self._url = url
+        self._get = session.get if session else requests.get
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
         """A range query: the values at `start` and every `step_seconds` up to and including `end`."""
@@ -50,7 +51,7 @@ class PrometheusClient:
 
     def _query(self, endpoint: str, **parameters: Any) -> list[Any]:
         try:
-            response = requests.get(f"{self._url}/api/v1/{endpoint}", params=parameters, timeout=TIMEOUT_SECONDS)
+            response = self._get(f"{self._url}/api/v1/{endpoint}", params=parameters, timeout=TIMEOUT_SECONDS)
             answer = response.json()
         except requests.RequestException as error:
             raise PrometheusError(f"Prometheus does not answer at {self._url}: {root_cause(error)}") from error

@@ -42,6 +42,13 @@ class Recipe:
     parents: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
     content: tuple[str, ...] = ("",)
+    dockerfile: str = "Dockerfile"
+
+
+def _in_checkout() -> tuple[str, ...]:
+    """The files and folders that .dockerignore lets into the build context that is the checkout, and itself."""
+    name = ".dockerignore"
+    return (name, *(line[1:] for line in (ROOT / name).read_text().splitlines() if line.startswith("!")))
 
 
 ON_BASE = {"BASE_IMAGE": "base"}
@@ -67,6 +74,12 @@ RECIPES = {
     ),
     "job": Recipe("job", WITH_BUILDER, target="job"),
     "generator": Recipe("generator", ON_JAVA),
+    "dashboard": Recipe(
+        ".",
+        ON_JAVA,
+        dockerfile="infra/images/dashboard/Dockerfile",
+        content=_in_checkout(),
+    ),
 }
 
 
@@ -103,17 +116,18 @@ class Images(pulumi.ComponentResource):
         }
         if name == "java":
             arguments["CA_CERTIFICATES"] = _certificates()
-        dockerfile = (ROOT / recipe.context / "Dockerfile").read_text()
+        text = dockerfile(name)
         arguments |= {
             key: pulumi.Output.secret(value)  # the URL of a proxy or an index may contain a password
             for key, value in network_arguments().items()
-            if key.lower() in PROXIES or f"ARG {key}\n" in dockerfile
+            if key.lower() in PROXIES or f"ARG {key}\n" in text
         }
         return docker.RemoteImage(
             name,
             name=tag,
             build=docker.RemoteImageBuildArgs(
                 context=recipe.context,
+                dockerfile=recipe.dockerfile,
                 target=recipe.target,
                 build_args=arguments,
                 # The engine's own: a builder in a container, which may be the person's current one, has no access to
@@ -142,6 +156,12 @@ def reference(name: str, source: Source) -> str:
     if name == "java":
         parts.append(("CA_CERTIFICATES", _certificates().encode()))
     return f"{BUILT_REPOSITORY}/{name}:{_digest(parts)}"
+
+
+def dockerfile(name: str) -> str:
+    """The Dockerfile of the image `name`."""
+    recipe = RECIPES[name]
+    return (ROOT / recipe.context / recipe.dockerfile).read_text()
 
 
 def _content(context: Path, content: Iterable[str]) -> list[tuple[str, bytes]]:

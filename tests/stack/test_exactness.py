@@ -6,13 +6,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
+from analytics.match_statistics import read_match_statistics
+from analytics.time_range import TimeRange
 from harness.kibana.panel_query import panel_queries
 from harness.load import send_backlog
 from harness.stack import Stack
@@ -22,8 +24,6 @@ from infra.names import INDEX_ALIASES
 from job.ids import monthly_index
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import match
-from tools.report.match_statistics import read_match_statistics
-from tools.time_range import TimeRange
 
 pytestmark = pytest.mark.disruptive
 
@@ -129,7 +129,10 @@ def test_index_at_fault_makes_no_dead_letter_and_is_named_by_the_status(stack: S
                 assert "index_closed_exception" in status.stdout
                 assert f"closed: {closed}" in " ".join(status.stdout.split())
                 assert "✗  documents" not in status.stdout
-                assert read_match_statistics(client, TimeRange.last(1, datetime.now(UTC))).total_documents > 0
+                assert (
+                    read_match_statistics(client, TimeRange.last(timedelta(hours=1), datetime.now(UTC))).total_documents
+                    > 0
+                )
                 for query in panel_queries():
                     query.run(client)
             repair()

@@ -23,6 +23,10 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 from playwright.sync_api import Browser
 
+from analytics import match_statistics
+from analytics.match_statistics import read_match_statistics
+from analytics.pipeline_metrics import read_pipeline_metrics
+from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
 from harness.kibana import queries
 from harness.kibana.objects import panels
@@ -31,10 +35,6 @@ from harness.waiting import eventually
 from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.names import MATCHES_ALIAS, MATCHES_TOPIC
 from tests.support.browser_page import open_page
-from tools.pipeline_metrics import read_pipeline_metrics
-from tools.report import match_statistics
-from tools.report.match_statistics import read_match_statistics
-from tools.time_range import TimeRange
 
 Participant = Mapping[str, Any]
 
@@ -153,7 +153,7 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
 def test_last_matches_are_complete(stack: Stack) -> None:
     def complete() -> None:
         """True as soon as the newest match's documents are searchable in every shard of the index."""
-        found = read_match_statistics(stack.elasticsearch(), TimeRange.last(1, datetime.now(UTC))).last
+        found = read_match_statistics(stack.elasticsearch(), TimeRange.last(timedelta(hours=1), datetime.now(UTC))).last
         assert len(found) == match_statistics.LAST_MATCHES
         assert [match.ended for match in found] == sorted((match.ended for match in found), reverse=True)
         for match in found:
@@ -177,7 +177,7 @@ def test_match_that_ends_in_the_future_is_not_among_the_last_matches(stack: Stac
         assert client.count(index=MATCHES_ALIAS, query={"term": {"match_id": future.id}})["count"] == 10
 
     eventually(searchable, timeout_seconds=60)
-    found = read_match_statistics(client, TimeRange.last(1, now))
+    found = read_match_statistics(client, TimeRange.last(timedelta(hours=1), now))
     assert found.newest_ended is not None
     assert found.newest_ended <= datetime.now(UTC)
     shown = [match.id for match in found.last]

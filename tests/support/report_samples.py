@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tools.health import ServiceHealth, StackHealth, StageHealth
-from tools.pipeline_metrics import PipelineMetrics, Points
-from tools.report.match_statistics import (
+from analytics.match_statistics import (
     GAME_LENGTHS,
     POSITIONS,
     ChampionStatistics,
@@ -17,12 +15,14 @@ from tools.report.match_statistics import (
     SideStatistics,
     StepRate,
 )
+from analytics.pipeline_metrics import PipelineMetrics, Points
+from analytics.time_range import STEPS, TimeRange
+from tools.health import ServiceHealth, StackHealth, StageHealth
 from tools.report.page import StackReport
 from tools.status import StackStatus
-from tools.time_range import STEPS, TimeRange
 
 CREATED_AT = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
-TIME_RANGE = TimeRange.last(1, CREATED_AT)
+TIME_RANGE = TimeRange.last(timedelta(hours=1), CREATED_AT)
 XSS = "</script><img src=https://example.com/x onerror=alert(1)>"
 """A name for a cross-site scripting attack."""
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
+from analytics.chart import LIGHT
+from analytics.match_statistics import MatchStatistics, read_match_statistics
+from analytics.pipeline_metrics import read_pipeline_metrics
+from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.names import ELASTICSEARCH_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
-from tools.pipeline_metrics import read_pipeline_metrics
 from tools.printable import sanitize
-from tools.report.match_statistics import MatchStatistics, read_match_statistics
 from tools.report.page import StackReport, render
-from tools.report.rendering import LIGHT
+from tools.report.rendering import png
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
-from tools.time_range import TimeRange
 
 TIMEOUT_SECONDS = 30
 MAX_HOURS = 24 * 31
@@ -26,7 +27,7 @@ MAX_HOURS = 24 * 31
 def read_report(stack: str, services: dict[str, dict[str, str]], hours: int) -> StackReport:
     """The report of the last `hours`. `services` are the stack's addresses, by service and container port."""
     created_at = datetime.now(UTC)
-    time_range = TimeRange.last(hours, created_at)
+    time_range = TimeRange.last(timedelta(hours=hours), created_at)
     problems = []
     matches = pipeline = None
     elasticsearch = f"http://{services['elasticsearch'][str(ELASTICSEARCH_PORT)]}"
@@ -68,7 +69,7 @@ def write_report(report: StackReport, folder: Path) -> Path:
         picture.unlink()
     for chart in (*report.match_charts, *report.pipeline_charts):
         if chart.specification:
-            (folder / f"{chart.name}.png").write_bytes(chart.png(LIGHT))
+            (folder / f"{chart.name}.png").write_bytes(png(chart, LIGHT))
     page = folder / "report.html"
     page.write_text(render(report), encoding="utf-8")
     return page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from infra import images, versions
-from infra.images import RECIPES, ROOT, network_arguments, reference
+from infra.images import RECIPES, ROOT, dockerfile, network_arguments, reference
 from infra.images.source import Kind, RegistryError, Source, choose_image_source, mirrored
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
@@ -150,6 +151,24 @@ class TestChoice:
             source.why_not("kibana")
 
 
+def copy_dashboard(folder: Path) -> None:
+    """Copy the files that .dockerignore lets into the dashboard's image."""
+    for part in RECIPES["dashboard"].content:
+        target = folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, target, ignore=shutil.ignore_patterns("__pycache__"))
+        elif not target.exists():
+            shutil.copy(ROOT / part, target)
+
+
+def test_dashboards_image_has_every_module_that_it_imports(tmp_path: Path) -> None:
+    copy_dashboard(tmp_path)
+    modules = [f"dashboard.{path.stem}" for path in (tmp_path / "dashboard").glob("*.py")]
+    imports = "".join(f"import {module}\n" for module in modules if module != "dashboard.app")
+    subprocess.run([sys.executable, "-W", "ignore", "-c", imports], cwd=tmp_path, check=True)
+
+
 class TestTag:
     """The tag of a built image: a hash of its content, so that a change triggers a rebuild of what contains it."""
 
@@ -158,6 +177,7 @@ class TestTag:
         """A copy of all build contexts, which a test may change."""
         for context in ("infra/images", "job", "generator"):
             shutil.copytree(ROOT / context, tmp_path / context)
+        copy_dashboard(tmp_path)
         monkeypatch.setattr(images, "ROOT", tmp_path)
         monkeypatch.setattr(images, "CERTIFICATES", tmp_path / "certificates")
         return tmp_path
@@ -176,6 +196,13 @@ class TestTag:
         cache.parent.mkdir(exist_ok=True)
         cache.write_bytes(b"compiled")
         assert self.changed(before) == set()
+
+    def test_code_that_the_dashboard_shares_changes_its_image_and_other_tools_do_not(self, root: Path) -> None:
+        before = self.tags()
+        (root / "tools" / "new.py").write_text("")
+        assert self.changed(before) == set()
+        (root / "analytics" / "new.py").write_text("")
+        assert self.changed(before) == {"dashboard"}
 
     def test_new_job_code_changes_only_the_jobs_image(self, root: Path) -> None:
         before = self.tags()
@@ -216,9 +243,9 @@ def test_built_versions_are_the_pinned_versions() -> None:
 
 
 def test_every_build_context_is_relative_so_that_the_state_fits_any_checkout() -> None:
-    for recipe in RECIPES.values():
+    for name, recipe in RECIPES.items():
         assert not Path(recipe.context).is_absolute()
-        assert (ROOT / recipe.context / "Dockerfile").is_file()
+        assert dockerfile(name)
 
 
 def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
@@ -252,21 +279,20 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
     assert network_arguments.__wrapped__() == expected | {"PIP_INDEX_URL": "https://other/simple"}
 
 
-def dockerfiles(command: str) -> list[str]:
+def recipes_that_run(command: str) -> list[str]:
     """The names of the recipes whose Dockerfile runs this command."""
-    return [name for name, recipe in RECIPES.items() if command in (ROOT / recipe.context / "Dockerfile").read_text()]
+    return [name for name in RECIPES if command in dockerfile(name)]
 
 
-@pytest.mark.parametrize("name", dockerfiles("RUN mvn"))
+@pytest.mark.parametrize("name", recipes_that_run("RUN mvn"))
 def test_every_maven_build_has_the_maven_settings(name: str) -> None:
-    dockerfile = (ROOT / RECIPES[name].context / "Dockerfile").read_text()
-    assert dockerfile.count("RUN mvn") == dockerfile.count("ARG MAVEN_SETTINGS\nRUN mvn")
+    text = dockerfile(name)
+    assert text.count("RUN mvn") == text.count("ARG MAVEN_SETTINGS\nRUN mvn")
 
 
-@pytest.mark.parametrize("name", dockerfiles("pip install"))
+@pytest.mark.parametrize("name", recipes_that_run("pip install"))
 def test_every_pip_install_has_the_hosts_package_index(name: str) -> None:
-    dockerfile = (ROOT / RECIPES[name].context / "Dockerfile").read_text()
-    assert "ARG PIP_INDEX_URL\nARG PIP_TRUSTED_HOST\n" in dockerfile
+    assert "ARG PIP_INDEX_URL\nARG PIP_TRUSTED_HOST\n" in dockerfile(name)
 
 
 def maven_settings(tmp_path: Path, **environment: str) -> str:

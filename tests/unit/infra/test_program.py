@@ -31,7 +31,7 @@ INDEX_TEMPLATE = "pulumi-python:dynamic/elasticsearch:IndexTemplate"
 BUILT_SERVICES = {
     *("zookeeper", "kafka", "elasticsearch", "cassandra"),
     *("elasticsearch-exporter", "node-exporter", "prometheus", "alertmanager"),
-    *("spark-master", "spark-worker", "spark-job", "archive", "generator"),
+    *("spark-master", "spark-worker", "spark-job", "archive", "generator", "dashboard"),
 }
 SCRAPE_TARGETS = {
     "prometheus": ("/metrics", ["localhost:9090"]),
@@ -130,7 +130,12 @@ def test_every_health_check_can_restart_its_service(declared: dict[str, Recorder
 def test_every_jvm_exits_when_it_is_out_of_memory(declared: dict[str, Recorder]) -> None:
     """Elsewhere than in its own threads' errors, such a JVM would go on without serving."""
     without_jvm = {"prometheus", "alertmanager", "elasticsearch-exporter", "node-exporter", "grafana", "kibana"}
-    python = {"archive", "generator", "spark-job"}  # job/driver/session.py has the options of driver and executors
+    python = {
+        "archive",
+        "generator",
+        "dashboard",
+        "spark-job",
+    }  # job/driver/session.py has the options of driver and executors
     for name, container in declared["registry"].containers.items():
         options = " ".join([*(container.get("command") or ()), *container["envs"]])
         assert ("-XX:+ExitOnOutOfMemoryError" in options) is (name not in without_jvm | python), name
@@ -294,7 +299,9 @@ def test_no_build_asks_a_registry_for_a_built_image(declared: dict[str, Recorder
 
 def parents_of(name: str) -> set[str]:
     """The build arguments that name the Dockerfile's parent images. Every other parent is one of its own stages."""
-    lines = [line.split() for line in (ROOT / RECIPES[name].context / "Dockerfile").read_text().splitlines()]
+    lines = [
+        line.split() for line in (ROOT / RECIPES[name].context / RECIPES[name].dockerfile).read_text().splitlines()
+    ]
     froms = [words for words in lines if words[:1] == ["FROM"]]
     copies = [word.removeprefix("--from=") for words in lines for word in words if word.startswith("--from=")]
     stages = {words[3] for words in froms if words[2:3] == ["AS"]}
@@ -331,7 +338,7 @@ def test_every_port_is_published_on_loopback_only(declared: dict[str, Recorder],
     published = [port for container in declared[kind].containers.values() for port in container["ports"]]
     assert {port["ip"] for port in published} == {"127.0.0.1"}
     # Not Spark's RPC port 7077: whoever connects to it can run code on the workers.
-    built = {29092, 9200, 9042, 8080, 8081, 4040, 9090, 9093}
+    built = {29092, 9200, 9042, 8080, 8081, 4040, 9090, 9093, 8501}
     assert {port["internal"] for port in published} == built | ({5601, 3000} if kind == "registry" else set())
 
 
@@ -353,7 +360,7 @@ def test_a_volume_is_mounted_only_where_the_built_image_creates_the_directory(de
     }
     for name, container in declared["build"].containers.items():
         recipe = RECIPES[contexts.get(name, name)]
-        dockerfile = (ROOT / recipe.context / "Dockerfile").read_text()
+        dockerfile = (ROOT / recipe.context / recipe.dockerfile).read_text()
         for mount in container.get("volumes") or []:
             assert mount["containerPath"] in dockerfile, f"{name}: {mount['containerPath']}"
 

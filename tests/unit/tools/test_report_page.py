@@ -10,6 +10,9 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
+from analytics.key_figures import compact
+from analytics.match_statistics import PositionStatistics
+from analytics.time_range import TimeRange
 from tests.support.browser_page import open_page
 from tests.support.report_samples import (
     CREATED_AT,
@@ -24,9 +27,7 @@ from tests.support.report_samples import (
     match,
     points,
 )
-from tools.report.match_statistics import PositionStatistics
-from tools.report.page import StackReport, compact, key_figures, render
-from tools.time_range import TimeRange
+from tools.report.page import StackReport, render
 
 WIDTHS = (1400, 760, 400)
 
@@ -147,11 +148,11 @@ def test_control_characters_are_replaced_in_charts_and_page(character: str) -> N
 def test_mean_rates_have_their_number_of_minutes() -> None:
     def notes(time_range: TimeRange) -> list[str]:
         report = replace(REPORT, time_range=time_range)
-        figure = next(each for each in key_figures(report) if each.name == "Matches per minute")
+        figure = next(each for each in report.key_figures if each.name == "Matches per minute")
         return [figure.note, report.match_charts[0].note]
 
     assert notes(TIME_RANGE) == ["1,200 documents; mean of 5 minutes", "by the end of the game"]
-    assert notes(TimeRange.last(24, CREATED_AT)) == [
+    assert notes(TimeRange.last(timedelta(hours=24), CREATED_AT)) == [
         "1,200 documents; mean of 120 minutes",
         "by the end of the game; means of 24 minutes",
     ]

@@ -10,8 +10,8 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from analytics.time_range import TimeRange
 from infra.names import MATCHES_ALIAS
-from tools.time_range import TimeRange
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
@@ -125,7 +125,35 @@ class MatchStatistics:
     """Newest first, at any time up to now: a match can arrive before its game's end."""
 
 
-def read_match_statistics(client: Elasticsearch, time_range: TimeRange) -> MatchStatistics:
+@dataclass(frozen=True)
+class MatchFilter:
+    """Which participants count. An empty value selects all."""
+
+    queue_id: int | None = None
+    platform: str = ""
+    patch: str = ""
+    champion: str = ""
+    position: str = ""
+
+    @property
+    def clauses(self) -> list[dict[str, Any]]:
+        """The filter's clauses in Elasticsearch's query language."""
+        values = {
+            "queue_id": self.queue_id,
+            "platform": self.platform,
+            "patch": self.patch,
+            "champion_name": self.champion,
+            "position": self.position,
+        }
+        return [{"term": {field: value}} for field, value in values.items() if value not in (None, "")]
+
+
+EVERYTHING = MatchFilter()
+
+
+def read_match_statistics(
+    client: Elasticsearch, time_range: TimeRange, only: MatchFilter = EVERYTHING
+) -> MatchStatistics:
     """The statistics of matches that ended in `time_range`, without closed indices. Raises the client's errors."""
     # Without an open index the response would have no aggregations.
     search = partial(client.search, index=MATCHES_ALIAS, ignore_unavailable=True, allow_no_indices=False)
@@ -137,12 +165,15 @@ def read_match_statistics(client: Elasticsearch, time_range: TimeRange) -> Match
     found = search(
         size=0,
         track_total_hits=True,
-        query={"range": {"@timestamp": {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}},
+        query=_all_of(
+            {"range": {"@timestamp": {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}},
+            *only.clauses,
+        ),
         aggs=_aggregations(time_range),
     )
     newest = search(
         size=LAST_MATCHES,
-        query={"range": {"@timestamp": {"lte": "now"}}},
+        query=_all_of({"range": {"@timestamp": {"lte": "now"}}}, *only.clauses),
         sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
         source=False,
         collapse={"field": "match_id", "inner_hits": {"name": "participants", "size": MAX_PARTICIPANTS}},
@@ -223,6 +254,10 @@ _SIDE_SUMS = {
     "cs": "cs",
     "vision": "vision_score",
 }
+
+
+def _all_of(*clauses: dict[str, Any]) -> dict[str, Any]:
+    return {"bool": {"filter": list(clauses)}}
 
 
 def _averages(*fields: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import pytest
 from elasticsearch import Elasticsearch
 from pytest_httpserver import HTTPServer
 
-from tools.report.match_statistics import GAME_LENGTHS, GameLengthBucket, MatchStatistics, read_match_statistics
-from tools.time_range import TimeRange
+from analytics.match_statistics import GAME_LENGTHS, GameLengthBucket, MatchStatistics, read_match_statistics
+from analytics.time_range import TimeRange
 
 KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,12 +50,12 @@ def test_closed_indices_are_ignored() -> None:
         path = "/lol_matches_stream/_search"
         server.expect_request(path, query_string=open_indices).respond_with_json(EMPTY_RESPONSE, headers=headers)
         server.expect_request(path).respond_with_json(closed, 400, headers)
-        assert read_match_statistics(client, TimeRange.last(1, EPOCH)).total_documents == 0
+        assert read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH)).total_documents == 0
 
 
 @pytest.mark.parametrize("hours", [1, 7, 24, 168])
 def test_histogram_steps_begin_with_the_time_range(hours: int) -> None:
-    time_range = TimeRange.last(hours, datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC))
+    time_range = TimeRange.last(timedelta(hours=hours), datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC))
     steps = request_and_result(time_range)[0]["steps"]["date_histogram"]
     interval, offset = (timedelta(seconds=int(steps[key].removesuffix("s"))) for key in ("fixed_interval", "offset"))
     # Elasticsearch's buckets begin at each multiple of the interval since 1970, plus the offset.
@@ -66,7 +66,7 @@ def test_histogram_steps_begin_with_the_time_range(hours: int) -> None:
 
 
 def test_game_length_buckets_equal_those_of_kibanas_panel() -> None:
-    aggregations, found = request_and_result(TimeRange.last(1, datetime(2026, 3, 1, tzinfo=UTC)))
+    aggregations, found = request_and_result(TimeRange.last(timedelta(hours=1), datetime(2026, 3, 1, tzinfo=UTC)))
     layers = json.loads(KIBANA_PANEL.read_text())["attributes"]["state"]["datasourceStates"]["formBased"]["layers"]
     panel = layers["data"]["columns"]["minutes"]["params"]["ranges"]
     ranges = aggregations["played"]["aggs"]["lengths"]["range"]["ranges"]

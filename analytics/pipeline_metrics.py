@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from analytics.time_range import STEPS, TimeRange
 from infra.clients.prometheus import PrometheusClient
 from infra.names import DEAD_LETTER_TOPIC
-from tools.time_range import STEPS, TimeRange
 
 Points = tuple[tuple[datetime, float], ...]
 """A time series."""

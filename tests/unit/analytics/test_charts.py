@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 import struct
+from datetime import timedelta
 
 import pytest
 
+from analytics import charts
+from analytics.chart import DARK, LIGHT, Chart, Palette
+from analytics.match_statistics import GameLengthBucket
+from analytics.pipeline_metrics import Points
+from analytics.time_range import TimeRange
 from tests.support.report_samples import CREATED_AT, PIPELINE, REPORT, TIME_RANGE, champion
-from tools.pipeline_metrics import Points
-from tools.report import charts
-from tools.report.match_statistics import GameLengthBucket
-from tools.report.rendering import DARK, LIGHT, Chart, Palette
-from tools.time_range import TimeRange
+from tools.report.rendering import png, svg
 
 ALL = {chart.name: chart for chart in (*REPORT.match_charts, *REPORT.pipeline_charts)}
 
 
 @pytest.mark.parametrize("chart", ALL.values(), ids=ALL)
 def test_png_has_two_pixels_per_css_pixel_and_is_small(chart: Chart) -> None:
-    picture = chart.png(LIGHT)
+    picture = png(chart, LIGHT)
     assert picture.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", picture[16:24])
     assert width >= 2 * 380
@@ -29,7 +31,7 @@ def test_png_has_two_pixels_per_css_pixel_and_is_small(chart: Chart) -> None:
 
 def test_light_and_dark_png_differ() -> None:
     chart = ALL["lag"]
-    assert chart.png(LIGHT) != chart.png(DARK)
+    assert png(chart, LIGHT) != png(chart, DARK)
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
@@ -55,7 +57,7 @@ def luminance(colour: str) -> float:
 
 def test_only_champions_outside_the_confidence_interval_have_labels() -> None:
     found = [champion("Lucky", 100, 0.55), champion("Strong", 1000, 0.58), champion("Weak", 1000, 0.42)]
-    shown = charts.win_rate_against_pick_rate(found).svg()
+    shown = svg(charts.win_rate_against_pick_rate(found))
     labels = re.findall(r"<text[^>]*>(\w+)</text>", shown)
     assert {"Strong", "Weak"} <= set(labels)
     assert "Lucky" not in labels
@@ -70,7 +72,7 @@ def test_line_has_a_gap_at_missing_values() -> None:
     gap = (*PIPELINE.lag["lag"][: half - 5], *PIPELINE.lag["lag"][half + 5 :])
 
     def strokes(points: Points) -> int:
-        shown = charts.lines_over_time("lag", "Lag", "", {"lag": points}, TIME_RANGE, ".0f").svg()
+        shown = svg(charts.lines_over_time("lag", "Lag", "", {"lag": points}, TIME_RANGE, ".0f"))
         (line,) = re.findall(r'd="([^"]*)"[^>]*stroke="var\(--accent\)"', shown)
         return str(line).count("M")
 
@@ -82,7 +84,7 @@ def test_isolated_value_is_drawn_as_a_point() -> None:
     values = PIPELINE.lag["lag"]
 
     def drawn_points(points: Points) -> int:
-        shown = charts.lines_over_time("lag", "Lag", "", {"lag": points}, TIME_RANGE, ".0f").svg()
+        shown = svg(charts.lines_over_time("lag", "Lag", "", {"lag": points}, TIME_RANGE, ".0f"))
         return len(re.findall(r'fill="var\(--accent\)"', shown))
 
     assert drawn_points(values) == 0
@@ -101,9 +103,9 @@ def test_isolated_value_is_drawn_as_a_point() -> None:
     ],
 )
 def test_time_axis_labels_each_day_once(hours: int, labels: list[str]) -> None:
-    time_range = TimeRange.last(hours, CREATED_AT)
+    time_range = TimeRange.last(timedelta(hours=hours), CREATED_AT)
     values = tuple((time, 1.0) for time in time_range.step_times)
-    shown = charts.lines_over_time("lag", "Lag", "", {"lag": values}, time_range, ".0f").svg()
+    shown = svg(charts.lines_over_time("lag", "Lag", "", {"lag": values}, time_range, ".0f"))
     assert re.findall(r">(\d\d:\d\d|\d\d [A-Z][a-z]{2})</text>", shown) == labels
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from analytics.pipeline_metrics import read_pipeline_metrics
 from infra.clients.prometheus import PrometheusClient, Series
 from tests.support.report_samples import TIME_RANGE
-from tools.pipeline_metrics import read_pipeline_metrics
 
 
 class FakePrometheus(PrometheusClient):

@@ -1,4 +1,8 @@
-"""The report's charts, as Vega-Lite specifications."""
+"""The charts of the report and the dashboard, as Vega-Lite specifications.
+
+Whatever changes from one refresh to the next is data, not specification: the dashboard's browser then moves the marks
+of the chart that it has, instead of drawing a new one.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,23 @@ from typing import Any, Literal, TypeVar
 
 import altair as alt
 
-from tools.pipeline_metrics import Points
-from tools.report.match_statistics import (
+from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
+from analytics.match_statistics import (
     ChampionStatistics,
     GameLengthBucket,
+    MatchStatistics,
     PositionStatistics,
     SideStatistics,
     StepRate,
 )
-from tools.report.rendering import HEIGHT, WIDTH, Chart, css_colour
-from tools.time_range import TimeRange
+from analytics.pipeline_metrics import PipelineMetrics, Points
+from analytics.time_range import TimeRange
 
+_TOOLTIP: dict[str, Any] = {"description": "tooltip:N", "tooltip": "tooltip:N"}
+"""For the report, whose page has the descriptions as tooltips and for screen readers, and for the dashboard."""
 Sizable = TypeVar("Sizable", alt.Chart, alt.LayerChart)
 
+_PADDING = {"left": 2, "top": 2, "right": 2, "bottom": 2}
 MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
@@ -31,6 +39,34 @@ DAY, TIME = "%d %b", "%H:%M"
 DATE_TIME = f"{DAY} {TIME}"
 TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY, "quarter": DAY, "year": DAY}
 """The format of a tick by the time unit that begins there: midnight is labelled with its date."""
+
+
+def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]:
+    """The charts from Elasticsearch."""
+    steps = matches.steps
+    return [
+        rate_per_minute(steps, time_range, "matches", "by the end of the game"),
+        rate_per_minute(steps, time_range, "documents", "one for each participant"),
+        game_lengths(matches.lengths),
+        win_rate_against_pick_rate(matches.champions),
+        positions(matches.positions),
+        sides(matches.sides),
+    ]
+
+
+def pipeline_charts(metrics: PipelineMetrics, time_range: TimeRange) -> list[Chart]:
+    """The charts from Prometheus."""
+    lines = (
+        ("messages", "Messages per second", "into the topic, and processed", metrics.messages, ",.1f"),
+        ("documents", "Documents per second", "acknowledged by Elasticsearch", metrics.documents, ",.1f"),
+        ("lag", "Lag", "messages in the topic that the job has not processed", metrics.lag, ",.0f"),
+        ("batch-time", "Batch time", "seconds", metrics.batch_seconds, ".2f"),
+        ("freshness", "Freshness", "seconds from Kafka to indexed", metrics.freshness_seconds, ".2f"),
+    )
+    return [
+        *(lines_over_time(name, title, note, series, time_range, form) for name, title, note, series, form in lines),
+        dead_letters(metrics.dead_letters),
+    ]
 
 
 def rate_per_minute(
@@ -49,7 +85,7 @@ def rate_per_minute(
     bars = (
         alt.Chart(_data(values))
         .mark_bar(color=css_colour("accent"), orient="vertical", binSpacing=1)
-        .encode(x=_time_axis(time_range, "from"), x2="to", y=_amount("amount", values), description="tooltip:N")
+        .encode(x=_time_axis("from"), x2="to", y=_amount("amount", values), **_TOOLTIP)
     )
     has_data = any(step.documents for step in steps)
     if time_range.step_seconds > 60:
@@ -70,7 +106,7 @@ def game_lengths(lengths: Sequence[GameLengthBucket]) -> Chart:
         .encode(
             x=alt.X("minutes:N", sort=None, title=None, axis=alt.Axis(grid=False, labelAngle=0)),
             y=_amount("matches", values),
-            description="tooltip:N",
+            **_TOOLTIP,
         )
     )
     has_data = any(length.matches for length in lengths)
@@ -104,7 +140,7 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics]) -> Chart
         alt.Chart(_data(_confidence_lines(shown)))
         .mark_line(color=css_colour("muted"), strokeDash=[3, 3], strokeWidth=1, aria=False)
         .encode(x=x, y=y, detail="sign:N"),
-        points.mark_circle(color=css_colour("accent"), size=42, opacity=0.75).encode(description="tooltip:N"),
+        points.mark_circle(color=css_colour("accent"), size=42, opacity=0.75).encode(**_TOOLTIP),
         *(
             points.transform_filter(alt.datum.left == left)
             .mark_text(align="right" if left else "left", dx=-7 if left else 7, aria=False)
@@ -123,42 +159,44 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics]) -> Chart
 
 def positions(found: Sequence[PositionStatistics]) -> Chart:
     """Bars by position, one column for each measure."""
-    names = [position.name.capitalize() for position in found]
     measures: tuple[tuple[str, Callable[[PositionStatistics], float | None], str], ...] = (
         ("KDA", lambda position: position.kda, ".2f"),
         ("CS", lambda position: position.cs, ".0f"),
         ("Gold per minute", lambda position: position.gold_per_minute, ".0f"),
     )
-    columns: list[alt.LayerChart] = []
-    for title, value, form in measures:
-        values = [
-            {
-                "position": name,
-                "value": mean,
-                "text": f"{mean:{form}}",
-                "tooltip": f"{name}: {title} {mean:{form}}, the mean of {position.games:,} games",
-            }
-            for name, position in zip(names, found, strict=True)
-            if (mean := value(position)) is not None
-        ]
-        labels = alt.Axis(title=None, grid=False) if not columns else None
-        room_for_text = max((mean for position in found if (mean := value(position)) is not None), default=0) * 1.45
-        bars = alt.Chart(
-            _data(values),
-            title=alt.Title(
-                title, anchor="start", frame="group", fontSize=11, fontWeight="normal", color=css_colour("muted")
-            ),
-        ).encode(
-            x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[0, room_for_text])),
-            y=alt.Y("position:N", sort=names, axis=labels),
-        )
-        columns.append(
-            _layered(
-                bars.mark_bar(color=css_colour("accent")).encode(description="tooltip:N"),
-                bars.mark_text(align="left", dx=4, aria=False).encode(text="text:N"),
-            ).properties(width=94, height=30 * len(found))
-        )
-    return Chart("positions", "By position", "means of all games", alt.hconcat(*columns, spacing=14) if found else None)
+    values = []
+    for column, (title, measure, form) in enumerate(measures):
+        longest = max((mean for position in found if (mean := measure(position)) is not None), default=0) or 1
+        for position in found:
+            if (mean := measure(position)) is not None:
+                name = position.name.capitalize()
+                values.append(
+                    {
+                        "position": name,
+                        "from": column,
+                        "to": column + mean / longest * 0.66,  # a third of the column is for the text
+                        "text": f"{mean:{form}}",
+                        "tooltip": f"{name}: {title} {mean:{form}}, the mean of {position.games:,} games",
+                    }
+                )
+    titles = alt.Axis(
+        title=None,
+        orient="top",
+        grid=False,
+        values=list(range(len(measures))),
+        labelExpr=f"{[title for title, *_ in measures]}[datum.value]",
+        labelAlign="left",
+        labelBound=False,
+    )
+    bars = alt.Chart(_data(values)).encode(
+        x=alt.X("from:Q", axis=titles, scale=alt.Scale(domain=[0, len(measures)])),
+        y=alt.Y("position:N", sort=None, title=None, axis=alt.Axis(grid=False)),
+    )
+    chart = _layered(
+        bars.mark_bar(color=css_colour("accent")).encode(x2="to", **_TOOLTIP),
+        bars.mark_text(align="left", dx=4, aria=False).encode(x="to:Q", text="text:N"),
+    )
+    return Chart("positions", "By position", "means of all games", _sized(chart) if found else None)
 
 
 def sides(found: Sequence[SideStatistics]) -> Chart:
@@ -191,7 +229,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
         for side, align, dx, at in ends
     ]
     middle = alt.Chart(_data([{}])).mark_rule(color=css_colour("card"), aria=False).encode(x=alt.datum(0.5))
-    chart = _layered(rows.mark_bar().encode(x=share, color=colour, description="tooltip:N"), middle, *texts)
+    chart = _layered(rows.mark_bar().encode(x=share, color=colour, **_TOOLTIP), middle, *texts)
     return Chart("sides", "Blue against red", "wins, and a team's means per match", _sized(chart) if found else None)
 
 
@@ -202,13 +240,12 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
         {"reason": reason, "count": count, "text": f"{count:,.0f}", "tooltip": f"{reason}: {count:,.0f} messages"}
         for reason, count in found.items()
     ]
-    room_for_text = max(found.values(), default=0) * 1.25
     bars = alt.Chart(_data(values)).encode(
-        x=alt.X("count:Q", axis=None, scale=alt.Scale(domain=[0, room_for_text])),
+        x=alt.X("count:Q", axis=None, scale=alt.Scale(padding=40, nice=False)),  # pixels, for the text
         y=alt.Y("reason:N", sort="-x", title=None, axis=alt.Axis(grid=False)),
     )
     chart = _layered(
-        bars.mark_bar(color=css_colour("bad"), size=18).encode(description="tooltip:N"),
+        bars.mark_bar(color=css_colour("bad"), size=18).encode(**_TOOLTIP),
         bars.mark_text(align="left", dx=4, aria=False).encode(text="text:N"),
     )
     return Chart(
@@ -244,7 +281,11 @@ def lines_over_time(
             tooltips.setdefault(at, []).append(f"{line} {value:{form}}")
     half = time_range.step_seconds * 500
     hover_areas = [
-        {"from": _millis(at) - half, "to": _millis(at) + half, "tooltip": f"{at:{DATE_TIME}}: {', '.join(texts)}"}
+        {
+            "from": max(_millis(at) - half, _millis(time_range.start)),
+            "to": min(_millis(at) + half, _millis(time_range.end)),
+            "tooltip": f"{at:{DATE_TIME}}: {', '.join(texts)}",
+        }
         for at, texts in tooltips.items()
     ]
     colour = alt.Color(
@@ -252,14 +293,14 @@ def lines_over_time(
         scale=alt.Scale(domain=names, range=[css_colour(colour) for colour in LINE_COLOURS]),
         legend=alt.Legend(symbolType="stroke") if len(names) > 1 else None,
     )
-    base = alt.Chart(_data(values)).encode(x=_time_axis(time_range, "at"), y=_amount("value", values), color=colour)
+    base = alt.Chart(_data(values)).encode(x=_time_axis("at"), y=_amount("value", values), color=colour)
     chart = _layered(
         base.mark_line(strokeWidth=2, aria=False),
         # A line of a single point would be invisible.
         base.transform_filter(alt.datum.isolated).mark_circle(size=16, opacity=1, aria=False),
         alt.Chart(_data(hover_areas))
         .mark_rect(opacity=0)
-        .encode(x="from:T", x2="to", y=alt.value(0), y2=alt.value("height"), description="tooltip:N"),
+        .encode(x="from:T", x2="to", y=alt.value(0), y2=alt.value("height"), **_TOOLTIP),
     )
     return Chart(name, title, note, _sized(chart) if names else None)
 
@@ -328,15 +369,15 @@ def _layered(*charts: alt.Chart) -> alt.LayerChart:
 def _sized(chart: Sizable) -> Sizable:
     """The chart in the size of all charts, axes included."""
     return chart.properties(
-        width=WIDTH, height=HEIGHT, autosize=alt.AutoSizeParams(type="fit", contains="padding"), padding=2
+        width=WIDTH, height=HEIGHT, autosize=alt.AutoSizeParams(type="fit", contains="padding"), padding=_PADDING
     )
 
 
-def _time_axis(time_range: TimeRange, field: str) -> alt.X:
-    domain = [_millis(time_range.start), _millis(time_range.end)]
+def _time_axis(field: str) -> alt.X:
+    """An axis over all times of the data."""
     return alt.X(
         f"{field}:T",
-        scale=alt.Scale(type="utc", domain=domain),
+        scale=alt.Scale(type="utc", nice=False),
         axis=alt.Axis(title=None, grid=False, format=TICKS, tickCount=5),
     )
 

@@ -1,0 +1,1 @@
+"""Queries, figures and charts of the live data, which `make report` and the dashboard share."""

@@ -1,0 +1,106 @@
+"""The key figures: the numbers at the top of the report and of the dashboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from analytics.match_statistics import MatchStatistics
+from analytics.pipeline_metrics import PipelineMetrics
+from analytics.time_range import TimeRange
+
+RECENT_STEPS = 5
+"""The current rates are means of this many steps."""
+STALE_SECONDS = 60
+"""Data older than this is marked as bad."""
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A number at the top of the page."""
+
+    name: str
+    value: str
+    note: str
+    bad: bool = False
+
+
+def key_figures(
+    matches: MatchStatistics | None, pipeline: PipelineMetrics | None, time_range: TimeRange, now: datetime
+) -> list[KeyFigure]:
+    """The numbers at the top of the page, of the sources that are there."""
+    found: list[KeyFigure] = []
+    if matches:
+        found += _match_figures(matches, time_range, now)
+    if pipeline:
+        found += _pipeline_figures(pipeline, time_range)
+    return found
+
+
+def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetime) -> list[KeyFigure]:
+    recent = matches.steps[-RECENT_STEPS:]
+    matches_per_minute = sum(step.matches for step in recent) / (len(recent) or 1)
+    documents_per_minute = sum(step.documents for step in recent) / (len(recent) or 1)
+    minutes = RECENT_STEPS * time_range.step_seconds // 60
+    figures = [
+        KeyFigure("Matches", compact(matches.count), f"{time_range.words}"),
+        KeyFigure(
+            "Matches per minute",
+            f"{matches_per_minute:,.{1 if matches_per_minute < 1000 else 0}f}",
+            f"{documents_per_minute:,.0f} documents; mean of {minutes:,} minutes",
+        ),
+        KeyFigure("Documents", compact(matches.total_documents), f"{compact(matches.documents)} {time_range.words}"),
+    ]
+    if matches.newest_arrived_at:
+        age = (now - matches.newest_arrived_at).total_seconds()
+        figures.append(
+            KeyFigure("Newest document", duration(age), "since its message arrived in Kafka", bad=age > STALE_SECONDS)
+        )
+    return figures
+
+
+def _pipeline_figures(metrics: PipelineMetrics, time_range: TimeRange) -> list[KeyFigure]:
+    (batch_p50, batch_p95), (freshness_p50, freshness_p99) = metrics.batch_seconds_now, metrics.freshness_seconds_now
+    lag, dead_letters, late_matches = metrics.lag_now, metrics.new_dead_letters, metrics.late_matches
+    return [
+        KeyFigure("Freshness", _seconds(freshness_p50), f"p99 {_seconds(freshness_p99)}; from Kafka to indexed"),
+        KeyFigure("Batch time", _seconds(batch_p50), f"p95 {_seconds(batch_p95)}"),
+        KeyFigure("Lag", "–" if lag is None else compact(lag), "messages not processed yet"),
+        KeyFigure(
+            "Dead letters",
+            "–" if dead_letters is None else compact(dead_letters),
+            f"{time_range.words}",
+            bad=bool(dead_letters),
+        ),
+        KeyFigure(
+            "Late matches",
+            "–" if late_matches is None else compact(late_matches),
+            "too late for the windows, since the job started",
+            bad=bool(late_matches),
+        ),
+    ]
+
+
+def compact(number: float) -> str:
+    """The number in few characters: 999,999, then 1.00 M, 12.3 M, 123 M, 1.00 G."""
+    for size, unit in ((10**9, "G"), (10**6, "M")):
+        if number >= size:
+            scaled = number / size
+            return f"{scaled:,.{max(0, 3 - len(str(int(scaled))))}f} {unit}"
+    return f"{number:,.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    """Seconds with about three digits."""
+    if value is None:
+        return "–"
+    decimals = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{decimals}f} s"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes, hours or days."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.1f} s"

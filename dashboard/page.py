@@ -1,0 +1,85 @@
+"""The parts of which all pages consist: refresh, tiles, cards with charts, problems, texts that others wrote."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from analytics.chart import Chart, light_dark_variables
+from analytics.key_figures import KeyFigure, duration
+from dashboard.sources import REFRESH_SECONDS, Answer
+from tools.printable import sanitize
+
+STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+FONT = '"Source Sans", sans-serif'
+"""Streamlit's own."""
+
+
+def style() -> None:
+    """The style sheet of all pages."""
+    st.html(f"<style>:root {{ {light_dark_variables()} }}\n{STYLE}</style>")
+
+
+def refreshed(draw: Callable[..., None], *arguments: Any) -> None:
+    """Draw a part of the page now and, unless the viewer has paused it, at each interval."""
+    paused = st.session_state.get("paused", False)
+    st.fragment(draw, run_every=None if paused else REFRESH_SECONDS)(*arguments)
+
+
+def text(untrusted: object) -> str:
+    """HTML that displays the text as it is: of a player, a champion or a message."""
+    return html.escape(sanitize(str(untrusted)))
+
+
+def problems(*answers: Answer[Any]) -> None:
+    """What could not be read. The page's data is then grey, and has its age."""
+    lines = []
+    for answer in answers:
+        if answer.problem:
+            since = ""
+            if answer.read_at:
+                age = duration((datetime.now(UTC) - answer.read_at).total_seconds())
+                since = f" Below is the data of {answer.read_at:%H:%M:%S} UTC, {age} ago."
+            lines.append(f'<p class="problem" role="alert">{text(answer.problem)}.{since} Trying again.</p>')
+    stale = any(answer.problem for answer in answers)
+    grey = "<style>.st-key-data { opacity: 0.5; filter: grayscale(1); }</style>" if stale else ""
+    st.html(f'<div class="problems">{"".join(lines)}</div>{grey}')
+
+
+def tiles(figures: Iterable[KeyFigure]) -> None:
+    """The key figures."""
+    cells = "".join(
+        f'<div class="card"><dt>{text(figure.name)}</dt>'
+        f'<dd class="value{" bad" if figure.bad else ""}">{text(figure.value)}</dd>'
+        f'<dd class="note">{text(figure.note)}</dd></div>'
+        for figure in figures
+    )
+    st.html(f'<dl class="figures">{cells}</dl>')
+
+
+def chart_cards(charts: Iterable[Chart]) -> None:
+    """The charts in a grid whose number of columns depends on the window's width."""
+    with st.container(key="charts"):
+        for chart in charts:
+            chart_card(chart)
+
+
+def chart_card(chart: Chart) -> None:
+    """A chart with its title and note."""
+    with st.container(key=f"card-{chart.name}"):
+        heading(chart.title, chart.note)
+        if chart.specification is None:
+            st.html(f'<p class="empty">{text(chart.empty)}</p>')
+            return
+        specification = chart.to_dict(FONT) | {"usermeta": {"embedOptions": {"renderer": "svg"}}}
+        st.vega_lite_chart(specification, theme=None, key=f"chart-{chart.name}", alt=f"{chart.title}: {chart.note}")
+
+
+def heading(title: str, note: str) -> None:
+    """The heading of a card."""
+    st.html(f'<h3>{text(title)}</h3><p class="note">{text(note)}</p>')

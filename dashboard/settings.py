@@ -1,0 +1,49 @@
+"""The dashboard's settings: where it reads from, and with which login. A YAML file, named by LOLSTACK_DASHBOARD."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+VARIABLE = "LOLSTACK_DASHBOARD"
+
+
+class SettingsError(Exception):
+    """The settings are missing or wrong. One line: what is wrong and what to do."""
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A server with an HTTP API. `ca_certificates`: a PEM file, in place of the system's."""
+
+    url: str
+    username: str = ""
+    password: str = ""
+    ca_certificates: str = ""
+
+
+class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kafka's addresses, and further settings of the client (librdkafka), such as those of a login."""
+
+    bootstrap_servers: str
+    client: dict[str, str] = {}
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the dashboard reads from."""
+
+    elasticsearch: Source
+    prometheus: Source
+    kafka: Kafka
+
+
+def load() -> Settings:
+    """The settings of this process. Raises SettingsError."""
+    path = os.environ.get(VARIABLE)
+    if not path:
+        raise SettingsError(f"{VARIABLE} is not set: set it to the path of the dashboard's settings, a YAML file")
+    try:
+        return msgspec.yaml.decode(Path(path).read_bytes(), type=Settings)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise SettingsError(f"{path}: {error}: correct this file") from error

@@ -1,0 +1,47 @@
+"""The dashboard: pages with charts of the live data."""
+
+from __future__ import annotations
+
+import yaml
+
+from infra.names import DASHBOARD_PORT, PROMETHEUS_PORT
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service
+from infra.services.elasticsearch import Elasticsearch
+from infra.services.kafka import Kafka
+from infra.services.prometheus import Prometheus
+
+SETTINGS = "/etc/lolstack/dashboard.yaml"
+
+
+class Dashboard(Service):
+    """A Streamlit application that reads from Elasticsearch, Prometheus and the dead-letter topic.
+
+    It waits for none of them: a page says what is away, and comes back by itself.
+    """
+
+    def __init__(
+        self, deployment: Deployment, elasticsearch: Elasticsearch, prometheus: Prometheus, kafka: Kafka
+    ) -> None:
+        settings = deployment.settings
+        sources = {
+            "elasticsearch": {"url": elasticsearch.hosts[0]},
+            "prometheus": {"url": f"http://{prometheus.name}:{PROMETHEUS_PORT}"},
+            "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
+        }
+        super().__init__(
+            deployment,
+            "dashboard",
+            ContainerSpec(
+                image="dashboard",
+                user="10001:10001",
+                memory_mib=settings.dashboard_memory,
+                command=["/opt/venv/bin/streamlit", "run", "dashboard/app.py"],
+                environment={"LOLSTACK_DASHBOARD": SETTINGS},
+                files=[ConfigFile(SETTINGS, yaml.safe_dump(sources, sort_keys=False))],
+                ports={DASHBOARD_PORT: settings.dashboard_port},
+                health=HealthCheck(
+                    ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{DASHBOARD_PORT}/_stcore/health"],
+                    limit_seconds=120,
+                ),
+            ),
+        )

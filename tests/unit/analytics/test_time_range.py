@@ -1,0 +1,50 @@
+"""The time range of charts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from analytics.time_range import STEPS, TimeRange
+
+
+@pytest.mark.parametrize("hours", [1, 5, 24, 744])
+@pytest.mark.parametrize("second", [0, 9, 10, 59])
+def test_time_range_ends_with_the_last_minute_whose_matches_are_all_searchable(hours: int, second: int) -> None:
+    now = datetime(2026, 3, 1, 12, 34, second, tzinfo=UTC)
+    time_range = TimeRange.last(timedelta(hours=hours), now)
+    assert time_range.end.second == 0
+    assert timedelta(seconds=10) <= now - time_range.end < timedelta(seconds=70)
+    assert time_range.end - time_range.start == timedelta(hours=hours)
+    assert time_range.step_seconds * STEPS == hours * 3600
+
+
+def test_short_time_range_ends_with_a_whole_step() -> None:
+    time_range = TimeRange.last(timedelta(minutes=15), datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC))
+    assert time_range.end == datetime(2026, 3, 1, 12, 34, 45, tzinfo=UTC)
+    assert time_range.end - time_range.start == timedelta(minutes=15)
+
+
+def test_time_range_between_two_times_has_whole_minutes_and_a_minute_at_least() -> None:
+    start = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
+    hour = TimeRange.between(start, start + timedelta(hours=1))
+    assert (hour.start, hour.end) == (start.replace(second=0), start.replace(hour=13, second=0))
+    shortest = TimeRange.between(start, start)
+    assert (shortest.start, shortest.end) == (start.replace(second=0), start.replace(minute=35, second=0))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [
+        (15, "in the last 15 minutes"),
+        (60, "in the last hour"),
+        (90, "in the last 90 minutes"),
+        (24 * 60, "in the last 24 hours"),
+        (7 * 24 * 60, "in the last 7 days"),
+    ],
+)
+def test_time_range_in_words(minutes: int, words: str) -> None:
+    now = datetime(2026, 3, 1, 12, 34, tzinfo=UTC)
+    assert TimeRange.last(timedelta(minutes=minutes), now).words == words
+    assert TimeRange.between(now - timedelta(minutes=minutes), now).words == "in this time range"
