@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 import altair as alt
 
+from analytics.champion_details import GOLD_INTERVAL, ChampionDetails, GoldBucket, GroupStatistics
 from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
 from analytics.match_statistics import (
     ChampionStatistics,
     GameLengthBucket,
     MatchStatistics,
+    ObjectiveStatistics,
     PositionStatistics,
     SideStatistics,
     StepRate,
@@ -34,7 +37,7 @@ MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-LINE_COLOURS = ("accent", "second", "blue", "red", "muted")
+LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
 DAY, TIME = "%d %b", "%H:%M"
 DATE_TIME = f"{DAY} {TIME}"
 TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY, "quarter": DAY, "year": DAY}
@@ -48,10 +51,80 @@ def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]
         rate_per_minute(steps, time_range, "matches", "by the end of the game"),
         rate_per_minute(steps, time_range, "documents", "one for each participant"),
         game_lengths(matches.lengths),
-        win_rate_against_pick_rate(matches.champions),
+        win_rate_against_pick_rate(matches.champions, matches.played),
         positions(matches.positions),
         sides(matches.sides),
+        objectives(matches.objectives),
     ]
+
+
+def champion_charts(details: ChampionDetails, time_range: TimeRange) -> list[Chart]:
+    """The charts of one champion."""
+    note = "percent of the games of the sliding windows; all queues that they count"
+    games = "won, and number of games"
+    win_rate = {"win rate": details.win_rate} if details.win_rate else {}
+    return [
+        lines_over_time("win-rate", "Win rate over time", note, win_rate, time_range, ".1f"),
+        gold_per_minute(details.gold),
+        groups("by-position", "By position", games, details.positions),
+        groups("by-patch", "By patch", games, details.patches),
+        groups("items", "Most bought items", f"{games} that ended with it", details.items),
+        groups("keystones", "Most played keystones", games, details.keystones),
+    ]
+
+
+def gold_per_minute(buckets: Sequence[GoldBucket]) -> Chart:
+    """A histogram of gold per minute."""
+    values = [
+        {
+            "from": bucket.at_least,
+            "to": bucket.at_least + GOLD_INTERVAL,
+            "games": bucket.games,
+            "tooltip": f"{bucket.at_least}–{bucket.at_least + GOLD_INTERVAL} gold per minute: {bucket.games:,} games",
+        }
+        for bucket in buckets
+    ]
+    bars = (
+        alt.Chart(_data(values))
+        .mark_bar(color=css_colour("accent"), orient="vertical", binSpacing=1)
+        .encode(
+            x=alt.X(
+                "from:Q", title=None, axis=alt.Axis(grid=False, tickCount=6), scale=alt.Scale(nice=False, zero=False)
+            ),
+            x2="to",
+            y=_amount("games", values),
+            **_TOOLTIP,
+        )
+    )
+    return Chart("gold-per-minute", "Gold per minute", "number of games", _sized(bars) if values else None)
+
+
+def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics]) -> Chart:
+    """Bars: the win rate of each group, with its number of games."""
+    values = [
+        {
+            "group": group.name,
+            "rate": group.win_rate,
+            "text": f"{group.win_rate:.0%} of {group.games:,}",
+            "tooltip": f"{group.name}: won {group.win_rate:.1%} of {group.games:,} games, {group.share:.1%} of all",
+        }
+        for group in found
+    ]
+    return Chart(name, title, note, _sized(_win_rate_bars(values, "group")) if values else None)
+
+
+def _win_rate_bars(values: Sequence[Mapping[str, Any]], field: str) -> alt.LayerChart:
+    """Bars of `rate` with `text`, and a line at one half."""
+    bars = alt.Chart(_data(values)).encode(
+        x=alt.X("rate:Q", axis=None, scale=alt.Scale(domain=[0, 1.35])),  # room for the text
+        y=alt.Y(f"{field}:N", sort=None, title=None, axis=alt.Axis(grid=False)),
+    )
+    half = alt.Chart(_data([{}])).mark_rule(color=css_colour("muted"), strokeDash=[3, 3], aria=False)
+    return _layered(
+        bars.mark_bar(color=css_colour("accent"), size=16).encode(**_TOOLTIP),
+        half.encode(x=alt.XDatum(0.5, axis=None)),
+        bars.mark_text(align="left", aria=False).encode(x=alt.XDatum(1.01, axis=None), text="text:N"),
+    )
 
 
 def pipeline_charts(metrics: PipelineMetrics, time_range: TimeRange) -> list[Chart]:
@@ -67,6 +140,39 @@ def pipeline_charts(metrics: PipelineMetrics, time_range: TimeRange) -> list[Cha
         *(lines_over_time(name, title, note, series, time_range, form) for name, title, note, series, form in lines),
         dead_letters(metrics.dead_letters),
     ]
+
+
+def stage_charts(metrics: PipelineMetrics, time_range: TimeRange) -> list[Chart]:
+    """Further charts from Prometheus, which the dashboard has and the report has not."""
+    return [
+        lines_over_time(
+            "lag-by-partition",
+            "Lag by partition",
+            "messages that the job has not processed",
+            metrics.lag_by_partition,
+            time_range,
+            ",.0f",
+        ),
+        replace(
+            lines_over_time(
+                "sink-waits",
+                "Waiting for a service",
+                "repeated writes a minute, by service",
+                metrics.sink_waits,
+                time_range,
+                ",.1f",
+            ),
+            empty="no write had to be repeated",
+        ),
+    ]
+
+
+def dead_letters_over_time(rates: Mapping[str, Points], time_range: TimeRange) -> Chart:
+    """Lines: dead letters a minute by reason."""
+    chart = lines_over_time(
+        "dead-letter-rates", "Dead letters over time", "a minute, by reason", rates, time_range, ",.1f"
+    )
+    return replace(chart, empty="no dead letter in this time range")
 
 
 def rate_per_minute(
@@ -113,7 +219,7 @@ def game_lengths(lengths: Sequence[GameLengthBucket]) -> Chart:
     return Chart("game-lengths", "Game length", "matches by minutes played", _sized(bars) if has_data else None)
 
 
-def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics]) -> Chart:
+def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics], matches: int) -> Chart:
     """A scatter plot of champions. The dashed lines are the 95 % confidence interval of equally strong champions."""
     shown = [champion for champion in champions if champion.games >= MIN_GAMES]
     labelled = _outliers(shown)
@@ -137,7 +243,7 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics]) -> Chart
     y = alt.Y("win:Q", title="won", axis=alt.Axis(format=".0~%", tickCount=5), scale=alt.Scale(zero=False))
     points = alt.Chart(_data(values)).encode(x=x, y=y)
     chart = _layered(
-        alt.Chart(_data(_confidence_lines(shown)))
+        alt.Chart(_data(_confidence_lines(shown, matches)))
         .mark_line(color=css_colour("muted"), strokeDash=[3, 3], strokeWidth=1, aria=False)
         .encode(x=x, y=y, detail="sign:N"),
         points.mark_circle(color=css_colour("accent"), size=42, opacity=0.75).encode(**_TOOLTIP),
@@ -196,7 +302,7 @@ def positions(found: Sequence[PositionStatistics]) -> Chart:
         bars.mark_bar(color=css_colour("accent")).encode(x2="to", **_TOOLTIP),
         bars.mark_text(align="left", dx=4, aria=False).encode(x="to:Q", text="text:N"),
     )
-    return Chart("positions", "By position", "means of all games", _sized(chart) if found else None)
+    return Chart("positions", "By position", "means of all games; two-team modes", _sized(chart) if found else None)
 
 
 def sides(found: Sequence[SideStatistics]) -> Chart:
@@ -207,7 +313,9 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
         for measure, attribute, form in measures:
             amounts = [getattr(side, attribute) for side in found]
             for side, amount in zip(found, amounts, strict=True):
-                text = form.format(amount)
+                # The second is the rest: both rounded by themselves could make more than all.
+                shown = 1 - round(amounts[0], 3) if measure == "wins" and side is found[1] else amount
+                text = form.format(shown)
                 values.append(
                     {
                         "measure": measure.capitalize() if measure != "cs" else "CS",
@@ -230,19 +338,49 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     ]
     middle = alt.Chart(_data([{}])).mark_rule(color=css_colour("card"), aria=False).encode(x=alt.datum(0.5))
     chart = _layered(rows.mark_bar().encode(x=share, color=colour, **_TOOLTIP), middle, *texts)
-    return Chart("sides", "Blue against red", "wins, and a team's means per match", _sized(chart) if found else None)
+    return Chart(
+        "sides",
+        "Blue against red",
+        "wins, and a team's means per match; two-team modes",
+        _sized(chart) if found else None,
+    )
+
+
+def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
+    """Bars: how often the team won that was the first to take an objective."""
+    values = [
+        {
+            "objective": each.name,
+            "rate": each.win_rate,
+            "text": f"{each.win_rate:.0%} of {each.teams:,}",
+            "tooltip": f"{each.win_rate:.1%} of {each.teams:,} teams with the first {each.name.lower()} won",
+        }
+        for each in found
+    ]
+    return Chart(
+        "objectives",
+        "Objectives and winning",
+        "won by the team that took the first one",
+        _sized(_win_rate_bars(values, "objective")) if found else None,
+        "no match in this time range says who took them",
+    )
 
 
 def dead_letters(reasons: Mapping[str, float]) -> Chart:
     """Bars: dead letters by reason."""
-    found = {reason: count for reason, count in reasons.items() if count}
+    found = sorted(((count, reason) for reason, count in reasons.items() if count), reverse=True)
     values = [
-        {"reason": reason, "count": count, "text": f"{count:,.0f}", "tooltip": f"{reason}: {count:,.0f} messages"}
-        for reason, count in found.items()
+        {
+            "reason": reason,
+            "share": count / found[0][0],
+            "text": f"{count:,.0f}",
+            "tooltip": f"{reason}: {count:,.0f} messages",
+        }
+        for count, reason in found
     ]
     bars = alt.Chart(_data(values)).encode(
-        x=alt.X("count:Q", axis=None, scale=alt.Scale(padding=40, nice=False)),  # pixels, for the text
-        y=alt.Y("reason:N", sort="-x", title=None, axis=alt.Axis(grid=False)),
+        x=alt.X("share:Q", axis=None, scale=alt.Scale(domain=[0, 1.25])),  # room for the text
+        y=alt.Y("reason:N", sort=None, title=None, axis=alt.Axis(grid=False)),
     )
     chart = _layered(
         bars.mark_bar(color=css_colour("bad"), size=18).encode(**_TOOLTIP),
@@ -291,7 +429,7 @@ def lines_over_time(
     colour = alt.Color(
         "line:N",
         scale=alt.Scale(domain=names, range=[css_colour(colour) for colour in LINE_COLOURS]),
-        legend=alt.Legend(symbolType="stroke") if len(names) > 1 else None,
+        legend=alt.Legend(symbolType="stroke", columns=2) if len(names) > 1 else None,
     )
     base = alt.Chart(_data(values)).encode(x=_time_axis("at"), y=_amount("value", values), color=colour)
     chart = _layered(
@@ -313,11 +451,10 @@ def _confidence(games: float) -> float:
     return 1.96 * 0.5 / math.sqrt(games)
 
 
-def _confidence_lines(champions: Sequence[ChampionStatistics]) -> list[dict[str, float]]:
+def _confidence_lines(champions: Sequence[ChampionStatistics], matches: int) -> list[dict[str, float]]:
     """The confidence interval by pick rate, within the range of the champions' pick and win rates."""
     if not champions:
         return []
-    matches = champions[0].games / champions[0].pick_rate
     lowest, highest = (pick(champion.pick_rate for champion in champions) for pick in (min, max))
     farthest = max(abs(champion.win_rate - 0.5) for champion in champions)
     picks = [lowest * (highest / lowest) ** (step / 60) for step in range(61)]

@@ -37,17 +37,33 @@ def key_figures(
     return found
 
 
+def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, advice: str) -> list[str]:
+    """Why the time range has no matches, and what to do; empty if it has some. `advice`: how to choose a longer one."""
+    if matches.count:
+        return []
+    if matches.newest_ended is None:
+        if matches.total_documents:
+            return ["No game in the index that these filters select has ended yet. Look again later."]
+        return ["No document is searchable yet: `make status` shows which stage of the pipeline is broken."]
+    newest = f"the newest ended {matches.newest_ended:%Y-%m-%d %H:%M}"
+    if matches.newest_ended >= time_range.end:
+        return [f"No game ended in this time range; {newest}. Look again later."]
+    silent = f" No message has arrived since {matches.newest_arrived_at:%H:%M}." if matches.newest_arrived_at else ""
+    return [f"No game ended in this time range; {newest}.{silent} {advice}."]
+
+
 def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetime) -> list[KeyFigure]:
     recent = matches.steps[-RECENT_STEPS:]
     matches_per_minute = sum(step.matches for step in recent) / (len(recent) or 1)
     documents_per_minute = sum(step.documents for step in recent) / (len(recent) or 1)
-    minutes = RECENT_STEPS * time_range.step_seconds // 60
+    seconds = RECENT_STEPS * time_range.step_seconds
+    span = f"{seconds // 60:,} minutes" if seconds >= 120 else f"{seconds} seconds"
     figures = [
         KeyFigure("Matches", compact(matches.count), f"{time_range.words}"),
         KeyFigure(
             "Matches per minute",
             f"{matches_per_minute:,.{1 if matches_per_minute < 1000 else 0}f}",
-            f"{documents_per_minute:,.0f} documents; mean of {minutes:,} minutes",
+            f"{documents_per_minute:,.0f} documents; mean of {span}",
         ),
         KeyFigure("Documents", compact(matches.total_documents), f"{compact(matches.documents)} {time_range.words}"),
     ]

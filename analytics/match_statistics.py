@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from elasticsearch import Elasticsearch
 
 from analytics.time_range import TimeRange
 from infra.names import MATCHES_ALIAS
+from job.queues import ARENA, queue_name
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
@@ -24,6 +26,24 @@ MAX_PARTICIPANTS = 18
 """Arena has the most participants per match."""
 PRECISION_THRESHOLD = 40_000
 """Elasticsearch's maximum for `cardinality`: more matches than this are counted to about one percent."""
+CHAMPION_PRECISION = 4_000
+"""The same for one champion, of which there are many."""
+TEAMS_ALIAS = "lol_teams_stream"
+SWARM = (1810, 1820, 1830, 1840)
+SINGLE_TEAM_MODES = ("CHERRY", "STRAWBERRY")
+"""Riot's names of Arena, where `team_id` is no side of the map, and of Swarm, where all play against the game."""
+SWARM_PREFIX = "Strawberry_"
+"""Of Swarm's champions, which are not those of Summoner's Rift."""
+OBJECTIVES = {
+    "tower": "Tower",
+    "horde": "Void grubs",
+    "herald": "Herald",
+    "dragon": "Dragon",
+    "atakhan": "Atakhan",
+    "baron": "Baron",
+    "inhibitor": "Inhibitor",
+}
+"""The objectives of a team's document, in about the order in which they fall."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +57,24 @@ class StepRate:
 
 @dataclass(frozen=True)
 class ChampionStatistics:
-    """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` of all matches."""
+    """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` and `ban_rate` of all matches."""
 
     name: str
     games: int
     pick_rate: float
+    """Both teams can pick it in some modes: a match counts once."""
+    ban_rate: float | None
+    """None if no match says what was banned."""
     win_rate: float
     kda: float
     gold_per_minute: float | None
     damage_per_minute: float | None
     cs_per_minute: float | None
+
+    @property
+    def win_interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the win rate: Wilson's, which also holds for few games."""
+        return wilson_interval(self.win_rate, self.games)
 
 
 @dataclass(frozen=True)
@@ -62,7 +90,7 @@ class PositionStatistics:
 
 @dataclass(frozen=True)
 class SideStatistics:
-    """A side of the map: the share of matches it won (0 to 1), and its team's means per match."""
+    """A side of the map: its share of the wins (0 to 1), and its team's means per match. Modes with two teams only."""
 
     name: str
     win_rate: float
@@ -83,13 +111,22 @@ class GameLengthBucket:
 
 
 @dataclass(frozen=True)
+class ObjectiveStatistics:
+    """The teams that were the first to take an objective: their number, and how many of them won (0 to 1)."""
+
+    name: str
+    teams: int
+    win_rate: float
+
+
+@dataclass(frozen=True)
 class MatchSummary:
     """A match in one line. `duration` in seconds; the sides list champions by position; `winner` is a side or None."""
 
     id: str
     ended: datetime
     duration: int
-    queue: int
+    queue: str
     patch: str
     remake: bool
     winner: str | None
@@ -103,7 +140,8 @@ class MatchSummary:
 class MatchStatistics:
     """The report's statistics of a time range.
 
-    Remakes, and matches without a winner, count in `count`, `documents`, `steps` and `last` only.
+    Remakes, and matches without a winner, count in `count`, `documents`, `steps` and `last` only. A bot's game is
+    neither a champion's nor a position's.
     """
 
     total_documents: int
@@ -114,6 +152,8 @@ class MatchStatistics:
     """Kafka's arrival time of the newest searchable message."""
     count: int
     documents: int
+    played: int
+    """Matches without remakes and those without a winner: the pick rates' whole."""
     steps: tuple[StepRate, ...]
     champions: tuple[ChampionStatistics, ...]
     """Most games first."""
@@ -121,13 +161,15 @@ class MatchStatistics:
     sides: tuple[SideStatistics, ...]
     """Blue and red; empty if no match has two sides."""
     lengths: tuple[GameLengthBucket, ...]
+    objectives: tuple[ObjectiveStatistics, ...]
+    """Empty if no match says who took them."""
     last: tuple[MatchSummary, ...]
     """Newest first, at any time up to now: a match can arrive before its game's end."""
 
 
 @dataclass(frozen=True)
 class MatchFilter:
-    """Which participants count. An empty value selects all."""
+    """Which matches count, and which of their participants. An empty value selects all."""
 
     queue_id: int | None = None
     platform: str = ""
@@ -136,16 +178,14 @@ class MatchFilter:
     position: str = ""
 
     @property
-    def clauses(self) -> list[dict[str, Any]]:
-        """The filter's clauses in Elasticsearch's query language."""
-        values = {
-            "queue_id": self.queue_id,
-            "platform": self.platform,
-            "patch": self.patch,
-            "champion_name": self.champion,
-            "position": self.position,
-        }
-        return [{"term": {field: value}} for field, value in values.items() if value not in (None, "")]
+    def of_matches(self) -> list[dict[str, Any]]:
+        """The clauses that select matches."""
+        return _terms(queue_id=self.queue_id, platform=self.platform, patch=self.patch)
+
+    @property
+    def of_participants(self) -> list[dict[str, Any]]:
+        """The clauses that select participants."""
+        return _terms(champion_name=self.champion, position=self.position)
 
 
 EVERYTHING = MatchFilter()
@@ -157,66 +197,220 @@ def read_match_statistics(
     """The statistics of matches that ended in `time_range`, without closed indices. Raises the client's errors."""
     # Without an open index the response would have no aggregations.
     search = partial(client.search, index=MATCHES_ALIAS, ignore_unavailable=True, allow_no_indices=False)
-    overall = search(
-        size=0,
-        track_total_hits=True,
-        aggs={"arrived": {"max": {"field": "ingested_at"}}},
-    )
+    overall = search(size=0, track_total_hits=True, aggs={"arrived": {"max": {"field": "ingested_at"}}})
     found = search(
         size=0,
-        track_total_hits=True,
-        query=_all_of(
-            {"range": {"@timestamp": {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}},
-            *only.clauses,
-        ),
-        aggs=_aggregations(time_range),
-    )
-    newest = search(
-        size=LAST_MATCHES,
-        query=_all_of({"range": {"@timestamp": {"lte": "now"}}}, *only.clauses),
-        sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
-        source=False,
-        collapse={"field": "match_id", "inner_hits": {"name": "participants", "size": MAX_PARTICIPANTS}},
-    )
-    last = tuple(_summary(hit["inner_hits"]["participants"]["hits"]["hits"]) for hit in newest["hits"]["hits"])
-    result, played = found["aggregations"], found["aggregations"]["played"]
-    matches_played = played["matches"]["value"]
+        query=all_of(in_range(time_range), *only.of_matches),
+        aggs=_aggregations(time_range, only),
+    )["aggregations"]
+    teams = _read_teams(client, time_range, only)
+    last = read_last_matches(client, *only.of_matches, *only.of_participants)
+    selected, played = found["selected"], found["selected"]["played"]
+    matches_played = found["played"]["matches"]["value"]
     return MatchStatistics(
         total_documents=overall["hits"]["total"]["value"],
         newest_ended=last[0].ended if last else None,
         newest_arrived_at=_from_millis(overall["aggregations"]["arrived"]["value"]),
-        count=result["matches"]["value"],
-        documents=found["hits"]["total"]["value"],
-        steps=tuple(_step(bucket, time_range.step_seconds / 60) for bucket in result["steps"]["buckets"]),
-        champions=tuple(_champion(bucket, matches_played) for bucket in played["champions"]["buckets"]),
-        positions=tuple(
-            sorted((_position(bucket) for bucket in played["positions"]["buckets"]), key=lambda p: _order(p.name))
+        count=selected["matches"]["value"],
+        documents=selected["doc_count"],
+        played=matches_played,
+        steps=tuple(_step(bucket, time_range.step_seconds / 60) for bucket in selected["steps"]["buckets"]),
+        champions=tuple(
+            _champion(bucket, matches_played, teams) for bucket in played["people"]["champions"]["buckets"]
         ),
-        sides=_sides(played["sides"]["buckets"]),
+        positions=tuple(
+            sorted(
+                (_position(bucket) for bucket in played["people"]["positions"]["positions"]["buckets"]),
+                key=lambda position: _order(position.name),
+            )
+        ),
+        sides=_sides(found["played"]["sides"]["buckets"]),
         lengths=tuple(
             GameLengthBucket(at_least, below, bucket["matches"]["value"])
             for (at_least, below), bucket in zip(GAME_LENGTHS, played["lengths"]["buckets"], strict=True)
         ),
+        objectives=_objectives(teams),
         last=last,
     )
 
 
-def _aggregations(time_range: TimeRange) -> dict[str, Any]:
-    first, *_, last, _ = time_range.step_times
-    matches = {"cardinality": {"field": "match_id", "precision_threshold": PRECISION_THRESHOLD}}
-    sums = {name: {"sum": {"field": field}} for name, field in _SIDE_SUMS.items()}
-    played = {
-        "matches": matches,
-        "champions": {
-            "terms": {"field": "champion_name", "size": MAX_CHAMPIONS},
-            "aggs": _averages("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute"),
-        },
-        "positions": {"terms": {"field": "position"}, "aggs": _averages("kda", "cs", "gold_per_minute")},
-        "sides": {
-            "filters": {
-                "filters": {"blue": {"term": {"team_id": BLUE_TEAM_ID}}, "red": {"term": {"team_id": RED_TEAM_ID}}}
+def read_last_matches(
+    client: Elasticsearch, *clauses: dict[str, Any], size: int = LAST_MATCHES
+) -> tuple[MatchSummary, ...]:
+    """The newest matches of which a participant matches all clauses, newest first, at any time up to now."""
+    search = partial(client.search, index=MATCHES_ALIAS, ignore_unavailable=True, allow_no_indices=False)
+    newest = search(
+        size=size,
+        query=all_of({"range": {"@timestamp": {"lte": "now"}}}, *clauses),
+        sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
+        source={"includes": ["match_id"]},
+        collapse={"field": "match_id"},
+    )
+    ids = [hit["_source"]["match_id"] for hit in newest["hits"]["hits"]]
+    if not ids:
+        return ()
+    participants = search(size=size * MAX_PARTICIPANTS, query={"terms": {"match_id": ids}})
+    by_match: dict[str, list[Mapping[str, Any]]] = {each: [] for each in ids}
+    for hit in participants["hits"]["hits"]:
+        by_match[hit["_source"]["match_id"]].append(hit["_source"])
+    return tuple(_summary(found) for found in by_match.values() if found)
+
+
+def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter) -> Mapping[str, Any]:
+    """The aggregations over the teams' documents; empty if there is no index of them."""
+    response = client.search(
+        index=TEAMS_ALIAS,
+        ignore_unavailable=True,
+        size=0,
+        query=all_of(in_range(time_range), *only.of_matches, *PLAYED),
+        aggs={
+            "with_bans": {"filter": {"exists": {"field": "bans"}}, "aggs": {"matches": MATCHES}},
+            "bans": {
+                "terms": {"field": "bans", "size": MAX_CHAMPIONS},
+                "aggs": {"matches": _distinct_matches(CHAMPION_PRECISION)},
             },
-            "aggs": {"matches": matches, **_averages("win"), **sums},
+            "objectives": {
+                "filters": {"filters": {name: {"term": {f"first_{name}": True}} for name in OBJECTIVES}},
+                "aggs": averages("win"),
+            },
+        },
+    )
+    aggregations: Mapping[str, Any] = response.get("aggregations", {})
+    return aggregations
+
+
+@dataclass(frozen=True)
+class FilterValues:
+    """What can be selected: the values that the documents of a time range have."""
+
+    queue_ids: tuple[int, ...] = ()
+    platforms: tuple[str, ...] = ()
+    patches: tuple[str, ...] = ()
+    champions: tuple[str, ...] = ()
+
+
+def read_filter_values(client: Elasticsearch, time_range: TimeRange) -> FilterValues:
+    """The values that a filter can have. Raises the client's errors."""
+    fields = ("queue_id", "platform", "patch", "champion_name")
+    found = client.search(
+        index=MATCHES_ALIAS,
+        ignore_unavailable=True,
+        allow_no_indices=False,
+        size=0,
+        query=all_of(in_range(time_range)),
+        aggs={field: {"terms": {"field": field, "size": MAX_CHAMPIONS}} for field in fields},
+    )["aggregations"]
+    return FilterValues(*(tuple(sorted(bucket["key"] for bucket in found[field]["buckets"])) for field in fields))
+
+
+def all_of(*clauses: dict[str, Any]) -> dict[str, Any]:
+    """A query for documents that match all clauses."""
+    return {"bool": {"filter": list(clauses)}}
+
+
+def none_of(*clauses: dict[str, Any]) -> dict[str, Any]:
+    """A query for documents that match none of the clauses."""
+    return {"bool": {"must_not": list(clauses)}}
+
+
+def wilson_interval(rate: float, games: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a rate over `games` games."""
+    z = 1.96
+    middle = rate + z * z / (2 * games)
+    half = z * math.sqrt(rate * (1 - rate) / games + z * z / (4 * games * games))
+    return (middle - half) / (1 + z * z / games), (middle + half) / (1 + z * z / games)
+
+
+def in_range(time_range: TimeRange, field: str = "@timestamp") -> dict[str, Any]:
+    """A query for documents of the time range."""
+    return {"range": {field: {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}}
+
+
+def averages(*fields: str) -> dict[str, Any]:
+    """An aggregation for the mean of each field, of the same name."""
+    return {field: {"avg": {"field": field}} for field in fields}
+
+
+def _distinct_matches(precision: int) -> dict[str, Any]:
+    return {"cardinality": {"field": "match_id", "precision_threshold": precision}}
+
+
+def _terms(**values: str | int | None) -> list[dict[str, Any]]:
+    return [{"term": {field: value}} for field, value in values.items() if value not in (None, "")]
+
+
+MATCHES = _distinct_matches(PRECISION_THRESHOLD)
+"""The aggregation that counts matches."""
+PLAYED: tuple[dict[str, Any], ...] = ({"term": {"remake": False}}, {"exists": {"field": "win"}})
+"""Clauses for matches that count: no remakes, and none without a winner."""
+TWO_TEAMS = none_of({"terms": {"queue_id": [*sorted(ARENA), *SWARM]}}, {"terms": {"game_mode": [*SINGLE_TEAM_MODES]}})
+"""A query for the modes of two teams. Documents may lack the mode, so that the queues are named too."""
+PEOPLE = none_of({"term": {"bot": True}}, {"prefix": {"champion_name": SWARM_PREFIX}})
+"""A query for participants who are no bots, and play a champion of Summoner's Rift."""
+
+
+def _aggregations(time_range: TimeRange, only: MatchFilter) -> dict[str, Any]:
+    first, *_, last, _ = time_range.step_times
+    return {
+        "selected": {
+            "filter": all_of(*only.of_participants),
+            "aggs": {
+                "matches": MATCHES,
+                "steps": {
+                    "date_histogram": {
+                        "field": "@timestamp",
+                        "fixed_interval": f"{time_range.step_seconds}s",
+                        "offset": f"{int(time_range.start.timestamp()) % time_range.step_seconds}s",
+                        "min_doc_count": 0,
+                        "extended_bounds": {"min": _to_millis(first), "max": _to_millis(last)},
+                    },
+                    "aggs": {"matches": MATCHES},
+                },
+                "played": {"filter": all_of(*PLAYED), "aggs": _of_participants()},
+            },
+        },
+        # Of all participants of the matches: a share of one champion's matches would say nothing.
+        "played": {
+            "filter": all_of(*PLAYED),
+            "aggs": {
+                "matches": MATCHES,
+                "sides": {
+                    "filters": {
+                        "filters": {
+                            name: all_of(TWO_TEAMS, {"term": {"team_id": team}}) for name, team in _TEAMS.items()
+                        }
+                    },
+                    "aggs": {
+                        "matches": MATCHES,
+                        "won": {"filter": {"term": {"win": True}}, "aggs": {"matches": MATCHES}},
+                        **{name: {"sum": {"field": field}} for name, field in _SIDE_SUMS.items()},
+                    },
+                },
+            },
+        },
+    }
+
+
+def _of_participants() -> dict[str, Any]:
+    return {
+        "people": {
+            "filter": PEOPLE,
+            "aggs": {
+                "champions": {
+                    "terms": {"field": "champion_name", "size": MAX_CHAMPIONS},
+                    "aggs": {
+                        "matches": _distinct_matches(CHAMPION_PRECISION),
+                        "id": {"max": {"field": "champion_id"}},
+                        **averages("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute"),
+                    },
+                },
+                "positions": {
+                    "filter": TWO_TEAMS,
+                    "aggs": {
+                        "positions": {"terms": {"field": "position"}, "aggs": averages("kda", "cs", "gold_per_minute")}
+                    },
+                },
+            },
         },
         "lengths": {
             "range": {
@@ -225,28 +419,12 @@ def _aggregations(time_range: TimeRange) -> dict[str, Any]:
                     {"from": at_least * 60} | ({"to": below * 60} if below else {}) for at_least, below in GAME_LENGTHS
                 ],
             },
-            "aggs": {"matches": matches},
-        },
-    }
-    return {
-        "matches": matches,
-        "steps": {
-            "date_histogram": {
-                "field": "@timestamp",
-                "fixed_interval": f"{time_range.step_seconds}s",
-                "offset": f"{int(time_range.start.timestamp()) % time_range.step_seconds}s",
-                "min_doc_count": 0,
-                "extended_bounds": {"min": _to_millis(first), "max": _to_millis(last)},
-            },
-            "aggs": {"matches": matches},
-        },
-        "played": {
-            "filter": {"bool": {"filter": [{"term": {"remake": False}}, {"exists": {"field": "win"}}]}},
-            "aggs": played,
+            "aggs": {"matches": MATCHES},
         },
     }
 
 
+_TEAMS = {"blue": BLUE_TEAM_ID, "red": RED_TEAM_ID}
 _SIDE_SUMS = {
     "kills": "kills",
     "gold": "gold_earned",
@@ -254,14 +432,6 @@ _SIDE_SUMS = {
     "cs": "cs",
     "vision": "vision_score",
 }
-
-
-def _all_of(*clauses: dict[str, Any]) -> dict[str, Any]:
-    return {"bool": {"filter": list(clauses)}}
-
-
-def _averages(*fields: str) -> dict[str, Any]:
-    return {field: {"avg": {"field": field}} for field in fields}
 
 
 def _step(bucket: Mapping[str, Any], minutes: float) -> StepRate:
@@ -272,11 +442,17 @@ def _step(bucket: Mapping[str, Any], minutes: float) -> StepRate:
     )
 
 
-def _champion(bucket: Mapping[str, Any], matches: int) -> ChampionStatistics:
+def _champion(bucket: Mapping[str, Any], matches: int, teams: Mapping[str, Any]) -> ChampionStatistics:
+    ban_rate = None
+    with_bans = teams["with_bans"]["matches"]["value"] if teams else 0
+    if with_bans and bucket["id"]["value"] is not None:
+        bans = {ban["key"]: ban["matches"]["value"] for ban in teams["bans"]["buckets"]}
+        ban_rate = bans.get(int(bucket["id"]["value"]), 0) / with_bans
     return ChampionStatistics(
         name=bucket["key"],
         games=bucket["doc_count"],
-        pick_rate=bucket["doc_count"] / matches,
+        pick_rate=bucket["matches"]["value"] / matches,
+        ban_rate=ban_rate,
         win_rate=bucket["win"]["value"],
         kda=bucket["kda"]["value"],
         # None if none of its games has a duration.
@@ -302,35 +478,46 @@ def _order(position: str) -> int:
 
 
 def _sides(buckets: Mapping[str, Any]) -> tuple[SideStatistics, ...]:
-    if not all(bucket["doc_count"] for bucket in buckets.values()):
+    wins = sum(bucket["won"]["matches"]["value"] for bucket in buckets.values())
+    if not wins or not all(bucket["doc_count"] for bucket in buckets.values()):
         return ()
     return tuple(
         SideStatistics(
             name,
-            bucket["win"]["value"],
+            bucket["won"]["matches"]["value"] / wins,
             *(bucket[measure]["value"] / bucket["matches"]["value"] for measure in _SIDE_SUMS),
         )
         for name, bucket in buckets.items()
     )
 
 
-def _summary(hits: list[Mapping[str, Any]]) -> MatchSummary:
+def _objectives(teams: Mapping[str, Any]) -> tuple[ObjectiveStatistics, ...]:
+    buckets = teams["objectives"]["buckets"] if teams else {}
+    return tuple(
+        ObjectiveStatistics(words, buckets[name]["doc_count"], buckets[name]["win"]["value"])
+        for name, words in OBJECTIVES.items()
+        if buckets and buckets[name]["doc_count"]
+    )
+
+
+def _has_two_teams(match: Mapping[str, Any]) -> bool:
+    return match["queue_id"] not in (*ARENA, *SWARM) and match.get("game_mode") not in SINGLE_TEAM_MODES
+
+
+def _summary(found: list[Mapping[str, Any]]) -> MatchSummary:
     """The match of these participants."""
-    participants = sorted((hit["_source"] for hit in hits), key=lambda source: _order(source["position"]))
-    sides = {
-        name: [source for source in participants if source["team_id"] == team]
-        for name, team in (("blue", BLUE_TEAM_ID), ("red", RED_TEAM_ID))
-    }
+    participants = sorted(found, key=lambda source: _order(source["position"]))
+    sides = {name: [source for source in participants if source["team_id"] == team] for name, team in _TEAMS.items()}
     match = participants[0]
     winners = [name for name, side in sides.items() if any(source.get("win") for source in side)]
     return MatchSummary(
         id=match["match_id"],
         ended=datetime.fromisoformat(match["@timestamp"]),
         duration=match["game_duration"],
-        queue=match["queue_id"],
+        queue=queue_name(match["queue_id"]),
         patch=match["patch"],
         remake=match["remake"],
-        winner=winners[0] if len(winners) == 1 and not match["remake"] else None,
+        winner=winners[0] if len(winners) == 1 and not match["remake"] and _has_two_teams(match) else None,
         blue=tuple(source["champion_name"] for source in sides["blue"]),
         red=tuple(source["champion_name"] for source in sides["red"]),
         blue_kills=sum(source["kills"] for source in sides["blue"]),

@@ -34,6 +34,11 @@ class PipelineMetrics:
     batch_seconds: Mapping[str, Points]
     freshness_seconds: Mapping[str, Points]
     """Latency from Kafka's arrival time until Elasticsearch has acknowledged the documents."""
+    dead_letter_rates: Mapping[str, Points]
+    """Dead letters a minute, by reason."""
+    lag_by_partition: Mapping[str, Points]
+    sink_waits: Mapping[str, Points]
+    """Retries a minute of writes to a service that does not answer, by service."""
     dead_letters: Mapping[str, float]
     """Messages since the job last started, by reason; a reason without messages may be missing."""
     lag_now: float | None
@@ -81,6 +86,16 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
         lag={"lag": single_series(LAG)},
         batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
         freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
+        dead_letter_rates=series_by_label(
+            f"sum by (reason) (rate(lol_job_dead_letters_total[{window}])) * 60 > 0", "reason"
+        ),
+        lag_by_partition={
+            f"partition {partition}": points
+            for partition, points in series_by_label(
+                "max by (partition) (lol_job_kafka_lag_messages)", "partition"
+            ).items()
+        },
+        sink_waits=series_by_label(f"sum by (service) (rate(lol_job_sink_waits_total[{window}])) * 60 > 0", "service"),
         dead_letters=prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason"),
         lag_now=prometheus.value(LAG),
         batch_seconds_now=(now(0.5, BATCH_METRIC), now(0.95, BATCH_METRIC)),

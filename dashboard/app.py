@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import matches, page
+from dashboard import dead_letters, matches, page, pipeline, player
+
+PAGES = {
+    "Matches": matches.show,
+    "Champion": matches.show_champion,
+    "Player": player.show,
+    "Pipeline": pipeline.show,
+    "Dead letters": dead_letters.show,
+}
 
 st.set_page_config(page_title="LoL matches", layout="wide")
 page.style()
-st.navigation([st.Page(matches.show, title="Matches", url_path="matches", default=True)], position="top").run()
+if champion := st.session_state.pop("open_champion", None):
+    st.session_state.update(page="Champion", champion=champion)
+# Not Streamlit's own pages: they have paths, below which its browser part looks for the server, with an error for each.
+chosen = st.segmented_control(
+    "Page", list(PAGES), default="Matches", key="page", bind="query-params", required=True, label_visibility="collapsed"
+)
+PAGES[chosen or "Matches"]()

@@ -6,11 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
+from analytics.match_statistics import POSITIONS, FilterValues, MatchFilter
+from dashboard import sources
 from dashboard.view import DEFAULT_RANGE, FROM_TO, RANGES, View, utc
+from job.queues import queue_name
+
+ALL = "all"
 
 
-def controls() -> View:
-    """The controls, and what the viewer has selected."""
+def controls(*, matches: bool = False, champion: bool = False) -> View:
+    """The controls, and what the viewer has selected: a time range, and filters of `matches` and for a `champion`."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
         names = [*RANGES, FROM_TO]
         name = st.selectbox(
@@ -19,9 +24,36 @@ def controls() -> View:
         begin = end = None
         if name == FROM_TO:
             now = datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None)
-            begin = st.datetime_input(
-                "From (UTC)", now - timedelta(hours=1), key="from", bind="query-params", width=220
-            )
-            end = st.datetime_input("To (UTC)", now, key="to", bind="query-params", width=220)
+            hour_ago = now - timedelta(hours=1)
+            begin = st.datetime_input("From (UTC)", hour_ago, key="from", bind="query-params", width=230, step=60)
+            end = st.datetime_input("To (UTC)", now, key="to", bind="query-params", width=230, step=60)
+        only = _filter(sources.filter_values(View("30 days")).data or FilterValues(), champion) if matches else None
         st.toggle("Pause", key="paused", bind="query-params")
-    return View(name, utc(begin), utc(end))
+    return View(name, utc(begin), utc(end), only or MatchFilter())
+
+
+def _filter(values: FilterValues, with_champion: bool) -> MatchFilter:
+    queues = {queue_name(queue_id): queue_id for queue_id in reversed(values.queue_ids)}
+    queue = _select("Queue", list(queues), 190)
+    platform = _select("Platform", values.platforms, 110)
+    patch = _select("Patch", sorted(values.patches, key=_version, reverse=True), 100)
+    champion = _select("Champion", values.champions, 160) if with_champion else ""
+    position = _select("Position", POSITIONS, 120)
+    return MatchFilter(queues.get(queue), platform, patch, champion, position)
+
+
+def _select(label: str, values: list[str] | tuple[str, ...], width: int) -> str:
+    """A control with one of the values, or another one that the viewer types or the URL has; empty for all."""
+    chosen = st.selectbox(
+        label,
+        [ALL, *values],
+        key=label.lower(),
+        bind="query-params",
+        width=width,
+        accept_new_options=True,
+    )
+    return "" if chosen in (ALL, None) else chosen
+
+
+def _version(patch: str) -> list[int]:
+    return [int(part) if part.isdecimal() else 0 for part in patch.split(".")]

@@ -1,4 +1,4 @@
-"""The page "Matches"."""
+"""The pages "Matches" and "Champion"."""
 
 from __future__ import annotations
 
@@ -7,23 +7,66 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from analytics import charts
-from analytics.key_figures import key_figures
-from dashboard import page, sources
+from analytics.key_figures import KeyFigure, explain_no_matches, key_figures
+from dashboard import page, sources, tables
 from dashboard.controls import controls
 from dashboard.view import View
 
+FORMS = {
+    "kda": ("KDA", "{:.2f}"),
+    "gold_per_minute": ("Gold per minute", "{:,.0f}"),
+    "damage_per_minute": ("Damage per minute", "{:,.0f}"),
+    "cs_per_minute": ("CS per minute", "{:.1f}"),
+}
+
 
 def show() -> None:
-    """The page."""
-    page.refreshed(_draw, controls())
+    """The page "Matches"."""
+    page.refreshed(_draw, controls(matches=True, champion=True))
+
+
+def show_champion() -> None:
+    """The page "Champion"."""
+    page.refreshed(_draw_champion, controls(matches=True, champion=True))
 
 
 def _draw(view: View) -> None:
     matches, pipeline = sources.matches(view), sources.pipeline(view)
     page.problems(matches, pipeline)
+    chosen = None
     with st.container(key="data"):
         time_range = matches.time_range or pipeline.time_range
         if time_range:
             page.tiles(key_figures(matches.data, pipeline.data, time_range, datetime.now(UTC)))
         if matches.data and matches.time_range:
+            page.hint(explain_no_matches(matches.data, matches.time_range, "choose a longer time range"))
             page.chart_cards(charts.match_charts(matches.data, matches.time_range))
+            chosen = tables.champions(matches.data.champions)
+            tables.last_matches(matches.data.last)
+    if chosen:
+        st.session_state["open_champion"] = chosen
+        st.rerun()
+
+
+def _draw_champion(view: View) -> None:
+    if not view.filter.champion:
+        page.hint(["Choose a champion above, or click one in the table of the page Matches."])
+        return
+    answer = sources.champion(view)
+    page.problems(answer)
+    with st.container(key="data"):
+        if not answer.data or not answer.time_range:
+            return
+        details = answer.data
+        st.html(f"<h2>{page.text(view.filter.champion)}</h2>")
+        if not details.games:
+            page.hint([f"No game of {view.filter.champion} {answer.time_range.words} matches the filters."])
+        figures = [KeyFigure("Games", f"{details.games:,}", answer.time_range.words)]
+        if (won := details.means.get("win")) is not None:
+            low, high = details.win_interval
+            figures.append(KeyFigure("Won", f"{won:.1%}", f"95 %: {low:.0%} to {high:.0%}"))
+        for field, (name, form) in FORMS.items():
+            mean = details.means.get(field)
+            figures.append(KeyFigure(name, "–" if mean is None else form.format(mean), "mean"))
+        page.tiles(figures)
+        page.chart_cards(charts.champion_charts(details, answer.time_range))

@@ -51,6 +51,13 @@ def problems(*answers: Answer[Any]) -> None:
     st.html(f'<div class="problems">{"".join(lines)}</div>{grey}')
 
 
+def hint(lines: Iterable[str]) -> None:
+    """Why there is nothing to see, and what to do."""
+    paragraphs = "".join(f'<p class="hint">{text(line)}</p>' for line in lines)
+    if paragraphs:
+        st.html(paragraphs)
+
+
 def tiles(figures: Iterable[KeyFigure]) -> None:
     """The key figures."""
     cells = "".join(

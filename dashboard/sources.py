@@ -5,7 +5,7 @@ Nothing is read without a viewer: only a page that is open in a browser calls th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
@@ -14,13 +14,16 @@ import requests
 import streamlit as st
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
-from analytics.match_statistics import MatchStatistics, read_match_statistics
+from analytics.champion_details import ChampionDetails, read_champion_details
+from analytics.match_statistics import FilterValues, MatchStatistics, read_filter_values, read_match_statistics
 from analytics.pipeline_metrics import PipelineMetrics, read_pipeline_metrics
+from analytics.player import Player, read_player
 from analytics.time_range import TimeRange
 from dashboard.settings import Settings, load
 from dashboard.view import View
-from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import MATCHES_ALIAS
+from infra.clients.prometheus import Alert, PrometheusClient, PrometheusError
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_ALIAS
+from tools.dlq.dead_letters import DeadLetterMessage, DlqError, MessagePosition, decode, read_dead_letters
 
 T = TypeVar("T")
 
@@ -29,7 +32,13 @@ TTL_SECONDS = REFRESH_SECONDS - 0.5
 """Of what is shared: shorter than a viewer's interval, which varies a little, so that each refresh has new data."""
 TIMEOUT_SECONDS = 8
 """Of a query. A longer one would hold up the next refresh."""
+FILTER_VALUES_TTL_SECONDS = 300
 KEPT_VIEWS = 64
+NEWEST_LETTERS = 50
+SHOWN_BYTES = 20_000
+"""Of a dead letter's value."""
+CONSUMER_LIMITS = {"receive.message.max.bytes": 40_000_000, "queued.max.messages.kbytes": 4096}
+"""The largest batch after decompression: the container has no memory for those that `make dlq` can read."""
 
 
 @dataclass(frozen=True)
@@ -52,40 +61,65 @@ def pipeline(view: View) -> Answer[PipelineMetrics]:
     return cast(Answer[PipelineMetrics], _shared("pipeline", view))
 
 
-def _read_matches(time_range: TimeRange, view: View) -> MatchStatistics:
-    return read_match_statistics(_elasticsearch(), time_range, view.filter)
+def champion(view: View) -> Answer[ChampionDetails]:
+    """The games of the view's champion."""
+    return cast(Answer[ChampionDetails], _shared("champion", view))
 
 
-def _read_pipeline(time_range: TimeRange, view: View) -> PipelineMetrics:
-    return read_pipeline_metrics(_prometheus(), time_range)
+def filter_values(view: View) -> Answer[FilterValues]:
+    """The values that the filters can have."""
+    return cast(Answer[FilterValues], _shared_longer("filter values", view))
 
 
-_READERS: dict[str, Callable[[TimeRange, View], Any]] = {"matches": _read_matches, "pipeline": _read_pipeline}
+def player(wanted: str) -> Answer[Player | None]:
+    """The player with this Riot ID or puuid."""
+    return cast("Answer[Player | None]", _shared("player", View(), wanted))
 
 
-# Streamlit lets one thread compute an entry, and the others wait for it.
-@st.cache_resource(ttl=TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
-def _shared(source: str, view: View) -> Answer[Any]:
-    """What all viewers of the same view see: read once in each interval, errors too."""
-    last = _last(source, view)
-    now = datetime.now(UTC)
-    time_range = view.time_range(now)
-    try:
-        last[0] = Answer(_READERS[source](time_range, view), time_range, now)
-    except NotFoundError:
-        last[0] = replace(last[0], problem=f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
-    except (ApiError, TransportError) as error:
-        failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
-        last[0] = replace(last[0], problem=f"Elasticsearch {failure}: {str(error).splitlines()[0][:200]}")
-    except PrometheusError as error:
-        last[0] = replace(last[0], problem=str(error))
-    return last[0]
+def alerts() -> Answer[list[Alert]]:
+    """The active alerts."""
+    return cast(Answer[list[Alert]], _shared("alerts", View()))
 
 
-@st.cache_resource(max_entries=KEPT_VIEWS, show_spinner=False)
-def _last(source: str, view: View) -> list[Answer[Any]]:
-    """The newest answer, as the only element: it outlives the shared one."""
-    return [Answer()]
+def newest_dead_letters() -> Answer[list[Letter]]:
+    """The newest dead letters, newest first, with the beginning of their values."""
+    return cast(Answer[list[Letter]], _shared("dead letters", View()))
+
+
+def dead_letter(position: str) -> Answer[Letter | None]:
+    """The dead letter at this partition:offset."""
+    return cast("Answer[Letter | None]", _shared("dead letter", View(), position))
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter for display: decoded, its value cut."""
+
+    position: str
+    arrived_at: datetime
+    reason: str
+    detail: str
+    origin: str
+    size: int
+    headers: tuple[tuple[str, str], ...]
+    value: str
+    obstacle: str
+    """Why it cannot be replayed; empty if it can."""
+
+    @classmethod
+    def of(cls, found: DeadLetterMessage) -> Letter:
+        value = found.value or b""
+        return cls(
+            position=str(found.position),
+            arrived_at=found.arrived_at,
+            reason=found.reason,
+            detail=found.job_header("detail") or found.job_header("field"),
+            origin=str(found.origin or ""),
+            size=len(value),
+            headers=tuple((name, decode(content)) for name, content in found.headers),
+            value=decode(value[:SHOWN_BYTES]),
+            obstacle=found.replay_obstacle or "",
+        )
 
 
 @st.cache_resource(show_spinner=False)
@@ -111,3 +145,61 @@ def _prometheus() -> PrometheusClient:
     if source.ca_certificates:
         session.verify = source.ca_certificates
     return PrometheusClient(source.url.rstrip("/"), session)
+
+
+def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> Letter | None:
+    position = MessagePosition.parse(wanted)
+    if position is None or position.topic != DEAD_LETTER_TOPIC:
+        raise DlqError(f"{wanted} is not a position: write partition:offset, such as 0:17")
+    return next((Letter.of(found) for found in _dead_letters(only=position)), None)
+
+
+def _dead_letters(only: MessagePosition | None = None, newest: int | None = None) -> Iterator[DeadLetterMessage]:
+    kafka = _settings().kafka
+    return read_dead_letters(kafka.bootstrap_servers, only, newest, CONSUMER_LIMITS | kafka.client)
+
+
+_READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
+    "matches": lambda time_range, view, _: read_match_statistics(_elasticsearch(), time_range, view.filter),
+    "champion": lambda time_range, view, _: read_champion_details(_elasticsearch(), time_range, view.filter),
+    "filter values": lambda time_range, _, __: read_filter_values(_elasticsearch(), time_range),
+    "player": lambda _, __, wanted: read_player(_elasticsearch(), wanted),
+    "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),
+    "alerts": lambda *_: _prometheus().alerts(),
+    "dead letters": lambda *_: [Letter.of(found) for found in _dead_letters(newest=NEWEST_LETTERS)][::-1],
+    "dead letter": _read_dead_letter,
+}
+
+
+# Streamlit lets one thread compute an entry, and the others wait for it.
+@st.cache_resource(ttl=TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
+def _shared(source: str, view: View, argument: str = "") -> Answer[Any]:
+    """What all viewers of the same view see: read once in each interval, errors too."""
+    return _read(source, view, argument)
+
+
+@st.cache_resource(ttl=FILTER_VALUES_TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
+def _shared_longer(source: str, view: View, argument: str = "") -> Answer[Any]:
+    return _read(source, view, argument)
+
+
+def _read(source: str, view: View, argument: str) -> Answer[Any]:
+    last = _last(source, view, argument)
+    now = datetime.now(UTC)
+    time_range = view.time_range(now)
+    try:
+        last[0] = Answer(_READERS[source](time_range, view, argument), time_range, now)
+    except NotFoundError:
+        last[0] = replace(last[0], problem=f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
+    except (ApiError, TransportError) as error:
+        failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
+        last[0] = replace(last[0], problem=f"Elasticsearch {failure}: {str(error).splitlines()[0][:200]}")
+    except (PrometheusError, DlqError) as error:
+        last[0] = replace(last[0], problem=str(error))
+    return last[0]
+
+
+@st.cache_resource(max_entries=KEPT_VIEWS, show_spinner=False)
+def _last(source: str, view: View, argument: str) -> list[Answer[Any]]:
+    """The newest answer, as the only element: it outlives the shared one."""
+    return [Answer()]

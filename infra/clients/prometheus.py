@@ -25,6 +25,19 @@ class Series:
     points: tuple[tuple[datetime, float], ...]
 
 
+@dataclass(frozen=True)
+class Alert:
+    """An active alert: pending or firing."""
+
+    name: str
+    state: str
+    severity: str
+    summary: str
+    description: str
+    runbook: str
+    active_at: datetime | None
+
+
 class PrometheusClient:
     """A client of the Prometheus at `url`. Every query raises PrometheusError. `session` can have a login."""
 
@@ -49,15 +62,37 @@ class PrometheusClient:
         """An instant query with one result for each value of `label`: label value → number."""
         return {found["metric"][label]: float(found["value"][1]) for found in self._query("query", query=query)}
 
+    def alerts(self) -> list[Alert]:
+        """The active alerts, the firing ones first."""
+        found = self._data("alerts")["alerts"]
+        alerts = [
+            Alert(
+                name=alert["labels"]["alertname"],
+                state=alert["state"],
+                severity=alert["labels"].get("severity", ""),
+                summary=alert["annotations"].get("summary", ""),
+                description=alert["annotations"].get("description", ""),
+                runbook=alert["annotations"].get("runbook", ""),
+                active_at=datetime.fromisoformat(alert["activeAt"]) if alert.get("activeAt") else None,
+            )
+            for alert in found
+        ]
+        return sorted(alerts, key=lambda alert: (alert.state, alert.name))
+
     def _query(self, endpoint: str, **parameters: Any) -> list[Any]:
+        return list(self._data(endpoint, **parameters)["result"])
+
+    def _data(self, endpoint: str, **parameters: Any) -> Any:
         try:
             response = self._get(f"{self._url}/api/v1/{endpoint}", params=parameters, timeout=TIMEOUT_SECONDS)
             answer = response.json()
         except requests.RequestException as error:
             raise PrometheusError(f"Prometheus does not answer at {self._url}: {root_cause(error)}") from error
         if answer.get("status") != "success":
-            raise PrometheusError(f"Prometheus at {self._url} rejects {parameters['query']}: {answer.get('error')}")
-        return list(answer["data"]["result"])
+            raise PrometheusError(
+                f"Prometheus at {self._url} rejects {parameters.get('query', endpoint)}: {answer.get('error')}"
+            )
+        return answer["data"]
 
 
 def _points(values: list[Any]) -> tuple[tuple[datetime, float], ...]:

@@ -11,6 +11,7 @@ from analytics.match_statistics import (
     GameLengthBucket,
     MatchStatistics,
     MatchSummary,
+    ObjectiveStatistics,
     PositionStatistics,
     SideStatistics,
     StepRate,
@@ -40,6 +41,9 @@ PIPELINE = PipelineMetrics(
     lag={"lag": points(0)},
     batch_seconds={"p50": points(0.4), "p95": points(0.8)},
     freshness_seconds={"p50": points(0.9), "p99": points(1.6)},
+    dead_letter_rates={"not_json": points(0.05)},
+    lag_by_partition={"partition 0": points(0), "partition 1": points(2)},
+    sink_waits={},
     dead_letters={"not_json": 3, "null_value": 0},
     lag_now=0,
     batch_seconds_now=(0.4, 0.8),
@@ -54,6 +58,9 @@ EMPTY_PIPELINE = PipelineMetrics(
     lag={"lag": ()},
     batch_seconds={"p50": (), "p95": ()},
     freshness_seconds={"p50": (), "p99": ()},
+    dead_letter_rates={},
+    lag_by_partition={},
+    sink_waits={},
     dead_letters={},
     lag_now=None,
     batch_seconds_now=(None, None),
@@ -65,7 +72,7 @@ EMPTY_PIPELINE = PipelineMetrics(
 
 
 def champion(name: str, games: int, win_rate: float) -> ChampionStatistics:
-    return ChampionStatistics(name, games, games / 7200, win_rate, 3.1, 402.4, 611.5, 6.2)
+    return ChampionStatistics(name, games, games / 7200, 0.1, win_rate, 3.1, 402.4, 611.5, 6.2)
 
 
 def match(number: int, champions: tuple[str, ...] = ("Aatrox", "LeeSin", "Ahri", "Jinx", "Thresh")) -> MatchSummary:
@@ -73,7 +80,7 @@ def match(number: int, champions: tuple[str, ...] = ("Aatrox", "LeeSin", "Ahri",
         id=f"EUW1_{number}",
         ended=TIME_RANGE.end - timedelta(seconds=number),
         duration=1845,
-        queue=420,
+        queue="5v5 Ranked Solo",
         patch="16.4",
         remake=False,
         winner="red",
@@ -96,6 +103,7 @@ MATCHES = MatchStatistics(
     newest_arrived_at=CREATED_AT - timedelta(seconds=1),
     count=7200,
     documents=72_000,
+    played=7200,
     steps=tuple(StepRate(TIME_RANGE.start + timedelta(minutes=n), 120, 1200) for n in range(STEPS)),
     champions=CHAMPIONS,
     positions=tuple(PositionStatistics(name, 7000, 3.2, 180, 410) for name in (*POSITIONS, "UNKNOWN")),
@@ -104,9 +112,10 @@ MATCHES = MatchStatistics(
         SideStatistics("red", 0.48, 30, 59_000, 94_000, 890, 141),
     ),
     lengths=tuple(GameLengthBucket(at_least, below, 100 + at_least) for at_least, below in GAME_LENGTHS),
+    objectives=(ObjectiveStatistics("Tower", 3000, 0.71), ObjectiveStatistics("Baron", 2000, 0.84)),
     last=(*(match(n) for n in range(9)), match(10, (XSS,))),
 )
-NO_MATCHES = MatchStatistics(0, None, None, 0, 0, (), (), (), (), (), ())
+NO_MATCHES = MatchStatistics(0, None, None, 0, 0, 0, (), (), (), (), (), (), ())
 
 
 REPORT = StackReport("sample", CREATED_AT, TIME_RANGE, MATCHES, PIPELINE)

@@ -6,7 +6,7 @@ import hashlib
 import re
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -159,18 +159,25 @@ class Deduplicator:
         return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 1
 
 
-def read_dead_letters(servers: str, only: MessagePosition | None = None) -> Iterator[DeadLetterMessage]:
-    """Stream the present dead letters, partition by partition in Kafka's order, or only the one at a position.
+def read_dead_letters(
+    servers: str,
+    only: MessagePosition | None = None,
+    newest: int | None = None,
+    client: Mapping[str, Any] | None = None,
+) -> Iterator[DeadLetterMessage]:
+    """Stream the present dead letters, partition by partition in Kafka's order, or only the one at a position, or the
+    newest of each partition. `client` has further settings of Kafka's client. Nothing is committed.
 
     Prints a line to stderr for each batch that Kafka's client cannot read. Raises DlqError if Kafka does not answer or
     the topic does not exist.
     """
-    consumer = Consumer({**consumer_settings(servers, "dlq"), "log_level": 0})
+    consumer = Consumer({**consumer_settings(servers, "dlq"), "log_level": 0, **(client or {})})
     try:
         # End offsets are read first: a message that is replayed and fails again must not be replayed in a loop.
         for partition, (begin, end) in _watermark_offsets(consumer).items():
             if only is None:
-                yield from _read_partition(consumer, partition, begin, end)
+                first = begin if newest is None else max(begin, end - newest)
+                yield from _read_partition(consumer, partition, first, end)
             elif only.partition == partition and begin <= only.offset < end:
                 yield from _read_partition(consumer, partition, only.offset, only.offset + 1)
     except KafkaException as error:

@@ -10,7 +10,8 @@ from pathlib import Path
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
 from analytics.chart import LIGHT
-from analytics.match_statistics import MatchStatistics, read_match_statistics
+from analytics.key_figures import explain_no_matches
+from analytics.match_statistics import read_match_statistics
 from analytics.pipeline_metrics import read_pipeline_metrics
 from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, PrometheusError
@@ -40,26 +41,13 @@ def read_report(stack: str, services: dict[str, dict[str, str]], hours: int) -> 
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
         problems.append(f"Elasticsearch at {elasticsearch} {failure}: {_short(error)}. The report has no matches.")
     else:
-        problems += explain_no_matches(matches, time_range)
+        problems += explain_no_matches(matches, time_range, "Choose a longer time range: `make report HOURS=…`")
     prometheus = PrometheusClient(f"http://{services['prometheus'][str(PROMETHEUS_PORT)]}")
     try:
         pipeline = read_pipeline_metrics(prometheus, time_range)
     except PrometheusError as error:
         problems.append(f"{error}. The report has no pipeline metrics.")
     return StackReport(stack, created_at, time_range, matches, pipeline, tuple(problems))
-
-
-def explain_no_matches(matches: MatchStatistics, time_range: TimeRange) -> list[str]:
-    """Why the time range has no matches; empty if it has some."""
-    if matches.newest_ended is None:
-        if matches.total_documents:
-            return ["No game in the index has ended yet. Run `make report` again later."]
-        return ["No document is searchable yet: `make status` shows which stage of the pipeline is broken."]
-    if matches.count:
-        return []
-    later = matches.newest_ended >= time_range.end
-    advice = "Run `make report` again later" if later else "Choose a longer time range: `make report HOURS=…`"
-    return [f"No game ended in this time range; the newest ended {matches.newest_ended:%Y-%m-%d %H:%M}. {advice}."]
 
 
 def write_report(report: StackReport, folder: Path) -> Path:

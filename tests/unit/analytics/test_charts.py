@@ -57,14 +57,14 @@ def luminance(colour: str) -> float:
 
 def test_only_champions_outside_the_confidence_interval_have_labels() -> None:
     found = [champion("Lucky", 100, 0.55), champion("Strong", 1000, 0.58), champion("Weak", 1000, 0.42)]
-    shown = svg(charts.win_rate_against_pick_rate(found))
+    shown = svg(charts.win_rate_against_pick_rate(found, 7200))
     labels = re.findall(r"<text[^>]*>(\w+)</text>", shown)
     assert {"Strong", "Weak"} <= set(labels)
     assert "Lucky" not in labels
 
 
 def test_champions_with_few_games_are_left_out() -> None:
-    assert charts.win_rate_against_pick_rate([champion("Rare", charts.MIN_GAMES - 1, 1.0)]).specification is None
+    assert charts.win_rate_against_pick_rate([champion("Rare", charts.MIN_GAMES - 1, 1.0)], 7200).specification is None
 
 
 def test_line_has_a_gap_at_missing_values() -> None:

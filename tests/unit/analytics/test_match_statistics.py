@@ -17,19 +17,24 @@ from analytics.time_range import TimeRange
 
 KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_SIDE = {"doc_count": 0, "won": {"matches": {"value": 0}}}
 EMPTY_RESPONSE: dict[str, Any] = {
     "hits": {"total": {"value": 0}, "hits": []},
     "aggregations": {
         "arrived": {"value": None},
-        "matches": {"value": 0},
-        "steps": {"buckets": []},
-        "played": {
+        "selected": {
+            "doc_count": 0,
             "matches": {"value": 0},
-            "champions": {"buckets": []},
-            "positions": {"buckets": []},
-            "sides": {"buckets": {"blue": {"doc_count": 0}, "red": {"doc_count": 0}}},
-            "lengths": {"buckets": [{"matches": {"value": number}} for number in range(len(GAME_LENGTHS))]},
+            "steps": {"buckets": []},
+            "played": {
+                "people": {"champions": {"buckets": []}, "positions": {"positions": {"buckets": []}}},
+                "lengths": {"buckets": [{"matches": {"value": number}} for number in range(len(GAME_LENGTHS))]},
+            },
         },
+        "played": {"matches": {"value": 0}, "sides": {"buckets": {"blue": NO_SIDE, "red": NO_SIDE}}},
+        "with_bans": {"matches": {"value": 0}},
+        "bans": {"buckets": []},
+        "objectives": {"buckets": {}},
     },
 }
 
@@ -39,7 +44,7 @@ def request_and_result(time_range: TimeRange) -> tuple[dict[str, Any], MatchStat
     client = create_autospec(Elasticsearch, instance=True)
     client.search.return_value = EMPTY_RESPONSE
     found = read_match_statistics(client, time_range)
-    return client.search.call_args_list[1].kwargs["aggs"], found
+    return client.search.call_args_list[1].kwargs["aggs"]["selected"]["aggs"], found
 
 
 def test_closed_indices_are_ignored() -> None:
@@ -50,6 +55,7 @@ def test_closed_indices_are_ignored() -> None:
         path = "/lol_matches_stream/_search"
         server.expect_request(path, query_string=open_indices).respond_with_json(EMPTY_RESPONSE, headers=headers)
         server.expect_request(path).respond_with_json(closed, 400, headers)
+        server.expect_request("/lol_teams_stream/_search").respond_with_json({"hits": {"hits": []}}, headers=headers)
         assert read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH)).total_documents == 0
 
 

@@ -12,8 +12,10 @@ import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
+from analytics.key_figures import explain_no_matches
+from analytics.match_statistics import MatchStatistics
 from tests.support.report_samples import MATCHES, NO_MATCHES, TIME_RANGE
-from tools.report.__main__ import explain_no_matches, read_report, write_report
+from tools.report.__main__ import read_report, write_report
 
 
 @pytest.fixture
@@ -76,19 +78,19 @@ def test_error_response_of_elasticsearch_is_reported(
 
 
 def test_missing_matches_are_explained() -> None:
-    assert explain_no_matches(MATCHES, TIME_RANGE) == []
-    (no_documents,) = explain_no_matches(NO_MATCHES, TIME_RANGE)
+    def explained(matches: MatchStatistics) -> list[str]:
+        return explain_no_matches(matches, TIME_RANGE, "Choose a longer one")
+
+    assert explained(MATCHES) == []
+    (no_documents,) = explained(NO_MATCHES)
     assert no_documents.startswith("No document is searchable yet")
-    (not_ended,) = explain_no_matches(replace(NO_MATCHES, total_documents=10), TIME_RANGE)
-    assert not_ended.startswith("No game in the index has ended yet")
-    old, new = (
-        explain_no_matches(replace(MATCHES, count=0, newest_ended=ended), TIME_RANGE)
-        for ended in (TIME_RANGE.start - timedelta(minutes=1), TIME_RANGE.end)
-    )
-    assert old == [
-        "No game ended in this time range; the newest ended 2026-03-01 10:59. "
-        "Choose a longer time range: `make report HOURS=…`."
+    (not_ended,) = explained(replace(NO_MATCHES, total_documents=10))
+    assert not_ended.startswith("No game in the index that these filters select has ended yet")
+    before = replace(MATCHES, count=0, newest_ended=TIME_RANGE.start - timedelta(minutes=1))
+    assert explained(before) == [
+        "No game ended in this time range; the newest ended 2026-03-01 10:59. No message has arrived since 12:00. "
+        "Choose a longer one."
     ]
-    assert new == [
-        "No game ended in this time range; the newest ended 2026-03-01 12:00. Run `make report` again later."
+    assert explained(replace(before, newest_ended=TIME_RANGE.end)) == [
+        "No game ended in this time range; the newest ended 2026-03-01 12:00. Look again later."
     ]

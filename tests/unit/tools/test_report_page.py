@@ -178,7 +178,7 @@ def test_time_range_beyond_prometheus_retention_has_one_note() -> None:
 def test_page_without_scripts_has_charts_and_tables(browser: Browser, path: Path) -> None:
     """For example in the preview of a mail program."""
     with open_page(browser, path, scripts=False) as page:
-        assert page.locator(".chart svg").count() == 12
+        assert page.locator(".chart svg").count() == 13
         assert page.locator("#champions tbody tr").count() == 25
         assert page.locator("#champions button").count() == 0
 
@@ -212,6 +212,7 @@ def test_stack_without_data_has_a_page_with_the_reason(browser: Browser, tmp_pat
         assert set(page.locator(".chart .empty").all_inner_texts()) == {
             "no data in this time range",
             "no champion has 10 games yet",
+            "no match in this time range says who took them",
             "none since the job last started",
         }
         assert "–" in page.locator(".figures .value").all_inner_texts()

@@ -1,0 +1,127 @@
+"""One player's matches, by puuid or Riot ID."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from analytics.match_statistics import PLAYED, all_of, averages
+from infra.names import MATCHES_ALIAS
+from job.queues import queue_name
+
+SHOWN_GAMES, SHOWN_CHAMPIONS, SHOWN_NAMES = 20, 10, 5
+MEANS = ("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute", "kill_participation")
+
+
+@dataclass(frozen=True)
+class PlayerGame:
+    """A game of the player. `won` is None in a remake, or a match without a winner."""
+
+    match_id: str
+    ended: datetime
+    duration: int
+    queue: str
+    champion: str
+    position: str
+    kills: int
+    deaths: int
+    assists: int
+    won: bool | None
+
+
+@dataclass(frozen=True)
+class PlayerChampion:
+    """The player's games with a champion; `win_rate` from 0 to 1."""
+
+    name: str
+    games: int
+    win_rate: float
+    kda: float
+
+
+@dataclass(frozen=True)
+class Player:
+    """A player: the newest name first. Means and champions are of games that count: no remakes."""
+
+    puuid: str
+    """Empty if the documents lack it: the player is then the name."""
+    names: tuple[str, ...]
+    games: int
+    means: Mapping[str, float | None]
+    champions: tuple[PlayerChampion, ...]
+    last: tuple[PlayerGame, ...]
+    """Newest first."""
+
+
+def read_player(client: Elasticsearch, wanted: str) -> Player | None:
+    """The player with this puuid or Riot ID (name#tag, in any case); None if there is none. Raises the client's errors.
+
+    A Riot ID can change hands: it means who played under it last.
+    """
+    by_name = {"term": {"summoner_name": {"value": wanted, "case_insensitive": True}}}
+    newest = _search(client, size=1, query={"bool": {"should": [{"term": {"puuid": wanted}}, by_name]}}, sort=_NEWEST)
+    hits = newest["hits"]["hits"]
+    if not hits:
+        return None
+    puuid = hits[0]["_source"].get("puuid", "")
+    games = {"term": {"puuid": puuid}} if puuid else by_name
+    found = _search(
+        client,
+        size=SHOWN_GAMES,
+        query=games,
+        sort=_NEWEST,
+        aggs={
+            "names": {
+                "terms": {"field": "summoner_name", "size": SHOWN_NAMES, "order": {"newest": "desc"}},
+                "aggs": {"newest": {"max": {"field": "@timestamp"}}},
+            },
+            "played": {
+                "filter": all_of(*PLAYED),
+                "aggs": {
+                    **averages(*MEANS),
+                    "champions": {
+                        "terms": {"field": "champion_name", "size": SHOWN_CHAMPIONS},
+                        "aggs": averages("win", "kda"),
+                    },
+                },
+            },
+        },
+    )
+    played = found["aggregations"]["played"]
+    return Player(
+        puuid=puuid,
+        names=tuple(bucket["key"] for bucket in found["aggregations"]["names"]["buckets"]),
+        games=played["doc_count"],
+        means={field: played[field]["value"] for field in MEANS},
+        champions=tuple(
+            PlayerChampion(bucket["key"], bucket["doc_count"], bucket["win"]["value"], bucket["kda"]["value"])
+            for bucket in played["champions"]["buckets"]
+        ),
+        last=tuple(_game(hit["_source"]) for hit in found["hits"]["hits"]),
+    )
+
+
+_NEWEST = [{"@timestamp": "desc"}, {"match_id": "desc"}]
+
+
+def _search(client: Elasticsearch, **request: Any) -> Any:
+    return client.search(index=MATCHES_ALIAS, ignore_unavailable=True, allow_no_indices=False, **request)
+
+
+def _game(source: Mapping[str, Any]) -> PlayerGame:
+    return PlayerGame(
+        match_id=source["match_id"],
+        ended=datetime.fromisoformat(source["@timestamp"]),
+        duration=source["game_duration"],
+        queue=queue_name(source["queue_id"]),
+        champion=source["champion_name"],
+        position=source["position"].capitalize(),
+        kills=source["kills"],
+        deaths=source["deaths"],
+        assists=source["assists"],
+        won=None if source["remake"] else source.get("win"),
+    )

@@ -1,0 +1,83 @@
+"""The page "Player"."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analytics.key_figures import KeyFigure
+from analytics.player import Player
+from dashboard import page, sources, tables
+from dashboard.matches import FORMS
+
+
+def show() -> None:
+    """The page."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+        wanted = st.text_input(
+            "Player: Riot ID (name#tag) or puuid", key="player", bind="query-params", max_chars=120, width=420
+        )
+        st.toggle("Pause", key="paused", bind="query-params")
+    page.refreshed(_draw, wanted.strip())
+
+
+def _draw(wanted: str) -> None:
+    if not wanted:
+        page.hint(["Enter a player's Riot ID, such as Name#EUW, or a puuid."])
+        return
+    answer = sources.player(wanted)
+    page.problems(answer)
+    if not answer.read_at:
+        return
+    if answer.data is None:
+        page.hint([f"No document has the Riot ID or puuid {wanted}. The tag (#EUW) belongs to a Riot ID."])
+        return
+    with st.container(key="data"):
+        _draw_player(answer.data)
+
+
+def _draw_player(player: Player) -> None:
+    earlier = f" · earlier: {', '.join(player.names[1:])}" if len(player.names) > 1 else ""
+    st.html(
+        f"<h2>{page.text(player.names[0])}</h2>"
+        f'<p class="note">{page.text((player.puuid or "without a puuid: found by name") + earlier)}</p>'
+    )
+    figures = [KeyFigure("Games", f"{player.games:,}", "at any time, without remakes")]
+    if (won := player.means["win"]) is not None:
+        figures.append(KeyFigure("Won", f"{won:.1%}", f"of {player.games:,} games"))
+    for field, (name, form) in FORMS.items():
+        mean = player.means[field]
+        figures.append(KeyFigure(name, "–" if mean is None else form.format(mean), "mean"))
+    if (share := player.means["kill_participation"]) is not None:
+        figures.append(KeyFigure("Kill participation", f"{share:.0%}", "of the team's kills"))
+    page.tiles(figures)
+    with st.container(key="card-form"):
+        page.heading("Form", f"the last {len(player.last)} games, newest first")
+        st.html(f'<p class="form">{"".join(_result(game.won) for game in player.last)}</p>')
+    rows = "".join(
+        f'<tr><td>{page.text(champion.name)}</td><td class="number">{champion.games:,}</td>'
+        f'<td class="number">{champion.win_rate:.0%}</td><td class="number">{champion.kda:.2f}</td></tr>'
+        for champion in player.champions
+    )
+    with st.container(key="card-players-champions"):
+        page.heading("Champions", "most played")
+        tables.table(("Champion", "#Games", "#Won", "#KDA"), rows, "no game counts yet")
+    rows = "".join(
+        f"<tr><td>{game.ended:%Y-%m-%d %H:%M}</td><td>{page.text(game.match_id)}</td><td>{page.text(game.queue)}</td>"
+        f"<td>{page.text(game.champion)}</td><td>{page.text(game.position)}</td>"
+        f'<td class="number">{game.kills} / {game.deaths} / {game.assists}</td>'
+        f'<td class="number">{tables.length(game.duration)}</td><td>{_RESULTS[game.won]}</td></tr>'
+        for game in player.last
+    )
+    with st.container(key="card-players-matches"):
+        page.heading("Matches", "newest first, UTC")
+        columns = ("Ended", "Match", "Queue", "Champion", "Position", "#K / D / A", "#Length", "Result")
+        tables.table(columns, rows, "no match")
+
+
+_RESULTS = {True: "won", False: "lost", None: "does not count"}
+
+
+def _result(won: bool | None) -> str:
+    """A letter, so that the result does not depend on seeing its colour."""
+    letter, kind = {True: ("W", "won-game"), False: ("L", "lost-game"), None: ("–", "no-game")}[won]
+    return f'<span class="{kind}" title="{_RESULTS[won]}">{letter}</span>'

@@ -1,0 +1,109 @@
+"""The pages' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from analytics.match_statistics import ChampionStatistics, MatchSummary
+from dashboard.page import heading, text
+from tools.printable import sanitize
+
+MINUTE = 60
+
+
+def champions(found: Sequence[ChampionStatistics]) -> str | None:
+    """A table that can be sorted and searched. Returns the champion whose row the viewer has selected."""
+    with st.container(key="card-champions"):
+        heading("Champions", "click a column to sort, a champion to open its page; without remakes, bots, Swarm")
+        if not found:
+            st.html('<p class="empty">no game in this time range</p>')
+            return None
+        columns: dict[str, list[Any]] = {
+            "Champion": [sanitize(champion.name) for champion in found],
+            "Games": [champion.games for champion in found],
+            "Picked": [100 * champion.pick_rate for champion in found],
+            "Banned": [None if champion.ban_rate is None else 100 * champion.ban_rate for champion in found],
+            "Won": [100 * champion.win_rate for champion in found],
+            "95 %": ["{:.0%} – {:.0%}".format(*champion.win_interval) for champion in found],
+            "KDA": [champion.kda for champion in found],
+            "Gold/min": [champion.gold_per_minute for champion in found],
+            "Damage/min": [champion.damage_per_minute for champion in found],
+            "CS/min": [champion.cs_per_minute for champion in found],
+        }
+        if all(rate is None for rate in columns["Banned"]):
+            del columns["Banned"]
+        percent = st.column_config.NumberColumn(format="%.1f %%")
+        event = st.dataframe(
+            columns,
+            key="champions",
+            hide_index=True,
+            height=390,
+            on_select="rerun",
+            selection_mode="single-cell",
+            alt="Champions by number of games",
+            column_config={
+                "Champion": st.column_config.TextColumn(pinned=True),
+                "Games": st.column_config.NumberColumn(format="localized"),
+                "Picked": percent,
+                "Banned": percent,
+                "Won": percent,
+                "95 %": st.column_config.TextColumn(help="confidence interval of the win rate"),
+                "KDA": st.column_config.NumberColumn(format="%.2f"),
+                "Gold/min": st.column_config.NumberColumn(format="%.0f"),
+                "Damage/min": st.column_config.NumberColumn(format="%.0f"),
+                "CS/min": st.column_config.NumberColumn(format="%.1f"),
+            },
+        )
+        cells = event.selection.cells
+        return found[cells[0][0]].name if cells and cells[0][0] < len(found) else None
+
+
+def last_matches(found: Iterable[MatchSummary]) -> None:
+    """The newest matches, one line each."""
+    rows = "".join(
+        f"<tr><td>{match.ended:%Y-%m-%d %H:%M:%S}</td><td>{text(match.id)}</td><td>{text(match.patch)}</td>"
+        f'<td>{text(match.queue)}</td><td class="number">{length(match.duration)}</td>'
+        f"<td{_class(match.winner)}>{'remake' if match.remake else match.winner or '–'}</td>"
+        f'<td class="number">{match.blue_kills} : {match.red_kills}</td>'
+        f"{_side(match.blue, match.winner == 'blue')}{_side(match.red, match.winner == 'red')}</tr>"
+        for match in found
+    )
+    with st.container(key="card-last"):
+        heading("Last matches", "the newest searchable matches, UTC; the winner's champions are bold")
+        table(
+            ("Ended", "Match", "Patch", "Queue", "#Length", "Winner", "#Kills", "Blue", "Red"),
+            rows,
+            "no match is searchable yet",
+        )
+
+
+def table(columns: Iterable[str], rows: str, empty: str) -> None:
+    """A table of HTML rows; the name of a column of numbers begins with #."""
+    if not rows:
+        st.html(f'<p class="empty">{text(empty)}</p>')
+        return
+    heads = "".join(
+        f'<th scope="col" class="number">{text(name[1:])}</th>'
+        if name.startswith("#")
+        else f'<th scope="col">{text(name)}</th>'
+        for name in columns
+    )
+    st.html(
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def length(seconds: int) -> str:
+    """Minutes and seconds."""
+    return f"{seconds // MINUTE}:{seconds % MINUTE:02}"
+
+
+def _class(winner: str | None) -> str:
+    return f' class="{winner}"' if winner else ""
+
+
+def _side(champions: Iterable[str], won: bool) -> str:
+    return f'<td class="champions{" won" if won else ""}">{text(" · ".join(champions)) or "–"}</td>'
