@@ -12,7 +12,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from analytics.time_range import TimeRange
-from infra.names import MATCHES_ALIAS
+from infra.names import MATCHES_ALIAS, TEAMS_ALIAS
 from job.queues import ARENA, queue_name
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
@@ -28,7 +28,6 @@ PRECISION_THRESHOLD = 40_000
 """Elasticsearch's maximum for `cardinality`: more matches than this are counted to about one percent."""
 CHAMPION_PRECISION = 4_000
 """The same for one champion, of which there are many."""
-TEAMS_ALIAS = "lol_teams_stream"
 SWARM = (1810, 1820, 1830, 1840)
 SINGLE_TEAM_MODES = ("CHERRY", "STRAWBERRY")
 """Riot's names of Arena, where `team_id` is no side of the map, and of Swarm, where all play against the game."""
