@@ -28,18 +28,26 @@ from bench.measured_stack import MeasuredStack
 from bench.memory import measure_memory
 from bench.profiles import FULL, QUICK, Profile
 from bench.progress import BenchError, print_progress
+from bench.rest import measure_rest
 from bench.results import Results, current_commit, new_section, read_results, write_results
 from bench.scaling import measure_scaling
+from bench.start import measure_start
 from harness.load import LoadError
 from harness.stack import Stack
+from infra.clients.docker_engine import connect
 from infra.clients.job_container import JobContainerError
 
-Measure = Literal["freshness", "queries", "drain", "burst", "ceilings", "alternatives", "scaling", "memory"]
+StackMeasure = Literal[
+    "freshness", "queries", "rest", "drain", "burst", "ceilings", "alternatives", "scaling", "memory"
+]
+"""Measures of the benchmarks' stack, or of a running one."""
+Measure = Literal["start", StackMeasure]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
-# The queries come first: after the drain, the dashboard's hour has more documents than their latency goal applies to.
-# The drain warms the job's JVMs up, so freshness and burst follow it; the measures after those restart the job.
+# `start` has a stack of its own, before the others' one. The queries come first there: after the drain, or the fill of
+# `rest`, the dashboard's hour has more documents than their latency goal applies to. The drain warms the job's JVMs up,
+# so freshness and burst follow it; the measures after those restart the job.
 DEFAULT_MEASURES: tuple[Measure, ...] = (
-    *("queries", "drain", "freshness", "burst"),
+    *("start", "queries", "rest", "drain", "freshness", "burst"),
     *("ceilings", "alternatives", "scaling"),
 )
 RESULTS = Path(__file__).parent / "results"
@@ -66,11 +74,17 @@ def main() -> int:
         results = read_results(options.folder)
         if options.measures:
             current_commit()  # fails here rather than after an hour
-            with nullcontext(MeasuredStack(Stack(options.stack))) if options.stack else bench_stack() as stack:
-                for measure in options.measures:
-                    print_progress(f"measuring {measure}")
-                    take_measure(measure, stack, options.profile, results)
-                    write_results(options.folder, results)
+            if "start" in options.measures:
+                print_progress("measuring start")
+                results.start = new_section(connect(), measure_start(options.profile))
+                write_results(options.folder, results)
+            others = [measure for measure in options.measures if measure != "start"]
+            if others:
+                with nullcontext(MeasuredStack(Stack(options.stack))) if options.stack else bench_stack() as stack:
+                    for measure in others:
+                        print_progress(f"measuring {measure}")
+                        take_measure(measure, stack, options.profile, results)
+                        write_results(options.folder, results)
         report.write_report(options.folder, results)
     except (BenchError, JobContainerError, LoadError, AssertionError) as error:
         print(f"not measured: {error}", file=sys.stderr)
@@ -82,7 +96,7 @@ def main() -> int:
     return 0
 
 
-def take_measure(measure: Measure, stack: MeasuredStack, profile: Profile, results: Results) -> None:
+def take_measure(measure: StackMeasure, stack: MeasuredStack, profile: Profile, results: Results) -> None:
     """Take one measure and put its figures into `results`."""
     engine = stack.deployment.engine
     match measure:
@@ -100,6 +114,8 @@ def take_measure(measure: Measure, stack: MeasuredStack, profile: Profile, resul
             results.alternatives = new_section(engine, measure_alternatives(stack, profile))
         case "scaling":
             results.scaling = new_section(engine, measure_scaling(stack, profile))
+        case "rest":
+            results.rest = new_section(engine, measure_rest(stack, profile))
         case "memory":
             results.memory = new_section(engine, measure_memory(stack, profile))
         case _:
@@ -132,6 +148,8 @@ def parse_arguments(arguments: Sequence[str]) -> Options:
         if unknown:
             parser.error(f"unknown measure {unknown[0]}: choose from {', '.join(MEASURES)}, or report alone")
         measures = tuple(parsed.measures) or DEFAULT_MEASURES
+    if parsed.stack and "start" in measures:
+        parser.error("start deploys and destroys a stack of its own: leave out --stack, or start")
     if parsed.stack and "scaling" in measures:
         parser.error("scaling redeploys the job for each number of partitions: leave out --stack, or scaling")
     profile = QUICK if parsed.quick else FULL

@@ -32,6 +32,14 @@ class Profile:
     """Lengths of the backlogs, as multiples of the compact backlog."""
     burst: int
     """Matches sent at once."""
+    rest_warm_up_seconds: float
+    """Warm-up at the rate of the rest measure: JIT compilation goes on for minutes after the start."""
+    rest_window_seconds: float
+    rest_windows: int
+    rest_fill: int
+    """Matches in the job's state for the second half of the rest measure."""
+    start_load_seconds: float
+    """Time under load between the first document and the kill of the driver."""
     memory_rate: int
     """Send rate of the memory measure, in matches a second."""
     memory_minutes: float
@@ -52,6 +60,11 @@ FULL = Profile(
     scaling_partitions=(1, 2, 4),
     scaling_multiples=(1, 4, 16),
     burst=50_000,
+    rest_warm_up_seconds=300,
+    rest_window_seconds=60,
+    rest_windows=5,
+    rest_fill=150_000,
+    start_load_seconds=60,
     memory_rate=50,
     memory_minutes=30,
     memory_warm_up_minutes=20,
@@ -68,6 +81,11 @@ QUICK = Profile(
     scaling_partitions=(1, 2),
     scaling_multiples=(1, 2),
     burst=2_000,
+    rest_warm_up_seconds=5,
+    rest_window_seconds=5,
+    rest_windows=1,
+    rest_fill=1_000,
+    start_load_seconds=5,
     memory_rate=20,
     memory_minutes=0.5,
     memory_warm_up_minutes=0,

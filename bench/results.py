@@ -21,7 +21,9 @@ from bench.freshness import Freshness
 from bench.machine import Machine, this_machine
 from bench.memory import Memory
 from bench.progress import BenchError
+from bench.rest import Rest
 from bench.scaling import ScalingPoint
+from bench.start import Start
 
 FILE = "results.json"
 Figures = TypeVar("Figures")
@@ -47,6 +49,8 @@ class Results(Struct):
     scaling: Section[list[ScalingPoint]] | None = None
     burst: Section[Burst] | None = None
     memory: Section[Memory] | None = None
+    rest: Section[list[Rest]] | None = None
+    start: Section[list[Start]] | None = None
 
 
 def read_results(folder: Path) -> Results:

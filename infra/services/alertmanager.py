@@ -17,6 +17,7 @@ from infra.services.base import (
     ScrapeEndpoint,
     Service,
     declare_volume,
+    wget_check,
 )
 
 CONFIG = "/etc/alertmanager/alertmanager.yml"
@@ -67,10 +68,7 @@ class Alertmanager(Service):
                 ports={ALERTMANAGER_PORT: settings.alertmanager_port},
                 scrape_endpoints=[ScrapeEndpoint("alertmanager", ALERTMANAGER_PORT)],
                 mounts=[Mount(declare_volume(deployment, "alertmanager"), "/alertmanager")],
-                health=HealthCheck(
-                    ["amtool", "config", "show", f"--alertmanager.url=http://127.0.0.1:{ALERTMANAGER_PORT}"],
-                    limit_seconds=60,
-                ),
+                health=HealthCheck(wget_check(f"http://127.0.0.1:{ALERTMANAGER_PORT}/-/ready"), limit_seconds=60),
             ),
             depends_on=depends_on,
         )

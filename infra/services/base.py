@@ -16,14 +16,22 @@ from infra.services import FILES
 from infra.settings import Settings
 
 HEALTH_CHECK_SCRIPT = "/etc/lolstack/health_check.sh"
+JVM_STARTS_QUICKLY = "-XX:TieredStopAtLevel=1"
+"""Only the first JIT compiler (C1), for a JVM that has little to do: the second takes a third of the processor time of
+a start, and its code is rarely needed."""
 JVM_EXITS_ON_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 """A JVM without memory ends, and Docker restarts it, instead of going on with threads that have died."""
-INTERVAL_SECONDS = 10
+INTERVAL_SECONDS = 30
+"""Between two health checks. Each starts processes in the container, which costs more than the check itself."""
 TIMEOUT_SECONDS = 8
 """Of a health check. Docker's own is longer, so that the script can count a check that timed out."""
-FAILED_CHECKS = 7
-"""Failed health checks in a row before a service is restarted: two minutes if they time out, one if they fail at once.
-No garbage collection takes that long, and on an overloaded machine one check in two minutes succeeds."""
+FAILED_CHECKS = 4
+"""Failed health checks in a row before a service is restarted: within two and a half minutes if they time out, within
+two if they fail at once. No garbage collection takes that long, and on an overloaded machine one check in two minutes
+succeeds."""
+HUNG_GRACE_SECONDS = 15
+"""The time between SIGTERM and SIGKILL for a service whose health check failed. Most of them hang, and never end by
+themselves. Each recovers from a SIGKILL."""
 START_FACTOR = 4
 """Before the first success a service has this many times its `limit_seconds`: it may have a long log to replay."""
 ALIVE = 75
@@ -31,6 +39,11 @@ ALIVE = 75
 for another service, for example."""
 
 CURL_HTTP_ERROR = 22
+
+
+def wget_check(url: str) -> list[str]:
+    """A health check by HTTP for images without curl."""
+    return ["wget", "-q", "-O", "/dev/null", url]
 
 
 def http_check(url: str) -> list[str]:
@@ -168,10 +181,10 @@ class Service(pulumi.ComponentResource):
                 for mount in spec.mounts
             ],
             healthcheck=docker.ContainerHealthcheckArgs(
-                tests=["CMD", *_with_restart(spec.health, spec.grace_seconds)],
+                tests=["CMD", *_with_restart(spec.health)],
                 interval=_duration(INTERVAL_SECONDS),
                 timeout=_duration(2 * TIMEOUT_SECONDS),
-                retries=3,
+                retries=2,
                 start_period=_duration(spec.health.limit_seconds),
             ),
             restart="unless-stopped",
@@ -222,10 +235,10 @@ def declare_volume(deployment: Deployment, name: str) -> docker.Volume:
     )
 
 
-def _with_restart(health: HealthCheck, grace_seconds: int) -> list[str]:
+def _with_restart(health: HealthCheck) -> list[str]:
     """The health check, run by the script that restarts a service that no longer serves."""
     start_checks = START_FACTOR * health.limit_seconds // INTERVAL_SECONDS
-    numbers = (TIMEOUT_SECONDS, grace_seconds, FAILED_CHECKS, start_checks)
+    numbers = (TIMEOUT_SECONDS, HUNG_GRACE_SECONDS, FAILED_CHECKS, start_checks)
     return ["sh", HEALTH_CHECK_SCRIPT, *map(str, numbers), *health.command]
 
 

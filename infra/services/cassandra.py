@@ -6,6 +6,7 @@ from infra.names import CASSANDRA_PORT
 from infra.services import jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
+    JVM_STARTS_QUICKLY,
     ConfigFile,
     ContainerSpec,
     Deployment,
@@ -49,7 +50,7 @@ class Cassandra(Service):
                     "-Dcassandra.commitlog.ignorereplayerrors=true "
                     # Only an assertion notices that the commit log was written in part, because the disk became full.
                     "-ea "
-                    f"{JVM_EXITS_ON_OUT_OF_MEMORY} {jmx.AGENT}",
+                    f"{JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY} {jmx.AGENT}",
                 },
                 files=[
                     ConfigFile(

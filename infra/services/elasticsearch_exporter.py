@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
+from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service, wget_check
 from infra.services.elasticsearch import Elasticsearch
 
 PORT = 9114
@@ -26,9 +26,7 @@ class ElasticsearchExporter(Service):
                     f"--web.listen-address=:{PORT}",
                 ],
                 scrape_endpoints=[ScrapeEndpoint("elasticsearch", PORT)],
-                health=HealthCheck(
-                    ["wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/healthz"], limit_seconds=60
-                ),
+                health=HealthCheck(wget_check(f"http://127.0.0.1:{PORT}/healthz"), limit_seconds=60),
             ),
             depends_on=[elasticsearch],
         )

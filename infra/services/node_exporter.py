@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
+from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service, wget_check
 
 PORT = 9100
 # What an unprivileged container sees of its host: /proc is the host's except for processes and network, and the file
@@ -29,8 +29,6 @@ class NodeExporter(Service):
                     "--collector.filesystem.fs-types-exclude=^$",
                 ],
                 scrape_endpoints=[ScrapeEndpoint("node", PORT)],
-                health=HealthCheck(
-                    ["wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/metrics"], limit_seconds=60
-                ),
+                health=HealthCheck(wget_check(f"http://127.0.0.1:{PORT}/"), limit_seconds=60),
             ),
         )

@@ -10,14 +10,21 @@ import yaml
 
 from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT
 from infra.services.alertmanager import Alertmanager
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
+from infra.services.base import (
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    Service,
+    declare_volume,
+    wget_check,
+)
 
 RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "rules.yml"
 CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_SECONDS = 10
-# A query succeeds only once Prometheus is ready; the built image's promtool is older than `promtool check ready`.
-HEALTH_CHECK = ("promtool", "query", "instant", f"http://127.0.0.1:{PROMETHEUS_PORT}", "1")
 
 
 class Prometheus(Service):
@@ -61,7 +68,7 @@ class Prometheus(Service):
                 ],
                 ports={PROMETHEUS_PORT: settings.prometheus_port},
                 mounts=[Mount(declare_volume(deployment, "prometheus"), "/prometheus")],
-                health=HealthCheck(HEALTH_CHECK, limit_seconds=60),
+                health=HealthCheck(wget_check(f"http://127.0.0.1:{PROMETHEUS_PORT}/-/ready"), limit_seconds=60),
                 grace_seconds=30,
             ),
         )

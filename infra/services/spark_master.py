@@ -5,6 +5,7 @@ from __future__ import annotations
 from infra.names import SPARK_MASTER_PORT, SPARK_MASTER_UI_PORT
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
+    JVM_STARTS_QUICKLY,
     ContainerSpec,
     Deployment,
     HealthCheck,
@@ -16,11 +17,8 @@ NAME = "spark-master"
 SPARK_USER = "185:185"
 RECOVERY_DIRECTORY = "/home/spark/recovery"
 
-HEALTH_CHECK = f"""
-import json, sys, urllib.request
-master = json.load(urllib.request.urlopen("http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/", timeout=5))
-sys.exit(None if master["status"] == "ALIVE" else "the master is " + master["status"])
-"""
+# The workers' `status` is called `state`.
+HEALTH_CHECK = f"""curl -fsS http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/ | grep -q '"status" *: *"ALIVE"'"""
 
 
 class SparkMaster(Service):
@@ -42,7 +40,8 @@ class SparkMaster(Service):
                 ],
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{settings.spark_master_memory // 2}m",
-                    "SPARK_DAEMON_JAVA_OPTS": f"-XX:+UseSerialGC {JVM_EXITS_ON_OUT_OF_MEMORY}",
+                    "SPARK_DAEMON_JAVA_OPTS": f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY}",
+                    "SPARK_LAUNCHER_OPTS": f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY}",  # prints the daemon's command
                     # A restarted master ends the executors of a job that it does not know, and that job waits for new
                     # ones forever. For a job that has ended meanwhile, the master waits until the timeout.
                     "SPARK_MASTER_OPTS": "-Dspark.deploy.recoveryMode=FILESYSTEM "
@@ -51,7 +50,7 @@ class SparkMaster(Service):
                 # Not the RPC port: it has no login, and whoever connects to it can run code on the workers.
                 ports={SPARK_MASTER_UI_PORT: settings.spark_master_ui_port},
                 scrape_endpoints=[ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus")],
-                health=HealthCheck(["python3", "-c", HEALTH_CHECK], limit_seconds=90),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
             ),
         )
         self.master_url = f"spark://{NAME}:{SPARK_MASTER_PORT}"

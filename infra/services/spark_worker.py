@@ -8,6 +8,7 @@ from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
 from infra.services.base import (
     ALIVE,
     JVM_EXITS_ON_OUT_OF_MEMORY,
+    JVM_STARTS_QUICKLY,
     ContainerSpec,
     Deployment,
     HealthCheck,
@@ -25,17 +26,15 @@ DAEMON_HEAP_MIB = 128
 # Queries the worker, and the master: a worker that is not registered there receives no executor. While the master does
 # not answer, the worker is alive: its executors keep running without a master, and a restart would end them.
 HEALTH_CHECK = f"""
-import json, socket, sys, urllib.request
-def get(host, port):
-    return json.load(urllib.request.urlopen(f"http://{{host}}:{{port}}/json/", timeout=3))
-get("127.0.0.1", {SPARK_WORKER_UI_PORT})
-try:
-    workers = get("{MASTER}", {SPARK_MASTER_UI_PORT})["workers"]
-except OSError as error:
-    print("the master does not answer:", error)
-    sys.exit({ALIVE})
-registered = any(worker["host"] == socket.gethostname() and worker["state"] == "ALIVE" for worker in workers)
-sys.exit(None if registered else "the master does not know this worker")
+curl -fsS -m 3 -o /dev/null http://127.0.0.1:{SPARK_WORKER_UI_PORT}/json/ || exit 1
+master=$(curl -fsS -m 3 http://{MASTER}:{SPARK_MASTER_UI_PORT}/json/) || exit {ALIVE}
+echo "$master" | python3 -ISc '
+import json, socket, sys
+for worker in json.load(sys.stdin)["workers"]:
+    if (worker["host"], worker["state"]) == (socket.gethostname(), "ALIVE"):
+        sys.exit()
+sys.exit("the master does not know this worker")
+'
 """
 
 
@@ -62,7 +61,8 @@ class SparkWorker(Service):
                 ],
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{DAEMON_HEAP_MIB}m",
-                    "SPARK_DAEMON_JAVA_OPTS": f"-XX:+UseSerialGC {JVM_EXITS_ON_OUT_OF_MEMORY}",
+                    "SPARK_DAEMON_JAVA_OPTS": f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY}",
+                    "SPARK_LAUNCHER_OPTS": f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY}",  # prints the daemon's command
                     # On disk: /tmp is memory, and the shuffle files of a backlog would fill it.
                     "SPARK_LOCAL_DIRS": SPARK_LOCAL_DIR,
                     # Each start of the job leaves a copy of its code and logs.
@@ -71,7 +71,7 @@ class SparkWorker(Service):
                 ports={SPARK_WORKER_UI_PORT: settings.spark_worker_ui_port + number - 1},
                 scrape_endpoints=[ScrapeEndpoint("spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus")],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],
-                health=HealthCheck(["python3", "-c", HEALTH_CHECK], limit_seconds=90),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
             ),
             depends_on=[master],
         )

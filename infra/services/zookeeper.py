@@ -7,6 +7,7 @@ import pulumi_docker as docker
 from infra.services import jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
+    JVM_STARTS_QUICKLY,
     ConfigFile,
     ContainerSpec,
     Deployment,
@@ -35,6 +36,7 @@ class ZooKeeper(Service):
                     "java",
                     f"-Xmx{memory // 2}m",
                     "-XX:+UseSerialGC",
+                    JVM_STARTS_QUICKLY,
                     JVM_EXITS_ON_OUT_OF_MEMORY,
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
                     jmx.AGENT,

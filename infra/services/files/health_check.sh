@@ -29,7 +29,7 @@ esac
 echo >>$failed # one line for each failed check
 count=$(wc -l <$failed)
 [ -e $succeeded ] || failures=$start_failures
-if [ "$count" -eq "$failures" ]; then
+if [ "$count" -ge "$failures" ]; then
     reason="health check: $failures checks in a row have failed: ending this service, for Docker to restart it"
     echo "$reason"
     echo "$reason" >/proc/1/fd/2 # the container's log

@@ -44,6 +44,7 @@ def test_report_alone_takes_no_measure() -> None:
         (["drain", "report"], "unknown measure report"),
         (["scaling", "--stack", "dev"], "leave out --stack"),
         (["--stack", "dev"], "leave out --stack"),
+        (["start", "--stack", "dev"], "start deploys and destroys a stack of its own"),
     ],
 )
 def test_invalid_command_line_is_rejected(

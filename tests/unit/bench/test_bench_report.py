@@ -16,8 +16,10 @@ from bench.freshness import Freshness
 from bench.machine import Machine
 from bench.memory import Memory, MemorySample
 from bench.progress import BenchError
+from bench.rest import Rest
 from bench.results import FILE, Results, Section, read_results, write_results
 from bench.scaling import ScalingPoint
+from bench.start import Start
 from bench.throughput import Throughput
 
 MACHINE = Machine("A processor", 2, 24, "Debian 12", "6.1", "20.10")
@@ -46,6 +48,9 @@ def results() -> Results:
     ]
     memory = Memory("full", 50, [MemorySample(minute, 300, 2000, 5, 1.5, 0.9) for minute in (1.0, 2.0, 3.0)])
 
+    windows = [{"kafka": 0.02, "spark-job": 0.5}, {"kafka": 0.01, "spark-job": 0.1}, {"kafka": 0.03, "spark-job": 0.2}]
+    rest = Rest("full", 2, 1_200, windows, {"kafka": 300, "spark-job": 500.4})
+
     return Results(
         freshness=Section(MACHINE, "abc", "now", [freshness]),
         queries=Section(MACHINE, "abc", "now", queries),
@@ -55,6 +60,8 @@ def results() -> Results:
         scaling=Section(MACHINE, "abc", "now", [ScalingPoint(1, 4, 400, drained)]),
         burst=Section(MACHINE, "abc", "now", Burst("compact", 500, 10, [0.5, 4.25], 6, 1.4, 1.5, 1.4)),
         memory=Section(MACHINE, "abc", "now", memory),
+        rest=Section(MACHINE, "abc", "now", [rest]),
+        start=Section(MACHINE, "abc", "now", [Start(31, 35, 11.5, 12), Start(33, 36, 10.25, 14), Start(32, 37, 9, 13)]),
     )
 
 
@@ -114,6 +121,21 @@ def test_report_has_burst_memory_and_machine(results: Results, tmp_path: Path) -
     assert "| longest of 2 batches | 4.2 |" in page
     assert "| worker and executor | 2,000 MiB | 2,000 MiB | 2,000 MiB |" in page
     assert str(MACHINE) in page
+
+
+def test_report_has_cores_by_service_the_busiest_first(results: Results, tmp_path: Path) -> None:
+    report.write_report(tmp_path, results)
+    page = (tmp_path / report.FILE).read_text()
+    assert "| spark-job | 0.200 |\n| kafka | 0.020 |\n| **all, cores** | 0.23 (0.11-0.52) |" in page
+    assert "| **all, memory, MiB** | 800 |" in page
+
+
+def test_report_has_the_median_of_each_start(results: Results, tmp_path: Path) -> None:
+    report.write_report(tmp_path, results)
+    page = (tmp_path / report.FILE).read_text()
+    assert "| from `make up` until a search finds a document | 32.0 (31.0-33.0) | 40 |" in page
+    assert "| from the kill of the driver until a search finds a later match | 10.2 (9.0-11.5) | 12 |" in page
+    assert "| `make down` | 13.0 (12.0-14.0) | 15 |" in page
 
 
 def test_report_has_a_plot_of_each_measure(results: Results, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from infra.services import archive, generator, spark_job, spark_worker
+from infra.services import archive, generator, spark_job, spark_master, spark_worker
 from infra.services.base import ALIVE, http_check
 
 
@@ -105,8 +104,14 @@ def test_driver_that_does_not_answer_is_not_alive() -> None:
 
 def check_worker(worker: int, master: int) -> int:
     """The exit code of the worker's health check with the two servers at these ports."""
-    check = spark_worker.HEALTH_CHECK.replace('"spark-master"', '"127.0.0.1"')
-    return exit_code([sys.executable, "-c", check.replace("8081", str(worker)).replace("8080", str(master))])
+    check = spark_worker.HEALTH_CHECK.replace("spark-master", "127.0.0.1")
+    return exit_code(["sh", "-c", check.replace("8081", str(worker)).replace("8080", str(master))])
+
+
+@pytest.mark.parametrize(("status", "expected"), [("ALIVE", 0), ("STANDBY", 1), ("RECOVERING", 1)])
+def test_master_is_healthy_if_it_is_alive(status: str, expected: int) -> None:
+    with server(json={"workers": [{"state": "ALIVE"}], "status": status}) as port:
+        assert exit_code(["sh", "-c", spark_master.HEALTH_CHECK.replace("8080", str(port))]) == expected
 
 
 @pytest.mark.parametrize(

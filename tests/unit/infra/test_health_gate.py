@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +79,22 @@ def test_timeout_reports_reason_and_last_log_lines(
 def test_missing_container_is_reported() -> None:
     with pytest.raises(NotHealthyError, match="the container is missing"):
         wait_until_healthy(NAME, ["true"], limit_seconds=0.05)
+
+
+def run_checks(*check: str) -> subprocess.CompletedProcess[str]:
+    """Run what the gate executes in the container, without its pauses."""
+    script = health_gate.CHECK_REPEATEDLY.replace(f"sleep {health_gate.POLL_SECONDS}", "")
+    return subprocess.run(["sh", "-c", script, "sh", *check], capture_output=True, text=True, check=False)
+
+
+def test_one_execution_repeats_the_check_until_it_succeeds(tmp_path: Path) -> None:
+    run = run_checks("sh", "-c", f"echo no answer >>{tmp_path}/log; [ $(wc -l <{tmp_path}/log) -eq 3 ]")
+    assert (run.returncode, run.stdout) == (0, "")
+
+
+def test_one_execution_reports_the_last_check_that_failed(tmp_path: Path) -> None:
+    run = run_checks("sh", "-c", f"echo >>{tmp_path}/log; echo failed $(wc -l <{tmp_path}/log) >&2; exit 7")
+    assert (run.returncode, run.stdout) == (7, f"failed {health_gate.CHECKS}\n")
 
 
 class TestResource:
