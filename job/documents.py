@@ -217,16 +217,11 @@ def _totals(match: Match, teams: list[int | None]) -> dict[int | None, Totals]:
 
 def _add_shares(document: Document, participant: Participant, team: Totals) -> None:
     if team.kills:
-        document["kill_participation"] = min(_share(participant.kills + participant.assists, team.kills), 1.0)
+        document["kill_participation"] = min(round((participant.kills + participant.assists) / team.kills, 4), 1.0)
     if team.damage:
-        document["damage_share"] = _share(participant.total_damage_dealt_to_champions, team.damage)
+        document["damage_share"] = round(participant.total_damage_dealt_to_champions / team.damage, 4)
     if team.gold:
-        document["gold_share"] = _share(participant.gold_earned, team.gold)
-
-
-def _share(part: int, whole: int) -> float:
-    """The ratio with four decimals, rounded as every other figure."""
-    return round(part / whole, 4)
+        document["gold_share"] = round(participant.gold_earned / team.gold, 4)
 
 
 def _add_details(document: Document, participant: Participant, details: tuple[object, ...]) -> None:
