@@ -217,11 +217,13 @@ def _totals(match: Match, teams: list[int | None]) -> dict[int | None, Totals]:
 
 def _add_shares(document: Document, participant: Participant, team: Totals) -> None:
     if team.kills:
-        document["kill_participation"] = min(round((participant.kills + participant.assists) / team.kills, 4), 1.0)
+        takedowns = participant.kills + participant.assists
+        document["kill_participation"] = min(round(10_000 * takedowns / team.kills) / 10_000, 1.0)
     if team.damage:
-        document["damage_share"] = round(participant.total_damage_dealt_to_champions / team.damage, 4)
+        damage = participant.total_damage_dealt_to_champions
+        document["damage_share"] = round(10_000 * damage / team.damage) / 10_000
     if team.gold:
-        document["gold_share"] = round(participant.gold_earned / team.gold, 4)
+        document["gold_share"] = round(10_000 * participant.gold_earned / team.gold) / 10_000
 
 
 def _add_details(document: Document, participant: Participant, details: tuple[object, ...]) -> None:

@@ -5,12 +5,13 @@ detail (a field of the `…Details` classes) does not: it is dropped, and the re
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import fields
 
 # The limits of Elasticsearch's field types: an `integer`, also for the sum of two kinds of creeps; damage per minute
 # that fits into a `long` even in millionths; texts of at most 480 bytes, which with a number make a document id of at
@@ -77,23 +78,25 @@ DETAIL_TEXTS = ("puuid", "gameMode")
 """The details that are texts, by Match-V5's names."""
 
 
-class Participant(ParticipantDetails, rename="camel", frozen=True, gc=False):
+class Participant(ParticipantDetails, rename="camel", frozen=True, gc=False, kw_only=True):
+    """In the order of a compact match: msgspec looks for a field first behind the one before."""
+
     participant_id: Count
+    riot_id_game_name: Text | None = None
+    riot_id_tagline: Text | None = None
+    summoner_name: Text | None = None
     champion_name: Name
     team_id: Int
+    team_position: Text | None = None
     win: bool
     kills: Count
     deaths: Count
     assists: Count
     gold_earned: Count
-    total_damage_dealt_to_champions: Damage
-    vision_score: Int
-    team_position: Text | None = None
-    riot_id_game_name: Text | None = None
-    riot_id_tagline: Text | None = None
-    summoner_name: Text | None = None
     total_minions_killed: Creeps | None = None
     neutral_minions_killed: Creeps | None = None
+    total_damage_dealt_to_champions: Damage
+    vision_score: Int
     time_played: Count | None = None
     game_ended_in_early_surrender: bool | None = None
 
@@ -178,7 +181,19 @@ _NESTED: dict[str, tuple[Any, type[Struct]]] = {
 # A build with one unknown part would be another build.
 _DROPPED_TOGETHER = (ITEMS, SUMMONER_SPELLS)
 
-_decoder_of = cache(msgspec.json.Decoder)
+
+class _Detail(NamedTuple):
+    """A field of a `…Details` class; `sent_name` is Match-V5's."""
+
+    name: str
+    sent_name: str
+    type: Any
+    decoder: "msgspec.json.Decoder[Any]"
+
+
+@cache
+def _details(struct: type[Struct]) -> list[_Detail]:
+    return [_Detail(each.name, each.encode_name, each.type, msgspec.json.Decoder(each.type)) for each in fields(struct)]
 
 
 def decode_leniently(value: bytes) -> tuple[MatchV5, Sequence[str]]:
@@ -193,47 +208,46 @@ def decode_leniently(value: bytes) -> tuple[MatchV5, Sequence[str]]:
         _read_details(message.info, InfoDetails, dropped)
         for participant in message.info.participants or ():  # type: ignore[attr-defined]
             _read_details(participant, ParticipantDetails, dropped)
-    return msgspec.convert(_whole_numbers(msgspec.to_builtins(message)), MatchV5), dropped
+    return _convert(message, MatchV5), dropped
 
 
-def _read_details(part: Struct, details: type[Struct], dropped: list[str], prefix: str = "") -> None:
+def _read_details(part: Struct, struct: type[Struct], dropped: list[str], prefix: str = "") -> None:
     """Replace the raw JSON of a lenient struct's details by their values; remove those that are invalid."""
     invalid: set[str] = set()
-    for field in fields(details):
-        raw = getattr(part, field.name)
+    for detail in _details(struct):
+        raw = getattr(part, detail.name)
         if raw is not UNSET:
-            held = _read_detail(raw, field, dropped, prefix)
-            setattr(part, field.name, held)
+            held = _read_detail(raw, detail, dropped, prefix)
+            setattr(part, detail.name, held)
             if held is UNSET:
-                invalid.add(field.name)
+                invalid.add(detail.name)
     for names in _DROPPED_TOGETHER:
         if not invalid.isdisjoint(names):
             for name in names:
                 setattr(part, name, UNSET)
 
 
-def _read_detail(raw: Raw, field: FieldInfo, dropped: list[str], prefix: str) -> Any:
+def _read_detail(raw: Raw, detail: _Detail, dropped: list[str], prefix: str) -> Any:
     """The value of a detail without its invalid details; UNSET, and added to `dropped`, if it is invalid itself."""
-    name = prefix + field.encode_name
-    try:
-        return _decoder_of(field.type).decode(raw)
-    except msgspec.ValidationError:
-        pass
-    try:
-        return msgspec.convert(_whole_numbers(msgspec.json.decode(raw)), field.type)
-    except msgspec.ValidationError:
-        pass
-    if field.name in _NESTED:
-        lenient, details = _NESTED[field.name]
-        try:
-            held: Any = _decoder_of(lenient).decode(raw)
+    name = prefix + detail.sent_name
+    with suppress(msgspec.ValidationError):
+        return detail.decoder.decode(raw)
+    with suppress(msgspec.ValidationError):
+        return _convert(msgspec.json.decode(raw), detail.type)
+    if detail.name in _NESTED:
+        lenient, struct = _NESTED[detail.name]
+        with suppress(msgspec.ValidationError):
+            held: Any = msgspec.json.decode(raw, type=lenient)
             for part in held if isinstance(held, list) else [held]:
-                _read_details(part, details, dropped, f"{name}.")
-            return msgspec.convert(_whole_numbers(msgspec.to_builtins(held)), field.type)
-        except msgspec.ValidationError:
-            pass
+                _read_details(part, struct, dropped, f"{name}.")
+            return _convert(held, detail.type)
     dropped.append(name)
     return UNSET
+
+
+def _convert(value: Any, type_: Any) -> Any:
+    """The JSON value or struct as this type, with 3 for 3.0. Raises msgspec.ValidationError."""
+    return msgspec.convert(_whole_numbers(msgspec.to_builtins(value)), type_)
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -123,7 +123,7 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
                 "gold_per_minute": round(gold / minutes, 2),
                 "damage_per_minute": round(damage / minutes, 2),
                 "cs_per_minute": round(cs / minutes, 2),
-                **{name: round(part / whole, 4) for name, (part, whole) in shares.items() if whole},
+                **{name: round(10_000 * part / whole) / 10_000 for name, (part, whole) in shares.items() if whole},
                 **details(each),
             },
         }

@@ -167,6 +167,7 @@ def _count(
         counts.teams += outcome.teams
         counts.indexed_teams += outcome.indexed_teams
         if outcome.match is not None:
-            counts.dropped_details.update(outcome.match.dropped_details)
+            if outcome.match.dropped_details:
+                counts.dropped_details.update(outcome.match.dropped_details)
             if reason := outcome.match.uncounted_reason(queue_ids):
                 counts.uncounted[reason] += 1
