@@ -1,6 +1,5 @@
 # After `make setup` and `source tools/env.sh`, plain `pulumi up` and `pulumi destroy` work as well.
 STACK ?= dev
-HOURS ?= 1
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
 IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
@@ -42,8 +41,9 @@ status: ## Health and figures of each stage; names the first broken stage and ex
 watch: ## The same, live, until Ctrl-C
 	@python -m tools.status --stack $(STACK) --watch
 
-report: ## One HTML page with charts of the live data: make report HOURS=24
-	@python -m tools.report --stack $(STACK) --hours $(HOURS)
+report: ## One HTML page with charts of the data: make report [HOURS=24 | FROM=2026-11-24T06:00Z TO=…] [QUEUE=420]
+	@python -m tools.report --stack $(STACK) $(if $(HOURS),--hours '$(HOURS)') $(if $(FROM),--from '$(FROM)') \
+	  $(if $(TO),--to '$(TO)') $(if $(QUEUE),--queue '$(QUEUE)')
 
 logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job
 	@names=$$(docker ps -a --filter label=lolstack.stack=$(STACK) --format '{{.Names}}' \

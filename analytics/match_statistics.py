@@ -170,7 +170,8 @@ class MatchStatistics:
 class MatchFilter:
     """Which matches count, and which of their participants. An empty value selects all."""
 
-    queue_id: int | None = None
+    queue_ids: tuple[int, ...] = ()
+    """Several queues can have the same name."""
     platform: str = ""
     patch: str = ""
     champion: str = ""
@@ -179,7 +180,8 @@ class MatchFilter:
     @property
     def of_matches(self) -> list[dict[str, Any]]:
         """The clauses that select matches."""
-        return _terms(queue_id=self.queue_id, platform=self.platform, patch=self.patch)
+        queues = [{"terms": {"queue_id": list(self.queue_ids)}}] if self.queue_ids else []
+        return [*queues, *_terms(platform=self.platform, patch=self.patch)]
 
     @property
     def of_participants(self) -> list[dict[str, Any]]:
@@ -334,8 +336,8 @@ def _distinct_matches(precision: int) -> dict[str, Any]:
     return {"cardinality": {"field": "match_id", "precision_threshold": precision}}
 
 
-def _terms(**values: str | int | None) -> list[dict[str, Any]]:
-    return [{"term": {field: value}} for field, value in values.items() if value not in (None, "")]
+def _terms(**values: str) -> list[dict[str, Any]]:
+    return [{"term": {field: value}} for field, value in values.items() if value]
 
 
 MATCHES = _distinct_matches(PRECISION_THRESHOLD)

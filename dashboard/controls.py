@@ -9,7 +9,7 @@ import streamlit as st
 from analytics.match_statistics import POSITIONS, FilterValues, MatchFilter
 from dashboard import sources
 from dashboard.view import DEFAULT_RANGE, FROM_TO, RANGES, View, utc
-from job.queues import queue_name
+from job.queues import queue_ids, queue_name
 
 ALL = "all"
 
@@ -33,13 +33,12 @@ def controls(*, matches: bool = False, champion: bool = False) -> View:
 
 
 def _filter(values: FilterValues, with_champion: bool) -> MatchFilter:
-    queues = {queue_name(queue_id): queue_id for queue_id in reversed(values.queue_ids)}
-    queue = _select("Queue", list(queues), 190)
+    queue = _select("Queue", sorted({queue_name(queue_id) for queue_id in values.queue_ids}), 190)
     platform = _select("Platform", values.platforms, 110)
     patch = _select("Patch", sorted(values.patches, key=_version, reverse=True), 100)
     champion = _select("Champion", values.champions, 160) if with_champion else ""
     position = _select("Position", POSITIONS, 120)
-    return MatchFilter(queues.get(queue), platform, patch, champion, position)
+    return MatchFilter(_queue_ids(queue), platform, patch, champion, position)
 
 
 def _select(label: str, values: list[str] | tuple[str, ...], width: int) -> str:
@@ -53,6 +52,13 @@ def _select(label: str, values: list[str] | tuple[str, ...], width: int) -> str:
         accept_new_options=True,
     )
     return "" if chosen in (ALL, None) else chosen
+
+
+def _queue_ids(queue: str) -> tuple[int, ...]:
+    """The ids of the queue's name; an id that has no name stands for itself. An unknown name selects no match."""
+    if not queue:
+        return ()
+    return queue_ids(queue) or ((int(queue),) if queue.isascii() and queue.isdecimal() and len(queue) < 10 else (-1,))
 
 
 def _version(patch: str) -> list[int]:

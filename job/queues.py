@@ -81,3 +81,8 @@ _NAMES = {
 def queue_name(queue_id: int) -> str:
     """The queue's English name; the id itself if Riot's list does not have it."""
     return _NAMES.get(queue_id) or str(queue_id)
+
+
+def queue_ids(name: str) -> tuple[int, ...]:
+    """The ids of the queues with this name, in any case. Several can have the same one."""
+    return tuple(queue_id for queue_id, known in _NAMES.items() if known.casefold() == name.casefold())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
+from analytics.time_range import TimeRange
 from tools.chromium import find_chromium
 from tools.health import HealthChecker
 from tools.report.__main__ import read_report, write_report
@@ -52,7 +54,9 @@ def take_status(browser: Browser, stack: str) -> None:
 def main() -> None:
     """Take all screenshots."""
     stack = sys.argv[1]
-    report = read_report(stack, read_stack_outputs(stack)["services"], hours=1)
+    report = read_report(
+        stack, read_stack_outputs(stack)["services"], TimeRange.last(timedelta(hours=1), datetime.now(UTC))
+    )
     page = write_report(report, ROOT / "report" / stack).resolve()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium())

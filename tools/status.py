@@ -22,7 +22,7 @@ from analytics.pipeline_metrics import PipelineMetrics, Points, read_pipeline_me
 from analytics.time_range import STEPS, TimeRange
 from infra.clients.docker_engine import DockerUnavailableError
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import CASSANDRA_PORT, KAFKA_HOST_LISTENER_PORT, PROMETHEUS_PORT
+from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT, PROMETHEUS_PORT
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
@@ -214,6 +214,8 @@ def _show(console: Console, options: argparse.Namespace, outputs: Mapping[str, A
     console.print(render(status, console))
     for name, reason in outputs["leftOut"].items():
         console.print(Text(f"{name} is left out: {reason}", "yellow"), soft_wrap=True)
+    if dashboard := outputs["services"].get("dashboard"):
+        console.print(f"Dashboard: http://{dashboard[str(DASHBOARD_PORT)]}", soft_wrap=True)
     return 1 if status.health.broken else 0
 
 

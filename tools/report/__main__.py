@@ -11,11 +11,12 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
 from analytics.chart import LIGHT
 from analytics.key_figures import explain_no_matches
-from analytics.match_statistics import read_match_statistics
+from analytics.match_statistics import EVERYTHING, MatchFilter, read_match_statistics
 from analytics.pipeline_metrics import read_pipeline_metrics
 from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.names import ELASTICSEARCH_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
+from job.queues import queue_ids, queue_name
 from tools.printable import sanitize
 from tools.report.page import StackReport, render
 from tools.report.rendering import png
@@ -23,18 +24,20 @@ from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
 TIMEOUT_SECONDS = 30
 MAX_HOURS = 24 * 31
+MAX_QUEUE_DIGITS = 9
 
 
-def read_report(stack: str, services: dict[str, dict[str, str]], hours: int) -> StackReport:
-    """The report of the last `hours`. `services` are the stack's addresses, by service and container port."""
+def read_report(
+    stack: str, services: dict[str, dict[str, str]], time_range: TimeRange, only: MatchFilter = EVERYTHING
+) -> StackReport:
+    """The report of a time range. `services` are the stack's addresses, by service and container port."""
     created_at = datetime.now(UTC)
-    time_range = TimeRange.last(timedelta(hours=hours), created_at)
     problems = []
     matches = pipeline = None
     elasticsearch = f"http://{services['elasticsearch'][str(ELASTICSEARCH_PORT)]}"
     try:
         with Elasticsearch(elasticsearch, request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
-            matches = read_match_statistics(client, time_range)
+            matches = read_match_statistics(client, time_range, only)
     except NotFoundError:
         problems.append(f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
     except (ApiError, TransportError) as error:
@@ -47,7 +50,7 @@ def read_report(stack: str, services: dict[str, dict[str, str]], hours: int) -> 
         pipeline = read_pipeline_metrics(prometheus, time_range)
     except PrometheusError as error:
         problems.append(f"{error}. The report has no pipeline metrics.")
-    return StackReport(stack, created_at, time_range, matches, pipeline, tuple(problems))
+    return StackReport(stack, created_at, time_range, matches, pipeline, tuple(problems), _queue_of(only))
 
 
 def write_report(report: StackReport, folder: Path) -> Path:
@@ -63,6 +66,47 @@ def write_report(report: StackReport, folder: Path) -> Path:
     return page
 
 
+def _time_range(hours: int | None, begin: str | None, end: str | None, now: datetime) -> TimeRange:
+    """The time range of the options. Raises ValueError if they do not fit."""
+    if begin is None:
+        if end is not None:
+            raise ValueError("TO needs FROM")
+        if not 1 <= (hours or 1) <= MAX_HOURS or hours == 0:
+            raise ValueError(f"HOURS must be 1 to {MAX_HOURS}")
+        return TimeRange.last(timedelta(hours=hours or 1), now)
+    if hours is not None:
+        raise ValueError("either HOURS or FROM, not both")
+    first, last = _parse_time("FROM", begin), _parse_time("TO", end) if end else now
+    if not timedelta(minutes=1) <= last - first <= timedelta(hours=MAX_HOURS):
+        raise ValueError(f"FROM must be one minute to {MAX_HOURS} hours before TO")
+    return TimeRange.between(first, last)
+
+
+def _parse_time(name: str, text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{name}={text} is not a time: write 2026-11-24T06:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _queue_ids(text: str) -> tuple[int, ...]:
+    """The ids of the queue with this id or name. Raises ValueError if there is none."""
+    if not text:
+        return ()
+    if text.isascii() and text.isdecimal() and len(text) <= MAX_QUEUE_DIGITS:
+        return (int(text),)
+    if ids := queue_ids(text):
+        return ids
+    raise ValueError(
+        f"no queue is called {text!r}: write its id, such as 420, or its name, such as {queue_name(420)!r}"
+    )
+
+
+def _queue_of(only: MatchFilter) -> str:
+    return queue_name(only.queue_ids[0]) if only.queue_ids else ""
+
+
 def _short(error: Exception) -> str:
     return str(error).splitlines()[0][:200]
 
@@ -71,16 +115,23 @@ def main() -> int:
     """Returns 0 if the report is complete, 1 if a service does not answer or fails, 2 if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make report")
     parser.add_argument("--stack", required=True)
-    parser.add_argument("--hours", type=int, default=1, help=f"length of the time range: 1 to {MAX_HOURS}")
+    parser.add_argument("--hours", type=int, help=f"length of the time range: 1 (the default) to {MAX_HOURS}")
+    parser.add_argument("--from", dest="begin", metavar="TIME", help="its beginning, such as 2026-11-24T06:00Z")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="its end; without it, now")
+    parser.add_argument("--queue", default="", help="only matches of this queue: its id, or its name as in the report")
     options = parser.parse_args()
-    if not 1 <= options.hours <= MAX_HOURS:
-        parser.error(f"HOURS must be 1 to {MAX_HOURS}")
+    now = datetime.now(UTC)
+    try:
+        time_range = _time_range(options.hours, options.begin, options.end, now)
+        only = MatchFilter(queue_ids=_queue_ids(options.queue))
+    except ValueError as error:
+        parser.error(str(error))
     try:
         outputs = read_stack_outputs(options.stack)
     except NotDeployedError as error:
         print(error)
         return 2
-    report = read_report(options.stack, outputs["services"], options.hours)
+    report = read_report(options.stack, outputs["services"], time_range, only)
     page = write_report(report, Path("report") / options.stack)
     for problem in report.problems:
         print(sanitize(problem))

@@ -33,6 +33,8 @@ class StackReport:
     matches: MatchStatistics | None
     pipeline: PipelineMetrics | None
     problems: tuple[str, ...] = ()
+    queue: str = ""
+    """The name of the only queue; empty for all."""
 
     @property
     def match_charts(self) -> list[Chart]:
@@ -61,6 +63,7 @@ def render(report: StackReport) -> str:
     style = environment.from_string((HERE / "page.css").read_text(encoding="utf-8")).render(
         light=_css_variables(LIGHT), dark=_css_variables(DARK)
     )
+    champions = report.matches.champions if report.matches else ()
     script = (HERE / "sort.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.jinja").render(
         report=report,
@@ -69,7 +72,8 @@ def render(report: StackReport) -> str:
         # Content security policy: no other script runs, whatever a player or a champion is called.
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         svg=svg,
-        champions=report.matches.champions[:TOP_CHAMPIONS] if report.matches else [],
+        champions=champions[:TOP_CHAMPIONS],
+        has_bans=any(champion.ban_rate is not None for champion in champions),
     )
 
 

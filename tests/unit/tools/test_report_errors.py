@@ -30,7 +30,7 @@ def test_unreachable_services_are_reported_in_one_line_each_and_the_page_is_writ
     closed_port: int, tmp_path: Path
 ) -> None:
     address = f"localhost:{closed_port}"
-    report = read_report("sample", {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}}, 1)
+    report = read_report("sample", {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}}, TIME_RANGE)
     elasticsearch, prometheus = report.problems
     assert elasticsearch.startswith(f"Elasticsearch at http://{address} does not answer: ")
     assert prometheus.startswith(f"Prometheus does not answer at http://{address}: ")
@@ -72,7 +72,7 @@ def test_error_response_of_elasticsearch_is_reported(
 
     monkeypatch.setattr(Elasticsearch, "search", search)
     address = f"localhost:{closed_port}"
-    report = read_report("sample", {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}}, 1)
+    report = read_report("sample", {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}}, TIME_RANGE)
     assert report.problems[0].startswith(problem.format(address=f"http://{address}"))
     assert report.matches is None
 

@@ -1,0 +1,96 @@
+"""`make report`: the time range and the queue of its options."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analytics.match_statistics import MatchFilter
+from analytics.time_range import TimeRange
+from tests.support.report_samples import MATCHES, PIPELINE
+from tools.report import __main__ as report
+from tools.report.page import StackReport
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TimeRange, MatchFilter]]:
+    """The time ranges and filters for which reports are read; nothing is written."""
+    found = []
+
+    def read_report(stack: str, _: Any, time_range: TimeRange, only: MatchFilter) -> StackReport:
+        found.append((time_range, only))
+        return StackReport(stack, datetime.now(UTC), time_range, MATCHES, PIPELINE)
+
+    monkeypatch.setattr(report, "read_stack_outputs", lambda _: {"services": {}})
+    monkeypatch.setattr(report, "read_report", read_report)
+    monkeypatch.setattr(report, "write_report", lambda *_: Path(__file__))
+    return found
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["report", "--stack", "sample", *options])
+    return report.main()
+
+
+def test_report_is_of_the_last_hour_and_all_queues_by_default(
+    monkeypatch: pytest.MonkeyPatch, asked: list[tuple[TimeRange, MatchFilter]]
+) -> None:
+    assert run(monkeypatch) == 0
+    ((time_range, only),) = asked
+    assert time_range.words == "in the last hour"
+    assert only == MatchFilter()
+
+
+def test_from_and_to_select_a_time_range(
+    monkeypatch: pytest.MonkeyPatch, asked: list[tuple[TimeRange, MatchFilter]]
+) -> None:
+    run(monkeypatch, "--from", "2026-11-24T06:00Z", "--to", "2026-11-24T08:30+01:00")
+    ((time_range, _),) = asked
+    assert time_range.start == datetime(2026, 11, 24, 6, tzinfo=UTC)
+    assert time_range.end == datetime(2026, 11, 24, 7, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("queue", ["1700", "arena", "Arena"])
+def test_queue_is_selected_by_id_or_name(
+    monkeypatch: pytest.MonkeyPatch, asked: list[tuple[TimeRange, MatchFilter]], queue: str
+) -> None:
+    run(monkeypatch, "--queue", queue)
+    ((_, only),) = asked
+    assert 1700 in only.queue_ids
+    assert only.queue_ids == (1700,) or queue != "1700"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--hours", "0"], "HOURS must be 1 to 744"),
+        (["--hours", "745"], "HOURS must be 1 to 744"),
+        (["--to", "2026-11-24T06:00Z"], "TO needs FROM"),
+        (["--hours", "2", "--from", "2026-11-24T06:00Z"], "either HOURS or FROM"),
+        (["--from", "yesterday"], "FROM=yesterday is not a time"),
+        (
+            ["--from", "2026-11-24T06:00Z", "--to", "2026-11-24T06:00Z"],
+            "FROM must be one minute to 744 hours before TO",
+        ),
+        (
+            ["--from", "2025-11-24T06:00Z", "--to", "2026-11-24T06:00Z"],
+            "FROM must be one minute to 744 hours before TO",
+        ),
+        (["--queue", "ranked"], "no queue is called 'ranked'"),
+    ],
+)
+def test_wrong_option_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+    asked: list[tuple[TimeRange, MatchFilter]],
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    problem: str,
+) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *options)
+    assert problem in capsys.readouterr().err
+    assert asked == []
