@@ -1,124 +1,27 @@
-"""English names of items and keystones by Riot's ids. An id that is not here is displayed as a number."""
+"""English names of items and keystones by Riot's ids: those of Kibana's data view. An unknown id is its number."""
 
-KEYSTONES = {
-    8005: "Press the Attack",
-    8008: "Lethal Tempo",
-    8010: "Conqueror",
-    8021: "Fleet Footwork",
-    8112: "Electrocute",
-    8124: "Predator",
-    8128: "Dark Harvest",
-    9923: "Hail of Blades",
-    8214: "Summon Aery",
-    8229: "Arcane Comet",
-    8230: "Phase Rush",
-    8351: "Glacial Augment",
-    8360: "Unsealed Spellbook",
-    8369: "First Strike",
-    8437: "Grasp of the Undying",
-    8439: "Aftershock",
-    8465: "Guardian",
-}
-ITEMS = {
-    2055: "Control Ward",
-    3003: "Archangel's Staff",
-    3004: "Manamune",
-    3006: "Berserker's Greaves",
-    3009: "Boots of Swiftness",
-    3011: "Chemtech Putrifier",
-    3020: "Sorcerer's Shoes",
-    3026: "Guardian Angel",
-    3031: "Infinity Edge",
-    3033: "Mortal Reminder",
-    3036: "Lord Dominik's Regards",
-    3046: "Phantom Dancer",
-    3047: "Plated Steelcaps",
-    3050: "Zeke's Convergence",
-    3053: "Sterak's Gage",
-    3065: "Spirit Visage",
-    3068: "Sunfire Aegis",
-    3071: "Black Cleaver",
-    3072: "Bloodthirster",
-    3074: "Ravenous Hydra",
-    3075: "Thornmail",
-    3078: "Trinity Force",
-    3083: "Warmog's Armor",
-    3084: "Heartsteel",
-    3085: "Runaan's Hurricane",
-    3087: "Statikk Shiv",
-    3089: "Rabadon's Deathcap",
-    3091: "Wit's End",
-    3094: "Rapid Firecannon",
-    3100: "Lich Bane",
-    3102: "Banshee's Veil",
-    3107: "Redemption",
-    3109: "Knight's Vow",
-    3110: "Frozen Heart",
-    3111: "Mercury's Treads",
-    3115: "Nashor's Tooth",
-    3116: "Rylai's Crystal Scepter",
-    3124: "Guinsoo's Rageblade",
-    3135: "Void Staff",
-    3139: "Mercurial Scimitar",
-    3142: "Youmuu's Ghostblade",
-    3143: "Randuin's Omen",
-    3152: "Hextech Rocketbelt",
-    3153: "Blade of the Ruined King",
-    3156: "Maw of Malmortius",
-    3157: "Zhonya's Hourglass",
-    3158: "Ionian Boots of Lucidity",
-    3161: "Spear of Shojin",
-    3165: "Morellonomicon",
-    3190: "Locket of the Iron Solari",
-    3222: "Mikael's Blessing",
-    3340: "Stealth Ward",
-    3363: "Farsight Alteration",
-    3364: "Oracle Lens",
-    3504: "Ardent Censer",
-    3508: "Essence Reaver",
-    3742: "Dead Man's Plate",
-    3748: "Titanic Hydra",
-    3814: "Edge of Night",
-    4401: "Force of Nature",
-    4628: "Horizon Focus",
-    4629: "Cosmic Drive",
-    4633: "Riftmaker",
-    4645: "Shadowflame",
-    4646: "Stormsurge",
-    6333: "Death's Dance",
-    6609: "Chempunk Chainsword",
-    6610: "Sundered Sky",
-    6617: "Moonstone Renewer",
-    6631: "Stridebreaker",
-    6653: "Liandry's Torment",
-    6655: "Luden's Companion",
-    6657: "Rod of Ages",
-    6662: "Iceborn Gauntlet",
-    6664: "Hollow Radiance",
-    6665: "Jak'Sho, The Protean",
-    6672: "Kraken Slayer",
-    6673: "Immortal Shieldbow",
-    6675: "Navori Flickerblade",
-    6676: "The Collector",
-    6692: "Eclipse",
-    6693: "Prowler's Claw",
-    6694: "Serylda's Grudge",
-    6695: "Serpent's Fang",
-    6696: "Axiom Arc",
-    6697: "Hubris",
-    6698: "Profane Hydra",
-    6699: "Voltaic Cyclosword",
-    6701: "Opportunity",
-}
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+DATA_VIEW = Path(__file__).parents[1] / "mappings" / "kibana" / "index-pattern" / "lol-matches.json"
 TRINKETS = (3340, 3363, 3364)
 """Free, and in a slot of their own: nobody decides to buy one."""
 
 
 def item_name(item: int) -> str:
     """The item's name."""
-    return ITEMS.get(item, str(item))
+    return _names("items").get(item, str(item))
 
 
 def keystone_name(keystone: int) -> str:
     """The keystone's name."""
-    return KEYSTONES.get(keystone, str(keystone))
+    return _names("keystone").get(keystone, str(keystone))
+
+
+@cache
+def _names(field: str) -> dict[int, str]:
+    formats = json.loads(DATA_VIEW.read_bytes())["attributes"]["fieldFormatMap"]
+    return {int(entry["key"]): entry["value"] for entry in formats[field]["params"]["lookupEntries"]}

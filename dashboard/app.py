@@ -16,8 +16,6 @@ PAGES = {
 
 st.set_page_config(page_title="LoL matches", layout="wide")
 page.style()
-if champion := st.session_state.pop("open_champion", None):
-    st.session_state.update(page="Champion", champion=champion)
 # Not Streamlit's own pages: they have paths, below which its browser part looks for the server, with an error for each.
 chosen = st.segmented_control(
     "Page", list(PAGES), default="Matches", key="page", bind="query-params", required=True, label_visibility="collapsed"

@@ -31,9 +31,10 @@ def show_champion() -> None:
 
 
 def _draw(view: View) -> None:
+    if st.session_state.pop("page_changed", False):
+        st.rerun()  # of the whole page: a click in this part of it runs this part only
     matches, pipeline = sources.matches(view), sources.pipeline(view)
     page.problems(matches, pipeline)
-    chosen = None
     with st.container(key="data"):
         time_range = matches.time_range or pipeline.time_range
         if time_range:
@@ -41,11 +42,8 @@ def _draw(view: View) -> None:
         if matches.data and matches.time_range:
             page.hint(explain_no_matches(matches.data, matches.time_range, "choose a longer time range"))
             page.chart_cards(charts.match_charts(matches.data, matches.time_range))
-            chosen = tables.champions(matches.data.champions)
+            tables.champions(matches.data.champions)
             tables.last_matches(matches.data.last)
-    if chosen:
-        st.session_state["open_champion"] = chosen
-        st.rerun()
 
 
 def _draw_champion(view: View) -> None:

@@ -159,7 +159,7 @@ def _dead_letters(only: MessagePosition | None = None, newest: int | None = None
     return read_dead_letters(kafka.bootstrap_servers, only, newest, CONSUMER_LIMITS | kafka.client)
 
 
-_READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
+READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "matches": lambda time_range, view, _: read_match_statistics(_elasticsearch(), time_range, view.filter),
     "champion": lambda time_range, view, _: read_champion_details(_elasticsearch(), time_range, view.filter),
     "filter values": lambda time_range, _, __: read_filter_values(_elasticsearch(), time_range),
@@ -188,7 +188,7 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
     now = datetime.now(UTC)
     time_range = view.time_range(now)
     try:
-        last[0] = Answer(_READERS[source](time_range, view, argument), time_range, now)
+        last[0] = Answer(READERS[source](time_range, view, argument), time_range, now)
     except NotFoundError:
         last[0] = replace(last[0], problem=f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
     except (ApiError, TransportError) as error:

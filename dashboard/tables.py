@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -14,13 +15,13 @@ from tools.printable import sanitize
 MINUTE = 60
 
 
-def champions(found: Sequence[ChampionStatistics]) -> str | None:
-    """A table that can be sorted and searched. Returns the champion whose row the viewer has selected."""
+def champions(found: Sequence[ChampionStatistics]) -> None:
+    """A table that can be sorted and searched. A click on a row opens the champion's page."""
     with st.container(key="card-champions"):
         heading("Champions", "click a column to sort, a champion to open its page; without remakes, bots, Swarm")
         if not found:
             st.html('<p class="empty">no game in this time range</p>')
-            return None
+            return
         columns: dict[str, list[Any]] = {
             "Champion": [sanitize(champion.name) for champion in found],
             "Games": [champion.games for champion in found],
@@ -36,12 +37,12 @@ def champions(found: Sequence[ChampionStatistics]) -> str | None:
         if all(rate is None for rate in columns["Banned"]):
             del columns["Banned"]
         percent = st.column_config.NumberColumn(format="%.1f %%")
-        event = st.dataframe(
+        st.dataframe(
             columns,
             key="champions",
             hide_index=True,
             height=390,
-            on_select="rerun",
+            on_select=partial(_open_champion, [champion.name for champion in found]),
             selection_mode="single-cell",
             alt="Champions by number of games",
             column_config={
@@ -57,8 +58,12 @@ def champions(found: Sequence[ChampionStatistics]) -> str | None:
                 "CS/min": st.column_config.NumberColumn(format="%.1f"),
             },
         )
-        cells = event.selection.cells
-        return found[cells[0][0]].name if cells and cells[0][0] < len(found) else None
+
+
+def _open_champion(names: Sequence[str]) -> None:
+    cells = st.session_state["champions"].selection.cells
+    if cells and cells[0][0] < len(names):
+        st.session_state.update(page="Champion", champion=names[cells[0][0]], page_changed=True)
 
 
 def last_matches(found: Iterable[MatchSummary]) -> None:

@@ -24,7 +24,7 @@ from elasticsearch.helpers import scan
 from playwright.sync_api import Browser
 
 from analytics import match_statistics
-from analytics.match_statistics import read_match_statistics
+from analytics.match_statistics import MatchFilter, read_match_statistics
 from analytics.pipeline_metrics import read_pipeline_metrics
 from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
@@ -33,7 +33,8 @@ from harness.kibana.objects import panels
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import MATCHES_ALIAS, MATCHES_TOPIC
+from infra.names import CHAMPIONS_ALIAS, MATCHES_ALIAS, MATCHES_TOPIC
+from job.settings import with_overrides
 from tests.support.browser_page import open_page
 
 Participant = Mapping[str, Any]
@@ -153,6 +154,35 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
     for length in found.lengths:
         seconds = range(length.at_least * 60, (length.below or 10**6) * 60)
         assert length.matches == len(ids(game for game in games_played if game["game_duration"] in seconds))
+
+
+def test_report_figures_match_the_statistics_windows(stack: Stack) -> None:
+    """Champions' games and wins in the time range of a window that is over, of the queues that the windows count."""
+    counted = with_overrides({}).statistics.queue_ids
+    assert counted != "all"
+    client = stack.elasticsearch()
+
+    def equal() -> None:
+        over = datetime.now(UTC) - timedelta(seconds=30)
+        windows = client.search(
+            index=CHAMPIONS_ALIAS,
+            size=500,
+            query={"range": {"window_end": {"lte": over.isoformat()}}},
+            sort=[{"window_end": "desc"}],
+        )["hits"]["hits"]
+        assert windows, "no window is over yet"
+        newest = windows[0]["_source"]
+        rows = [hit["_source"] for hit in windows if hit["_source"]["window_end"] == newest["window_end"]]
+        time_range = TimeRange.between(*(datetime.fromisoformat(newest[key]) for key in ("window_start", "window_end")))
+        found = read_match_statistics(client, time_range, MatchFilter(queue_ids=tuple(counted)))
+        assert {champion.name: champion.games for champion in found.champions} == {
+            row["champion_name"]: row["games_played"] for row in rows
+        }
+        assert {champion.name: round(champion.win_rate * champion.games) for champion in found.champions} == {
+            row["champion_name"]: row["wins"] for row in rows
+        }
+
+    eventually(equal, timeout_seconds=180)
 
 
 def test_last_matches_are_complete(stack: Stack) -> None:

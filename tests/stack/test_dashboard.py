@@ -1,0 +1,64 @@
+"""The dashboard in Chromium: its pages open, its figures are the report's, and it survives an outage."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from confluent_kafka import Producer
+from playwright.sync_api import Browser, expect
+
+from analytics.match_statistics import read_match_statistics
+from analytics.time_range import TimeRange
+from generator.match_factory import MatchFactory
+from harness.stack import Stack
+from infra.names import DASHBOARD_PORT, MATCHES_TOPIC
+from tests.support.dashboard_page import open_dashboard
+
+
+def test_each_page_opens_with_the_reports_figures(browser: Browser, stack: Stack) -> None:
+    # Its matches have all arrived, so that the figures are the same a moment later.
+    end = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
+    time_range = TimeRange.between(end - timedelta(minutes=2), end)
+    url = stack.url("dashboard", DASHBOARD_PORT)
+    selected = f"range=from+–+to&from={time_range.start:%Y-%m-%dT%H:%M}&to={time_range.end:%Y-%m-%dT%H:%M}"
+    with open_dashboard(browser, f"{url}?{selected}") as page:
+        found = read_match_statistics(stack.elasticsearch(), time_range)
+        assert found.count > 0
+        expect(page.locator(".figures .card", has_text="Matches").locator(".value").first).to_have_text(
+            f"{found.count:,}"
+        )
+        expect(page.locator("h3", has_text="Champions")).to_be_visible()
+        for name, heading in (
+            ("Pipeline", "Lag by partition"),
+            ("Dead letters", "One dead letter"),
+            ("Player", None),
+            ("Champion", None),
+        ):
+            page.get_by_role("radio", name=name).click()
+            if heading:
+                expect(page.locator("h3", has_text=heading)).to_be_visible()
+            else:
+                expect(page.locator(".hint")).to_be_visible()
+            expect(page.locator(".problem")).to_have_count(0)
+
+
+@pytest.mark.disruptive
+def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Browser, stack: Stack) -> None:
+    """The page stays open, and nobody reloads it."""
+    now_ms = round(datetime.now(UTC).timestamp() * 1000)
+    match = MatchFactory(seed=now_ms, size="compact", start_ms=now_ms, now=lambda: now_ms).next()
+    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
+    with open_dashboard(browser, stack.url("dashboard", DASHBOARD_PORT)) as page:
+        producer.produce(MATCHES_TOPIC, match.encode(), match.id)
+        assert producer.flush(60) == 0
+        expect(page.get_by_role("cell", name=match.id)).to_be_visible()
+        problem = page.locator(".problem", has_text="Elasticsearch does not answer")
+        elasticsearch = stack.container("elasticsearch")
+        elasticsearch.pause()
+        try:
+            expect(problem).to_contain_text("Below is the data of", timeout=60_000)
+            expect(page.get_by_role("cell", name=match.id)).to_be_visible()
+        finally:
+            elasticsearch.unpause()
+        expect(problem).to_have_count(0, timeout=60_000)

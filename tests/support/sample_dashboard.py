@@ -1,0 +1,94 @@
+"""The dashboard with sample data: `streamlit run tests/support/sample_dashboard.py`."""
+
+from __future__ import annotations
+
+import runpy
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from analytics.champion_details import ChampionDetails, GoldBucket, GroupStatistics
+from analytics.match_statistics import FilterValues, MatchStatistics
+from analytics.player import Player, PlayerChampion, PlayerGame
+from analytics.time_range import TimeRange
+from dashboard import sources
+from dashboard.sources import Letter
+from dashboard.view import View
+from infra.clients.prometheus import Alert
+from tests.support.report_samples import CREATED_AT, MATCHES, PIPELINE, XSS
+
+GROUPS = (GroupStatistics(XSS, 20, 0.2, 0.55), GroupStatistics("Infinity Edge", 10, 0.1, 0.45))
+MEANS = {
+    "win": 0.55,
+    "kda": 3.1,
+    "gold_per_minute": 402.4,
+    "damage_per_minute": 611.5,
+    "cs_per_minute": 6.2,
+    "kill_participation": 0.51,
+}
+
+
+def matches(time_range: TimeRange, view: View, _: str) -> MatchStatistics:
+    """The samples, moved to the time range; with a champion selected, only its row and its number of games."""
+    champions = [champion for champion in MATCHES.champions if view.filter.champion in ("", champion.name)]
+    return replace(
+        MATCHES,
+        count=champions[0].games if view.filter.champion else MATCHES.count,
+        champions=tuple(champions),
+        steps=tuple(
+            replace(step, start=start) for step, start in zip(MATCHES.steps, time_range.step_times, strict=False)
+        ),
+        newest_arrived_at=datetime.now(UTC),
+    )
+
+
+def champion(time_range: TimeRange, _: View, __: str) -> ChampionDetails:
+    """The same for each champion."""
+    points = tuple((time, 50.0) for time in time_range.step_times[1:])
+    gold = tuple(GoldBucket(gold, gold // 10) for gold in range(300, 700, 50))
+    return ChampionDetails(100, MEANS, GROUPS, GROUPS, GROUPS, GROUPS, gold, points)
+
+
+def player(_: TimeRange, __: View, wanted: str) -> Player | None:
+    """A player whose name is what was searched; "nobody" is none."""
+    game = PlayerGame("EUW1_1", CREATED_AT, 1845, "5v5 Ranked Solo", "Ahri", "Middle", 7, 3, 9, True)
+    games = (game, replace(game, won=False), replace(game, won=None))
+    champions = (PlayerChampion(XSS, 2, 0.5, 3.2),)
+    return None if wanted == "nobody" else Player("p" * 78, (wanted, XSS), 2, MEANS, champions, games)
+
+
+LETTER = Letter(
+    "0:17", CREATED_AT, "not_json", f"\x1b[31m{XSS}", "lol_matches:2:41", 9, (("dlq.reason", "not_json"),), "\x00{", ""
+)
+ALERT = Alert("JobDown", "firing", "critical", "The job is down", XSS, "Look: …\nDo: …", CREATED_AT)
+
+
+def pipeline(time_range: TimeRange, *_: Any) -> Any:
+    """The samples, moved to the time range."""
+
+    def moved(lines: Any) -> Any:
+        times = time_range.step_times[1:]
+        return {
+            name: tuple((time, value) for time, (_, value) in zip(times, points, strict=False))
+            for name, points in lines.items()
+        }
+
+    series = ("messages", "documents", "lag", "batch_seconds", "freshness_seconds", "dead_letter_rates")
+    lines = {name: moved(getattr(PIPELINE, name)) for name in (*series, "lag_by_partition")}
+    return replace(PIPELINE, **lines)
+
+
+sources.READERS.update(
+    {
+        "matches": matches,
+        "champion": champion,
+        "player": player,
+        "pipeline": pipeline,
+        "filter values": lambda *_: FilterValues((420, 1700), ("EUW1",), ("16.4",), ("Ahri", "Jinx")),
+        "alerts": lambda *_: [ALERT],
+        "dead letters": lambda *_: [LETTER],
+        "dead letter": lambda *_: LETTER,
+    }
+)
+runpy.run_path(str(Path(sources.__file__).with_name("app.py")))
