@@ -90,7 +90,7 @@ def _participant(
     ours, theirs = taken[player.team_id], taken[BLUE + RED - player.team_id]
     own = {name: by_seat[seat] for name, by_seat in ours.by_seat.items()}
     lane, role = _lane_and_role(game, seat)
-    slots = loadout.items(draw, player.gold, player.champion.magic, of_format)
+    slots = loadout.items(draw, player.gold, player.champion, of_format)
     spell1, spell2 = loadout.spells(draw, seat, of_format)
     doubles, triples, quadras, pentas = _multikills(rng, player.kills)
     sprees = int(draw() * player.kills / 3)
@@ -199,7 +199,7 @@ def _participant(
     if not player.subteam:  # Arena has no challenges
         fields["challenges"] = _challenges(rng, game, player, ours, fields, loadout.legendaries(slots))
     fields["missions"] = {f"playerScore{number}": int(draw() * 3 * scale) for number in range(12)}
-    fields["perks"] = loadout.perks(draw, minutes) if of_format.two_teams else loadout.no_perks()
+    fields["perks"] = loadout.perks(draw, player.champion.id, minutes) if of_format.two_teams else loadout.no_perks()
     return fields
 
 

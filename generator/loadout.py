@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from generator.champions import Champion
 from generator.modes import ARAM, SWARM, Format
 
 _STYLES: dict[int, tuple[tuple[int, ...], ...]] = {
@@ -13,6 +14,7 @@ _STYLES: dict[int, tuple[tuple[int, ...], ...]] = {
     8400: ((8437, 8439, 8465), (8401, 8446, 8463), (8429, 8444, 8473), (8242, 8451, 8453)),
 }
 _STYLE_IDS = tuple(_STYLES)
+_OTHER_STYLES = {style: tuple(other for other in _STYLES if other != style) for style in _STYLES}
 _OFFENSE, _FLEX, _DEFENSE = (5005, 5007, 5008), (5001, 5008, 5010), (5001, 5011, 5013)
 
 _FLASH, _MARK = 4, 32
@@ -38,11 +40,16 @@ def _pick(draw: Callable[[], float], among: tuple[int, ...]) -> int:
     return among[int(draw() * len(among))]
 
 
-def perks(draw: Callable[[], float], minutes: float) -> dict[str, Any]:
+def _pick_favourite(draw: Callable[[], float], among: tuple[int, ...], champion_id: int) -> int:
+    """One of these, more often those that the champion's players favour."""
+    return among[(champion_id + int(draw() ** 2 * len(among))) % len(among)]
+
+
+def perks(draw: Callable[[], float], champion_id: int, minutes: float) -> dict[str, Any]:
     """The `perks` object (runes): a primary style with four runes, a secondary style with two, and three shards."""
-    first = int(draw() * len(_STYLE_IDS))
-    second = (first + 1 + int(draw() * (len(_STYLE_IDS) - 1))) % len(_STYLE_IDS)
-    primary, other = _STYLE_IDS[first], _STYLE_IDS[second]
+    primary = _pick_favourite(draw, _STYLE_IDS, champion_id)
+    other = _pick(draw, _OTHER_STYLES[primary])
+    keystones, *rows_of_primary = _STYLES[primary]
     skipped = 1 + int(draw() * 3)
     rows = _STYLES[other]
     return {
@@ -54,21 +61,24 @@ def perks(draw: Callable[[], float], minutes: float) -> dict[str, Any]:
         "styles": [
             {
                 "description": "primaryStyle",
-                "selections": [_selection(draw, row, minutes) for row in _STYLES[primary]],
+                "selections": [
+                    _selection(draw, _pick_favourite(draw, keystones, champion_id), minutes),
+                    *(_selection(draw, _pick(draw, row), minutes) for row in rows_of_primary),
+                ],
                 "style": primary,
             },
             {
                 "description": "subStyle",
-                "selections": [_selection(draw, rows[at], minutes) for at in (1, 2, 3) if at != skipped],
+                "selections": [_selection(draw, _pick(draw, rows[at]), minutes) for at in (1, 2, 3) if at != skipped],
                 "style": other,
             },
         ],
     }
 
 
-def _selection(draw: Callable[[], float], row: tuple[int, ...], minutes: float) -> dict[str, int]:
+def _selection(draw: Callable[[], float], perk: int, minutes: float) -> dict[str, int]:
     return {
-        "perk": _pick(draw, row),
+        "perk": perk,
         "var1": int(draw() * 60 * minutes),
         "var2": int(draw() * 20 * minutes),
         "var3": 0,
@@ -93,15 +103,15 @@ def spells(draw: Callable[[], float], seat: int, of_format: Format) -> tuple[int
     return _FLASH, _MARK if of_format is ARAM else _pick(draw, _SECOND_SPELL[seat])
 
 
-def items(draw: Callable[[], float], gold: int, magic: bool, of_format: Format) -> list[int]:
+def items(draw: Callable[[], float], gold: int, champion: Champion, of_format: Format) -> list[int]:
     """Seven item slots: as many finished items as the gold pays for, 0 for an empty slot, the trinket last."""
     if of_format is SWARM:
         return [*(_pick(draw, _SWARM_ITEMS) for _ in range(5)), 0, 0]
-    own = _STAVES if magic else _WEAPONS
-    bought = [_pick(draw, _BOOTS)] if gold > 1500 else []
+    own = _STAVES if champion.magic else _WEAPONS
+    bought = [_pick_favourite(draw, _BOOTS, champion.id)] if gold > 1500 else []
     wanted = min(6, 1 + gold // _GOLD_PER_ITEM) if bought else 0
     while len(bought) < wanted:
-        item = _pick(draw, own if draw() < 0.7 else _SHARED)
+        item = _pick_favourite(draw, own if draw() < 0.7 else _SHARED, champion.id)
         if item not in bought:
             bought.append(item)
     empty = [0] * (6 - len(bought))

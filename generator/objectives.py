@@ -57,8 +57,8 @@ def distribute_objectives(rng: random.Random, game: Game) -> dict[int, Objective
         lost = int(draw() ** _LOSER * pace * (most_of_loser + 1)) if exists else 0
         if name == "tower":
             won = max(won, 5)
-        if name in _ONCE_A_GAME and won:
-            lost = 0
+        if name in _ONCE_A_GAME and won and lost:
+            won, lost = (1, 0) if draw() < _WINNER else (0, 1)
         for team_id, number in ((game.winner, won), (loser, lost)):
             team = teams[team_id]
             team.kills[name] = number

@@ -86,7 +86,7 @@ class TestConsistency:
     def test_teams_with_more_objectives_win_more(self, stack: Stack) -> None:
         """The objectives' panel counts two documents a match, one of which won."""
         rates = {row["objective"]: row["winrate"] for row in table_of(stack, "lol-objectives")}
-        assert rates["No dragon"] < 0.5 < rates["3 dragons"]
+        assert rates["0 dragons"] < 0.5 < rates["3 dragons"]
         assert rates["First tower"] > 0.5
 
     def test_no_champion_is_swarms(self, stack: Stack) -> None:

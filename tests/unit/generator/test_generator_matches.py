@@ -488,6 +488,14 @@ class TestChampions:
         assert 0.515 < strong < 0.56
         assert 0.44 < weak < 0.485
 
+    def test_champions_have_favourite_keystones_and_items(self) -> None:
+        generator = factory("full")
+        games = [p for _ in range(500) for p in participants(generator.next()) if p["championName"] == "Jinx"]
+        keystones = Counter(p["perks"]["styles"][0]["selections"][0]["perk"] for p in games)
+        items = Counter(p[f"item{slot}"] for p in games for slot in range(6) if p[f"item{slot}"])
+        for counted in (keystones, items):
+            assert counted.most_common(1)[0][1] > 3 * sum(counted.values()) / len(counted)
+
 
 class TestAccounts:
     def test_names_are_riot_ids(self) -> None:
