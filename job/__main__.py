@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -20,13 +20,12 @@ from pyspark.sql.streaming.query import StreamingQuery
 from job import logs, settings, startup_checks, topic
 from job.documents import MatchAliases
 from job.driver import session
-from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
 from job.driver.checkpoints import Checkpoints, StartingOffsets
 from job.driver.http_server import serve
 from job.driver.metrics import Metrics
-from job.driver.query import MATCHES, MatchQuery, ShutdownGate, stop_gracefully
-from job.driver.query_listener import QueryListener
+from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
 from job.errors import JobError, root_cause
+from job.lag import ConsumerLag
 from job.sinks import sink_wait
 from job.tasks.index_matches import SinkConfig
 from job.topic import Incarnation, Offsets, TopicInspector
@@ -57,10 +56,12 @@ def main() -> int:
 
 
 def run(options: settings.Settings) -> int:
-    """Check the dependencies, start the query, wait until something ends the job, and shut down gracefully."""
+    """Check the dependencies, start the queries, wait until something ends the job, and shut down gracefully."""
     end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
     aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
-    metrics = Metrics(MATCHES, aliases, options.http.max_batch_age_seconds)
+    metrics = Metrics(aliases, options.http.max_batch_age_seconds)
+    of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))
+    of_statistics = metrics.add_query(STATISTICS, ConsumerLag("lol_job_statistics_lag_messages"))
     serve(metrics, options.http.port)
     receiver = sink_wait.Receiver(metrics.record_sink_wait)
 
@@ -72,10 +73,9 @@ def run(options: settings.Settings) -> int:
     log.info("✓ Initialized Spark Structured Streaming")
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
     start = resolve_starting_offsets(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
-    metrics.lag.set_processed_offsets(start.offsets | checkpoints.committed_offsets(MATCHES))
+    for query, query_metrics in ((MATCHES, of_matches), (STATISTICS, of_statistics)):
+        query_metrics.lag.set_processed_offsets(start.offsets | checkpoints.committed_offsets(query))
 
-    batch_size = AdaptiveBatchSize(options.batch.initial_size(len(start.offsets)), options.batch.max_seconds)
-    metrics.batch_limit.set(batch_size.messages)
     sinks = SinkConfig(
         elasticsearch_hosts=tuple(options.elasticsearch.hosts),
         elasticsearch_timeout=options.elasticsearch.request_timeout_seconds,
@@ -83,24 +83,18 @@ def run(options: settings.Settings) -> int:
         dead_letter_topic=options.kafka.dead_letter_topic,
         driver=sink_wait.Address(options.driver.host, receiver.port),
     )
-    match_query = MatchQuery(spark, options, sinks, checkpoints, metrics, ShutdownGate())
 
-    def adapt_batch_size(messages: int, seconds: float) -> None:
-        if batch_size.observe(messages, seconds):
-            set_max_offsets(spark, query, batch_size.messages)
-            metrics.batch_limit.set(batch_size.messages)
+    def on_end(error: str | None) -> None:
+        end_reasons.put(error or "a query was stopped unexpectedly")
 
-    listener = QueryListener(
-        metrics, adapt_batch_size, lambda error: end_reasons.put(error or "the query was stopped unexpectedly")
-    )
-    listener.register(spark)
     on_termination_signal(lambda: end_reasons.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
-    query = match_query.start(start)
+    queries = Queries(spark, options, sinks, checkpoints, metrics, on_end)
+    running = [queries.start_matches(start, of_matches), queries.start_statistics(start, of_statistics)]
 
     stopped = threading.Event()
     topic.watch(kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped)
-    reason = wait_for_end(end_reasons, query)
+    reason = wait_for_end(end_reasons, running)
     stopped.set()
     if reason:
         log.error("The job ends: %s", root_cause(reason))
@@ -108,7 +102,7 @@ def run(options: settings.Settings) -> int:
         log.info("Stopping: the current batch is finished first")
     # After an error the current batch may never finish, so it gets less time.
     grace_seconds = _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds
-    if not stop_gracefully(query, match_query.gate, grace_seconds):
+    if not stop_gracefully(spark, running, grace_seconds):
         log.warning("The batch did not finish in time; it runs again at the next start")
     spark.stop()
     log.info("Stopped")
@@ -124,7 +118,7 @@ def on_termination_signal(handler: Callable[[], object]) -> None:
 def resolve_starting_offsets(
     position: settings.Position, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
 ) -> StartingOffsets:
-    """The offsets at which the query starts: resolved at the first start over an incarnation, and saved from then on.
+    """The offsets at which the queries start: resolved at the first start over an incarnation, and saved from then on.
 
     A recreated topic (deleted and created again) is read from its beginning, whatever the setting is: otherwise the
     messages that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed.
@@ -132,9 +126,11 @@ def resolve_starting_offsets(
     Raises JobError if the checkpoint location is not writable, or if Kafka has lost messages (`_check_data_loss`).
     """
     checkpoints.check_writable()
+    checkpoints.split(MATCHES, STATISTICS)
     start = checkpoints.starting_offsets()
     if start is not None:
-        _check_data_loss(start.offsets | checkpoints.committed_offsets(MATCHES), kafka, incarnation, checkpoints)
+        for query in (MATCHES, STATISTICS):
+            _check_data_loss(start.offsets | checkpoints.committed_offsets(query), kafka, incarnation, checkpoints)
         log.info("Resuming topic %s, id %s, from the checkpoint", incarnation.topic, incarnation.topic_id)
     else:
         if checkpoints.has_other_incarnation():
@@ -171,21 +167,21 @@ def _check_data_loss(
         )
 
 
-def wait_for_end(end_reasons: "SimpleQueue[str]", query: StreamingQuery) -> str:
+def wait_for_end(end_reasons: "SimpleQueue[str]", queries: Sequence[StreamingQuery]) -> str:
     """Wait for the first reason to end the job; empty after a signal.
 
-    Polls the query as well, because a JVM that has crashed sends no event. Raises JobError in that case.
+    Polls the queries as well, because a JVM that has crashed sends no event. Raises JobError in that case.
     """
     while True:
         try:
             return end_reasons.get(timeout=_QUERY_POLL_SECONDS)
         except Empty:
             try:
-                active = query.isActive
+                active = all(query.isActive for query in queries)
             except (Py4JError, OSError) as error:
                 raise JobError("Spark's JVM has died; see the log above, or it was killed (out of memory?)") from error
             if not active:
-                return "the query ended without an error message"
+                return "a query ended without an error message"
 
 
 if __name__ == "__main__":

@@ -151,6 +151,7 @@ class Window(Section):
     size_seconds: Positive
     slide_seconds: Positive
     watermark_seconds: Positive
+    update_seconds: Positive
 
     @model_validator(mode="after")
     def _check_window(self) -> "Window":

@@ -40,7 +40,10 @@ class AdaptiveBatchSize:
 
 
 def set_max_offsets(spark: SparkSession, query: StreamingQuery, messages: int) -> None:
-    """Change the rate limit (`maxOffsetsPerTrigger`) of a running query over Kafka, from the next micro-batch on."""
+    """Change the rate limit (`maxOffsetsPerTrigger`) of a running query over Kafka, from the next micro-batch on.
+
+    With 0 there is no next micro-batch.
+    """
     jvm: Any = spark._jvm
     set_read_limit(query, jvm.org.apache.spark.sql.connector.read.streaming.ReadLimit.maxRows(messages))
 
@@ -53,4 +56,6 @@ def set_read_limit(query: StreamingQuery, limit: Any) -> None:
     """
     execution: Any = query._jsq.streamingQuery()
     limits = execution.uniqueSources()
+    if limits.isEmpty():  # the query has only just been started
+        return
     getattr(execution, "uniqueSources_$eq")(limits.updated(limits.keys().head(), limit))

@@ -1,4 +1,4 @@
-"""Checkpoints: one folder for each incarnation of the topic, with its starting offsets and the query's checkpoint.
+"""Checkpoints: one folder for each incarnation of the topic, with its starting offsets and the queries' checkpoints.
 
 Layout: <location>/<cluster id>/<topic id>/start.json and /<query>/. The files are accessed through Hadoop's file system
 API, so every location that Spark accepts for checkpoints works here too.
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class StartingOffsets(msgspec.Struct, frozen=True):
-    """Where the query started in an incarnation: written once at its first start, so that later starts agree on it.
+    """Where the queries started in an incarnation: written once at its first start, so that later starts agree on it.
 
     `position` is the setting that `offsets` were resolved from: earliest, latest or a time. Content of start.json.
     """
@@ -45,10 +45,14 @@ class Checkpoints:
         self._location = location.rstrip("/")
         self._incarnation = incarnation
         self.folder = f"{self._location}/{incarnation.cluster_id}/{incarnation.topic_id}"
-        jvm: Any = spark.sparkContext._jvm
+        context: Any = spark.sparkContext
+        self._jvm = context._jvm
         # Py4J asks the JVM for each part of a class's name, each time that it is used.
-        self._path, self._streams = jvm.org.apache.hadoop.fs.Path, jvm.org.apache.commons.io.IOUtils
-        self._configuration: Any = spark.sparkContext._jsc.hadoopConfiguration()
+        self._path, self._streams = self._jvm.org.apache.hadoop.fs.Path, self._jvm.org.apache.commons.io.IOUtils
+        rename = getattr(self._jvm.org.apache.hadoop.fs, "Options$Rename")
+        self._overwrite = context._gateway.new_array(rename, 1)
+        self._overwrite[0] = rename.OVERWRITE
+        self._configuration: Any = context._jsc.hadoopConfiguration()
 
     def path(self, query: str) -> str:
         """A query's `checkpointLocation`, in the folder of the topic's incarnation."""
@@ -69,8 +73,32 @@ class Checkpoints:
         metadata = self._read_batch(query, batch, 1, _BatchMetadata)
         return metadata.watermark if metadata else 0
 
+    def split(self, query: str, stateful: str) -> None:
+        """Divide the checkpoint of a `query` that was stateful, as in versions of the job with a single query.
+
+        The new query `stateful` continues with its state and offsets. The starting offsets become the committed ones,
+        where `query` continues: it has no checkpoint any more. A crash in between changes nothing, because the starting
+        offsets do not apply to a checkpoint.
+        """
+        start = self.starting_offsets()
+        old = self._path(self.path(query))
+        try:
+            files = self._file_system(old)
+            if start is None or not files.exists(self._path(f"{self.path(query)}/state")):
+                return
+            committed = self.committed_offsets(query)
+            self.save(StartingOffsets(start.topic, start.position, start.offsets | committed))
+            moved = files.rename(old, self._path(self.path(stateful)))
+        except Py4JError as error:
+            raise self._inaccessible("written", error) from error
+        if not moved:
+            raise JobError(
+                f"checkpoint_location: {old} cannot be renamed to {stateful}; does this user own the folder?"
+            )
+        log.info("The checkpoint of the query %s is now that of the query %s", query, stateful)
+
     def save(self, start: StartingOffsets) -> None:
-        """Write the starting offsets atomically: a crash leaves either the whole file or none."""
+        """Write the starting offsets atomically: a crash leaves either the new file or what was there before."""
         final = self._path(f"{self.folder}/{_START_FILE}")
         draft = self._path(f"{self.folder}/{_START_FILE}.new")
         try:
@@ -81,13 +109,11 @@ class Checkpoints:
                 stream.write(bytearray(msgspec.json.encode(start)))
             finally:
                 stream.close()
-            renamed = files.rename(draft, final)
+            # Unlike FileSystem's, FileContext's rename can replace a file.
+            context = self._jvm.org.apache.hadoop.fs.FileContext.getFileContext(final.toUri(), self._configuration)
+            context.rename(draft, final, self._overwrite)
         except Py4JError as error:
             raise self._inaccessible("written", error) from error
-        if not renamed:
-            raise JobError(
-                f"checkpoint_location: {self.folder}/{_START_FILE} cannot be written; does this user own the folder?"
-            )
 
     def has_other_incarnation(self) -> bool:
         """Whether there is a checkpoint of another incarnation of this topic."""

@@ -16,6 +16,7 @@ from job.documents import MatchAliases
 from job.lag import ConsumerLag, OpenTransactions
 from job.match import UNCOUNTED_REASONS
 from job.sinks.sink_wait import SinkWait
+from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import Offsets, TopicOffsets
 
@@ -28,17 +29,13 @@ _BATCH_DURATION_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60
 class Metrics:
     """The job's metrics, and the health check that follows from them. Thread-safe."""
 
-    def __init__(
-        self, query: str, aliases: MatchAliases, max_batch_age: float, registry: CollectorRegistry = REGISTRY
-    ) -> None:
-        """`query` is the query's name, `aliases` are those of the matches' documents, `max_batch_age` (seconds) is the
-        time without a batch after which the job is unhealthy."""
-        self._query = query
+    def __init__(self, aliases: MatchAliases, max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
+        """`aliases` are those of the matches' documents, `max_batch_age` (seconds) is the time without a batch after
+        which a query, and with it the job, is unhealthy."""
         self._aliases = aliases
-        self._max_batch_age = max_batch_age
-        self._last_activity_at = time.monotonic()
-        self._is_running = False
-        self._finished_first_batch = False
+        self.max_batch_age = max_batch_age
+        self._registry = registry
+        self._queries: list[QueryMetrics] = []
         self._sink_wait: SinkWait | None = None
         self._sink_wait_until = 0.0
         self._sink_wait_logged_at = 0.0
@@ -63,8 +60,6 @@ class Metrics:
         )
         self.last_batch = gauge("last_batch_timestamp_seconds", "When the last batch finished", "query")
         self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
-        self.lag = ConsumerLag("lol_job_kafka_lag_messages", query=query)
-        registry.register(self.lag)
         self._open_transactions = OpenTransactions()
         registry.register(self._open_transactions)
         self.watermark_delay = gauge("watermark_delay_seconds", "How far the watermark is behind the clock", "query")
@@ -90,55 +85,17 @@ class Metrics:
         sink_waiting = gauge("sink_waiting", "1 while a sink waits for a service")
         sink_waiting.set_function(lambda: float(self.current_sink_wait() is not None))
 
-    def query_started(self) -> None:
-        """Record that the query runs; it is healthy from its first batch on."""
-        self._is_running = True
-        self._finished_first_batch = False
-        self._last_activity_at = time.monotonic()
-        self.active.labels(self._query).set(1)
+    def add_query(self, name: str, lag: ConsumerLag) -> "QueryMetrics":
+        """Add a streaming query. The job is healthy while each of its queries is."""
+        self._registry.register(lag)
+        self._queries.append(QueryMetrics(self, name, lag))
+        return self._queries[-1]
 
     def set_topic_offsets(self, offsets: TopicOffsets) -> None:
-        """Record the topic's present offsets, for the lag and open transactions; empty if they are unknown."""
-        self.lag.set_topic_offsets(offsets)
+        """Record the topic's present offsets, for the lags and open transactions; empty if they are unknown."""
+        for query in self._queries:
+            query.lag.set_topic_offsets(offsets)
         self._open_transactions.set_topic_offsets(offsets)
-
-    def query_idle(self) -> None:
-        """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
-        self._finished_first_batch = True
-        self._last_activity_at = time.monotonic()
-
-    def query_terminated(self) -> None:
-        """Record that the query has ended."""
-        self._is_running = False
-        self.active.labels(self._query).set(0)
-
-    def record_progress(self, event: dict[str, Any]) -> None:
-        """Record a Spark progress event (decoded JSON): rows, rates, batch duration, lag, watermark, state."""
-        query = self._query
-        self.query_idle()
-        self.last_batch.labels(query).set_to_current_time()
-        self.batch_id.labels(query).set(event["batchId"])
-        rows = event.get("numInputRows") or 0
-        self.input_rows.labels(query).inc(rows)
-        for rate, gauge in (("inputRowsPerSecond", self.input_rate), ("processedRowsPerSecond", self.processed_rate)):
-            if event.get(rate) is not None:  # Spark leaves out a rate that it does not know
-                gauge.labels(query).set(event[rate])
-        log.debug("Query %s, batch %d: %d rows, milliseconds: %s", query, event["batchId"], rows, event["durationMs"])
-        if rows:
-            self.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
-        for source in event["sources"]:
-            processed = source.get("endOffset") or {}
-            for topic, ends in (source.get("latestOffset") or {}).items():
-                self.lag.set_end_offsets(_by_partition(ends))
-                self.lag.set_processed_offsets(_by_partition(processed.get(topic, {})))
-        watermark = (event.get("eventTime") or {}).get("watermark")
-        if watermark and not watermark.startswith("1970"):  # Spark's initial watermark
-            self.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())
-        for state in event["stateOperators"]:
-            labels = (query, state["operatorName"])
-            self.state_rows.labels(*labels).set(state["numRowsTotal"])
-            self.state_memory.labels(*labels).set(state["memoryUsedBytes"])
-            self.late_rows.labels(*labels).inc(state["numRowsDroppedByWatermark"])
 
     def record_outcomes(self, batch: int, counts: BatchCounts) -> None:
         """Record and log the outcome counts of a micro-batch; a batch without messages is not logged."""
@@ -167,8 +124,24 @@ class Metrics:
     def record_late_matches(self, batch: int, matches: int) -> None:
         """Record and log how many matches of a micro-batch came too late for the windows of the statistics."""
         if matches:
-            log.info("Batch %d: %d matches too late for the windows (older than the watermark)", batch, matches)
+            log.info(
+                "Batch %d of the statistics: %d matches too late for the windows (older than the watermark)",
+                batch,
+                matches,
+            )
         self.late_matches.inc(matches)
+
+    def record_statistics(self, counts: StatisticsCounts) -> None:
+        """Record how many statistics documents of a micro-batch were indexed and rejected.
+
+        A rejected one is logged as an error and does not end the job: it is indexed again with the window's next
+        change.
+        """
+        for alias, number in counts.indexed.items():
+            self.indexed.labels(alias).inc(number)
+        for alias, number in counts.rejected.items():
+            self.rejected.labels(alias).inc(number)
+            log.error("%d documents of %s were rejected, the first: %s", number, alias, counts.rejections[alias])
 
     def record_sink_wait(self, wait: SinkWait) -> None:
         """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited."""
@@ -186,16 +159,8 @@ class Metrics:
 
     def unhealthy_reason(self) -> str:
         """Why the job is unhealthy, with what a sink waits for; empty while it is healthy."""
-        age = time.monotonic() - self._last_activity_at
-        if not self._is_running:
-            reason = f"query {self._query} is not running"
-        elif not self._finished_first_batch:
-            reason = f"query {self._query} has not finished its first batch"
-        elif age > self._max_batch_age:
-            reason = f"query {self._query} has finished no batch for {age:.0f} s"
-        else:
-            return ""
-        return f"{reason}; {waiting}" if (waiting := self.sink_wait_reason()) else reason
+        reason = next((reason for query in self._queries if (reason := query.unhealthy_reason())), "")
+        return f"{reason}; {waiting}" if reason and (waiting := self.sink_wait_reason()) else reason
 
     def sink_wait_reason(self) -> str:
         """Which service a sink waits for at present, and why; empty if every sink can deliver."""
@@ -203,9 +168,83 @@ class Metrics:
         return f"a sink waits for {wait.service}: {wait.reason}" if wait else ""
 
     def hanging_reason(self) -> str:
-        """Why the query hangs: it has made no progress although no sink has waited for a service. Empty if it has."""
-        idle = time.monotonic() - max(self._last_activity_at, self._sink_wait_until)
-        return self.unhealthy_reason() if idle > self._max_batch_age else ""
+        """Why a query hangs: it has made no progress although no sink has waited for a service. Empty if none does."""
+        now = time.monotonic()
+        for query in self._queries:
+            if now - max(query.last_activity_at, self._sink_wait_until) > self.max_batch_age:
+                return query.unhealthy_reason()
+        return ""
+
+
+class QueryMetrics:
+    """The metrics of one streaming query, and its health. Thread-safe."""
+
+    def __init__(self, metrics: Metrics, name: str, lag: ConsumerLag) -> None:
+        self._metrics = metrics
+        self._name = name
+        self.lag = lag
+        self.last_activity_at = time.monotonic()
+        self._is_running = False
+        self._finished_first_batch = False
+
+    def query_started(self) -> None:
+        """Record that the query runs; it is healthy from its first batch on."""
+        self._is_running = True
+        self._finished_first_batch = False
+        self.last_activity_at = time.monotonic()
+        self._metrics.active.labels(self._name).set(1)
+
+    def query_idle(self) -> None:
+        """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
+        self._finished_first_batch = True
+        self.last_activity_at = time.monotonic()
+
+    def query_terminated(self) -> None:
+        """Record that the query has ended."""
+        self._is_running = False
+        self._metrics.active.labels(self._name).set(0)
+
+    def record_progress(self, event: dict[str, Any]) -> None:
+        """Record a Spark progress event (decoded JSON): rows, rates, batch duration, lag, watermark, state."""
+        metrics, query = self._metrics, self._name
+        self.query_idle()
+        metrics.last_batch.labels(query).set_to_current_time()
+        metrics.batch_id.labels(query).set(event["batchId"])
+        rows = event.get("numInputRows") or 0
+        metrics.input_rows.labels(query).inc(rows)
+        for rate, gauge in (
+            ("inputRowsPerSecond", metrics.input_rate),
+            ("processedRowsPerSecond", metrics.processed_rate),
+        ):
+            if event.get(rate) is not None:  # Spark leaves out a rate that it does not know
+                gauge.labels(query).set(event[rate])
+        log.debug("Query %s, batch %d: %d rows, milliseconds: %s", query, event["batchId"], rows, event["durationMs"])
+        if rows:
+            metrics.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
+        for source in event["sources"]:
+            processed = source.get("endOffset") or {}
+            for topic, ends in (source.get("latestOffset") or {}).items():
+                self.lag.set_end_offsets(_by_partition(ends))
+                self.lag.set_processed_offsets(_by_partition(processed.get(topic, {})))
+        watermark = (event.get("eventTime") or {}).get("watermark")
+        if watermark and not watermark.startswith("1970"):  # Spark's initial watermark
+            metrics.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())
+        for state in event["stateOperators"]:
+            labels = (query, state["operatorName"])
+            metrics.state_rows.labels(*labels).set(state["numRowsTotal"])
+            metrics.state_memory.labels(*labels).set(state["memoryUsedBytes"])
+            metrics.late_rows.labels(*labels).inc(state["numRowsDroppedByWatermark"])
+
+    def unhealthy_reason(self) -> str:
+        """Why the query is unhealthy; empty while it is healthy."""
+        age = time.monotonic() - self.last_activity_at
+        if not self._is_running:
+            return f"query {self._name} is not running"
+        if not self._finished_first_batch:
+            return f"query {self._name} has not finished its first batch"
+        if age > self._metrics.max_batch_age:
+            return f"query {self._name} has finished no batch for {age:.0f} s"
+        return ""
 
 
 class _MessageAgeHistogram(Collector):

@@ -1,8 +1,7 @@
-"""The streaming query: Kafka → documents or dead letters, and on the way windowed statistics. Graceful shutdown."""
+"""The two streaming queries: Kafka → documents or dead letters, and Kafka → windowed statistics. Graceful shutdown."""
 
-import logging
-import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -11,101 +10,138 @@ from pyspark.sql import functions as F  # noqa: N812 - the usual name
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job.documents import MatchAliases
+from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
 from job.driver.checkpoints import Checkpoints, StartingOffsets
 from job.driver.late_matches import LateMatches
-from job.driver.metrics import Metrics
+from job.driver.metrics import Metrics, QueryMetrics
+from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
-from job.errors import root_cause
 from job.match import PlausibleTimes
 from job.settings import Settings
-from job.tasks.index_matches import IndexMatches, SinkConfig
-from job.tasks.index_statistics import COUNTS_SCHEMA, IndexStatistics
-from job.tasks.match_rows import MATCH_SCHEMA
-from job.tasks.outcomes import CountsAccumulator
-
-log = logging.getLogger(__name__)
+from job.tasks.index_matches import NO_ROWS, IndexMatches, SinkConfig
+from job.tasks.index_statistics import IndexStatistics, StatisticsCounts
+from job.tasks.match_rows import MATCH_SCHEMA, DecodeMatches, EventTimes
+from job.tasks.outcomes import BatchCounts, CountsAccumulator
 
 MATCHES = "matches"
-"""The query's name."""
-
-
-class JobStoppingError(Exception):
-    """A micro-batch was rejected because the job is stopping. It has had no effect and runs at the next start."""
-
-
-class BatchError(Exception):
-    """A micro-batch failed; the message is its root cause in one line."""
-
-
-class ShutdownGate:
-    """Graceful shutdown: a closed gate lets the current micro-batch finish and rejects every later one."""
-
-    def __init__(self) -> None:
-        self._closed = threading.Event()
-
-    def close(self) -> None:
-        self._closed.set()
-
-    def enter(self) -> None:
-        """Called at the start of each micro-batch. Raises JobStoppingError if the gate is closed."""
-        if self._closed.is_set():
-            raise JobStoppingError("the job is stopping")
+"""The name of the query that indexes the documents of matches."""
+STATISTICS = "statistics"
+"""The name of the query that indexes the statistics."""
 
 
 @dataclass(frozen=True)
-class MatchQuery:
-    """The streaming query with its dependencies."""
+class Queries:
+    """The streaming queries with their dependencies.
+
+    Both write to Elasticsearch in a function of `mapInArrow`, not in a sink of Spark: Spark has none that can return
+    what was rejected. The side effect is idempotent (fixed document ids), so a task or micro-batch that is retried is
+    safe. The counts of a task reach the driver through an accumulator.
+    """
 
     spark: SparkSession
     settings: Settings
     sinks: SinkConfig
     checkpoints: Checkpoints
     metrics: Metrics
-    gate: ShutdownGate
+    on_end: OnEnd
 
-    def start(self, start: StartingOffsets) -> StreamingQuery:
-        """Start the query at these offsets, or where its checkpoint has committed.
+    def start_matches(self, start: StartingOffsets, metrics: QueryMetrics) -> StreamingQuery:
+        """Start the query that indexes documents, at these offsets or where its checkpoint has committed.
 
-        Indexing runs inside the map: IndexMatches writes to Elasticsearch as a side effect of `mapInArrow`, and returns
-        the matches for the statistics. So one pass over Kafka serves both outputs; reading and decoding is half of the
-        work. The side effect is idempotent (fixed document ids), so a task or micro-batch that is retried is safe.
+        It is stateless: one stage, and nothing to commit but offsets, so that short trigger intervals cost little.
         """
-        settings = self.settings
-        plausible_times = PlausibleTimes.of(settings.event_time.earliest, settings.event_time.ahead_seconds)
-        aliases = {"champion": settings.elasticsearch.champions, "position": settings.elasticsearch.positions}
-        outcomes = CountsAccumulator(self.spark.sparkContext)
-        aliases_of_matches = MatchAliases(settings.elasticsearch.matches, settings.elasticsearch.teams)
-        queue_ids = settings.statistics.counted_queue_ids
-        index_matches = IndexMatches(self.sinks, plausible_times, aliases_of_matches, queue_ids, outcomes)
-        index_statistics = IndexStatistics(self.sinks, aliases)
-        late_matches = LateMatches(self.checkpoints, MATCHES)
-        counts = (
-            self._read_topic(start)
-            .mapInArrow(index_matches, MATCH_SCHEMA)
-            .transform(statistics, settings.window)
-            .mapInArrow(index_statistics, COUNTS_SCHEMA)
+        batch = self.settings.batch
+        size = AdaptiveBatchSize(batch.initial_size(len(start.offsets)), batch.max_seconds)
+        outcomes = CountsAccumulator(self.spark.sparkContext, BatchCounts)
+        aliases = MatchAliases(self.settings.elasticsearch.matches, self.settings.elasticsearch.teams)
+        queue_ids = self.settings.statistics.counted_queue_ids
+        index = IndexMatches(self.sinks, self._plausible_times(), aliases, queue_ids, outcomes)
+        self.metrics.batch_limit.set(size.messages)
+
+        def on_batch(finished: FinishedBatch) -> None:
+            self.metrics.record_outcomes(finished.number, outcomes.drain(finished.number))
+            if size.observe(finished.messages, finished.seconds):
+                set_max_offsets(self.spark, query, size.messages)
+                self.metrics.batch_limit.set(size.messages)
+
+        columns = ("topic", "partition", "offset", "arrived_at", "key", "value", "headers")
+        session = self._session(MATCHES, QueryListener(metrics, on_batch, self.on_end))
+        documents = self._read_topic(session, start, size.messages).select(*columns).mapInArrow(index, NO_ROWS)
+        query = self._start(documents, MATCHES, batch.interval_milliseconds)
+        return query
+
+    def start_statistics(self, start: StartingOffsets, metrics: QueryMetrics) -> StreamingQuery:
+        """Start the query that indexes the statistics, at these offsets or where its checkpoint has committed.
+
+        Its state is committed and searched for expired entries at each batch, whatever the batch has. So its trigger
+        interval is longer, and its batches are as long as the interval if it lags behind.
+        """
+        window, aliases = self.settings.window, self.settings.elasticsearch
+        size = AdaptiveBatchSize(
+            self.settings.batch.initial_size(len(start.offsets)) * window.update_seconds, 2 * window.update_seconds
         )
+        event_times = CountsAccumulator(self.spark.sparkContext, EventTimes)
+        counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts)
+        late_matches = LateMatches(self.checkpoints, STATISTICS)
+        decode = DecodeMatches(self._plausible_times(), self.settings.statistics.counted_queue_ids, event_times)
+        index = IndexStatistics(self.sinks, {"champion": aliases.champions, "position": aliases.positions}, counts)
+
+        def on_batch(finished: FinishedBatch) -> None:
+            late = late_matches.count(finished.number, event_times.drain(finished.number).by_match)
+            self.metrics.record_late_matches(finished.number, late)
+            self.metrics.record_statistics(counts.drain(finished.number))
+            if size.observe(finished.messages, finished.seconds):
+                set_max_offsets(self.spark, query, size.messages)
+
+        session = self._session(STATISTICS, QueryListener(metrics, on_batch, self.on_end))
+        windows = (
+            self._read_topic(session, start, size.messages)
+            .select("value", "arrived_at")
+            .mapInArrow(decode, MATCH_SCHEMA)
+            .transform(statistics, window)
+            .mapInArrow(index, NO_ROWS)
+        )
+        query = self._start(windows, STATISTICS, 1000 * window.update_seconds)
+        return query
+
+    def _plausible_times(self) -> PlausibleTimes:
+        limits = self.settings.event_time
+        return PlausibleTimes.of(limits.earliest, limits.ahead_seconds)
+
+    def _session(self, query: str, listener: QueryListener) -> SparkSession:
+        """A session of the query's own, whose listener receives the events of this query only.
+
+        Tasks of a fair scheduler's pool get half of the cores while both queries have tasks: no document waits until
+        a batch of the statistics has ended.
+        """
+        session = self.spark.newSession()
+        listener.register(session)
+        session.sparkContext.setLocalProperty("spark.scheduler.pool", query)
+        return session
+
+    def _start(self, frame: DataFrame, name: str, interval_milliseconds: int) -> StreamingQuery:
+        """Start a query whose rows nobody reads."""
         return (
-            counts.writeStream.queryName(MATCHES)
+            frame.writeStream.queryName(name)
+            .format("noop")
             .outputMode("update")
-            .trigger(processingTime=f"{settings.batch.interval_milliseconds} milliseconds")
-            .option("checkpointLocation", self.checkpoints.path(MATCHES))
-            .foreachBatch(lambda batch, number: self._run_batch(batch, number, outcomes, late_matches))
+            .trigger(processingTime=f"{interval_milliseconds} milliseconds")
+            .option("checkpointLocation", self.checkpoints.path(name))
             .start()
         )
 
-    def _read_topic(self, start: StartingOffsets) -> DataFrame:
-        """The topic as a stream: topic, partition, offset, arrived_at (Kafka's timestamp in ms), key, value, headers.
+    def _read_topic(self, session: SparkSession, start: StartingOffsets, max_messages: int) -> DataFrame:
+        """The topic as a stream: Kafka's columns and `arrived_at`, its timestamp in milliseconds.
 
         Data loss (messages deleted before they were read) fails the query: Spark's default `failOnDataLoss`.
         """
         offsets = {start.topic: {str(partition): offset for partition, offset in start.offsets.items()}}
         return (
-            self.spark.readStream.format("kafka")
+            session.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self.settings.kafka.bootstrap_servers)
             .option("subscribe", start.topic)
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
-            .option("maxOffsetsPerTrigger", self.settings.batch.initial_size(len(start.offsets)))
+            .option("maxOffsetsPerTrigger", max_messages)
             .option("includeHeaders", True)
             # Messages of an aborted transaction were never sent.
             .option("kafka.isolation.level", "read_committed")
@@ -119,46 +155,24 @@ class MatchQuery:
             .option("maxRecordsPerPartition", 500)
             .load()
             .withColumn("arrived_at", F.unix_millis("timestamp"))
-            .select("topic", "partition", "offset", "arrived_at", "key", "value", "headers")
         )
 
-    def _run_batch(self, batch: DataFrame, number: int, outcomes: CountsAccumulator, late_matches: LateMatches) -> None:
-        """Run a micro-batch and record its outcome counts. Its rows are the counts of indexed statistics.
 
-        A rejected statistics document is logged as an error and does not end the job: it is indexed again with the
-        window's next change.
-        """
-        try:
-            self.gate.enter()
-            rows = batch.collect()
-            counts = outcomes.drain()
-            late = late_matches.count(number, counts.event_times)
-        except Exception as error:
-            # One line and without the cause: Spark searches the text of this exception with a regular expression that
-            # recurses for each character, so that a JVM stack trace overflows the stack.
-            raise BatchError(root_cause(str(error))) from None
-        self.metrics.record_outcomes(number, counts)
-        self.metrics.record_late_matches(number, late)
-        for row in rows:
-            self.metrics.indexed.labels(row.alias).inc(row.indexed)
-            if row.rejected:
-                self.metrics.rejected.labels(row.alias).inc(row.rejected)
-                log.error("%d documents of %s were rejected, the first: %s", row.rejected, row.alias, row.rejection)
-
-
-def stop_gracefully(query: StreamingQuery, gate: ShutdownGate, grace_seconds: float) -> bool:
-    """Graceful shutdown after SIGTERM: let the current micro-batch finish, start no other, and stop the query.
+def stop_gracefully(spark: SparkSession, queries: Iterable[StreamingQuery], grace_seconds: float) -> bool:
+    """Graceful shutdown after SIGTERM: let the current micro-batches finish, start no other, and stop the queries.
 
     Returns False if the grace period ended first. No message is lost then: the batch was not committed, so it runs
     again at the next start, with the same document ids.
     """
-    gate.close()
+    running = list(queries)
+    for query in running:
+        set_max_offsets(spark, query, 0)
     deadline = time.monotonic() + grace_seconds
-    while _is_busy(query) and time.monotonic() < deadline:
+    while (busy := any(_is_busy(query) for query in running)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    in_time = not _is_busy(query)
-    query.stop()
-    return in_time
+    for query in running:
+        query.stop()
+    return not busy
 
 
 def _is_busy(query: StreamingQuery) -> bool:

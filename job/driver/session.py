@@ -24,6 +24,8 @@ _FIXED = {
     # The next batch with messages closes windows that are over. An extra batch without data, only for that, would
     # double the number of batches.
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+    # While both queries have tasks, each gets half of the cores.
+    "spark.scheduler.mode": "FAIR",
     # With tasks of 100 ms, waiting 3 s (the default) for data locality is never worth it.
     "spark.locality.wait": "100ms",
     # Limits the memory of a Python worker: a match can be 90 KB, a message 10 MB.

@@ -70,13 +70,17 @@ def client(hosts: tuple[str, ...], request_timeout: int) -> Elasticsearch:
 class BulkSink:
     """Indexes actions in bulk; returns when each is indexed or rejected, however long an outage lasts.
 
-    `max_backoff` is in seconds.
+    The documents of a request of at most `refreshed_actions` are searchable when it returns. Those of a larger one are
+    after the index's refresh interval. `max_backoff` is in seconds.
     """
 
-    def __init__(self, elasticsearch: Elasticsearch, on_wait: OnWait, max_backoff: float = 5) -> None:
+    def __init__(
+        self, elasticsearch: Elasticsearch, on_wait: OnWait, max_backoff: float = 5, refreshed_actions: int = 0
+    ) -> None:
         self._elasticsearch = elasticsearch
         self._on_wait = on_wait
         self._max_backoff = max_backoff
+        self._refreshed_actions = refreshed_actions
 
     def index(self, actions: Sequence[Action]) -> list[Rejection]:
         """Index the actions in one request, and retry with backoff those that fail, unless the document is at fault.
@@ -103,9 +107,10 @@ class BulkSink:
 
         Raises TransientError if the request as a whole can be retried.
         """
+        path = f"{_PATH}&refresh=true" if len(actions) <= self._refreshed_actions else _PATH
         try:
             response: Any = self._elasticsearch.perform_request(
-                "POST", _PATH, headers=_HEADERS, body=b"".join(action.lines for action in actions)
+                "POST", path, headers=_HEADERS, body=b"".join(action.lines for action in actions)
             ).body
         except ApiError as error:
             error_type, reason = error_of(error)

@@ -16,13 +16,17 @@ from job.printable import escape
 from job.sinks import elasticsearch, sink_wait
 from job.sinks.dead_letters import DeadLetterSink, producer
 from job.sinks.elasticsearch import BulkSink, Rejection
-from job.tasks.match_rows import match_rows
 from job.tasks.outcomes import BatchCounts, CountsAccumulator, MessageOutcome
 from job.tasks.worker_gc import freeze_imported_objects
 from job.times import now_ms
 
 log = logging.getLogger(__name__)
 
+_LIVE_DOCUMENTS = 600
+"""Up to this number, the documents of a task's request are those of a live stream: they become searchable at once. A
+refresh after each request of a backlog would only slow it down."""
+NO_ROWS = "none boolean"
+"""The output schema of tasks that only index."""
 REJECTED = "rejected_by_elasticsearch"
 """The reason of a dead letter whose match has a document that Elasticsearch rejects."""
 
@@ -36,9 +40,9 @@ class SinkConfig(NamedTuple):
     dead_letter_topic: str
     driver: sink_wait.Address
 
-    def bulk_sink(self) -> BulkSink:
+    def bulk_sink(self, refreshed_actions: int = 0) -> BulkSink:
         client = elasticsearch.client(self.elasticsearch_hosts, self.elasticsearch_timeout)
-        return BulkSink(client, self._on_wait)
+        return BulkSink(client, self._on_wait, refreshed_actions=refreshed_actions)
 
     def dead_letter_sink(self) -> DeadLetterSink:
         return DeadLetterSink(producer(self.bootstrap_servers), self.dead_letter_topic, self._on_wait)
@@ -50,15 +54,14 @@ class SinkConfig(NamedTuple):
 
 
 class IndexMatches:
-    """A function for `mapInArrow`: Kafka rows → rows of MATCH_SCHEMA for the statistics, indexing on the way.
+    """A function for `mapInArrow`: indexes the matches of Kafka rows, and returns no rows.
 
     The input columns are topic, partition, offset, arrived_at (milliseconds), key, value, headers. `aliases` are those
     of the monthly indices. `queue_ids` are the queues that count in the statistics, None for all.
 
-    Indexing is a side effect inside the map, where Spark expects a pure function, so that one pass over Kafka serves
-    both the documents and the statistics: reading and decoding is half of the job's work. The side effect is
-    idempotent: a retried task writes the same documents to the same document ids, and sends its dead letters again
-    with the same headers topic, partition and offset.
+    Indexing is a side effect, where Spark expects a pure function. It is idempotent: a retried task writes the same
+    documents to the same document ids, and sends its dead letters again with the same headers topic, partition and
+    offset.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class IndexMatches:
         plausible_times: PlausibleTimes,
         aliases: MatchAliases,
         queue_ids: frozenset[int] | None,
-        accumulator: CountsAccumulator,
+        accumulator: CountsAccumulator[BatchCounts],
     ) -> None:
         self._sinks = sinks
         self._plausible_times = plausible_times
@@ -77,7 +80,7 @@ class IndexMatches:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         freeze_imported_objects()
-        bulk_sink, dead_letter_sink = self._sinks.bulk_sink(), self._sinks.dead_letter_sink()
+        bulk_sink, dead_letter_sink = self._sinks.bulk_sink(_LIVE_DOCUMENTS), self._sinks.dead_letter_sink()
         counts = BatchCounts()
         for batch in batches:
             messages = list(messages_of(batch))
@@ -87,10 +90,8 @@ class IndexMatches:
                     dead_letter_sink.add(message, outcome.dead_letter)
             dead_letter_sink.flush()
             _count(messages, outcomes, counts, self._queue_ids)
-            rows = match_rows([outcome.match for outcome in outcomes if outcome.match is not None], self._queue_ids)
-            counts.add_event_times(rows)
-            yield rows
         self._accumulator.add(counts)
+        return iter(())
 
 
 def index(

@@ -5,26 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import LongType, StringType, StructType
+from msgspec import Struct, field
 
 from job.documents import Action, Document, action
 from job.ids import monthly_index, statistics_document_id
 from job.sinks import elasticsearch
-from job.sinks.elasticsearch import BulkSink, Rejection
+from job.sinks.elasticsearch import BulkSink
 from job.tasks.index_matches import SinkConfig
+from job.tasks.outcomes import CountsAccumulator
 from job.tasks.worker_gc import freeze_imported_objects
 from job.times import iso, to_ms
-
-# A row for each task and alias. `rejection` is the reason of the first rejection, empty without one.
-COUNTS_SCHEMA = (
-    StructType()
-    .add("alias", StringType(), nullable=False)
-    .add("indexed", LongType(), nullable=False)
-    .add("rejected", LongType(), nullable=False)
-    .add("rejection", StringType(), nullable=False)
-)
-_ARROW_COUNTS = to_arrow_schema(COUNTS_SCHEMA, timezone="UTC")
 
 _FIGURES = {
     "champion": (
@@ -44,39 +34,57 @@ _FIGURES = {
 _NAME_FIELD = {"champion": "champion_name", "position": "position"}
 
 
-class IndexStatistics:
-    """A function for `mapInArrow`: rows of `statistics.statistics` → rows of COUNTS_SCHEMA.
+class StatisticsCounts(Struct):
+    """Counts of the statistics documents of a task or a micro-batch, by alias.
 
-    `aliases` has the alias of each kind (champion, position). Indexing is a side effect inside the map, as in
-    IndexMatches, and idempotent: a window's figures overwrite its earlier figures under the same document id.
+    `rejections` has the reason of an alias's first rejection.
     """
 
-    def __init__(self, sinks: SinkConfig, aliases: dict[str, str]) -> None:
+    indexed: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    rejections: dict[str, str] = field(default_factory=dict)
+
+    def merge(self, other: "StatisticsCounts") -> None:
+        """Add the counts of another task."""
+        self.indexed += other.indexed
+        self.rejected += other.rejected
+        self.rejections = other.rejections | self.rejections
+
+
+class IndexStatistics:
+    """A function for `mapInArrow`: indexes rows of `statistics.statistics`, and returns no rows.
+
+    `aliases` has the alias of each kind (champion, position). Indexing is a side effect, as in IndexMatches, and
+    idempotent: a window's figures overwrite its earlier figures under the same document id.
+    """
+
+    def __init__(
+        self, sinks: SinkConfig, aliases: dict[str, str], accumulator: CountsAccumulator[StatisticsCounts]
+    ) -> None:
         self._sinks = sinks
         self._aliases = aliases
+        self._accumulator = accumulator
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         freeze_imported_objects()
         sink = self._sinks.bulk_sink()
+        counts = StatisticsCounts()
         for batch in batches:
-            yield pa.RecordBatch.from_pylist(list(self._index(sink, batch.to_pylist())), schema=_ARROW_COUNTS)
+            self._index(sink, batch.to_pylist(), counts)
+        self._accumulator.add(counts)
+        return iter(())
 
-    def _index(self, sink: BulkSink, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Index the rows of all kinds together; yield the counts of each alias."""
+    def _index(self, sink: BulkSink, rows: list[dict[str, Any]], counts: StatisticsCounts) -> None:
+        """Index the rows of all kinds together and count them."""
         actions = [window_action(row, self._aliases[row["kind"]], index) for index, row in enumerate(rows)]
-        rejected: dict[str, list[Rejection]] = {kind: [] for kind in self._aliases}
+        counts.indexed.update(self._aliases[row["kind"]] for row in rows)
         for chunk in elasticsearch.chunks(actions):
             for rejection in sink.index(chunk):
-                rejected[rows[rejection.action.source_index]["kind"]].append(rejection)
-        sent = Counter(row["kind"] for row in rows)
-        for kind, count in sent.items():
-            first = next(iter(rejected[kind]), None)
-            yield {
-                "alias": self._aliases[kind],
-                "indexed": count - len(rejected[kind]),
-                "rejected": len(rejected[kind]),
-                "rejection": f"{first.action.document_id}: {first.status} {first.reason}" if first else "",
-            }
+                alias = self._aliases[rows[rejection.action.source_index]["kind"]]
+                counts.indexed[alias] -= 1
+                counts.rejected[alias] += 1
+                reason = f"{rejection.action.document_id}: {rejection.status} {rejection.reason}"
+                counts.rejections.setdefault(alias, reason)
 
 
 def window_action(row: dict[str, Any], alias: str, index: int = 0) -> Action:

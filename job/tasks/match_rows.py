@@ -1,17 +1,20 @@
-"""Rows of matches that Spark tasks pass from the indexing to the statistics, as Arrow columns."""
+"""Decodes Kafka messages to rows of matches, as Arrow columns: the input of the statistics."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
+from msgspec import Struct, field
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BooleanType, IntegerType, LongType, StringType, StructType, TimestampType
 
 from job.champions import canonical_name
 from job.documents import position, rates_of
-from job.match import Match
+from job.match import Match, PlausibleTimes, decode
 from job.match_v5 import BOT
+from job.tasks.outcomes import CountsAccumulator
+from job.tasks.worker_gc import freeze_imported_objects
 
 RATIO_SCALE = 1_000_000
 """Ratios are integers in millionths here: a sum of integers does not depend on the order in which matches arrive, as
@@ -38,6 +41,59 @@ MATCH_SCHEMA = (
 )
 _PARTICIPANT_FIELDS = to_arrow_schema(PARTICIPANT_SCHEMA, timezone="UTC")
 _MATCH_FIELDS = to_arrow_schema(MATCH_SCHEMA, timezone="UTC")
+
+
+class EventTimes(Struct):
+    """By match id, the event time (milliseconds) of each match that counts in the statistics.
+
+    Of a match that arrived more than once, the latest.
+    """
+
+    by_match: dict[str, int] = field(default_factory=dict)
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Add the event times in rows of MATCH_SCHEMA."""
+        milliseconds = rows.column("ended").cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
+        self._add(zip(rows.column("match_id").to_pylist(), milliseconds.to_pylist(), strict=True))
+
+    def merge(self, other: "EventTimes") -> None:
+        """Add the event times of another task."""
+        self._add(other.by_match.items())
+
+    def _add(self, event_times: Iterable[tuple[str, int]]) -> None:
+        for match_id, event_time in event_times:
+            self.by_match[match_id] = max(event_time, self.by_match.get(match_id, event_time))
+
+
+class DecodeMatches:
+    """A function for `mapInArrow`: Kafka rows (value, arrived_at in milliseconds) → rows of MATCH_SCHEMA.
+
+    Dead letters have no row; they are an outcome of `job.tasks.index_matches`. `queue_ids` are the queues that count in
+    the statistics, None for all.
+    """
+
+    def __init__(
+        self,
+        plausible_times: PlausibleTimes,
+        queue_ids: frozenset[int] | None,
+        accumulator: CountsAccumulator[EventTimes],
+    ) -> None:
+        self._plausible_times = plausible_times
+        self._queue_ids = queue_ids
+        self._accumulator = accumulator
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        freeze_imported_objects()
+        event_times = EventTimes()
+        for batch in batches:
+            columns = (batch.column(name).to_pylist() for name in ("value", "arrived_at"))
+            decoded = (
+                decode(value, arrived_at, self._plausible_times) for value, arrived_at in zip(*columns, strict=True)
+            )
+            rows = match_rows([match for match in decoded if isinstance(match, Match)], self._queue_ids)
+            event_times.add(rows)
+            yield rows
+        self._accumulator.add(event_times)
 
 
 def match_rows(matches: Sequence[Match], queue_ids: Collection[int] | None) -> pa.RecordBatch:

@@ -7,15 +7,16 @@ replace those of its first attempt.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
-import pyarrow as pa
 from msgspec import Struct, field
 from pyspark import SparkContext, TaskContext
 from pyspark.accumulators import Accumulator, AccumulatorParam
 
 from job.match import DeadLetter, Match
+
+_BATCH_ID = "streaming.sql.batchId"
+"""The property of a Spark task with the number of its micro-batch."""
 
 AGE_BUCKETS = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 5, 10, 30, 60, 300, 3600)
 """Upper bounds, in seconds, of the latency histogram: a match's age when Elasticsearch acknowledged its documents."""
@@ -44,8 +45,6 @@ class BatchCounts(Struct):
     `indexed_teams` are the same of teams. `dropped_details` has the optional fields that were dropped, by name,
     `uncounted` the matches that do not count in the statistics, by reason. `age_counts` has the matches by bucket of
     AGE_BUCKETS, the last one for older matches; `age_seconds` is the sum of their ages.
-    `event_times` has the event time (milliseconds) of each match that is passed on to the statistics, by match id; of
-    a match that arrived more than once, the latest.
     """
 
     matches: int = 0
@@ -58,7 +57,6 @@ class BatchCounts(Struct):
     uncounted: Counter[str] = field(default_factory=Counter)
     age_counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BUCKETS) + 1))
     age_seconds: float = 0.0
-    event_times: dict[str, int] = field(default_factory=dict)
 
     @property
     def messages(self) -> int:
@@ -76,11 +74,6 @@ class BatchCounts(Struct):
         self.age_counts[bisect_left(AGE_BUCKETS, age_seconds)] += 1
         self.age_seconds += age_seconds
 
-    def add_event_times(self, rows: pa.RecordBatch) -> None:
-        """Add the event times in rows of MATCH_SCHEMA, the input of the statistics."""
-        milliseconds = rows.column("ended").cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
-        self._add_event_times(zip(rows.column("match_id").to_pylist(), milliseconds.to_pylist(), strict=True))
-
     def merge(self, other: "BatchCounts") -> None:
         """Add the counts of another task or batch."""
         self.matches += other.matches
@@ -93,39 +86,55 @@ class BatchCounts(Struct):
         self.uncounted += other.uncounted
         self.age_counts = [count + more for count, more in zip(self.age_counts, other.age_counts, strict=True)]
         self.age_seconds += other.age_seconds
-        self._add_event_times(other.event_times.items())
-
-    def _add_event_times(self, event_times: Iterable[tuple[str, int]]) -> None:
-        for match_id, event_time in event_times:
-            self.event_times[match_id] = max(event_time, self.event_times.get(match_id, event_time))
 
 
-class _LatestByTask(AccumulatorParam[dict[int, BatchCounts]]):
-    """By partition id of the task, the counts of its latest attempt: they replace those of an earlier attempt."""
+class Mergeable(Protocol):
+    """Counts of a task, to which those of another task can be added."""
 
-    def zero(self, value: dict[int, BatchCounts]) -> dict[int, BatchCounts]:
+    def merge(self, other: Self) -> None: ...
+
+
+C = TypeVar("C", bound=Mergeable)
+_Task = tuple[int, int]
+"""A task's micro-batch and partition id."""
+
+
+class _LatestByTask(AccumulatorParam[dict[_Task, C]]):
+    """By task, the counts of its latest attempt: they replace those of an earlier attempt."""
+
+    def zero(self, value: dict[_Task, C]) -> dict[_Task, C]:
         return {}
 
-    def addInPlace(self, value1: dict[int, BatchCounts], value2: dict[int, BatchCounts]) -> dict[int, BatchCounts]:  # noqa: N802
-        return value1 | value2
+    def addInPlace(self, value1: dict[_Task, C], value2: dict[_Task, C]) -> dict[_Task, C]:  # noqa: N802
+        # In place and without a reader's interference: each of these two operations is atomic.
+        value1.update(value2)
+        return value1
 
 
-class CountsAccumulator:
-    """A Spark accumulator for the outcome counts of the current micro-batch: tasks add, the driver drains."""
+class CountsAccumulator(Generic[C]):
+    """A Spark accumulator for the counts of one stage of a streaming query: tasks add, the driver drains.
 
-    def __init__(self, context: SparkContext) -> None:
-        self._by_task: Accumulator[dict[int, BatchCounts]] = context.accumulator({}, _LatestByTask())
+    `counts` is the class of the counts, whose instances without arguments are empty.
+    """
 
-    def add(self, counts: BatchCounts) -> None:
+    def __init__(self, context: SparkContext, counts: type[C]) -> None:
+        self._counts = counts
+        self._by_task: Accumulator[dict[_Task, C]] = context.accumulator({}, _LatestByTask())
+
+    def add(self, counts: C) -> None:
         """Add a task's counts; called once at the end of the task."""
         task = TaskContext.get()
         assert task is not None, "CountsAccumulator.add was called outside of a Spark task"
-        self._by_task.add({task.partitionId(): counts})
+        batch = task.getLocalProperty(_BATCH_ID)
+        assert batch is not None, "CountsAccumulator.add was called outside of a streaming query"
+        self._by_task.add({(int(batch), task.partitionId()): counts})
 
-    def drain(self) -> BatchCounts:
-        """Return the sum over all tasks and reset it; called on the driver after each micro-batch."""
-        total = BatchCounts()
-        for counts in self._by_task.value.values():
-            total.merge(counts)
-        self._by_task.value = {}
+    def drain(self, batch: int) -> C:
+        """Return the sum over all tasks of a micro-batch that has ended, and forget it and those before it."""
+        total = self._counts()
+        by_task = self._by_task.value
+        for task in [each for each in list(by_task) if each[0] <= batch]:
+            counts = by_task.pop(task)
+            if task[0] == batch:
+                total.merge(counts)
         return total

@@ -10,18 +10,24 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from job.driver.http_server import serve
-from job.driver.metrics import Metrics
+from job.driver.metrics import Metrics, QueryMetrics
+from job.lag import ConsumerLag
 from job.sinks.sink_wait import SinkWait
 from tests.support.sample_matches import ALIASES
 
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics("matches", ALIASES, max_batch_age=60, registry=CollectorRegistry())
+    return Metrics(ALIASES, max_batch_age=60, registry=CollectorRegistry())
 
 
 @pytest.fixture
-def port(metrics: Metrics) -> Iterator[int]:
+def query(metrics: Metrics) -> QueryMetrics:
+    return metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches"))
+
+
+@pytest.fixture
+def port(metrics: Metrics, query: QueryMetrics) -> Iterator[int]:
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         number: int = free.getsockname()[1]
@@ -40,24 +46,24 @@ def get(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_health_check_is_503_with_the_reason_until_the_first_batch(metrics: Metrics, port: int) -> None:
+def test_health_check_is_503_with_the_reason_until_the_first_batch(query: QueryMetrics, port: int) -> None:
     assert get(port, "/health") == (503, "query matches is not running\n")
     assert get(port, "/alive") == (200, "ok\n")
-    metrics.query_started()
-    metrics.query_idle()
+    query.query_started()
+    query.query_idle()
     assert get(port, "/health") == (200, "ok\n")
 
 
-def test_health_check_of_a_waiting_job_is_200_with_the_reason(metrics: Metrics, port: int) -> None:
-    metrics.query_started()
-    metrics.query_idle()
+def test_health_check_of_a_waiting_job_is_200_with_the_reason(metrics: Metrics, query: QueryMetrics, port: int) -> None:
+    query.query_started()
+    query.query_idle()
     metrics.record_sink_wait(SinkWait("Elasticsearch", "it answers 400 (closed)", seconds=60, attempt=1))
     assert get(port, "/health") == (200, "a sink waits for Elasticsearch: it answers 400 (closed)\n")
 
 
-def test_hanging_query_is_not_alive(metrics: Metrics, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics.query_started()
-    metrics.query_idle()
+def test_hanging_query_is_not_alive(query: QueryMetrics, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    query.query_started()
+    query.query_idle()
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert get(port, "/alive") == (503, "query matches has finished no batch for 61 s\n")

@@ -20,7 +20,6 @@ from tests.support.sample_matches import (
     ALIASES,
     ARRIVED_AT,
     PLAUSIBLE_TIMES,
-    START,
     TWO_TEAMS,
     Json,
     full_participant,
@@ -68,10 +67,8 @@ class FakeAccumulator:
 QUEUE_IDS = with_overrides({}).statistics.counted_queue_ids
 
 
-def run(
-    server: FakeElasticsearch, *values: bytes | None, queue_ids: frozenset[int] | None = QUEUE_IDS
-) -> tuple[BatchCounts, list[str]]:
-    """Index a batch of messages at offsets 0, 1, 2, …; return its counts, and the match ids for the statistics."""
+def run(server: FakeElasticsearch, *values: bytes | None, queue_ids: frozenset[int] | None = QUEUE_IDS) -> BatchCounts:
+    """Index a batch of messages at offsets 0, 1, 2, …; return its counts."""
     headers: Headers = [("h", b"v")]
     messages = [message(offset, each, headers if offset else []) for offset, each in enumerate(values)]
     return run_messages(server, *messages, queue_ids=queue_ids)
@@ -83,8 +80,8 @@ def message(offset: int, value: bytes | None, headers: Headers) -> Message:
 
 def run_messages(
     server: FakeElasticsearch, *messages: Message, queue_ids: frozenset[int] | None = QUEUE_IDS
-) -> tuple[BatchCounts, list[str]]:
-    """Index a batch of messages; return its counts, and the match ids for the statistics."""
+) -> BatchCounts:
+    """Index a batch of messages; return its counts."""
     rows = [
         each._asdict() | {"headers": [{"key": name, "value": content} for name, content in each.headers] or None}
         for each in messages
@@ -93,9 +90,9 @@ def run_messages(
     accumulator = FakeAccumulator()
     sinks = SinkConfig((server.url,), 5, "kafka:9092", "dlq", Address("127.0.0.1", 9))
     index = IndexMatches(sinks, PLAUSIBLE_TIMES, ALIASES, queue_ids, accumulator)  # type: ignore[arg-type]
-    matches = [row["match_id"] for batch in index(iter(batches)) for row in batch.to_pylist()]
+    assert list(index(iter(batches))) == []
     (counts,) = accumulator.added
-    return counts, matches
+    return counts
 
 
 def two_teams(kills: int = 7) -> Json:
@@ -104,44 +101,32 @@ def two_teams(kills: int = 7) -> Json:
 
 def test_each_message_has_one_outcome(server: FakeElasticsearch, producer: FakeProducer) -> None:
     values = (value(match()), b"{", None, value(match(participants=[])), value(match(match_id="EUW1_8")))
-    counts, matches = run(server, *values)
+    counts = run(server, *values)
     assert (counts.messages, counts.matches, counts.participants, counts.indexed) == (5, 2, 20, 20)
     assert counts.dead_letters == Counter(not_json=1, null_value=1, empty_match=1)
     assert counts.age_counts[-1] == sum(counts.age_counts) == 2, "the sample matches arrived long ago"
     assert counts.age_seconds / 2 == pytest.approx(time.time() - ARRIVED_AT / 1000, abs=60)
-    assert matches == ["EUW1_7012345678", "EUW1_8"]
     assert len(server.documents) == 20
     assert [dict(each["headers"])["dlq.offset"] for each in producer.delivered] == [b"1", b"2", b"3"]
     assert producer.delivered[0]["headers"][0] == ("h", b"v")
 
 
-def test_remake_is_indexed_but_not_in_the_statistics(server: FakeElasticsearch, producer: FakeProducer) -> None:
-    counts, matches = run(server, value(match(participant(1, gameEndedInEarlySurrender=True), participant(2))))
-    assert (counts.matches, counts.indexed, matches) == (1, 2, [])
-
-
-def test_match_without_a_winner_is_indexed_but_not_in_the_statistics(
-    server: FakeElasticsearch, producer: FakeProducer
-) -> None:
-    counts, matches = run(server, value(match(*(participant(number, win=False) for number in range(1, 11)))))
-    assert (counts.matches, counts.indexed, matches, producer.delivered) == (1, 10, [], [])
+def test_remake_and_match_without_a_winner_are_indexed(server: FakeElasticsearch, producer: FakeProducer) -> None:
+    remake = value(match(participant(1, gameEndedInEarlySurrender=True), participant(2), match_id="EUW1_8"))
+    counts = run(server, remake, value(match(*(participant(number, win=False) for number in range(1, 11)))))
+    assert (counts.matches, counts.indexed, producer.delivered) == (2, 12, [])
 
 
 def test_one_invalid_participant_makes_the_match_a_dead_letter(
     server: FakeElasticsearch, producer: FakeProducer
 ) -> None:
-    counts, matches = run(server, value(match(participant(1), participant(2, kills="many"))))
-    assert (counts.dead_letters, counts.participants, server.documents, matches) == (
-        Counter(invalid_field=1),
-        0,
-        {},
-        [],
-    )
+    counts = run(server, value(match(participant(1), participant(2, kills="many"))))
+    assert (counts.dead_letters, counts.participants, server.documents) == (Counter(invalid_field=1), 0, {})
     assert dict(producer.delivered[0]["headers"])["dlq.field"] == b"info.participants[1].kills"
 
 
 def test_duplicate_match_overwrites_its_documents(server: FakeElasticsearch, producer: FakeProducer) -> None:
-    counts, _ = run(server, value(match()), value(match()))
+    counts = run(server, value(match()), value(match()))
     assert (counts.matches, counts.indexed) == (2, 20)
     assert len(server.documents) == 10
     assert producer.delivered == []
@@ -160,7 +145,7 @@ def test_replay_does_not_replace_a_version_that_arrived_after_its_original(
         server.documents.clear()
         server.versions.clear()
         for each in messages:
-            counts, _ = run_messages(server, each)
+            counts = run_messages(server, each)
             assert (counts.matches, counts.indexed) == (1, 1)
         assert [document["kills"] for document in server.documents.values()] == [2]
 
@@ -179,31 +164,15 @@ def test_replay_after_days_is_fresh_in_the_latency(server: FakeElasticsearch, pr
     arrived_at = now_ms()
     original = Original(arrived_at - 5 * 86_400_000, 0, 7)
     replay = Message("t", 0, 9, arrived_at, b"k", value(match()), original.headers())
-    counts, _ = run_messages(server, replay)
+    counts = run_messages(server, replay)
     assert counts.age_seconds < 60
     assert {document["ingested_at"] for document in server.documents.values()} == {iso(original.arrived_at)}
-
-
-def test_event_times_are_those_of_the_matches_in_the_statistics(
-    server: FakeElasticsearch, producer: FakeProducer
-) -> None:
-    """No other match can come too late for the windows. The event time of an end in the future is the arrival time."""
-    future = match(match_id="EUW1_future", gameStartTimestamp=ARRIVED_AT)
-    remake = match(participant(1, gameEndedInEarlySurrender=True), match_id="EUW1_remake")
-    no_winner = match(participant(1, win=False), participant(6, win=False), match_id="EUW1_no_winner")
-    messages = (match(match_id="EUW1_8"), remake, no_winner, future)
-    counts, matches = run(server, *(value(each) for each in messages), b"{")
-    assert counts.event_times == {"EUW1_8": START + 1_845_000, "EUW1_future": ARRIVED_AT + 3}
-    assert matches == list(counts.event_times)
 
 
 def test_rejected_documents_make_one_dead_letter_per_message(server: FakeElasticsearch, producer: FakeProducer) -> None:
     wrong = {"EUW1_7012345678_1": 400, "EUW1_7012345678_2": 400}
     server.answers = [lambda lines: server.store(lines, wrong)]
-    counts, matches = run(server, value(match()), value(match(match_id="EUW1_8")), value(match()))
-    assert matches == ["EUW1_7012345678", "EUW1_8", "EUW1_7012345678"], (
-        "rejected documents do not affect the statistics"
-    )
+    counts = run(server, value(match()), value(match(match_id="EUW1_8")), value(match()))
     assert (counts.matches, counts.participants, counts.indexed) == (1, 30, 26)
     assert counts.dead_letters == Counter(rejected_by_elasticsearch=2)
     headers = [dict(each["headers"]) for each in producer.delivered]
@@ -215,7 +184,7 @@ def test_rejected_documents_make_one_dead_letter_per_message(server: FakeElastic
 def test_teams_are_indexed_with_the_participants_in_one_request(
     server: FakeElasticsearch, producer: FakeProducer
 ) -> None:
-    counts, _ = run(server, value(two_teams()), value(match(match_id="EUW1_8")))
+    counts = run(server, value(two_teams()), value(match(match_id="EUW1_8")))
     assert server.requests == [14]
     assert (counts.participants, counts.indexed, counts.teams, counts.indexed_teams) == (12, 12, 2, 2)
     teams = {key: each["kills"] for key, each in server.documents.items() if key[0].startswith("lol_teams_stream")}
@@ -227,12 +196,11 @@ def test_teams_are_indexed_with_the_participants_in_one_request(
 
 def test_rejected_team_makes_its_message_a_dead_letter(server: FakeElasticsearch, producer: FakeProducer) -> None:
     server.answers = [lambda lines: server.store(lines, {"EUW1_7012345678_200": 400})]
-    counts, matches = run(server, value(two_teams()), value(match(match_id="EUW1_8")))
+    counts = run(server, value(two_teams()), value(match(match_id="EUW1_8")))
     assert (counts.messages, counts.matches, counts.dead_letters) == (2, 1, Counter(rejected_by_elasticsearch=1))
     assert (counts.participants, counts.indexed, counts.teams, counts.indexed_teams) == (12, 12, 2, 1)
     (letter,) = producer.delivered
     assert dict(letter["headers"])["dlq.detail"] == b"document EUW1_7012345678_200: 400 as the test"
-    assert len(matches) == 2
 
 
 def test_later_version_of_a_team_wins(server: FakeElasticsearch, producer: FakeProducer) -> None:
@@ -250,19 +218,27 @@ def test_matches_that_do_not_count_are_counted_by_reason(server: FakeElasticsear
     remake = match(participant(1, gameEndedInEarlySurrender=True), match_id="EUW1_remake", queueId=450)
     no_winner = match(participant(1, win=False), participant(6, win=False), match_id="EUW1_no_winner")
     values = [value(each) for each in (match(), aram, remake, no_winner)]
-    counts, matches = run(server, *values)
-    assert (counts.uncounted, matches) == (Counter(queue=1, remake=1, no_winner=1), ["EUW1_7012345678"])
-    counts, matches = run(server, *values, queue_ids=None)
-    assert (counts.uncounted, matches) == (Counter(remake=1, no_winner=1), ["EUW1_7012345678", "EUW1_aram"])
+    counts = run(server, *values)
+    assert counts.uncounted == Counter(queue=1, remake=1, no_winner=1)
+    counts = run(server, *values, queue_ids=None)
+    assert counts.uncounted == Counter(remake=1, no_winner=1)
 
 
 def test_dropped_details_are_counted_by_field(server: FakeElasticsearch, producer: FakeProducer) -> None:
     wrong = value(match(full_participant(1, puuid=7, perks=[]), full_participant(2, puuid=False)))
-    counts, _ = run(server, wrong, value(match(match_id="EUW1_8")))
+    counts = run(server, wrong, value(match(match_id="EUW1_8")))
     assert (counts.matches, counts.dropped_details) == (2, Counter(puuid=2, perks=1))
     assert producer.delivered == []
 
 
+def test_documents_of_a_few_matches_are_searchable_at_once_and_a_backlog_waits_for_the_refresh_interval(
+    server: FakeElasticsearch, producer: FakeProducer
+) -> None:
+    for matches in (60, 61):
+        run(server, *(value(match(match_id=f"EUW1_{number}")) for number in range(matches)))
+    assert server.refreshes == [True, False]
+
+
 def test_empty_batch_has_zero_counts(server: FakeElasticsearch, producer: FakeProducer) -> None:
-    assert run(server) == (BatchCounts(), [])
+    assert run(server) == BatchCounts()
     assert producer.delivered == []

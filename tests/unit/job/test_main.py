@@ -33,12 +33,15 @@ class FakeCheckpoints:
         saved: StartingOffsets | None = None,
         other: bool = False,
         writable: bool = True,
-        committed: dict[int, int] | None = None,
+        committed: dict[str, dict[int, int]] | None = None,
     ) -> None:
         self.saved = saved
         self.committed = committed or {}
         self.other = other
         self.writable = writable
+
+    def split(self, query: str, stateful: str) -> None:
+        assert (query, stateful) == ("matches", "statistics")
 
     def check_writable(self) -> None:
         if not self.writable:
@@ -48,8 +51,7 @@ class FakeCheckpoints:
         return self.saved
 
     def committed_offsets(self, query: str) -> dict[int, int]:
-        assert query == "matches"
-        return self.committed
+        return self.committed.get(query, {})
 
     def has_other_incarnation(self) -> bool:
         return self.other
@@ -95,8 +97,20 @@ def test_partition_added_later_is_read_from_its_beginning() -> None:
     assert checkpoints.saved == StartingOffsets("lol_matches", "latest", {0: 7})
 
 
-@pytest.mark.parametrize(("start", "committed"), [({0: 2, 1: 7}, {}), ({0: 0, 1: 0}, {0: 2, 1: 5})])
-def test_data_loss_by_retention_is_reported_with_remedy(start: dict[int, int], committed: dict[int, int]) -> None:
+BEHIND, UP_TO_DATE = {0: 2, 1: 5}, {0: 9, 1: 9}
+
+
+@pytest.mark.parametrize(
+    ("start", "committed"),
+    [
+        ({0: 2, 1: 7}, {}),
+        ({0: 0, 1: 0}, {"matches": BEHIND, "statistics": UP_TO_DATE}),
+        ({0: 0, 1: 0}, {"matches": UP_TO_DATE, "statistics": BEHIND}),
+    ],
+)
+def test_data_loss_by_retention_is_reported_with_remedy(
+    start: dict[int, int], committed: dict[str, dict[int, int]]
+) -> None:
     with pytest.raises(
         JobError, match=r"messages: 2-4 of partition 0 expired .* before they were read.* folder /checkpoints/cluster"
     ):
@@ -109,13 +123,17 @@ def test_data_loss_of_messages_already_read_is_reported() -> None:
         JobError, match=r"messages: 9-11 of partition 1, which were read .* folder /checkpoints/cluster"
     ):
         resolve(
-            "latest", FakeCheckpoints(StartingOffsets("lol_matches", "latest", {0: 5, 1: 5}), committed={0: 9, 1: 12})
+            "latest",
+            FakeCheckpoints(
+                StartingOffsets("lol_matches", "latest", {0: 5, 1: 5}), committed={"statistics": {0: 9, 1: 12}}
+            ),
         )
 
 
 def test_retention_of_messages_already_read_is_not_data_loss() -> None:
     start = StartingOffsets("lol_matches", "earliest", {0: 0, 1: 0})
-    assert resolve("latest", FakeCheckpoints(start, committed={0: 5, 1: 9})) == start
+    committed = {"matches": {0: 5, 1: 9}, "statistics": {0: 5, 1: 9}}
+    assert resolve("latest", FakeCheckpoints(start, committed=committed)) == start
 
 
 @pytest.mark.parametrize("saved", [None, SAVED])

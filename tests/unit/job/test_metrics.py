@@ -2,14 +2,17 @@
 
 import time
 import tracemalloc
+from collections import Counter
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from job.driver.metrics import Metrics
+from job.driver.metrics import Metrics, QueryMetrics
+from job.lag import ConsumerLag
 from job.match import UNCOUNTED_REASONS
 from job.sinks.sink_wait import SinkWait
+from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import BatchCounts
 from job.topic import PartitionOffsets
 from tests.support.sample_matches import ALIASES
@@ -45,13 +48,18 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics("matches", ALIASES, max_batch_age=60, registry=registry)
+    return Metrics(ALIASES, max_batch_age=60, registry=registry)
 
 
-def test_progress_event_becomes_metrics(registry: CollectorRegistry, metrics: Metrics) -> None:
+@pytest.fixture
+def query(metrics: Metrics) -> QueryMetrics:
+    return metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches"))
+
+
+def test_progress_event_becomes_metrics(registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics) -> None:
     metrics.set_topic_offsets(OFFSETS)
-    metrics.record_progress(PROGRESS)
-    metrics.record_progress(PROGRESS)
+    query.record_progress(PROGRESS)
+    query.record_progress(PROGRESS)
 
     def sample(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"lol_job_{name}", {"query": "matches", **labels})
@@ -123,8 +131,9 @@ def test_metrics_keep_nothing_of_single_matches(metrics: Metrics) -> None:
         for number in range(60):
             if number == 10:  # the first batches also fill caches
                 before, _ = tracemalloc.get_traced_memory()
-            counts = BatchCounts(event_times={f"EUW1_{number}_{match}": match for match in range(500)})
-            counts.add(participants=10, indexed=10, reason=None, age_seconds=1)
+            counts = BatchCounts()
+            for _ in range(500):
+                counts.add(participants=10, indexed=10, reason=None, age_seconds=1)
             metrics.record_outcomes(number, counts)
         del counts
         after, _ = tracemalloc.get_traced_memory()
@@ -140,8 +149,8 @@ def test_late_matches_add_up(registry: CollectorRegistry, metrics: Metrics, capl
             metrics.record_late_matches(batch, matches)
     assert registry.get_sample_value("lol_job_late_matches_total") == 4
     assert [record.getMessage() for record in caplog.records] == [
-        "Batch 7: 3 matches too late for the windows (older than the watermark)",
-        "Batch 9: 1 matches too late for the windows (older than the watermark)",
+        "Batch 7 of the statistics: 3 matches too late for the windows (older than the watermark)",
+        "Batch 9 of the statistics: 1 matches too late for the windows (older than the watermark)",
     ]
 
 
@@ -152,9 +161,9 @@ def test_batch_without_messages_is_not_logged(metrics: Metrics, caplog: pytest.L
 
 
 def test_batch_without_input_has_no_duration_and_no_watermark_delay(
-    registry: CollectorRegistry, metrics: Metrics
+    registry: CollectorRegistry, query: QueryMetrics
 ) -> None:
-    metrics.record_progress({**PROGRESS, "numInputRows": 0, "eventTime": {"watermark": "1970-01-01T00:00:00.000Z"}})
+    query.record_progress({**PROGRESS, "numInputRows": 0, "eventTime": {"watermark": "1970-01-01T00:00:00.000Z"}})
     assert registry.get_sample_value("lol_job_batch_duration_seconds_count", {"query": "matches"}) is None
     assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "matches"}) is None
 
@@ -164,25 +173,27 @@ def lag(registry: CollectorRegistry, partition: int) -> float | None:
 
 
 def test_lag_before_the_first_batch_counts_from_the_starting_offsets(
-    registry: CollectorRegistry, metrics: Metrics
+    registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics
 ) -> None:
     """A partition without a starting offset, which was added later, is read from its beginning."""
     assert lag(registry, 0) is None
-    metrics.lag.set_processed_offsets({0: 4, 1: 20})
+    query.lag.set_processed_offsets({0: 4, 1: 20})
     metrics.set_topic_offsets({**OFFSETS, 3: PartitionOffsets(1_000, 6_000, 6_000)})
-    metrics.record_progress({**PROGRESS, "sources": [{"startOffset": None, "endOffset": None, "latestOffset": None}]})
+    query.record_progress({**PROGRESS, "sources": [{"startOffset": None, "endOffset": None, "latestOffset": None}]})
     assert [lag(registry, partition) for partition in range(4)] == [6, 0, 3, 5_000]
 
 
-def test_lag_grows_while_a_batch_is_running(registry: CollectorRegistry, metrics: Metrics) -> None:
-    metrics.record_progress(PROGRESS)
+def test_lag_grows_while_a_batch_is_running(registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics) -> None:
+    query.record_progress(PROGRESS)
     metrics.set_topic_offsets({0: PartitionOffsets(0, 12, 12), 1: PartitionOffsets(0, 40, 40)})
     assert [lag(registry, partition) for partition in range(2)] == [2, 20]
 
 
-def test_lag_is_unknown_while_kafka_does_not_tell_its_offsets(registry: CollectorRegistry, metrics: Metrics) -> None:
+def test_lag_is_unknown_while_kafka_does_not_tell_its_offsets(
+    registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics
+) -> None:
     metrics.set_topic_offsets(OFFSETS)
-    metrics.record_progress(PROGRESS)
+    query.record_progress(PROGRESS)
     metrics.set_topic_offsets({})
     assert lag(registry, 0) is None
 
@@ -192,31 +203,83 @@ def test_open_transaction_is_measured(registry: CollectorRegistry, metrics: Metr
     assert registry.get_sample_value("lol_job_open_transaction_messages", {"partition": "1"}) == 30
 
 
-def test_unknown_rate_is_not_reported_as_zero(registry: CollectorRegistry, metrics: Metrics) -> None:
+def test_unknown_rate_is_not_reported_as_zero(registry: CollectorRegistry, query: QueryMetrics) -> None:
     """Spark leaves it out of the first batch's progress."""
-    metrics.record_progress({key: value for key, value in PROGRESS.items() if key != "inputRowsPerSecond"})
+    query.record_progress({key: value for key, value in PROGRESS.items() if key != "inputRowsPerSecond"})
     assert registry.get_sample_value("lol_job_input_rows_per_second", {"query": "matches"}) is None
     assert registry.get_sample_value("lol_job_processed_rows_per_second", {"query": "matches"}) == 120
 
 
-def test_health_check_follows_the_query(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_check_follows_the_query(metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
     assert metrics.unhealthy_reason() == "query matches is not running"
-    metrics.query_started()
+    query.query_started()
     assert metrics.unhealthy_reason() == "query matches has not finished its first batch"
-    metrics.query_idle()
+    query.query_idle()
     assert metrics.unhealthy_reason() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert metrics.unhealthy_reason() == "query matches has finished no batch for 61 s"
-    metrics.record_progress(PROGRESS)
+    query.record_progress(PROGRESS)
     assert metrics.unhealthy_reason() == ""
-    metrics.query_terminated()
+    query.query_terminated()
     assert metrics.unhealthy_reason() == "query matches is not running"
 
 
-def test_health_check_names_the_service_a_sink_waits_for(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics.query_started()
-    metrics.query_idle()
+def test_job_is_as_healthy_as_each_of_its_queries(metrics: Metrics, query: QueryMetrics) -> None:
+    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
+    for each in (query, statistics):
+        each.query_started()
+        each.query_idle()
+    assert metrics.unhealthy_reason() == ""
+    statistics.query_terminated()
+    assert metrics.unhealthy_reason() == "query statistics is not running"
+
+
+def test_one_of_two_queries_that_hangs_is_named(
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
+    statistics.query_started()
+    statistics.query_idle()
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    query.query_started()
+    query.query_idle()
+    assert metrics.hanging_reason() == "query statistics has finished no batch for 61 s"
+
+
+def test_lag_of_the_statistics_is_a_metric_of_its_own(
+    registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics
+) -> None:
+    """Alerts and status look at the lag of the documents: statistics are seconds behind by their trigger interval."""
+    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
+    metrics.set_topic_offsets(OFFSETS)
+    query.record_progress(PROGRESS)
+    statistics.lag.set_processed_offsets({0: 4, 1: 20, 2: 0})
+    found = [registry.get_sample_value("lol_job_statistics_lag_messages", {"partition": each}) for each in "012"]
+    assert found == [6, 0, 3]
+    assert [lag(registry, partition) for partition in range(3)] == [0, 5, 3]
+
+
+def test_statistics_documents_are_counted_by_alias_and_rejected_ones_logged(
+    registry: CollectorRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = StatisticsCounts(Counter(champions=7, positions=2), Counter(positions=3), {"positions": "id: 400 why"})
+    metrics.record_statistics(counts)
+    for name, number in (("indexed", 7), ("rejected", None)):
+        assert registry.get_sample_value(f"lol_job_{name}_documents_total", {"name": "champions"}) == number
+    for name, number in (("indexed", 2), ("rejected", 3)):
+        assert registry.get_sample_value(f"lol_job_{name}_documents_total", {"name": "positions"}) == number
+    assert [record.getMessage() for record in caplog.records] == [
+        "3 documents of positions were rejected, the first: id: 400 why"
+    ]
+
+
+def test_health_check_names_the_service_a_sink_waits_for(
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query.query_started()
+    query.query_idle()
     metrics.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
     assert metrics.unhealthy_reason() == ""
     later = time.monotonic() + 61
@@ -225,13 +288,13 @@ def test_health_check_names_the_service_a_sink_waits_for(metrics: Metrics, monke
 
 
 def test_query_hangs_without_progress_but_not_while_a_sink_waits(
-    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A restart would not help the driver during another service's outage, nor in the batch that follows it."""
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    metrics.query_started()
-    metrics.query_idle()
+    query.query_started()
+    query.query_idle()
     now += 50
     metrics.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=5, attempt=9))
     now += 60
@@ -239,12 +302,14 @@ def test_query_hangs_without_progress_but_not_while_a_sink_waits(
     assert metrics.hanging_reason() == ""
     now += 20
     assert metrics.hanging_reason() == "query matches has finished no batch for 130 s"
-    metrics.record_progress(PROGRESS)
+    query.record_progress(PROGRESS)
     assert metrics.hanging_reason() == ""
 
 
-def test_query_that_finishes_no_first_batch_hangs(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics.query_started()
+def test_query_that_finishes_no_first_batch_hangs(
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query.query_started()
     assert metrics.hanging_reason() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)

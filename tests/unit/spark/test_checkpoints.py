@@ -104,3 +104,31 @@ def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSes
     (query / "offsets" / "10").write_text("v1")
     with pytest.raises(JobError, match="is corrupt"):
         checkpoints.committed_offsets("matches")
+
+
+def test_checkpoint_of_a_single_stateful_query_is_split(spark: SparkSession, tmp_path: Path) -> None:
+    """As versions of the job with one query left it: the state goes on, and documents continue behind it."""
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    checkpoints.save(START)
+    query = tmp_path / "cluster" / "one" / "matches"
+    for folder in ("offsets", "commits", "state/0"):
+        (query / folder).mkdir(parents=True)
+    (query / "offsets" / "3").write_text('v1\n{"batchWatermarkMs":5,"conf":{}}\n{"lol_matches":{"0":80,"2":9}}')
+    (query / "commits" / "3").write_text('v1\n{"nextBatchWatermarkMs":0}')
+    (query / "offsets" / "4").write_text('v1\n{"batchWatermarkMs":5,"conf":{}}\n{"lol_matches":{"0":99,"2":99}}')
+    for _ in range(2):  # the second time nothing is left to be done
+        checkpoints.split("matches", "statistics")
+        assert not query.exists()
+        assert checkpoints.starting_offsets() == StartingOffsets("lol_matches", "latest", {0: 80, 1: 8, 2: 9})
+        assert checkpoints.committed_offsets("statistics") == {0: 80, 2: 9}
+        assert (query.parent / "statistics" / "state" / "0").is_dir()
+
+
+def test_checkpoint_of_a_stateless_query_is_not_split(spark: SparkSession, tmp_path: Path) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    checkpoints.split("matches", "statistics")
+    checkpoints.save(START)
+    (tmp_path / "cluster" / "one" / "matches" / "offsets").mkdir(parents=True)
+    checkpoints.split("matches", "statistics")
+    assert checkpoints.starting_offsets() == START
+    assert not (tmp_path / "cluster" / "one" / "statistics").exists()

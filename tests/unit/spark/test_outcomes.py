@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts, CountsAccumulator
 
@@ -12,7 +12,7 @@ from job.tasks.outcomes import AGE_BUCKETS, BatchCounts, CountsAccumulator
 class CountRows:
     """A function for mapInArrow: each row counts as a match of one participant, every tenth as a dead letter."""
 
-    def __init__(self, accumulator: CountsAccumulator) -> None:
+    def __init__(self, accumulator: CountsAccumulator[BatchCounts]) -> None:
         self._accumulator = accumulator
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -25,30 +25,45 @@ class CountRows:
 
 
 @pytest.fixture
-def accumulator(spark: SparkSession) -> CountsAccumulator:
-    return CountsAccumulator(spark.sparkContext)
+def accumulator(spark: SparkSession) -> CountsAccumulator[BatchCounts]:
+    return CountsAccumulator(spark.sparkContext, BatchCounts)
 
 
-@pytest.fixture
-def batch(spark: SparkSession, accumulator: CountsAccumulator) -> DataFrame:
-    return spark.range(100, numPartitions=4).mapInArrow(CountRows(accumulator), "id long")
+def run_batch(spark: SparkSession, accumulator: CountsAccumulator[BatchCounts], number: int) -> None:
+    """Count 100 rows in four tasks that belong to a streaming query's micro-batch."""
+    spark.sparkContext.setLocalProperty("streaming.sql.batchId", str(number))
+    try:
+        spark.range(100, numPartitions=4).mapInArrow(CountRows(accumulator), "id long").collect()
+    finally:
+        spark.sparkContext.setLocalProperty("streaming.sql.batchId", None)  # type: ignore[arg-type]
 
 
 def test_counts_of_a_batch_are_summed_over_its_tasks_and_drained(
-    batch: DataFrame, accumulator: CountsAccumulator
+    spark: SparkSession, accumulator: CountsAccumulator[BatchCounts]
 ) -> None:
-    batch.collect()
-    counts = accumulator.drain()
+    """Counts of the next batch may arrive before those of a batch are drained."""
+    for number in (7, 8):
+        run_batch(spark, accumulator, number)
+    counts = accumulator.drain(7)
     assert (counts.messages, counts.matches, counts.participants, counts.indexed) == (100, 90, 100, 100)
     assert counts.dead_letters == {"not_json": 10}
     assert (counts.age_counts[1], counts.age_seconds) == (90, 45)
-    assert accumulator.drain() == BatchCounts(), "the counts of one batch are still there in the next"
+    assert accumulator.drain(7) == BatchCounts(), "the counts are still there after they were drained"
+    assert accumulator.drain(8).messages == 100
 
 
-def test_retried_tasks_are_counted_once(batch: DataFrame, accumulator: CountsAccumulator) -> None:
-    batch.collect()
-    batch.collect()
-    assert accumulator.drain().messages == 100
+def test_counts_of_a_failed_batch_are_forgotten(
+    spark: SparkSession, accumulator: CountsAccumulator[BatchCounts]
+) -> None:
+    run_batch(spark, accumulator, 7)
+    assert accumulator.drain(8) == BatchCounts()
+    assert accumulator.drain(7) == BatchCounts()
+
+
+def test_retried_tasks_are_counted_once(spark: SparkSession, accumulator: CountsAccumulator[BatchCounts]) -> None:
+    for _ in range(2):
+        run_batch(spark, accumulator, 7)
+    assert accumulator.drain(7).messages == 100
 
 
 @pytest.mark.parametrize(("age", "bucket"), [(0.0, 0), (0.25, 0), (0.26, 1), (3600, 13), (3601, 14)])

@@ -4,7 +4,8 @@ import itertools
 import json
 import os
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -19,19 +20,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from job.driver.checkpoints import Checkpoints
 from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics
 from job.driver.statistics import statistics
+from job.lag import ConsumerLag
 from job.match import Match, decode
 from job.settings import Window, with_overrides
 from job.sinks.sink_wait import Address
 from job.tasks.index_matches import SinkConfig
-from job.tasks.index_statistics import COUNTS_SCHEMA, IndexStatistics, window_action
-from job.tasks.match_rows import MATCH_SCHEMA, match_rows
-from job.tasks.outcomes import BatchCounts, CountsAccumulator
+from job.tasks.index_statistics import IndexStatistics, StatisticsCounts, window_action
+from job.tasks.match_rows import MATCH_SCHEMA, DecodeMatches, EventTimes, match_rows
+from job.tasks.outcomes import CountsAccumulator
 from job.topic import Incarnation
 from tests.support import reference
 from tests.support.job_fakes import fake_elasticsearch
@@ -40,6 +41,7 @@ from tests.support.sample_matches import ALIASES, ARRIVED_AT, PLAUSIBLE_TIMES, S
 
 WINDOW = with_overrides({}).window
 QUEUE_IDS = with_overrides({}).statistics.counted_queue_ids
+MESSAGES = pa.schema([("value", pa.binary()), ("arrived_at", pa.int64())])
 DAY_SECONDS = 24 * 3600
 # Ratios are integers in millionths between the tasks.
 MILLIONTH = Fraction(1, 1_000_000)
@@ -77,20 +79,6 @@ def assert_equals_reference(actual: dict[Key, Figures], messages: Sequence[bytes
     assert not any(differing.values()), {key: fields for key, fields in differing.items() if fields}
 
 
-class CountEventTimes:
-    """A function for mapInArrow: counts the event times of rows of MATCH_SCHEMA, as IndexMatches does."""
-
-    def __init__(self, accumulator: CountsAccumulator) -> None:
-        self._accumulator = accumulator
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        counts = BatchCounts()
-        for batch in batches:
-            counts.add_event_times(batch)
-            yield batch
-        self._accumulator.add(counts)
-
-
 class Stream:
     """The statistics as a streaming query over a folder, one file per micro-batch, with a checkpoint between runs."""
 
@@ -104,7 +92,8 @@ class Stream:
         self._last_batch = 0
         self.latest: dict[Key, Figures] = {}
         self.registry = CollectorRegistry()
-        self._metrics = Metrics("statistics", ALIASES, max_batch_age=60, registry=self.registry)
+        self._metrics = Metrics(ALIASES, max_batch_age=60, registry=self.registry)
+        self._query_metrics = self._metrics.add_query("statistics", ConsumerLag("lag"))
         (folder / "messages").mkdir()
 
     def run(self, *batches: Sequence[bytes]) -> None:
@@ -112,20 +101,20 @@ class Stream:
         for batch in batches:
             number = next(self._files)
             file = self._folder / "messages" / f"{number}.parquet"
-            pq.write_table(rows(batch), file)
+            pq.write_table(pa.table({"value": batch, "arrived_at": [ARRIVED_AT] * len(batch)}, MESSAGES), file)
             os.utime(file, (number, number))  # Spark reads files in the order of their modification time
-        outcomes = CountsAccumulator(self._spark.sparkContext)
+        event_times = CountsAccumulator(self._spark.sparkContext, EventTimes)
         late_matches = LateMatches(self._checkpoints, "statistics")
 
         def run_batch(changed: DataFrame, number: int) -> None:
             self.latest.update(by_key(changed.collect()))
-            self._metrics.record_late_matches(number, late_matches.count(number, outcomes.drain().event_times))
+            self._metrics.record_late_matches(number, late_matches.count(number, event_times.drain(number).by_match))
 
         query = (
-            self._spark.readStream.schema(MATCH_SCHEMA)
+            self._spark.readStream.schema("value binary, arrived_at long")
             .option("maxFilesPerTrigger", 1)
             .parquet(str(self._folder / "messages"))
-            .mapInArrow(CountEventTimes(outcomes), MATCH_SCHEMA)
+            .mapInArrow(DecodeMatches(PLAUSIBLE_TIMES, QUEUE_IDS, event_times), MATCH_SCHEMA)
             .transform(statistics, self._window)
             .writeStream.queryName("statistics")
             .outputMode("update")
@@ -136,7 +125,7 @@ class Stream:
         )
         query.awaitTermination()
         for progress in query.recentProgress:
-            self._metrics.record_progress(json.loads(progress.json))
+            self._query_metrics.record_progress(json.loads(progress.json))
             if progress.numInputRows:
                 self._last_batch = progress.batchId
 
@@ -305,14 +294,33 @@ def test_late_match_counts_once_however_often_it_is_sent(spark: SparkSession, tm
 
 def test_late_match_of_a_retried_task_counts_once(spark: SparkSession) -> None:
     """The task is run again although it was complete: its shuffle files were lost with an executor."""
-    outcomes = CountsAccumulator(spark.sparkContext)
-    tasks = spark.createDataFrame(rows([game("EUW1_1", 1)] * 2), MATCH_SCHEMA).mapInArrow(
-        CountEventTimes(outcomes), MATCH_SCHEMA
+    event_times = CountsAccumulator(spark.sparkContext, EventTimes)
+    messages = pa.table({"value": [game("EUW1_1", 1)] * 2, "arrived_at": [ARRIVED_AT] * 2}, MESSAGES)
+    tasks = spark.createDataFrame(messages).mapInArrow(
+        DecodeMatches(PLAUSIBLE_TIMES, QUEUE_IDS, event_times), MATCH_SCHEMA
     )
-    tasks.collect()
-    tasks.collect()
+    spark.sparkContext.setLocalProperty("streaming.sql.batchId", "2")
+    try:
+        for _ in range(2):
+            tasks.collect()
+    finally:
+        spark.sparkContext.setLocalProperty("streaming.sql.batchId", None)  # type: ignore[arg-type]
     checkpoints: Any = SimpleNamespace(watermark=lambda _query, batch: START + batch * 1000)
-    assert LateMatches(checkpoints, "statistics").count(2, outcomes.drain().event_times) == 1
+    assert LateMatches(checkpoints, "statistics").count(2, event_times.drain(2).by_match) == 1
+
+
+def test_event_times_are_those_of_the_matches_in_the_statistics() -> None:
+    """No other match can come too late for the windows. The event time of an end in the future is the arrival time."""
+    future = match(match_id="EUW1_future", gameStartTimestamp=ARRIVED_AT)
+    remake = match(participant(1, gameEndedInEarlySurrender=True), match_id="EUW1_remake")
+    no_winner = match(participant(1, win=False), participant(6, win=False), match_id="EUW1_no_winner")
+    values = [*(value(each) for each in (match(match_id="EUW1_8"), remake, no_winner, future)), b"{", None]
+    batch = pa.record_batch({"value": values, "arrived_at": [ARRIVED_AT + n for n in range(len(values))]}, MESSAGES)
+    added: list[EventTimes] = []
+    accumulator: Any = SimpleNamespace(add=added.append)
+    (decoded,) = DecodeMatches(PLAUSIBLE_TIMES, QUEUE_IDS, accumulator)(iter([batch]))
+    assert added == [EventTimes({"EUW1_8": START + 1_845_000, "EUW1_future": ARRIVED_AT + 3})]
+    assert decoded.column("match_id").to_pylist() == list(added[0].by_match)
 
 
 def test_match_is_forgotten_after_many_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,24 +394,22 @@ def test_statistics_are_indexed_and_counted_by_alias() -> None:
     aliases = {"champion": "lol_champion_stats", "position": "lol_position_stats"}
     rows = [row("champion"), row("position", name="TOP"), row("champion", name="Jinx"), row("champion", name="Zed")]
     columns = {name: [each[name] for each in rows] for name in rows[0]}
+    added: list[StatisticsCounts] = []
+    accumulator: Any = SimpleNamespace(add=added.append)
     with fake_elasticsearch() as server:
         sinks = SinkConfig((server.url,), 5, "kafka:9092", "dlq", Address("127.0.0.1", 9))
         rejected = {"1769903880000_TOP": 400, "1769903880000_Jinx": 400, "1769903880000_Zed": 400}
         server.answers = [lambda lines: server.store(lines, rejected)]
-        (counts,) = IndexStatistics(sinks, aliases)(iter([pa.RecordBatch.from_pydict(columns)]))
-    assert counts.schema == to_arrow_schema(COUNTS_SCHEMA, timezone="UTC")
-    assert counts.to_pylist() == [
+        index = IndexStatistics(sinks, aliases, accumulator)
+        assert list(index(iter([pa.RecordBatch.from_pydict(columns)]))) == []
+    (counts,) = added
+    counts.merge(StatisticsCounts(Counter(lol_champion_stats=2), rejections={"lol_position_stats": "later"}))
+    assert counts == StatisticsCounts(
+        Counter(lol_champion_stats=3),
+        Counter(lol_champion_stats=2, lol_position_stats=1),
         {
-            "alias": "lol_champion_stats",
-            "indexed": 1,
-            "rejected": 2,
-            "rejection": "1769903880000_Jinx: 400 as the test",
+            "lol_champion_stats": "1769903880000_Jinx: 400 as the test",
+            "lol_position_stats": "1769903880000_TOP: 400 as the test",
         },
-        {
-            "alias": "lol_position_stats",
-            "indexed": 0,
-            "rejected": 1,
-            "rejection": "1769903880000_TOP: 400 as the test",
-        },
-    ]
+    )
     assert list(server.documents) == [("lol_champion_stats-2026.01", "1769903880000_Ahri")]
