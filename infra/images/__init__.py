@@ -70,7 +70,10 @@ RECIPES = {
     "node-exporter": Recipe("infra/images/node-exporter", ON_BASE),
     # Master and workers run `spark`, the driver runs `job`: new code replaces only the driver.
     "spark": Recipe(
-        "job", WITH_BUILDER, target="spark", content=("Dockerfile", "conf", "connector", "requirements.txt")
+        "job",
+        WITH_BUILDER,
+        target="spark",
+        content=("Dockerfile", "conf", "connector", "filesystem", "jvm", "requirements.txt"),
     ),
     "job": Recipe("job", WITH_BUILDER, target="job"),
     "generator": Recipe("generator", ON_JAVA),

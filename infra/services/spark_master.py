@@ -16,6 +16,10 @@ from infra.services.base import (
 NAME = "spark-master"
 SPARK_USER = "185:185"
 RECOVERY_DIRECTORY = "/home/spark/recovery"
+PROPERTIES = ("--properties-file", "/opt/spark/spark-defaults.conf")
+ARCHIVE = "-XX:SharedArchiveFile=/opt/spark/spark.jsa"
+DAEMON_JVM_OPTIONS = f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {ARCHIVE} {JVM_EXITS_ON_OUT_OF_MEMORY}"
+"""Of the master and the workers."""
 
 # The workers' `status` is called `state`.
 HEALTH_CHECK = f"""curl -fsS http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/ | grep -q '"status" *: *"ALIVE"'"""
@@ -36,12 +40,12 @@ class SparkMaster(Service):
                 command=[
                     "/opt/spark/bin/spark-class",
                     "org.apache.spark.deploy.master.Master",
+                    *PROPERTIES,
                     *("--host", NAME, "--port", str(SPARK_MASTER_PORT), "--webui-port", str(SPARK_MASTER_UI_PORT)),
                 ],
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{settings.spark_master_memory // 2}m",
-                    "SPARK_DAEMON_JAVA_OPTS": f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY}",
-                    "SPARK_LAUNCHER_OPTS": f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY}",  # prints the daemon's command
+                    "SPARK_DAEMON_JAVA_OPTS": DAEMON_JVM_OPTIONS,
                     # A restarted master ends the executors of a job that it does not know, and that job waits for new
                     # ones forever. For a job that has ended meanwhile, the master waits until the timeout.
                     "SPARK_MASTER_OPTS": "-Dspark.deploy.recoveryMode=FILESYSTEM "

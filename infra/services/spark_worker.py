@@ -7,8 +7,6 @@ import pulumi_docker as docker
 from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
 from infra.services.base import (
     ALIVE,
-    JVM_EXITS_ON_OUT_OF_MEMORY,
-    JVM_STARTS_QUICKLY,
     ContainerSpec,
     Deployment,
     HealthCheck,
@@ -16,8 +14,8 @@ from infra.services.base import (
     ScrapeEndpoint,
     Service,
 )
+from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES, SPARK_USER, SparkMaster
 from infra.services.spark_master import NAME as MASTER
-from infra.services.spark_master import SPARK_USER, SparkMaster
 from infra.settings import WORKER_EXTRA_MIB
 
 SPARK_LOCAL_DIR = "/home/spark/local"
@@ -54,6 +52,7 @@ class SparkWorker(Service):
                 command=[
                     "/opt/spark/bin/spark-class",
                     "org.apache.spark.deploy.worker.Worker",
+                    *PROPERTIES,
                     *("--host", name, "--webui-port", str(SPARK_WORKER_UI_PORT)),
                     *("--cores", str(settings.spark_worker_cores)),
                     *("--memory", f"{settings.spark_worker_memory - WORKER_EXTRA_MIB}m"),
@@ -61,8 +60,7 @@ class SparkWorker(Service):
                 ],
                 environment={
                     "SPARK_DAEMON_MEMORY": f"{DAEMON_HEAP_MIB}m",
-                    "SPARK_DAEMON_JAVA_OPTS": f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY}",
-                    "SPARK_LAUNCHER_OPTS": f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY}",  # prints the daemon's command
+                    "SPARK_DAEMON_JAVA_OPTS": DAEMON_JVM_OPTIONS,
                     # On disk: /tmp is memory, and the shuffle files of a backlog would fill it.
                     "SPARK_LOCAL_DIRS": SPARK_LOCAL_DIR,
                     # Each start of the job leaves a copy of its code and logs.

@@ -14,8 +14,14 @@ log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parents[1]
 
 # The serial garbage collector returns heap to the system and costs least on few cores. A JVM that is out of memory
-# must exit instead of hanging.
-_JVM_OPTIONS = "-XX:+UseSerialGC -Xms96m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:+ExitOnOutOfMemoryError"
+# must exit instead of hanging. The class data archive of the image halves the time to start.
+_JVM_OPTIONS = (
+    "-XX:+UseSerialGC -Xms96m -XX:MinHeapFreeRatio=20 -XX:MaxHeapFreeRatio=40 -XX:+ExitOnOutOfMemoryError "
+    "-XX:SharedArchiveFile=/opt/spark/spark.jsa"
+)
+# The driver plans batches. The first of the two compilers is enough for that, and the second would compete with the
+# executors for minutes after each start.
+_DRIVER_JVM_OPTIONS = f"{_JVM_OPTIONS} -XX:TieredStopAtLevel=1"
 
 _FIXED = {
     # A streaming query is planned once a batch; adaptive execution would plan it again at each stage.
@@ -52,6 +58,9 @@ _FIXED = {
     "spark.sql.streaming.ui.retainedProgressUpdates": "60",
     "spark.sql.streaming.numRecentProgressUpdates": "5",
     "spark.ui.showConsoleProgress": "false",
+    # As in conf/spark-defaults.conf, which master and workers read.
+    "spark.ui.killEnabled": "false",
+    "spark.ui.heapHistogramEnabled": "false",
     # Spark's own metrics, with a namespace that does not change with the application id.
     "spark.ui.prometheus.enabled": "true",
     "spark.metrics.namespace": "lol_match_streaming",
@@ -77,7 +86,7 @@ def start(settings: Settings) -> SparkSession:
         "spark.driver.host": settings.driver.host,
         "spark.driver.bindAddress": "0.0.0.0",
         "spark.driver.memory": settings.driver.memory,
-        "spark.driver.extraJavaOptions": f"{_JVM_OPTIONS} -Dlog.format={settings.log.format}",
+        "spark.driver.extraJavaOptions": f"{_DRIVER_JVM_OPTIONS} -Dlog.format={settings.log.format}",
         "spark.ui.port": str(settings.driver.ui_port),
         "spark.executor.memory": settings.executor.memory,
         "spark.executor.cores": str(settings.executor.cores),
