@@ -14,6 +14,8 @@ Points = tuple[tuple[datetime, float], ...]
 """A time series."""
 
 BATCH_METRIC, FRESHNESS_METRIC = "lol_job_batch_duration_seconds", "lol_job_message_age_seconds"
+LABELS = {BATCH_METRIC: 'query="matches"'}
+"""The labels of the series that a metric is read from: batches of the documents. All series without an entry."""
 LAG = "sum(lol_job_kafka_lag_messages)"
 MIN_RATE_WINDOW_SECONDS = 60
 """A rate needs several scrapes, which are 10 s apart, with batches between them."""
@@ -110,4 +112,5 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
 
 
 def _quantile(quantile: float, metric: str, window: str) -> str:
-    return f"histogram_quantile({quantile}, sum by (le) (rate({metric}_bucket[{window}])))"
+    series = f"{metric}_bucket{{{LABELS.get(metric, '')}}}"
+    return f"histogram_quantile({quantile}, sum by (le) (rate({series}[{window}])))"

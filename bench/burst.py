@@ -13,6 +13,7 @@ from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import print_progress
 from generator.match_factory import MatchSize
+from harness.stack import sum_samples
 from harness.waiting import eventually
 from job.settings import with_overrides
 
@@ -45,7 +46,7 @@ class Burst(Struct, frozen=True):
 
 
 class BatchDurations:
-    """Collects the durations of the job's batches from its metrics."""
+    """Collects the durations of the batches of documents from the job's metrics."""
 
     def __init__(self, stack: MeasuredStack) -> None:
         self._stack = stack
@@ -60,11 +61,11 @@ class BatchDurations:
         self._count, self._sum = count, total
 
     def _totals(self) -> tuple[int, float]:
-        metrics = self._stack.job_metrics()
-        return (
-            int(sum(metrics["lol_job_batch_duration_seconds_count"])),
-            sum(metrics["lol_job_batch_duration_seconds_sum"]),
+        samples = self._stack.deployment.job_samples()
+        count, total = (
+            sum_samples(samples, f"lol_job_batch_duration_seconds_{part}", query="matches") for part in ("count", "sum")
         )
+        return int(count), total
 
 
 def measure_burst(stack: MeasuredStack, profile: Profile) -> Burst:

@@ -22,7 +22,8 @@ PAUSE_LIMIT_SECONDS = 100
 
 @dataclass(frozen=True)
 class JobProgress:
-    """Messages that the job has processed since its start, and its Kafka lag in messages; None while it is unknown."""
+    """Messages that the job has processed since its start, and its Kafka lag in messages: that of the documents or
+    of the statistics, whichever is larger; None while it is unknown."""
 
     processed: int
     lag: int | None
@@ -95,8 +96,9 @@ class MeasuredStack:
     def job_progress(self) -> JobProgress:
         """Processed messages and lag, from the job's metrics."""
         metrics = self.job_metrics()
-        lags = metrics.get("lol_job_kafka_lag_messages")
-        return JobProgress(int(sum(metrics["lol_job_messages_total"])), None if lags is None else int(sum(lags)))
+        lags = [metrics.get(f"lol_job_{name}_lag_messages") for name in ("kafka", "statistics")]
+        known = [int(sum(lag)) for lag in lags if lag is not None]
+        return JobProgress(int(sum(metrics["lol_job_messages_total"])), max(known) if len(known) == len(lags) else None)
 
     def job_metrics(self) -> dict[str, list[float]]:
         """The job's Prometheus metrics: name → the value of each series. Raises BenchError if they are unavailable."""

@@ -24,6 +24,14 @@ def _quantiles(histogram: str) -> list[Query]:
     return [Query(_quantile(quantile, histogram), f"p{quantile * 100:.0f}") for quantile in (0.5, 0.95, 0.99)]
 
 
+def _quantiles_by_query(histogram: str) -> list[Query]:
+    rate = f"sum by (le, query) (rate({histogram}_bucket[$__rate_interval]))"
+    return [
+        Query(f"histogram_quantile({quantile}, {rate})", f"p{quantile * 100:.0f} of {{{{query}}}}")
+        for quantile in (0.5, 0.95)
+    ]
+
+
 def _or_none(expression: str, label: str) -> str:
     """`expression`, or a series of zeros with the label value `none` as long as the counter has no series."""
     return f'{expression} or on() label_replace(vector(0), "{label}", "none", "", "")'
@@ -122,27 +130,28 @@ def pipeline() -> Dashboard:
                     ),
                     time_series(
                         "Lag, by partition",
-                        "Messages that are not processed yet, for the query with the largest lag.",
+                        "Messages that are not indexed yet. Statistics are updated every few seconds only.",
                         units.Short,
                         Query("max by (partition) (lol_job_kafka_lag_messages)", "partition {{partition}}"),
+                        Query("sum(lol_job_statistics_lag_messages)", "statistics, all partitions"),
                         limits=above(10_000, warning=1_000),
                     ),
                     time_series(
                         "Batch duration",
-                        "Micro-batches with input, of all queries. Goal: p95 below 1 s at the default rate.",
+                        "Micro-batches with input, by query. Goal: p95 of the documents below 1 s at the default rate.",
                         units.Seconds,
-                        *_quantiles("lol_job_batch_duration_seconds"),
+                        *_quantiles_by_query("lol_job_batch_duration_seconds"),
                         limits=above(10 * BATCH_P95_SECONDS, warning=BATCH_P95_SECONDS),
                         no_data="no batch with input",
                     ),
                     time_series(
                         "Batch size",
-                        "Messages in a micro-batch with input (mean), and the limit of the adaptive batch size.",
+                        "Messages in a micro-batch with input (mean), and the limit for the documents' next one.",
                         units.Short,
                         Query(
-                            "sum(rate(lol_job_input_rows_total[$__rate_interval])) / "
-                            "sum(rate(lol_job_batch_duration_seconds_count[$__rate_interval]))",
-                            "mean",
+                            "sum by (query) (rate(lol_job_input_rows_total[$__rate_interval])) / "
+                            "sum by (query) (rate(lol_job_batch_duration_seconds_count[$__rate_interval]))",
+                            "mean of {{query}}",
                         ),
                         Query("max(lol_job_batch_limit_messages)", "limit"),
                         no_data="no batch with input",

@@ -111,8 +111,8 @@ class Queries:
     def _session(self, query: str, listener: QueryListener) -> SparkSession:
         """A session of the query's own, whose listener receives the events of this query only.
 
-        Tasks of a fair scheduler's pool get half of the cores while both queries have tasks: no document waits until
-        a batch of the statistics has ended.
+        The query's tasks are in a pool of their own (conf/fairscheduler.xml), so that no document waits until a batch
+        of the statistics has ended.
         """
         session = self.spark.newSession()
         listener.register(session)

@@ -30,7 +30,7 @@ _FIXED = {
     # The next batch with messages closes windows that are over. An extra batch without data, only for that, would
     # double the number of batches.
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
-    # While both queries have tasks, each gets half of the cores.
+    # The two queries share the cores (conf/fairscheduler.xml).
     "spark.scheduler.mode": "FAIR",
     # With tasks of 100 ms, waiting 3 s (the default) for data locality is never worth it.
     "spark.locality.wait": "100ms",

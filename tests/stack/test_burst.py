@@ -28,8 +28,10 @@ def test_back_pressure_keeps_batches_of_a_burst_below_max_seconds_and_freshness_
     def processed_messages_and_long_batches() -> tuple[float, float]:
         """Messages processed so far, and batches longer than `batch.max_seconds`."""
         samples = stack.job_samples()
-        batches = sum_samples(samples, "lol_job_batch_duration_seconds_count")
-        within = sum_samples(samples, "lol_job_batch_duration_seconds_bucket", le=str(float(MAX_BATCH_SECONDS)))
+        of_documents = {"query": "matches"}
+        batches = sum_samples(samples, "lol_job_batch_duration_seconds_count", **of_documents)
+        limit = str(float(MAX_BATCH_SECONDS))
+        within = sum_samples(samples, "lol_job_batch_duration_seconds_bucket", le=limit, **of_documents)
         return sum_samples(samples, "lol_job_messages_total"), batches - within
 
     processed_before, long_batches_before = processed_messages_and_long_batches()

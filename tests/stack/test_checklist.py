@@ -86,9 +86,18 @@ class TestSpark:
         assert [app["state"] for app in found] == ["RUNNING"]
         assert found[0]["cores"] > 0
 
-    def test_spark_ui_lists_the_active_streaming_query(self, stack: Stack) -> None:
+    def test_spark_ui_lists_the_active_streaming_queries(self, stack: Stack) -> None:
         page = stack.get("spark-job", 4040, "/StreamingQuery/").text
-        assert re.search(r"Active Streaming Queries \(1\)", page), page
+        assert re.search(r"Active Streaming Queries \(2\)", page), page
+
+    @pytest.mark.parametrize("service", ["spark-master", "spark-worker", "spark-job"])
+    def test_spark_jvms_use_the_class_data_archive(self, stack: Stack, service: str) -> None:
+        """A JVM ignores an archive that was made with another class path."""
+        memory_maps = stack.host(service).check_output(
+            "for process in $(pgrep -x java); do grep -c spark.jsa /proc/$process/maps; done"
+        )
+        assert memory_maps.split()
+        assert "0" not in memory_maps.split()
 
     def test_no_spark_job_has_failed(self, stack: Stack) -> None:
         application = stack.get("spark-job", 4040, "/api/v1/applications").json()[0]["id"]

@@ -202,7 +202,7 @@ def idle(stack: Stack) -> None:
     """Assert that the lag is 0 and the last batch ended more than 3 s ago."""
     lag = stack.job_metric("lol_job_kafka_lag_messages")
     assert lag == 0, f"the job is {lag:,.0f} messages behind"
-    seconds = time.time() - stack.job_metric("lol_job_last_batch_timestamp_seconds")
+    seconds = time.time() - stack.job_metric("lol_job_last_batch_timestamp_seconds", query="matches")
     assert seconds > 3, f"the last batch ended {seconds:.1f} s ago"
 
 
