@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from msgspec import Struct
@@ -109,7 +109,7 @@ def _participants(match: Match) -> Iterator[Document]:
             _add_shares(document, participant, totals[team])
         details = _details(participant)
         if details != _NO_DETAILS:
-            _add_details(document, participant, details)
+            _add_details(document, details)
         yield document
 
 
@@ -165,13 +165,8 @@ _DETAILS = {
     "quadra_kills": "quadra_kills",
     "penta_kills": "penta_kills",
 }
-_OTHER_DETAILS = ("puuid", "placement", "player_subteam_id", "perks", *ITEMS, *SUMMONER_SPELLS)
-_details, _items, _spells = (
-    attrgetter(*_DETAILS.values(), *_OTHER_DETAILS),
-    attrgetter(*ITEMS),
-    attrgetter(*SUMMONER_SPELLS),
-)
-_NO_DETAILS = (None,) * (len(_DETAILS) + len(_OTHER_DETAILS))
+_details = attrgetter(*_DETAILS.values(), "puuid", "placement", "player_subteam_id", "perks", *SUMMONER_SPELLS, *ITEMS)
+_NO_DETAILS = (None,) * (len(_DETAILS) + 4 + len(SUMMONER_SPELLS) + len(ITEMS))
 
 
 def _match_fields(match: Match, arrived_at: int) -> Document:
@@ -226,23 +221,26 @@ def _add_shares(document: Document, participant: Participant, team: Totals) -> N
         document["gold_share"] = round(10_000 * participant.gold_earned / team.gold) / 10_000
 
 
-def _add_details(document: Document, participant: Participant, details: tuple[object, ...]) -> None:
+def _add_details(document: Document, details: tuple[Any, ...]) -> None:
     """Add what a participant has beyond the required fields. 0 stands for none: of items, spells, runes, placements."""
-    for name, held in zip(_DETAILS, details, strict=False):
-        if held is not None:
-            document[name] = held
-    if participant.puuid:
-        document["puuid"] = participant.puuid
-        document["bot"] = participant.puuid == BOT
-    if participant.placement:
-        document["placement"] = participant.placement
-    if participant.player_subteam_id:
-        document["subteam_id"] = participant.player_subteam_id
-    for name, slots in (("items", _items(participant)), ("summoner_spells", _spells(participant))):
-        if slots.count(None) < len(slots):
-            document[name] = [held for held in slots if held]
-    if participant.perks:
-        _add_runes(document, participant.perks)
+    details, (puuid, placement, subteam_id, perks, *slots) = details[: len(_DETAILS)], details[len(_DETAILS) :]
+    if None not in details:
+        document.update(zip(_DETAILS, details, strict=True))
+    else:
+        document.update((name, held) for name, held in zip(_DETAILS, details, strict=True) if held is not None)
+    if puuid:
+        document["puuid"] = puuid
+        document["bot"] = puuid == BOT
+    if placement:
+        document["placement"] = placement
+    if subteam_id:
+        document["subteam_id"] = subteam_id
+    spells, items = slots[: len(SUMMONER_SPELLS)], slots[len(SUMMONER_SPELLS) :]
+    for name, ids in (("summoner_spells", spells), ("items", items)):
+        if ids.count(None) < len(ids):
+            document[name] = list(filter(None, ids))
+    if perks:
+        _add_runes(document, perks)
 
 
 def _add_runes(document: Document, perks: Perks) -> None:
