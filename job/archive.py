@@ -378,7 +378,7 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
     rows: dict[str, ArchivedMatch] = {}
     too_large = 0
     for message in messages:
-        match = decode(message.value, message.arrived_at, plausible_times)
+        match = decode(message.value, message.arrived_at, plausible_times, details=False)
         if not isinstance(match, Match):
             continue
         value = message.value or b""

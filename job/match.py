@@ -3,6 +3,7 @@
 import re
 from codecs import BOM_UTF8
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import reduce
@@ -12,7 +13,16 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from job.match_v5 import DETAIL_TEXTS, Info, MatchV5, Participant, Team, decode_leniently
+from job.match_v5 import (
+    DECODER,
+    DECODER_WITHOUT_DETAILS,
+    DETAIL_TEXTS,
+    Info,
+    MatchV5,
+    Participant,
+    Team,
+    decode_leniently,
+)
 from job.queues import ARENA
 from job.riot_documents import describe
 
@@ -117,22 +127,27 @@ class _Decoded(NamedTuple):
     dropped: Sequence[str]
 
 
-_decoder = msgspec.json.Decoder(MatchV5)
 _participants_decoder = msgspec.json.Decoder(_OnlyInfo)
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def decode(value: bytes | None, arrived_at: int, plausible_times: PlausibleTimes) -> Match | DeadLetter:
+def decode(
+    value: bytes | None, arrived_at: int, plausible_times: PlausibleTimes, details: bool = True
+) -> Match | DeadLetter:
     """Decode and validate the value of one message; never raises.
 
     `arrived_at` is the message's LogAppendTime in milliseconds. A single invalid participant makes the whole message a
-    dead letter, so that each message has exactly one outcome.
+    dead letter, so that each message has exactly one outcome. Without `details`, the optional fields that documents
+    alone have may be missing in the match, which saves a third of the time.
     """
     if value is None:
         return DeadLetter("null_value", "the message has no value (a tombstone)")
     value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows parsers to ignore a BOM
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
+    if not details:
+        with suppress(*_DECODE_ERRORS):
+            return _validate(_Decoded(DECODER_WITHOUT_DETAILS.decode(value), ()), arrived_at, plausible_times)
     decoded = _decode(value)
     if isinstance(decoded, DeadLetter) and decoded.reason == "not_json" and _SURROGATE.search(value):
         decoded = _decode_lone_surrogates(value)
@@ -150,7 +165,7 @@ def _decode(value: bytes) -> _Decoded | DeadLetter:
 def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
     """Decode JSON; one that is nested more deeply than Python's recursion limit is a dead letter."""
     try:
-        return _Decoded(_decoder.decode(value), ())
+        return _Decoded(DECODER.decode(value), ())
     except msgspec.ValidationError as error:
         return _decode_leniently(value, error)
     except _DECODE_ERRORS as error:

@@ -88,7 +88,8 @@ class DecodeMatches:
         for batch in batches:
             columns = (batch.column(name).to_pylist() for name in ("value", "arrived_at"))
             decoded = (
-                decode(value, arrived_at, self._plausible_times) for value, arrived_at in zip(*columns, strict=True)
+                decode(value, arrived_at, self._plausible_times, details=False)
+                for value, arrived_at in zip(*columns, strict=True)
             )
             rows = match_rows([match for match in decoded if isinstance(match, Match)], self._queue_ids)
             event_times.add(rows)

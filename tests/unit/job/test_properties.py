@@ -15,6 +15,7 @@ from generator.match_factory import MatchFactory, MatchSize
 from generator.modes import MODE_NAMES, RIFT_5V5
 from job.documents import actions, documents, team_documents
 from job.match import REASONS, DeadLetter, Match, decode
+from job.tasks.match_rows import match_rows
 from tests.support import reference
 from tests.support.sample_matches import (
     ALIASES,
@@ -72,11 +73,15 @@ def assert_accepted(document: dict[str, Any], template: str) -> None:
 def check_decode(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLetter:
     """Decode a message and check the result: no exception, and no value that a sink would reject."""
     result = decode(message, arrived_at, PLAUSIBLE_TIMES)
+    without_details = decode(message, arrived_at, PLAUSIBLE_TIMES, details=False)
     if isinstance(result, DeadLetter):
+        assert without_details == result
         assert result.reason in REASONS
         assert result.detail
         assert len(result.field.encode()) < 200
         return result
+    assert isinstance(without_details, Match)
+    assert match_rows([without_details], None) == match_rows([result], None)
     for action in actions(result, arrived_at, 0, ALIASES):
         head, source = (orjson.loads(line) for line in action.lines.splitlines())
         assert len(head["index"]["_id"].encode()) <= 512
