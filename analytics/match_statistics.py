@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 
 from analytics.time_range import TimeRange
 from infra.names import MATCHES_ALIAS, TEAMS_ALIAS
-from job.queues import ARENA, queue_name
+from job.queues import ARENA, queue_ids, queue_name
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
@@ -29,6 +29,14 @@ PRECISION_THRESHOLD = 40_000
 CHAMPION_PRECISION = 4_000
 """The same for one champion, of which there are many."""
 SWARM = (1810, 1820, 1830, 1840)
+CO_OP = tuple(
+    queue_id
+    for name in ("Intro Bot", "Beginner Bot", "Intermediate Bot")
+    for queue_id in queue_ids(f"Co-op vs. AI {name}")
+)
+"""Queues against bots, which are no comparison of sides."""
+SUMMONERS_RIFT = 11
+"""Riot's id of the map with the objectives."""
 SINGLE_TEAM_MODES = ("CHERRY", "STRAWBERRY")
 """Riot's names of Arena, where `team_id` is no side of the map, and of Swarm, where all play against the game."""
 SWARM_PREFIX = "Strawberry_"
@@ -270,9 +278,14 @@ def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter)
                 "terms": {"field": "bans", "size": MAX_CHAMPIONS},
                 "aggs": {"matches": _distinct_matches(CHAMPION_PRECISION)},
             },
-            "objectives": {
-                "filters": {"filters": {name: {"term": {f"first_{name}": True}} for name in OBJECTIVES}},
-                "aggs": averages("win"),
+            "on_rift": {
+                "filter": all_of({"term": {"map_id": SUMMONERS_RIFT}}, NO_CO_OP),
+                "aggs": {
+                    "objectives": {
+                        "filters": {"filters": {name: {"term": {f"first_{name}": True}} for name in OBJECTIVES}},
+                        "aggs": averages("win"),
+                    }
+                },
             },
         },
     )
@@ -346,6 +359,8 @@ PLAYED: tuple[dict[str, Any], ...] = ({"term": {"remake": False}}, {"exists": {"
 """Clauses for matches that count: no remakes, and none without a winner."""
 TWO_TEAMS = none_of({"terms": {"queue_id": [*sorted(ARENA), *SWARM]}}, {"terms": {"game_mode": [*SINGLE_TEAM_MODES]}})
 """A query for the modes of two teams. Documents may lack the mode, so that the queues are named too."""
+NO_CO_OP = none_of({"terms": {"queue_id": [*CO_OP]}})
+"""A query for matches among people."""
 PEOPLE = none_of({"term": {"bot": True}}, {"prefix": {"champion_name": SWARM_PREFIX}})
 """A query for participants who are no bots, and play a champion of Summoner's Rift."""
 
@@ -378,7 +393,8 @@ def _aggregations(time_range: TimeRange, only: MatchFilter) -> dict[str, Any]:
                 "sides": {
                     "filters": {
                         "filters": {
-                            name: all_of(TWO_TEAMS, {"term": {"team_id": team}}) for name, team in _TEAMS.items()
+                            name: all_of(TWO_TEAMS, NO_CO_OP, {"term": {"team_id": team}})
+                            for name, team in _TEAMS.items()
                         }
                     },
                     "aggs": {
@@ -493,7 +509,7 @@ def _sides(buckets: Mapping[str, Any]) -> tuple[SideStatistics, ...]:
 
 
 def _objectives(teams: Mapping[str, Any]) -> tuple[ObjectiveStatistics, ...]:
-    buckets = teams["objectives"]["buckets"] if teams else {}
+    buckets = teams["on_rift"]["objectives"]["buckets"] if teams else {}
     return tuple(
         ObjectiveStatistics(words, buckets[name]["doc_count"], buckets[name]["win"]["value"])
         for name, words in OBJECTIVES.items()

@@ -34,7 +34,7 @@ EMPTY_RESPONSE: dict[str, Any] = {
         "played": {"matches": {"value": 0}, "sides": {"buckets": {"blue": NO_SIDE, "red": NO_SIDE}}},
         "with_bans": {"matches": {"value": 0}},
         "bans": {"buckets": []},
-        "objectives": {"buckets": {}},
+        "on_rift": {"objectives": {"buckets": {}}},
     },
 }
 
