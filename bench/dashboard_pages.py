@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import docker
 from docker.models.containers import Container
@@ -37,7 +38,7 @@ RECORD_RUNS = """
       if (!running && begin !== null) { window.runs.push(performance.now() - begin); begin = null; }
     }).observe(app, {attributes: true, attributeFilter: ["data-test-script-state"]});
 """
-"""Milliseconds of each run of the page's script, which a refresh is, from its start until the browser has the result."""
+"""Records the milliseconds of each run of the page's script, such as a refresh, until the browser has the result."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Target:
     @property
     def memory_mib(self) -> float:
         """Memory of the container without its file cache."""
-        usage = self.container.stats(stream=False)["memory_stats"]
+        usage = cast(dict[str, Any], self.container.stats(stream=False))["memory_stats"]
         return float(usage["usage"] - usage["stats"].get("inactive_file", 0)) / 2**20
 
 
