@@ -61,8 +61,8 @@ deployment = Deployment(
 # ZooKeeper and Kafka share one volume: if one lost its data and the other kept it, their cluster ids would differ, and
 # Kafka would never start.
 broker_data = declare_volume(deployment, "broker")
-zookeeper = ZooKeeper(deployment, broker_data)
-kafka = Kafka(deployment, broker_data, zookeeper)
+ZooKeeper(deployment, broker_data)
+kafka = Kafka(deployment, broker_data)
 after_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], deleted_with=kafka.container)
 topic = Topic(
     MATCHES_TOPIC,
@@ -101,10 +101,9 @@ cassandra = Cassandra(deployment)
 
 checkpoints = declare_volume(deployment, "checkpoints")
 master = SparkMaster(deployment)
-workers = [SparkWorker(deployment, n, master, checkpoints) for n in range(1, settings.spark_workers + 1)]
-job = SparkJob(
-    deployment, master, workers, kafka, elasticsearch, checkpoints, provisioned=[topic, dead_letters, *templates]
-)
+for number in range(1, settings.spark_workers + 1):
+    SparkWorker(deployment, number, master, checkpoints)
+job = SparkJob(deployment, master, kafka, elasticsearch, checkpoints, provisioned=[topic, dead_letters, *templates])
 Archive(deployment, kafka, cassandra, topic)
 generator = Generator(deployment, kafka, job) if settings.generator_runs(stack) else None
 

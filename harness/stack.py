@@ -19,7 +19,7 @@ from pulumi import automation
 from testinfra.host import Host
 
 from harness.waiting import eventually
-from infra.clients.docker_engine import execute
+from infra.clients.docker_engine import execute, kill_containers
 from infra.clients.kafka import TopicClient
 from infra.names import MATCHES_ALIAS, PROJECT, SERVICE_LABEL, STACK_LABEL
 from tools.repair import repair
@@ -68,7 +68,8 @@ class Stack:
         return self._pulumi.refresh(on_output=print, color="never")
 
     def destroy(self) -> automation.DestroyResult:
-        """`pulumi destroy`."""
+        """`pulumi destroy`, as `make down` does."""
+        kill_containers(self.engine, self.name)
         return self._pulumi.destroy(on_output=print, color="never")
 
     def clean_up(self) -> None:

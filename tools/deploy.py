@@ -1,5 +1,7 @@
 """Run `pulumi up` or `pulumi destroy` with readable progress: `python -m tools.deploy up --stack dev`.
 
+Before `pulumi destroy` the stack's containers are killed: their data is deleted too, so none needs to end gracefully.
+
 On a terminal Pulumi draws its own progress display. Without one (CI, a pipe) it prints two or three lines for each
 resource, several hundred in all; this prints one line for each finished step and writes the complete output to a log
 file. Errors, diagnostics and any line of unknown form are always printed. The exit code is Pulumi's.
@@ -16,6 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from infra.clients.docker_engine import DockerUnavailableError, connect, kill_containers
 from infra.home import home_folder
 
 ARGUMENTS = {
@@ -88,6 +91,12 @@ def main() -> int:
     parser.add_argument("--stack", required=True)
     options = parser.parse_args()
     command = ["pulumi", options.command, "--stack", options.stack, *ARGUMENTS[options.command]]
+    if options.command == "destroy":
+        try:
+            kill_containers(connect(), options.stack)
+        except DockerUnavailableError as error:
+            print(error, file=sys.stderr)
+            return 1
     if sys.stdout.isatty():
         os.execvp(command[0], command)
     log = log_file(options.command, options.stack)

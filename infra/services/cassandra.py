@@ -50,6 +50,10 @@ class Cassandra(Service):
                     "-Dcassandra.commitlog.ignorereplayerrors=true "
                     # Only an assertion notices that the commit log was written in part, because the disk became full.
                     "-ea "
+                    # Both images select G1, which takes 120 MiB more at rest.
+                    "-XX:-UseG1GC -XX:+UseSerialGC "
+                    # The clock for timeouts: by default a thread reads the time 500 times a second.
+                    "-Dcassandra.approximate_time_precision_ms=50 "
                     f"{JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY} {jmx.AGENT}",
                 },
                 files=[

@@ -16,7 +16,6 @@ from infra.services.base import (
     Mount,
     Service,
 )
-from infra.services.zookeeper import ZooKeeper
 
 # A Metadata request, version 1, for no topic. The response has 37 bytes; the last 8 are the controller's id (broker.id)
 # and the number of topics. A starting broker answers before it knows its controller, and a client that connects then
@@ -28,9 +27,12 @@ HEALTH_CHECK = (
 
 
 class Kafka(Service):
-    """The broker. It shares the volume `broker_data` with ZooKeeper, so that neither's data outlives the other's."""
+    """The broker. It shares the volume `broker_data` with ZooKeeper, so that neither's data outlives the other's.
 
-    def __init__(self, deployment: Deployment, broker_data: docker.Volume, zookeeper: ZooKeeper) -> None:
+    It starts at the same time as ZooKeeper, and waits for it.
+    """
+
+    def __init__(self, deployment: Deployment, broker_data: docker.Volume) -> None:
         settings = deployment.settings
         super().__init__(
             deployment,
@@ -70,7 +72,6 @@ class Kafka(Service):
                 health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=120),
                 grace_seconds=30,
             ),
-            depends_on=[zookeeper],
         )
         self.bootstrap_servers = f"{self.name}:{KAFKA_PORT}"
         """For clients in the stack's network."""

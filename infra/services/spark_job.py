@@ -22,7 +22,6 @@ from infra.services.base import (
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
 from infra.services.spark_master import SPARK_USER, SparkMaster
-from infra.services.spark_worker import SparkWorker
 from job.settings import deep_merge, with_overrides
 
 NAME = "spark-job"
@@ -39,7 +38,6 @@ class SparkJob(Service):
         self,
         deployment: Deployment,
         master: SparkMaster,
-        workers: Sequence[SparkWorker],
         kafka: Kafka,
         elasticsearch: Elasticsearch,
         checkpoints: docker.Volume,
@@ -75,6 +73,7 @@ class SparkJob(Service):
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=with_overrides(overrides).stop_grace_seconds + 5,
             ),
-            depends_on=[*workers, kafka, elasticsearch],
+            # It waits for Spark's master by itself, and Spark for the workers.
+            depends_on=[kafka, elasticsearch],
             provisioned=provisioned,
         )

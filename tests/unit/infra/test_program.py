@@ -147,9 +147,8 @@ def test_container_starts_after_what_it_needs_is_healthy_and_provisioned(declare
     needs = {name: set(recorder.options[name].depends_on & provisioned) for name in recorder.containers}
     topics = {"lol_matches", "lol_matches_dlq"}
     assert {name: each for name, each in needs.items() if each} == {
-        "kafka": {"zookeeper-healthy"},
         "spark-worker": {"spark-master-healthy"},
-        "spark-job": {"spark-worker-healthy", "kafka-healthy", "elasticsearch-healthy", *topics, *INDEX_ALIASES},
+        "spark-job": {"kafka-healthy", "elasticsearch-healthy", *topics, *INDEX_ALIASES},
         "archive": {"kafka-healthy", "cassandra-healthy", "lol_matches"},
         "generator": {"spark-job-healthy"},
         "elasticsearch-exporter": {"elasticsearch-healthy"},
