@@ -73,7 +73,6 @@ class SparkJob(Service):
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=with_overrides(overrides).stop_grace_seconds + 5,
             ),
-            # It waits for Spark's master by itself, and Spark for the workers.
-            depends_on=[kafka, elasticsearch],
+            depends_on=[master, kafka, elasticsearch],  # Spark waits for the workers by itself
             provisioned=provisioned,
         )

@@ -148,7 +148,7 @@ def test_container_starts_after_what_it_needs_is_healthy_and_provisioned(declare
     topics = {"lol_matches", "lol_matches_dlq"}
     assert {name: each for name, each in needs.items() if each} == {
         "spark-worker": {"spark-master-healthy"},
-        "spark-job": {"kafka-healthy", "elasticsearch-healthy", *topics, *INDEX_ALIASES},
+        "spark-job": {"spark-master-healthy", "kafka-healthy", "elasticsearch-healthy", *topics, *INDEX_ALIASES},
         "archive": {"kafka-healthy", "cassandra-healthy", "lol_matches"},
         "generator": {"spark-job-healthy"},
         "elasticsearch-exporter": {"elasticsearch-healthy"},
