@@ -33,6 +33,7 @@ from job.topic import Incarnation, Offsets, TopicInspector
 log = logging.getLogger("job")
 
 _QUERY_POLL_SECONDS = 5
+_FIRST_BATCH_POLL_SECONDS = 0.5
 _FAILED_GRACE_SECONDS = 3
 _EARLIEST = -2
 """Spark's offset for the beginning of a partition."""
@@ -90,11 +91,14 @@ def run(options: settings.Settings) -> int:
     on_termination_signal(lambda: end_reasons.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
     queries = Queries(spark, options, sinks, checkpoints, metrics, on_end)
-    running = [queries.start_matches(start, of_matches), queries.start_statistics(start, of_statistics)]
-
+    running = [queries.start_matches(start, of_matches)]
     stopped = threading.Event()
     topic.watch(kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped)
-    reason = wait_for_end(end_reasons, running)
+    # The first batches take many times as long as later ones. Those of the documents come first.
+    reason = wait_for_end(end_reasons, running, of_matches.first_batch)
+    if reason is None:
+        running.append(queries.start_statistics(start, of_statistics))
+        reason = wait_for_end(end_reasons, running)
     stopped.set()
     if reason:
         log.error("The job ends: %s", root_cause(reason))
@@ -167,15 +171,19 @@ def _check_data_loss(
         )
 
 
-def wait_for_end(end_reasons: "SimpleQueue[str]", queries: Sequence[StreamingQuery]) -> str:
-    """Wait for the first reason to end the job; empty after a signal.
+def wait_for_end(
+    end_reasons: "SimpleQueue[str]", queries: Sequence[StreamingQuery], event: threading.Event | None = None
+) -> str | None:
+    """Wait for the first reason to end the job; empty after a signal, None if the event has been set before.
 
     Polls the queries as well, because a JVM that has crashed sends no event. Raises JobError in that case.
     """
     while True:
         try:
-            return end_reasons.get(timeout=_QUERY_POLL_SECONDS)
+            return end_reasons.get(timeout=_FIRST_BATCH_POLL_SECONDS if event else _QUERY_POLL_SECONDS)
         except Empty:
+            if event and event.is_set():
+                return None
             try:
                 active = all(query.isActive for query in queries)
             except (Py4JError, OSError) as error:

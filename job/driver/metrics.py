@@ -1,6 +1,7 @@
 """The job's Prometheus metrics and its health, from Spark's progress events and the tasks' outcome counts."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterable
 from datetime import datetime
@@ -86,10 +87,14 @@ class Metrics:
         sink_waiting.set_function(lambda: float(self.current_sink_wait() is not None))
 
     def add_query(self, name: str, lag: ConsumerLag) -> "QueryMetrics":
-        """Add a streaming query. The job is healthy while each of its queries is."""
+        """Add a streaming query. The job is healthy while the first query and all others that were started are."""
         self._registry.register(lag)
         self._queries.append(QueryMetrics(self, name, lag))
         return self._queries[-1]
+
+    def _started_queries(self) -> "list[QueryMetrics]":
+        """The first query, and of the others those that were started: they are started after its first batch."""
+        return [query for query in self._queries if query.was_started or query is self._queries[0]]
 
     def set_topic_offsets(self, offsets: TopicOffsets) -> None:
         """Record the topic's present offsets, for the lags and open transactions; empty if they are unknown."""
@@ -159,7 +164,7 @@ class Metrics:
 
     def unhealthy_reason(self) -> str:
         """Why the job is unhealthy, with what a sink waits for; empty while it is healthy."""
-        reason = next((reason for query in self._queries if (reason := query.unhealthy_reason())), "")
+        reason = next((reason for query in self._started_queries() if (reason := query.unhealthy_reason())), "")
         return f"{reason}; {waiting}" if reason and (waiting := self.sink_wait_reason()) else reason
 
     def sink_wait_reason(self) -> str:
@@ -170,7 +175,7 @@ class Metrics:
     def hanging_reason(self) -> str:
         """Why a query hangs: it has made no progress although no sink has waited for a service. Empty if none does."""
         now = time.monotonic()
-        for query in self._queries:
+        for query in self._started_queries():
             if now - max(query.last_activity_at, self._sink_wait_until) > self.max_batch_age:
                 return query.unhealthy_reason()
         return ""
@@ -184,19 +189,21 @@ class QueryMetrics:
         self._name = name
         self.lag = lag
         self.last_activity_at = time.monotonic()
+        self.was_started = False
         self._is_running = False
-        self._finished_first_batch = False
+        self.first_batch = threading.Event()
+        """Set once a batch has finished, or the query has been idle."""
 
     def query_started(self) -> None:
         """Record that the query runs; it is healthy from its first batch on."""
-        self._is_running = True
-        self._finished_first_batch = False
+        self.was_started = self._is_running = True
+        self.first_batch.clear()
         self.last_activity_at = time.monotonic()
         self._metrics.active.labels(self._name).set(1)
 
     def query_idle(self) -> None:
         """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
-        self._finished_first_batch = True
+        self.first_batch.set()
         self.last_activity_at = time.monotonic()
 
     def query_terminated(self) -> None:
@@ -240,7 +247,7 @@ class QueryMetrics:
         age = time.monotonic() - self.last_activity_at
         if not self._is_running:
             return f"query {self._name} is not running"
-        if not self._finished_first_batch:
+        if not self.first_batch.is_set():
             return f"query {self._name} has not finished its first batch"
         if age > self._metrics.max_batch_age:
             return f"query {self._name} has finished no batch for {age:.0f} s"

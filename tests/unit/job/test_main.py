@@ -1,11 +1,14 @@
 """The entry point: starting offsets, data loss, and failures reported in one line."""
 
+import threading
 from datetime import UTC, datetime
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from job.__main__ import resolve_starting_offsets
+from job.__main__ import resolve_starting_offsets, wait_for_end
 from job.driver.checkpoints import StartingOffsets
 from job.errors import JobError, root_cause
 from job.settings import Position
@@ -140,6 +143,32 @@ def test_retention_of_messages_already_read_is_not_data_loss() -> None:
 def test_unwritable_checkpoint_is_reported_before_anything_is_read(saved: StartingOffsets | None) -> None:
     with pytest.raises(JobError, match="not writable"):
         resolve("latest", FakeCheckpoints(saved, writable=False))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "active", "expected"),
+    [
+        ([], True, None),
+        (["it failed"], True, "it failed"),
+        ([""], True, ""),
+        ([], False, None),
+    ],
+)
+def test_wait_ends_with_the_first_reason_or_the_first_batch(
+    reasons: list[str], active: bool, expected: str | None
+) -> None:
+    end_reasons: SimpleQueue[str] = SimpleQueue()
+    for reason in reasons:
+        end_reasons.put(reason)
+    first_batch = threading.Event()
+    first_batch.set()
+    queries: Any = [SimpleNamespace(isActive=active)]
+    assert wait_for_end(end_reasons, queries, first_batch) == expected
+
+
+def test_wait_ends_when_one_of_the_queries_has_ended() -> None:
+    queries: Any = [SimpleNamespace(isActive=active) for active in (True, False)]
+    assert wait_for_end(SimpleQueue(), queries, threading.Event()) == "a query ended without an error message"
 
 
 @pytest.mark.parametrize(

@@ -226,10 +226,16 @@ def test_health_check_follows_the_query(metrics: Metrics, query: QueryMetrics, m
 
 
 def test_job_is_as_healthy_as_each_of_its_queries(metrics: Metrics, query: QueryMetrics) -> None:
+    """The second is started after the first batch of the first."""
     statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
-    for each in (query, statistics):
-        each.query_started()
-        each.query_idle()
+    assert metrics.unhealthy_reason() == "query matches is not running"
+    query.query_started()
+    assert metrics.unhealthy_reason() == "query matches has not finished its first batch"
+    query.query_idle()
+    assert metrics.unhealthy_reason() == ""
+    statistics.query_started()
+    assert metrics.unhealthy_reason() == "query statistics has not finished its first batch"
+    statistics.query_idle()
     assert metrics.unhealthy_reason() == ""
     statistics.query_terminated()
     assert metrics.unhealthy_reason() == "query statistics is not running"
