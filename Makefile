@@ -73,7 +73,7 @@ verify: ## Verification checklist against the running stack
 	@tools/setup.sh tests
 	@pytest tests/stack --stack $(STACK)
 
-bench: ## Benchmarks on a stack of their own, about 70 minutes
+bench: ## Benchmarks on a stack of their own, about 100 minutes
 	@tools/setup.sh tests
 	@python -m bench
 

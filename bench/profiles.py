@@ -37,7 +37,7 @@ class Profile:
     rest_window_seconds: float
     rest_windows: int
     rest_fill: int
-    """Matches in the job's state for the second half of the rest measure."""
+    """Matches in the job's state for the last part of the rest measure."""
     start_load_seconds: float
     """Time under load between the first document and the kill of the driver."""
     memory_rate: int

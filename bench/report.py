@@ -154,7 +154,7 @@ def rest_chapter(figures: Sequence[Rest]) -> Paragraphs:
         *([service, *(f"{each.cores(service):.3f}" for each in figures)] for service in services),
         [
             "**all, cores**",
-            *(with_range([sum(window.values()) for window in each.windows], 2) for each in figures),
+            *(with_range(each.all_cores(), 2) for each in figures),
         ],
         ["**all, memory, MiB**", *(f"{sum(each.memory_mib.values()):,.0f}" for each in figures)],
     ]

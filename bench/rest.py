@@ -40,33 +40,30 @@ class Rest(Struct, frozen=True):
         """Cores in use by the service: the median of the windows."""
         return median(window[service] for window in self.windows)
 
-    def all_cores(self) -> float:
-        """Cores in use by all services together: the median of the windows."""
-        return median(sum(window.values()) for window in self.windows)
+    def all_cores(self) -> list[float]:
+        """Cores in use by all services together, for each window."""
+        return [sum(window.values()) for window in self.windows]
 
 
 def measure_rest(stack: MeasuredStack, profile: Profile) -> list[Rest]:
-    """Both rates, with the state of a few minutes; then again after a fill with many matches."""
+    """At the rate with the state of a few minutes, without messages, and at the rate with many matches in the state."""
     stack.wait_until_idle()
     with background_stream(stack.bootstrap_servers, SIZE, RATE):
         time.sleep(profile.rest_warm_up_seconds)
-    figures = measure_rates(stack, profile)
-    stack.send_backlog(FILL_SIZE, profile.rest_fill)
-    stack.wait_until_idle()
-    return figures + measure_rates(stack, profile)
-
-
-def measure_rates(stack: MeasuredStack, profile: Profile) -> list[Rest]:
-    """The windows of each rate."""
-    with background_stream(stack.bootstrap_servers, SIZE, RATE):
         streaming = measure_windows(stack, profile, RATE)
     stack.wait_until_idle()
-    return [streaming, measure_windows(stack, profile, 0)]
+    time.sleep(profile.rest_window_seconds / 4)  # the statistics' last batch
+    silent = measure_windows(stack, profile, 0)
+    stack.send_backlog(FILL_SIZE, profile.rest_fill)
+    stack.wait_until_idle()
+    with background_stream(stack.bootstrap_servers, SIZE, RATE):
+        time.sleep(profile.rest_window_seconds)  # the merges and garbage collections after the fill
+        filled = measure_windows(stack, profile, RATE)
+    return [streaming, silent, filled]
 
 
 def measure_windows(stack: MeasuredStack, profile: Profile, rate: int) -> Rest:
     """Cores by service in each window, and memory at the end of the last one."""
-    time.sleep(profile.rest_window_seconds / 4)  # the batches of the load before
     before = read_usage(stack)
     windows = []
     for _ in range(profile.rest_windows):
@@ -84,7 +81,7 @@ def measure_windows(stack: MeasuredStack, profile: Profile, rate: int) -> Rest:
         memory_mib={name: stack.resident_memory(name) / MIB for name in before},
     )
     print_progress(
-        f"rest, {rate} matches/s, {rest.state_rows:,} rows of state: {rest.all_cores():.2f} cores, "
+        f"rest, {rate} matches/s, {rest.state_rows:,} rows of state: {median(rest.all_cores()):.2f} cores, "
         f"{sum(rest.memory_mib.values()):,.0f} MiB"
     )
     return rest
