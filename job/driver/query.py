@@ -165,10 +165,13 @@ def stop_gracefully(spark: SparkSession, queries: Iterable[StreamingQuery], grac
     again at the next start, with the same document ids.
     """
     running = list(queries)
-    for query in running:
-        set_max_offsets(spark, query, 0)
     deadline = time.monotonic() + grace_seconds
-    while (busy := any(_is_busy(query) for query in running)) and time.monotonic() < deadline:
+    while True:
+        for query in running:  # each time, because the size that follows from the last batch replaces it
+            set_max_offsets(spark, query, 0)
+        busy = any(_is_busy(query) for query in running)
+        if not busy or time.monotonic() > deadline:
+            break
         time.sleep(0.05)
     for query in running:
         query.stop()

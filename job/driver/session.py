@@ -49,7 +49,7 @@ _FIXED = {
     # Checkpoints: enough batches to debug by hand, instead of 100 with small files each.
     "spark.sql.streaming.minBatchesToRetain": "20",
     "spark.sql.streaming.stopTimeout": "10s",
-    # The Spark UI shows the recent past only; with two batches a second its history would fill the heap.
+    # The Spark UI shows the recent past only; with a batch a second its history would fill the heap.
     "spark.ui.retainedJobs": "40",
     "spark.ui.retainedStages": "60",
     "spark.ui.retainedTasks": "400",

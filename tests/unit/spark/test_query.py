@@ -19,18 +19,25 @@ from tests.support.sample_matches import ALIASES
 class FakeQuery:
     """A streaming query over a backlog: a micro-batch of `seconds` follows the other while its read limit is not 0."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, adapts: bool = False) -> None:
+        self.adapts = adapts
         self._seconds = seconds
         self._ends_at = float("inf")
         self.isActive = True
 
     def set_limit(self, messages: int) -> None:
-        if messages == 0:
+        if messages:
+            self._ends_at = float("inf")
+        elif self._ends_at == float("inf"):
             self._ends_at = time.monotonic() + self._seconds
 
     @property
     def status(self) -> dict[str, Any]:
-        return {"isTriggerActive": time.monotonic() < self._ends_at}
+        is_active = time.monotonic() < self._ends_at
+        if self.adapts and is_active:  # its last batch has changed the size of the next one
+            self.adapts = False
+            self.set_limit(1000)
+        return {"isTriggerActive": is_active}
 
     def stop(self) -> None:
         self.isActive = False
@@ -43,7 +50,7 @@ def test_graceful_shutdown_waits_for_the_current_batches_and_starts_no_other(
     monkeypatch: pytest.MonkeyPatch, batch_seconds: tuple[float, float], in_time: bool
 ) -> None:
     """That Kafka's source keeps to a limit of 0: tests/stack."""
-    queries: Any = [FakeQuery(seconds) for seconds in batch_seconds]
+    queries: Any = [FakeQuery(batch_seconds[0]), FakeQuery(batch_seconds[1], adapts=batch_seconds[1] > 0)]
     monkeypatch.setattr("job.driver.query.set_max_offsets", lambda _, query, messages: query.set_limit(messages))
     spark: Any = None
     started_at = time.monotonic()
