@@ -129,6 +129,13 @@ def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(st
     # The archive, with its rate limit, may still have the backlog of an earlier test before it.
     assert eventually(archived, timeout_seconds=240, poll_seconds=2)[match.id] == newer
     eventually(lambda: kills(after.id, 10), timeout_seconds=60)
+    batch = stack.job_metric("lol_job_last_batch_id", query="statistics")
+
+    def statistics_include_all() -> None:
+        """The batch after the present one reads everything that is indexed by now."""
+        assert stack.job_metric("lol_job_last_batch_id", query="statistics") >= batch + 2
+
+    eventually(statistics_include_all, timeout_seconds=120)
     assert late_matches() == late_before + 1
     status = " ".join(stack.make("status").stdout.replace("│", " ").split())
     assert f", {late_before + 1:,.0f} matches too late for the windows" in status
