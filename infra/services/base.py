@@ -19,6 +19,8 @@ HEALTH_CHECK_SCRIPT = "/etc/lolstack/health_check.sh"
 JVM_STARTS_QUICKLY = "-XX:TieredStopAtLevel=1"
 """Only the first JIT compiler (C1), for a JVM that has little to do: the second takes a third of the processor time of
 a start, and its code is rarely needed."""
+JVM_RETURNS_MEMORY = ("-XX:+UseSerialGC", "-Xms96m", "-XX:MinHeapFreeRatio=20", "-XX:MaxHeapFreeRatio=40")
+"""The serial collector needs the least memory beside the heap; the heap grows only as needed, and shrinks again."""
 JVM_EXITS_ON_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 """A JVM without memory ends, and Docker restarts it, instead of going on with threads that have died."""
 INTERVAL_SECONDS = 30

@@ -6,6 +6,7 @@ from infra.names import CASSANDRA_PORT
 from infra.services import jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
+    JVM_RETURNS_MEMORY,
     JVM_STARTS_QUICKLY,
     ConfigFile,
     ContainerSpec,
@@ -50,8 +51,8 @@ class Cassandra(Service):
                     "-Dcassandra.commitlog.ignorereplayerrors=true "
                     # Only an assertion notices that the commit log was written in part, because the disk became full.
                     "-ea "
-                    # Both images select G1, which takes 120 MiB more at rest.
-                    "-XX:-UseG1GC -XX:+UseSerialGC "
+                    # Both images select G1, which takes 120 MiB more at rest, and a heap of fixed size.
+                    f"-XX:-UseG1GC {' '.join(JVM_RETURNS_MEMORY)} "
                     # The clock for timeouts: by default a thread reads the time 500 times a second.
                     "-Dcassandra.approximate_time_precision_ms=50 "
                     f"{JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY} {jmx.AGENT}",

@@ -8,6 +8,7 @@ from infra.names import KAFKA_HOST_LISTENER_PORT, KAFKA_PORT
 from infra.services import jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
+    JVM_RETURNS_MEMORY,
     JVM_STARTS_QUICKLY,
     ConfigFile,
     ContainerSpec,
@@ -44,7 +45,7 @@ class Kafka(Service):
                 command=[
                     "java",
                     f"-Xmx{settings.kafka_memory // 2}m",
-                    "-XX:+UseSerialGC",
+                    *JVM_RETURNS_MEMORY,
                     JVM_STARTS_QUICKLY,
                     JVM_EXITS_ON_OUT_OF_MEMORY,
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
