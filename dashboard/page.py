@@ -36,18 +36,17 @@ def text(untrusted: object) -> str:
     return html.escape(sanitize(str(untrusted)))
 
 
-def problems(*answers: Answer[Any]) -> None:
-    """What could not be read. The page's data is then grey, and has its age."""
+def problems(main: Answer[Any], *others: Answer[Any]) -> None:
+    """What could not be read. The page is grey if that is its main part."""
     lines = []
-    for answer in answers:
+    for answer in (main, *others):
         if answer.problem:
             since = ""
             if answer.read_at:
                 age = duration((datetime.now(UTC) - answer.read_at).total_seconds())
                 since = f" Below is the data of {answer.read_at:%H:%M:%S} UTC, {age} ago."
             lines.append(f'<p class="problem" role="alert">{text(answer.problem)}.{since} Trying again.</p>')
-    stale = any(answer.problem for answer in answers)
-    grey = "<style>.st-key-data { opacity: 0.5; filter: grayscale(1); }</style>" if stale else ""
+    grey = "<style>.st-key-data { opacity: 0.5; filter: grayscale(1); }</style>" if main.problem else ""
     st.html(f'<div class="problems">{"".join(lines)}</div>{grey}')
 
 

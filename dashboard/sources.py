@@ -53,42 +53,42 @@ class Answer(Generic[T]):
 
 def matches(view: View) -> Answer[MatchStatistics]:
     """The statistics of the matches."""
-    return cast(Answer[MatchStatistics], _shared("matches", view))
+    return cast(Answer[MatchStatistics], shared("matches", view))
 
 
 def pipeline(view: View) -> Answer[PipelineMetrics]:
     """The pipeline's metrics."""
-    return cast(Answer[PipelineMetrics], _shared("pipeline", view))
+    return cast(Answer[PipelineMetrics], shared("pipeline", view))
 
 
 def champion(view: View) -> Answer[ChampionDetails]:
     """The games of the view's champion."""
-    return cast(Answer[ChampionDetails], _shared("champion", view))
+    return cast(Answer[ChampionDetails], shared("champion", view))
 
 
 def filter_values(view: View) -> Answer[FilterValues]:
     """The values that the filters can have."""
-    return cast(Answer[FilterValues], _shared_longer("filter values", view))
+    return cast(Answer[FilterValues], shared_longer("filter values", view))
 
 
 def player(wanted: str) -> Answer[Player | None]:
     """The player with this Riot ID or puuid."""
-    return cast("Answer[Player | None]", _shared("player", View(), wanted))
+    return cast("Answer[Player | None]", shared("player", View(), wanted))
 
 
 def alerts() -> Answer[list[Alert]]:
     """The active alerts."""
-    return cast(Answer[list[Alert]], _shared("alerts", View()))
+    return cast(Answer[list[Alert]], shared("alerts", View()))
 
 
 def newest_dead_letters() -> Answer[list[Letter]]:
     """The newest dead letters, newest first, with the beginning of their values."""
-    return cast(Answer[list[Letter]], _shared("dead letters", View()))
+    return cast(Answer[list[Letter]], shared("dead letters", View()))
 
 
 def dead_letter(position: str) -> Answer[Letter | None]:
     """The dead letter at this partition:offset."""
-    return cast("Answer[Letter | None]", _shared("dead letter", View(), position))
+    return cast("Answer[Letter | None]", shared("dead letter", View(), position))
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,13 @@ READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
 
 # Streamlit lets one thread compute an entry, and the others wait for it.
 @st.cache_resource(ttl=TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
-def _shared(source: str, view: View, argument: str = "") -> Answer[Any]:
+def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
     """What all viewers of the same view see: read once in each interval, errors too."""
     return _read(source, view, argument)
 
 
 @st.cache_resource(ttl=FILTER_VALUES_TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
-def _shared_longer(source: str, view: View, argument: str = "") -> Answer[Any]:
+def shared_longer(source: str, view: View, argument: str = "") -> Answer[Any]:
     return _read(source, view, argument)
 
 

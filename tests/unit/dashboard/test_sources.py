@@ -1,0 +1,78 @@
+"""What the dashboard reads: shared by all viewers, and kept while a source is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from analytics.match_statistics import MatchFilter
+from analytics.time_range import TimeRange
+from dashboard import sources
+from dashboard.sources import Answer
+from dashboard.view import View
+from infra.clients.prometheus import PrometheusError
+from tests.support.report_samples import PIPELINE
+
+VIEW = View("24 h", filter=MatchFilter(platform="of this test"))
+
+
+class Source:
+    """A source that counts its reads, and fails while it is away."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.is_away = False
+
+    def read(self, _: TimeRange, __: View, ___: str) -> object:
+        self.reads += 1
+        if self.is_away:
+            raise PrometheusError("Prometheus does not answer")
+        return PIPELINE
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    found = Source()
+    monkeypatch.setitem(sources.READERS, "pipeline", found.read)
+    sources.shared.clear()
+    yield found
+    sources.shared.clear()
+
+
+def test_viewers_of_the_same_view_share_one_read_and_no_viewer_means_no_read(source: Source) -> None:
+    assert source.reads == 0
+    barrier = Barrier(3)
+
+    def view() -> Answer[object]:
+        barrier.wait(10)
+        return sources.shared("pipeline", VIEW)
+
+    with ThreadPoolExecutor() as viewers:
+        answers = [viewer.result() for viewer in [viewers.submit(view) for _ in range(3)]]
+    assert source.reads == 1
+    assert all(answer is answers[0] for answer in answers)
+    assert sources.shared("pipeline", View("7 days", filter=VIEW.filter)).data is PIPELINE
+    assert source.reads == 2, "another view is read by itself"
+
+
+def test_data_is_kept_with_the_problem_while_a_source_is_away(source: Source) -> None:
+    good = sources.shared("pipeline", VIEW)
+    assert (good.data, good.problem) == (PIPELINE, "")
+    source.is_away = True
+    sources.shared.clear()  # as after its time to live
+    kept = sources.shared("pipeline", VIEW)
+    assert kept.data is PIPELINE
+    assert kept.read_at == good.read_at
+    assert kept.problem == "Prometheus does not answer"
+    sources.shared("pipeline", VIEW)
+    assert source.reads == 2, "an error is shared as well"
+    source.is_away = False
+    sources.shared.clear()
+    back = sources.shared("pipeline", VIEW)
+    assert back.problem == ""
+    assert back.read_at is not None
+    assert good.read_at is not None
+    assert back.read_at > good.read_at
