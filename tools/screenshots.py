@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
 from analytics.time_range import TimeRange
+from infra.names import DASHBOARD_PORT
 from tools.chromium import find_chromium
 from tools.health import HealthChecker
 from tools.report.__main__ import read_report, write_report
@@ -22,6 +23,7 @@ from tools.status import read_status, render
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 STATUS_COLUMNS = 120
+DASHBOARD_CHARTS = 7
 TERMINAL = """
 <style>
   body {{ margin: 0; background: {background}; color: {foreground} }}
@@ -40,6 +42,15 @@ def take_report(browser: Browser, page: Path, scheme: Literal["light", "dark"]) 
     window.close()
 
 
+def take_dashboard(browser: Browser, url: str, scheme: Literal["light", "dark"]) -> None:
+    """The dashboard's page Matches in this colour scheme, with all charts."""
+    window = browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme=scheme)
+    window.goto(url)
+    expect(window.locator(".stVegaLiteChart svg")).to_have_count(DASHBOARD_CHARTS, timeout=60_000)
+    window.screenshot(path=PICTURES / f"dashboard-{scheme}.png", animations="disabled")
+    window.close()
+
+
 def take_status(browser: Browser, stack: str) -> None:
     """The output of `make status` in a terminal."""
     outputs = read_stack_outputs(stack)
@@ -54,15 +65,16 @@ def take_status(browser: Browser, stack: str) -> None:
 def main() -> None:
     """Take all screenshots."""
     stack = sys.argv[1]
-    report = read_report(
-        stack, read_stack_outputs(stack)["services"], TimeRange.last(timedelta(hours=1), datetime.now(UTC))
-    )
+    services = read_stack_outputs(stack)["services"]
+    report = read_report(stack, services, TimeRange.last(timedelta(hours=1), datetime.now(UTC)))
     page = write_report(report, ROOT / "report" / stack).resolve()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium())
         take_report(browser, page, "light")
         take_report(browser, page, "dark")
         take_status(browser, stack)
+        for scheme in ("light", "dark"):
+            take_dashboard(browser, f"http://{services['dashboard'][str(DASHBOARD_PORT)]}/?range=15+min", scheme)
         browser.close()
 
 
