@@ -23,10 +23,11 @@ def controls(*, matches: bool = False, champion: bool = False) -> View:
         )
         begin = end = None
         if name == FROM_TO:
-            now = datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None)
-            hour_ago = now - timedelta(hours=1)
-            begin = st.datetime_input("From (UTC)", hour_ago, key="from", bind="query-params", width=230, step=60)
-            end = st.datetime_input("To (UTC)", now, key="to", bind="query-params", width=230, step=60)
+            # Defaults that stay the same from one run to the next.
+            today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+            begin = st.datetime_input("From (UTC)", today, key="from", bind="query-params", width=230, step=60)
+            tomorrow = today + timedelta(days=1)
+            end = st.datetime_input("To (UTC)", tomorrow, key="to", bind="query-params", width=230, step=60)
         only = _filter(sources.filter_values(View("30 days")).data or FilterValues(), champion) if matches else None
         st.toggle("Pause", key="paused", bind="query-params")
     return View(name, utc(begin), utc(end), only or MatchFilter())

@@ -19,7 +19,7 @@ from analytics.match_statistics import FilterValues, MatchStatistics, read_filte
 from analytics.pipeline_metrics import PipelineMetrics, read_pipeline_metrics
 from analytics.player import Player, read_player
 from analytics.time_range import TimeRange
-from dashboard.settings import Settings, load
+from dashboard.settings import Settings, SettingsError, load
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, PrometheusError
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_ALIAS
@@ -194,7 +194,7 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
         last[0] = replace(last[0], problem=f"Elasticsearch {failure}: {str(error).splitlines()[0][:200]}")
-    except (PrometheusError, DlqError) as error:
+    except (PrometheusError, DlqError, SettingsError) as error:
         last[0] = replace(last[0], problem=str(error))
     return last[0]
 

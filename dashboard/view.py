@@ -17,7 +17,7 @@ RANGES = {
     "30 days": timedelta(days=30),
 }
 DEFAULT_RANGE = "1 h"
-FROM_TO = "from – to"
+FROM_TO = "from-to"
 
 
 @dataclass(frozen=True)

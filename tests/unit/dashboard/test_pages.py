@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -28,6 +30,7 @@ FULL = {
     "Dead letters": "?page=Dead+letters&letter=0:17",
 }
 """The URL at which each page has all that it can have."""
+FROM_TO = "range=from-to&from=2026-11-20T10:00&to=2026-11-20T12:00"
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +103,17 @@ def test_filter_is_in_the_url_and_changes_the_figures_and_survives_a_reload(brow
         assert "range=24+h" in page.url
 
 
-def test_viewers_with_different_filters_do_not_see_each_others(browser: Browser, address: str) -> None:
+def test_viewers_with_different_filters_and_times_do_not_see_each_others(browser: Browser, address: str) -> None:
     with (
-        open_dashboard(browser, f"{address}?champion=Jinx") as one,
+        open_dashboard(browser, f"{address}?champion=Jinx&{FROM_TO}") as one,
         open_dashboard(browser, f"{address}?champion=Ahri") as other,
     ):
         expect(tile(one, "Matches")).to_have_text("2,000")
         expect(tile(other, "Matches")).to_have_text("1,000")
         one.reload()
         expect(tile(one, "Matches")).to_have_text("2,000")
+        for page, is_from_to in ((one, 1), (other, 0)):
+            expect(page.locator(".st-key-card-matches-per-minute .marks", has_text="10:30")).to_have_count(is_from_to)
 
 
 def test_pages_without_a_choice_say_what_to_do(browser: Browser, address: str) -> None:
@@ -124,6 +129,29 @@ def test_pages_without_a_choice_say_what_to_do(browser: Browser, address: str) -
         player.press("Enter")
         expect(page.get_by_role("heading", name=XSS)).to_be_visible()
         assert page.locator("img").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 101),
+        ({"Host": "rebound.example.com"}, 403),
+        ({"Origin": "http://elsewhere.example.com"}, 403),
+    ],
+)
+def test_pages_of_other_hosts_cannot_connect(address: str, headers: dict[str, str], status: int) -> None:
+    """Against DNS rebinding and cross-site requests: all data comes through this connection."""
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Origin": address.rstrip("/"),
+    }
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=20)
+    connection.request("GET", "/_stcore/stream", headers=handshake | headers)
+    assert connection.getresponse().status == status
+    connection.close()
 
 
 def tile(page: Page, name: str) -> Locator:
