@@ -5,7 +5,7 @@
 #
 # COMMAND's exit code: 0: healthy. 75: not healthy, but alive: a restart would not help. Any other, also after TIMEOUT
 # seconds: failed. After FAILURES failed checks in a row (START_FAILURES before the first success) the main process gets
-# SIGTERM and, GRACE seconds later, every process SIGKILL, as `docker stop` would do.
+# SIGTERM and, GRACE seconds later, every process SIGKILL, as `docker stop` would do. Further failed checks repeat that.
 #
 # PID 1 is an init process: it forwards SIGTERM, and `kill -1` spares it. POSIX sh only: some images have only busybox.
 timeout=$1 grace=$2 failures=$3 start_failures=$4
