@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 from confluent_kafka import Producer
@@ -60,7 +62,10 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Brow
     now_ms = round(datetime.now(UTC).timestamp() * 1000)
     match = MatchFactory(seed=now_ms, size="compact", start_ms=now_ms, now=lambda: now_ms).next()
     producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
-    with open_dashboard(browser, url) as page:
+    participant = json.loads(match.encode())["info"]["participants"][0]
+    name = f"{participant['riotIdGameName']}#{participant['riotIdTagline']}"
+    # Of a player, because more matches than the page of all of them shows may arrive in the meantime.
+    with open_dashboard(browser, f"{url}?page=Player&player={quote(name)}") as page:
         producer.produce(MATCHES_TOPIC, match.encode(), match.id)
         assert producer.flush(60) == 0
         expect(page.get_by_role("cell", name=match.id)).to_be_visible()

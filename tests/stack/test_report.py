@@ -139,6 +139,7 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
         assert position.cs == pytest.approx(mean(game["cs"] for game in games))
         assert position.gold_per_minute == pytest.approx(mean(game["gold_per_minute"] for game in games), rel=1e-5)
 
+    assert len(found.sides) == 2, "no match of two teams yet"
     two_teams = [game for game in games_played if has_two_teams(game) and not game["queue"].startswith("Co-op")]
     for side, team in zip(found.sides, (match_statistics.BLUE_TEAM_ID, match_statistics.RED_TEAM_ID), strict=True):
         team_games = grouped(two_teams, "team_id")[team]
