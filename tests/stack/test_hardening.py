@@ -29,6 +29,7 @@ LISTENERS = {
     "spark-job": {4040, 8000},
     "archive": {8000},
     "generator": {8000},
+    "dashboard": {8501},
     "prometheus": {9090},
     "alertmanager": {9093},
     "elasticsearch-exporter": {9114},
