@@ -6,6 +6,7 @@ import pulumi_docker as docker
 from infra import preflight
 from infra.images import Images
 from infra.images.source import choose_image_source
+from infra.logins import LOGINS, OPERATOR, TLS_SERVERS
 from infra.names import (
     DEAD_LETTER_TOPIC,
     ELASTICSEARCH_PORT,
@@ -15,6 +16,8 @@ from infra.names import (
     STACK_LABEL,
     stack_prefix,
 )
+from infra.provisioning.certificates import Certificates
+from infra.provisioning.credentials import Credentials
 from infra.provisioning.index_template import IndexTemplate
 from infra.provisioning.password import Password
 from infra.provisioning.saved_object import declare_saved_objects
@@ -47,6 +50,8 @@ preflight.check(settings, stack)
 source = choose_image_source(settings, stack)
 pulumi.log.info(f"images: {source.kind} ({source.reason})")
 
+credentials = Credentials(LOGINS, settings.credentials_generation)
+certificates = Certificates(stack_prefix(stack), TLS_SERVERS, settings.credentials_generation)
 deployment = Deployment(
     stack=stack,
     settings=settings,
@@ -56,6 +61,8 @@ deployment = Deployment(
         name=stack_prefix(stack),
         labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=stack)],
     ),
+    credentials=credentials,
+    certificates=certificates,
 )
 
 # ZooKeeper and Kafka share one volume: if one lost its data and the other kept it, their cluster ids would differ, and
@@ -133,3 +140,7 @@ pulumi.export("imageSource", source.kind)
 pulumi.export("services", {service.name: service.addresses() for service in deployment.services})
 pulumi.export("leftOut", left_out)
 pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)
+pulumi.export("security", settings.security)
+pulumi.export("certificateAuthority", certificates.authority)
+pulumi.export("credentials", pulumi.Output.secret(credentials.passwords))
+pulumi.export("operatorPassword", deployment.password(OPERATOR))

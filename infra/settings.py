@@ -58,6 +58,9 @@ class Settings(BaseModel):
     registry_mirror: str = Field(pattern=r"^$|^[A-Za-z0-9.\-]+(:\d+)?(/[a-z0-9._\-/]+)?$")
     images: Json[dict[str, str]]
 
+    security: Literal["guarded", "strict"]
+    credentials_generation: int = Field(ge=1, le=1_000_000)
+
     port_offset: int = Field(ge=-1, le=35000)
     kafka_port: int = Port
     spark_master_port: int = Port  # not used; accepted because stacks may have set it

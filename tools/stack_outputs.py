@@ -12,10 +12,13 @@ class NotDeployedError(Exception):
 
 
 def read_stack_outputs(stack: str) -> dict[str, Any]:
-    """The stack's outputs, secrets masked. Raises NotDeployedError."""
+    """The stack's outputs, secrets in clear text: never print them as a whole. Raises NotDeployedError."""
     try:
         run = subprocess.run(
-            ["pulumi", "stack", "output", "--json", "--stack", stack], capture_output=True, text=True, check=False
+            ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError as error:
         raise NotDeployedError("pulumi is not on the PATH: `make setup`, then `source tools/env.sh`") from error

@@ -8,7 +8,9 @@ thread that has passed this import only sees finished classes.
 """
 
 # ruff: noqa: F401
+import bcrypt
 import confluent_kafka.admin
+import cryptography.x509
 import docker
 import elasticsearch
 import requests

@@ -11,6 +11,8 @@ import pulumi_docker as docker
 
 from infra.images import Images
 from infra.names import IMAGE_SOURCE_LABEL, PROJECT, SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
+from infra.provisioning.certificates import Certificates
+from infra.provisioning.credentials import Credentials
 from infra.provisioning.health_gate import HealthGate
 from infra.services import FILES
 from infra.settings import Settings
@@ -62,8 +64,19 @@ class Deployment:
     settings: Settings
     images: Images
     network: docker.Network
+    credentials: Credentials
+    certificates: Certificates
     services: list[Service] = field(default_factory=list)
     """The services declared so far. Each adds itself; Prometheus's targets and the stack's outputs follow from them."""
+
+    @property
+    def strict(self) -> bool:
+        """Whether even looking needs a login, and Elasticsearch has TLS."""
+        return self.settings.security == "strict"
+
+    def password(self, login: str) -> pulumi.Output[str]:
+        """The generated password of a login of infra/logins.py, a secret."""
+        return self.credentials.password(login)
 
     @property
     def prefix(self) -> str:

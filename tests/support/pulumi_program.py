@@ -30,6 +30,8 @@ CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 """An image that is built."""
 PULLED_IMAGE = "pulumi-python:dynamic/image:PulledImage"
+CREDENTIALS = "pulumi-python:dynamic/secret:Credentials"
+CERTIFICATES = "pulumi-python:dynamic/secret:Certificates"
 
 
 def raw_config(**changes: Any) -> dict[str, str]:
@@ -66,12 +68,26 @@ class Recorder(pulumi.runtime.Mocks):
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.setdefault(args.typ, {})[args.name] = args.inputs
-        return f"{args.name}-id", args.inputs | (
-            {"image_id": f"{args.name}-image"} if args.typ in (IMAGE, PULLED_IMAGE) else {}
-        )
+        return f"{args.name}-id", args.inputs | self._computed(args)
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
         raise AssertionError(f"the program calls {args.token}")
+
+    @staticmethod
+    def _computed(args: pulumi.runtime.MockResourceArgs) -> dict[str, Any]:
+        """The outputs that the real provider adds to the inputs."""
+        if args.typ in (IMAGE, PULLED_IMAGE):
+            return {"image_id": f"{args.name}-image"}
+        if args.typ == CREDENTIALS:
+            return {"passwords": {login: f"password of {login}" for login in args.inputs["logins"]}}
+        if args.typ == CERTIFICATES:
+            servers = args.inputs["servers"]
+            return {
+                "authority": "certificate of the authority\n",
+                "certificates": {server: f"certificate of {server}\n" for server in servers},
+                "keys": {server: f"key of {server}\n" for server in servers},
+            }
+        return {}
 
     @property
     def containers(self) -> dict[str, dict[str, Any]]:

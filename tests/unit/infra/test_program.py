@@ -175,10 +175,12 @@ def test_container_is_deleted_before_its_replacement_is_created(declared: dict[s
     assert all(declared["build"].options[name].delete_before_replace for name in declared["build"].containers)
 
 
-def test_grafanas_password_is_secret(declared: dict[str, Recorder]) -> None:
+def test_passwords_and_keys_are_secret(declared: dict[str, Recorder]) -> None:
     recorder = declared["registry"]
+    assert recorder.options["credentials"].secret_outputs == {"passwords"}
+    assert recorder.options["certificates"].secret_outputs == {"authority_key", "keys"}
     assert recorder.options["grafana-admin-password"].secret_outputs == {"value"}
-    assert recorder.secret_outputs == {"grafanaAdminPassword"}
+    assert recorder.secret_outputs == {"credentials", "grafanaAdminPassword", "operatorPassword"}
 
 
 def test_build_arguments_with_passwords_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:

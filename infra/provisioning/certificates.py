@@ -1,0 +1,169 @@
+"""The stack's certificate authority, and the certificates that it signs for the servers, as one Pulumi resource."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pulumi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+
+import infra.provisioning.preload  # noqa: F401
+
+AUTHORITY_LIFETIME = timedelta(days=3650)
+LIFETIME = timedelta(days=825)
+"""Of a server's certificate: the longest that all TLS clients accept."""
+RENEWAL = timedelta(days=60)
+"""So long before a certificate expires, the next `pulumi up` renews it."""
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+class _Provider(ResourceProvider):
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult("generated", _issue(props, authority=None))
+
+    def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
+        changed = any(old[key] != new[key] for key in ("stack", "servers", "generation"))
+        return DiffResult(changes=changed or _is_due(old["expires_at"]))
+
+    def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
+        # Clients that already trust the authority need no new file when only a server's certificate is renewed.
+        same = old["generation"] == new["generation"] and not _is_due(old["authority_expires_at"])
+        return UpdateResult(_issue(new, authority=old if same else None))
+
+
+class Certificates(Resource, module="secret", name="Certificates"):
+    """A private certificate authority of the stack, and a certificate with key for each of `servers`, all as PEM.
+
+    A server's certificate is for its name, for localhost and for 127.0.0.1. `pulumi up` renews it before it expires;
+    another `generation` replaces the authority too.
+    """
+
+    authority: pulumi.Output[str]
+    """The authority's certificate, for clients. Not a secret."""
+    certificates: pulumi.Output[dict[str, str]]
+    keys: pulumi.Output[dict[str, str]]
+    expires_at: pulumi.Output[str]
+    """When the first server's certificate expires, ISO 8601."""
+
+    def __init__(
+        self, stack: str, servers: Sequence[str], generation: int, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        outputs = ("authority", "authority_key", "authority_expires_at", "certificates", "keys", "expires_at")
+        props: dict[str, Any] = {"stack": stack, "servers": sorted(servers), "generation": generation}
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["authority_key", "keys"])
+        super().__init__(
+            _Provider(),
+            "certificates",
+            props | dict.fromkeys(outputs),
+            pulumi.ResourceOptions.merge(opts, secret),
+        )
+
+    def certificate(self, server: str) -> pulumi.Output[str]:
+        """The server's certificate, followed by the authority's."""
+        return pulumi.Output.all(self.certificates, self.authority).apply(lambda both: both[0][server] + both[1])
+
+    def key(self, server: str) -> pulumi.Output[str]:
+        """The server's private key, a secret."""
+        return self.keys.apply(lambda keys: str(keys[server]))
+
+
+def _is_due(expires_at: str) -> bool:
+    return datetime.fromisoformat(expires_at) - RENEWAL < datetime.now(UTC)
+
+
+def _issue(props: dict[str, Any], authority: dict[str, Any] | None) -> dict[str, Any]:
+    """The properties with certificates for all servers, signed by `authority` (earlier properties) or a new one."""
+    now = datetime.now(UTC)
+    if authority is None:
+        authority_key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _sign_authority(f"{props['stack']} certificate authority", authority_key, now)
+    else:
+        loaded = serialization.load_pem_private_key(authority["authority_key"].encode(), password=None)
+        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+        authority_key = loaded
+        certificate = x509.load_pem_x509_certificate(authority["authority"].encode())
+    certificates, keys = {}, {}
+    for server in props["servers"]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificates[server] = _pem(_sign_server(server, key, certificate, authority_key, now))
+        keys[server] = _key_pem(key)
+    return props | {
+        "authority": _pem(certificate),
+        "authority_key": _key_pem(authority_key),
+        "authority_expires_at": certificate.not_valid_after_utc.isoformat(),
+        "certificates": certificates,
+        "keys": keys,
+        "expires_at": min(now + LIFETIME, certificate.not_valid_after_utc).isoformat(),
+    }
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _sign_authority(name: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .issuer_name(_name(name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + AUTHORITY_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _sign_server(
+    server: str,
+    key: ec.EllipticCurvePrivateKey,
+    authority: x509.Certificate,
+    authority_key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+) -> x509.Certificate:
+    names = [x509.DNSName(server), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(server))
+        .issuer_name(authority.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(min(now + LIFETIME, authority.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()

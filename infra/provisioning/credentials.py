@@ -1,0 +1,52 @@
+"""The stack's generated passwords as one Pulumi resource."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+
+import infra.provisioning.preload  # noqa: F401
+
+BYTES = 20
+
+
+class _Provider(ResourceProvider):
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult("generated", props | {"passwords": _generate(props["logins"], {})})
+
+    def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=any(old[key] != new[key] for key in ("logins", "generation")))
+
+    def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
+        kept = old["passwords"] if old["generation"] == new["generation"] else {}
+        return UpdateResult(new | {"passwords": _generate(new["logins"], kept)})
+
+
+def _generate(logins: Sequence[str], kept: dict[str, str]) -> dict[str, str]:
+    # Letters and digits only: the passwords stand in files of many formats, unquoted in some.
+    return {login: kept.get(login) or secrets.token_hex(BYTES) for login in logins}
+
+
+class Credentials(Resource, module="secret", name="Credentials"):
+    """A password for each of `logins`, 160 random bits as 40 hexadecimal digits, encrypted in the state.
+
+    Another `generation` replaces all of them; a new login gets one without a change of the others.
+    """
+
+    passwords: pulumi.Output[dict[str, str]]
+
+    def __init__(self, logins: Sequence[str], generation: int, opts: pulumi.ResourceOptions | None = None) -> None:
+        self._logins = frozenset(logins)
+        props = {"logins": sorted(self._logins), "generation": generation, "passwords": None}
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["passwords"])
+        super().__init__(_Provider(), "credentials", props, pulumi.ResourceOptions.merge(opts, secret))
+
+    def password(self, login: str) -> pulumi.Output[str]:
+        """The password of a login, a secret. Raises KeyError for an unknown one."""
+        if login not in self._logins:
+            raise KeyError(f"no login {login}: infra/logins.py lists them")
+        return self.passwords.apply(lambda passwords: str(passwords[login]))

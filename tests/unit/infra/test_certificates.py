@@ -1,0 +1,93 @@
+"""The certificate authority: servers that its clients trust, renewal before a certificate expires, rotation."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.provisioning import certificates
+from tests.support.pulumi_program import dynamic_provider
+
+PROVIDER = dynamic_provider(certificates)
+WANTED = {"stack": "lolstack-unit", "servers": ["elasticsearch"], "generation": 1}
+
+
+@pytest.fixture(scope="module")
+def issued() -> dict[str, Any]:
+    return PROVIDER.create(WANTED).outs or {}
+
+
+def renewed(issued: dict[str, Any], **wanted: Any) -> dict[str, Any]:
+    return PROVIDER.update("generated", issued, WANTED | wanted).outs or {}
+
+
+def handshake(folder: Path, issued: dict[str, Any], authority: str, name: str) -> None:
+    """A TLS connection to a server with the issued certificate, by a client that trusts `authority` only."""
+    (folder / "chain.pem").write_text(issued["certificates"]["elasticsearch"] + issued["authority"])
+    (folder / "key.pem").write_text(issued["keys"]["elasticsearch"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "chain.pem", folder / "key.pem")
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        with theirs, suppress(ssl.SSLError):  # the client refuses the certificate
+            context.wrap_socket(theirs, server_side=True).close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    client = ssl.create_default_context(cadata=authority)
+    # As Python 3.13 does by default: the certificates must have everything that the standard requires.
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    try:
+        with ours:
+            client.wrap_socket(ours, server_hostname=name).close()
+    finally:
+        thread.join()
+
+
+@pytest.mark.parametrize("name", ["elasticsearch", "localhost", "127.0.0.1"])
+def test_client_with_the_authority_trusts_the_server_by_each_of_its_names(
+    tmp_path: Path, issued: dict[str, Any], name: str
+) -> None:
+    handshake(tmp_path, issued, issued["authority"], name)
+
+
+def test_client_refuses_another_name_and_another_authority(tmp_path: Path, issued: dict[str, Any]) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        handshake(tmp_path, issued, issued["authority"], "kafka")
+    with pytest.raises(ssl.SSLCertVerificationError, match="verify failed"):
+        handshake(tmp_path, issued, (PROVIDER.create(WANTED).outs or {})["authority"], "localhost")
+
+
+def test_certificates_do_not_change_at_the_next_up(issued: dict[str, Any]) -> None:
+    assert not PROVIDER.diff("generated", issued, WANTED).changes
+
+
+def test_certificate_is_renewed_before_it_expires_by_the_same_authority(tmp_path: Path, issued: dict[str, Any]) -> None:
+    soon = issued | {"expires_at": (datetime.now(UTC) + timedelta(days=59)).isoformat()}
+    assert PROVIDER.diff("generated", soon, WANTED).changes
+    after = renewed(soon)
+    assert after["certificates"] != issued["certificates"]
+    assert not PROVIDER.diff("generated", after, WANTED).changes
+    handshake(tmp_path, after, issued["authority"], "localhost")
+
+
+def test_another_generation_replaces_the_authority_too(issued: dict[str, Any]) -> None:
+    assert PROVIDER.diff("generated", issued, WANTED | {"generation": 2}).changes
+    after = renewed(issued, generation=2)
+    assert after["authority"] != issued["authority"]
+    assert after["keys"] != issued["keys"]
+
+
+def test_authority_that_expires_soon_is_replaced(issued: dict[str, Any]) -> None:
+    soon = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    after = renewed(issued | {"expires_at": soon, "authority_expires_at": soon})
+    assert after["authority"] != issued["authority"]
+    assert not PROVIDER.diff("generated", after, WANTED).changes
