@@ -71,7 +71,7 @@ class Certificates(Resource, module="secret", name="Certificates"):
 
     def key(self, server: str) -> pulumi.Output[str]:
         """The server's private key, a secret."""
-        return pulumi.Output.secret(self.keys).apply(lambda keys: str(keys[server]))
+        return pulumi.Output.secret(self.keys.apply(lambda keys: str(keys[server])))
 
 
 def _is_due(expires_at: str) -> bool:

@@ -49,4 +49,4 @@ class Credentials(Resource, module="secret", name="Credentials"):
         """The password of a login, a secret. Raises KeyError for an unknown one."""
         if login not in self._logins:
             raise KeyError(f"no login {login}: infra/logins.py lists them")
-        return pulumi.Output.secret(self.passwords).apply(lambda passwords: str(passwords[login]))
+        return pulumi.Output.secret(self.passwords.apply(lambda passwords: str(passwords[login])))
