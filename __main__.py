@@ -1,9 +1,8 @@
 """The whole deployment on one page: settings, network, services in start order, their contents, outputs."""
 
 import pulumi
-import pulumi_docker as docker
 
-from infra import preflight
+from infra import preflight, users
 from infra.images import Images
 from infra.images.source import choose_image_source
 from infra.logins import LOGINS, OPERATOR, TLS_SERVERS
@@ -13,7 +12,7 @@ from infra.names import (
     INDEX_ALIASES,
     KIBANA_PORT,
     MATCHES_TOPIC,
-    STACK_LABEL,
+    NETWORKS,
     stack_prefix,
 )
 from infra.provisioning.certificates import Certificates
@@ -24,7 +23,7 @@ from infra.provisioning.saved_object import declare_saved_objects
 from infra.provisioning.topic import Topic
 from infra.services.alertmanager import Alertmanager
 from infra.services.archive import Archive
-from infra.services.base import Deployment, declare_volume
+from infra.services.base import Deployment, declare_network, declare_volume
 from infra.services.cassandra import Cassandra
 from infra.services.dashboard import Dashboard
 from infra.services.elasticsearch import Elasticsearch
@@ -56,18 +55,14 @@ deployment = Deployment(
     stack=stack,
     settings=settings,
     images=Images(source),
-    network=docker.Network(
-        "network",
-        name=stack_prefix(stack),
-        labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=stack)],
-    ),
+    networks={name: declare_network(stack, name) for name in NETWORKS},
     credentials=credentials,
     certificates=certificates,
 )
 
 # ZooKeeper and Kafka share one volume: if one lost its data and the other kept it, their cluster ids would differ, and
 # Kafka would never start.
-broker_data = declare_volume(deployment, "broker")
+broker_data = declare_volume(deployment, "broker", users.KAFKA)
 ZooKeeper(deployment, broker_data)
 kafka = Kafka(deployment, broker_data)
 after_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], deleted_with=kafka.container)
@@ -106,7 +101,7 @@ templates = [
 
 cassandra = Cassandra(deployment)
 
-checkpoints = declare_volume(deployment, "checkpoints")
+checkpoints = declare_volume(deployment, "checkpoints", users.SPARK)
 master = SparkMaster(deployment)
 for number in range(1, settings.spark_workers + 1):
     SparkWorker(deployment, number, master, checkpoints)

@@ -42,6 +42,12 @@ SPARK_JOB_UI_PORT = 4040
 METRICS_PORT = 8000
 """/metrics of the job, the archive and the generator; /health of the job."""
 
+# The stack's networks. All but two services are on the main one.
+MAIN_NETWORK = "main"
+ZOOKEEPER_NETWORK = "zookeeper"
+GENERATOR_NETWORK = "generator"
+NETWORKS = (MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK)
+
 # Paths in the containers
 JOB_SETTINGS = "/etc/lolstack/job.yaml"
 """The deployment's overrides of job/config.yaml, in the containers of the job and the archive."""

@@ -63,6 +63,8 @@ def foreign_deployment(state: State, stack: str, engine: docker.DockerClient) ->
 def renamed_deployment(state: State, stack: str) -> str | None:
     """A problem if the stack was deployed under another name. Docker cannot rename volumes: `up` would replace them."""
     for network in _resources(state, NETWORK):
+        if not str(network["urn"]).endswith("::network"):  # the main network, which has the stack's own name
+            continue
         name = str(network["inputs"]["name"])
         if name != stack_prefix(stack):
             former = name.removeprefix(stack_prefix(""))

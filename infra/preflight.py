@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import pulumi
 from packaging.version import Version
 
 from infra import ownership, versions
@@ -49,6 +50,8 @@ def check(settings: Settings, stack: str) -> None:
     ]
     if problems:
         raise SettingsError("\n".join(problems))
+    if warning := _exposed_ports(version["Version"]):
+        pulumi.log.warn(warning)
 
 
 def is_remote(engine_url: str) -> bool:
@@ -62,6 +65,16 @@ def _outdated_docker(version: str, api_version: str) -> list[str]:
     if Version(api_version) >= Version(versions.MINIMUM_DOCKER_API):
         return []
     return [f"Docker Engine {version} is too old: {versions.MINIMUM_DOCKER} or newer is needed"]
+
+
+def _exposed_ports(version: str) -> str | None:
+    """A warning for an engine that lets others reach ports that are published on 127.0.0.1."""
+    if Version(version.partition("+")[0].partition("-")[0]) >= Version(versions.SAFE_DOCKER):
+        return None
+    return (
+        f"Docker Engine {version}: before {versions.SAFE_DOCKER}, other machines on the same local network can reach ports "
+        "that are published on 127.0.0.1 (https://github.com/moby/moby/issues/45610): upgrade it, or trust that network"
+    )
 
 
 def _memory_shortage(settings: Settings, total_bytes: int) -> list[str]:

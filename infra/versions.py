@@ -31,5 +31,7 @@ BUILT_IMAGES = (
 """The services whose image can also be built from package registries alone; Kibana and Grafana cannot."""
 
 MINIMUM_DOCKER = "20.10"
+SAFE_DOCKER = "28.0"
+"""From this version on, only this machine can reach ports that are published on its loopback address."""
 MINIMUM_DOCKER_API = "1.41"
 """The Engine API of that Docker version. Unlike the version, no distribution adds a suffix to it."""

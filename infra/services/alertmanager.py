@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import yaml
 
+from infra import users
 from infra.names import ALERTMANAGER_PORT
 from infra.services.base import (
     ConfigFile,
@@ -55,7 +56,7 @@ class Alertmanager(Service):
             "alertmanager",
             ContainerSpec(
                 image="alertmanager",
-                user="65534:65534",
+                user=users.ALERTMANAGER,
                 memory_mib=settings.alertmanager_memory,
                 command=[
                     f"--config.file={CONFIG}",
@@ -67,7 +68,7 @@ class Alertmanager(Service):
                 files=[ConfigFile(CONFIG, pulumi.Output.secret(yaml.safe_dump(config, sort_keys=False)))],
                 ports={ALERTMANAGER_PORT: settings.alertmanager_port},
                 scrape_endpoints=[ScrapeEndpoint("alertmanager", ALERTMANAGER_PORT)],
-                mounts=[Mount(declare_volume(deployment, "alertmanager"), "/alertmanager")],
+                mounts=[Mount(declare_volume(deployment, "alertmanager", users.ALERTMANAGER), "/alertmanager")],
                 health=HealthCheck(wget_check(f"http://127.0.0.1:{ALERTMANAGER_PORT}/-/ready"), limit_seconds=60),
             ),
             depends_on=depends_on,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pulumi
 import yaml
 
+from infra import users
 from infra.names import JOB_SETTINGS, METRICS_PORT
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
 from infra.services.cassandra import Cassandra
 from infra.services.kafka import Kafka
-from infra.services.spark_master import SPARK_USER
 from job.settings import deep_merge
 
 HEALTH_CHECK = f"curl -fsS http://127.0.0.1:{METRICS_PORT}/metrics | grep -q '^lol_archive_hanging 0'"
@@ -27,7 +27,7 @@ class Archive(Service):
             "archive",
             ContainerSpec(
                 image="job",
-                user=SPARK_USER,
+                user=users.SPARK,
                 memory_mib=settings.archive_memory,
                 cpu_shares=100,
                 command=["/opt/venv/bin/python", "-m", "job.archive", "--config", JOB_SETTINGS],

@@ -10,10 +10,19 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.images import Images
-from infra.names import IMAGE_SOURCE_LABEL, PROJECT, SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
+from infra.names import (
+    IMAGE_SOURCE_LABEL,
+    MAIN_NETWORK,
+    PROJECT,
+    SERVICE_LABEL,
+    STACK_LABEL,
+    container_name,
+    stack_prefix,
+)
 from infra.provisioning.certificates import Certificates
 from infra.provisioning.credentials import Credentials
 from infra.provisioning.health_gate import HealthGate
+from infra.provisioning.volume_owner import VolumeOwner
 from infra.services import FILES
 from infra.settings import Settings
 
@@ -38,6 +47,9 @@ HUNG_GRACE_SECONDS = 15
 themselves. Each recovers from a SIGKILL."""
 START_FACTOR = 4
 """Before the first success a service has this many times its `limit_seconds`: it may have a long log to replay."""
+MAX_PROCESSES = 4096
+"""Of all processes and threads of a container's user, as a limit to what a compromised container can start. Spark has
+the most, about 400."""
 ALIVE = 75
 """Exit code of a health check (EX_TEMPFAIL): the service does not serve, but a restart would not help, because it waits
 for another service, for example."""
@@ -63,7 +75,8 @@ class Deployment:
     stack: str
     settings: Settings
     images: Images
-    network: docker.Network
+    networks: Mapping[str, docker.Network]
+    """The stack's networks by name: MAIN_NETWORK, and those of services that need to reach few others."""
     credentials: Credentials
     certificates: Certificates
     services: list[Service] = field(default_factory=list)
@@ -86,6 +99,14 @@ class Deployment:
     def host_port(self, setting: int) -> int:
         """The host port for a port setting's value, with the stack's port offset added."""
         return setting + self.settings.offset(self.stack)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A Docker volume of the stack, and the resource that gives its files to the service's user."""
+
+    volume: docker.Volume
+    owner: VolumeOwner
 
 
 @dataclass(frozen=True)
@@ -118,9 +139,9 @@ class ConfigFile:
 
 @dataclass(frozen=True)
 class Mount:
-    """A volume mounted at a directory that the image creates with the owner that the service needs."""
+    """A volume mounted at a directory of the container."""
 
-    volume: docker.Volume
+    volume: Volume
     path: str
 
 
@@ -139,6 +160,8 @@ class ContainerSpec:
     scrape_endpoints: Sequence[ScrapeEndpoint] = ()
     files: Sequence[ConfigFile] = ()
     mounts: Sequence[Mount] = ()
+    networks: Sequence[str] = (MAIN_NETWORK,)
+    """The networks on which the service is reachable, and reaches others."""
     grace_seconds: int = 10
     """Graceful shutdown: the time between SIGTERM and SIGKILL."""
     tmp_mib: int = 64
@@ -147,7 +170,7 @@ class ContainerSpec:
 
 
 class Service(pulumi.ComponentResource):
-    """A service of the stack: one container on the stack's network, reachable there under the service's name.
+    """A service of the stack: one container, reachable under the service's name on its networks.
 
     The container is created once the services in `depends_on` are healthy and the resources in `provisioned` exist.
     `ready` is the health gate: the resource to depend on, created once the service's own health check succeeds.
@@ -184,15 +207,25 @@ class Service(pulumi.ComponentResource):
             cpu_shares=spec.cpu_shares,
             # JVMs unpack and map native libraries in /tmp, which Docker's default for tmpfs, noexec, forbids.
             tmpfs={"/tmp": f"exec,size={spec.tmp_mib}m"},
-            network_mode=deployment.network.name,
-            networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=deployment.network.name, aliases=[name])],
+            ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=MAX_PROCESSES, hard=MAX_PROCESSES)],
+            network_mode=deployment.networks[spec.networks[0]].name,
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=deployment.networks[network].name, aliases=[name])
+                for network in spec.networks
+            ],
             ports=[
                 docker.ContainerPortArgs(internal=inside, external=outside, ip="127.0.0.1")
                 for inside, outside in sorted(self.host_ports.items())
             ],
             uploads=[docker.ContainerUploadArgs(file=file.path, content=file.content) for file in files],
-            volumes=[
-                docker.ContainerVolumeArgs(volume_name=mount.volume.name, container_path=mount.path)
+            mounts=[
+                docker.ContainerMountArgs(
+                    type="volume",
+                    source=mount.volume.volume.name,
+                    target=mount.path,
+                    # Otherwise an empty volume would take its owner from the image.
+                    volume_options=docker.ContainerMountVolumeOptionsArgs(no_copy=True),
+                )
                 for mount in spec.mounts
             ],
             healthcheck=docker.ContainerHealthcheckArgs(
@@ -217,7 +250,11 @@ class Service(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[*(service.ready for service in depends_on), *provisioned],
+                depends_on=[
+                    *(service.ready for service in depends_on),
+                    *(mount.volume.owner for mount in spec.mounts),
+                    *provisioned,
+                ],
                 delete_before_replace=True,  # the old container holds the name and the host ports
             ),
         )
@@ -241,13 +278,31 @@ class Service(pulumi.ComponentResource):
         return {str(inside): f"localhost:{outside}" for inside, outside in self.host_ports.items()}
 
 
-def declare_volume(deployment: Deployment, name: str) -> docker.Volume:
-    """A Docker volume of the stack."""
-    return docker.Volume(
+def declare_network(stack: str, name: str) -> docker.Network:
+    """A Docker network of the stack."""
+    main = name == MAIN_NETWORK
+    return docker.Network(
+        "network" if main else f"{name}-network",
+        name=stack_prefix(stack) if main else f"{stack_prefix(stack)}-{name}",
+        labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=stack)],
+    )
+
+
+def declare_volume(deployment: Deployment, name: str, user: str) -> Volume:
+    """A Docker volume of the stack whose files belong to `user` (uid:gid)."""
+    volume = docker.Volume(
         name,
         name=f"{deployment.prefix}-{name}",
         labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=deployment.stack)],
     )
+    owner = VolumeOwner(
+        volume.name,
+        user,
+        deployment.images.id_of("java"),  # any image that has chown, also where the service's is the official one
+        f"{name}-owner",
+        pulumi.ResourceOptions(parent=volume, depends_on=[volume], deleted_with=volume),
+    )
+    return Volume(volume, owner)
 
 
 def _with_restart(health: HealthCheck) -> list[str]:

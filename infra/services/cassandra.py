@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra import users
 from infra.names import CASSANDRA_PORT
 from infra.services import jmx, render
 from infra.services.base import (
@@ -34,7 +35,7 @@ class Cassandra(Service):
             "cassandra",
             ContainerSpec(
                 image="cassandra-jmx",
-                user="999:999",
+                user=users.CASSANDRA,
                 memory_mib=settings.cassandra_memory,
                 cpu_shares=200,  # only the archive uses it, and the archive yields to the stream
                 # Not the bare word `cassandra`: with it the official entrypoint would edit our cassandra.yaml.
@@ -66,7 +67,7 @@ class Cassandra(Service):
                 ],
                 ports={CASSANDRA_PORT: settings.cassandra_port},
                 scrape_endpoints=[jmx.scrape_endpoint("cassandra")],
-                mounts=[Mount(declare_volume(deployment, "cassandra"), "/var/lib/cassandra")],
+                mounts=[Mount(declare_volume(deployment, "cassandra", users.CASSANDRA), "/var/lib/cassandra")],
                 health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=60,
             ),

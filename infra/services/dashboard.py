@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import yaml
 
+from infra import users
 from infra.names import DASHBOARD_PORT, PROMETHEUS_PORT
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service
 from infra.services.elasticsearch import Elasticsearch
@@ -33,7 +34,7 @@ class Dashboard(Service):
             "dashboard",
             ContainerSpec(
                 image="dashboard",
-                user="10001:10001",
+                user=users.DASHBOARD,
                 memory_mib=settings.dashboard_memory,
                 command=["/opt/venv/bin/streamlit", "run", "dashboard/app.py"],
                 environment={"LOLSTACK_DASHBOARD": SETTINGS},

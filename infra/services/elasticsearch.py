@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra import users
 from infra.names import ELASTICSEARCH_PORT
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
@@ -33,7 +34,7 @@ class Elasticsearch(Service):
             "elasticsearch",
             ContainerSpec(
                 image="elasticsearch",
-                user="1000:0",
+                user=users.ELASTICSEARCH,
                 memory_mib=memory,
                 cpu_shares=8192,  # a person waits for a search; Spark's work beside it may take a little longer
                 environment={
@@ -59,7 +60,12 @@ class Elasticsearch(Service):
                     "ES_JAVA_OPTS": f"-Xms{heap}m -Xmx{heap}m -XX:+UseG1GC {JVM_EXITS_ON_OUT_OF_MEMORY} {GC_LOG_OFF}",
                 },
                 ports={ELASTICSEARCH_PORT: settings.elasticsearch_port},
-                mounts=[Mount(declare_volume(deployment, "elasticsearch"), "/usr/share/elasticsearch/data")],
+                mounts=[
+                    Mount(
+                        declare_volume(deployment, "elasticsearch", users.ELASTICSEARCH),
+                        "/usr/share/elasticsearch/data",
+                    )
+                ],
                 # A node that answers that it is red is alive.
                 health=HealthCheck(http_check(HEALTH_URL), limit_seconds=180),
                 grace_seconds=60,

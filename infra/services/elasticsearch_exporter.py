@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra import users
 from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service, wget_check
 from infra.services.elasticsearch import Elasticsearch
 
@@ -17,7 +18,7 @@ class ElasticsearchExporter(Service):
             "elasticsearch-exporter",
             ContainerSpec(
                 image="elasticsearch-exporter",
-                user="65534:65534",
+                user=users.ELASTICSEARCH_EXPORTER,
                 memory_mib=deployment.settings.elasticsearch_exporter_memory,
                 command=[
                     f"--es.uri={elasticsearch.hosts[0]}",

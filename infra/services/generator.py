@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from infra.names import MATCHES_TOPIC, METRICS_PORT
+from infra import users
+from infra.names import GENERATOR_NETWORK, MATCHES_TOPIC, METRICS_PORT
 from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
 from infra.services.kafka import Kafka
 from infra.services.spark_job import SparkJob
@@ -35,12 +36,13 @@ class Generator(Service):
             "generator",
             ContainerSpec(
                 image="generator",
-                user="10001:10001",
+                user=users.GENERATOR,
                 memory_mib=settings.generator_memory,
                 command=[
                     *("/opt/venv/bin/python", "-m", "generator"),
                     *(str(word) for option in options.items() for word in option),
                 ],
+                networks=[GENERATOR_NETWORK],
                 scrape_endpoints=[ScrapeEndpoint("generator", METRICS_PORT)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=60),
                 grace_seconds=20,

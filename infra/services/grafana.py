@@ -6,6 +6,7 @@ import json
 
 import pulumi
 
+from infra import users
 from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
 from infra.services.elasticsearch import Elasticsearch
@@ -74,7 +75,7 @@ class Grafana(Service):
             "grafana",
             ContainerSpec(
                 image="grafana",
-                user="472:0",
+                user=users.GRAFANA,
                 memory_mib=settings.grafana_memory,
                 environment={
                     "GF_SECURITY_ADMIN_PASSWORD__FILE": PASSWORD_FILE,
@@ -94,7 +95,7 @@ class Grafana(Service):
                     ),
                 ],
                 ports={GRAFANA_PORT: settings.grafana_port},
-                mounts=[Mount(declare_volume(deployment, "grafana"), "/var/lib/grafana")],
+                mounts=[Mount(declare_volume(deployment, "grafana", users.GRAFANA), "/var/lib/grafana")],
                 health=HealthCheck(
                     ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{GRAFANA_PORT}/api/health"],
                     limit_seconds=120,

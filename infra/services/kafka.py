@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pulumi_docker as docker
-
-from infra.names import KAFKA_HOST_LISTENER_PORT, KAFKA_PORT
+from infra import users
+from infra.names import GENERATOR_NETWORK, KAFKA_HOST_LISTENER_PORT, KAFKA_PORT, MAIN_NETWORK, ZOOKEEPER_NETWORK
 from infra.services import jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
@@ -16,6 +15,7 @@ from infra.services.base import (
     HealthCheck,
     Mount,
     Service,
+    Volume,
 )
 
 # A Metadata request, version 1, for no topic. The response has 37 bytes; the last 8 are the controller's id (broker.id)
@@ -33,14 +33,14 @@ class Kafka(Service):
     It starts at the same time as ZooKeeper, and waits for it.
     """
 
-    def __init__(self, deployment: Deployment, broker_data: docker.Volume) -> None:
+    def __init__(self, deployment: Deployment, broker_data: Volume) -> None:
         settings = deployment.settings
         super().__init__(
             deployment,
             "kafka",
             ContainerSpec(
                 image="kafka-jmx",
-                user="1000:1000",
+                user=users.KAFKA,
                 memory_mib=settings.kafka_memory,
                 command=[
                     "java",
@@ -68,6 +68,7 @@ class Kafka(Service):
                     jmx.rules("kafka"),
                 ],
                 ports={KAFKA_HOST_LISTENER_PORT: settings.kafka_port},
+                networks=[MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK],
                 scrape_endpoints=[jmx.scrape_endpoint("kafka")],
                 mounts=[Mount(broker_data, "/var/lib/kafka/data")],
                 health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=120),

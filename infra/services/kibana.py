@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra import users
 from infra.names import KIBANA_PORT
 from infra.services import render
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service, http_check
@@ -18,7 +19,7 @@ class Kibana(Service):
             "kibana",
             ContainerSpec(
                 image="kibana",
-                user="1000:1000",
+                user=users.KIBANA,
                 memory_mib=settings.kibana_memory,
                 environment={
                     "NODE_OPTIONS": f"--max-old-space-size={settings.kibana_memory // 2}",

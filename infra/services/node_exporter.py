@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra import users
 from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service, wget_check
 
 PORT = 9100
@@ -19,7 +20,7 @@ class NodeExporter(Service):
             "node-exporter",
             ContainerSpec(
                 image="node-exporter",
-                user="65534:65534",
+                user=users.NODE_EXPORTER,
                 memory_mib=deployment.settings.node_exporter_memory,
                 command=[
                     "--collector.disable-defaults",

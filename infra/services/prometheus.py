@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT
+from infra import users
+from infra.names import ALERTMANAGER_PORT, GENERATOR_NETWORK, MAIN_NETWORK, PROMETHEUS_PORT, ZOOKEEPER_NETWORK
 from infra.services.alertmanager import Alertmanager
 from infra.services.base import (
     ConfigFile,
@@ -51,7 +52,7 @@ class Prometheus(Service):
             "prometheus",
             ContainerSpec(
                 image="prometheus",
-                user="65534:65534",
+                user=users.PROMETHEUS,
                 memory_mib=settings.prometheus_memory,
                 command=[
                     f"--config.file={CONFIG}",
@@ -67,7 +68,8 @@ class Prometheus(Service):
                     ConfigFile(RULES_FILE, RULES.read_text()),
                 ],
                 ports={PROMETHEUS_PORT: settings.prometheus_port},
-                mounts=[Mount(declare_volume(deployment, "prometheus"), "/prometheus")],
+                networks=[MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK],  # it scrapes all services
+                mounts=[Mount(declare_volume(deployment, "prometheus", users.PROMETHEUS), "/prometheus")],
                 health=HealthCheck(wget_check(f"http://127.0.0.1:{PROMETHEUS_PORT}/-/ready"), limit_seconds=60),
                 grace_seconds=30,
             ),

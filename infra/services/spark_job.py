@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pulumi
-import pulumi_docker as docker
 import yaml
 
+from infra import users
 from infra.names import CHECKPOINTS, JOB_SETTINGS, METRICS_PORT, SPARK_JOB_UI_PORT
 from infra.services.base import (
     ALIVE,
@@ -18,10 +18,11 @@ from infra.services.base import (
     Mount,
     ScrapeEndpoint,
     Service,
+    Volume,
 )
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
-from infra.services.spark_master import SPARK_USER, SparkMaster
+from infra.services.spark_master import SparkMaster
 from job.settings import deep_merge, with_overrides
 
 NAME = "spark-job"
@@ -40,7 +41,7 @@ class SparkJob(Service):
         master: SparkMaster,
         kafka: Kafka,
         elasticsearch: Elasticsearch,
-        checkpoints: docker.Volume,
+        checkpoints: Volume,
         provisioned: Sequence[pulumi.Resource],
     ) -> None:
         settings = deployment.settings
@@ -59,7 +60,7 @@ class SparkJob(Service):
             NAME,
             ContainerSpec(
                 image="job",
-                user=SPARK_USER,
+                user=users.SPARK,
                 memory_mib=settings.spark_job_memory,
                 command=["/opt/venv/bin/python", "-m", "job", "--config", JOB_SETTINGS],
                 files=[ConfigFile(JOB_SETTINGS, yaml.safe_dump(overrides, sort_keys=False))],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra import users
 from infra.names import SPARK_MASTER_PORT, SPARK_MASTER_UI_PORT
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
@@ -14,7 +15,6 @@ from infra.services.base import (
 )
 
 NAME = "spark-master"
-SPARK_USER = "185:185"
 RECOVERY_DIRECTORY = "/home/spark/recovery"
 PROPERTIES = ("--properties-file", "/opt/spark/spark-defaults.conf")
 ARCHIVE = "-XX:SharedArchiveFile=/opt/spark/spark.jsa"
@@ -35,7 +35,7 @@ class SparkMaster(Service):
             NAME,
             ContainerSpec(
                 image="spark",
-                user=SPARK_USER,
+                user=users.SPARK,
                 memory_mib=settings.spark_master_memory,
                 command=[
                     "/opt/spark/bin/spark-class",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pulumi_docker as docker
-
+from infra import users
 from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
 from infra.services.base import (
     ALIVE,
@@ -13,8 +12,9 @@ from infra.services.base import (
     Mount,
     ScrapeEndpoint,
     Service,
+    Volume,
 )
-from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES, SPARK_USER, SparkMaster
+from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES, SparkMaster
 from infra.services.spark_master import NAME as MASTER
 from infra.settings import WORKER_EXTRA_MIB
 
@@ -39,7 +39,7 @@ sys.exit("the master does not know this worker")
 class SparkWorker(Service):
     """The `number`-th worker, from 1. It shares `checkpoints` with the driver: executors keep state there."""
 
-    def __init__(self, deployment: Deployment, number: int, master: SparkMaster, checkpoints: docker.Volume) -> None:
+    def __init__(self, deployment: Deployment, number: int, master: SparkMaster, checkpoints: Volume) -> None:
         settings = deployment.settings
         name = "spark-worker" if number == 1 else f"spark-worker-{number}"
         super().__init__(
@@ -47,7 +47,7 @@ class SparkWorker(Service):
             name,
             ContainerSpec(
                 image="spark",
-                user=SPARK_USER,
+                user=users.SPARK,
                 memory_mib=settings.spark_worker_memory,
                 command=[
                     "/opt/spark/bin/spark-class",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pulumi_docker as docker
-
+from infra import users
+from infra.names import ZOOKEEPER_NETWORK
 from infra.services import jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
@@ -14,6 +14,7 @@ from infra.services.base import (
     HealthCheck,
     Mount,
     Service,
+    Volume,
 )
 
 HEALTH_CHECK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
@@ -23,14 +24,14 @@ class ZooKeeper(Service):
     """ZooKeeper, from Kafka's distribution. It shares the volume `broker_data` with Kafka: the data of both is one
     unit."""
 
-    def __init__(self, deployment: Deployment, broker_data: docker.Volume) -> None:
+    def __init__(self, deployment: Deployment, broker_data: Volume) -> None:
         memory = deployment.settings.zookeeper_memory
         super().__init__(
             deployment,
             "zookeeper",
             ContainerSpec(
                 image="kafka-jmx",
-                user="1000:1000",
+                user=users.KAFKA,
                 memory_mib=memory,
                 command=[
                     "java",
@@ -50,6 +51,7 @@ class ZooKeeper(Service):
                     ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
                     jmx.rules("zookeeper"),
                 ],
+                networks=[ZOOKEEPER_NETWORK],
                 scrape_endpoints=[jmx.scrape_endpoint("zookeeper")],
                 mounts=[Mount(broker_data, "/var/lib/kafka/data")],
                 health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=60),

@@ -118,11 +118,21 @@ def test_volumes_of_another_state_are_not_adopted(engine: FakeDockerEngine, free
 
 def test_renamed_stack_is_refused_with_both_names(engine: FakeDockerEngine, free_ports: dict[str, int]) -> None:
     """`pulumi stack rename` changes the state only; a deployment would replace the volumes."""
-    network = {"type": "docker:index/network:Network", "id": "1", "inputs": {"name": "lolstack-former"}}
+    network = {
+        "type": "docker:index/network:Network",
+        "urn": "urn:pulumi:unit::lolstack::docker:index/network:Network::network",
+        "id": "1",
+        "inputs": {"name": "lolstack-former"},
+    }
     engine.state = {"resources": [network]}
     (problem,) = problems(free_ports)
     assert problem.startswith("the stack unit was deployed as former and then renamed")
     network["inputs"] = {"name": "lolstack-unit"}
+    other = network | {
+        "urn": f"{network['urn'][:-9]}::zookeeper-network",
+        "inputs": {"name": "lolstack-unit-zookeeper"},
+    }
+    engine.state = {"resources": [network, other]}
     assert problems(free_ports) == []
 
 

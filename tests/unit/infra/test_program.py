@@ -13,7 +13,7 @@ import yaml
 from pulumi.runtime import rpc
 
 from infra import versions
-from infra.images import RECIPES, ROOT
+from infra.images import RECIPES, ROOT, dockerfile
 from infra.names import INDEX_ALIASES, SERVICE_LABEL, STACK_LABEL
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
@@ -25,6 +25,7 @@ from tools.backfill import MEMORY as BACKFILL_MEMORY
 KINDS: tuple[Literal["build"], Literal["registry"]] = ("build", "registry")
 BASE_IMAGE = "pulumi-python:dynamic/image:BaseImage"
 HEALTH_GATE = "pulumi-python:dynamic/container:HealthGate"
+VOLUME_OWNER = "pulumi-python:dynamic/container:VolumeOwner"
 TOPIC = "pulumi-python:dynamic/kafka:Topic"
 SAVED_OBJECT = "pulumi-python:dynamic/kibana:SavedObject"
 INDEX_TEMPLATE = "pulumi-python:dynamic/elasticsearch:IndexTemplate"
@@ -361,28 +362,67 @@ def test_a_volume_is_mounted_only_where_the_built_image_creates_the_directory(de
     for name, container in declared["build"].containers.items():
         recipe = RECIPES[contexts.get(name, name)]
         dockerfile = (ROOT / recipe.context / recipe.dockerfile).read_text()
-        for mount in container.get("volumes") or []:
-            assert mount["containerPath"] in dockerfile, f"{name}: {mount['containerPath']}"
+        for mount in container.get("mounts") or []:
+            assert mount["target"] in dockerfile, f"{name}: {mount['containerPath']}"
 
 
 def test_zookeeper_and_kafka_share_one_volume(declared: dict[str, Recorder]) -> None:
     containers = declared["build"].containers
-    (zookeeper,), (kafka,) = containers["zookeeper"]["volumes"], containers["kafka"]["volumes"]
-    assert zookeeper["volumeName"] == kafka["volumeName"]
+    (zookeeper,), (kafka,) = containers["zookeeper"]["mounts"], containers["kafka"]["mounts"]
+    assert zookeeper["source"] == kafka["source"]
 
 
 def test_driver_and_workers_share_the_checkpoints(declared: dict[str, Recorder]) -> None:
     containers = declared["build"].containers
-    (driver,), (worker,) = containers["spark-job"]["volumes"], containers["spark-worker"]["volumes"]
+    (driver,), (worker,) = containers["spark-job"]["mounts"], containers["spark-worker"]["mounts"]
     assert driver == worker
 
 
-def test_the_built_image_has_the_user_of_the_service(declared: dict[str, Recorder]) -> None:
-    for service in versions.BUILT_IMAGES:
-        dockerfile = (ROOT / RECIPES[service].context / "Dockerfile").read_text()
-        uid = declared["build"].containers[service]["user"].partition(":")[0]
-        by_name = "nobody" if uid == "65534" else uid  # Debian has this user
-        assert re.search(rf"(--uid|USER) ({uid}|{by_name})\b", dockerfile), service
+def test_every_service_has_a_user_that_no_host_account_has(declared: dict[str, Recorder]) -> None:
+    """Two services have the same only where they share a volume. https://systemd.io/UIDS-GIDS has the range."""
+    services: dict[int, set[str]] = {}
+    for name, container in declared["registry"].containers.items():
+        services.setdefault(int(container["user"].partition(":")[0]), set()).add(name)
+    assert set(services) <= set(range(60706, 61184))
+    assert {frozenset(each) for each in services.values() if len(each) > 1} == {
+        frozenset({"zookeeper", "kafka"}),
+        frozenset({"spark-master", "spark-worker", "spark-job", "archive"}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "service"), [("job", "spark-job"), ("generator", "generator"), ("dashboard", "dashboard")]
+)
+def test_own_image_has_an_account_for_the_user_of_its_service(
+    declared: dict[str, Recorder], image: str, service: str
+) -> None:
+    uid = declared["build"].containers[service]["user"].partition(":")[0]
+    assert f"--uid {uid} " in dockerfile(image)
+
+
+def test_volume_belongs_to_the_user_of_its_services_before_they_start(declared: dict[str, Recorder]) -> None:
+    recorder = declared["registry"]
+    owners = {each["volume"]: (name, each["user"]) for name, each in recorder.resources[VOLUME_OWNER].items()}
+    mounted = set()
+    for service, container in recorder.containers.items():
+        for mount in container.get("mounts") or ():
+            owner, user = owners[mount["source"]]
+            assert user == container["user"], service
+            assert owner in recorder.options[service].depends_on, service
+            assert mount["volumeOptions"]["noCopy"], f"{service}: an empty volume would take its owner from the image"
+            mounted.add(mount["source"])
+    assert mounted == set(owners)
+
+
+def test_only_kafka_and_prometheus_reach_zookeeper_and_the_generator(declared: dict[str, Recorder]) -> None:
+    connected: dict[str, set[str]] = {}
+    for service, container in declared["registry"].containers.items():
+        for network in container["networksAdvanced"]:
+            assert network["aliases"] == [service]
+            connected.setdefault(network["name"], set()).add(service)
+    assert connected["lolstack-unit-zookeeper"] == {"zookeeper", "kafka", "prometheus"}
+    assert connected["lolstack-unit-generator"] == {"generator", "kafka", "prometheus"}
+    assert not {"zookeeper", "generator"} & connected["lolstack-unit"]
 
 
 def test_number_of_workers_is_a_setting_and_each_is_scraped(monkeypatch: pytest.MonkeyPatch) -> None:

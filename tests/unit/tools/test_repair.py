@@ -212,7 +212,12 @@ def test_stack_of_another_state_is_refused_by_name(
 def test_renamed_stack_is_not_deployed_but_can_be_destroyed(
     calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    network = {"type": "docker:index/network:Network", "id": "1", "inputs": {"name": "lolstack-former"}}
+    network = {
+        "type": "docker:index/network:Network",
+        "urn": "urn:pulumi:unit::lolstack::docker:index/network:Network::network",
+        "id": "1",
+        "inputs": {"name": "lolstack-former"},
+    }
     write_state(calls.parent, resources=[network])
     assert run(monkeypatch) == 1
     error = capsys.readouterr().err
