@@ -72,8 +72,9 @@ def _exposed_ports(version: str) -> str | None:
     if Version(version.partition("+")[0].partition("-")[0]) >= Version(versions.SAFE_DOCKER):
         return None
     return (
-        f"Docker Engine {version}: before {versions.SAFE_DOCKER}, other machines on the same local network can reach ports "
-        "that are published on 127.0.0.1 (https://github.com/moby/moby/issues/45610): upgrade it, or trust that network"
+        f"Docker Engine {version}: before {versions.SAFE_DOCKER}, other machines on the same local network can reach "
+        "ports that are published on 127.0.0.1 (https://github.com/moby/moby/issues/45610): upgrade it, or use the "
+        "stack only in networks that you trust"
     )
 
 

@@ -41,6 +41,7 @@ class FakeDockerEngine:
         self.docker_root = docker_root
         self.api_version = api_version
         self.memory_bytes = memory_bytes
+        self.docker_version = "1.2.3-test"
         self.containers_by_label: dict[str, list[FakeContainer]] = {}
         """The containers by `label=value` filter."""
         self.volume_names: list[str] = []
@@ -57,7 +58,7 @@ class FakeDockerEngine:
         self.images = SimpleNamespace(get=self._local_image, get_registry_data=self._registry_data)
 
     def version(self) -> dict[str, Any]:
-        return {"Version": "1.2.3-test", "ApiVersion": self.api_version}
+        return {"Version": self.docker_version, "ApiVersion": self.api_version}
 
     def info(self) -> dict[str, Any]:
         return {"MemTotal": self.memory_bytes, "DockerRootDir": str(self.docker_root)}

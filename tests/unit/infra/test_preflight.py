@@ -118,7 +118,7 @@ def test_volumes_of_another_state_are_not_adopted(engine: FakeDockerEngine, free
 
 def test_renamed_stack_is_refused_with_both_names(engine: FakeDockerEngine, free_ports: dict[str, int]) -> None:
     """`pulumi stack rename` changes the state only; a deployment would replace the volumes."""
-    network = {
+    network: dict[str, Any] = {
         "type": "docker:index/network:Network",
         "urn": "urn:pulumi:unit::lolstack::docker:index/network:Network::network",
         "id": "1",
@@ -128,11 +128,8 @@ def test_renamed_stack_is_refused_with_both_names(engine: FakeDockerEngine, free
     (problem,) = problems(free_ports)
     assert problem.startswith("the stack unit was deployed as former and then renamed")
     network["inputs"] = {"name": "lolstack-unit"}
-    other = network | {
-        "urn": f"{network['urn'][:-9]}::zookeeper-network",
-        "inputs": {"name": "lolstack-unit-zookeeper"},
-    }
-    engine.state = {"resources": [network, other]}
+    of_zookeeper = {"inputs": {"name": "lolstack-unit-zookeeper"}, "urn": "urn:pulumi:unit::zookeeper-network"}
+    engine.state = {"resources": [network, network | of_zookeeper]}
     assert problems(free_ports) == []
 
 
@@ -150,6 +147,21 @@ def test_outdated_docker_version_is_reported(
     engine.api_version = api_version
     expected = [] if accepted else ["Docker Engine 1.2.3-test is too old: 20.10 or newer is needed"]
     assert problems(free_ports) == expected
+
+
+@pytest.mark.parametrize(("version", "warned"), [("20.10.24+dfsg1", True), ("27.5.1", True), ("28.0.0-rc.1", False)])
+def test_engine_that_exposes_ports_to_the_local_network_is_a_warning(
+    engine: FakeDockerEngine,
+    free_ports: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    warned: bool,
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    engine.docker_version = version
+    assert problems(free_ports) == []
+    assert [warning.partition(":")[0] for warning in warnings] == ([f"Docker Engine {version}"] if warned else [])
 
 
 def test_memory_limit_above_the_hosts_memory_is_reported_with_its_setting(
