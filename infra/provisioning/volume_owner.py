@@ -17,6 +17,10 @@ import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect
 
 FOLDER = "/volume"
+SCRIPT = f"""
+[ -n "$(ls -A {FOLDER})" ] || touch {FOLDER}/.owner  # Docker gives an empty volume the owner of the image's directory
+chown -R --no-dereference "$1" {FOLDER}
+"""
 
 
 class VolumeOwnerError(Exception):
@@ -66,8 +70,8 @@ def _change_owner(props: dict[str, Any]) -> None:
     try:
         client.containers.run(
             props["image"],
-            entrypoint=["chown", "-R", "--no-dereference", user, FOLDER],
-            command=[],
+            entrypoint=["sh", "-ec", SCRIPT, "sh"],
+            command=[user],
             user="0:0",
             cap_drop=["ALL"],
             cap_add=["CHOWN", "DAC_READ_SEARCH"],

@@ -218,14 +218,8 @@ class Service(pulumi.ComponentResource):
                 for inside, outside in sorted(self.host_ports.items())
             ],
             uploads=[docker.ContainerUploadArgs(file=file.path, content=file.content) for file in files],
-            mounts=[
-                docker.ContainerMountArgs(
-                    type="volume",
-                    source=mount.volume.volume.name,
-                    target=mount.path,
-                    # Otherwise an empty volume would take its owner from the image.
-                    volume_options=docker.ContainerMountVolumeOptionsArgs(no_copy=True),
-                )
+            volumes=[
+                docker.ContainerVolumeArgs(volume_name=mount.volume.volume.name, container_path=mount.path)
                 for mount in spec.mounts
             ],
             healthcheck=docker.ContainerHealthcheckArgs(

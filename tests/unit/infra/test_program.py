@@ -362,19 +362,19 @@ def test_a_volume_is_mounted_only_where_the_built_image_creates_the_directory(de
     for name, container in declared["build"].containers.items():
         recipe = RECIPES[contexts.get(name, name)]
         dockerfile = (ROOT / recipe.context / recipe.dockerfile).read_text()
-        for mount in container.get("mounts") or []:
-            assert mount["target"] in dockerfile, f"{name}: {mount['containerPath']}"
+        for mount in container.get("volumes") or []:
+            assert mount["containerPath"] in dockerfile, f"{name}: {mount['containerPath']}"
 
 
 def test_zookeeper_and_kafka_share_one_volume(declared: dict[str, Recorder]) -> None:
     containers = declared["build"].containers
-    (zookeeper,), (kafka,) = containers["zookeeper"]["mounts"], containers["kafka"]["mounts"]
-    assert zookeeper["source"] == kafka["source"]
+    (zookeeper,), (kafka,) = containers["zookeeper"]["volumes"], containers["kafka"]["volumes"]
+    assert zookeeper["volumeName"] == kafka["volumeName"]
 
 
 def test_driver_and_workers_share_the_checkpoints(declared: dict[str, Recorder]) -> None:
     containers = declared["build"].containers
-    (driver,), (worker,) = containers["spark-job"]["mounts"], containers["spark-worker"]["mounts"]
+    (driver,), (worker,) = containers["spark-job"]["volumes"], containers["spark-worker"]["volumes"]
     assert driver == worker
 
 
@@ -405,12 +405,11 @@ def test_volume_belongs_to_the_user_of_its_services_before_they_start(declared: 
     owners = {each["volume"]: (name, each["user"]) for name, each in recorder.resources[VOLUME_OWNER].items()}
     mounted = set()
     for service, container in recorder.containers.items():
-        for mount in container.get("mounts") or ():
-            owner, user = owners[mount["source"]]
+        for mount in container.get("volumes") or ():
+            owner, user = owners[mount["volumeName"]]
             assert user == container["user"], service
             assert owner in recorder.options[service].depends_on, service
-            assert mount["volumeOptions"]["noCopy"], f"{service}: an empty volume would take its owner from the image"
-            mounted.add(mount["source"])
+            mounted.add(mount["volumeName"])
     assert mounted == set(owners)
 
 
