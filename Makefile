@@ -5,7 +5,7 @@ export BASH_ENV := tools/env.sh
 IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
 UNIT := unit-spark unit-job unit-other
 .DEFAULT_GOAL := help
-.PHONY: help up down reset setup status watch report logs dlq backfill
+.PHONY: help up down reset setup status watch report credentials logs dlq backfill
 .PHONY: check lint types unit $(UNIT) test verify bench bench-long
 
 help:
@@ -44,6 +44,9 @@ watch: ## The same, live, until Ctrl-C
 report: ## One HTML page with charts of the data: make report [HOURS=24 | FROM=2026-11-24T06:00Z TO=…] [QUEUE=420]
 	@python -m tools.report --stack $(STACK) $(if $(HOURS),--hours '$(HOURS)') $(if $(FROM),--from '$(FROM)') \
 	  $(if $(TO),--to '$(TO)') $(if $(QUEUE),--queue '$(QUEUE)')
+
+credentials: ## Write the logins for people to files that only you can read: own matches, reading, pages
+	@python -m tools.credentials --stack $(STACK)
 
 logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job
 	@names=$$(docker ps -a --filter label=lolstack.stack=$(STACK) --format '{{.Names}}' \
@@ -100,7 +103,7 @@ unit-job:
 unit-other:
 	@pytest tests/unit --ignore tests/unit/spark --ignore tests/unit/job
 
-status watch report dlq backfill: .venv/.lolstack
+status watch report credentials dlq backfill: .venv/.lolstack
 
 .venv/.lolstack: # the stamp of a finished set-up
 	@tools/setup.sh

@@ -1,0 +1,68 @@
+"""`make credentials`: files that only their owner can read, and what to do with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tools import credentials
+
+OUTPUTS = {
+    "security": "guarded",
+    "services": {"elasticsearch": {"9200": "localhost:9200"}},
+    "operatorPassword": "secret-o",
+    "certificateAuthority": "-----BEGIN CERTIFICATE-----\n",
+    "elasticsearchCurl": 'user = "operator:secret-o"\n',
+    "kafkaProducer": "bootstrap.servers=localhost:29092\nsecurity.protocol=SASL_PLAINTEXT\n"
+    "sasl.mechanism=SCRAM-SHA-512\nsasl.username=producer\nsasl.password=secret-p\n",
+}
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(credentials, "ROOT", tmp_path)
+    monkeypatch.setattr(credentials, "read_stack_outputs", lambda _stack: OUTPUTS)
+    monkeypatch.setattr("sys.argv", ["credentials", "--stack", "unit"])
+    return tmp_path / "credentials" / "unit"
+
+
+def test_files_are_readable_by_their_owner_only_also_with_a_lenient_umask(folder: Path) -> None:
+    former = os.umask(0)
+    try:
+        assert credentials.main() == 0
+    finally:
+        os.umask(former)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == dict.fromkeys(
+        credentials.credential_files(OUTPUTS), 0o600
+    )
+
+
+def test_a_file_that_others_could_read_is_replaced(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    existing = folder / "operator-password"
+    existing.write_text("old")
+    existing.chmod(0o644)
+    assert credentials.main() == 0
+    assert existing.read_text() == "secret-o\n"
+    assert existing.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_password_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert credentials.main() == 0
+    printed = capsys.readouterr().out
+    assert "secret" not in printed
+    for name in credentials.credential_files(OUTPUTS):
+        assert name in printed
+
+
+def test_java_properties_have_the_login_as_jaas_configuration() -> None:
+    lines = credentials.credential_files(OUTPUTS)["kafka-producer-java.properties"].splitlines()
+    assert "security.protocol=SASL_PLAINTEXT" in lines
+    assert (
+        "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
+        'username="producer" password="secret-p";'
+    ) in lines
+    assert not [line for line in lines if line.startswith("sasl.username")]

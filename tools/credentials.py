@@ -1,0 +1,87 @@
+"""`python -m tools.credentials --stack dev`: write the logins for people to files that only they can read.
+
+`make credentials` runs this. The files are in credentials/<stack>/ of the checkout, which git ignores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.names import DEV_STACK, ELASTICSEARCH_PORT, MATCHES_TOPIC
+from tools.stack_outputs import NotDeployedError, read_stack_outputs
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> int:
+    """Write the files and say what each is for. Exit code 1 if the stack is not deployed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stack", default=DEV_STACK, help="the Pulumi stack (default: %(default)s)")
+    stack = parser.parse_args().stack
+    try:
+        outputs = read_stack_outputs(stack)
+    except NotDeployedError as error:
+        print(error, file=sys.stderr)
+        return 1
+    folder = ROOT / "credentials" / stack
+    for name, content in credential_files(outputs).items():
+        write_private(folder / name, content)
+    print(usage(folder.relative_to(ROOT), outputs))
+    return 0
+
+
+def credential_files(outputs: Mapping[str, Any]) -> dict[str, str]:
+    """The files' contents by name, from the stack's outputs."""
+    producer = dict(line.split("=", 1) for line in outputs["kafkaProducer"].splitlines())
+    return {
+        "operator-password": outputs["operatorPassword"] + "\n",
+        "kafka-producer.properties": outputs["kafkaProducer"],
+        "kafka-producer-java.properties": _java_properties(producer),
+        "elasticsearch.curl": outputs["elasticsearchCurl"],
+        "ca.crt": outputs["certificateAuthority"],
+    }
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner can read, in a folder that only its owner can open."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    path.unlink(missing_ok=True)  # an existing file would keep its mode and its open readers
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+
+
+def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
+    """What to do with each file."""
+    elasticsearch = outputs["services"]["elasticsearch"][str(ELASTICSEARCH_PORT)]
+    scheme = "https" if outputs["security"] == "strict" else "http"
+    return f"""Logins of the stack, in {folder}, which only you can read:
+  kafka-producer.properties
+      sends your own matches: kcat -F {folder}/kafka-producer.properties -P -t {MATCHES_TOPIC}
+  kafka-producer-java.properties
+      the same for Kafka's own tools: kafka-console-producer.sh --producer.config FILE …
+  elasticsearch.curl
+      reads Elasticsearch: curl -K {folder}/elasticsearch.curl '{scheme}://{elasticsearch}/_cat/indices'
+  operator-password
+      of the login `operator`, which may look at everything and change nothing
+  ca.crt
+      the stack's certificate authority
+After a rotation (the setting credentialsGeneration) run this again."""
+
+
+def _java_properties(producer: Mapping[str, str]) -> str:
+    """A producer's properties for Kafka's Java client, from those of librdkafka."""
+    login = {"sasl.username", "sasl.password"}
+    lines = [f"{key}={value}" for key, value in producer.items() if key not in login]
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    jaas = f'{module} required username="{producer["sasl.username"]}" password="{producer["sasl.password"]}";'
+    return "\n".join([*lines, f"sasl.jaas.config={jaas}", ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
