@@ -123,10 +123,11 @@ def test_names_are_escaped_against_cross_site_scripting(browser: Browser, path: 
         assert page.locator("svg title", has_text=XSS).count() == 1
 
 
-@pytest.mark.parametrize("character", ["\x00", "\x01", "\x1b", "\ufffe", "\u202e", "\ud800"])
-def test_control_characters_are_replaced_in_charts_and_page(character: str) -> None:
+def test_control_characters_are_replaced_in_charts_and_page() -> None:
     """Some of them in a chart's text make vl-convert abort the process."""
-    name = f"A{character}b"
+    characters = "\x00\x01\x1b\ufffe\u202e\ud800"
+    name = f"A{characters}b"
+    shown = "A" + "\ufffd" * len(characters) + "b"
     report = replace(
         REPORT,
         matches=replace(
@@ -139,10 +140,10 @@ def test_control_characters_are_replaced_in_charts_and_page(character: str) -> N
         problems=(name,),
     )
     page = render(report)
-    assert character not in page
+    assert not set(characters) & set(page)
     # The problem, the table's champion, and the last match's id, patch and champion; the others are in charts.
-    assert page.partition("<svg")[0].count("A\ufffdb") == 1
-    assert page.count(">A\ufffdb<") > 4
+    assert page.partition("<svg")[0].count(shown) == 1
+    assert page.count(f">{shown}<") > 4
 
 
 def test_mean_rates_have_their_number_of_minutes() -> None:
