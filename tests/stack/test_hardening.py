@@ -4,6 +4,7 @@ port without a login that runs code, speaks a protocol between nodes, or obeys a
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.stack import Stack
-from infra.names import PROJECT, SERVICE_LABEL
+from infra.names import SERVICE_LABEL
 from tools.repair import lock_folder
 
 NOBODY = 65534
@@ -75,6 +76,41 @@ def test_ports_are_published_on_localhost_only(containers: dict[str, dict[str, A
     assert {address for _, address in addresses} == {"127.0.0.1"}, addresses
 
 
+def test_containers_have_a_limit_of_processes_and_a_user_that_no_account_has(
+    containers: dict[str, dict[str, Any]],
+) -> None:
+    accounts = {account.pw_uid for account in pwd.getpwall()}
+    for name, container in containers.items():
+        (limit,) = container["HostConfig"]["Ulimits"]
+        assert (limit["Name"], limit["Hard"]) == ("nproc", 4096), name
+        assert int(container["Config"]["User"].partition(":")[0]) not in accounts, name
+
+
+def test_local_user_can_neither_read_a_containers_files_nor_signal_its_processes(
+    containers: dict[str, dict[str, Any]],
+) -> None:
+    """Who has the uid of a process can, through /proc."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become users of the host")
+    pids = {name: each["State"]["Pid"] for name, each in containers.items()}
+    for uid in (NOBODY, 999, 1000, 1001):
+        for name, pid in pids.items():
+            script = f"ls /proc/{pid}/root/etc/lolstack || cat /proc/{pid}/environ || kill -0 {pid}"
+            run = subprocess.run(
+                ["sh", "-c", script], user=uid, group=uid, extra_groups=[], capture_output=True, check=False
+            )
+            assert (run.returncode, run.stdout) == (1, b""), f"{name} as uid {uid}"
+
+
+def test_containers_reach_zookeeper_and_the_generator_only_from_kafka_and_prometheus(
+    stack: Stack, addresses: dict[str, str]
+) -> None:
+    for service in ("spark-worker", "archive"):
+        for other, port in (("zookeeper", 2181), ("generator", 8000)):
+            run = stack.host(service).run(f"curl -s -m 3 --noproxy '*' telnet://{addresses[other]}:{port}")
+            assert run.rc == TIMED_OUT, f"{service} reaches {other}"
+
+
 def test_log_rotation_container_name_and_service_label(stack: Stack, containers: dict[str, dict[str, Any]]) -> None:
     for name, container in containers.items():
         assert container["HostConfig"]["LogConfig"]["Config"]["max-size"], name
@@ -100,15 +136,18 @@ def curl(host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+TIMED_OUT = 28
+"""curl's exit code."""
 REFUSED = 7
 """curl's exit code for a refused connection."""
 
 
 @pytest.fixture(scope="module")
-def addresses(stack: Stack, containers: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """The address of each container on the stack's network, by service."""
-    network = f"{PROJECT}-{stack.name}"
-    return {name: each["NetworkSettings"]["Networks"][network]["IPAddress"] for name, each in containers.items()}
+def addresses(containers: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """An address of each container, by service. Every local user can connect to it."""
+    return {
+        name: next(iter(each["NetworkSettings"]["Networks"].values()))["IPAddress"] for name, each in containers.items()
+    }
 
 
 def listeners(stack: Stack, service: str) -> Iterator[tuple[str, int]]:
