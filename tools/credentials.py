@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.names import DEV_STACK, ELASTICSEARCH_PORT, MATCHES_TOPIC
+from infra.logins import OPERATOR
+from infra.names import DEV_STACK, MATCHES_TOPIC
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
 ROOT = Path(__file__).parent.parent
+AUTHORITY = "ca.crt"
 
 
 def main() -> int:
@@ -29,21 +31,27 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     folder = ROOT / "credentials" / stack
-    for name, content in credential_files(outputs).items():
+    for name, content in credential_files(folder, outputs).items():
         write_private(folder / name, content)
     print(usage(folder.relative_to(ROOT), outputs))
     return 0
 
 
-def credential_files(outputs: Mapping[str, Any]) -> dict[str, str]:
-    """The files' contents by name, from the stack's outputs."""
+def credential_files(folder: Path, outputs: Mapping[str, Any]) -> dict[str, str]:
+    """The files' contents by name, from the stack's outputs. `folder` is where they will be."""
     producer = dict(line.split("=", 1) for line in outputs["kafkaProducer"].splitlines())
+    trust = f'cacert = "{folder / AUTHORITY}"\n' if outputs["security"] == "strict" else ""
+
+    def curl(user: str, password: str) -> str:
+        return f'user = "{user}:{password}"\n{trust}'
+
     return {
         "operator-password": outputs["operatorPassword"] + "\n",
         "kafka-producer.properties": outputs["kafkaProducer"],
         "kafka-producer-java.properties": _java_properties(producer),
-        "elasticsearch.curl": outputs["elasticsearchCurl"],
-        "ca.crt": outputs["certificateAuthority"],
+        "operator.curl": curl(OPERATOR, outputs["operatorPassword"]),
+        "elasticsearch-admin.curl": curl("admin", outputs["credentials"]["elasticsearch.admin"]),
+        AUTHORITY: outputs["certificateAuthority"],
     }
 
 
@@ -58,18 +66,18 @@ def write_private(path: Path, content: str) -> None:
 
 def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
     """What to do with each file."""
-    elasticsearch = outputs["services"]["elasticsearch"][str(ELASTICSEARCH_PORT)]
-    scheme = "https" if outputs["security"] == "strict" else "http"
+    url = outputs["elasticsearchUrl"]
     return f"""Logins of the stack, in {folder}, which only you can read:
   kafka-producer.properties
       sends your own matches: kcat -F {folder}/kafka-producer.properties -P -t {MATCHES_TOPIC}
   kafka-producer-java.properties
       the same for Kafka's own tools: kafka-console-producer.sh --producer.config FILE …
-  elasticsearch.curl
-      reads Elasticsearch: curl -K {folder}/elasticsearch.curl '{scheme}://{elasticsearch}/_cat/indices'
-  operator-password
-      of the login `operator`, which may look at everything and change nothing
-  ca.crt
+  operator.curl, operator-password
+      the login `operator`, which may look at everything and change nothing:
+      curl -K {folder}/operator.curl '{url}/_cat/indices'
+  elasticsearch-admin.curl
+      changes Elasticsearch: curl -K {folder}/elasticsearch-admin.curl -X DELETE '{url}/INDEX'
+  {AUTHORITY}
       the stack's certificate authority
 After a rotation (the setting credentialsGeneration) run this again."""
 

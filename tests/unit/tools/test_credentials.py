@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tools import credentials
 
-OUTPUTS = {
+OUTPUTS: dict[str, Any] = {
     "security": "guarded",
-    "services": {"elasticsearch": {"9200": "localhost:9200"}},
+    "elasticsearchUrl": "http://localhost:9200",
+    "credentials": {"elasticsearch.admin": "secret-a"},
     "operatorPassword": "secret-o",
     "certificateAuthority": "-----BEGIN CERTIFICATE-----\n",
-    "elasticsearchCurl": 'user = "operator:secret-o"\n',
     "kafkaProducer": "bootstrap.servers=localhost:29092\nsecurity.protocol=SASL_PLAINTEXT\n"
     "sasl.mechanism=SCRAM-SHA-512\nsasl.username=producer\nsasl.password=secret-p\n",
 }
@@ -36,7 +37,7 @@ def test_files_are_readable_by_their_owner_only_also_with_a_lenient_umask(folder
         os.umask(former)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == dict.fromkeys(
-        credentials.credential_files(OUTPUTS), 0o600
+        credentials.credential_files(folder, OUTPUTS), 0o600
     )
 
 
@@ -54,15 +55,27 @@ def test_no_password_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]
     assert credentials.main() == 0
     printed = capsys.readouterr().out
     assert "secret" not in printed
-    for name in credentials.credential_files(OUTPUTS):
+    for name in credentials.credential_files(folder, OUTPUTS):
         assert name in printed
 
 
-def test_java_properties_have_the_login_as_jaas_configuration() -> None:
-    lines = credentials.credential_files(OUTPUTS)["kafka-producer-java.properties"].splitlines()
+def test_java_properties_have_the_login_as_jaas_configuration(folder: Path) -> None:
+    lines = credentials.credential_files(folder, OUTPUTS)["kafka-producer-java.properties"].splitlines()
     assert "security.protocol=SASL_PLAINTEXT" in lines
     assert (
         "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
         'username="producer" password="secret-p";'
     ) in lines
     assert not [line for line in lines if line.startswith("sasl.username")]
+
+
+@pytest.mark.parametrize(("security", "trusts"), [("guarded", False), ("strict", True)])
+def test_curl_configurations_have_the_login_and_in_strict_the_authority(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, security: str, trusts: bool
+) -> None:
+    monkeypatch.setitem(OUTPUTS, "security", security)
+    assert credentials.main() == 0
+    for name, login in (("operator.curl", "operator:secret-o"), ("elasticsearch-admin.curl", "admin:secret-a")):
+        content = (folder / name).read_text()
+        assert f'user = "{login}"' in content
+        assert (f'cacert = "{folder}/ca.crt"' in content) is trusts
