@@ -30,12 +30,10 @@ class VolumeOwnerError(Exception):
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         _change_owner(props)
-        return CreateResult(props["volume"], props | {"created_at": _created_at(props["volume"])})
+        return CreateResult(props["volume"], props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        # A volume that was removed and created again has another owner.
-        same = _created_at(props["volume"]) == props["created_at"]
-        return ReadResult(id_, props) if same else ReadResult(None, {})
+        return ReadResult(id_, props) if _exists(props["volume"]) else ReadResult(None, {})
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         replaces = ["volume"] if old["volume"] != new["volume"] else []
@@ -43,7 +41,7 @@ class _Provider(ResourceProvider):
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
         _change_owner(new)
-        return UpdateResult(new | {"created_at": _created_at(new["volume"])})
+        return UpdateResult(new)
 
     # No delete: the volume is deleted with its files.
 
@@ -57,7 +55,7 @@ class VolumeOwner(Resource, module="container", name="VolumeOwner"):
     def __init__(
         self, volume: pulumi.Input[str], user: str, image: pulumi.Input[str], name: str, opts: pulumi.ResourceOptions
     ) -> None:
-        super().__init__(_Provider(), name, {"volume": volume, "user": user, "image": image, "created_at": None}, opts)
+        super().__init__(_Provider(), name, {"volume": volume, "user": user, "image": image}, opts)
 
 
 def _change_owner(props: dict[str, Any]) -> None:
@@ -85,8 +83,9 @@ def _change_owner(props: dict[str, Any]) -> None:
         raise VolumeOwnerError(f"the files of the volume {volume} cannot be given to {user}: {error}") from error
 
 
-def _created_at(volume: str) -> str | None:
+def _exists(volume: str) -> bool:
     try:
-        return str(connect().volumes.get(volume).attrs["CreatedAt"])
+        connect().volumes.get(volume)
     except NotFound:
-        return None
+        return False
+    return True
