@@ -18,7 +18,6 @@ from infra.names import (
 from infra.provisioning.certificates import Certificates
 from infra.provisioning.credentials import Credentials
 from infra.provisioning.index_template import IndexTemplate
-from infra.provisioning.password import Password
 from infra.provisioning.saved_object import declare_saved_objects
 from infra.provisioning.topic import Topic
 from infra.services.alertmanager import Alertmanager
@@ -88,6 +87,7 @@ templates = [
     IndexTemplate(
         alias,
         elasticsearch.url(ELASTICSEARCH_PORT),
+        {**elasticsearch.login("admin"), "ca_certificate": elasticsearch.ca_certificate},
         {
             "number_of_replicas": settings.elasticsearch_replicas,
             "refresh_interval": settings.elasticsearch_refresh_interval,
@@ -123,11 +123,10 @@ if "kibana" not in left_out:
     after_kibana = pulumi.ResourceOptions(
         parent=kibana, depends_on=[kibana.ready, *templates], deleted_with=kibana.container
     )
-    declare_saved_objects(kibana.url(KIBANA_PORT), after_kibana)
+    declare_saved_objects(kibana.url(KIBANA_PORT), elasticsearch.login("admin"), after_kibana)
 if "grafana" not in left_out:
-    admin_password = Password("grafana-admin-password")
-    Grafana(deployment, prometheus, elasticsearch, generator, admin_password.value)
-    pulumi.export("grafanaAdminPassword", pulumi.Output.secret(admin_password.value))
+    Grafana(deployment, prometheus, elasticsearch, generator)
+    pulumi.export("grafanaAdminPassword", deployment.password("grafana.admin"))
 for name, reason in left_out.items():
     pulumi.log.warn(f"{name} is left out: {reason}")
 
@@ -137,5 +136,8 @@ pulumi.export("leftOut", left_out)
 pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)
 pulumi.export("security", settings.security)
 pulumi.export("certificateAuthority", certificates.authority)
+pulumi.export("certificatesExpireAt", certificates.expires_at)
+pulumi.export("elasticsearchUrl", elasticsearch.url(ELASTICSEARCH_PORT))
+pulumi.export("elasticsearchCurl", deployment.password("elasticsearch.admin").apply('user = "admin:{}"\n'.format))
 pulumi.export("credentials", pulumi.Output.secret(credentials.passwords))
 pulumi.export("operatorPassword", deployment.password(OPERATOR))

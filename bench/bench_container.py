@@ -54,14 +54,15 @@ def run_in_network(stack: MeasuredStack, program: Program, workload: Workload) -
     Raises JobContainerError if the job is not deployed, or such a container is already running.
     """
     engine, name = stack.deployment.engine, stack.deployment.name
+    job_settings = read_job_settings(engine, name)
     container = create_job_container(engine, name, TASK, ["-m", f"bench.in_network.{program}"], MEMORY)
     try:
         put_files(
             container,
             {
                 **_package_files(),
-                str(WORKLOAD_FILE): msgspec.json.encode(workload),
-                str(SETTINGS_FILE): _spark_settings(read_job_settings(engine, name), driver_host=str(container.name)),
+                str(WORKLOAD_FILE): msgspec.json.encode(_with_elasticsearch(workload, stack, job_settings)),
+                str(SETTINGS_FILE): _spark_settings(job_settings, driver_host=str(container.name)),
             },
         )
         container.start()
@@ -95,6 +96,17 @@ def _package_files() -> dict[str, bytes]:
     sources = [BENCH_FOLDER / "__init__.py", *sorted((BENCH_FOLDER / "in_network").glob("*.py"))]
     folder = WORKLOAD_FILE.parent / BENCH_FOLDER.name
     return {str(folder / path.relative_to(BENCH_FOLDER)): path.read_bytes() for path in sources}
+
+
+def _with_elasticsearch(workload: Workload, stack: MeasuredStack, job_settings: bytes) -> Workload:
+    """The workload with the job's Elasticsearch, and the login that may write to the benchmarks' indices."""
+    server = yaml.safe_load(job_settings)["elasticsearch"]
+    return msgspec.structs.replace(
+        workload,
+        elasticsearch_url=server["hosts"][0],
+        elasticsearch_password=stack.deployment.outputs["credentials"]["elasticsearch.admin"],
+        elasticsearch_authority=server["ca_certificate"],
+    )
 
 
 def _spark_settings(job_settings: bytes, driver_host: str) -> bytes:

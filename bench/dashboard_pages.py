@@ -19,7 +19,8 @@ from elasticsearch import Elasticsearch
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.freshness import p50_p95_p99
-from infra.names import DASHBOARD_PORT, ELASTICSEARCH_PORT, MATCHES_ALIAS, container_name
+from infra.clients.elasticsearch import ElasticsearchServer
+from infra.names import DASHBOARD_PORT, MATCHES_ALIAS, container_name
 from tools.chromium import find_chromium
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
@@ -104,13 +105,13 @@ def main() -> int:
     parser.add_argument("--stack", required=True)
     options = parser.parse_args()
     try:
-        services = read_stack_outputs(options.stack)["services"]
+        outputs = read_stack_outputs(options.stack)
     except NotDeployedError as error:
         print(error)
         return 2
     target = Target(
-        f"http://{services['dashboard'][str(DASHBOARD_PORT)]}/",
-        Elasticsearch(f"http://{services['elasticsearch'][str(ELASTICSEARCH_PORT)]}"),
+        f"http://{outputs['services']['dashboard'][str(DASHBOARD_PORT)]}/",
+        ElasticsearchServer.of_stack(outputs).client(),
         docker.from_env().containers.get(container_name(options.stack, "dashboard")),
     )
     with sync_playwright() as playwright:

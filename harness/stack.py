@@ -20,6 +20,7 @@ from testinfra.host import Host
 
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute, kill_containers
+from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.kafka import TopicClient
 from infra.names import MATCHES_ALIAS, PROJECT, SERVICE_LABEL, STACK_LABEL
 from tools.repair import repair
@@ -114,14 +115,13 @@ class Stack:
         response.raise_for_status()
         return response
 
-    def elasticsearch(self) -> Elasticsearch:
-        """An Elasticsearch client for the stack."""
-        return Elasticsearch(self.url("elasticsearch", 9200), request_timeout=10)
+    def elasticsearch(self, user: str = "admin") -> Elasticsearch:
+        """An Elasticsearch client for the stack, with the login of this user of infra/logins.py."""
+        return ElasticsearchServer.of_stack(self.outputs, user).client(request_timeout=10)
 
     def document_count(self) -> int:
         """How many participants a search finds."""
-        path = "/lol_matches_stream/_count?ignore_unavailable=true"
-        return int(self.get("elasticsearch", 9200, path).json()["count"])
+        return int(self.elasticsearch().count(index=MATCHES_ALIAS, ignore_unavailable=True)["count"])
 
     def wait_for_new_documents(self, timeout_seconds: float = 120) -> None:
         """Wait until there are more documents than at the time of the call."""

@@ -5,11 +5,24 @@ A login's key is `service.user`. It has the least that its user needs.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 OPERATOR = "operator"
 """A person's read-only login, with the same password in all services."""
 
 KAFKA_LOGINS: tuple[str, ...] = ()
-ELASTICSEARCH_LOGINS: tuple[str, ...] = ()
+ELASTICSEARCH_ROLES = {
+    "admin": "superuser",  # provisioning, and a person who repairs something
+    "job": "lol_job",
+    OPERATOR: "lol_reader",
+    "exporter": "lol_exporter",
+    "dashboard": "lol_dashboard",
+    "lol_kibana": "kibana_system",  # `kibana` is a reserved name
+    "grafana": "lol_reader",
+}
+"""The role of each of Elasticsearch's users: built in, or in services/files/roles.yml."""
+ELASTICSEARCH_LOGINS = tuple(f"elasticsearch.{user}" for user in ELASTICSEARCH_ROLES if user != OPERATOR)
+GRAFANA_LOGINS = ("grafana.admin",)
 CASSANDRA_LOGINS: tuple[str, ...] = ()
 SPARK_LOGINS: tuple[str, ...] = ()
 MONITORING_LOGINS: tuple[str, ...] = ()
@@ -18,11 +31,14 @@ LOGINS = (
     OPERATOR,
     *KAFKA_LOGINS,
     *ELASTICSEARCH_LOGINS,
+    *GRAFANA_LOGINS,
     *CASSANDRA_LOGINS,
     *SPARK_LOGINS,
     *MONITORING_LOGINS,
 )
 """The keys of all generated passwords."""
 
+CERTIFICATE_RENEWAL = timedelta(days=60)
+"""So long before a certificate expires, the next `pulumi up` renews it."""
 TLS_SERVERS: tuple[str, ...] = ("elasticsearch",)
 """The services that have a certificate."""

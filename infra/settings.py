@@ -40,9 +40,10 @@ STACK_OWNED_JOB_KEYS = (
     *("master", "driver.host", "driver.ui_port", "http.port", "checkpoint_location"),
     *("kafka.topic", "kafka.dead_letter_topic"),
     *("elasticsearch.matches", "elasticsearch.champions", "elasticsearch.positions"),
+    *("elasticsearch.username", "elasticsearch.password", "elasticsearch.ca_certificate"),
 )
 """The keys of job/config.yaml that a deployment cannot override: topics, templates, ports and dashboards depend on
-them."""
+them, and logins are generated."""
 
 
 class SettingsError(pulumi.RunError):

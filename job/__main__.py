@@ -26,7 +26,7 @@ from job.driver.metrics import Metrics
 from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
 from job.errors import JobError, root_cause
 from job.lag import ConsumerLag
-from job.sinks import sink_wait
+from job.sinks import elasticsearch, sink_wait
 from job.tasks.index_matches import SinkConfig
 from job.topic import Incarnation, Offsets, TopicInspector
 
@@ -78,8 +78,7 @@ def run(options: settings.Settings) -> int:
         query_metrics.lag.set_processed_offsets(start.offsets | checkpoints.committed_offsets(query))
 
     sinks = SinkConfig(
-        elasticsearch_hosts=tuple(options.elasticsearch.hosts),
-        elasticsearch_timeout=options.elasticsearch.request_timeout_seconds,
+        elasticsearch_connection=elasticsearch.Connection.of(options.elasticsearch),
         bootstrap_servers=options.kafka.bootstrap_servers,
         dead_letter_topic=options.kafka.dead_letter_topic,
         driver=sink_wait.Address(options.driver.host, receiver.port),

@@ -128,10 +128,7 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     ranges = offset_ranges(kafka, incarnation, begin, end)
     total = sum(each.end - each.begin for each in ranges.values())
     log.info("Backfill of %s from %s to %s: %s messages", incarnation.topic, iso(begin), iso(end), f"{total:,}")
-    sink = elasticsearch.BulkSink(
-        elasticsearch.client(tuple(options.elasticsearch.hosts), options.elasticsearch.request_timeout_seconds),
-        log_wait,
-    )
+    sink = elasticsearch.BulkSink(elasticsearch.client(elasticsearch.Connection.of(options.elasticsearch)), log_wait)
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
     progress = Progress(dict.fromkeys(ranges, begin))

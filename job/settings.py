@@ -8,10 +8,19 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 DEFAULTS = Path(__file__).with_name("config.yaml")
@@ -24,6 +33,7 @@ TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 AliasName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Keyspace = Annotated[AliasName, Field(max_length=48)]  # Cassandra's own limit
 Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
+Certificate = Annotated[str, Field(pattern=r"^$|-----BEGIN CERTIFICATE-----")]
 HostName = Annotated[str, Field(pattern=r"^[^\s:/]+$")]
 
 
@@ -88,6 +98,7 @@ _EXPECTED_FORMATS = {
     r"^[a-z][a-z0-9_]*$": "write a name of lower-case letters, digits and '_'",
     r"^[a-z][a-z0-9]*://.*/": "write a URI such as file:///var/lib/checkpoints",
     r"^[^\s:/]+$": "write a host name without a port",
+    r"^$|-----BEGIN CERTIFICATE-----": "write the certificate itself, as PEM: -----BEGIN CERTIFICATE-----, …",
     r"^https?://[^/\s,]+:[0-9]{1,9}$": "write a URL with its port, such as http://elasticsearch:9200",
     r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*$": "write host:port, several separated by commas",
 }
@@ -111,6 +122,21 @@ class Section(BaseModel):
     """A section of the settings. Validation is strict: no unknown keys, no type conversion. Immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Login(Section):
+    """A user and a password for a service; both are empty for a service without logins."""
+
+    username: str
+    password: SecretStr
+
+    @model_validator(mode="after")
+    def _login_is_complete(self) -> Self:
+        if self.username and not self.password.get_secret_value():
+            raise ValueError(f"password: is missing for the user {self.username}; set it, or remove the username")
+        if self.password.get_secret_value() and not self.username:
+            raise ValueError("username: is missing for the password; set it, or remove the password")
+        return self
 
 
 class Driver(Section):
@@ -188,8 +214,9 @@ class EventTime(Section):
     ahead_seconds: Annotated[int, Field(ge=0)]
 
 
-class Elasticsearch(Section):
+class Elasticsearch(Login):
     hosts: Annotated[list[HttpUrl], Field(min_length=1)]
+    ca_certificate: Certificate
     matches: AliasName
     teams: AliasName
     champions: AliasName
@@ -294,7 +321,8 @@ def _error_line(error: Any, defaults: Mapping[str, Any]) -> str:
     if error["type"] == "string_pattern_mismatch":
         return f"{key}: {error['input']!r} is invalid; {_EXPECTED_FORMATS[error['ctx']['pattern']]}"
     wrong = error["msg"][0].lower() + error["msg"][1:]
-    return f"{key}: {error['input']!r} is invalid: {wrong}; correct or remove it, config.yaml has the default"
+    shown = "its value" if key.endswith("password") else repr(error["input"])
+    return f"{key}: {shown} is invalid: {wrong}; correct or remove it, config.yaml has the default"
 
 
 def _suggestion(location: tuple[Any, ...], defaults: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ def wait_for_elasticsearch(options: settings.Elasticsearch) -> str:
     Raises JobError if nothing answers before the timeout of `job.retry`, or if the server is not Elasticsearch, has
     another major version, rejects the credentials, or lacks an index template of the job.
     """
-    client = elasticsearch.client(tuple(options.hosts), options.request_timeout_seconds)
+    client = elasticsearch.client(elasticsearch.Connection.of(options))
     hosts = ", ".join(options.hosts)
 
     def complaint(error: ApiError | TransportError) -> str:
@@ -47,8 +47,8 @@ def wait_for_elasticsearch(options: settings.Elasticsearch) -> str:
         return wait_until_available("Elasticsearch", lambda: _check(client, options), _is_temporary, complaint)
     except TlsError as error:
         raise JobError(
-            f"elasticsearch.hosts: no secure connection to {hosts} ({first_line(error.message)}); correct http or "
-            "https in the address, or the server's certificate"
+            f"elasticsearch.hosts: no secure connection to {hosts} ({first_line(error.message)}); "
+            f"{elasticsearch.advice(error)}"
         ) from error
     except (ApiError, SerializationError) as error:
         raise JobError(f"elasticsearch.hosts: {_permanent_error(error, hosts)}") from error
@@ -128,8 +128,8 @@ def _permanent_error(error: ApiError | SerializationError, hosts: str) -> str:
         if error.error == "media_type_header_exception":
             return f"{hosts} does not support clients of Elasticsearch {_ELASTICSEARCH_MAJOR}.x; use such a cluster"
         answer = f"{hosts} answers {error.status_code} ({elasticsearch.describe(error)})"
-        if error.status_code in (401, 403):
-            return f"{answer}; correct the address or the user's privileges"
+        if advice := elasticsearch.advice(error):
+            return f"{answer}; {advice}"
         if "x-elastic-product" in error.meta.headers:
             return f"{answer}; see its log"
     return f"the server at {hosts} is not Elasticsearch; correct the address"

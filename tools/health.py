@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import requests
+from elasticsearch import ApiError, TransportError
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.clients.docker_engine import connect, execute, stack_containers
+from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.kafka import TopicClient, TopicError
 from infra.clients.prometheus import root_cause
 from infra.names import (
     CHAMPIONS_ALIAS,
     DEAD_LETTER_TOPIC,
-    ELASTICSEARCH_PORT,
     INDEX_ALIASES,
     MATCHES_ALIAS,
     MATCHES_TOPIC,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 10
 SILENT_SECONDS = 60
 """How long the generator may deliver nothing before it counts as broken."""
+ELASTICSEARCH_ERRORS = (ApiError, TransportError)
 DOCKER_ERRORS = (docker.errors.APIError, requests.RequestException)
 """What docker-py raises if the engine refuses a request, or does not answer."""
 CONCURRENT_REQUESTS = 16
@@ -95,6 +97,9 @@ class HealthChecker:
         self._outputs = outputs
         self._engine = connect()
         self._topics = TopicClient(outputs["bootstrapServers"], TIMEOUT_SECONDS)
+        self._elasticsearch = ElasticsearchServer.of_stack(outputs).client(
+            request_timeout=TIMEOUT_SECONDS, max_retries=0
+        )
 
     def check(self) -> StackHealth:
         """Check every stage and service concurrently. A stage that does not answer has a problem."""
@@ -115,7 +120,7 @@ class HealthChecker:
         """The number of searchable participants; 0 if Elasticsearch does not answer."""
         try:
             return self._count(MATCHES_ALIAS)
-        except requests.RequestException:
+        except ELASTICSEARCH_ERRORS:
             return 0
 
     # Services
@@ -222,19 +227,14 @@ class HealthChecker:
 
     def _count(self, alias: str) -> int:
         """The number of documents in the alias's open indices."""
-        return int(self._get_from_elasticsearch(f"/{alias}/_count", ignore_unavailable="true")["count"])
+        return int(self._elasticsearch.count(index=alias, ignore_unavailable=True)["count"])
 
     def _closed_indices(self) -> list[str]:
         """The closed indices of all aliases. An alias that does not exist is an HTTP error."""
-        path = f"/_cat/indices/{','.join(INDEX_ALIASES)}"
-        indices = self._get_from_elasticsearch(path, h="index,status", s="index", format="json")
+        indices: Any = self._elasticsearch.cat.indices(
+            index=list(INDEX_ALIASES), h="index,status", s="index", format="json"
+        ).body
         return [index["index"] for index in indices if index["status"] == "close"]
-
-    def _get_from_elasticsearch(self, path: str, **parameters: str) -> Any:
-        address = self._outputs["services"]["elasticsearch"][str(ELASTICSEARCH_PORT)]
-        response = requests.get(f"http://{address}{path}", parameters, timeout=TIMEOUT_SECONDS)
-        response.raise_for_status()
-        return response.json()
 
     def _metrics(self, service: str) -> Metrics:
         """The service's metrics, from its metrics endpoint."""
@@ -269,6 +269,8 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
         figures, problem = check()
     except requests.RequestException as error:
         problem = root_cause(error)
+    except ELASTICSEARCH_ERRORS as error:
+        problem = describe_failure(error)
     except (docker.errors.APIError, TopicError, RuntimeError) as error:
         problem = str(error).splitlines()[0]
     return StageHealth(name, sanitize(figures), problem and sanitize(problem))

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text, object_key
+from infra.names import DEV_STACK, KIBANA_PORT
 from infra.provisioning.saved_object import OBJECTS
+from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
 
 def export_dashboards(client: SavedObjectClient, folder: Path) -> list[str]:
@@ -31,12 +33,17 @@ def export_dashboards(client: SavedObjectClient, folder: Path) -> list[str]:
 
 
 def main() -> int:
-    """Returns 0 if everything is exported, 1 if Kibana fails."""
+    """Returns 0 if everything is exported, 1 if Kibana fails or the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="python -m tools.kibana_export", description=__doc__)
-    parser.add_argument("--kibana", default="http://localhost:5601", help="Kibana's URL (default: that of `dev`)")
+    parser.add_argument("--stack", default=DEV_STACK, help="the stack whose login is used (default: %(default)s)")
+    parser.add_argument("--kibana", help="Kibana's URL (default: that of the stack)")
+    options = parser.parse_args()
     try:
-        changed = export_dashboards(SavedObjectClient(parser.parse_args().kibana), OBJECTS)
-    except SavedObjectError as error:
+        outputs = read_stack_outputs(options.stack)
+        url = options.kibana or f"http://{outputs['services']['kibana'][str(KIBANA_PORT)]}"
+        client = SavedObjectClient(url, "admin", outputs["credentials"]["elasticsearch.admin"])
+        changed = export_dashboards(client, OBJECTS)
+    except (SavedObjectError, NotDeployedError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(changed) or "nothing has changed")

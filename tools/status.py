@@ -22,6 +22,7 @@ from analytics.pipeline_metrics import PipelineMetrics, Points, read_pipeline_me
 from analytics.time_range import STEPS, TimeRange
 from infra.clients.docker_engine import DockerUnavailableError
 from infra.clients.prometheus import PrometheusClient, PrometheusError
+from infra.logins import CERTIFICATE_RENEWAL
 from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT, PROMETHEUS_PORT
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.printable import sanitize
@@ -85,7 +86,20 @@ def _headline(status: StackStatus) -> Text:
     )
     if broken:
         headline.append(f"\n   broken: {broken.name}: {broken.problem}", "bold red")
+    if expiry := certificate_expiry(status.outputs, status.at):
+        headline.append(f"\n   {expiry}", "yellow")
     return headline
+
+
+def certificate_expiry(outputs: Mapping[str, Any], now: datetime) -> str | None:
+    """When the certificates in use expire, and what to do; None if that is not soon."""
+    if outputs.get("security") != "strict":
+        return None
+    expires_at = datetime.fromisoformat(outputs["certificatesExpireAt"])
+    if now < expires_at - CERTIFICATE_RENEWAL:
+        return None
+    expires = "have expired on" if expires_at <= now else "expire on"
+    return f"the stack's certificates {expires} {expires_at:%Y-%m-%d}: `make up` renews them"
 
 
 def _stages_table(status: StackStatus) -> Table:

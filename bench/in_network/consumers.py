@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from elasticsearch import Elasticsearch, OrjsonSerializer, helpers
+from elasticsearch import OrjsonSerializer, helpers
 
 from bench.in_network.workload import ConsumerKind, Timing, Workload, consume_batches, load_workload, print_timing
 from job.champions import canonical_name
@@ -22,8 +22,7 @@ MAX_BATCH_MESSAGES = 500
 
 def with_parallel_bulk(workload: Workload) -> None:
     """An optimized consumer: orjson in both directions, and `parallel_bulk` sends requests while it reads on."""
-    client = Elasticsearch(
-        workload.elasticsearch,
+    client = workload.elasticsearch(
         serializer=OrjsonSerializer(),
         connections_per_node=workload.connections,
         request_timeout=60,
@@ -42,7 +41,7 @@ def with_parallel_bulk(workload: Workload) -> None:
 
 def with_bulk(workload: Workload) -> None:
     """The consumer of a tutorial: `json.loads`, and `helpers.bulk` for each batch of messages."""
-    client = Elasticsearch(workload.elasticsearch)
+    client = workload.elasticsearch()
     for batch in consume_batches(workload, MAX_BATCH_MESSAGES):
         actions = (action for message in batch for action in bulk_actions(message, json.loads, workload.index))
         helpers.bulk(client, actions)
@@ -50,7 +49,7 @@ def with_bulk(workload: Workload) -> None:
 
 def with_single_index(workload: Workload) -> None:
     """The consumer of a first script: one `index()` request for each document."""
-    client = Elasticsearch(workload.elasticsearch)
+    client = workload.elasticsearch()
     for batch in consume_batches(workload, MAX_BATCH_MESSAGES):
         for message in batch:
             for action in bulk_actions(message, json.loads, workload.index):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
-from elasticsearch import Elasticsearch
-
 from bench.in_network.workload import Workload, consume_batches, load_workload
 from job.documents import action, documents
 from job.match import Match, PlausibleTimes, decode
@@ -18,7 +16,7 @@ def main() -> None:
     """Prepare all request bodies, then send them over the workload's connections."""
     workload = load_workload()
     bodies = bulk_bodies(workload)
-    client = Elasticsearch(workload.elasticsearch, request_timeout=60, connections_per_node=workload.connections)
+    client = workload.elasticsearch(request_timeout=60, connections_per_node=workload.connections)
 
     def send(body: bytes) -> None:
         response = client.perform_request(

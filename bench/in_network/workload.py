@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from elasticsearch import Elasticsearch
 from msgspec import Struct
 
 WORKLOAD_FILE = Path("/opt/job/workload.json")
@@ -37,7 +39,16 @@ class Workload(Struct, frozen=True):
     connections: int = 1
     consumer: ConsumerKind | None = None
     bootstrap_servers: str = "kafka:9092"
-    elasticsearch: str = "http://elasticsearch:9200"
+    elasticsearch_url: str = "http://elasticsearch:9200"
+    elasticsearch_password: str = ""
+    """Of the user `admin`: the job's may write to the stack's own indices only."""
+    elasticsearch_authority: str = ""
+
+    def elasticsearch(self, **options: Any) -> Elasticsearch:
+        """A client; `options` are those of elasticsearch.Elasticsearch."""
+        if self.elasticsearch_authority:
+            options["ssl_context"] = ssl.create_default_context(cadata=self.elasticsearch_authority)
+        return Elasticsearch(self.elasticsearch_url, basic_auth=("admin", self.elasticsearch_password), **options)
 
 
 class Timing(Struct, frozen=True):

@@ -1,14 +1,69 @@
-"""Client for Elasticsearch's index templates and the live indices of their aliases."""
+"""Clients for Elasticsearch: its address with a login; its index templates, and the live indices of their aliases."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError, TransportError
+from elastic_transport import TlsError
+from elasticsearch import (
+    ApiError,
+    AuthenticationException,
+    BadRequestError,
+    Elasticsearch,
+    NotFoundError,
+    TransportError,
+)
+
+from infra.logins import OPERATOR
+from infra.names import ELASTICSEARCH_PORT
 
 TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class ElasticsearchServer:
+    """Elasticsearch's URL, and where it needs them: a login, and the certificate authority (PEM) of an https URL."""
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    ca_certificate: str = field(default="", repr=False)
+
+    @classmethod
+    def of_stack(cls, outputs: Mapping[str, Any], user: str = OPERATOR) -> ElasticsearchServer:
+        """The stack's, from its outputs. Those of a version before the logins have neither URL nor passwords."""
+        url = (
+            outputs.get("elasticsearchUrl") or f"http://{outputs['services']['elasticsearch'][str(ELASTICSEARCH_PORT)]}"
+        )
+        password = outputs.get("credentials", {}).get(user if user == OPERATOR else f"elasticsearch.{user}")
+        if password is None:
+            return cls(url)
+        return cls(url, user, password, outputs["certificateAuthority"] if url.startswith("https:") else "")
+
+    def client(self, **options: Any) -> Elasticsearch:
+        """A client; `options` are those of elasticsearch.Elasticsearch."""
+        if self.username:
+            options["basic_auth"] = (self.username, self.password)
+        if self.ca_certificate:
+            options["ssl_context"] = ssl.create_default_context(cadata=self.ca_certificate)
+        return Elasticsearch(self.url, **options)
+
+
+def describe_failure(error: ApiError | TransportError) -> str:
+    """An error in one line, with what to do about a refused login or certificate."""
+    text = (error.message if isinstance(error, TransportError) else str(error)).partition("\n")[0][:200]
+    if isinstance(error, AuthenticationException):
+        return f"{text}; it has other passwords than the stack's state: `make up`"
+    if isinstance(error, TlsError):
+        expired = "certificate has expired" in text
+        return f"{text}; " + (
+            "`make up` renews it" if expired else "it has another certificate than the stack: `make up`"
+        )
+    return text
 
 
 class IndexTemplateError(Exception):
@@ -16,15 +71,15 @@ class IndexTemplateError(Exception):
 
 
 class ElasticsearchUnavailableError(IndexTemplateError):
-    """Elasticsearch does not answer."""
+    """Elasticsearch does not answer, or refuses the login: that of another deployment."""
 
 
 class IndexTemplateClient:
     """Creates, reads and deletes index templates. Each has the name of the alias that it gives to its indices."""
 
-    def __init__(self, host: str) -> None:
-        self._host = host
-        self._client = Elasticsearch(host, request_timeout=TIMEOUT_SECONDS, retry_on_timeout=True, max_retries=3)
+    def __init__(self, server: ElasticsearchServer) -> None:
+        self._host = server.url
+        self._client = server.client(request_timeout=TIMEOUT_SECONDS, retry_on_timeout=True, max_retries=3)
 
     def put(self, name: str, body: Mapping[str, Any]) -> None:
         """Create or update the template, and apply to the live indices what Elasticsearch allows: new fields, and
@@ -47,7 +102,7 @@ class IndexTemplateClient:
             ) from error
         except (ApiError, TransportError) as error:
             raise IndexTemplateError(
-                f"Elasticsearch at {self._host} did not update index template {name}: {error}"
+                f"Elasticsearch at {self._host} did not update index template {name}: {describe_failure(error)}"
             ) from error
 
     def _create_index(self, name: str) -> None:
@@ -61,7 +116,7 @@ class IndexTemplateClient:
     def read(self, name: str) -> dict[str, Any] | None:
         """The template as Elasticsearch has it, in canonical form; None if the template or its alias does not exist.
 
-        Raises IndexTemplateError; ElasticsearchUnavailableError if Elasticsearch does not answer.
+        Raises IndexTemplateError; ElasticsearchUnavailableError if Elasticsearch does not answer or refuses the login.
         """
         try:
             found = self._client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
@@ -69,8 +124,10 @@ class IndexTemplateClient:
                 return None
         except NotFoundError:
             return None
-        except TransportError as error:
-            raise ElasticsearchUnavailableError(f"Elasticsearch at {self._host} does not answer: {error}") from error
+        except (TransportError, AuthenticationException) as error:
+            raise ElasticsearchUnavailableError(
+                f"Elasticsearch at {self._host} does not answer: {describe_failure(error)}"
+            ) from error
         except ApiError as error:
             raise IndexTemplateError(
                 f"Elasticsearch at {self._host} did not return index template {name}: {error}"

@@ -31,14 +31,15 @@ class SavedObjectError(Exception):
 
 
 class KibanaUnavailableError(SavedObjectError):
-    """Kibana does not answer, or is still starting."""
+    """Kibana does not answer, is still starting, or refuses the login: that of another deployment."""
 
 
 class SavedObjectClient:
     """Imports, exports, reads and deletes saved objects in Kibana's default space."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, username: str = "", password: str = "") -> None:
         self._url = url
+        self._login = (username, password) if username else None
 
     def put(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Import the object, overwriting an existing one, and return it as Kibana stores it, in canonical form.
@@ -118,6 +119,7 @@ class SavedObjectClient:
                 method,
                 self._url + path,
                 headers={"kbn-xsrf": "lolstack"},  # Kibana requires the header, with any value
+                auth=self._login,
                 timeout=TIMEOUT_SECONDS,
                 **what,
             )
@@ -125,6 +127,8 @@ class SavedObjectClient:
             raise KibanaUnavailableError(f"Kibana at {self._url} does not answer: {error}") from error
         if response.status_code == 503:
             raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {response.text}")
+        if response.status_code == 401:
+            raise KibanaUnavailableError(f"Kibana at {self._url} refuses the login; is it the stack's? `make up`")
         return response
 
     def _success(self, response: requests.Response) -> requests.Response:

@@ -15,12 +15,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 import infra.provisioning.preload  # noqa: F401
+from infra.logins import CERTIFICATE_RENEWAL
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=825)
 """Of a server's certificate: the longest that all TLS clients accept."""
-RENEWAL = timedelta(days=60)
-"""So long before a certificate expires, the next `pulumi up` renews it."""
 CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -75,7 +74,7 @@ class Certificates(Resource, module="secret", name="Certificates"):
 
 
 def _is_due(expires_at: str) -> bool:
-    return datetime.fromisoformat(expires_at) - RENEWAL < datetime.now(UTC)
+    return datetime.fromisoformat(expires_at) - CERTIFICATE_RENEWAL < datetime.now(UTC)
 
 
 def _issue(props: dict[str, Any], authority: dict[str, Any] | None) -> dict[str, Any]:

@@ -11,15 +11,23 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 import infra.provisioning.preload  # noqa: F401
-from infra.clients.elasticsearch import ElasticsearchUnavailableError, IndexTemplateClient, canonical
+from infra.clients.elasticsearch import (
+    ElasticsearchServer,
+    ElasticsearchUnavailableError,
+    IndexTemplateClient,
+    canonical,
+)
 
+SERVER = ("host", "username", "password", "ca_certificate")
 TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
 
 
 class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         replaces = ["name"] if old["name"] != new["name"] else []
-        return DiffResult(changes=bool(replaces) or old["body"] != new["body"], replaces=replaces)
+        # Also the login: the next `read` and `delete` have only what is in the state.
+        changes = any(old.get(key, "") != new.get(key, "") for key in (*SERVER, "body"))
+        return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         _client(props).put(props["name"], json.loads(props["body"]))
@@ -29,7 +37,8 @@ class _Provider(ResourceProvider):
         try:
             found = _client(props).read(props["name"])
         except ElasticsearchUnavailableError:
-            # Its container may be gone: the `up` that recreates it must then create the template again.
+            # Its container may be gone, or have another login since an interrupted `up`: the next `up` then creates the
+            # template again.
             found = None
         return ReadResult(None, {}) if found is None else ReadResult(id_, props | {"body": _text(found)})
 
@@ -42,19 +51,31 @@ class _Provider(ResourceProvider):
 
 
 class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
-    """The template mappings/index_templates/`name`.json with the stack's `settings`, in the Elasticsearch at `host`."""
+    """The template mappings/index_templates/`name`.json with the stack's `settings`, in the Elasticsearch at `host`.
+
+    `login` has username, password and ca_certificate.
+    """
 
     name: pulumi.Output[str]
 
-    def __init__(self, name: str, host: str, settings: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        login: Mapping[str, pulumi.Input[str]],
+        settings: Mapping[str, Any],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
         body = json.loads((TEMPLATES / f"{name}.json").read_text())
         body["template"]["settings"] = body["template"]["settings"] | dict(settings)
         # As canonical text, the declared template and the one read back differ only if there is drift.
-        super().__init__(_Provider(), name, {"host": host, "name": name, "body": _text(canonical(body))}, opts)
+        props = {"host": host, **login, "name": name, "body": _text(canonical(body))}
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["password"])
+        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
 
 def _client(props: dict[str, Any]) -> IndexTemplateClient:
-    return IndexTemplateClient(props["host"])
+    return IndexTemplateClient(ElasticsearchServer(*(props.get(key, "") for key in SERVER)))
 
 
 def _text(body: Mapping[str, Any]) -> str:

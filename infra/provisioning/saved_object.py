@@ -14,13 +14,15 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.kibana import KibanaUnavailableError, SavedObjectClient, object_key
 
+SERVER = ("url", "username", "password")
 OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
 
 
 class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         replaces = ["name"] if old["name"] != new["name"] else []
-        changes = any(old[key] != new[key] for key in ("url", "body"))
+        # Also the login: the next `read` and `delete` have only what is in the state.
+        changes = any(old.get(key, "") != new.get(key, "") for key in (*SERVER, "body"))
         return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -29,7 +31,7 @@ class _Provider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         declared = json.loads(props["body"])
         try:
-            found = SavedObjectClient(props["url"]).read(declared["type"], declared["id"])
+            found = _client(props).read(declared["type"], declared["id"])
         except KibanaUnavailableError:
             # Its container may be gone: the `up` that recreates it must then import again.
             found = None
@@ -43,11 +45,11 @@ class _Provider(ResourceProvider):
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         declared = json.loads(props["body"])
-        SavedObjectClient(props["url"]).delete(declared["type"], declared["id"])
+        _client(props).delete(declared["type"], declared["id"])
 
 
 class SavedObject(Resource, module="kibana", name="SavedObject"):
-    """The object `body`, in its file's form, in the Kibana at `url`.
+    """The object `body`, in its file's form, in the Kibana at `url`. `login` has username and password.
 
     Kibana may store more than it received (a newer Kibana migrates objects), so the state keeps the object as it was
     `stored`: a later difference from that is drift, an edit by hand.
@@ -56,12 +58,16 @@ class SavedObject(Resource, module="kibana", name="SavedObject"):
     name: pulumi.Output[str]
     stored: pulumi.Output[str]
 
-    def __init__(self, url: str, body: Mapping[str, Any], opts: pulumi.ResourceOptions) -> None:
+    def __init__(
+        self, url: str, login: Mapping[str, pulumi.Input[str]], body: Mapping[str, Any], opts: pulumi.ResourceOptions
+    ) -> None:
         name = object_key(body)
-        super().__init__(_Provider(), name, {"url": url, "name": name, "body": _text(body), "stored": None}, opts)
+        props = {"url": url, **login, "name": name, "body": _text(body), "stored": None}
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["password"])
+        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
 
-def declare_saved_objects(url: str, opts: pulumi.ResourceOptions) -> None:
+def declare_saved_objects(url: str, login: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions) -> None:
     """Declare every object of mappings/kibana/ in the Kibana at `url`, each after the objects it references."""
     files = [json.loads(path.read_text()) for path in OBJECTS.glob("*/*.json")]
     bodies = {object_key(body): body for body in files}
@@ -69,12 +75,16 @@ def declare_saved_objects(url: str, opts: pulumi.ResourceOptions) -> None:
     declared: dict[str, SavedObject] = {}
     for name in TopologicalSorter(needs).static_order():
         after = pulumi.ResourceOptions(depends_on=[declared[other] for other in needs[name]])
-        declared[name] = SavedObject(url, bodies[name], pulumi.ResourceOptions.merge(opts, after))
+        declared[name] = SavedObject(url, login, bodies[name], pulumi.ResourceOptions.merge(opts, after))
 
 
 def _put(props: dict[str, Any]) -> dict[str, Any]:
-    found = SavedObjectClient(props["url"]).put(json.loads(props["body"]))
+    found = _client(props).put(json.loads(props["body"]))
     return props | {"stored": _text(found)}
+
+
+def _client(props: dict[str, Any]) -> SavedObjectClient:
+    return SavedObjectClient(*(props.get(key, "") for key in SERVER))
 
 
 def _text(body: Mapping[str, Any]) -> str:

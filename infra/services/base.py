@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
+import yaml
 
 from infra.images import Images
 from infra.names import (
@@ -64,7 +66,12 @@ def wget_check(url: str) -> list[str]:
 
 def http_check(url: str) -> list[str]:
     """A health check by HTTP. A service that answers with an HTTP error is alive."""
-    curl = f"curl -fsS -o /dev/null '{url}'"
+    return curl_check(f"'{url}'")
+
+
+def curl_check(arguments: str) -> list[str]:
+    """The same with curl's own arguments, such as -K with a file that has the URL and a login."""
+    curl = f"curl -fsS -o /dev/null {arguments}"
     return ["sh", "-c", f"{curl}; code=$?; [ $code -ne {CURL_HTTP_ERROR} ] || exit {ALIVE}; exit $code"]
 
 
@@ -129,12 +136,17 @@ class ScrapeEndpoint:
     path: str = "/metrics"
 
 
+GROUP_ONLY = "0640"
+"""Permissions of a file with a secret, for a service whose group is 0, as the file's."""
+
+
 @dataclass(frozen=True)
 class ConfigFile:
-    """A configuration file that is uploaded to `path` in the container: owned by root, readable by all."""
+    """A configuration file that is uploaded to `path` in the container: owned by root, by default readable by all."""
 
     path: str
     content: pulumi.Input[str]
+    permissions: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +166,8 @@ class ContainerSpec:
     memory_mib: int
     health: HealthCheck
     command: Sequence[pulumi.Input[str]] | None = None
+    entrypoint: Sequence[str] | None = None
+    """In place of the image's own."""
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     ports: Mapping[int, int] = field(default_factory=dict)
     """Published ports: the container's port → the value of the host port's setting."""
@@ -197,6 +211,7 @@ class Service(pulumi.ComponentResource):
             hostname=name,
             image=deployment.images.id_of(spec.image),
             command=spec.command,
+            entrypoints=spec.entrypoint,
             envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted(spec.environment.items())],
             user=spec.user,
             init=True,  # the health check can end any process but PID 1
@@ -217,7 +232,10 @@ class Service(pulumi.ComponentResource):
                 docker.ContainerPortArgs(internal=inside, external=outside, ip="127.0.0.1")
                 for inside, outside in sorted(self.host_ports.items())
             ],
-            uploads=[docker.ContainerUploadArgs(file=file.path, content=file.content) for file in files],
+            uploads=[
+                docker.ContainerUploadArgs(file=file.path, content=file.content, permissions=file.permissions)
+                for file in files
+            ],
             volumes=[
                 docker.ContainerVolumeArgs(volume_name=mount.volume.volume.name, container_path=mount.path)
                 for mount in spec.mounts
@@ -280,6 +298,11 @@ def declare_network(stack: str, name: str) -> docker.Network:
         name=stack_prefix(stack) if main else f"{stack_prefix(stack)}-{name}",
         labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=stack)],
     )
+
+
+def yaml_text(values: Mapping[str, Any]) -> pulumi.Output[str]:
+    """A YAML file's text of nested values, among them outputs. A secret if one of them is."""
+    return pulumi.Output.from_input(values).apply(lambda known: yaml.safe_dump(known, sort_keys=False))
 
 
 def declare_volume(deployment: Deployment, name: str, user: str) -> Volume:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import yaml
-
 from infra import users
 from infra.names import DASHBOARD_PORT, PROMETHEUS_PORT
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service, yaml_text
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
 from infra.services.prometheus import Prometheus
 
 SETTINGS = "/etc/lolstack/dashboard.yaml"
+AUTHORITY = "/etc/lolstack/elasticsearch-authority.crt"
 
 
 class Dashboard(Service):
@@ -25,7 +24,11 @@ class Dashboard(Service):
     ) -> None:
         settings = deployment.settings
         sources = {
-            "elasticsearch": {"url": elasticsearch.hosts[0]},
+            "elasticsearch": {
+                "url": elasticsearch.hosts[0],
+                **elasticsearch.login("dashboard"),
+                "ca_certificates": AUTHORITY if deployment.strict else "",
+            },
             "prometheus": {"url": f"http://{prometheus.name}:{PROMETHEUS_PORT}"},
             "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
         }
@@ -38,7 +41,10 @@ class Dashboard(Service):
                 memory_mib=settings.dashboard_memory,
                 command=["/opt/venv/bin/streamlit", "run", "dashboard/app.py"],
                 environment={"LOLSTACK_DASHBOARD": SETTINGS},
-                files=[ConfigFile(SETTINGS, yaml.safe_dump(sources, sort_keys=False))],
+                files=[
+                    ConfigFile(SETTINGS, yaml_text(sources)),
+                    *([ConfigFile(AUTHORITY, elasticsearch.ca_certificate)] if deployment.strict else []),
+                ],
                 ports={DASHBOARD_PORT: settings.dashboard_port},
                 health=HealthCheck(
                     ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{DASHBOARD_PORT}/_stcore/health"],

@@ -2,26 +2,64 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+
+import pulumi
+
 from infra import users
+from infra.logins import ELASTICSEARCH_ROLES, OPERATOR
 from infra.names import ELASTICSEARCH_PORT
+from infra.services import FILES
 from infra.services.base import (
+    GROUP_ONLY,
     JVM_EXITS_ON_OUT_OF_MEMORY,
+    ConfigFile,
     ContainerSpec,
     Deployment,
     HealthCheck,
     Mount,
     Service,
+    curl_check,
     declare_volume,
-    http_check,
 )
 from infra.settings import ELASTICSEARCH_MIB
 
-HEALTH_URL = f"http://127.0.0.1:{ELASTICSEARCH_PORT}/_cluster/health?wait_for_status=yellow&timeout=3s"
+CONFIG = "/usr/share/elasticsearch/config"
+CERTIFICATE, KEY, AUTHORITY = f"{CONFIG}/elasticsearch.crt", f"{CONFIG}/elasticsearch.key", f"{CONFIG}/authority.crt"
+HEALTH_CHECK = f"{CONFIG}/health.curl"
+READING_ROLE = "lol_reader"
+"""The role of whoever has no login, in `guarded`."""
+HASH_ITERATIONS = 10_000
+"""Of PBKDF2: enough for passwords of 160 random bits, and one of the numbers that Elasticsearch knows."""
 GC_LOG_OFF = "-Xlog:disable -Xlog:all=warning:stderr:utctime,level,tags"
+
+SECURITY = {
+    "xpack.security.enabled": "true",
+    # The file realm alone: the built image has no other. Its users are those of infra/logins.py.
+    "xpack.security.authc.realms.file.lolstack.order": "0",
+    "xpack.security.authc.realms.native.unused.enabled": "false",
+    "xpack.security.authc.reserved_realm.enabled": "false",
+    "xpack.security.authc.token.enabled": "false",
+    "xpack.security.authc.api_key.enabled": "false",
+}
+ANONYMOUS = {
+    "xpack.security.authc.anonymous.username": "anonymous",
+    "xpack.security.authc.anonymous.roles": READING_ROLE,
+    "xpack.security.authc.anonymous.authz_exception": "false",  # 401: whoever lacks a privilege may log in
+}
+TLS = {
+    "xpack.security.http.ssl.certificate": CERTIFICATE,
+    "xpack.security.http.ssl.key": KEY,
+}
 
 
 class Elasticsearch(Service):
-    """A single node without credentials, reachable only from the host's loopback and the stack's network."""
+    """A single node with a login for each client.
+
+    In `guarded`, whoever has no login may read, and HTTP is plain: the node is reachable from this machine only.
+    """
 
     def __init__(self, deployment: Deployment) -> None:
         settings = deployment.settings
@@ -29,6 +67,14 @@ class Elasticsearch(Service):
         if memory < 0:
             memory = ELASTICSEARCH_MIB[deployment.images.source.kind]
         heap = memory // 2
+        certificates = deployment.certificates
+        java_options = (
+            f"-Xms{heap}m -Xmx{heap}m",
+            # G1: under the serial collector the circuit breaker counts garbage and refuses whole bulk requests.
+            f"-XX:+UseG1GC {JVM_EXITS_ON_OUT_OF_MEMORY} {GC_LOG_OFF}",
+            "-Des.queryable_built_in_roles_enabled=false",  # an index with copies of the built-in roles, for nobody
+        )
+        self._scheme = "https" if deployment.strict else "http"
         super().__init__(
             deployment,
             "elasticsearch",
@@ -43,8 +89,9 @@ class Elasticsearch(Service):
                     "discovery.type": "single-node",
                     # A single node has no peer; the protocol between nodes has no login.
                     "transport.host": "127.0.0.1",
-                    # Either value keeps the official image from setting up TLS by itself; built ones know no xpack.
-                    "xpack.security.enabled": "false",
+                    **SECURITY,
+                    "xpack.security.http.ssl.enabled": "true" if deployment.strict else "false",
+                    **(TLS if deployment.strict else ANONYMOUS),
                     "xpack.ml.enabled": "false",
                     "ingest.geoip.downloader.enabled": "false",
                     # Percentages would block writes on a large disk that is mostly used by others.
@@ -56,9 +103,17 @@ class Elasticsearch(Service):
                     # The templates allow the stack's indices (allow_auto_create): a write before its template exists
                     # must wait, not create an index with guessed mappings.
                     "action.auto_create_index": "-lol_*,+*",
-                    # G1: under the serial collector the circuit breaker counts garbage and refuses whole bulk requests.
-                    "ES_JAVA_OPTS": f"-Xms{heap}m -Xmx{heap}m -XX:+UseG1GC {JVM_EXITS_ON_OUT_OF_MEMORY} {GC_LOG_OFF}",
+                    "ES_JAVA_OPTS": " ".join(java_options),
                 },
+                files=[
+                    ConfigFile(f"{CONFIG}/users", _with_passwords(deployment, users_file), GROUP_ONLY),
+                    ConfigFile(f"{CONFIG}/users_roles", users_roles_file()),
+                    ConfigFile(f"{CONFIG}/roles.yml", (FILES / "roles.yml").read_text()),
+                    ConfigFile(HEALTH_CHECK, _with_passwords(deployment, self._health_check), GROUP_ONLY),
+                    ConfigFile(CERTIFICATE, certificates.certificate("elasticsearch")),
+                    ConfigFile(KEY, certificates.key("elasticsearch"), GROUP_ONLY),
+                    ConfigFile(AUTHORITY, certificates.authority),
+                ],
                 ports={ELASTICSEARCH_PORT: settings.elasticsearch_port},
                 mounts=[
                     Mount(
@@ -67,9 +122,57 @@ class Elasticsearch(Service):
                     )
                 ],
                 # A node that answers that it is red is alive.
-                health=HealthCheck(http_check(HEALTH_URL), limit_seconds=180),
+                health=HealthCheck(curl_check(f"-K {HEALTH_CHECK}"), limit_seconds=180),
                 grace_seconds=60,
             ),
         )
-        self.hosts = [f"http://{self.name}:{ELASTICSEARCH_PORT}"]
+        self.hosts = [f"{self._scheme}://{self.name}:{ELASTICSEARCH_PORT}"]
         """URLs for clients in the stack's network."""
+
+    def url(self, port: int) -> str:
+        return f"{self._scheme}://localhost:{self.host_ports[port]}"
+
+    @property
+    def ca_certificate(self) -> pulumi.Output[str] | str:
+        """The certificate authority (PEM) that clients need; empty without TLS."""
+        return self.deployment.certificates.authority if self.deployment.strict else ""
+
+    def login(self, user: str) -> dict[str, pulumi.Input[str]]:
+        """A client's username and password, of a user of infra/logins.py."""
+        return {"username": user, "password": self.deployment.password(_key(user))}
+
+    def _health_check(self, passwords: Mapping[str, str]) -> str:
+        """What the health check's curl reads: a login on its command line would be in the container's description."""
+        url = f"{self._scheme}://127.0.0.1:{ELASTICSEARCH_PORT}/_cluster/health?wait_for_status=yellow&timeout=3s"
+        return f'url = "{url}"\nuser = "exporter:{passwords["exporter"]}"\ncacert = "{AUTHORITY}"\n'
+
+
+def users_file(passwords: Mapping[str, str]) -> str:
+    """The file realm's file `users`: each user's password hash.
+
+    The salt follows from user and password, so that the same passwords are the same file at each `up`.
+    """
+    return "".join(f"{user}:{_hash(user, password)}\n" for user, password in sorted(passwords.items()))
+
+
+def users_roles_file() -> str:
+    """The file realm's file `users_roles`: each role's users."""
+    roles: dict[str, list[str]] = {}
+    for user, role in ELASTICSEARCH_ROLES.items():
+        roles.setdefault(role, []).append(user)
+    return "".join(f"{role}:{','.join(members)}\n" for role, members in sorted(roles.items()))
+
+
+def _hash(user: str, password: str) -> str:
+    salt = hashlib.sha256(f"{user}:{password}".encode()).digest()
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, HASH_ITERATIONS, dklen=32)
+    return f"{{PBKDF2}}{HASH_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+
+
+def _key(user: str) -> str:
+    return OPERATOR if user == OPERATOR else f"elasticsearch.{user}"
+
+
+def _with_passwords(deployment: Deployment, render: Callable[[Mapping[str, str]], str]) -> pulumi.Output[str]:
+    passwords = {user: deployment.password(_key(user)) for user in ELASTICSEARCH_ROLES}
+    return pulumi.Output.all(**passwords).apply(render)

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from infra import users
-from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service, wget_check
+from infra.services.base import (
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    ScrapeEndpoint,
+    Service,
+    wget_check,
+)
 from infra.services.elasticsearch import Elasticsearch
 
 PORT = 9114
+USER = "exporter"
+PASSWORD, AUTHORITY = "/etc/lolstack/elasticsearch-password", "/etc/lolstack/elasticsearch-authority.crt"
+WITH_PASSWORD = f'ES_PASSWORD=$(cat {PASSWORD}) exec /bin/elasticsearch_exporter "$@"'
+"""The exporter reads the password from its environment only, which the container's description would show."""
 
 
 class ElasticsearchExporter(Service):
@@ -20,11 +32,18 @@ class ElasticsearchExporter(Service):
                 image="elasticsearch-exporter",
                 user=users.ELASTICSEARCH_EXPORTER,
                 memory_mib=deployment.settings.elasticsearch_exporter_memory,
+                entrypoint=["sh", "-c", WITH_PASSWORD, "sh"],
                 command=[
                     f"--es.uri={elasticsearch.hosts[0]}",
+                    *([f"--es.ca={AUTHORITY}"] if deployment.strict else []),
                     "--es.all",  # of every node, not only of the one that answers
                     "--es.indices",
                     f"--web.listen-address=:{PORT}",
+                ],
+                environment={"ES_USERNAME": USER},
+                files=[
+                    ConfigFile(PASSWORD, elasticsearch.login(USER)["password"]),
+                    *([ConfigFile(AUTHORITY, elasticsearch.ca_certificate)] if deployment.strict else []),
                 ],
                 scrape_endpoints=[ScrapeEndpoint("elasticsearch", PORT)],
                 health=HealthCheck(wget_check(f"http://127.0.0.1:{PORT}/healthz"), limit_seconds=60),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
-
-import pulumi
+from typing import Any
 
 from infra import users
 from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Mount, Service, declare_volume
+from infra.services.base import (
+    GROUP_ONLY,
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Mount,
+    Service,
+    declare_volume,
+    yaml_text,
+)
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.generator import Generator
 from infra.services.prometheus import SCRAPE_SECONDS, Prometheus
@@ -19,7 +27,7 @@ DASHBOARDS = "/etc/lolstack/dashboards"
 
 
 class Grafana(Service):
-    """Grafana with data sources and dashboards. Users sign in as `admin` with the stack's generated password."""
+    """Grafana with data sources and dashboards. Users sign in as `admin`; in `guarded`, looking needs no login."""
 
     def __init__(
         self,
@@ -27,12 +35,12 @@ class Grafana(Service):
         prometheus: Prometheus,
         elasticsearch: Elasticsearch,
         generator: Generator | None,
-        admin_password: pulumi.Output[str],
     ) -> None:
         from infra.grafana import dashboards  # only here: the SDK is loaded only where Grafana is deployed
 
         settings = deployment.settings
-        data_sources = {
+        login = elasticsearch.login("grafana")
+        data_sources: dict[str, Any] = {
             "apiVersion": 1,
             "prune": True,  # removes data sources that are no longer listed
             "datasources": [
@@ -54,7 +62,18 @@ class Grafana(Service):
                     "access": "proxy",
                     "url": elasticsearch.hosts[0],
                     "editable": False,
-                    "jsonData": {"index": MATCHES_ALIAS, "timeField": "@timestamp", "timeInterval": "10s"},
+                    "basicAuth": True,
+                    "basicAuthUser": login["username"],
+                    "jsonData": {
+                        "index": MATCHES_ALIAS,
+                        "timeField": "@timestamp",
+                        "timeInterval": "10s",
+                        "tlsAuthWithCACert": deployment.strict,
+                    },
+                    "secureJsonData": {
+                        "basicAuthPassword": login["password"],
+                        "tlsCACert": elasticsearch.ca_certificate,
+                    },
                 },
             ],
         }
@@ -80,15 +99,17 @@ class Grafana(Service):
                 environment={
                     "GF_SECURITY_ADMIN_PASSWORD__FILE": PASSWORD_FILE,
                     "GF_USERS_ALLOW_SIGN_UP": "false",
+                    "GF_AUTH_ANONYMOUS_ENABLED": "false" if deployment.strict else "true",
+                    "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
                     "GF_ANALYTICS_REPORTING_ENABLED": "false",
                     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
                     "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
                     "GF_PLUGINS_PREINSTALL_DISABLED": "true",  # preinstalled plugins would be downloaded at start
                 },
                 files=[
-                    ConfigFile(PASSWORD_FILE, admin_password),
-                    ConfigFile(f"{PROVISIONING}/datasources/lolstack.yaml", json.dumps(data_sources, indent=1)),
-                    ConfigFile(f"{PROVISIONING}/dashboards/lolstack.yaml", json.dumps(dashboard_provider, indent=1)),
+                    ConfigFile(PASSWORD_FILE, deployment.password("grafana.admin"), GROUP_ONLY),
+                    ConfigFile(f"{PROVISIONING}/datasources/lolstack.yaml", yaml_text(data_sources), GROUP_ONLY),
+                    ConfigFile(f"{PROVISIONING}/dashboards/lolstack.yaml", yaml_text(dashboard_provider)),
                     *(
                         ConfigFile(f"{DASHBOARDS}/{uid}.json", text)
                         for uid, text in dashboards(generator=generator is not None).items()

@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from infra import users
 from infra.names import KIBANA_PORT
-from infra.services import render
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service, http_check
+from infra.services.base import (
+    GROUP_ONLY,
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    Service,
+    http_check,
+    yaml_text,
+)
 from infra.services.elasticsearch import Elasticsearch
+
+CONFIG = "/usr/share/kibana/config"
+AUTHORITY = f"{CONFIG}/elasticsearch-authority.crt"
+USER = "lol_kibana"
+LOGIN_FORM = {"basic": {"login": {"order": 1}}}
+WITHOUT_LOGIN = {"anonymous": {"looking": {"order": 0, "credentials": "elasticsearch_anonymous_user"}}}
+"""Whoever has no login has the rights of Elasticsearch's anonymous user."""
 
 
 class Kibana(Service):
-    """Kibana, of the same version as Elasticsearch."""
+    """Kibana, of the same version as Elasticsearch. In `guarded`, looking needs no login."""
 
     def __init__(self, deployment: Deployment, elasticsearch: Elasticsearch) -> None:
         settings = deployment.settings
+        login = elasticsearch.login(USER)
+        providers = LOGIN_FORM if deployment.strict else WITHOUT_LOGIN | LOGIN_FORM
+        config: dict[str, Any] = {
+            "server.host": "0.0.0.0",
+            "server.publicBaseUrl": f"http://localhost:{deployment.host_port(settings.kibana_port)}",
+            "server.shutdownTimeout": "5s",
+            "elasticsearch.hosts": elasticsearch.hosts,
+            "elasticsearch.username": login["username"],
+            "elasticsearch.password": login["password"],
+            "xpack.security.authc.providers": providers,
+            # Otherwise a page to choose a provider comes first. The form is at /login?auth_provider_hint=login.
+            "xpack.security.authc.selector.enabled": False,
+            "telemetry.optIn": False,
+            "telemetry.allowChangingOptInStatus": False,
+            "newsfeed.enabled": False,
+        }
+        if deployment.strict:
+            config["elasticsearch.ssl.certificateAuthorities"] = [AUTHORITY]
         super().__init__(
             deployment,
             "kibana",
@@ -26,14 +61,8 @@ class Kibana(Service):
                     "TINI_SUBREAPER": "yes",  # the image's own init process runs below Docker's, and would warn
                 },
                 files=[
-                    ConfigFile(
-                        "/usr/share/kibana/config/kibana.yml",
-                        render(
-                            "kibana.yml",
-                            hosts=elasticsearch.hosts,
-                            public_url=f"http://localhost:{deployment.host_port(settings.kibana_port)}",
-                        ),
-                    )
+                    ConfigFile(f"{CONFIG}/kibana.yml", yaml_text(config), GROUP_ONLY),
+                    *([ConfigFile(AUTHORITY, elasticsearch.ca_certificate)] if deployment.strict else []),
                 ],
                 ports={KIBANA_PORT: settings.kibana_port},
                 # Without Elasticsearch its status is 503: alive.

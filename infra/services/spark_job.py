@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pulumi
-import yaml
 
 from infra import users
 from infra.names import CHECKPOINTS, JOB_SETTINGS, METRICS_PORT, SPARK_JOB_UI_PORT
@@ -19,6 +18,7 @@ from infra.services.base import (
     ScrapeEndpoint,
     Service,
     Volume,
+    yaml_text,
 )
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
@@ -50,7 +50,11 @@ class SparkJob(Service):
                 "master": master.master_url,
                 "driver": {"host": NAME},
                 "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
-                "elasticsearch": {"hosts": elasticsearch.hosts},
+                "elasticsearch": {
+                    "hosts": elasticsearch.hosts,
+                    **elasticsearch.login("job"),
+                    "ca_certificate": elasticsearch.ca_certificate,
+                },
                 "checkpoint_location": f"file://{CHECKPOINTS}",
             },
             settings.job,
@@ -63,7 +67,7 @@ class SparkJob(Service):
                 user=users.SPARK,
                 memory_mib=settings.spark_job_memory,
                 command=["/opt/venv/bin/python", "-m", "job", "--config", JOB_SETTINGS],
-                files=[ConfigFile(JOB_SETTINGS, yaml.safe_dump(overrides, sort_keys=False))],
+                files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides))],
                 ports={SPARK_JOB_UI_PORT: settings.spark_job_ui_port},
                 scrape_endpoints=[
                     ScrapeEndpoint("spark-driver", SPARK_JOB_UI_PORT, "/metrics/prometheus"),
@@ -72,7 +76,7 @@ class SparkJob(Service):
                 ],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
-                grace_seconds=with_overrides(overrides).stop_grace_seconds + 5,
+                grace_seconds=with_overrides(settings.job).stop_grace_seconds + 5,
             ),
             depends_on=[master, kafka, elasticsearch],  # Spark waits for the workers by itself
             provisioned=provisioned,

@@ -6,18 +6,22 @@ cluster's fault: the sink waits until somebody has repaired it, and no valid mat
 
 import logging
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from elastic_transport import ConnectionError as ElasticsearchConnectionError
-from elastic_transport import TransportError
+from elastic_transport import TlsError, TransportError
 from elasticsearch import ApiError, Elasticsearch
 
 from job.documents import Action
 from job.errors import JobError, first_line
 from job.retry import OnWait, TransientError, retry_with_backoff
+
+if TYPE_CHECKING:  # the executors do not need the settings' libraries
+    from job import settings
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +50,8 @@ _FIELD_TOO_LONG = re.compile(r"immense term|DocValuesField .* is too large")
 # The mapping of an index that is created automatically, not a document.
 _INVALID_MAPPING = "Failed to parse mapping"
 _TOO_LARGE = 413
+_UNAUTHORIZED = 401
+_SECURITY_EXCEPTION = "security_exception"
 # Not the answers of an Elasticsearch with a bulk API.
 _WRONG_SERVER_STATUSES = frozenset({404, 405, 406, 410})
 # The index has the document in a later version, so this one is done.
@@ -61,10 +67,74 @@ class Rejection(NamedTuple):
     reason: str
 
 
+class Connection(NamedTuple):
+    """Where Elasticsearch is, and the login. Serializable, and a key of a cache."""
+
+    hosts: tuple[str, ...]
+    request_timeout: int
+    username: str = ""
+    password: str = ""
+    ca_certificate: str = ""
+
+    @classmethod
+    def of(cls, options: "settings.Elasticsearch") -> "Connection":
+        return cls(
+            tuple(options.hosts),
+            options.request_timeout_seconds,
+            options.username,
+            options.password.get_secret_value(),
+            options.ca_certificate,
+        )
+
+    def __repr__(self) -> str:
+        return f"Connection({', '.join(self.hosts)})"  # without the password: this may get into a log
+
+
 @cache
-def client(hosts: tuple[str, ...], request_timeout: int) -> Elasticsearch:
-    """The process's Elasticsearch client, shared by its tasks. Retries are left to `BulkSink`."""
-    return Elasticsearch(list(hosts), request_timeout=request_timeout, max_retries=0, retry_on_timeout=False)
+def client(connection: Connection) -> Elasticsearch:
+    """The process's Elasticsearch client, shared by its tasks. Retries are left to `BulkSink`.
+
+    Raises JobError if the CA certificate cannot be parsed.
+    """
+    options: dict[str, Any] = {}
+    if connection.username:
+        options["basic_auth"] = (connection.username, connection.password)
+    if connection.ca_certificate:
+        try:
+            options["ssl_context"] = ssl.create_default_context(cadata=connection.ca_certificate)
+        except ssl.SSLError as error:
+            raise JobError(
+                f"elasticsearch.ca_certificate: is not a certificate ({error.reason}); correct or remove it"
+            ) from error
+    return Elasticsearch(
+        list(connection.hosts),
+        request_timeout=connection.request_timeout,
+        max_retries=0,
+        retry_on_timeout=False,
+        **options,
+    )
+
+
+def advice(error: ApiError | TransportError) -> str:
+    """What to do about a refused login or certificate, naming the setting; empty for any other error."""
+    if isinstance(error, ApiError):
+        return _login_advice(error.status_code, error_of(error)[0])
+    if not isinstance(error, TlsError):
+        return ""
+    cause = error.message
+    if "certificate has expired" in cause:
+        return "its certificate has expired: `make up` renews it"
+    if "CERTIFICATE_VERIFY_FAILED" in cause:
+        return "set elasticsearch.ca_certificate to the authority that has signed its certificate"
+    return "correct http or https in elasticsearch.hosts"
+
+
+def _login_advice(status: int, error_type: str) -> str:
+    if status == _UNAUTHORIZED:
+        return "correct elasticsearch.username and elasticsearch.password"
+    if error_type == _SECURITY_EXCEPTION:
+        return "elasticsearch.username needs a role that allows it"
+    return ""
 
 
 class BulkSink:
@@ -121,10 +191,12 @@ class BulkSink:
                     f"Elasticsearch rejects a whole bulk request with {error.status_code} ({error_type}): check that "
                     "elasticsearch.hosts names an Elasticsearch 8"
                 ) from error
-            raise TransientError(f"it answers {error.status_code} ({describe(error)})") from error
+            answer = f"it answers {error.status_code} ({describe(error)})"
+            raise TransientError("; ".join(filter(None, (answer, advice(error))))) from error
         except TransportError as error:
             problem = "cannot be reached" if isinstance(error, ElasticsearchConnectionError) else "does not answer"
-            raise TransientError(f"it {problem} ({first_line(error.message)})") from error
+            answer = f"it {problem} ({first_line(error.message)})"
+            raise TransientError("; ".join(filter(None, (answer, advice(error))))) from error
         if not response["errors"]:
             return [], "", []
         return _evaluate(actions, response["items"])
@@ -162,7 +234,8 @@ def _evaluate(actions: list[Action], items: list[dict[str, Any]]) -> tuple[list[
         else:
             to_retry.append(action)
             cause = f"{error_type}: {why}" if why else error_type
-            reason = reason or f"it answers {status} for a document of {_index_of(action)} ({cause})"
+            answer = f"it answers {status} for a document of {_index_of(action)} ({cause})"
+            reason = reason or "; ".join(filter(None, (answer, _login_advice(status, error_type))))
     return to_retry, reason, rejections
 
 

@@ -34,14 +34,13 @@ REJECTED = "rejected_by_elasticsearch"
 class SinkConfig(NamedTuple):
     """Connection settings of the sinks. Serializable: Spark sends them to the executors within the task's function."""
 
-    elasticsearch_hosts: tuple[str, ...]
-    elasticsearch_timeout: int
+    elasticsearch_connection: elasticsearch.Connection
     bootstrap_servers: str
     dead_letter_topic: str
     driver: sink_wait.Address
 
     def bulk_sink(self, refreshed_actions: int = 0) -> BulkSink:
-        client = elasticsearch.client(self.elasticsearch_hosts, self.elasticsearch_timeout)
+        client = elasticsearch.client(self.elasticsearch_connection)
         return BulkSink(client, self._on_wait, refreshed_actions=refreshed_actions)
 
     def dead_letter_sink(self) -> DeadLetterSink:

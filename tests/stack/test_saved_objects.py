@@ -46,7 +46,8 @@ def stack(kibana: FakeKibana, tmp_path: Path) -> automation.Stack:
 
     def program() -> None:
         container = Container()
-        declare_saved_objects(kibana.url, pulumi.ResourceOptions(depends_on=[container], deleted_with=container))
+        login: dict[str, pulumi.Input[str]] = {"username": "admin", "password": pulumi.Output.secret("of the admin")}
+        declare_saved_objects(kibana.url, login, pulumi.ResourceOptions(depends_on=[container], deleted_with=container))
 
     return automation.create_stack(
         "selftest-saved-objects",

@@ -34,6 +34,8 @@ class FakeKibana:
         """Fault: it reports a successful import without storing the object."""
         self.rejection: str | None = None
         """Fault: the text of a 422 for every request."""
+        self.password: str | None = None
+        """The only one that it accepts; None for any login, or none. Its status needs no login."""
         self.url = ""
 
     def respond(self, request: Request) -> Response:
@@ -41,6 +43,8 @@ class FakeKibana:
         if self.not_ready_for:
             self.not_ready_for -= 1
             return Response("Kibana server is not ready yet", 503)
+        if request.path != "/api/status" and not self._accepts(request):
+            return Response("", 401)
         if self.rejection:
             return Response(self.rejection, 422)
         if request.method != "GET" and "kbn-xsrf" not in request.headers:
@@ -56,6 +60,10 @@ class FakeKibana:
             case "DELETE", ["saved_objects", type_, id_]:
                 return _json({}, 200 if self.objects.pop((type_, id_), None) else 404)
         return _json({}, 404)
+
+    def _accepts(self, request: Request) -> bool:
+        login = request.authorization
+        return self.password is None or (login is not None and login.password == self.password)
 
     def _import(self, request: Request) -> dict[str, Any]:
         file = request.files["file"]

@@ -6,6 +6,7 @@ replaces librdkafka, whose delivery failures take half a minute each. tests/stac
 """
 
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -88,10 +89,12 @@ class _Server(HTTPServer):
 
 
 @contextmanager
-def fake_elasticsearch(product: str = "Elasticsearch", port: int = 0) -> Iterator[FakeElasticsearch]:
+def fake_elasticsearch(
+    product: str = "Elasticsearch", port: int = 0, ssl_context: ssl.SSLContext | None = None
+) -> Iterator[FakeElasticsearch]:
     """Serve a fake Elasticsearch, at any free port by default."""
     fake = FakeElasticsearch(product)
-    with _Server(host="127.0.0.1", port=port) as server:
+    with _Server(host="127.0.0.1", port=port, ssl_context=ssl_context) as server:
         server.expect_request(re.compile("")).respond_with_handler(fake.respond)
         fake.url, fake.port = server.url_for("").rstrip("/"), server.port
         yield fake

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
+from elasticsearch import ApiError, NotFoundError, TransportError
 
 from analytics.chart import LIGHT
 from analytics.key_figures import explain_no_matches
 from analytics.match_statistics import EVERYTHING, MatchFilter, read_match_statistics
 from analytics.pipeline_metrics import read_pipeline_metrics
 from analytics.time_range import TimeRange
+from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import ELASTICSEARCH_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
+from infra.names import MATCHES_ALIAS, PROMETHEUS_PORT
 from job.queues import queue_ids, queue_name
 from tools.printable import sanitize
 from tools.report.page import StackReport, render
@@ -28,24 +31,25 @@ MAX_QUEUE_DIGITS = 9
 
 
 def read_report(
-    stack: str, services: dict[str, dict[str, str]], time_range: TimeRange, only: MatchFilter = EVERYTHING
+    stack: str, outputs: Mapping[str, Any], time_range: TimeRange, only: MatchFilter = EVERYTHING
 ) -> StackReport:
-    """The report of a time range. `services` are the stack's addresses, by service and container port."""
+    """The report of a time range. `outputs` are the stack's, with its addresses and logins."""
     created_at = datetime.now(UTC)
     problems = []
     matches = pipeline = None
-    elasticsearch = f"http://{services['elasticsearch'][str(ELASTICSEARCH_PORT)]}"
+    elasticsearch = ElasticsearchServer.of_stack(outputs)
     try:
-        with Elasticsearch(elasticsearch, request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
+        with elasticsearch.client(request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
             matches = read_match_statistics(client, time_range, only)
     except NotFoundError:
         problems.append(f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
-        problems.append(f"Elasticsearch at {elasticsearch} {failure}: {_short(error)}. The report has no matches.")
+        problem = f"Elasticsearch at {elasticsearch.url} {failure}: {describe_failure(error)}"
+        problems.append(f"{problem}. The report has no matches.")
     else:
         problems += explain_no_matches(matches, time_range, "Choose a longer time range: `make report HOURS=…`")
-    prometheus = PrometheusClient(f"http://{services['prometheus'][str(PROMETHEUS_PORT)]}")
+    prometheus = PrometheusClient(f"http://{outputs['services']['prometheus'][str(PROMETHEUS_PORT)]}")
     try:
         pipeline = read_pipeline_metrics(prometheus, time_range)
     except PrometheusError as error:
@@ -107,10 +111,6 @@ def _queue_of(only: MatchFilter) -> str:
     return queue_name(only.queue_ids[0]) if only.queue_ids else ""
 
 
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
-
-
 def main() -> int:
     """Returns 0 if the report is complete, 1 if a service does not answer or fails, 2 if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make report")
@@ -131,7 +131,7 @@ def main() -> int:
     except NotDeployedError as error:
         print(error)
         return 2
-    report = read_report(options.stack, outputs["services"], time_range, only)
+    report = read_report(options.stack, outputs, time_range, only)
     page = write_report(report, Path("report") / options.stack)
     for problem in report.problems:
         print(sanitize(problem))

@@ -19,7 +19,11 @@ from bench.progress import BenchError
 from harness.load import Backlog
 from tests.support.tar_archive import tar
 
-JOB_SETTINGS_YAML = b"app_name: job\ndriver: {host: spark-job, port: 7078}\n"
+JOB_SETTINGS_YAML = b"""
+app_name: job
+driver: {host: spark-job, port: 7078}
+elasticsearch: {hosts: ['https://elasticsearch:9200'], ca_certificate: of the stack}
+"""
 WORKLOAD = workload_of(Backlog("compact", 20, {0: 5}, {0: 25}), consumer="bulk")
 
 
@@ -41,6 +45,7 @@ def stack() -> Any:
 
     measured = MagicMock()
     measured.deployment.name = "sample"
+    measured.deployment.outputs = {"credentials": {"elasticsearch.admin": "secret"}}
     measured.deployment.engine.containers.get.side_effect = get
     created = measured.deployment.engine.containers.create.return_value
     created.name = "lolstack-sample-bench"
@@ -62,9 +67,15 @@ def test_container_gets_the_program_the_workload_and_settings_for_its_own_driver
     _, archive = container.put_archive.call_args.args
     files = files_in(archive)
     assert {"/opt/job/bench/__init__.py", "/opt/job/bench/in_network/consumers.py"} <= files.keys()
-    assert msgspec.json.decode(files[str(WORKLOAD_FILE)], type=Workload) == WORKLOAD
+    assert msgspec.json.decode(files[str(WORKLOAD_FILE)], type=Workload) == msgspec.structs.replace(
+        WORKLOAD,
+        elasticsearch_url="https://elasticsearch:9200",
+        elasticsearch_password="secret",
+        elasticsearch_authority="of the stack",
+    )
     settings = yaml.safe_load(files[str(SETTINGS_FILE)])
-    assert settings == {"app_name": "bench", "driver": {"host": "lolstack-sample-bench", "port": 7078}}
+    assert settings["app_name"] == "bench"
+    assert settings["driver"] == {"host": "lolstack-sample-bench", "port": 7078}
 
 
 def test_timings_are_read_from_the_containers_log(stack: Any, container: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 import pytest
+import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import units
@@ -161,6 +162,14 @@ class TestProvisioning:
         }
         assert [source["editable"] for source in file["datasources"]] == [False, False]
 
+    def test_elasticsearch_is_read_with_grafanas_login(self, files: dict[str, dict[str, Any]]) -> None:
+        (_, source) = files[f"{PROVISIONING}/datasources/lolstack.yaml"]["datasources"]
+        assert (source["basicAuth"], source["basicAuthUser"]) == (True, "grafana")
+        assert source["secureJsonData"] == {
+            "basicAuthPassword": "password of elasticsearch.grafana",
+            "tlsCACert": "",
+        }
+
     def test_shortest_step_is_the_scrape_interval(self, files: dict[str, dict[str, Any]]) -> None:
         (source, _) = files[f"{PROVISIONING}/datasources/lolstack.yaml"]["datasources"]
         assert source["jsonData"]["timeInterval"] == f"{SCRAPE_SECONDS}s"
@@ -179,11 +188,11 @@ class TestProvisioning:
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, dict[str, Any]]:
-    """The JSON files that the program uploads to Grafana's container, by path."""
+    """The JSON and YAML files that the program uploads to Grafana's container, by path."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         container = declare("registry", monkeypatch, generatorEnabled=True).containers["grafana"]
     return {
-        upload["file"]: json.loads(upload["content"])
-        for upload in container["uploads"]
+        upload["file"]: yaml.safe_load(upload["content"])
+        for upload in container["uploads"]["value"]
         if upload["file"].endswith((".json", ".yaml"))
     }

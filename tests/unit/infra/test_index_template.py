@@ -13,6 +13,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from infra.clients.elasticsearch import (
+    ElasticsearchServer,
     ElasticsearchUnavailableError,
     IndexTemplateClient,
     IndexTemplateError,
@@ -106,7 +107,7 @@ class TestClient:
 
     def test_live_indices_get_new_fields_and_dynamic_settings(self, server: HTTPServer) -> None:
         self.respond(server, {})
-        IndexTemplateClient(server.url_for("")).put("a", self.BODY)
+        IndexTemplateClient(ElasticsearchServer(server.url_for(""))).put("a", self.BODY)
         assert self.requests(server) == [
             "PUT /_index_template/a",
             "HEAD /_alias/a",
@@ -119,23 +120,38 @@ class TestClient:
 
     def test_without_an_index_one_is_created_for_the_alias(self, server: HTTPServer) -> None:
         self.respond(server, {"HEAD": 404})
-        IndexTemplateClient(server.url_for("")).put("a", self.BODY)
+        IndexTemplateClient(ElasticsearchServer(server.url_for(""))).put("a", self.BODY)
         assert re.fullmatch(r"PUT /a-\d{4}\.\d{2}", self.requests(server)[-1])
 
     def test_rejected_template_is_an_error_with_elasticsearchs_reason(self, server: HTTPServer) -> None:
         self.respond(server, {"PUT": 400})
         with pytest.raises(IndexTemplateError, match=r"rejects index template a: field \[new\] cannot change; .*reset"):
-            IndexTemplateClient(server.url_for("")).put("a", self.BODY)
+            IndexTemplateClient(ElasticsearchServer(server.url_for(""))).put("a", self.BODY)
 
     def test_template_without_an_index_is_drift(self, server: HTTPServer) -> None:
         self.respond(server, {"HEAD": 404, "GET": 404})
-        assert IndexTemplateClient(server.url_for("")).read("a") is None
+        assert IndexTemplateClient(ElasticsearchServer(server.url_for(""))).read("a") is None
+
+    def test_refused_login_is_as_if_the_server_were_unavailable(self, server: HTTPServer) -> None:
+        """Its login changed in an `up` that was interrupted: the refresh of the next one must not fail."""
+        self.respond(server, {"GET": 401})
+        refused = IndexTemplateClient(ElasticsearchServer(server.url_for(""), "admin", "of yesterday"))
+        with pytest.raises(ElasticsearchUnavailableError, match="`make up`") as error:
+            refused.read("a")
+        assert "of yesterday" not in str(error.value)
+
+    def test_login_is_sent(self, server: HTTPServer) -> None:
+        self.respond(server, {})
+        IndexTemplateClient(ElasticsearchServer(server.url_for(""), "admin", "secret")).delete("a")
+        ((request, _),) = server.log
+        assert request.authorization is not None
+        assert (request.authorization.username, request.authorization.password) == ("admin", "secret")
 
     def test_unavailable_server_is_an_error_of_its_own(self) -> None:
         with pytest.raises(
             ElasticsearchUnavailableError, match=r"Elasticsearch at http://127\.0\.0\.1:1 does not answer"
         ):
-            IndexTemplateClient("http://127.0.0.1:1").read("a")
+            IndexTemplateClient(ElasticsearchServer("http://127.0.0.1:1")).read("a")
 
 
 class FakeElasticsearch:
@@ -208,6 +224,20 @@ class TestResource:
         else:
             PROVIDER.delete(self.NAME, state)
         assert PROVIDER.read(self.NAME, state).id is None
+
+    @pytest.mark.parametrize("key", ["host", "password", "ca_certificate"])
+    def test_changed_login_is_an_update(
+        self, elasticsearch: FakeElasticsearch, inputs: dict[str, Any], key: str
+    ) -> None:
+        """Otherwise the state would keep the old one, and the next refresh would be refused."""
+        state = PROVIDER.create(inputs).outs or {}
+        change = PROVIDER.diff(self.NAME, state, inputs | {key: "other"})
+        assert (change.changes, change.replaces) == (True, [])
+
+    def test_template_of_a_version_without_logins_is_updated(self, inputs: dict[str, Any]) -> None:
+        state = {key: inputs[key] for key in ("host", "name", "body")}
+        assert PROVIDER.diff(self.NAME, state, inputs).changes
+        assert not PROVIDER.diff(self.NAME, state, state).changes, "a refresh compares the former inputs"
 
     @pytest.mark.usefixtures("elasticsearch")
     def test_changed_name_is_a_replacement(self, inputs: dict[str, Any]) -> None:

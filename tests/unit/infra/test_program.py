@@ -180,8 +180,24 @@ def test_passwords_and_keys_are_secret(declared: dict[str, Recorder]) -> None:
     recorder = declared["registry"]
     assert recorder.options["credentials"].secret_outputs == {"passwords"}
     assert recorder.options["certificates"].secret_outputs == {"authority_key", "keys"}
-    assert recorder.options["grafana-admin-password"].secret_outputs == {"value"}
-    assert recorder.secret_outputs == {"credentials", "grafanaAdminPassword", "operatorPassword"}
+    assert recorder.options["lol_matches_stream"].secret_outputs == {"password"}
+    assert recorder.secret_outputs == {"credentials", "elasticsearchCurl", "grafanaAdminPassword", "operatorPassword"}
+
+
+@pytest.mark.parametrize("security", ["guarded", "strict"])
+def test_passwords_and_keys_reach_containers_as_secret_files_only(
+    monkeypatch: pytest.MonkeyPatch, security: str
+) -> None:
+    """Not by environment, command, label or health check, which `docker inspect` shows."""
+    containers = declare("registry", monkeypatch, generatorEnabled=True, security=security).containers
+    with_secret = set()
+    for name, container in containers.items():
+        rest = {key: value for key, value in container.items() if key != "uploads"}
+        assert not re.search("(password|key) of ", str(rest)), name
+        if re.search("(password|key) of ", str(container["uploads"])):
+            assert container["uploads"][rpc._special_sig_key] == rpc._special_secret_sig, name
+            with_secret.add(name)
+    assert with_secret >= {"elasticsearch", "elasticsearch-exporter", "spark-job", "dashboard", "kibana", "grafana"}
 
 
 def test_build_arguments_with_passwords_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,8 @@ class TestResource:
 
     @pytest.fixture
     def inputs(self, kibana: FakeKibana) -> dict[str, Any]:
-        return {"url": kibana.url, "name": "/".join(KEY), "body": json.dumps(DASHBOARD), "stored": None}
+        login = {"username": "admin", "password": "secret"}
+        return {"url": kibana.url, **login, "name": "/".join(KEY), "body": json.dumps(DASHBOARD), "stored": None}
 
     @pytest.fixture
     def state(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -189,6 +190,22 @@ class TestResource:
         assert PROVIDER.diff("id", state, inputs | {"body": "{}"}).changes
         assert PROVIDER.diff("id", state, inputs | {"url": "http://localhost:1"}).changes
         assert PROVIDER.diff("id", state, inputs | {"name": "dashboard/other"}).replaces == ["name"]
+
+    def test_changed_login_is_an_update(self, state: dict[str, Any], inputs: dict[str, Any]) -> None:
+        """Otherwise the state would keep the old one, and the next refresh would be refused."""
+        change = PROVIDER.diff("id", state, inputs | {"password": "other"})
+        assert (change.changes, change.replaces) == (True, [])
+
+    def test_objects_behind_a_refused_login_are_recreated(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
+        """Its login changed in an `up` that was interrupted: the refresh of the next one must not fail."""
+        kibana.password = "other"
+        assert PROVIDER.read("id", state).id is None
+
+    def test_refused_login_is_an_error_without_the_password(self, kibana: FakeKibana) -> None:
+        kibana.password = "other"
+        with pytest.raises(SavedObjectError, match=r"^Kibana at http\S+ refuses the login") as error:
+            SavedObjectClient(kibana.url, "admin", "secret").put(DASHBOARD)
+        assert "secret" not in str(error.value)
 
     def test_delete_removes_the_object(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
         PROVIDER.delete("id", state)

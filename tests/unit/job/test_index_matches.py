@@ -11,6 +11,7 @@ from pyspark.sql.types import ArrayType, BinaryType, IntegerType, LongType, Stri
 
 from job.message import Headers, Message, Original
 from job.settings import with_overrides
+from job.sinks.elasticsearch import Connection
 from job.sinks.sink_wait import Address
 from job.tasks.index_matches import IndexMatches, SinkConfig
 from job.tasks.outcomes import BatchCounts
@@ -88,7 +89,7 @@ def run_messages(
     ]
     batches = [pa.RecordBatch.from_pylist(rows, schema=to_arrow_schema(SCHEMA))] if rows else []
     accumulator = FakeAccumulator()
-    sinks = SinkConfig((server.url,), 5, "kafka:9092", "dlq", Address("127.0.0.1", 9))
+    sinks = SinkConfig(Connection((server.url,), 5), "kafka:9092", "dlq", Address("127.0.0.1", 9))
     index = IndexMatches(sinks, PLAUSIBLE_TIMES, ALIASES, queue_ids, accumulator)  # type: ignore[arg-type]
     assert list(index(iter(batches))) == []
     (counts,) = accumulator.added

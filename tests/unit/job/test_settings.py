@@ -144,6 +144,27 @@ def test_validation_error_is_one_line_with_key_and_remedy(overrides: dict[str, A
     assert "\n" not in found
 
 
+@pytest.mark.parametrize(
+    ("login", "line"),
+    [
+        ({"username": "job"}, "elasticsearch.password: is missing for the user job; set it, or remove the username"),
+        ({"password": "hidden"}, "elasticsearch.username: is missing for the password; set it, or remove the password"),
+        ({"ca_certificate": "/etc/ca.crt"}, "elasticsearch.ca_certificate: '/etc/ca.crt' is invalid; write the certif"),
+        ({"username": "job", "password": ["hidden"]}, "elasticsearch.password: its value is invalid: "),
+    ],
+)
+def test_incomplete_login_is_an_error_without_the_password(login: dict[str, Any], line: str) -> None:
+    (found,) = errors_of({"elasticsearch": login})
+    assert found.startswith(line)
+    assert "hidden" not in found
+
+
+def test_password_is_in_no_text_of_the_settings() -> None:
+    found = settings.with_overrides({"elasticsearch": {"username": "job", "password": "hidden"}})
+    assert found.elasticsearch.password.get_secret_value() == "hidden"
+    assert "hidden" not in repr(found)
+
+
 def test_all_validation_errors_are_reported_at_once() -> None:
     lines = errors_of({"parallelism": -1, "driver": {"host": ""}, "http": {"prot": 1}})
     assert [line.partition(":")[0] for line in lines] == ["driver.host", "parallelism", "http.prot"]

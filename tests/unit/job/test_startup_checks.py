@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from job.ids import monthly_index
 from job.settings import Elasticsearch, with_overrides
 from job.startup_checks import wait_for_elasticsearch, wait_for_spark_master
 from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
+from tests.support.tls import tls_server
 
 ALIASES = ("lol_matches_stream", "lol_teams_stream", "lol_champion_stats", "lol_position_stats")
 
@@ -105,9 +107,13 @@ def test_server_without_json_responses_is_rejected(elasticsearch: FakeElasticsea
 
 def test_authentication_error_is_not_retried(elasticsearch: FakeElasticsearch) -> None:
     elasticsearch.pages["GET", "/"] = (401, {"error": {"type": "security_exception"}, "status": 401})
-    with pytest.raises(
-        JobError, match=r"^elasticsearch.hosts: .* answers 401 \(security_exception\); correct the address or"
-    ):
+    with pytest.raises(JobError, match=r"answers 401 \(security_exception\); correct elasticsearch.username and elast"):
+        wait_for_elasticsearch(options(elasticsearch))
+
+
+def test_missing_privilege_is_not_retried(elasticsearch: FakeElasticsearch) -> None:
+    elasticsearch.pages["GET", "/"] = (403, {"error": {"type": "security_exception"}, "status": 403})
+    with pytest.raises(JobError, match=r"answers 403 \(security_exception\); elasticsearch.username needs a role"):
         wait_for_elasticsearch(options(elasticsearch))
 
 
@@ -141,6 +147,32 @@ def test_elasticsearch_without_support_for_this_client_is_rejected(elasticsearch
     elasticsearch.pages["GET", "/"] = (400, refusal)
     with pytest.raises(JobError, match=r"^elasticsearch.hosts: .* does not support clients of Elasticsearch 8.x; use"):
         wait_for_elasticsearch(options(elasticsearch))
+
+
+@pytest.mark.parametrize(
+    ("expired", "known", "advice"),
+    [
+        (False, False, "set elasticsearch.ca_certificate to the authority that has signed its certificate"),
+        (True, True, "its certificate has expired: `make up` renews it"),
+    ],
+)
+def test_refused_certificate_is_reported_with_what_to_do(
+    tmp_path: Path, expired: bool, known: bool, advice: str
+) -> None:
+    authority, context = tls_server(tmp_path, expired)
+    with fake_elasticsearch(ssl_context=context) as server:
+        changes = {"hosts": [server.url], "ca_certificate": authority if known else ""}
+        with pytest.raises(JobError) as error:
+            wait_for_elasticsearch(with_overrides({"elasticsearch": changes}).elasticsearch)
+    assert str(error.value).startswith(f"elasticsearch.hosts: no secure connection to {server.url} (")
+    assert str(error.value).endswith(f"; {advice}")
+
+
+def test_text_that_is_no_certificate_is_reported(elasticsearch: FakeElasticsearch) -> None:
+    broken = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"
+    changes = {"hosts": [elasticsearch.url], "ca_certificate": broken}
+    with pytest.raises(JobError, match=r"^elasticsearch.ca_certificate: is not a certificate \("):
+        wait_for_elasticsearch(with_overrides({"elasticsearch": changes}).elasticsearch)
 
 
 def test_tls_error_is_reported(elasticsearch: FakeElasticsearch) -> None:

@@ -21,7 +21,7 @@ from job.archive import archived_matches
 from job.match import DeadLetter
 from job.message import Message, Original
 from job.sinks.dead_letters import DeadLetterSink
-from job.sinks.elasticsearch import BulkSink, client
+from job.sinks.elasticsearch import BulkSink, Connection, client
 from job.tasks.index_matches import index
 from job.times import iso, to_ms
 from tests.support.job_fakes import fake_elasticsearch
@@ -300,7 +300,7 @@ def test_last_version_wins_after_a_replay_of_all(
     assert sorted(each.original.offset for each in messages) == [1, 2, 3]
     for order in (messages, messages[::-1]):
         with fake_elasticsearch() as server:
-            sink = BulkSink(client((server.url,), 5), lambda *_: None)
+            sink = BulkSink(client(Connection((server.url,), 5)), lambda *_: None)
             assert [outcome.indexed for outcome in index(order, PLAUSIBLE_TIMES, ALIASES, sink)] == [1, 1, 1]
             assert [document["kills"] for document in server.documents.values()] == [1]
         assert [row.message for row in archived_matches(order, PLAUSIBLE_TIMES)[0]] == [a]

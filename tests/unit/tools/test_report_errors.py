@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
@@ -26,11 +27,19 @@ def closed_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
+def outputs(address: str) -> dict[str, Any]:
+    """The outputs of a stack whose services are at this address."""
+    return {
+        "services": {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}},
+        "elasticsearchUrl": f"http://{address}",
+    }
+
+
 def test_unreachable_services_are_reported_in_one_line_each_and_the_page_is_written(
     closed_port: int, tmp_path: Path
 ) -> None:
     address = f"localhost:{closed_port}"
-    report = read_report("sample", {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}}, TIME_RANGE)
+    report = read_report("sample", outputs(address), TIME_RANGE)
     elasticsearch, prometheus = report.problems
     assert elasticsearch.startswith(f"Elasticsearch at http://{address} does not answer: ")
     assert prometheus.startswith(f"Prometheus does not answer at http://{address}: ")
@@ -72,7 +81,7 @@ def test_error_response_of_elasticsearch_is_reported(
 
     monkeypatch.setattr(Elasticsearch, "search", search)
     address = f"localhost:{closed_port}"
-    report = read_report("sample", {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}}, TIME_RANGE)
+    report = read_report("sample", outputs(address), TIME_RANGE)
     assert report.problems[0].startswith(problem.format(address=f"http://{address}"))
     assert report.matches is None
 

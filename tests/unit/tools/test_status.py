@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from unittest.mock import MagicMock
 
 import docker
@@ -18,7 +18,7 @@ from infra.clients.kafka import TopicClient
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
 from tools.health import StageHealth
-from tools.status import TREND_STEP_SECONDS, StackStatus, render, sparkline
+from tools.status import TREND_STEP_SECONDS, StackStatus, certificate_expiry, render, sparkline
 
 HEALTHY = StageHealth("producer", "12 messages delivered since it started, 0 failed")
 BROKEN = replace(HEALTHY, problem="nothing delivered for 0:02:00 [sic]")
@@ -120,6 +120,23 @@ def test_docker_error_is_reported_as_a_broken_stage(
     assert "refused" in (problems["documents"] or "")
 
 
+@pytest.mark.parametrize(
+    ("security", "days", "line"),
+    [
+        ("strict", 61, None),
+        ("strict", 59, "the stack's certificates expire on 2026-04-29: `make up` renews them"),
+        ("strict", -1, "the stack's certificates have expired on 2026-02-28: `make up` renews them"),
+        ("guarded", 59, None),  # no certificate is in use
+    ],
+)
+def test_certificate_that_expires_soon_is_shown_with_the_way_to_renew_it(
+    security: str, days: int, line: str | None
+) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    outputs = {"security": security, "certificatesExpireAt": (now + timedelta(days=days)).isoformat()}
+    assert certificate_expiry(outputs, now) == line
+
+
 GENERATOR_METRICS = """
 generator_messages_delivered_total 120
 generator_delivery_failures_total 3
@@ -129,6 +146,9 @@ JOB_METRICS = """
 lol_job_messages_total 100
 lol_job_kafka_lag_messages 20
 """
+
+
+PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
 
 
 class TestStages:
@@ -265,9 +285,13 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
         with HTTPServer() as server:
             for alias, count in (("lol_matches_stream", 3000), ("lol_champion_stats", 20), ("lol_position_stats", 5)):
                 path = f"/{alias}/_count"
-                server.expect_request(path, query_string="ignore_unavailable=true").respond_with_json({"count": count})
-                server.expect_request(path).respond_with_json({"error": {"type": "index_closed_exception"}}, 400)
-            server.expect_request(re.compile("/_cat/indices/.*")).respond_with_json(indices)
+                server.expect_request(path, query_string="ignore_unavailable=true").respond_with_json(
+                    {"count": count}, headers=PRODUCT
+                )
+                server.expect_request(path).respond_with_json(
+                    {"error": {"type": "index_closed_exception"}}, 400, headers=PRODUCT
+                )
+            server.expect_request(re.compile("/_cat/indices/.*")).respond_with_json(indices, headers=PRODUCT)
             stages = self.check(
                 monkeypatch, f"localhost:{server.port}", generator="", spark_job="", archive="", health=""
             )
