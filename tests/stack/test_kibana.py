@@ -109,7 +109,8 @@ class TestInKibana:
 
     @pytest.fixture
     def client(self, stack: Stack) -> SavedObjectClient:
-        return SavedObjectClient(stack.url("kibana", 5601, "").rstrip("/"))
+        password = stack.outputs["credentials"]["elasticsearch.admin"]
+        return SavedObjectClient(stack.url("kibana", 5601, "").rstrip("/"), "admin", password)
 
     @pytest.fixture(params=paths(), ids=lambda path: f"{path.parent.name}/{path.stem}")
     def body(self, request: pytest.FixtureRequest) -> dict[str, Any]:
