@@ -141,11 +141,6 @@ class Elasticsearch(Service):
         """A client's username and password, of a user of infra/logins.py."""
         return {"username": user, "password": self.deployment.password(_key(user))}
 
-    def curl_config(self, user: str) -> pulumi.Output[str]:
-        """A file for a person's `curl -K` in the checkout's folder, after `make credentials`."""
-        authority = f'cacert = "credentials/{self.deployment.stack}/ca.crt"\n' if self.deployment.strict else ""
-        return self.deployment.password(_key(user)).apply(lambda password: f'user = "{user}:{password}"\n{authority}')
-
     def _health_check(self, passwords: Mapping[str, str]) -> str:
         """What the health check's curl reads: a login on its command line would be in the container's description."""
         url = f"{self._scheme}://127.0.0.1:{ELASTICSEARCH_PORT}/_cluster/health?wait_for_status=yellow&timeout=3s"
