@@ -5,7 +5,8 @@ import pulumi
 from infra import preflight, users
 from infra.images import Images
 from infra.images.source import choose_image_source
-from infra.logins import LOGINS, OPERATOR, TLS_SERVERS
+from infra.kafka_rights import ADMIN, RIGHTS, acls
+from infra.logins import LOGINS, OPERATOR, TLS_SERVERS, kafka_login
 from infra.names import (
     DEAD_LETTER_TOPIC,
     ELASTICSEARCH_PORT,
@@ -18,6 +19,7 @@ from infra.names import (
 from infra.provisioning.certificates import Certificates
 from infra.provisioning.credentials import Credentials
 from infra.provisioning.index_template import IndexTemplate
+from infra.provisioning.kafka_users import KafkaUsers
 from infra.provisioning.saved_object import declare_saved_objects
 from infra.provisioning.topic import Topic
 from infra.services.alertmanager import Alertmanager
@@ -65,9 +67,17 @@ broker_data = declare_volume(deployment, "broker", users.KAFKA)
 ZooKeeper(deployment, broker_data)
 kafka = Kafka(deployment, broker_data)
 after_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], deleted_with=kafka.container)
+kafka_admin = kafka.client_settings(ADMIN, on_host=True)
+kafka_users = KafkaUsers(
+    kafka_admin,
+    {user: deployment.password(kafka_login(user)) for user in RIGHTS},
+    list(RIGHTS),
+    acls(),
+    after_kafka,
+)
 topic = Topic(
     MATCHES_TOPIC,
-    kafka.host_bootstrap_servers,
+    kafka_admin,
     settings.topic_partitions,
     # The broker's clock, not the producer's: `ingested_at` and freshness are measured from the arrival time.
     {"max.message.bytes": MAX_MESSAGE_BYTES, "message.timestamp.type": "LogAppendTime"},
@@ -75,7 +85,7 @@ topic = Topic(
 )
 dead_letters = Topic(
     DEAD_LETTER_TOPIC,
-    kafka.host_bootstrap_servers,
+    kafka_admin,
     1,
     # No retention limit: a dead letter is kept until somebody has looked at it.
     {"max.message.bytes": MAX_DEAD_LETTER_BYTES, "retention.ms": "-1"},
@@ -105,9 +115,10 @@ checkpoints = declare_volume(deployment, "checkpoints", users.SPARK)
 master = SparkMaster(deployment)
 for number in range(1, settings.spark_workers + 1):
     SparkWorker(deployment, number, master, checkpoints)
-job = SparkJob(deployment, master, kafka, elasticsearch, checkpoints, provisioned=[topic, dead_letters, *templates])
-Archive(deployment, kafka, cassandra, topic)
-generator = Generator(deployment, kafka, job) if settings.generator_runs(stack) else None
+before_job = [kafka_users, topic, dead_letters, *templates]
+job = SparkJob(deployment, master, kafka, elasticsearch, checkpoints, provisioned=before_job)
+Archive(deployment, kafka, cassandra, provisioned=[kafka_users, topic])
+generator = Generator(deployment, kafka, job, kafka_users) if settings.generator_runs(stack) else None
 
 ElasticsearchExporter(deployment, elasticsearch)
 NodeExporter(deployment)
@@ -115,7 +126,7 @@ alertmanager = Alertmanager(deployment, depends_on=[job])
 # Declared after the services that it scrapes: its targets are the scrape endpoints of `deployment.services`.
 prometheus = Prometheus(deployment, deployment.services, alertmanager)
 if settings.dashboard_enabled:
-    Dashboard(deployment, elasticsearch, prometheus, kafka)
+    Dashboard(deployment, elasticsearch, prometheus, kafka, kafka_users)
 
 left_out = {name: reason for name in ("kibana", "grafana") if (reason := source.why_not(name))}
 if "kibana" not in left_out:
@@ -134,6 +145,8 @@ pulumi.export("imageSource", source.kind)
 pulumi.export("services", {service.name: service.addresses() for service in deployment.services})
 pulumi.export("leftOut", left_out)
 pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)
+pulumi.export("kafkaProducer", kafka.client_properties("producer", on_host=True))
+pulumi.export("kafkaOperator", kafka.client_properties(OPERATOR, on_host=True))
 pulumi.export("security", settings.security)
 pulumi.export("certificateAuthority", certificates.authority)
 pulumi.export("certificatesExpireAt", certificates.expires_at)

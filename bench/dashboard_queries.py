@@ -56,7 +56,7 @@ def measure_dashboard_queries(stack: MeasuredStack, profile: Profile) -> Dashboa
     client = stack.elasticsearch
     fill_hour(stack, profile.query_matches)
     queries = panel_queries()
-    with background_stream(stack.bootstrap_servers, SIZE, RATE):
+    with background_stream(stack.kafka_settings, SIZE, RATE):
         for query in queries:
             wait_for_data(query, client)
         warm_up(queries, client, profile.query_warm_up_seconds)

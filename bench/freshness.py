@@ -51,7 +51,7 @@ class FreshnessProbe:
 
     def __init__(self, stack: MeasuredStack, size: MatchSize) -> None:
         self._elasticsearch = stack.elasticsearch
-        self._producer = create_producer(stack.bootstrap_servers)
+        self._producer = create_producer(stack.kafka_settings)
         started_ms = _now_ms()
         self._factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=_now_ms)
         self._arrived_at: dict[str, float] = {}

@@ -44,13 +44,13 @@ class MeasuredStack:
                 f"the generator of stack {stack.name} would add its own load to the measured one: "
                 f"`pulumi config set generatorEnabled false --stack {stack.name}`, then `make up STACK={stack.name}`"
             )
-        self.bootstrap_servers: str = stack.outputs["bootstrapServers"]
+        self.kafka_settings = stack.kafka_settings()
         self.elasticsearch = stack.elasticsearch().options(request_timeout=60)
 
     def send_backlog(self, size: MatchSize, messages: int) -> Backlog:
         """Send a backlog of new matches to Kafka."""
         started = time.monotonic()
-        backlog = send_backlog(self.bootstrap_servers, size, messages)
+        backlog = send_backlog(self.kafka_settings, size, messages)
         print_progress(f"sent {messages:,} {size} matches in {time.monotonic() - started:.0f} s")
         return backlog
 

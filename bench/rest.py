@@ -48,7 +48,7 @@ class Rest(Struct, frozen=True):
 def measure_rest(stack: MeasuredStack, profile: Profile) -> list[Rest]:
     """At the rate with the state of a few minutes, without messages, and at the rate with many matches in the state."""
     stack.wait_until_idle()
-    with background_stream(stack.bootstrap_servers, SIZE, RATE):
+    with background_stream(stack.kafka_settings, SIZE, RATE):
         time.sleep(profile.rest_warm_up_seconds)
         streaming = measure_windows(stack, profile, RATE)
     stack.wait_until_idle()
@@ -56,7 +56,7 @@ def measure_rest(stack: MeasuredStack, profile: Profile) -> list[Rest]:
     silent = measure_windows(stack, profile, 0)
     stack.send_backlog(FILL_SIZE, profile.rest_fill)
     stack.wait_until_idle()
-    with background_stream(stack.bootstrap_servers, SIZE, RATE):
+    with background_stream(stack.kafka_settings, SIZE, RATE):
         time.sleep(profile.rest_window_seconds)  # the merges and garbage collections after the fill
         filled = measure_windows(stack, profile, RATE)
     return [streaming, silent, filled]

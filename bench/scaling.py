@@ -51,7 +51,7 @@ def deploy_with_partitions(stack: MeasuredStack, partitions: int) -> None:
     """Recreate the topic with `partitions`, delete the match indices, and deploy the job with that parallelism."""
     print_progress(f"deploying the job for {partitions} partitions")
     stack.deployment.container("spark-job").stop()
-    topics = TopicClient(stack.bootstrap_servers)
+    topics = TopicClient(stack.kafka_settings)
     topic = topics.read(MATCHES_TOPIC)
     assert topic is not None
     topics.delete(MATCHES_TOPIC)

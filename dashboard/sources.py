@@ -156,7 +156,8 @@ def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> Letter | None:
 
 def _dead_letters(only: MessagePosition | None = None, newest: int | None = None) -> Iterator[DeadLetterMessage]:
     kafka = _settings().kafka
-    return read_dead_letters(kafka.bootstrap_servers, only, newest, CONSUMER_LIMITS | kafka.client)
+    client = CONSUMER_LIMITS | kafka.client | {"bootstrap.servers": kafka.bootstrap_servers}
+    return read_dead_letters(client, only, newest)
 
 
 READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {

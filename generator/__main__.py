@@ -84,7 +84,7 @@ def main() -> int:
             logger.error("--metrics-port %d cannot be used: %s. Choose another, or 0.", chosen.metrics_port, error)
             return 1
     report = DeliveryReport(metrics, chosen.rate)
-    producer = MessageProducer(chosen.bootstrap_servers, chosen.topic, report)
+    producer = MessageProducer(chosen.bootstrap_servers, chosen.topic, report, client_config=chosen.client_config)
     metrics.watch(producer.hanging)
     logger.info(
         "Sending %s matches to %s at %s, %s (seed %d)",

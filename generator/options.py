@@ -4,9 +4,10 @@ import argparse
 import math
 import re
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal, get_args
 
 from generator.match_factory import MatchSize
@@ -25,11 +26,12 @@ _SERVER = re.compile(r"(?:[^\s,:\[\]]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})")
 class Options:
     """What to send, to which topic, at which rate.
 
-    `rate` in messages a second (0: no rate limit); `count` only in batch mode; `start_ms` (since 1970) only if
-    --start was given.
+    `client_config` has further settings of Kafka's client, such as a login. `rate` in messages a second (0: no rate
+    limit); `count` only in batch mode; `start_ms` (since 1970) only if --start was given.
     """
 
     bootstrap_servers: str
+    client_config: Mapping[str, str] = field(repr=False)
     topic: str
     mode: Mode
     rate: float
@@ -77,6 +79,18 @@ def _bootstrap_servers(text: str) -> str:
     return text
 
 
+def _client_config(path: str) -> dict[str, str]:
+    """The properties in a file: lines `key=value`; an empty line or one that begins with # has none."""
+    try:
+        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
+    properties = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    if not all(separator for _, separator, _ in properties):
+        raise argparse.ArgumentTypeError(f"{path} must have lines such as sasl.username=generator")
+    return {key.strip(): value.strip() for key, _, value in properties}
+
+
 def _topic(text: str) -> str:
     if not _TOPIC.fullmatch(text):
         raise argparse.ArgumentTypeError(f"must be 1 to 249 letters, digits, '.', '_' or '-', not {text!r}")
@@ -110,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     share = _float(0, 1, "a share from 0 to 1")
     parser.add_argument("--bootstrap-servers", type=_bootstrap_servers, required=True, metavar="HOST:PORT[,...]")
+    parser.add_argument(
+        "--client-config",
+        type=_client_config,
+        default={},
+        metavar="FILE",
+        help="properties file with further settings of Kafka's client (librdkafka), such as a login",
+    )
     parser.add_argument("--topic", type=_topic, default="lol_matches", help="default: %(default)s")
     parser.add_argument("--mode", choices=get_args(Mode), default="continuous", help="default: %(default)s")
     parser.add_argument(
@@ -192,6 +213,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         parser.error("argument --remakes: needs one of the --modes with two teams")
     return Options(
         bootstrap_servers=given.bootstrap_servers,
+        client_config=given.client_config,
         topic=given.topic,
         mode=given.mode,
         rate=given.rate,

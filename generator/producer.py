@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,8 +31,15 @@ class MessageProducer:
     """
 
     def __init__(
-        self, bootstrap_servers: str, topic: str, report: DeliveryReport, clock: Callable[[], float] = time.monotonic
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        report: DeliveryReport,
+        clock: Callable[[], float] = time.monotonic,
+        client_config: Mapping[str, str] | None = None,
     ) -> None:
+        """`client_config`: further settings of the client library, such as a login."""
+        self._user = (client_config or {}).get("sasl.username", "")
         self._clock = clock
         self._polled_at = clock()
         self._servers = bootstrap_servers
@@ -43,6 +50,7 @@ class MessageProducer:
         quiet = logging.getLogger("librdkafka")
         quiet.setLevel(logging.CRITICAL)
         config: dict[str, Any] = {
+            **(client_config or {}),
             "bootstrap.servers": bootstrap_servers,
             "client.id": "lolstack-generator",
             "acks": "all",
@@ -109,11 +117,13 @@ class MessageProducer:
         if error.fatal():
             logger.error("The Kafka producer cannot go on: %s", error.str())
         elif self._connection_warnings.acquire() is not None:
-            # librdkafka's own text counts its internal brokers, as in "0/2 brokers are down".
-            no_broker = error.code() == KafkaError._ALL_BROKERS_DOWN
-            logger.warning(
-                "Waiting for Kafka at %s: %s", self._servers, "no broker answers" if no_broker else error.str()
-            )
+            reason = error.str()
+            if error.code() == KafkaError._AUTHENTICATION:
+                reason = f"it rejects the login of the user {self._user}: correct the file of --client-config"
+            elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+                # librdkafka's own text counts its internal brokers, as in "0/2 brokers are down".
+                reason = "no broker answers" + ("" if self._user else "; if it wants a login, set --client-config")
+            logger.warning("Waiting for Kafka at %s: %s", self._servers, reason)
 
 
 def timeout_after(seconds: float) -> Callable[[], bool]:

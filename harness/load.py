@@ -44,11 +44,11 @@ class Backlog:
         return self.messages * DOCUMENTS_PER_MATCH
 
 
-def create_producer(bootstrap_servers: str) -> Producer:
-    """A Kafka producer with the same settings as the generator's."""
+def create_producer(client: Mapping[str, Any]) -> Producer:
+    """A Kafka producer with the same settings as the generator's. `client`: librdkafka's, with a login."""
     return Producer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **client,
             "acks": "all",
             "enable.idempotence": True,
             "compression.type": "zstd",
@@ -59,25 +59,25 @@ def create_producer(bootstrap_servers: str) -> Producer:
     )
 
 
-def send_backlog(bootstrap_servers: str, size: MatchSize, messages: int) -> Backlog:
+def send_backlog(client: Mapping[str, Any], size: MatchSize, messages: int) -> Backlog:
     """Send `messages` new matches and return once Kafka has acknowledged every one.
 
     Raises LoadError if Kafka rejects a message or does not acknowledge all within FLUSH_TIMEOUT_SECONDS.
     """
-    topics = TopicClient(bootstrap_servers)
+    topics = TopicClient(client)
     start_offsets = topics.end_offsets(MATCHES_TOPIC)
     started_ms = _now_ms()
     interval_ms = GAME_ENDS_SPREAD_SECONDS * 1000 / messages
     game_ends = itertools.count(started_ms - GAME_ENDS_SPREAD_SECONDS * 1000, interval_ms)
     factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=lambda: int(next(game_ends)))
-    with _acknowledged_sender(bootstrap_servers) as send:
+    with _acknowledged_sender(client) as send:
         for _ in range(messages):
             send(factory.next())
     return Backlog(size, messages, start_offsets, topics.end_offsets(MATCHES_TOPIC))
 
 
 @contextmanager
-def background_stream(bootstrap_servers: str, size: MatchSize, rate: float) -> Iterator[None]:
+def background_stream(client: Mapping[str, Any], size: MatchSize, rate: float) -> Iterator[None]:
     """Send `rate` new matches a second from a thread until the block ends. Their games end when they are sent.
 
     Raises LoadError at the end of the block if Kafka did not acknowledge every match.
@@ -88,7 +88,7 @@ def background_stream(bootstrap_servers: str, size: MatchSize, rate: float) -> I
 
     def stream() -> None:
         started = time.monotonic()
-        with _acknowledged_sender(bootstrap_servers) as send:
+        with _acknowledged_sender(client) as send:
             for sent in itertools.count(1):
                 send(factory.next())
                 if stop.wait(max(0.0, started + sent / rate - time.monotonic())):
@@ -104,12 +104,12 @@ def background_stream(bootstrap_servers: str, size: MatchSize, rate: float) -> I
 
 
 @contextmanager
-def _acknowledged_sender(bootstrap_servers: str) -> Iterator[Callable[[GeneratedMatch], None]]:
+def _acknowledged_sender(client: Mapping[str, Any]) -> Iterator[Callable[[GeneratedMatch], None]]:
     """Yields a function that queues a match for Kafka, and at the end waits until Kafka has acknowledged all.
 
     Raises LoadError if Kafka rejects a message or does not acknowledge all within FLUSH_TIMEOUT_SECONDS.
     """
-    producer = create_producer(bootstrap_servers)
+    producer = create_producer(client)
     errors: list[KafkaError] = []
 
     def on_delivery(error: KafkaError | None, _message: Any) -> None:
@@ -129,7 +129,8 @@ def _acknowledged_sender(bootstrap_servers: str) -> Iterator[Callable[[Generated
     unacknowledged = producer.flush(FLUSH_TIMEOUT_SECONDS)
     if unacknowledged or errors:
         reason = errors[0].str() if errors else f"no acknowledgement within {FLUSH_TIMEOUT_SECONDS} s"
-        raise LoadError(f"Kafka at {bootstrap_servers} did not accept {unacknowledged + len(errors)} matches: {reason}")
+        count = unacknowledged + len(errors)
+        raise LoadError(f"Kafka at {client['bootstrap.servers']} did not accept {count} matches: {reason}")
 
 
 def _now_ms() -> int:

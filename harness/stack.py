@@ -22,8 +22,10 @@ from harness.waiting import eventually
 from infra.clients.docker_engine import execute, kill_containers
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.kafka import TopicClient
+from infra.kafka_rights import ADMIN
 from infra.names import MATCHES_ALIAS, PROJECT, SERVICE_LABEL, STACK_LABEL
 from tools.repair import repair
+from tools.stack_outputs import kafka_settings
 
 ROOT = Path(__file__).parents[1]
 WEBHOOK = "webhook"
@@ -134,7 +136,11 @@ class Stack:
 
     def message_count(self, topic: str = "lol_matches") -> int:
         """How many messages the topic has received: the sum of its end offsets."""
-        return sum(TopicClient(self.outputs["bootstrapServers"]).end_offsets(topic).values())
+        return sum(TopicClient(self.kafka_settings()).end_offsets(topic).values())
+
+    def kafka_settings(self, user: str = ADMIN) -> dict[str, Any]:
+        """Settings of librdkafka for a client on the host, with this user's login."""
+        return kafka_settings(self.outputs, user)
 
     def job_samples(self) -> list[Sample]:
         """The current samples of the job's own metrics endpoint."""

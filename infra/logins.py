@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from job.kafka_client import KafkaClientSettings
+
 OPERATOR = "operator"
 """A person's read-only login, with the same password in all services."""
 
-KAFKA_LOGINS: tuple[str, ...] = ()
+KAFKA_LOGINS: tuple[str, ...] = (
+    "zookeeper.kafka",
+    *(f"kafka.{user}" for user in ("admin", "job", "archive", "generator", "producer", "dashboard")),
+)
+"""ZooKeeper's only user, and the users of Kafka, whose rights are in infra/kafka_rights.py."""
+KAFKA_SECURITY_PROTOCOL = "SASL_PLAINTEXT"
+KAFKA_MECHANISM = "SCRAM-SHA-512"
+"""How clients log in to Kafka."""
 ELASTICSEARCH_ROLES = {
     "admin": "superuser",  # provisioning, and a person who repairs something
     "job": "lol_job",
@@ -40,5 +49,17 @@ LOGINS = (
 
 CERTIFICATE_RENEWAL = timedelta(days=60)
 """So long before a certificate expires, the next `pulumi up` renews it."""
+
+
+def kafka_login(user: str) -> str:
+    """The key of a Kafka user's login."""
+    return user if user == OPERATOR else f"kafka.{user}"
+
+
+def kafka_client_settings(servers: str, user: str, password: str) -> KafkaClientSettings:
+    """A client's settings with the login of a user of the stack."""
+    return KafkaClientSettings(servers, KAFKA_SECURITY_PROTOCOL, KAFKA_MECHANISM, user, password)
+
+
 TLS_SERVERS: tuple[str, ...] = ("elasticsearch",)
 """The services that have a certificate."""

@@ -38,7 +38,8 @@ DRIVER_EXTRA_MIB = 512
 
 STACK_OWNED_JOB_KEYS = (
     *("master", "driver.host", "driver.ui_port", "http.port", "checkpoint_location"),
-    *("kafka.topic", "kafka.dead_letter_topic"),
+    *("kafka.topic", "kafka.dead_letter_topic", "kafka.security_protocol", "kafka.sasl_mechanism"),
+    *("kafka.username", "kafka.password", "kafka.ca_certificate"),
     *("elasticsearch.matches", "elasticsearch.champions", "elasticsearch.positions"),
     *("elasticsearch.username", "elasticsearch.password", "elasticsearch.ca_certificate"),
 )
@@ -276,4 +277,6 @@ def _explain(error: Any) -> str:
         return f"{PROJECT}:{key}: not set and without a default: run from a checkout with its Pulumi.yaml"
     if not key:
         return f"{PROJECT}: {what}"
-    return f"{PROJECT}:{key}: {what} (is {error['input']!r}); change it with `pulumi config set {key} VALUE`"
+    # An override of the job's settings may have a password.
+    value = "" if key == "job" else f" (is {error['input']!r})"
+    return f"{PROJECT}:{key}: {what}{value}; change it with `pulumi config set {key} VALUE`"

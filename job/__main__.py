@@ -25,6 +25,7 @@ from job.driver.http_server import serve
 from job.driver.metrics import Metrics
 from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
 from job.errors import JobError, root_cause
+from job.kafka_client import client_settings
 from job.lag import ConsumerLag
 from job.sinks import elasticsearch, sink_wait
 from job.tasks.index_matches import SinkConfig
@@ -79,7 +80,7 @@ def run(options: settings.Settings) -> int:
 
     sinks = SinkConfig(
         elasticsearch_connection=elasticsearch.Connection.of(options.elasticsearch),
-        bootstrap_servers=options.kafka.bootstrap_servers,
+        kafka=client_settings(options.kafka),
         dead_letter_topic=options.kafka.dead_letter_topic,
         driver=sink_wait.Address(options.driver.host, receiver.port),
     )

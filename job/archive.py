@@ -29,6 +29,7 @@ from job import logs, settings
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
 from job.ids import cassandra_write_time
+from job.kafka_client import client_settings
 from job.lag import ConsumerLag
 from job.match import Match, PlausibleTimes, decode
 from job.message import Message
@@ -349,8 +350,7 @@ def run(
     registry.register(lag)
     watch(kafka, incarnation, end, lag.set_topic_offsets, stopping)
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
-    servers = options.kafka.bootstrap_servers
-    with cassandra_session(options.archive) as session, closing(_consumer(servers, incarnation)) as consumer:
+    with cassandra_session(options.archive) as session, closing(_consumer(options.kafka, incarnation)) as consumer:
         table = ArchiveTable(session, options.archive, stopping, heartbeat)
         tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable)
         tracker.assign(kafka.offsets(incarnation, "earliest"))
@@ -397,11 +397,11 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
     return list(rows.values()), too_large
 
 
-def _consumer(servers: str, incarnation: Incarnation) -> Consumer:
+def _consumer(kafka: settings.Kafka, incarnation: Incarnation) -> Consumer:
     """A consumer whose group belongs to this incarnation of the topic: a recreated topic is read from its beginning."""
     return Consumer(
         {
-            **consumer_settings(servers, f"lol-archive-{incarnation.topic_id}"),
+            **consumer_settings(client_settings(kafka).librdkafka(), f"lol-archive-{incarnation.topic_id}"),
             "client.id": "lol-archive",
             "auto.offset.reset": "earliest",
             "max.poll.interval.ms": _DAY_SECONDS * 1000,  # the longest outage of Cassandra that is tolerated

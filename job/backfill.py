@@ -26,6 +26,7 @@ from job import logs, settings, startup_checks
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.documents import MatchAliases
 from job.errors import JobError
+from job.kafka_client import KafkaClientSettings, client_settings
 from job.match import PlausibleTimes
 from job.message import Message
 from job.rate_limit import RateLimiter
@@ -37,6 +38,8 @@ from job.topic import Incarnation, TopicInspector
 
 log = logging.getLogger("job.backfill")
 
+GROUP = "lol-backfill"
+"""The consumer group, which has no offsets: the client needs one."""
 _CHUNK_MESSAGES = 500
 _CHUNK_BYTES = 8 * 2**20
 _POLL_SECONDS = 1
@@ -136,8 +139,8 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     rate_limiter = RateLimiter(rate)
     logged_at = time.monotonic()
     try:
-        servers, max_messages = options.kafka.bootstrap_servers, min(rate, _CHUNK_MESSAGES)
-        for chunk in read(servers, incarnation.topic, ranges, max_messages, progress.skip):
+        client, max_messages = client_settings(options.kafka), min(rate, _CHUNK_MESSAGES)
+        for chunk in read(client, incarnation.topic, ranges, max_messages, progress.skip):
             rate_limiter.acquire(len(chunk))
             for outcome in index(chunk, plausible_times, aliases, sink):
                 progress.messages += 1
@@ -195,7 +198,7 @@ def offset_ranges(kafka: TopicInspector, incarnation: Incarnation, begin: int, e
 
 
 def read(
-    servers: str,
+    kafka: KafkaClientSettings,
     topic: str,
     ranges: OffsetRanges,
     max_messages: int,
@@ -208,7 +211,7 @@ def read(
     """
     consumer = Consumer(
         {
-            **consumer_settings(servers, "lol-backfill"),
+            **consumer_settings(kafka.librdkafka(), GROUP),
             "client.id": "lol-backfill",
             "auto.offset.reset": "error",
             "logger": logging.getLogger("librdkafka"),
@@ -236,7 +239,9 @@ def read(
             polled: Any = messages.poll(_POLL_SECONDS)  # confluent_kafka's types allow None everywhere
             if polled is None:
                 if time.monotonic() > polled_at + TIMEOUT_SECONDS:
-                    raise JobError(f"kafka.bootstrap_servers: {servers} sent no message for {TIMEOUT_SECONDS} s")
+                    raise JobError(
+                        f"kafka.bootstrap_servers: {kafka.bootstrap_servers} sent no message for {TIMEOUT_SECONDS} s"
+                    )
                 continue
             polled_at = time.monotonic()
             partition, offset = polled.partition(), polled.offset()

@@ -3,7 +3,7 @@
 librdkafka decompresses a whole batch at once, up to a limit, and fetches a batch that it cannot read again and again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -32,10 +32,13 @@ _UNREADABLE = (
 """Errors of the data: a later attempt fails too. Every other error can pass."""
 
 
-def consumer_settings(servers: str, group_id: str) -> dict[str, Any]:
-    """The settings of a consumer that reads committed messages, and the end of each partition as an event."""
+def consumer_settings(client: Mapping[str, Any], group_id: str) -> dict[str, Any]:
+    """The settings of a consumer that reads committed messages, and the end of each partition as an event.
+
+    `client` has librdkafka's settings of the connection.
+    """
     return {
-        "bootstrap.servers": servers,
+        **client,
         "group.id": group_id,
         "enable.auto.commit": False,
         "enable.partition.eof": True,

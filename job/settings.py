@@ -150,16 +150,32 @@ class Executor(Section):
     cores: Positive
 
 
-class Kafka(Section):
+class Kafka(Login):
     bootstrap_servers: Servers
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+    ca_certificate: Certificate
     topic: TopicName
     dead_letter_topic: TopicName
     starting_offsets: Position
 
     @model_validator(mode="after")
-    def _topics_differ(self) -> "Kafka":
+    def _topics_differ(self) -> Self:
         if self.topic == self.dead_letter_topic:
             raise ValueError(f"dead_letter_topic: {self.topic} is also kafka.topic; dead letters need their own topic")
+        return self
+
+    @model_validator(mode="after")
+    def _security_protocol_fits(self) -> Self:
+        protocol = self.security_protocol
+        if protocol.startswith("SASL_") and not self.username:
+            raise ValueError(f"username: is missing; security_protocol {protocol} needs a login: set it")
+        if self.username and not protocol.startswith("SASL_"):
+            raise ValueError(
+                f"username: is of no use with security_protocol {protocol}; set SASL_PLAINTEXT or SASL_SSL"
+            )
+        if self.ca_certificate and not protocol.endswith("SSL"):
+            raise ValueError(f"ca_certificate: is of no use with security_protocol {protocol}; set SSL or SASL_SSL")
         return self
 
 
@@ -275,7 +291,9 @@ def load(path: Path | None) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path}: cannot be read ({error}); give a YAML file with keys of config.yaml"]) from error
     except yaml.YAMLError as error:
-        where = str(error).replace("\n", " ")
+        # Not the error's own text: it quotes the line, which may have a password.
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else type(error).__name__
         raise SettingsError([f"{path}: is not YAML ({where}); correct the file"]) from error
     if overrides is None:
         overrides = {}

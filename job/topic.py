@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from job.errors import JobError, first_line
+from job.kafka_client import ConnectionErrors, client_settings, describe_login_error, is_login_error
 from job.retry import wait_until_available
 from job.settings import Kafka
 
@@ -76,18 +78,20 @@ class TopicInspector:
 
     def __init__(self, settings: Kafka) -> None:
         self._settings = settings
+        self._errors = ConnectionErrors()
         configuration: dict[str, Any] = {
-            "bootstrap.servers": settings.bootstrap_servers,
+            **client_settings(settings).librdkafka(),
             "client.id": "lol-job-driver",
             "logger": logging.getLogger("librdkafka"),
-            "error_cb": self._record_connection_error,
+            "error_cb": self._errors,
         }
-        self._connection_error = ""  # why the last request got no response
         self._admin = AdminClient(configuration)
 
     def connect(self) -> Incarnation:
         """Wait for Kafka and return the topic's incarnation. Raises JobError if one of the two topics is missing."""
-        cluster = self._retry(lambda: self._admin.describe_cluster(request_timeout=_REQUEST_TIMEOUT_SECONDS).result())
+        cluster = self._retry(
+            lambda: self._wait(self._admin.describe_cluster(request_timeout=_REQUEST_TIMEOUT_SECONDS))
+        )
         _retry_missing_topic(self._retry, lambda: self._describe("dead_letter_topic"))
         description = _retry_missing_topic(self._retry, lambda: self._describe("topic"))
         return Incarnation(
@@ -164,7 +168,7 @@ class TopicInspector:
         name = getattr(self._settings, key)
         futures = self._admin.describe_topics(TopicCollection([name]), request_timeout=_REQUEST_TIMEOUT_SECONDS)
         try:
-            return futures[name].result()
+            return self._wait(futures[name])
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
@@ -181,23 +185,32 @@ class TopicInspector:
         futures = self._admin.list_offsets(
             requests, isolation_level=isolation, request_timeout=_REQUEST_TIMEOUT_SECONDS
         )
-        return {request.partition: future.result() for request, future in futures.items()}
+        return {request.partition: self._wait(future) for request, future in futures.items()}
+
+    def _wait(self, future: "Future[Any]") -> Any:
+        return self._errors.wait(self._admin, future)
 
     def _retry(self, request: Callable[[], Any]) -> Any:
-        """Retry a request until Kafka is available."""
-        servers = self._settings.bootstrap_servers
+        """Retry a request until Kafka is available. Raises JobError if Kafka rejects the login."""
+        servers, username = self._settings.bootstrap_servers, self._settings.username
+
+        def is_temporary(error: BaseException) -> bool:
+            return isinstance(error, KafkaException) and not is_login_error(error.args[0])
 
         def complaint(error: KafkaException) -> str:
-            self._admin.poll(0)  # delivers pending connection errors to the callback
-            cause, self._connection_error = self._connection_error or error.args[0].str(), ""
-            setting = f"kafka.bootstrap_servers: {servers}"
-            return f"{setting} is not available ({cause}); is Kafka running, is the address right?"
+            cause = self._errors.last or error.args[0]
+            login = "" if username else "does it need a login (kafka.username), "
+            return (
+                f"kafka.bootstrap_servers: {servers} is not available ({cause.str()}); {login}is Kafka running, is the "
+                "address right?"
+            )
 
-        return wait_until_available("Kafka", request, lambda error: isinstance(error, KafkaException), complaint)
-
-    def _record_connection_error(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # follows errors that name the cause
-            self._connection_error = error.str()
+        try:
+            return wait_until_available("Kafka", request, is_temporary, complaint)
+        except KafkaException as error:
+            raise JobError(
+                describe_login_error(error.args[0], servers, username, "kafka.username, kafka.password")
+            ) from error
 
 
 def _path_safe(topic_id: Uuid) -> str:

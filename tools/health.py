@@ -32,6 +32,7 @@ from infra.names import (
     container_name,
 )
 from tools.printable import sanitize
+from tools.stack_outputs import kafka_settings
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -96,7 +97,7 @@ class HealthChecker:
         self._stack = stack
         self._outputs = outputs
         self._engine = connect()
-        self._topics = TopicClient(outputs["bootstrapServers"], TIMEOUT_SECONDS)
+        self._topics = TopicClient(kafka_settings(outputs), TIMEOUT_SECONDS)
         self._elasticsearch = ElasticsearchServer.of_stack(outputs).client(
             request_timeout=TIMEOUT_SECONDS, max_retries=0
         )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from typing import Any
+
+from infra.logins import OPERATOR, kafka_client_settings, kafka_login
+from job.kafka_client import KafkaClientSettings
 
 
 class NotDeployedError(Exception):
@@ -29,3 +33,14 @@ def read_stack_outputs(stack: str) -> dict[str, Any]:
     if "services" not in outputs:
         raise NotDeployedError(f"the stack {stack} is not deployed: `make up STACK={stack}`")
     return outputs
+
+
+def kafka_settings(outputs: Mapping[str, Any], user: str = OPERATOR) -> dict[str, Any]:
+    """Settings of librdkafka for a client on the host with this user's login, from the stack's outputs.
+
+    Without a login for a stack that was deployed before there were any.
+    """
+    servers, password = outputs["bootstrapServers"], outputs.get("credentials", {}).get(kafka_login(user))
+    if password is None:
+        return KafkaClientSettings(servers).librdkafka()
+    return kafka_client_settings(servers, user, password).librdkafka()

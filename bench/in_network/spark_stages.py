@@ -15,6 +15,7 @@ from bench.in_network.workload import SETTINGS_FILE, SparkStage, Timing, Workloa
 from job import settings
 from job.documents import MatchAliases, actions
 from job.driver import session
+from job.kafka_client import client_settings
 from job.match import Match, PlausibleTimes, decode
 
 MIN_PARTITIONS = 8
@@ -53,7 +54,7 @@ def main() -> None:
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
     spark = session.start(options)
-    messages = reduce(DataFrame.unionAll, [read_backlog(spark, workload)] * REPEATS)
+    messages = reduce(DataFrame.unionAll, [read_backlog(spark, workload, options.kafka)] * REPEATS)
     schema = "participants long"
     stages: dict[SparkStage, DataFrame] = {
         "read": messages,
@@ -69,7 +70,7 @@ def main() -> None:
     spark.stop()
 
 
-def read_backlog(spark: SparkSession, workload: Workload) -> DataFrame:
+def read_backlog(spark: SparkSession, workload: Workload, kafka: settings.Kafka) -> DataFrame:
     """The workload's messages: value, arrived_at (Kafka's timestamp in milliseconds)."""
 
     def offsets(by_partition: dict[int, int]) -> str:
@@ -77,7 +78,7 @@ def read_backlog(spark: SparkSession, workload: Workload) -> DataFrame:
 
     return (
         spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", workload.bootstrap_servers)
+        .options(**{f"kafka.{key}": value for key, value in client_settings(kafka).java().items()})
         .option("subscribe", workload.topic)
         .option("startingOffsets", offsets(workload.start_offsets))
         .option("endingOffsets", offsets(workload.end_offsets))

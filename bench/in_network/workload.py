@@ -13,6 +13,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from elasticsearch import Elasticsearch
 from msgspec import Struct
 
+from job import settings
+from job.backfill import GROUP
+from job.kafka_client import client_settings
+
 WORKLOAD_FILE = Path("/opt/job/workload.json")
 SETTINGS_FILE = Path("/opt/job/bench.yaml")
 """The running job's settings, changed for the benchmark's own Spark driver."""
@@ -38,7 +42,6 @@ class Workload(Struct, frozen=True):
     index: str = ""
     connections: int = 1
     consumer: ConsumerKind | None = None
-    bootstrap_servers: str = "kafka:9092"
     elasticsearch_url: str = "http://elasticsearch:9200"
     elasticsearch_password: str = ""
     """Of the user `admin`: the job's may write to the stack's own indices only."""
@@ -81,9 +84,8 @@ def parse_timings(log: str) -> list[Timing]:
 
 def consume_batches(workload: Workload, max_messages: int) -> Iterator[list[Any]]:
     """Consume the workload with a plain Kafka consumer, in batches of at most `max_messages`."""
-    consumer = Consumer(
-        {"bootstrap.servers": workload.bootstrap_servers, "group.id": "bench", "enable.auto.commit": False}
-    )
+    client = client_settings(settings.load(SETTINGS_FILE).kafka).librdkafka()
+    consumer = Consumer({**client, "group.id": GROUP, "enable.auto.commit": False})
     consumer.assign(
         [TopicPartition(workload.topic, partition, offset) for partition, offset in workload.start_offsets.items()]
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
@@ -19,6 +21,8 @@ from confluent_kafka.admin import (
 )
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
+from job.kafka_client import ConnectionErrors, describe_login_error, is_login_error
+
 TIMEOUT_SECONDS = 30
 # librdkafka's error codes for a broker that does not answer.
 _UNAVAILABLE = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
@@ -30,6 +34,10 @@ class TopicError(Exception):
 
 class KafkaUnavailableError(TopicError):
     """Kafka does not answer."""
+
+
+class KafkaLoginError(TopicError):
+    """Kafka rejects the login, or does not permit its user the request."""
 
 
 class _TopicExistsError(KafkaException):
@@ -52,19 +60,23 @@ class TopicState:
 
 
 class TopicClient:
-    """Creates, reads, changes and deletes topics. Each request has a timeout of `timeout_seconds`."""
+    """Creates, reads, changes and deletes topics. Each request has a timeout of `timeout_seconds`.
 
-    def __init__(self, bootstrap_servers: str, timeout_seconds: int = TIMEOUT_SECONDS) -> None:
-        self._servers = bootstrap_servers
+    `client` has librdkafka's settings: addresses and login.
+    """
+
+    def __init__(self, client: Mapping[str, Any], timeout_seconds: int = TIMEOUT_SECONDS) -> None:
+        self._client = client
         self._timeout = timeout_seconds
-        self._admin = AdminClient(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "socket.timeout.ms": timeout_seconds * 1000,
-                # Critical only: librdkafka's log line for each connection attempt would hide the error that is raised.
-                "log_level": 2,
-            }
-        )
+        self._errors = ConnectionErrors()
+        settings: dict[str, Any] = {
+            **client,
+            "error_cb": self._errors,
+            "socket.timeout.ms": timeout_seconds * 1000,
+            # Critical only: librdkafka's log line for each connection attempt would hide the error that is raised.
+            "log_level": 2,
+        }
+        self._admin = AdminClient(settings)
 
     def create(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> TopicState:
         """Create the topic, or change an existing one to match. Raises TopicError."""
@@ -91,9 +103,7 @@ class TopicClient:
         Raises TopicError; KafkaUnavailableError if Kafka does not answer.
         """
         try:
-            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[
-                name
-            ].result()
+            described = self._describe(name)
             config = self._config(name)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -109,13 +119,11 @@ class TopicClient:
     def end_offsets(self, name: str) -> dict[int, int]:
         """The end offset of each partition. Raises TopicError."""
         try:
-            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[
-                name
-            ].result()
+            described = self._describe(name)
             partitions = [TopicPartition(name, partition.id) for partition in described.partitions]
             latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
             ends = self._admin.list_offsets(dict.fromkeys(partitions, latest), request_timeout=self._timeout)
-            return {each.partition: ends[each].result().offset for each in partitions}
+            return {each.partition: self._wait(ends[each]).offset for each in partitions}
         except KafkaException as error:
             raise self._explained(f"return the end offsets of topic {name}", error) from error
 
@@ -128,7 +136,7 @@ class TopicClient:
             raise TopicError(shrink_refusal(name, found.partitions, partitions))
         try:
             if partitions > found.partitions:
-                self._admin.create_partitions([NewPartitions(name, partitions)])[name].result()
+                self._wait(self._admin.create_partitions([NewPartitions(name, partitions)])[name])
             if config != found.config:
                 self._set_config(name, found.config, config)
         except KafkaException as error:
@@ -142,7 +150,7 @@ class TopicClient:
     def delete(self, name: str) -> None:
         """Delete the topic, if it exists, and wait until it is gone. Raises TopicError."""
         try:
-            self._admin.delete_topics([name], request_timeout=self._timeout)[name].result()
+            self._wait(self._admin.delete_topics([name], request_timeout=self._timeout)[name])
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise self._explained(f"delete topic {name}", error) from error
@@ -150,7 +158,7 @@ class TopicClient:
 
     def _create(self, new: NewTopic) -> None:
         try:
-            self._admin.create_topics([new], request_timeout=self._timeout)[new.topic].result()
+            self._wait(self._admin.create_topics([new], request_timeout=self._timeout)[new.topic])
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
@@ -158,7 +166,7 @@ class TopicClient:
 
     def _config(self, name: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, name)
-        entries = self._admin.describe_configs([resource])[resource].result()
+        entries = self._wait(self._admin.describe_configs([resource])[resource])
         own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
         return {key: entry.value for key, entry in sorted(entries.items()) if entry.source == own}
 
@@ -168,7 +176,7 @@ class TopicClient:
             ConfigEntry(key, None, incremental_operation=AlterConfigOpType.DELETE) for key in old if key not in new
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=changes)
-        self._admin.incremental_alter_configs([resource])[resource].result()
+        self._wait(self._admin.incremental_alter_configs([resource])[resource])
 
     def _read_until(self, name: str, condition: Callable[[TopicState | None], bool]) -> TopicState | None:
         # Poll: the broker acknowledges a change before all of its metadata shows it.
@@ -180,12 +188,29 @@ class TopicClient:
             )(self.read, name)
         except RetryError:
             raise TopicError(
-                f"topic {name} does not show the change after {self._timeout} s at {self._servers}"
+                f"topic {name} does not show the change after {self._timeout} s at {self._client['bootstrap.servers']}"
             ) from None
 
+    def _describe(self, name: str) -> Any:
+        return self._wait(self._admin.describe_topics(TopicCollection([name]), request_timeout=self._timeout)[name])
+
+    def _wait(self, future: Future[Any]) -> Any:
+        return self._errors.wait(self._admin, future)
+
     def _explained(self, what: str, error: KafkaException) -> TopicError:
-        kind = KafkaUnavailableError if error.args[0].code() in _UNAVAILABLE else TopicError
-        return kind(f"Kafka at {self._servers} did not {what}: {error.args[0].str()}")
+        return explain(self._client, what, error)
+
+
+def explain(client: Mapping[str, Any], what: str, error: KafkaException) -> TopicError:
+    """The error of a request as one line: what Kafka did not do, and why."""
+    reason, servers = error.args[0], client["bootstrap.servers"]
+    if is_login_error(reason):
+        return KafkaLoginError(
+            f"{describe_login_error(reason, servers, client.get('sasl.username', ''), 'the login of Kafka')}: "
+            "`make up` sets the users' passwords and rights again, and a restart of Kafka that of admin"
+        )
+    kind = KafkaUnavailableError if reason.code() in _UNAVAILABLE else TopicError
+    return kind(f"Kafka at {servers} did not {what}: {reason.str()}")
 
 
 def shrink_refusal(name: str, found: int, wanted: int) -> str:

@@ -18,7 +18,7 @@ from pulumi.dynamic import (
 )
 
 import infra.provisioning.preload  # noqa: F401
-from infra.clients.kafka import KafkaUnavailableError, TopicClient, TopicState, shrink_refusal
+from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicClient, TopicState, shrink_refusal
 
 CHANGEABLE = ("partitions", "config")
 
@@ -43,6 +43,8 @@ class _Provider(ResourceProvider):
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         changes = any(_as_declared(old.get(key)) != _as_declared(new[key]) for key in CHANGEABLE)
+        # Otherwise the next refresh would use the old login.
+        changes = changes or old.get("client") != new["client"]
         replaces = ["name"] if old["name"] != new["name"] else []
         return DiffResult(changes=changes or bool(replaces), replaces=replaces, delete_before_replace=True)
 
@@ -55,8 +57,9 @@ class _Provider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
             state = _client(props).read(props["name"])
-        except KafkaUnavailableError:
-            # Its container may be gone: the `up` that recreates it must then create the topic, or adopt it.
+        except (KafkaUnavailableError, KafkaLoginError):
+            # Its container may be gone, or have another login already: the `up` that recreates it must then create the
+            # topic, or adopt it.
             state = None
         return ReadResult(id_, props | _observed(state)) if state else ReadResult(None, {})
 
@@ -69,7 +72,7 @@ class _Provider(ResourceProvider):
 
 
 class Topic(Resource, module="kafka", name="Topic"):
-    """The topic `name` at `bootstrap_servers`. `topic_id` identifies its incarnation."""
+    """The topic `name`. `client` has librdkafka's settings, with a login. `topic_id` identifies its incarnation."""
 
     name: pulumi.Output[str]
     topic_id: pulumi.Output[str]
@@ -77,25 +80,27 @@ class Topic(Resource, module="kafka", name="Topic"):
     def __init__(
         self,
         name: str,
-        bootstrap_servers: str,
+        client: pulumi.Input[Mapping[str, Any]],
         partitions: int,
         config: Mapping[str, str],
         opts: pulumi.ResourceOptions,
         replication_factor: int = 1,
     ) -> None:
         props = {
-            "bootstrap_servers": bootstrap_servers,
+            "client": pulumi.Output.secret(client),
             "name": name,
             "partitions": partitions,
             "replication_factor": replication_factor,
             "config": dict(config),
             "topic_id": None,
         }
-        super().__init__(_Provider(), name, props, opts)
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["client"])
+        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
 
 def _client(props: dict[str, Any]) -> TopicClient:
-    return TopicClient(props["bootstrap_servers"])
+    # A state from before there were logins has only the address.
+    return TopicClient(props.get("client") or {"bootstrap.servers": props["bootstrap_servers"]})
 
 
 def _observed(state: TopicState) -> dict[str, Any]:

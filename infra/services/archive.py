@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
-import yaml
 
 from infra import users
 from infra.names import JOB_SETTINGS, METRICS_PORT
-from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
+from infra.services.base import (
+    ConfigFile,
+    ContainerSpec,
+    Deployment,
+    HealthCheck,
+    ScrapeEndpoint,
+    Service,
+    yaml_text,
+)
 from infra.services.cassandra import Cassandra
 from infra.services.kafka import Kafka
 from job.settings import deep_merge
@@ -19,9 +28,11 @@ class Archive(Service):
     """The archive's consumer, from the job's image. Its CPU shares are a tenth of the others': where processor time is
     short, a backlog is indexed first and archived afterwards."""
 
-    def __init__(self, deployment: Deployment, kafka: Kafka, cassandra: Cassandra, topic: pulumi.Resource) -> None:
+    def __init__(
+        self, deployment: Deployment, kafka: Kafka, cassandra: Cassandra, provisioned: Sequence[pulumi.Resource]
+    ) -> None:
         settings = deployment.settings
-        overrides = deep_merge({"kafka": {"bootstrap_servers": kafka.bootstrap_servers}}, settings.job)
+        overrides = deep_merge({"kafka": kafka.job_settings("archive")}, settings.job)
         super().__init__(
             deployment,
             "archive",
@@ -31,11 +42,11 @@ class Archive(Service):
                 memory_mib=settings.archive_memory,
                 cpu_shares=100,
                 command=["/opt/venv/bin/python", "-m", "job.archive", "--config", JOB_SETTINGS],
-                files=[ConfigFile(JOB_SETTINGS, yaml.safe_dump(overrides, sort_keys=False))],
+                files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides))],
                 scrape_endpoints=[ScrapeEndpoint("archive", METRICS_PORT)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=20,
             ),
             depends_on=[kafka, cassandra],
-            provisioned=[topic],
+            provisioned=provisioned,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pulumi
+
 from infra import users
 from infra.names import DASHBOARD_PORT, PROMETHEUS_PORT
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service, yaml_text
@@ -16,11 +18,16 @@ AUTHORITY = "/etc/lolstack/elasticsearch-authority.crt"
 class Dashboard(Service):
     """A Streamlit application that reads from Elasticsearch, Prometheus and the dead-letter topic.
 
-    It waits for none of them: a page says what is away, and comes back by itself.
+    It waits for none of them, only for its user of Kafka: a page says what is away, and comes back by itself.
     """
 
     def __init__(
-        self, deployment: Deployment, elasticsearch: Elasticsearch, prometheus: Prometheus, kafka: Kafka
+        self,
+        deployment: Deployment,
+        elasticsearch: Elasticsearch,
+        prometheus: Prometheus,
+        kafka: Kafka,
+        kafka_users: pulumi.Resource,
     ) -> None:
         settings = deployment.settings
         sources = {
@@ -30,7 +37,7 @@ class Dashboard(Service):
                 "ca_certificates": AUTHORITY if deployment.strict else "",
             },
             "prometheus": {"url": f"http://{prometheus.name}:{PROMETHEUS_PORT}"},
-            "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
+            "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "client": kafka.client_settings("dashboard")},
         }
         super().__init__(
             deployment,
@@ -51,4 +58,5 @@ class Dashboard(Service):
                     limit_seconds=120,
                 ),
             ),
+            provisioned=[kafka_users],
         )

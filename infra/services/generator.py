@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import pulumi
+
 from infra import users
 from infra.names import GENERATOR_NETWORK, MATCHES_TOPIC, METRICS_PORT
-from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
+from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
 from infra.services.kafka import Kafka
 from infra.services.spark_job import SparkJob
 
+LOGIN = "/etc/lolstack/kafka.properties"
 HEALTH_CHECK = f"curl -fsS http://127.0.0.1:{METRICS_PORT}/metrics | grep -q '^generator_hanging 0'"
 
 
 class Generator(Service):
     """Sends matches to the topic continuously. It starts after the job, which by default reads from `latest`."""
 
-    def __init__(self, deployment: Deployment, kafka: Kafka, job: SparkJob) -> None:
+    def __init__(self, deployment: Deployment, kafka: Kafka, job: SparkJob, kafka_users: pulumi.Resource) -> None:
         settings = deployment.settings
         options = {
             "--bootstrap-servers": kafka.bootstrap_servers,
+            "--client-config": LOGIN,
             "--topic": MATCHES_TOPIC,
             "--mode": "continuous",
             "--rate": settings.generator_rate,
@@ -42,10 +46,12 @@ class Generator(Service):
                     *("/opt/venv/bin/python", "-m", "generator"),
                     *(str(word) for option in options.items() for word in option),
                 ],
+                files=[ConfigFile(LOGIN, kafka.client_properties("generator"))],
                 networks=[GENERATOR_NETWORK],
                 scrape_endpoints=[ScrapeEndpoint("generator", METRICS_PORT)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=60),
                 grace_seconds=20,
             ),
             depends_on=[job],
+            provisioned=[kafka_users],
         )

@@ -1,10 +1,16 @@
-"""Kafka: one broker with two listeners, one for the stack's network and one for clients on the host."""
+"""Kafka: one broker with two listeners with a login, one for the stack's network and one for clients on the host."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pulumi
+
 from infra import users
+from infra.kafka_rights import ADMIN
+from infra.logins import KAFKA_MECHANISM, KAFKA_SECURITY_PROTOCOL, kafka_client_settings, kafka_login
 from infra.names import GENERATOR_NETWORK, KAFKA_HOST_LISTENER_PORT, KAFKA_PORT, MAIN_NETWORK, ZOOKEEPER_NETWORK
-from infra.services import jmx, render
+from infra.services import FILES, jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_RETURNS_MEMORY,
@@ -18,12 +24,19 @@ from infra.services.base import (
     Volume,
 )
 
-# A Metadata request, version 1, for no topic. The response has 37 bytes; the last 8 are the controller's id (broker.id)
+ITERATIONS = 4096
+"""Of the password's hash, Kafka's minimum: the passwords are random, so that more would not make them safer."""
+LOCAL_PORT = 9091
+"""Of the listener for the health check, without a login and on the container's loopback only."""
+REAUTHENTICATION_SECONDS = 600
+"""How long a connection may outlive its user or password."""
+
+# A Metadata request, version 1, for no topic. The response has 41 bytes; the last 8 are the controller's id (broker.id)
 # and the number of topics. A starting broker answers before it knows its controller, and a client that connects then
 # may fail: librdkafka requests the controller again only after minutes.
 HEALTH_CHECK = (
-    rf"exec 3<>/dev/tcp/127.0.0.1/{KAFKA_PORT} && printf '\0\0\0\16\0\3\0\1\0\0\0\1\377\377\0\0\0\0' >&3 && "
-    r"""[ "$(timeout 3 head -c 37 <&3 | tail -c 8 | od -An -tx1 | tr -d ' \n')" = 0000000100000000 ]"""
+    rf"exec 3<>/dev/tcp/127.0.0.1/{LOCAL_PORT} && printf '\0\0\0\16\0\3\0\1\0\0\0\1\377\377\0\0\0\0' >&3 && "
+    r"""[ "$(timeout 3 head -c 41 <&3 | tail -c 8 | od -An -tx1 | tr -d ' \n')" = 0000000100000000 ]"""
 )
 
 
@@ -43,12 +56,15 @@ class Kafka(Service):
                 user=users.KAFKA,
                 memory_mib=settings.kafka_memory,
                 command=[
+                    "bash",
+                    "/etc/lolstack/start_kafka.sh",
                     "java",
                     f"-Xmx{settings.kafka_memory // 2}m",
                     *JVM_RETURNS_MEMORY,
                     JVM_STARTS_QUICKLY,
                     JVM_EXITS_ON_OUT_OF_MEMORY,
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
+                    "-Djava.security.auth.login.config=/etc/lolstack/kafka.jaas",
                     jmx.AGENT,
                     "-cp",
                     "/opt/kafka/libs/*",
@@ -61,10 +77,21 @@ class Kafka(Service):
                         render(
                             "server.properties",
                             host_port=deployment.host_port(settings.kafka_port),
+                            local_port=LOCAL_PORT,
+                            reauthentication_milliseconds=1000 * REAUTHENTICATION_SECONDS,
                             retention_hours=settings.topic_retention_hours,
                         ),
                     ),
+                    ConfigFile("/etc/lolstack/start_kafka.sh", (FILES / "start_kafka.sh").read_text()),
+                    ConfigFile("/etc/lolstack/kafka.jaas", _jaas(deployment)),
+                    ConfigFile(
+                        "/etc/lolstack/admin.properties",
+                        deployment.password(kafka_login(ADMIN)).apply(
+                            lambda password: f"{KAFKA_MECHANISM}=iterations={ITERATIONS},password={password}\n"
+                        ),
+                    ),
                     ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
+                    ConfigFile("/etc/lolstack/log4j-tools.properties", render("log4j-tools.properties")),
                     jmx.rules("kafka"),
                 ],
                 ports={KAFKA_HOST_LISTENER_PORT: settings.kafka_port},
@@ -79,3 +106,33 @@ class Kafka(Service):
         """For clients in the stack's network."""
         self.host_bootstrap_servers = f"localhost:{self.host_ports[KAFKA_HOST_LISTENER_PORT]}"
         """For clients on the host."""
+
+    def job_settings(self, user: str) -> dict[str, Any]:
+        """Address and login, as keys of the job's settings."""
+        return {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": KAFKA_SECURITY_PROTOCOL,
+            "sasl_mechanism": KAFKA_MECHANISM,
+            "username": user,
+            "password": self.deployment.password(kafka_login(user)),
+        }
+
+    def client_settings(self, user: str, on_host: bool = False) -> pulumi.Output[dict[str, str]]:
+        """Address and login as librdkafka's settings, a secret: in the stack's network, or on the host."""
+        servers = self.host_bootstrap_servers if on_host else self.bootstrap_servers
+        return self.deployment.password(kafka_login(user)).apply(
+            lambda password: kafka_client_settings(servers, user, password).librdkafka()
+        )
+
+    def client_properties(self, user: str, on_host: bool = False) -> pulumi.Output[str]:
+        """The same as the text of a properties file, a secret."""
+        return self.client_settings(user, on_host).apply(
+            lambda settings: "".join(f"{key}={value}\n" for key, value in settings.items())
+        )
+
+
+def _jaas(deployment: Deployment) -> pulumi.Output[str]:
+    zookeeper, admin = (deployment.password(login) for login in ("zookeeper.kafka", kafka_login(ADMIN)))
+    return pulumi.Output.all(zookeeper, admin).apply(
+        lambda passwords: render("kafka.jaas", zookeeper_password=passwords[0], admin_password=passwords[1])
+    )

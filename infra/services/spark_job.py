@@ -49,7 +49,7 @@ class SparkJob(Service):
             {
                 "master": master.master_url,
                 "driver": {"host": NAME},
-                "kafka": {"bootstrap_servers": kafka.bootstrap_servers},
+                "kafka": kafka.job_settings("job"),
                 "elasticsearch": {
                     "hosts": elasticsearch.hosts,
                     **elasticsearch.login("job"),

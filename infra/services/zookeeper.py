@@ -1,4 +1,4 @@
-"""ZooKeeper: coordinates Kafka's broker."""
+"""ZooKeeper: coordinates Kafka's broker, which is the only one with a login."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class ZooKeeper(Service):
                     JVM_STARTS_QUICKLY,
                     JVM_EXITS_ON_OUT_OF_MEMORY,
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
+                    "-Djava.security.auth.login.config=/etc/lolstack/zookeeper.jaas",
                     jmx.AGENT,
                     "-cp",
                     "/opt/kafka/libs/*",
@@ -48,6 +49,12 @@ class ZooKeeper(Service):
                 ],
                 files=[
                     ConfigFile("/etc/lolstack/zookeeper.properties", render("zookeeper.properties")),
+                    ConfigFile(
+                        "/etc/lolstack/zookeeper.jaas",
+                        deployment.password("zookeeper.kafka").apply(
+                            lambda password: render("zookeeper.jaas", zookeeper_password=password)
+                        ),
+                    ),
                     ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
                     jmx.rules("zookeeper"),
                 ],

@@ -16,6 +16,7 @@ from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
+from job.kafka_client import client_settings
 from job.match import PlausibleTimes
 from job.settings import Settings
 from job.tasks.index_matches import NO_ROWS, IndexMatches, SinkConfig
@@ -138,7 +139,7 @@ class Queries:
         offsets = {start.topic: {str(partition): offset for partition, offset in start.offsets.items()}}
         return (
             session.readStream.format("kafka")
-            .option("kafka.bootstrap.servers", self.settings.kafka.bootstrap_servers)
+            .options(**{f"kafka.{key}": value for key, value in client_settings(self.settings.kafka).java().items()})
             .option("subscribe", start.topic)
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
             .option("maxOffsetsPerTrigger", max_messages)

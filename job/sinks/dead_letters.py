@@ -7,6 +7,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from job import __version__
+from job.kafka_client import ConnectionErrors, KafkaClientSettings
 from job.match import DeadLetter
 from job.message import Headers, Message
 from job.retry import OnWait, TransientError, retry_with_backoff
@@ -22,11 +23,13 @@ _ORIGINAL_SIZE = "dlq.original_size"
 
 
 @cache
-def producer(bootstrap_servers: str) -> Producer:
+def producer(kafka: KafkaClientSettings) -> tuple[Producer, ConnectionErrors]:
     """The process's producer, shared by its tasks. Idempotent: its own retries neither duplicate nor reorder."""
-    return Producer(
+    errors = ConnectionErrors()
+    client = Producer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **kafka.librdkafka(),
+            "error_cb": errors,
             "client.id": "lol-job-dead-letters",
             "acks": "all",
             "enable.idempotence": True,
@@ -37,6 +40,7 @@ def producer(bootstrap_servers: str) -> Producer:
             "logger": logging.getLogger("librdkafka"),
         }
     )
+    return client, errors
 
 
 class DeadLetterSink:
@@ -46,8 +50,10 @@ class DeadLetterSink:
     dlq.topic, dlq.partition and dlq.offset, by which a consumer can deduplicate them.
     """
 
-    def __init__(self, producer: Producer, topic: str, on_wait: OnWait) -> None:
+    def __init__(self, producer: Producer, topic: str, on_wait: OnWait, connection: ConnectionErrors) -> None:
+        """`connection` has the producer's connection errors."""
         self._producer = producer
+        self._connection = connection
         self._topic = topic
         self._on_wait = on_wait
         self._unacknowledged: dict[int, tuple[Message, Headers]] = {}
@@ -76,9 +82,11 @@ class DeadLetterSink:
                     self._produce(number)
             retrying = True
             self._errors.clear()
+            self._connection.rejected = None
             self._producer.flush(_DELIVERY_TIMEOUT_SECONDS + 5)
             if self._unacknowledged:
-                reason = self._errors[0].str() if self._errors else "no answer"
+                first = self._connection.rejected or next(iter(self._errors), None)
+                reason = first.str() if first else "no answer"
                 raise TransientError(f"{len(self._unacknowledged)} dead letters are not acknowledged ({reason})")
 
         retry_with_backoff("Kafka", attempt, self._on_wait)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from job.documents import Action, MatchAliases, actions
+from job.kafka_client import KafkaClientSettings
 from job.match import DeadLetter, Match, PlausibleTimes, decode
 from job.message import Message
 from job.printable import escape
@@ -35,7 +36,7 @@ class SinkConfig(NamedTuple):
     """Connection settings of the sinks. Serializable: Spark sends them to the executors within the task's function."""
 
     elasticsearch_connection: elasticsearch.Connection
-    bootstrap_servers: str
+    kafka: KafkaClientSettings
     dead_letter_topic: str
     driver: sink_wait.Address
 
@@ -44,7 +45,8 @@ class SinkConfig(NamedTuple):
         return BulkSink(client, self._on_wait, refreshed_actions=refreshed_actions)
 
     def dead_letter_sink(self) -> DeadLetterSink:
-        return DeadLetterSink(producer(self.bootstrap_servers), self.dead_letter_topic, self._on_wait)
+        client, errors = producer(self.kafka)
+        return DeadLetterSink(client, self.dead_letter_topic, self._on_wait, errors)
 
     def _on_wait(self, service: str, reason: str, seconds: float, attempt: int) -> None:
         """Report a sink's retry in the executor's log and to the driver."""

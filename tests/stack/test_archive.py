@@ -76,7 +76,7 @@ def test_last_of_many_versions_of_a_match_in_one_millisecond_wins_in_both_stores
         value(match(participant(1, kills=kills, challenges=...), match_id=match_id, **times)) for kills in range(1_200)
     ]
     arrivals: list[int] = []
-    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "linger.ms": 1_000})
+    producer = Producer({**stack.kafka_settings(), "linger.ms": 1_000})
     for version in versions:
         producer.produce(
             "lol_matches", version, match_id, on_delivery=lambda _, sent: arrivals.append(sent.timestamp()[1])
@@ -142,7 +142,7 @@ def lag(stack: Stack, service: str, metric: str) -> float:
 
 
 def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack) -> None:
-    servers = {"bootstrap.servers": stack.outputs["bootstrapServers"]}
+    servers = stack.kafka_settings()
     generator = stack.container("generator")
     lags = (("spark-job", "lol_job_kafka_lag_messages"), ("archive", "lol_archive_lag_messages"))
 
@@ -188,7 +188,7 @@ def test_large_batch_is_archived_and_an_unreadable_one_is_logged_and_passed(stac
     def send(count: int) -> dict[str, bytes]:
         producer = Producer(
             {
-                "bootstrap.servers": stack.outputs["bootstrapServers"],
+                **stack.kafka_settings(),
                 "compression.type": "zstd",
                 "batch.size": 2**31 - 1,
                 "message.max.bytes": 10**9,

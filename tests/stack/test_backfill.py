@@ -15,14 +15,14 @@ def test_backfill_reindexes_deleted_documents_and_changes_nothing_else(stack: St
     known = KnownMessages(stack, size="full")
     known.send()
     known.assert_one_outcome_each()
-    dead_letters = sum(1 for _ in read_dead_letters(stack.outputs["bootstrapServers"]))
+    dead_letters = sum(1 for _ in read_dead_letters(stack.kafka_settings()))
     known.delete_documents()
     start, end = known.arrival_range()
     result = stack.make("backfill", f"FROM={start}", f"TO={end}", "RATE=500")
     assert result.rc == 0, result.stdout + result.stderr
     assert "✓ Backfill done: " in result.stdout
     known.assert_one_outcome_each()
-    assert sum(1 for _ in read_dead_letters(stack.outputs["bootstrapServers"])) == dead_letters
+    assert sum(1 for _ in read_dead_letters(stack.kafka_settings())) == dead_letters
 
 
 def test_backfill_rejects_a_time_range_without_messages(stack: Stack) -> None:

@@ -35,7 +35,7 @@ def test_back_pressure_keeps_batches_of_a_burst_below_max_seconds_and_freshness_
         return sum_samples(samples, "lol_job_messages_total"), batches - within
 
     processed_before, long_batches_before = processed_messages_and_long_batches()
-    send_backlog(stack.outputs["bootstrapServers"], "compact", BURST_MESSAGES)
+    send_backlog(stack.kafka_settings(), "compact", BURST_MESSAGES)
 
     def drained() -> None:
         processed, _ = processed_messages_and_long_batches()
@@ -71,7 +71,7 @@ def test_back_pressure_keeps_batches_of_a_burst_below_max_seconds_and_freshness_
 
 def test_executor_has_no_memory_leak(stack: Stack) -> None:
     heap_before, processed_before = live_heap_bytes(stack), stack.job_metric("lol_job_messages_total")
-    send_backlog(stack.outputs["bootstrapServers"], "full", LEAK_TEST_MATCHES)
+    send_backlog(stack.kafka_settings(), "full", LEAK_TEST_MATCHES)
 
     def heap_is_released() -> None:
         processed = stack.job_metric("lol_job_messages_total") - processed_before

@@ -28,7 +28,7 @@ def has_documents(stack: Stack) -> None:
 
 @pytest.fixture
 def admin(stack: Stack) -> AdminClient:
-    return AdminClient({"bootstrap.servers": stack.outputs["bootstrapServers"]})
+    return AdminClient(stack.kafka_settings())
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Brow
     """The page stays open, and nobody reloads it."""
     now_ms = round(datetime.now(UTC).timestamp() * 1000)
     match = MatchFactory(seed=now_ms, size="compact", start_ms=now_ms, now=lambda: now_ms).next()
-    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
+    producer = Producer(stack.kafka_settings())
     participant = json.loads(match.encode())["info"]["participants"][0]
     name = f"{participant['riotIdGameName']}#{participant['riotIdTagline']}"
     # Of a player, because more matches than the page of all of them shows may arrive in the meantime.

@@ -26,7 +26,7 @@ def send(stack: Stack, topic: str, **message: Any) -> MessagePosition:
         assert error is None, error
         positions.append(MessagePosition(topic, sent.partition(), sent.offset()))
 
-    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "acks": "all"})
+    producer = Producer({**stack.kafka_settings(), "acks": "all"})
     producer.produce(topic, on_delivery=acknowledged, **message)
     assert producer.flush(30) == 0
     return positions[0]
@@ -34,7 +34,7 @@ def send(stack: Stack, topic: str, **message: Any) -> MessagePosition:
 
 def with_key(stack: Stack, key: str) -> list[DeadLetterMessage]:
     """The dead letters whose original message has this key."""
-    return [letter for letter in read_dead_letters(stack.outputs["bootstrapServers"]) if letter.key == key.encode()]
+    return [letter for letter in read_dead_letters(stack.kafka_settings()) if letter.key == key.encode()]
 
 
 def test_dead_letter_is_listed_shown_and_replayed_unchanged(stack: Stack) -> None:

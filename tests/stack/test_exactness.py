@@ -39,7 +39,7 @@ def test_each_message_has_exactly_one_outcome(stack: Stack) -> None:
 
 def test_aborted_transaction_is_ignored_and_committed_transaction_is_indexed(stack: Stack) -> None:
     aborted, committed = KnownMessages(stack), KnownMessages(stack)
-    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"], "transactional.id": "known-messages"})
+    producer = Producer({**stack.kafka_settings(), "transactional.id": "known-messages"})
     producer.init_transactions(60)
     producer.begin_transaction()
     aborted.send(producer)
@@ -115,7 +115,7 @@ def test_index_at_fault_makes_no_dead_letter_and_is_named_by_the_status(stack: S
         assert found == 10 * len(old)
 
     match_ids = [match["metadata"]["matchId"] for match in old.values()]
-    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
+    producer = Producer(stack.kafka_settings())
     try:
         for match in old.values():
             producer.produce("lol_matches", json.dumps(match), partition=0)  # in one task, which names the first fault
@@ -181,7 +181,7 @@ def test_killed_executor_loses_and_duplicates_no_message(stack: Stack) -> None:
         counted, documents = stack.job_metric("lol_job_messages_total"), stack.document_count()
         known = KnownMessages(stack, count=800)
         known.send()
-        send_backlog(stack.outputs["bootstrapServers"], "compact", BACKLOG_MESSAGES)
+        send_backlog(stack.kafka_settings(), "compact", BACKLOG_MESSAGES)
 
         def a_third_is_indexed() -> None:
             assert stack.document_count() > documents + 3 * BACKLOG_MESSAGES, (

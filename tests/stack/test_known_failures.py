@@ -25,7 +25,7 @@ def test_kafka_and_zookeeper_share_a_volume(stack: Stack) -> None:
 
 def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None:
     """The old incarnation's checkpoint, whose offsets do not apply to the new one, is deleted."""
-    topics = TopicClient(stack.outputs["bootstrapServers"])
+    topics = TopicClient(stack.kafka_settings())
     old = topics.read("lol_matches")
     assert old is not None
     topics.delete("lol_matches")

@@ -16,6 +16,9 @@ from pulumi.automation import CommandError, OpType
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
 from infra.clients.kafka import TopicClient
+from infra.clients.kafka_users import UsersClient, UsersState
+from infra.kafka_rights import RIGHTS, acls
+from infra.logins import kafka_login
 from infra.names import MATCHES_ALIAS
 from tools import backfill
 
@@ -41,7 +44,7 @@ def test_second_up_is_idempotent(stack: Stack) -> None:
 
 
 def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
-    topics = TopicClient(stack.outputs["bootstrapServers"])
+    topics = TopicClient(stack.kafka_settings())
     before = topics.read("lol_matches_dlq")
     assert before is not None
     topics.change("lol_matches_dlq", 2, before.config)
@@ -52,18 +55,22 @@ def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
         topics.change("lol_matches_dlq", 1, before.config)
 
 
-def test_drift_of_topic_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
-    """A deleted topic is recreated (which also undoes the partitions added above); a changed template is updated.
+def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
+    """A deleted topic is recreated (which also undoes the partitions added above); a changed template is updated; a
+    Kafka user that is not declared and its right are removed.
 
     So is one of a version without some fields, whose index and documents stay: the index gets the fields.
     """
-    topics, client = TopicClient(stack.outputs["bootstrapServers"]), stack.elasticsearch()
+    topics, client = TopicClient(stack.kafka_settings()), stack.elasticsearch()
     template = "lol_champion_stats"
 
     def read_template(name: str = template) -> dict[str, Any]:
         found: dict[str, Any] = client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
         return found
 
+    users = UsersClient(stack.kafka_settings())
+    passwords = {user: stack.outputs["credentials"][kafka_login(user)] for user in RIGHTS}
+    users.apply(passwords | {"mallory": "x"}, [*acls(), "ALLOW User:mallory * WRITE TOPIC LITERAL lol_matches"])
     topics.delete("lol_matches_dlq")
     changed = read_template()
     changed["template"]["settings"]["index"]["number_of_replicas"] = "2"
@@ -75,8 +82,9 @@ def test_drift_of_topic_and_index_template_is_detected_and_repaired(stack: Stack
     old_index = f"{MATCHES_ALIAS}-2019.02"
     client.index(index=old_index, id="old", document={"match_id": "old", "kills": 1}, refresh=True)
     stack.refresh()
-    assert changes(stack.preview().change_summary) == {"create": 1, "update": 2}
+    assert changes(stack.preview().change_summary) == {"create": 1, "update": 3}
     stack.up(refresh=False)
+    assert users.read(passwords) == UsersState(sorted(RIGHTS), acls())
     mapped = client.indices.get_mapping(index=old_index)[old_index]["mappings"]["properties"]
     assert mapped == fields | added
     assert client.get(index=old_index, id="old")["_source"] == {"match_id": "old", "kills": 1}

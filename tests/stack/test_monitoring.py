@@ -220,7 +220,7 @@ class TestAlerts:
             assert all(alert["annotations"]["runbook"] for alert in notified)
 
         eventually(none_fires, timeout_seconds=180)
-        producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
+        producer = Producer(stack.kafka_settings())
         dead_letters = stack.message_count("lol_matches_dlq")
         producer.produce("lol_matches", b"not a match")
         assert producer.flush(30) == 0

@@ -205,7 +205,7 @@ def test_match_that_ends_in_the_future_is_not_among_the_last_matches(stack: Stac
     client, now = stack.elasticsearch(), datetime.now(UTC)
     end_ms = round((now + timedelta(minutes=40)).timestamp() * 1000)
     future = MatchFactory(seed=end_ms, size="compact", start_ms=end_ms, now=lambda: end_ms).next()
-    producer = Producer({"bootstrap.servers": stack.outputs["bootstrapServers"]})
+    producer = Producer(stack.kafka_settings())
     producer.produce(MATCHES_TOPIC, future.encode(), future.id)
     assert producer.flush(60) == 0
 

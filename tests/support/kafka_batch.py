@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from confluent_kafka import Producer
 
@@ -10,7 +11,7 @@ Header = tuple[str, bytes | None]
 
 
 def send_batch(
-    servers: str,
+    client: Mapping[str, Any],
     topic: str,
     values: Iterable[bytes | None],
     partition: int = 0,
@@ -18,10 +19,13 @@ def send_batch(
     key: bytes | None = None,
     headers: Sequence[Header] = (),
 ) -> None:
-    """Send the values as one batch, each with this key and these headers, and wait until Kafka has acknowledged it."""
+    """Send the values as one batch, each with this key and these headers, and wait until Kafka has acknowledged it.
+
+    `client` has librdkafka's settings.
+    """
     producer = Producer(
         {
-            "bootstrap.servers": servers,
+            **client,
             "log_level": 0,
             "compression.type": compression,
             "batch.size": 2**31 - 1,

@@ -79,7 +79,7 @@ class KnownMessages:
 
             return record
 
-        producer = producer or Producer({"bootstrap.servers": self._stack.outputs["bootstrapServers"], "acks": "all"})
+        producer = producer or Producer({**self._stack.kafka_settings(), "acks": "all"})
         for index, message in enumerate(self._messages):
             producer.produce("lol_matches", message.value, message.key, on_delivery=on_delivery(index))
         assert producer.flush(60) == 0, "Kafka did not acknowledge all messages within a minute"
@@ -203,7 +203,7 @@ class KnownMessages:
         """Value and headers of the dead letters, by the original message's partition and offset."""
         consumer = Consumer(
             {
-                "bootstrap.servers": self._stack.outputs["bootstrapServers"],
+                **self._stack.kafka_settings(),
                 "group.id": "known-messages",
                 "enable.auto.commit": False,
             }

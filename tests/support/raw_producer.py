@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from pathlib import Path
 
 import confluent_kafka
@@ -24,7 +25,9 @@ class _Field(ctypes.Structure):
     )
 
 
-def send_with_header(servers: str, topic: str, value: bytes, name: bytes, content: bytes, partition: int) -> None:
+def send_with_header(
+    client: Mapping[str, str], topic: str, value: bytes, name: bytes, content: bytes, partition: int
+) -> None:
     """Send a message with one header whose name is these bytes, with librdkafka's C interface."""
     (path,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka-*")
     library = ctypes.CDLL(str(path))
@@ -32,7 +35,8 @@ def send_with_header(servers: str, topic: str, value: bytes, name: bytes, conten
         function.restype = ctypes.c_void_p
     conf = ctypes.c_void_p(library.rd_kafka_conf_new())
     error = ctypes.create_string_buffer(512)
-    assert library.rd_kafka_conf_set(conf, b"bootstrap.servers", servers.encode(), error, len(error)) == 0, error.value
+    for setting, text in client.items():
+        assert library.rd_kafka_conf_set(conf, setting.encode(), text.encode(), error, len(error)) == 0, error.value
     producer = ctypes.c_void_p(library.rd_kafka_new(_PRODUCER, conf, error, len(error)))
     assert producer, error.value
     fields = (_Field * 4)()

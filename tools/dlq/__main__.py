@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +26,7 @@ from tools.dlq.dead_letters import (
 )
 from tools.dlq.replay import Replay, create_producer
 from tools.printable import sanitize
-from tools.stack_outputs import NotDeployedError, read_stack_outputs
+from tools.stack_outputs import NotDeployedError, kafka_settings, read_stack_outputs
 
 MAX_SHOWN_CHARACTERS = 2000
 RETRY_ADVICE = "run it again: a replay is idempotent"
@@ -48,7 +50,7 @@ def print_counts(console: Console, counts: dict[str, ReasonCount], duplicates: i
     console.print(f"Messages: {total:,}" + (f"; duplicate dead letters: {duplicates:,}" if duplicates else ""))
 
 
-def print_dead_letter(console: Console, servers: str, dead_letter: DeadLetterMessage) -> None:
+def print_dead_letter(console: Console, dead_letter: DeadLetterMessage) -> None:
     """Print a dead letter: its reason, its original headers, and the beginning of its value."""
     table = Table(title=f"Dead letter {dead_letter.position}", title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
@@ -68,7 +70,8 @@ def print_dead_letter(console: Console, servers: str, dead_letter: DeadLetterMes
         console.print(_text(text[:MAX_SHOWN_CHARACTERS]), soft_wrap=True)
     if len(text) > MAX_SHOWN_CHARACTERS:
         position = f"-p {dead_letter.position.partition} -o {dead_letter.position.offset}"
-        console.print(f"… the whole value: kcat -C -b {servers} -t {DEAD_LETTER_TOPIC} {position} -c 1", soft_wrap=True)
+        login = "-F <(pulumi stack output kafkaOperator --show-secrets)"
+        console.print(f"… the whole value: kcat {login} -C -t {DEAD_LETTER_TOPIC} {position} -c 1", soft_wrap=True)
     obstacle = dead_letter.replay_obstacle
     console.print(
         _text(f"It cannot be replayed: {obstacle}")
@@ -97,16 +100,17 @@ def main() -> int:
     options = parser.parse_args()
     console = Console()
     try:
-        servers = read_stack_outputs(options.stack)["bootstrapServers"]
+        outputs = read_stack_outputs(options.stack)
+        client = kafka_settings(outputs)
         if options.show:
             if MessagePosition.parse(options.show) is None:
                 raise DlqError(f"SHOW={options.show} is not a position: write 0:17, or lol_matches:2:41")
-            for dead_letter in select_dead_letters(servers, options.show):
-                print_dead_letter(console, servers, dead_letter)
+            for dead_letter in select_dead_letters(client, options.show):
+                print_dead_letter(console, dead_letter)
             return 0
         if options.replay:
-            return replay(console, servers, options.replay)
-        print_counts(console, *count_by_reason(read_dead_letters(servers)))
+            return replay(console, outputs, options.replay)
+        print_counts(console, *count_by_reason(read_dead_letters(client)))
     except NotDeployedError as error:
         console.print(Text(str(error)), soft_wrap=True)
         return 2
@@ -118,11 +122,15 @@ def main() -> int:
     return 0
 
 
-def replay(console: Console, servers: str, selection: str) -> int:
-    """Replay the selected dead letters, and print the counts. Raises DlqError if Kafka refuses some, or on Ctrl-C."""
-    run = Replay(create_producer(servers), lambda line: console.print(_text(line), soft_wrap=True))
+def replay(console: Console, outputs: Mapping[str, Any], selection: str) -> int:
+    """Replay the selected dead letters, and print the counts. Raises DlqError if Kafka refuses some, or on Ctrl-C.
+
+    They are read with the operator's login, which may not write, and sent with the producer's.
+    """
+    producer = create_producer(kafka_settings(outputs, "producer"))
+    run = Replay(producer, lambda line: console.print(_text(line), soft_wrap=True))
     try:
-        run.run(lambda: select_dead_letters(servers, selection))
+        run.run(lambda: select_dead_letters(kafka_settings(outputs), selection))
     except KeyboardInterrupt:
         raise DlqError(f"interrupted after {run.sent:,} replayed messages; {RETRY_ADVICE}") from None
     line = f"Replayed to {MATCHES_TOPIC}: {run.sent:,}"

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from infra.names import DEAD_LETTER_TOPIC
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
+from job.kafka_client import ConnectionErrors, describe_login_error, is_login_error
 from job.message import (
     MAX_OFFSET,
     MAX_PARTITION,
@@ -32,6 +33,8 @@ HEADER_PREFIX = "dlq."
 """Of the headers that the job adds; the others are the original message's."""
 UNKNOWN_REASON = "(not from the job)"
 """The reason of a message that another producer sent to the dead-letter topic."""
+GROUP = "dlq"
+"""The consumer group, which has no offsets: the client needs one."""
 METADATA_TIMEOUT_SECONDS = 10
 POLL_TIMEOUT_SECONDS = 30
 
@@ -160,18 +163,16 @@ class Deduplicator:
 
 
 def read_dead_letters(
-    servers: str,
-    only: MessagePosition | None = None,
-    newest: int | None = None,
-    client: Mapping[str, Any] | None = None,
+    client: Mapping[str, Any], only: MessagePosition | None = None, newest: int | None = None
 ) -> Iterator[DeadLetterMessage]:
     """Stream the present dead letters, partition by partition in Kafka's order, or only the one at a position, or the
-    newest of each partition. `client` has further settings of Kafka's client. Nothing is committed.
+    newest of each partition. `client` has librdkafka's settings: addresses, login. Nothing is committed.
 
     Prints a line to stderr for each batch that Kafka's client cannot read. Raises DlqError if Kafka does not answer or
     the topic does not exist.
     """
-    consumer = Consumer({**consumer_settings(servers, "dlq"), "log_level": 0, **(client or {})})
+    errors = ConnectionErrors()
+    consumer = Consumer({**consumer_settings(client, GROUP), "log_level": 0, "error_cb": errors, **client})
     try:
         # End offsets are read first: a message that is replayed and fails again must not be replayed in a loop.
         for partition, (begin, end) in _watermark_offsets(consumer).items():
@@ -181,7 +182,12 @@ def read_dead_letters(
             elif only.partition == partition and begin <= only.offset < end:
                 yield from _read_partition(consumer, partition, only.offset, only.offset + 1)
     except KafkaException as error:
-        raise DlqError(f"Kafka at {servers} cannot be read ({error.args[0].str()}): see `make status`") from error
+        consumer.poll(0)  # delivers a rejected login to the callback
+        reason, servers = errors.rejected or error.args[0], client["bootstrap.servers"]
+        if is_login_error(reason):
+            user = client.get("sasl.username", "")
+            raise DlqError(describe_login_error(reason, servers, user, "the login of Kafka")) from error
+        raise DlqError(f"Kafka at {servers} cannot be read ({reason.str()}): see `make status`") from error
     finally:
         consumer.close()
 
@@ -229,21 +235,21 @@ def _read_partition(consumer: Consumer, partition: int, begin: int, end: int) ->
             )
 
 
-def select_dead_letters(servers: str, selection: str) -> Iterator[DeadLetterMessage]:
+def select_dead_letters(client: Mapping[str, Any], selection: str) -> Iterator[DeadLetterMessage]:
     """The dead letters that SHOW or REPLAY selects: by position, by the original's position, by reason, or all.
 
     Raises DlqError if there is none.
     """
     position = MessagePosition.parse(selection)
     if position is not None and position.topic == DEAD_LETTER_TOPIC:
-        found, condition = read_dead_letters(servers, position), f" at {position}"
+        found, condition = read_dead_letters(client, position), f" at {position}"
     elif position is not None:
-        found = (each for each in read_dead_letters(servers) if each.origin == position)
+        found = (each for each in read_dead_letters(client) if each.origin == position)
         condition = f" of the message at {position}"
     elif selection == "all":
-        found, condition = read_dead_letters(servers), ""
+        found, condition = read_dead_letters(client), ""
     else:
-        found = (each for each in read_dead_letters(servers) if each.reason == selection)
+        found = (each for each in read_dead_letters(client) if each.reason == selection)
         condition = f" with the reason {selection!r}"
     dead_letter = None
     for dead_letter in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,11 @@ from tools.dlq.dead_letters import DeadLetterMessage
 DELIVERY_TIMEOUT_SECONDS = 30
 
 
-def create_producer(servers: str) -> Producer:
-    """An idempotent producer for messages of any size, with a bounded queue."""
+def create_producer(client: Mapping[str, Any]) -> Producer:
+    """An idempotent producer for messages of any size, with a bounded queue. `client`: librdkafka's settings."""
     return Producer(
         {
-            "bootstrap.servers": servers,
+            **client,
             "client.id": "dlq",
             "enable.idempotence": True,
             "compression.type": "zstd",

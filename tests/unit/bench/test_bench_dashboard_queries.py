@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,7 +35,7 @@ class FakeQuery:
 @pytest.fixture
 def stack() -> Any:
     """A stack with 840 documents in the last hour, whose job has processed 5 messages."""
-    stack = MagicMock(bootstrap_servers="a-broker:9092")
+    stack = MagicMock(kafka_settings={"bootstrap.servers": "a-broker:9092"})
     stack.elasticsearch.count.return_value = {"count": 840}
     stack.job_progress.return_value.processed = 5
     return stack
@@ -47,8 +47,8 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     running: list[str] = []
 
     @contextmanager
-    def background_stream(bootstrap_servers: str, size: str, rate: float) -> Iterator[None]:
-        running.append(f"{rate} {size} matches/s to {bootstrap_servers}")
+    def background_stream(client: Mapping[str, str], size: str, rate: float) -> Iterator[None]:
+        running.append(f"{rate} {size} matches/s to {client['bootstrap.servers']}")
         yield
         running.pop()
 

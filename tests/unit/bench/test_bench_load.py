@@ -12,6 +12,8 @@ from harness import load
 from harness.load import Backlog, LoadError, background_stream, send_backlog
 from harness.waiting import eventually
 
+CLIENT = {"bootstrap.servers": "a-broker:9092"}
+
 
 class FakeProducer:
     """A producer with a local queue for one message; `error` is the delivery error of each."""
@@ -50,7 +52,7 @@ def topics(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_backlog_has_its_offset_range_and_survives_a_full_producer_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     producer = FakeProducer()
     monkeypatch.setattr(load, "create_producer", lambda _servers: producer)
-    assert send_backlog("a-broker:9092", "compact", 3) == Backlog("compact", 3, {0: 7}, {0: 10})
+    assert send_backlog(CLIENT, "compact", 3) == Backlog("compact", 3, {0: 7}, {0: 10})
     assert len(set(producer.sent)) == 3
 
 
@@ -67,7 +69,7 @@ def test_unacknowledged_messages_are_an_error(
 ) -> None:
     monkeypatch.setattr(load, "create_producer", lambda _servers: producer)
     with pytest.raises(LoadError, match=f"^Kafka at a-broker:9092 {message}$"):
-        send_backlog("a-broker:9092", "compact", 3)
+        send_backlog(CLIENT, "compact", 3)
 
 
 def test_background_stream_sends_at_its_rate_until_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +80,7 @@ def test_background_stream_sends_at_its_rate_until_the_block_ends(monkeypatch: p
         assert len(producer.sent) >= 3
 
     started = time.monotonic()
-    with background_stream("a-broker:9092", "compact", rate=20):
+    with background_stream(CLIENT, "compact", rate=20):
         eventually(three_are_sent, timeout_seconds=10, poll_seconds=0.01)
     assert time.monotonic() - started >= 2 / 20
     sent = list(producer.sent)
@@ -92,6 +94,6 @@ def test_background_stream_reports_unacknowledged_messages(monkeypatch: pytest.M
     monkeypatch.setattr(load, "create_producer", lambda _servers: producer)
     with (
         pytest.raises(LoadError, match=r"^Kafka at a-broker:9092 did not accept 1 matches: message too large$"),
-        background_stream("a-broker:9092", "compact", rate=0.01),
+        background_stream(CLIENT, "compact", rate=0.01),
     ):
         pass

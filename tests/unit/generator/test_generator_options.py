@@ -1,5 +1,7 @@
 """Command line options: defaults, parsing, and validation errors that contain the option."""
 
+from pathlib import Path
+
 import pytest
 
 from generator import options
@@ -17,17 +19,20 @@ def test_defaults() -> None:
     assert chosen.seed != options.parse(SERVER).seed
 
 
-def test_all_options() -> None:
+def test_all_options(tmp_path: Path) -> None:
+    file = tmp_path / "kafka.properties"
+    file.write_text("# a login\n\nsasl.username=me\nsasl.password = a=b\n")
     chosen = options.parse(
         [
             *("--bootstrap-servers", "a:1,[::1]:65535", "--topic", "t", "--mode", "batch", "--rate", "0"),
             *("--count", "10", "--size", "compact", "--seed", "3", "--start", "2026-02-01T12:00:00Z"),
             *("--duplicates", "0.2", "--remakes", "0.1", "--empty-positions", "1", "--poison", "0.7"),
-            *("--metrics-port", "0", "--modes", "ranked_solo=3, aram=1,coop=0"),
+            *("--client-config", str(file), "--metrics-port", "0", "--modes", "ranked_solo=3, aram=1,coop=0"),
         ]
     )
     assert chosen == options.Options(
         bootstrap_servers="a:1,[::1]:65535",
+        client_config={"sasl.username": "me", "sasl.password": "a=b"},
         topic="t",
         mode="batch",
         rate=0.0,
@@ -98,3 +103,23 @@ def test_bootstrap_servers_are_required(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         options.parse([])
     assert "--bootstrap-servers" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "cannot be read"), ("sasl.username", "must have lines such as")]
+)
+def test_file_with_a_login_that_cannot_be_used_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, reason: str
+) -> None:
+    file = tmp_path / "kafka.properties"
+    if content:
+        file.write_text(content)
+    with pytest.raises(SystemExit):
+        options.parse([*SERVER, "--client-config", str(file)])
+    assert f"argument --client-config: {file} {reason}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_password_is_not_in_the_options_text(tmp_path: Path) -> None:
+    file = tmp_path / "kafka.properties"
+    file.write_text("sasl.password=hush")
+    assert "hush" not in repr(options.parse([*SERVER, "--client-config", str(file)]))

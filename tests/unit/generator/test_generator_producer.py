@@ -169,6 +169,19 @@ class TestMessageProducer:
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "Waiting for Kafka at 127.0.0.1:1" in caplog.text
 
+    def test_login_is_used_and_its_rejection_is_logged_with_the_option(
+        self, report: DeliveryReport, fakes: list[FakeProducer], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        MessageProducer(
+            "kafka:9092", "t", report, client_config={"sasl.username": "me", "bootstrap.servers": "other:1"}
+        )
+        config = fakes[0].config
+        assert (config["bootstrap.servers"], config["sasl.username"]) == ("kafka:9092", "me")
+        config["error_cb"](KafkaError(KafkaError._AUTHENTICATION, "a long text of the library"))
+        assert caplog.messages == [
+            "Waiting for Kafka at kafka:9092: it rejects the login of the user me: correct the file of --client-config"
+        ]
+
 
 class TestDeliveryReport:
     def lines(self, caplog: pytest.LogCaptureFixture) -> list[str]:

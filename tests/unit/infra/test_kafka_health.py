@@ -12,12 +12,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra.services.kafka import HEALTH_CHECK
+from infra.services.kafka import HEALTH_CHECK, LOCAL_PORT
 
 
 def metadata(controller: int) -> bytes:
     """A Metadata response, version 1, of Kafka's protocol: one broker, no topics."""
-    broker = struct.pack(">ih5sih", 1, 5, b"kafka", 9092, -1)
+    broker = struct.pack(">ih9sih", 1, 9, b"127.0.0.1", LOCAL_PORT, -1)
     response = struct.pack(">ii", 1, 1) + broker + struct.pack(">ii", controller, 0)
     return struct.pack(">i", len(response)) + response
 
@@ -38,7 +38,10 @@ def broker(response: bytes) -> Iterator[int]:
 
 
 def healthy(port: int) -> bool:
-    return subprocess.run(["bash", "-c", HEALTH_CHECK.replace("/9092 ", f"/{port} ")], check=False).returncode == 0
+    return (
+        subprocess.run(["bash", "-c", HEALTH_CHECK.replace(f"/{LOCAL_PORT} ", f"/{port} ")], check=False).returncode
+        == 0
+    )
 
 
 @pytest.mark.parametrize(("controller", "expected"), [(1, True), (-1, False)])

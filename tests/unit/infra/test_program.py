@@ -14,7 +14,7 @@ from pulumi.runtime import rpc
 
 from infra import versions
 from infra.images import RECIPES, ROOT, dockerfile
-from infra.names import INDEX_ALIASES, SERVICE_LABEL, STACK_LABEL
+from infra.names import INDEX_ALIASES, JOB_SETTINGS, SERVICE_LABEL, STACK_LABEL
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
 from job.consumer import MAX_BATCH_BYTES
@@ -27,6 +27,7 @@ BASE_IMAGE = "pulumi-python:dynamic/image:BaseImage"
 HEALTH_GATE = "pulumi-python:dynamic/container:HealthGate"
 VOLUME_OWNER = "pulumi-python:dynamic/container:VolumeOwner"
 TOPIC = "pulumi-python:dynamic/kafka:Topic"
+KAFKA_USERS = "pulumi-python:dynamic/kafka:Users"
 SAVED_OBJECT = "pulumi-python:dynamic/kibana:SavedObject"
 INDEX_TEMPLATE = "pulumi-python:dynamic/elasticsearch:IndexTemplate"
 BUILT_SERVICES = {
@@ -144,14 +145,16 @@ def test_every_jvm_exits_when_it_is_out_of_memory(declared: dict[str, Recorder])
 def test_container_starts_after_what_it_needs_is_healthy_and_provisioned(declared: dict[str, Recorder]) -> None:
     """A health gate is named `<service>-healthy`. Images, volumes and the network are left out."""
     recorder = declared["registry"]
-    provisioned = {*recorder.resources[HEALTH_GATE], *recorder.resources[TOPIC], *recorder.resources[INDEX_TEMPLATE]}
+    types = (HEALTH_GATE, TOPIC, KAFKA_USERS, INDEX_TEMPLATE)
+    provisioned = {name for type_ in types for name in recorder.resources[type_]}
     needs = {name: set(recorder.options[name].depends_on & provisioned) for name in recorder.containers}
-    topics = {"lol_matches", "lol_matches_dlq"}
+    topics = {"kafka-users", "lol_matches", "lol_matches_dlq"}
     assert {name: each for name, each in needs.items() if each} == {
         "spark-worker": {"spark-master-healthy"},
         "spark-job": {"spark-master-healthy", "kafka-healthy", "elasticsearch-healthy", *topics, *INDEX_ALIASES},
-        "archive": {"kafka-healthy", "cassandra-healthy", "lol_matches"},
-        "generator": {"spark-job-healthy"},
+        "archive": {"kafka-healthy", "cassandra-healthy", "kafka-users", "lol_matches"},
+        "generator": {"spark-job-healthy", "kafka-users"},
+        "dashboard": {"kafka-users"},
         "elasticsearch-exporter": {"elasticsearch-healthy"},
         "alertmanager": {"spark-job-healthy"},
         "kibana": {"elasticsearch-healthy"},
@@ -164,8 +167,11 @@ def test_contents_are_provisioned_once_their_service_is_healthy_and_deleted_with
 ) -> None:
     """Deleted with the container: nothing has to answer a request to delete a topic while the stack is destroyed."""
     recorder = declared["registry"]
-    contents = {"kafka": TOPIC, "elasticsearch": INDEX_TEMPLATE, "kibana": SAVED_OBJECT}
-    for service, type_ in contents.items():
+    contents = [
+        *(("kafka", TOPIC), ("kafka", KAFKA_USERS)),
+        *(("elasticsearch", INDEX_TEMPLATE), ("kibana", SAVED_OBJECT)),
+    ]
+    for service, type_ in contents:
         for name in recorder.resources[type_]:
             assert f"{service}-healthy" in recorder.options[name].depends_on, name
             assert recorder.options[name].deleted_with == service, name
@@ -181,7 +187,23 @@ def test_passwords_and_keys_are_secret(declared: dict[str, Recorder]) -> None:
     assert recorder.options["credentials"].secret_outputs == {"passwords"}
     assert recorder.options["certificates"].secret_outputs == {"authority_key", "keys"}
     assert recorder.options["lol_matches_stream"].secret_outputs == {"password"}
-    assert recorder.secret_outputs == {"credentials", "grafanaAdminPassword", "operatorPassword"}
+    assert recorder.options["kafka-users"].secret_outputs == {"client", "passwords"}
+    assert recorder.options["lol_matches"].secret_outputs == {"client"}
+    assert recorder.secret_outputs == {
+        *("credentials", "operatorPassword", "kafkaProducer", "kafkaOperator", "grafanaAdminPassword"),
+    }
+
+
+def test_each_client_of_kafka_has_its_own_login(declared: dict[str, Recorder]) -> None:
+    containers = declared["registry"].containers
+    for service, user in (("spark-job", "job"), ("archive", "archive")):
+        kafka = with_overrides(yaml.safe_load(upload(containers[service], JOB_SETTINGS))).kafka
+        assert (kafka.security_protocol, kafka.username) == ("SASL_PLAINTEXT", user)
+        assert kafka.password.get_secret_value() == f"password of kafka.{user}"
+    generator = upload(containers["generator"], "/etc/lolstack/kafka.properties").splitlines()
+    assert {"sasl.username=generator", "sasl.password=password of kafka.generator"} <= set(generator)
+    dashboard = yaml.safe_load(upload(containers["dashboard"], "/etc/lolstack/dashboard.yaml"))["kafka"]["client"]
+    assert (dashboard["sasl.username"], dashboard["sasl.password"]) == ("dashboard", "password of kafka.dashboard")
 
 
 @pytest.mark.parametrize("security", ["guarded", "strict"])
@@ -198,6 +220,7 @@ def test_passwords_and_keys_reach_containers_as_secret_files_only(
             assert container["uploads"][rpc._special_sig_key] == rpc._special_secret_sig, name
             with_secret.add(name)
     assert with_secret >= {"elasticsearch", "elasticsearch-exporter", "spark-job", "dashboard", "kibana", "grafana"}
+    assert with_secret >= {"zookeeper", "kafka", "archive", "generator"}
 
 
 def test_build_arguments_with_passwords_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:

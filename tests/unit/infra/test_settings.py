@@ -97,6 +97,13 @@ def test_invalid_setting_is_rejected_by_name(changes: dict[str, Any], named: str
     assert named in str(refusal.value).replace("elasticsearchPort and ", "")
 
 
+@pytest.mark.parametrize("job", [{"kafka": {"password": "hush"}}, '{"kafka": {"password": "hush"'])
+def test_password_in_a_refused_setting_is_not_shown(job: Any) -> None:
+    with pytest.raises(SettingsError, match="lolstack:job: ") as refusal:
+        Settings.load(raw_config(job=job), "dev")
+    assert "hush" not in str(refusal.value)
+
+
 def test_all_invalid_settings_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as refusal:
         settings(kafkaMemory=-1, cassandraMemory=-1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.clients.kafka import KafkaUnavailableError, TopicClient, TopicError, TopicState
+from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicClient, TopicError, TopicState
 from infra.provisioning import topic
 from tests.support.pulumi_program import dynamic_provider
 
@@ -17,12 +17,12 @@ CONFIG = {"message.timestamp.type": "LogAppendTime"}
 
 
 class FakeKafka:
-    """Stands in for TopicClient: one topic. `down`: it does not answer."""
+    """Stands in for TopicClient: one topic. `error` is what a read raises."""
 
     def __init__(self) -> None:
         self.state: TopicState | None = None
         self.incarnations = 0
-        self.down = False
+        self.error: TopicError | None = None
 
     def create(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> TopicState:
         self.incarnations += 1
@@ -30,8 +30,8 @@ class FakeKafka:
         return self.state
 
     def read(self, name: str) -> TopicState | None:
-        if self.down:
-            raise KafkaUnavailableError("Kafka does not answer")
+        if self.error:
+            raise self.error
         return self.state
 
     def change(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
@@ -46,14 +46,14 @@ class FakeKafka:
 @pytest.fixture
 def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
     fake = FakeKafka()
-    monkeypatch.setattr(topic, "TopicClient", lambda bootstrap_servers: fake)
+    monkeypatch.setattr(topic, "TopicClient", lambda client: fake)
     return fake
 
 
 def inputs(**changes: Any) -> dict[str, Any]:
     """What the program declares. Pulumi passes numbers as floats."""
     return {
-        "bootstrap_servers": "localhost:29092",
+        "client": {"bootstrap.servers": "localhost:29092", "sasl.username": "admin", "sasl.password": "first"},
         "name": NAME,
         "partitions": 3.0,
         "replication_factor": 1.0,
@@ -112,13 +112,43 @@ def test_changed_name_is_a_replacement_without_shrink_check(state: dict[str, Any
     assert PROVIDER.diff(NAME, state, other).replaces == ["name"]
 
 
-@pytest.mark.parametrize("down", [False, True])
-def test_topic_that_is_missing_or_unreachable_is_recreated(kafka: FakeKafka, state: dict[str, Any], down: bool) -> None:
-    if down:
-        kafka.down = True
-    else:
+@pytest.mark.parametrize("error", [None, KafkaUnavailableError("no answer"), KafkaLoginError("rejected")])
+def test_topic_that_is_missing_or_unreachable_is_recreated(
+    kafka: FakeKafka, state: dict[str, Any], error: TopicError | None
+) -> None:
+    """A rejected login too: a rotation was interrupted after Kafka had its new passwords."""
+    kafka.error = error
+    if error is None:
         PROVIDER.delete(NAME, state)
     assert PROVIDER.read(NAME, state).id is None
+
+
+def test_another_login_is_an_update_in_place(state: dict[str, Any]) -> None:
+    """Otherwise the next refresh would use the old one."""
+    other = inputs(client=inputs()["client"] | {"sasl.password": "second"})
+    diff = PROVIDER.diff(NAME, state, other)
+    assert diff.changes
+    assert not diff.replaces
+    updated = PROVIDER.update(NAME, state, other).outs or {}
+    assert updated["topic_id"] == state["topic_id"]
+    assert not PROVIDER.diff(NAME, updated, other).changes
+
+
+def test_topic_of_a_version_without_logins_is_read_without_one_and_updated(
+    monkeypatch: pytest.MonkeyPatch, kafka: FakeKafka, state: dict[str, Any]
+) -> None:
+    clients: list[Mapping[str, Any]] = []
+
+    def connect(client: Mapping[str, Any]) -> FakeKafka:
+        clients.append(client)
+        return kafka
+
+    monkeypatch.setattr(topic, "TopicClient", connect)
+    del state["client"]
+    state["bootstrap_servers"] = "localhost:29092"
+    refreshed = PROVIDER.read(NAME, state).outs or {}
+    assert clients == [{"bootstrap.servers": "localhost:29092"}]
+    assert PROVIDER.diff(NAME, refreshed, inputs()).changes
 
 
 class TestClient:
@@ -126,7 +156,7 @@ class TestClient:
 
     @pytest.fixture
     def client(self) -> TopicClient:
-        return TopicClient("127.0.0.1:1", timeout_seconds=1)
+        return TopicClient({"bootstrap.servers": "127.0.0.1:1"}, timeout_seconds=1)
 
     def test_shrinking_is_refused(self, client: TopicClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, "read", lambda name: TopicState("id", 3, 1, CONFIG))

@@ -396,7 +396,7 @@ class TestRun:
         monkeypatch.setattr(archive, "start_http_server", lambda *_args, **_kwargs: None)
 
     def send(self, servers: str, *values: bytes, compression: str = "none") -> None:
-        send_batch(servers, "lol_matches", values, compression=compression)
+        send_batch({"bootstrap.servers": servers}, "lol_matches", values, compression=compression)
 
     def archive(
         self, monkeypatch: pytest.MonkeyPatch, servers: str, session: FakeSession, count: int, rate: int = 1000
@@ -479,7 +479,7 @@ class TestRun:
         self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
     ) -> None:
         raw = value(match(match_id="EUW1_1"))
-        send_with_header(mock_kafka, "lol_matches", raw, b"tr\xe4ce", b"1", partition=0)
+        send_with_header({"bootstrap.servers": mock_kafka}, "lol_matches", raw, b"tr\xe4ce", b"1", partition=0)
         session = FakeSession()
         self.archive(monkeypatch, mock_kafka, session, 1)
         assert [row[5] for row in session.written] == [raw]

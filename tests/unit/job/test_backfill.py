@@ -21,6 +21,7 @@ from job import backfill, logs
 from job.backfill import OffsetRange, OffsetRanges, offset_ranges, read
 from job.errors import JobError
 from job.ids import monthly_index
+from job.kafka_client import KafkaClientSettings
 from job.message import Message, Original
 from job.rate_limit import RateLimiter
 from job.times import iso, now_ms
@@ -63,12 +64,12 @@ def send(
     headers: Any = (("h", b"1"),),
     compression: str = "none",
 ) -> None:
-    send_batch(servers, "lol_matches", values, partition, compression, b"key", headers)
+    send_batch({"bootstrap.servers": servers}, "lol_matches", values, partition, compression, b"key", headers)
 
 
 def read_all(servers: str, topic: str, ranges: OffsetRanges, max_messages: int) -> list[list[Message]]:
     """The chunks of messages, all of which are readable."""
-    return list(read(servers, topic, ranges, max_messages, lambda found: pytest.fail(str(found))))
+    return list(read(KafkaClientSettings(servers), topic, ranges, max_messages, lambda found: pytest.fail(str(found))))
 
 
 def test_time_range_becomes_offset_ranges() -> None:
@@ -326,7 +327,7 @@ def test_unreadable_batch_is_logged_counted_and_passed(
 def test_match_with_a_header_name_that_is_not_utf_8_is_indexed(
     mock_kafka: str, server: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    send_with_header(mock_kafka, "lol_matches", fresh("EUW1_1"), b"tr\xe4ce", b"1", partition=0)
+    send_with_header({"bootstrap.servers": mock_kafka}, "lol_matches", fresh("EUW1_1"), b"tr\xe4ce", b"1", partition=0)
     assert run(monkeypatch, tmp_path, mock_kafka, server, 1) == 0
     assert len(server.documents) == 10
 

@@ -22,14 +22,14 @@ READ_TIMEOUT_SECONDS = 30
 
 def send_compressed(servers: str, *values: bytes, partition: int = 0) -> None:
     """Send the values as one batch, compressed with zstd."""
-    send_batch(servers, TOPIC, values, partition, "zstd")
+    send_batch({"bootstrap.servers": servers}, TOPIC, values, partition, "zstd")
 
 
 def read(servers: str, partition: int = 0, begin: int = 0) -> tuple[list[tuple[int, int]], list[UnreadableRange]]:
     """The messages of a partition (offset and size), and the ranges that were skipped."""
     skipped: list[UnreadableRange] = []
     messages: list[tuple[int, int]] = []
-    with closing(Consumer({**consumer_settings(servers, "test"), "log_level": 0})) as source:
+    with closing(Consumer({**consumer_settings({"bootstrap.servers": servers}, "test"), "log_level": 0})) as source:
         skipper = BatchSkipper(source, skipped.append)
         skipper.assign([TopicPartition(TOPIC, partition, begin)])
         while True:

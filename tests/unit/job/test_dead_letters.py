@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from job import __version__
+from job.kafka_client import ConnectionErrors
 from job.match import DeadLetter
 from job.message import Headers, Message
 from job.sinks.dead_letters import DeadLetterSink
@@ -23,9 +24,12 @@ def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
-def dead_letter_sink(producer: FakeProducer, waits: list[Any] | None = None) -> DeadLetterSink:
+def dead_letter_sink(
+    producer: FakeProducer, waits: list[Any] | None = None, errors: ConnectionErrors | None = None
+) -> DeadLetterSink:
     recorded = waits if waits is not None else []
-    return DeadLetterSink(producer, "lol_matches_dlq", lambda *args: recorded.append(args))  # type: ignore[arg-type]
+    client: Any = producer
+    return DeadLetterSink(client, "lol_matches_dlq", lambda *args: recorded.append(args), errors or ConnectionErrors())
 
 
 def test_original_message_is_kept_and_headers_have_the_reason() -> None:
@@ -151,3 +155,20 @@ def test_reason_of_a_retry_is_the_latest_error() -> None:
         "1 dead letters are not acknowledged (Local: Message timed out)",
         "1 dead letters are not acknowledged (Local: Broker transport failure)",
     ]
+
+
+def test_rejected_login_is_the_reason_of_a_retry() -> None:
+    """Of the message itself, librdkafka reports only a timeout."""
+    errors = ConnectionErrors()
+
+    class RejectedProducer(FakeProducer):
+        def flush(self, timeout: float) -> None:
+            if self._faults:
+                errors(KafkaError(KafkaError._AUTHENTICATION, "invalid credentials"))
+            super().flush(timeout)
+
+    waits: list[Any] = []
+    sink = dead_letter_sink(RejectedProducer(KafkaError._MSG_TIMED_OUT), waits, errors)
+    sink.add(MESSAGE, LETTER)
+    sink.flush()
+    assert [reason for _, reason, _, _ in waits] == ["1 dead letters are not acknowledged (invalid credentials)"]

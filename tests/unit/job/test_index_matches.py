@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, LongType, StringType, StructType
 
+from job.kafka_client import ConnectionErrors, KafkaClientSettings
 from job.message import Headers, Message, Original
 from job.settings import with_overrides
 from job.sinks.elasticsearch import Connection
@@ -51,7 +52,7 @@ def server() -> Iterator[FakeElasticsearch]:
 @pytest.fixture
 def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
     fake = FakeProducer()
-    monkeypatch.setattr("job.tasks.index_matches.producer", lambda _: fake)
+    monkeypatch.setattr("job.tasks.index_matches.producer", lambda _: (fake, ConnectionErrors()))
     return fake
 
 
@@ -89,7 +90,7 @@ def run_messages(
     ]
     batches = [pa.RecordBatch.from_pylist(rows, schema=to_arrow_schema(SCHEMA))] if rows else []
     accumulator = FakeAccumulator()
-    sinks = SinkConfig(Connection((server.url,), 5), "kafka:9092", "dlq", Address("127.0.0.1", 9))
+    sinks = SinkConfig(Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", Address("127.0.0.1", 9))
     index = IndexMatches(sinks, PLAUSIBLE_TIMES, ALIASES, queue_ids, accumulator)  # type: ignore[arg-type]
     assert list(index(iter(batches))) == []
     (counts,) = accumulator.added

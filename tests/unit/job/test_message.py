@@ -112,10 +112,13 @@ def test_any_headers_give_a_version_up_to_the_messages_own(headers: Headers, arr
 def test_headers_with_a_name_that_is_not_utf_8_are_left_out(mock_kafka: str) -> None:
     """Often, because Python calls a method in another way once it has been called a few times."""
     names = [b"trace", b"tr\xe4ce"] * 20
+    client = {"bootstrap.servers": mock_kafka}
     for number, name in enumerate(names):
-        send_with_header(mock_kafka, "lol_matches", str(number).encode(), name, b"\x00\xff", partition=0)
+        send_with_header(
+            {"bootstrap.servers": mock_kafka}, "lol_matches", str(number).encode(), name, b"\x00\xff", partition=0
+        )
     found: list[Message] = []
-    with closing(Consumer({"bootstrap.servers": mock_kafka, "group.id": "test", "log_level": 0})) as consumer:
+    with closing(Consumer({**client, "group.id": "test", "log_level": 0})) as consumer:
         consumer.assign([TopicPartition("lol_matches", 0, 0)])
         for _ in names:
             polled: Any = consumer.poll(10)

@@ -103,6 +103,24 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
         ({"kafka": {"topic": "a b"}}, "kafka.topic: 'a b' is invalid; write a topic name"),
         ({"kafka": {"topic": "lol_matches_dlq"}}, "kafka.dead_letter_topic: lol_matches_dlq is also kafka.topic; "),
         ({"kafka": None}, "kafka: None is invalid: "),
+        ({"kafka": {"security_protocol": "TLS"}}, "kafka.security_protocol: 'TLS' is invalid: input should be"),
+        (
+            {"kafka": {"security_protocol": "SASL_SSL", "username": "job"}},
+            "kafka.password: is missing for the user job; set it",
+        ),
+        (
+            {"kafka": {"security_protocol": "SASL_SSL"}},
+            "kafka.username: is missing; security_protocol SASL_SSL needs a login: set it",
+        ),
+        (
+            {"kafka": {"username": "job", "password": "p"}},
+            "kafka.username: is of no use with security_protocol PLAINTEXT; set SASL_PLAINTEXT or SASL_SSL",
+        ),
+        (
+            {"kafka": {"ca_certificate": "-----BEGIN CERTIFICATE-----"}},
+            "kafka.ca_certificate: is of no use with security_protocol PLAINTEXT; set SSL or SASL_SSL",
+        ),
+        ({"kafka": {"ca_certificate": "/ca.pem"}}, "kafka.ca_certificate: '/ca.pem' is invalid; write the cert"),
         ({"elasticsearch": {"hosts": ["es:9200"]}}, "elasticsearch.hosts.0: 'es:9200' is invalid; write a URL"),
         (
             {"elasticsearch": {"hosts": ["http://es"]}},
@@ -163,6 +181,23 @@ def test_password_is_in_no_text_of_the_settings() -> None:
     found = settings.with_overrides({"elasticsearch": {"username": "job", "password": "hidden"}})
     assert found.elasticsearch.password.get_secret_value() == "hidden"
     assert "hidden" not in repr(found)
+
+
+@pytest.mark.parametrize("password", [12345678, ["12345678"], {"12345678": "12345678"}])
+def test_password_of_a_wrong_type_is_not_shown(password: Any) -> None:
+    (line,) = errors_of({"kafka": {"password": password}})
+    assert line.startswith("kafka.password: ")
+    assert "12345678" not in line
+
+
+def test_line_that_is_not_yaml_is_named_and_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("kafka:\n  password: 'hush\n")
+    with pytest.raises(SettingsError) as caught:
+        settings.load(file)
+    (line,) = caught.value.lines
+    assert "is not YAML (line 3: found unexpected end of stream)" in line
+    assert "hush" not in line
 
 
 def test_all_validation_errors_are_reported_at_once() -> None:

@@ -124,6 +124,31 @@ def test_retries_until_kafka_is_available(monkeypatch: pytest.MonkeyPatch, caplo
 
 
 @pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (
+            KafkaError._AUTHENTICATION,
+            "kafka.username, kafka.password: Kafka at kafka:9092 rejects the login of the user job; correct",
+        ),
+        (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            "kafka.username, kafka.password: Kafka at kafka:9092 does not permit the user job this (",
+        ),
+    ],
+)
+def test_rejected_login_ends_the_job_at_once_and_names_the_settings(
+    monkeypatch: pytest.MonkeyPatch, code: int, line: str
+) -> None:
+    admin = FakeAdminClient(**BOTH)
+    admin.errors = [code]
+    monkeypatch.setattr(topic, "AdminClient", lambda _: admin)
+    login = {"security_protocol": "SASL_PLAINTEXT", "username": "job", "password": "wrong"}
+    with pytest.raises(JobError) as error:
+        TopicInspector(with_overrides({"kafka": login}).kafka).connect()
+    assert str(error.value).startswith(line)
+
+
+@pytest.mark.parametrize(
     ("servers", "cause"), [("localhost:1", "Connection refused"), ("-nobody.invalid:9092", "Failed to resolve")]
 )
 def test_timeout_for_kafka_names_setting_and_cause(

@@ -25,6 +25,7 @@ from job.driver.checkpoints import Checkpoints
 from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics
 from job.driver.statistics import statistics
+from job.kafka_client import KafkaClientSettings
 from job.lag import ConsumerLag
 from job.match import Match, decode
 from job.settings import Window, with_overrides
@@ -398,7 +399,9 @@ def test_statistics_are_indexed_and_counted_by_alias() -> None:
     added: list[StatisticsCounts] = []
     accumulator: Any = SimpleNamespace(add=added.append)
     with fake_elasticsearch() as server:
-        sinks = SinkConfig(Connection((server.url,), 5), "kafka:9092", "dlq", Address("127.0.0.1", 9))
+        sinks = SinkConfig(
+            Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", Address("127.0.0.1", 9)
+        )
         rejected = {"1769903880000_TOP": 400, "1769903880000_Jinx": 400, "1769903880000_Zed": 400}
         server.answers = [lambda lines: server.store(lines, rejected)]
         index = IndexStatistics(sinks, aliases, accumulator)

@@ -1,0 +1,34 @@
+"""The users of Kafka and their rights: least privilege, as access control lists (ACLs).
+
+READ and WRITE of a topic include DESCRIBE: its partitions, offsets and settings. A consumer that is assigned its
+partitions and commits nothing needs DESCRIBE of its group only.
+"""
+
+from __future__ import annotations
+
+from infra.logins import OPERATOR
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
+
+ADMIN = "admin"
+"""The broker's own user, and that of the provisioning. A super user, whom no ACL limits."""
+
+_READ_MATCHES = f"READ TOPIC LITERAL {MATCHES_TOPIC}"
+_WRITE_MATCHES = f"WRITE TOPIC LITERAL {MATCHES_TOPIC}"
+_READ_DEAD_LETTERS = f"READ TOPIC LITERAL {DEAD_LETTER_TOPIC}"
+_DLQ_GROUP = "DESCRIBE GROUP LITERAL dlq"  # of tools/dlq
+
+RIGHTS: dict[str, tuple[str, ...]] = {
+    "job": (_READ_MATCHES, f"WRITE TOPIC LITERAL {DEAD_LETTER_TOPIC}", "DESCRIBE GROUP LITERAL lol-backfill"),
+    "archive": (_READ_MATCHES, f"DESCRIBE TOPIC LITERAL {DEAD_LETTER_TOPIC}", "READ GROUP PREFIXED lol-archive-"),
+    "generator": (_WRITE_MATCHES,),
+    # A person's own matches, in transactions too.
+    "producer": (_WRITE_MATCHES, "WRITE TRANSACTIONAL_ID PREFIXED producer"),
+    OPERATOR: (_READ_MATCHES, _READ_DEAD_LETTERS, _DLQ_GROUP),
+    "dashboard": (_READ_DEAD_LETTERS, _DLQ_GROUP),
+}
+"""By user: operation, type of resource, pattern and name of each ACL, from any host."""
+
+
+def acls() -> list[str]:
+    """All ACLs, each as `ALLOW User:<user> * <operation> <resource> <pattern> <name>`, sorted."""
+    return sorted(f"ALLOW User:{user} * {right}" for user, rights in RIGHTS.items() for right in rights)

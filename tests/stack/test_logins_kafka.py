@@ -1,0 +1,260 @@
+"""Logins of Kafka and ZooKeeper: what each user may and may not do, refusals without or with a wrong login, secrets.
+
+Read-only: a permitted write is one that Kafka refuses for its size, which it checks after the right.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+from prometheus_client import CollectorRegistry
+
+from generator.delivery_report import DeliveryReport
+from generator.messages import GeneratedMessage, MessageKind
+from generator.metrics import GeneratorMetrics
+from generator.producer import MessageProducer
+from harness.stack import Stack
+from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicClient
+from infra.clients.kafka_users import UsersClient, UsersState
+from infra.kafka_rights import ADMIN, RIGHTS, acls
+from infra.logins import kafka_login
+from infra.names import DEAD_LETTER_TOPIC, KAFKA_HOST_LISTENER_PORT, KAFKA_PORT, MATCHES_TOPIC
+from infra.services.kafka import LOCAL_PORT
+from job.errors import JobError
+from job.settings import with_overrides
+from job.topic import TopicInspector
+from tools.dlq import dead_letters
+from tools.dlq.dead_letters import DlqError, read_dead_letters
+
+TIMEOUT_SECONDS = 10
+NOT_PERMITTED = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+)
+Client = dict[str, Any]
+
+
+def code_of(request: Callable[[], object]) -> int | None:
+    """The error code of a request; None if Kafka accepts it."""
+    try:
+        request()
+    except KafkaException as error:
+        return int(error.args[0].code())
+    return None
+
+
+def read(client: Client, topic: str, group: str) -> int | None:
+    """Fetch from the end of a partition."""
+    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False, "enable.partition.eof": True})
+    try:
+        if error := consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].error:
+            return int(error.code())
+        consumer.assign([TopicPartition(topic, 0, OFFSET_END)])
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            polled: Any = consumer.poll(1)
+            if polled is None:
+                continue
+            if polled.error() is None or polled.error().code() == KafkaError._PARTITION_EOF:
+                return None
+            if polled.error().code() != KafkaError.GROUP_AUTHORIZATION_FAILED:  # of no use for a fetch
+                return int(polled.error().code())
+        raise AssertionError(f"no answer to a fetch from {topic}")
+    finally:
+        consumer.close()
+
+
+def write(client: Client, topic: str) -> int | None:
+    """Send a message that is too large for the topic."""
+    producer = Producer({**client, "message.max.bytes": 20_000_000, "acks": "all", "enable.idempotence": False})
+    codes: list[int] = []
+    try:
+        producer.produce(
+            topic, bytes(12_000_000), on_delivery=lambda error, _: codes.append(error.code() if error else 0)
+        )
+    except KafkaException as error:  # the client has learnt it from the topic's metadata
+        return int(error.args[0].code())
+    assert producer.flush(TIMEOUT_SECONDS) == 0, f"no answer to a message for {topic}"
+    (code,) = codes
+    return None if code == KafkaError.MSG_SIZE_TOO_LARGE else code
+
+
+def transact(client: Client, transactional_id: str) -> int | None:
+    quiet = logging.getLogger("librdkafka")  # it logs a refusal as fatal
+    settings: dict[str, Any] = {**client, "transactional.id": transactional_id, "logger": quiet}
+    producer = Producer(settings)
+    return code_of(lambda: producer.init_transactions(TIMEOUT_SECONDS))
+
+
+def administrate(client: Client, request: Callable[[AdminClient], dict[Any, Any]]) -> int | None:
+    admin = AdminClient(client)  # its requests end with it
+    (future,) = request(admin).values()
+    return code_of(lambda: future.result(TIMEOUT_SECONDS))
+
+
+def set_retention(admin: AdminClient) -> dict[Any, Any]:
+    change = ConfigEntry("retention.ms", "1", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, MATCHES_TOPIC, incremental_configs=[change])
+    return admin.incremental_alter_configs([resource], validate_only=True)
+
+
+def permit_everything(admin: AdminClient) -> dict[Any, Any]:
+    everyone = AclBinding(
+        ResourceType.TOPIC,
+        "of-a-test",
+        ResourcePatternType.LITERAL,
+        "User:*",
+        "*",
+        AclOperation.ALL,
+        AclPermissionType.ALLOW,
+    )
+    return admin.create_acls([everyone])
+
+
+ACTIONS: dict[str, Callable[[Client], int | None]] = {
+    "read matches": lambda client: read(client, MATCHES_TOPIC, "dlq"),
+    "read dead letters": lambda client: read(client, DEAD_LETTER_TOPIC, "dlq"),
+    "write matches": lambda client: write(client, MATCHES_TOPIC),
+    "write dead letters": lambda client: write(client, DEAD_LETTER_TOPIC),
+    "read the archive's offsets": lambda client: administrate(
+        client,
+        lambda admin: admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("lol-archive-of-a-test")]),
+    ),
+    "send in transactions": lambda client: transact(client, "producer-of-a-test"),
+    "create a topic": lambda client: administrate(
+        client, lambda admin: admin.create_topics([NewTopic("of-a-test", 1, 1)], validate_only=True)
+    ),
+    "delete a topic": lambda client: administrate(client, lambda admin: admin.delete_topics(["of-a-test"])),
+    "change a topic's settings": lambda client: administrate(client, set_retention),
+    "give rights": lambda client: administrate(client, permit_everything),
+}
+MAY: dict[str, set[str]] = {
+    "job": {"read matches", "write dead letters"},
+    "archive": {"read matches", "read the archive's offsets"},
+    "generator": {"write matches"},
+    "producer": {"write matches", "send in transactions"},
+    "operator": {"read matches", "read dead letters"},
+    "dashboard": {"read dead letters"},
+}
+
+
+@pytest.mark.parametrize("user", sorted(RIGHTS))
+def test_login_has_its_rights_and_no_other(stack: Stack, user: str) -> None:
+    client = stack.kafka_settings(user) | {"log_level": 0}
+    with ThreadPoolExecutor(len(ACTIONS)) as pool:
+        codes = dict(zip(ACTIONS, pool.map(lambda action: action(client), ACTIONS.values()), strict=True))
+    assert {name for name, code in codes.items() if code is None} == MAY[user], codes
+    assert {code for code in codes.values() if code is not None} <= set(NOT_PERMITTED), codes
+
+
+def test_kafka_has_the_declared_users_and_rights_only(stack: Stack) -> None:
+    passwords = {user: stack.outputs["credentials"][kafka_login(user)] for user in RIGHTS}
+    assert UsersClient(stack.kafka_settings(ADMIN)).read(passwords) == UsersState(sorted(RIGHTS), acls())
+
+
+def address_of(stack: Stack, service: str) -> str:
+    """The container's address on one of its networks, which every local user can connect to."""
+    networks = stack.container(service).attrs["NetworkSettings"]["Networks"]
+    return str(next(iter(networks.values()))["IPAddress"])
+
+
+@pytest.mark.parametrize("way", ["host port", "address, host listener", "address, inside listener"])
+def test_client_without_a_login_gets_no_answer(stack: Stack, way: str) -> None:
+    servers = {
+        "host port": stack.outputs["bootstrapServers"],
+        "address, host listener": f"{address_of(stack, 'kafka')}:{KAFKA_HOST_LISTENER_PORT}",
+        "address, inside listener": f"{address_of(stack, 'kafka')}:{KAFKA_PORT}",
+    }[way]
+    with pytest.raises(KafkaUnavailableError, match=f"^Kafka at {servers} did not read topic lol_matches"):
+        TopicClient({"bootstrap.servers": servers}, timeout_seconds=1).read(MATCHES_TOPIC)
+
+
+def test_listener_of_the_health_check_has_no_rights(stack: Stack) -> None:
+    tool = "java -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' org.apache.kafka.tools.TopicCommand"
+    command = f"{tool} --bootstrap-server 127.0.0.1:{LOCAL_PORT}"
+    kafka = stack.host("kafka")
+    listed = kafka.run(f"{command} --list")
+    assert (listed.rc, listed.stdout.strip()) == (0, ""), listed.stderr
+    created = kafka.run(f"{command} --create --topic of-a-test --partitions 1")
+    assert created.rc != 0
+    assert "Authorization failed" in created.stdout + created.stderr
+
+
+def test_zookeeper_refuses_a_client_without_its_login(stack: Stack) -> None:
+    """A session is opened, but its first request ends it."""
+    with socket.create_connection((address_of(stack, "zookeeper"), 2181), timeout=TIMEOUT_SECONDS) as connection:
+
+        def send(content: bytes) -> None:
+            connection.sendall(struct.pack(">i", len(content)) + content)
+
+        def receive() -> bytes:
+            (length,) = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL) or bytes(4))
+            return connection.recv(length, socket.MSG_WAITALL)
+
+        send(struct.pack(">iqiqi16s", 0, 0, 10_000, 0, 16, bytes(16)))
+        assert len(receive()) >= 36, "no session"
+        path = b"/config/users/admin"
+        send(struct.pack(f">iii{len(path)}s?", 1, 4, len(path), path, False))  # getData
+        answer = receive()
+        closed = not answer
+        error = 0 if closed else struct.unpack(">iqi", answer[:16])[2]
+        assert closed or error == -124, f"{error}: {answer!r}"  # SESSIONCLOSEDREQUIRESASLAUTH
+
+
+def test_wrong_password_is_one_clear_line_in_each_client(
+    stack: Stack, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "METADATA_TIMEOUT_SECONDS", 2)
+    servers = stack.outputs["bootstrapServers"]
+    wrong = stack.kafka_settings("job") | {"sasl.password": "wrong"}
+    login = {"security_protocol": "SASL_PLAINTEXT", "username": "job", "password": "wrong"}
+    started = time.monotonic()
+    rejected = f"Kafka at {servers} rejects the login of the user job; correct username and password"
+    with pytest.raises(JobError) as of_job:
+        TopicInspector(with_overrides({"kafka": {"bootstrap_servers": servers, **login}}).kafka).connect()
+    assert str(of_job.value) == f"kafka.username, kafka.password: {rejected}"
+    with pytest.raises(KafkaLoginError, match=rejected):
+        TopicClient(wrong).read(MATCHES_TOPIC)
+    assert time.monotonic() < started + TIMEOUT_SECONDS, "a request's timeout has ended the wait, not the rejection"
+    with pytest.raises(DlqError, match=rejected):
+        list(read_dead_letters(wrong))
+    sender = MessageProducer(
+        servers, MATCHES_TOPIC, DeliveryReport(GeneratorMetrics(CollectorRegistry()), 1), client_config=wrong
+    )
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    sender.send(GeneratedMessage(b"k", b"v", MessageKind.MATCH, "a match"), lambda: time.monotonic() > deadline)
+    reason = "it rejects the login of the user job: correct the file of --client-config"
+    line = f"Waiting for Kafka at {servers}: {reason}"
+    while line not in caplog.messages and time.monotonic() < deadline:
+        sender.poll(0.1)
+    assert line in caplog.messages

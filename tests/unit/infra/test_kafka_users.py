@@ -1,0 +1,113 @@
+"""The resource of Kafka's users and rights: drift, undeclared users, another login, and who has which right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicError
+from infra.clients.kafka_users import UsersState
+from infra.kafka_rights import RIGHTS, acls
+from infra.logins import LOGINS, kafka_login
+from infra.provisioning import kafka_users
+from tests.support.pulumi_program import dynamic_provider
+
+PROVIDER = dynamic_provider(kafka_users)
+ACL = "ALLOW User:job * READ TOPIC LITERAL lol_matches"
+
+
+class FakeUsers:
+    """Stands in for UsersClient. `error` is what a read raises."""
+
+    def __init__(self) -> None:
+        self.passwords: dict[str, str] = {}
+        self.acls: set[str] = set()
+        self.error: TopicError | None = None
+
+    def read(self, passwords: Mapping[str, str]) -> UsersState:
+        if self.error:
+            raise self.error
+        wrong = {user for user in passwords if self.passwords.get(user) != passwords[user]}
+        return UsersState(sorted(set(self.passwords) - wrong), sorted(self.acls))
+
+    def apply(self, passwords: Mapping[str, str], acls: Iterable[str]) -> UsersState:
+        self.passwords, self.acls = dict(passwords), set(acls)
+        return self.read(passwords)
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeUsers:
+    fake = FakeUsers()
+    monkeypatch.setattr(kafka_users, "UsersClient", lambda client: fake)
+    return fake
+
+
+def inputs(**changes: Any) -> dict[str, Any]:
+    return {
+        "client": {"bootstrap.servers": "localhost:29092", "sasl.username": "admin", "sasl.password": "first"},
+        "passwords": {"job": "a", "archive": "b"},
+        "users": ["archive", "job"],
+        "acls": [ACL],
+    } | changes
+
+
+@pytest.fixture
+def state(kafka: FakeUsers) -> dict[str, Any]:
+    """The state after the first `up`."""
+    return dict(PROVIDER.create(inputs()).outs or {})
+
+
+def refreshed(state: dict[str, Any]) -> dict[str, Any]:
+    return dict(PROVIDER.read("users", state).outs or {})
+
+
+def test_refresh_without_changes_reports_no_drift(state: dict[str, Any]) -> None:
+    assert not PROVIDER.diff("users", refreshed(state), inputs()).changes
+
+
+def test_undeclared_user_undeclared_acl_and_changed_password_are_drift(kafka: FakeUsers, state: dict[str, Any]) -> None:
+    kafka.passwords["mallory"] = "x"
+    assert PROVIDER.diff("users", refreshed(state), inputs()).changes
+    del kafka.passwords["mallory"]
+    kafka.acls.add("ALLOW User:job * ALTER TOPIC LITERAL lol_matches")
+    assert PROVIDER.diff("users", refreshed(state), inputs()).changes
+    kafka.acls.remove("ALLOW User:job * ALTER TOPIC LITERAL lol_matches")
+    kafka.passwords["job"] = "somebody has changed it"
+    assert PROVIDER.diff("users", refreshed(state), inputs()).changes
+    updated = PROVIDER.update("users", refreshed(state), inputs()).outs or {}
+    assert not PROVIDER.diff("users", updated, inputs()).changes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client": inputs()["client"] | {"sasl.password": "second"}},
+        {"passwords": {"job": "a", "archive": "c"}},
+        {"passwords": {"job": "a"}, "users": ["job"]},
+        {"acls": []},
+    ],
+)
+def test_change_of_login_passwords_users_or_rights_is_an_update_in_place(
+    state: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    diff = PROVIDER.diff("users", state, inputs(**changes))
+    assert diff.changes
+    assert not diff.replaces
+
+
+@pytest.mark.parametrize("error", [KafkaUnavailableError("no answer"), KafkaLoginError("rejected")])
+def test_users_of_an_unreachable_kafka_are_set_again(
+    kafka: FakeUsers, state: dict[str, Any], error: TopicError
+) -> None:
+    """A rejected login too: a rotation was interrupted after Kafka had its new passwords."""
+    kafka.error = error
+    assert PROVIDER.read("users", state).id is None
+
+
+def test_each_user_has_a_password_and_no_user_may_change_topics_or_users() -> None:
+    assert {kafka_login(user) for user in RIGHTS} < set(LOGINS)
+    rights = {tuple(acl.split(" ")[3:5]) for acl in acls()}
+    assert {operation for operation, _ in rights} == {"READ", "WRITE", "DESCRIBE"}
+    assert {resource for _, resource in rights} == {"TOPIC", "GROUP", "TRANSACTIONAL_ID"}
