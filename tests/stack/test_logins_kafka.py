@@ -42,7 +42,7 @@ from generator.messages import GeneratedMessage, MessageKind
 from generator.metrics import GeneratorMetrics
 from generator.producer import MessageProducer
 from harness.stack import Stack
-from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicClient
+from infra.clients.kafka import KafkaLoginError, TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_rights import ADMIN, RIGHTS, acls
 from infra.logins import kafka_login
@@ -188,15 +188,16 @@ def address_of(stack: Stack, service: str) -> str:
     return str(next(iter(networks.values()))["IPAddress"])
 
 
-@pytest.mark.parametrize("way", ["host port", "address, host listener", "address, inside listener"])
-def test_client_without_a_login_gets_no_answer(stack: Stack, way: str) -> None:
-    servers = {
-        "host port": stack.outputs["bootstrapServers"],
-        "address, host listener": f"{address_of(stack, 'kafka')}:{KAFKA_HOST_LISTENER_PORT}",
-        "address, inside listener": f"{address_of(stack, 'kafka')}:{KAFKA_PORT}",
-    }[way]
-    with pytest.raises(KafkaUnavailableError, match=f"^Kafka at {servers} did not read topic lol_matches"):
-        TopicClient({"bootstrap.servers": servers}, timeout_seconds=1).read(MATCHES_TOPIC)
+def test_client_without_a_login_gets_no_answer(stack: Stack) -> None:
+    """Not even to a request for no topic, which every listener without a login answers. Not by a client library: its
+    next request goes to the broker's advertised address, which the host cannot resolve for the inside listener."""
+    metadata = struct.pack(">ihhihi", 14, 3, 1, 1, -1, 0)
+    host, _, port = stack.outputs["bootstrapServers"].partition(":")
+    address = address_of(stack, "kafka")
+    for server in ((host, int(port)), (address, KAFKA_HOST_LISTENER_PORT), (address, KAFKA_PORT)):
+        with socket.create_connection(server, timeout=TIMEOUT_SECONDS) as connection:
+            connection.sendall(metadata)
+            assert connection.recv(100) == b"", f"{server} answers without a login"
 
 
 def test_listener_of_the_health_check_has_no_rights(stack: Stack) -> None:
