@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from job import logs, settings
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
 from job.ids import cassandra_write_time
-from job.kafka_client import client_settings
+from job.kafka_client import KafkaClientSettings, client_settings, describe_error
 from job.lag import ConsumerLag
 from job.match import Match, PlausibleTimes, decode
 from job.message import Message
@@ -202,8 +203,17 @@ class OffsetTracker:
     the topic is read within seconds, and the others are not interrupted.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, lag: ConsumerLag, unreadable: Counter) -> None:
-        """`lag` has the topic's partitions. `unreadable` counts messages that Kafka's client cannot read."""
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: str,
+        lag: ConsumerLag,
+        unreadable: Counter,
+        describe: Callable[[KafkaError], str] = KafkaError.str,
+    ) -> None:
+        """`lag` has the topic's partitions. `unreadable` counts messages that Kafka's client cannot read. `describe`
+        turns an error into one line."""
+        self._describe = describe
         self._consumer = consumer
         self._messages = BatchSkipper(consumer, self._skip)
         self._topic = topic
@@ -252,7 +262,7 @@ class OffsetTracker:
             elif error.fatal():
                 raise KafkaException(error)
             else:
-                log.warning("Waiting for Kafka: %s", error.str())
+                log.warning("Waiting for Kafka: %s", self._describe(error))
         return messages
 
     def commit(self) -> None:
@@ -267,7 +277,7 @@ class OffsetTracker:
             self._consumer.commit(offsets=self._positions(self._next), asynchronous=False)
             self._committed, self._committed_at = dict(self._next), time.monotonic()
         except KafkaException as error:
-            log.warning("Waiting for Kafka: %s", error.args[0].str())
+            log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
 
     def _assign_added_partitions(self) -> None:
         added = {p: offsets.begin for p, offsets in self._lag.topic_offsets.items() if p not in self._next}
@@ -277,7 +287,7 @@ class OffsetTracker:
             self.assign(added)
             log.info("Reading partitions that were added to %s: %s", self._topic, ", ".join(map(str, sorted(added))))
         except KafkaException as error:
-            log.warning("Waiting for Kafka: %s", error.args[0].str())
+            log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
 
     def _skip(self, unreadable: UnreadableRange) -> None:
         log.error("Not archived: %s", unreadable)
@@ -350,9 +360,11 @@ def run(
     registry.register(lag)
     watch(kafka, incarnation, end, lag.set_topic_offsets, stopping)
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
-    with cassandra_session(options.archive) as session, closing(_consumer(options.kafka, incarnation)) as consumer:
+    client = client_settings(options.kafka)
+    with cassandra_session(options.archive) as session, closing(_consumer(client, incarnation)) as consumer:
         table = ArchiveTable(session, options.archive, stopping, heartbeat)
-        tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable)
+        describe = partial(describe_error, kafka=client)
+        tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable, describe)
         tracker.assign(kafka.offsets(incarnation, "earliest"))
         rate_limiter = RateLimiter(options.archive.messages_per_second)
         start_http_server(options.http.port, registry=registry)  # also the health check: healthy from here on
@@ -397,11 +409,11 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
     return list(rows.values()), too_large
 
 
-def _consumer(kafka: settings.Kafka, incarnation: Incarnation) -> Consumer:
+def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation) -> Consumer:
     """A consumer whose group belongs to this incarnation of the topic: a recreated topic is read from its beginning."""
     return Consumer(
         {
-            **consumer_settings(client_settings(kafka).librdkafka(), f"lol-archive-{incarnation.topic_id}"),
+            **consumer_settings(kafka.librdkafka(), f"lol-archive-{incarnation.topic_id}"),
             "client.id": "lol-archive",
             "auto.offset.reset": "earliest",
             "max.poll.interval.ms": _DAY_SECONDS * 1000,  # the longest outage of Cassandra that is tolerated

@@ -132,3 +132,10 @@ def describe_login_error(error: KafkaError, servers: str, username: str, setting
     if error.code() in _NOT_AUTHORIZED:
         return f"{setting}: Kafka at {servers} does not permit {who} this ({error.str()}); use a login with that right"
     return f"{setting}: Kafka at {servers} rejects the login of {who}; correct username and password"
+
+
+def describe_error(error: KafkaError, kafka: KafkaClientSettings) -> str:
+    """An error as one line. A login's error names the job's settings."""
+    if is_login_error(error):
+        return describe_login_error(error, kafka.bootstrap_servers, kafka.username, "kafka.username, kafka.password")
+    return error.str()

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from job.errors import JobError, first_line
-from job.kafka_client import ConnectionErrors, client_settings, describe_login_error, is_login_error
+from job.kafka_client import ConnectionErrors, client_settings, describe_error, is_login_error
 from job.retry import wait_until_available
 from job.settings import Kafka
 
@@ -208,9 +208,7 @@ class TopicInspector:
         try:
             return wait_until_available("Kafka", request, is_temporary, complaint)
         except KafkaException as error:
-            raise JobError(
-                describe_login_error(error.args[0], servers, username, "kafka.username, kafka.password")
-            ) from error
+            raise JobError(describe_error(error.args[0], client_settings(self._settings))) from error
 
 
 def _path_safe(topic_id: Uuid) -> str:

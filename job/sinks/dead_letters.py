@@ -1,6 +1,7 @@
 """The dead-letter sink: sends poison messages to the dead-letter topic with their key, value, headers and reason."""
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -50,8 +51,16 @@ class DeadLetterSink:
     dlq.topic, dlq.partition and dlq.offset, by which a consumer can deduplicate them.
     """
 
-    def __init__(self, producer: Producer, topic: str, on_wait: OnWait, connection: ConnectionErrors) -> None:
-        """`connection` has the producer's connection errors."""
+    def __init__(
+        self,
+        producer: Producer,
+        topic: str,
+        on_wait: OnWait,
+        connection: ConnectionErrors,
+        describe: Callable[[KafkaError], str] = KafkaError.str,
+    ) -> None:
+        """`connection` has the producer's connection errors. `describe` turns an error into one line."""
+        self._describe = describe
         self._producer = producer
         self._connection = connection
         self._topic = topic
@@ -86,7 +95,7 @@ class DeadLetterSink:
             self._producer.flush(_DELIVERY_TIMEOUT_SECONDS + 5)
             if self._unacknowledged:
                 first = self._connection.rejected or next(iter(self._errors), None)
-                reason = first.str() if first else "no answer"
+                reason = self._describe(first) if first else "no answer"
                 raise TransientError(f"{len(self._unacknowledged)} dead letters are not acknowledged ({reason})")
 
         retry_with_backoff("Kafka", attempt, self._on_wait)

@@ -5,12 +5,13 @@ Each message ends as exactly one of the two, and is counted after the server has
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from job.documents import Action, MatchAliases, actions
-from job.kafka_client import KafkaClientSettings
+from job.kafka_client import KafkaClientSettings, describe_error
 from job.match import DeadLetter, Match, PlausibleTimes, decode
 from job.message import Message
 from job.printable import escape
@@ -46,7 +47,8 @@ class SinkConfig(NamedTuple):
 
     def dead_letter_sink(self) -> DeadLetterSink:
         client, errors = producer(self.kafka)
-        return DeadLetterSink(client, self.dead_letter_topic, self._on_wait, errors)
+        describe = partial(describe_error, kafka=self.kafka)
+        return DeadLetterSink(client, self.dead_letter_topic, self._on_wait, errors, describe)
 
     def _on_wait(self, service: str, reason: str, seconds: float, attempt: int) -> None:
         """Report a sink's retry in the executor's log and to the driver."""

@@ -10,6 +10,7 @@ from job.kafka_client import (
     ConnectionErrors,
     KafkaClientSettings,
     client_settings,
+    describe_error,
     describe_login_error,
     is_login_error,
 )
@@ -94,4 +95,11 @@ def test_login_error_names_setting_and_user(code: int, line: str) -> None:
     error = KafkaError(code, "why")
     assert is_login_error(error)
     assert describe_login_error(error, "k:1", "me", "x").startswith(line)
-    assert not is_login_error(KafkaError(KafkaError._TRANSPORT))
+    named = describe_error(error, KafkaClientSettings("k:1", username="me"))
+    assert named == describe_login_error(error, "k:1", "me", "kafka.username, kafka.password")
+
+
+def test_other_errors_are_described_in_the_librarys_words() -> None:
+    other = KafkaError(KafkaError._TRANSPORT, "Connection refused")
+    assert not is_login_error(other)
+    assert describe_error(other, KafkaClientSettings("k:1")) == "Connection refused"
