@@ -15,7 +15,7 @@ from infra.clients.kafka_users import UsersClient, UsersState
 
 class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=any(old.get(key) != new[key] for key in ("client", "passwords", "users", "acls")))
+        return DiffResult(changes=any(old.get(key) != new.get(key) for key in ("client", "passwords", "users", "acls")))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult("users", props | _observed(_apply(props)))

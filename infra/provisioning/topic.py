@@ -44,7 +44,7 @@ class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         changes = any(_as_declared(old.get(key)) != _as_declared(new[key]) for key in CHANGEABLE)
         # Otherwise the next refresh would use the old login.
-        changes = changes or old.get("client") != new["client"]
+        changes = changes or old.get("client") != new.get("client")
         replaces = ["name"] if old["name"] != new["name"] else []
         return DiffResult(changes=changes or bool(replaces), replaces=replaces, delete_before_replace=True)
 

@@ -148,6 +148,9 @@ def test_topic_of_a_version_without_logins_is_read_without_one_and_updated(
     state["bootstrap_servers"] = "localhost:29092"
     refreshed = PROVIDER.read(NAME, state).outs or {}
     assert clients == [{"bootstrap.servers": "localhost:29092"}]
+    declared_before = inputs()
+    del declared_before["client"]
+    assert not PROVIDER.diff(NAME, refreshed, declared_before).changes, "a refresh compares with the former inputs"
     assert PROVIDER.diff(NAME, refreshed, inputs()).changes
 
 
