@@ -31,6 +31,7 @@ SECOND_CONFIG = {
     "portOffset": "3660",
     "generatorEnabled": "true",
     "generatorSize": "compact",
+    "security": "strict",
 }
 
 
