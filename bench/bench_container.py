@@ -15,8 +15,8 @@ from bench.in_network.workload import SETTINGS_FILE, WORKLOAD_FILE, ConsumerKind
 from bench.measured_stack import MeasuredStack
 from bench.progress import BenchError
 from harness.load import Backlog
-from infra.clients.job_container import create_job_container, put_files, read_job_settings
-from infra.names import MATCHES_TOPIC
+from infra.clients.job_container import create_job_container, put_files, read_job_file
+from infra.names import JOB_SETTINGS, MATCHES_TOPIC
 from job.settings import deep_merge
 
 Program = Literal["consumers", "raw_bulk", "spark_stages"]
@@ -54,7 +54,8 @@ def run_in_network(stack: MeasuredStack, program: Program, workload: Workload) -
     Raises JobContainerError if the job is not deployed, or such a container is already running.
     """
     engine, name = stack.deployment.engine, stack.deployment.name
-    job_settings = read_job_settings(engine, name)
+    job_settings: dict[str, Any] = yaml.safe_load(read_job_file(engine, name, JOB_SETTINGS))
+    properties = job_settings["spark_properties_file"]
     container = create_job_container(engine, name, TASK, ["-m", f"bench.in_network.{program}"], MEMORY)
     try:
         put_files(
@@ -63,6 +64,7 @@ def run_in_network(stack: MeasuredStack, program: Program, workload: Workload) -
                 **_package_files(),
                 str(WORKLOAD_FILE): msgspec.json.encode(_with_elasticsearch(workload, stack, job_settings)),
                 str(SETTINGS_FILE): _spark_settings(job_settings, driver_host=str(container.name)),
+                properties: read_job_file(engine, name, properties),
             },
         )
         container.start()
@@ -98,9 +100,9 @@ def _package_files() -> dict[str, bytes]:
     return {str(folder / path.relative_to(BENCH_FOLDER)): path.read_bytes() for path in sources}
 
 
-def _with_elasticsearch(workload: Workload, stack: MeasuredStack, job_settings: bytes) -> Workload:
+def _with_elasticsearch(workload: Workload, stack: MeasuredStack, job_settings: dict[str, Any]) -> Workload:
     """The workload with the job's Elasticsearch, and the login that may write to the benchmarks' indices."""
-    server = yaml.safe_load(job_settings)["elasticsearch"]
+    server = job_settings["elasticsearch"]
     return msgspec.structs.replace(
         workload,
         elasticsearch_url=server["hosts"][0],
@@ -109,7 +111,6 @@ def _with_elasticsearch(workload: Workload, stack: MeasuredStack, job_settings: 
     )
 
 
-def _spark_settings(job_settings: bytes, driver_host: str) -> bytes:
+def _spark_settings(job_settings: dict[str, Any], driver_host: str) -> bytes:
     """The running job's settings as YAML, for a Spark driver on another host."""
-    settings: dict[str, Any] = yaml.safe_load(job_settings)
-    return yaml.safe_dump(deep_merge(settings, {"app_name": TASK, "driver": {"host": driver_host}})).encode()
+    return yaml.safe_dump(deep_merge(job_settings, {"app_name": TASK, "driver": {"host": driver_host}})).encode()

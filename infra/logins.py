@@ -9,6 +9,10 @@ from datetime import timedelta
 
 from job.kafka_client import KafkaClientSettings
 
+SPARK_CLUSTER = "spark.cluster"
+"""The secret that Spark's processes share."""
+SPARK_MONITOR = "spark.monitor"
+"""Reads Spark's pages and metrics where they need a login: Prometheus and the health checks."""
 OPERATOR = "operator"
 """A person's read-only login, with the same password in all services."""
 
@@ -33,7 +37,7 @@ ELASTICSEARCH_ROLES = {
 ELASTICSEARCH_LOGINS = tuple(f"elasticsearch.{user}" for user in ELASTICSEARCH_ROLES if user != OPERATOR)
 GRAFANA_LOGINS = ("grafana.admin",)
 CASSANDRA_LOGINS: tuple[str, ...] = ()
-SPARK_LOGINS: tuple[str, ...] = ()
+SPARK_LOGINS: tuple[str, ...] = (SPARK_CLUSTER, SPARK_MONITOR)
 MONITORING_LOGINS: tuple[str, ...] = ()
 
 LOGINS = (
@@ -63,3 +67,8 @@ def kafka_client_settings(servers: str, user: str, password: str) -> KafkaClient
 
 TLS_SERVERS: tuple[str, ...] = ("elasticsearch",)
 """The services that have a certificate."""
+
+
+def user_of(login: str) -> str:
+    """The name that a client of the service gives."""
+    return login.rpartition(".")[2]

@@ -263,6 +263,7 @@ class Settings(Section):
 
     app_name: Text
     master: Text
+    spark_properties_file: str
     driver: Driver
     executor: Executor
     parallelism: Positive

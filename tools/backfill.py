@@ -16,7 +16,7 @@ from docker.errors import APIError
 from requests import RequestException
 
 from infra.clients.docker_engine import DockerUnavailableError, connect
-from infra.clients.job_container import JobContainerError, create_job_container, put_files, read_job_settings
+from infra.clients.job_container import JobContainerError, create_job_container, put_files, read_job_file
 from infra.names import JOB_SETTINGS
 from tools.printable import sanitize
 
@@ -33,7 +33,7 @@ def create(engine: docker.DockerClient, stack: str, arguments: list[str]) -> Con
     `arguments` are those of `job.backfill`. Raises JobContainerError if the job is not deployed, or a backfill is
     already running.
     """
-    settings = read_job_settings(engine, stack)
+    settings = read_job_file(engine, stack, JOB_SETTINGS)
     command = ["-m", "job.backfill", "--config", JOB_SETTINGS, *arguments]
     container = create_job_container(engine, stack, "backfill", command, MEMORY)
     put_files(container, {JOB_SETTINGS: settings})

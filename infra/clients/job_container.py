@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
 
-from infra.names import JOB_SETTINGS, SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
+from infra.names import SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
 
 if TYPE_CHECKING:
     import docker
@@ -62,11 +62,12 @@ def create_job_container(
     )
 
 
-def read_job_settings(engine: docker.DockerClient, stack: str) -> bytes:
-    """The settings file (YAML) of the running job. Raises JobContainerError if the job is not deployed."""
-    parts, _ = _job(engine, stack).get_archive(JOB_SETTINGS)
+def read_job_file(engine: docker.DockerClient, stack: str, path: str) -> bytes:
+    """A file of the running job's container, such as its settings. Raises JobContainerError if the job is not
+    deployed."""
+    parts, _ = _job(engine, stack).get_archive(path)
     with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
-        file = archive.extractfile(PurePosixPath(JOB_SETTINGS).name)
+        file = archive.extractfile(PurePosixPath(path).name)
         assert file is not None
         return file.read()
 

@@ -73,7 +73,7 @@ RECIPES = {
         "job",
         WITH_BUILDER,
         target="spark",
-        content=("Dockerfile", "conf", "connector", "filesystem", "jvm", "requirements.txt"),
+        content=("Dockerfile", "conf", "connector", "filesystem", "jvm", "pages", "requirements.txt"),
     ),
     "job": Recipe("job", WITH_BUILDER, target="job"),
     "generator": Recipe("generator", ON_JAVA),

@@ -129,11 +129,13 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class ScrapeEndpoint:
-    """Metrics that Prometheus scrapes: the scrape job's name, the port in the container and the metrics path."""
+    """Metrics that Prometheus scrapes: the scrape job's name, the port in the container, the metrics path, and, where
+    the endpoint needs one, the login (a key of infra/logins.py)."""
 
     job: str
     port: int
     path: str = "/metrics"
+    login: str | None = None
 
 
 GROUP_ONLY = "0640"

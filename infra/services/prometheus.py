@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from infra import users
+from infra.logins import user_of
 from infra.names import ALERTMANAGER_PORT, GENERATOR_NETWORK, MAIN_NETWORK, PROMETHEUS_PORT, ZOOKEEPER_NETWORK
 from infra.services.alertmanager import Alertmanager
 from infra.services.base import (
@@ -47,6 +48,7 @@ class Prometheus(Service):
                 *scrape_configs(scraped),
             ],
         }
+        logins = {endpoint.login for service in scraped for endpoint in service.scrape_endpoints if endpoint.login}
         super().__init__(
             deployment,
             "prometheus",
@@ -66,6 +68,7 @@ class Prometheus(Service):
                 files=[
                     ConfigFile(CONFIG, yaml.safe_dump(config, sort_keys=False)),
                     ConfigFile(RULES_FILE, RULES.read_text()),
+                    *(ConfigFile(_password_file(login), deployment.password(login)) for login in sorted(logins)),
                 ],
                 ports={PROMETHEUS_PORT: settings.prometheus_port},
                 networks=[MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK],  # it scrapes all services
@@ -78,12 +81,22 @@ class Prometheus(Service):
 
 def scrape_configs(services: Iterable[Service]) -> list[dict[str, Any]]:
     """Prometheus's scrape_configs for the services' endpoints; services with the same job become targets of one."""
-    targets: dict[tuple[str, str], list[str]] = {}
+    targets: dict[tuple[str, str, str | None], list[str]] = {}
     for service in services:
         for endpoint in service.scrape_endpoints:
-            targets.setdefault((endpoint.job, endpoint.path), []).append(f"{service.name}:{endpoint.port}")
-    return [_scrape_config(job, path, addresses) for (job, path), addresses in targets.items()]
+            key = (endpoint.job, endpoint.path, endpoint.login)
+            targets.setdefault(key, []).append(f"{service.name}:{endpoint.port}")
+    return [_scrape_config(job, path, addresses, login) for (job, path, login), addresses in targets.items()]
 
 
-def _scrape_config(job: str, path: str, targets: list[str]) -> dict[str, Any]:
-    return {"job_name": job, "metrics_path": path, "static_configs": [{"targets": targets}]}
+def _scrape_config(job: str, path: str, targets: list[str], login: str | None = None) -> dict[str, Any]:
+    config = {"job_name": job, "metrics_path": path, "static_configs": [{"targets": targets}]}
+    return config | _basic_auth(login) if login else config
+
+
+def _basic_auth(login: str) -> dict[str, Any]:
+    return {"basic_auth": {"username": user_of(login), "password_file": _password_file(login)}}
+
+
+def _password_file(login: str) -> str:
+    return f"/etc/prometheus/passwords/{login}"

@@ -22,6 +22,7 @@ from infra.services.base import (
 )
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
+from infra.services.spark import PROPERTIES, config_files, page_login
 from infra.services.spark_master import SparkMaster
 from job.settings import deep_merge, with_overrides
 
@@ -48,6 +49,7 @@ class SparkJob(Service):
         overrides = deep_merge(
             {
                 "master": master.master_url,
+                "spark_properties_file": PROPERTIES,
                 "driver": {"host": NAME},
                 "kafka": kafka.job_settings("job"),
                 "elasticsearch": {
@@ -67,11 +69,13 @@ class SparkJob(Service):
                 user=users.SPARK,
                 memory_mib=settings.spark_job_memory,
                 command=["/opt/venv/bin/python", "-m", "job", "--config", JOB_SETTINGS],
-                files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides))],
+                files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides)), *config_files(deployment)],
                 ports={SPARK_JOB_UI_PORT: settings.spark_job_ui_port},
                 scrape_endpoints=[
-                    ScrapeEndpoint("spark-driver", SPARK_JOB_UI_PORT, "/metrics/prometheus"),
-                    ScrapeEndpoint("spark-executors", SPARK_JOB_UI_PORT, "/metrics/executors/prometheus"),
+                    ScrapeEndpoint("spark-driver", SPARK_JOB_UI_PORT, "/metrics/prometheus/", page_login(deployment)),
+                    ScrapeEndpoint(
+                        "spark-executors", SPARK_JOB_UI_PORT, "/metrics/executors/prometheus", page_login(deployment)
+                    ),
                     ScrapeEndpoint("job", METRICS_PORT),
                 ],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],

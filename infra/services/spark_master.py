@@ -13,16 +13,19 @@ from infra.services.base import (
     ScrapeEndpoint,
     Service,
 )
+from infra.services.spark import CURL_CONFIG, PROPERTIES, config_files, page_login
 
 NAME = "spark-master"
 RECOVERY_DIRECTORY = "/home/spark/recovery"
-PROPERTIES = ("--properties-file", "/opt/spark/spark-defaults.conf")
+PROPERTIES_ARGUMENT = ("--properties-file", PROPERTIES)
 ARCHIVE = "-XX:SharedArchiveFile=/opt/spark/spark.jsa"
 DAEMON_JVM_OPTIONS = f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {ARCHIVE} {JVM_EXITS_ON_OUT_OF_MEMORY}"
 """Of the master and the workers."""
 
 # The workers' `status` is called `state`.
-HEALTH_CHECK = f"""curl -fsS http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/ | grep -q '"status" *: *"ALIVE"'"""
+HEALTH_CHECK = (
+    f"""curl -fsSK {CURL_CONFIG} http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/ | grep -q '"status" *: *"ALIVE"'"""
+)
 
 
 class SparkMaster(Service):
@@ -40,7 +43,7 @@ class SparkMaster(Service):
                 command=[
                     "/opt/spark/bin/spark-class",
                     "org.apache.spark.deploy.master.Master",
-                    *PROPERTIES,
+                    *PROPERTIES_ARGUMENT,
                     *("--host", NAME, "--port", str(SPARK_MASTER_PORT), "--webui-port", str(SPARK_MASTER_UI_PORT)),
                 ],
                 environment={
@@ -51,9 +54,12 @@ class SparkMaster(Service):
                     "SPARK_MASTER_OPTS": "-Dspark.deploy.recoveryMode=FILESYSTEM "
                     f"-Dspark.deploy.recoveryDirectory={RECOVERY_DIRECTORY} -Dspark.deploy.recoveryTimeout=15s",
                 },
-                # Not the RPC port: it has no login, and whoever connects to it can run code on the workers.
+                files=config_files(deployment),
+                # Not the RPC port: only workers and the job need it.
                 ports={SPARK_MASTER_UI_PORT: settings.spark_master_ui_port},
-                scrape_endpoints=[ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus")],
+                scrape_endpoints=[
+                    ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus/", page_login(deployment))
+                ],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
             ),
         )

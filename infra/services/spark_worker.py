@@ -14,7 +14,8 @@ from infra.services.base import (
     Service,
     Volume,
 )
-from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES, SparkMaster
+from infra.services.spark import CURL_CONFIG, config_files, page_login
+from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES_ARGUMENT, SparkMaster
 from infra.services.spark_master import NAME as MASTER
 from infra.settings import WORKER_EXTRA_MIB
 
@@ -24,8 +25,8 @@ DAEMON_HEAP_MIB = 128
 # Queries the worker, and the master: a worker that is not registered there receives no executor. While the master does
 # not answer, the worker is alive: its executors keep running without a master, and a restart would end them.
 HEALTH_CHECK = f"""
-curl -fsS -m 3 -o /dev/null http://127.0.0.1:{SPARK_WORKER_UI_PORT}/json/ || exit 1
-master=$(curl -fsS -m 3 http://{MASTER}:{SPARK_MASTER_UI_PORT}/json/) || exit {ALIVE}
+curl -fsSK {CURL_CONFIG} -m 3 -o /dev/null http://127.0.0.1:{SPARK_WORKER_UI_PORT}/json/ || exit 1
+master=$(curl -fsSK {CURL_CONFIG} -m 3 http://{MASTER}:{SPARK_MASTER_UI_PORT}/json/) || exit {ALIVE}
 echo "$master" | python3 -ISc '
 import json, socket, sys
 for worker in json.load(sys.stdin)["workers"]:
@@ -52,7 +53,7 @@ class SparkWorker(Service):
                 command=[
                     "/opt/spark/bin/spark-class",
                     "org.apache.spark.deploy.worker.Worker",
-                    *PROPERTIES,
+                    *PROPERTIES_ARGUMENT,
                     *("--host", name, "--webui-port", str(SPARK_WORKER_UI_PORT)),
                     *("--cores", str(settings.spark_worker_cores)),
                     *("--memory", f"{settings.spark_worker_memory - WORKER_EXTRA_MIB}m"),
@@ -66,8 +67,11 @@ class SparkWorker(Service):
                     # Each start of the job leaves a copy of its code and logs.
                     "SPARK_WORKER_OPTS": "-Dspark.worker.cleanup.enabled=true -Dspark.worker.cleanup.appDataTtl=86400",
                 },
+                files=config_files(deployment),
                 ports={SPARK_WORKER_UI_PORT: settings.spark_worker_ui_port + number - 1},
-                scrape_endpoints=[ScrapeEndpoint("spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus")],
+                scrape_endpoints=[
+                    ScrapeEndpoint("spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus/", page_login(deployment))
+                ],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
             ),

@@ -1,12 +1,16 @@
 """The Spark session with its configuration, and the distribution of this package to the executors."""
 
 import logging
+import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+from job.errors import JobError
 from job.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -58,7 +62,7 @@ _FIXED = {
     "spark.sql.streaming.ui.retainedProgressUpdates": "60",
     "spark.sql.streaming.numRecentProgressUpdates": "5",
     "spark.ui.showConsoleProgress": "false",
-    # As in conf/spark-defaults.conf, which master and workers read.
+    # As in the properties of master and workers.
     "spark.ui.killEnabled": "false",
     "spark.ui.heapHistogramEnabled": "false",
     # Spark's own metrics, with a namespace that does not change with the application id.
@@ -77,7 +81,10 @@ _LOCAL_CHECKPOINT = {
 
 
 def start(settings: Settings) -> SparkSession:
-    """Start the driver's JVM, connect to the Spark cluster, and distribute this package to the executors."""
+    """Start the driver's JVM, connect to the Spark cluster, and distribute this package to the executors.
+
+    Raises JobError if the cluster's master does not accept the driver.
+    """
     configuration = {
         **_FIXED,
         **(_LOCAL_CHECKPOINT if settings.checkpoint_location.startswith("file:") else {}),
@@ -94,10 +101,26 @@ def start(settings: Settings) -> SparkSession:
         "spark.default.parallelism": str(settings.parallelism),
         "spark.sql.shuffle.partitions": str(settings.parallelism),
     }
+    if settings.spark_properties_file:
+        # Every local user can read the JVM's command line, on which the builder's properties stand. The cluster's
+        # secret must not be there.
+        os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join(
+            ["--properties-file", settings.spark_properties_file, "pyspark-shell"]
+        )
     builder = SparkSession.builder
     for key, value in configuration.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except Py4JJavaError as error:
+        # Spark's error does not name the cause: it stops a driver that no master has accepted within a minute.
+        if "stopped SparkContext" not in str(error):
+            raise
+        raise JobError(
+            f"spark_properties_file: the Spark master at {settings.master} does not accept this job: is "
+            f"spark.authenticate.secret in {settings.spark_properties_file or '(no file)'} that of the master? "
+            "The warnings above have Spark's reason"
+        ) from error
     # The file stays while the driver runs: each new executor downloads it.
     package = shutil.make_archive(f"{tempfile.mkdtemp()}/job", "zip", _PACKAGE.parent, _PACKAGE.name)
     spark.sparkContext.addPyFile(package)

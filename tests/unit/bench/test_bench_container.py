@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from importlib.util import find_spec
+from pathlib import PurePosixPath
 from typing import Any, get_args
 from unittest.mock import MagicMock
 
@@ -17,13 +18,19 @@ from bench.bench_container import Program, run_in_network, workload_of
 from bench.in_network.workload import SETTINGS_FILE, WORKLOAD_FILE, Timing, Workload
 from bench.progress import BenchError
 from harness.load import Backlog
+from infra.names import JOB_SETTINGS
 from tests.support.tar_archive import tar
 
-JOB_SETTINGS_YAML = b"""
+PROPERTIES = "/etc/lolstack/spark.conf"
+JOB_FILES = {
+    JOB_SETTINGS: b"""
 app_name: job
 driver: {host: spark-job, port: 7078}
+spark_properties_file: /etc/lolstack/spark.conf
 elasticsearch: {hosts: ['https://elasticsearch:9200'], ca_certificate: of the stack}
-"""
+""",
+    PROPERTIES: b"spark.authenticate true\n",
+}
 WORKLOAD = workload_of(Backlog("compact", 20, {0: 5}, {0: 25}), consumer="bulk")
 
 
@@ -36,7 +43,7 @@ def files_in(archive: bytes) -> dict[str, bytes]:
 def stack() -> Any:
     """A measured stack whose engine has the job's container and creates another."""
     job = MagicMock(attrs={"Image": "sha256:job", "Config": {"User": "10001:10001"}})
-    job.get_archive.return_value = ([tar("job.yaml", JOB_SETTINGS_YAML)], {})
+    job.get_archive.side_effect = lambda path: ([tar(PurePosixPath(path).name, JOB_FILES[path])], {})
 
     def get(name: str) -> Any:
         if name == "lolstack-sample-spark-job":
@@ -76,6 +83,7 @@ def test_container_gets_the_program_the_workload_and_settings_for_its_own_driver
     settings = yaml.safe_load(files[str(SETTINGS_FILE)])
     assert settings["app_name"] == "bench"
     assert settings["driver"] == {"host": "lolstack-sample-bench", "port": 7078}
+    assert files[settings["spark_properties_file"]] == JOB_FILES[PROPERTIES]
 
 
 def test_timings_are_read_from_the_containers_log(stack: Any, container: Any) -> None:

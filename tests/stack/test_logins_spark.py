@@ -1,0 +1,129 @@
+"""Spark's secret: whoever does not have it can register neither a worker nor an application, and it is in no place that
+another local user can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from docker.models.containers import Container
+
+from harness.stack import Stack
+from harness.waiting import eventually
+from infra.clients.docker_engine import execute
+from infra.clients.job_container import put_files
+from infra.logins import SPARK_CLUSTER
+from infra.names import STACK_LABEL, stack_prefix
+from infra.services import render
+from infra.services.spark import PROPERTIES
+
+NO_SECRET = "spark.authenticate false\n"
+WRONG_SECRET = render("spark.conf", secret="0" * 40)
+WORKER = ["/opt/spark/bin/spark-class", "org.apache.spark.deploy.worker.Worker", "--properties-file", PROPERTIES]
+APPLICATION = """
+import os, sys
+os.environ["PYSPARK_SUBMIT_ARGS"] = f"--properties-file {sys.argv[1]} pyspark-shell"
+from pyspark.sql import SparkSession
+SparkSession.builder.master(sys.argv[2]).appName("intruder").config("spark.ui.enabled", "false").getOrCreate()
+print("ACCEPTED")
+"""
+LOCAL_USER = "host"
+"""The Docker host's network: the master is reached by its container's address, as every local user can."""
+
+
+def registered(stack: Stack) -> dict[str, set[str]]:
+    """The ids of the workers and of the applications, also the ended ones, that the master knows."""
+    master = stack.get("spark-master", 8080, "/json/").json()
+    return {key: {each["id"] for each in master[key]} for key in ("workers", "activeapps", "completedapps")}
+
+
+@pytest.fixture(scope="module")
+def intruders(stack: Stack) -> Iterator[dict[str, Container]]:
+    """Containers that try to register with the stack's master without its secret."""
+    addresses = stack.container("spark-master").attrs["NetworkSettings"]["Networks"][stack_prefix(stack.name)]
+    by_address, by_name = f"spark://{addresses['IPAddress']}:7077", "spark://spark-master:7077"
+    python = ["/opt/venv/bin/python", "-c", APPLICATION, PROPERTIES]
+    attempts = {
+        "worker-without-secret": (LOCAL_USER, NO_SECRET, [*WORKER, "--webui-port", "0", by_address]),
+        "application-without-secret": (LOCAL_USER, NO_SECRET, [*python, by_address]),
+        "application-with-wrong-secret": (stack_prefix(stack.name), WRONG_SECRET, [*python, by_name]),
+    }
+    image = str(stack.container("spark-job").attrs["Image"])
+    containers = {}
+    try:
+        for name, (network, properties, command) in attempts.items():
+            containers[name] = stack.engine.containers.create(
+                image,
+                command,
+                name=stack.container_name(name),
+                labels={STACK_LABEL: stack.name},
+                network=network,
+                init=True,
+            )
+            put_files(containers[name], {PROPERTIES: properties.encode()})
+            containers[name].start()
+        yield containers
+    finally:
+        for container in containers.values():
+            container.remove(force=True)
+
+
+def test_worker_or_application_without_the_secret_is_not_registered(
+    stack: Stack, intruders: dict[str, Container]
+) -> None:
+    before = registered(stack)
+
+    def refused() -> None:
+        for name, container in intruders.items():
+            log = container.logs().decode(errors="replace")
+            assert "Failed to connect to master" in log, f"{name} was not refused: {log[-300:]}"
+            assert "ACCEPTED" not in log, name
+
+    eventually(refused, timeout_seconds=90)
+    assert registered(stack) == before
+    assert len(before["workers"]) == 1
+    assert len(before["activeapps"]) == 1
+
+
+def test_secret_is_in_no_command_line_and_in_the_environment_of_executors_only(stack: Stack) -> None:
+    """Only a process of the same user can read an environment, and that one can read the properties as well. Spark has
+    no other way to give the secret to an executor."""
+    secret = stack.outputs["credentials"][SPARK_CLUSTER]
+    script = """
+for process in /proc/[0-9]*; do
+    [ $process = /proc/$$ ] && continue
+    command=$(tr '\\0' ' ' <$process/cmdline 2>/dev/null)
+    case $command in *$0*) echo "command line of $command" ;; esac
+    if grep -qs "$0" $process/environ; then echo "environment of $command"; fi
+done
+"""
+    found = {}
+    for service in ("spark-master", "spark-worker", "spark-job", "archive"):
+        exit_code, output = execute(stack.container_name(service), ["sh", "-c", script, secret])
+        assert exit_code == 0, output
+        found[service] = [line for line in output.splitlines() if line]
+    executors = found.pop("spark-worker")
+    assert found == {"spark-master": [], "spark-job": [], "archive": []}
+    assert executors, "the executor's environment has Spark's variable: the test does not find it"
+    for line in executors:
+        assert line.startswith("environment of "), line
+        assert "CoarseGrainedExecutorBackend" in line or "pyspark.daemon" in line, line
+
+
+def test_secret_is_in_no_page_log_or_inspected_container(stack: Stack) -> None:
+    secret = stack.outputs["credentials"][SPARK_CLUSTER]
+    (job,) = stack.get("spark-job", 4040, "/api/v1/applications").json()
+    environment: Any = stack.get("spark-job", 4040, f"/api/v1/applications/{job['id']}/environment").json()
+    properties = dict(environment["sparkProperties"])
+    assert properties["spark.authenticate"] == properties["spark.network.crypto.enabled"] == "true"
+    assert "redacted" in properties["spark.authenticate.secret"]
+    assert secret not in str(environment)
+    assert secret not in stack.get("spark-job", 4040, "/environment/").text
+    for service in ("spark-master", "spark-worker", "spark-job", "archive"):
+        assert secret not in str(stack.container(service).attrs), service
+        assert secret not in stack.log(service), service
+    exit_code, output = execute(
+        stack.container_name("spark-worker"), ["grep", "-rl", secret, "/opt/spark/work", "/var/lib/lolstack"]
+    )
+    assert (exit_code, output) == (1, ""), "logs and code of the executors, or checkpoints, have the secret"
