@@ -6,8 +6,10 @@ from infra import preflight, users
 from infra.images import Images
 from infra.images.source import choose_image_source
 from infra.kafka_rights import ADMIN, RIGHTS, acls
-from infra.logins import LOGINS, OPERATOR, TLS_SERVERS, kafka_login
+from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, LOGINS, OPERATOR, TLS_SERVERS, kafka_login, user_of
 from infra.names import (
+    ARCHIVE_TABLE,
+    CASSANDRA_PORT,
     DEAD_LETTER_TOPIC,
     ELASTICSEARCH_PORT,
     INDEX_ALIASES,
@@ -16,6 +18,7 @@ from infra.names import (
     NETWORKS,
     stack_prefix,
 )
+from infra.provisioning.cassandra_roles import CassandraRoles
 from infra.provisioning.certificates import Certificates
 from infra.provisioning.credentials import Credentials
 from infra.provisioning.index_template import IndexTemplate
@@ -40,6 +43,7 @@ from infra.services.spark_master import SparkMaster
 from infra.services.spark_worker import SparkWorker
 from infra.services.zookeeper import ZooKeeper
 from infra.settings import Settings
+from job.settings import with_overrides
 
 MAX_MESSAGE_BYTES = "10485760"
 MAX_DEAD_LETTER_BYTES = "11534336"  # a dead letter is the message with additional headers that give the reason
@@ -110,6 +114,15 @@ templates = [
 ]
 
 cassandra = Cassandra(deployment)
+archive_keyspace = with_overrides(settings.job).archive.keyspace
+roles = CassandraRoles(
+    "127.0.0.1",
+    cassandra.host_ports[CASSANDRA_PORT],
+    archive_keyspace,
+    ARCHIVE_TABLE,
+    {user_of(login): deployment.password(login) for login in (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, OPERATOR)},
+    pulumi.ResourceOptions(parent=cassandra, depends_on=[cassandra.ready], deleted_with=cassandra.container),
+)
 
 checkpoints = declare_volume(deployment, "checkpoints", users.SPARK)
 master = SparkMaster(deployment)
@@ -117,7 +130,7 @@ for number in range(1, settings.spark_workers + 1):
     SparkWorker(deployment, number, master, checkpoints)
 before_job = [kafka_users, topic, dead_letters, *templates]
 job = SparkJob(deployment, master, kafka, elasticsearch, checkpoints, provisioned=before_job)
-Archive(deployment, kafka, cassandra, provisioned=[kafka_users, topic])
+Archive(deployment, kafka, cassandra, provisioned=[kafka_users, topic, roles])
 generator = Generator(deployment, kafka, job, kafka_users) if settings.generator_runs(stack) else None
 
 ElasticsearchExporter(deployment, elasticsearch)

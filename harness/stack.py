@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from pulumi import automation
 from testinfra.host import Host
 
 from harness.waiting import eventually
+from infra.clients.cassandra import CassandraUnavailableError
+from infra.clients.cassandra import connect as connect_cassandra
 from infra.clients.docker_engine import execute, kill_containers
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.kafka import TopicClient
 from infra.kafka_rights import ADMIN
-from infra.names import MATCHES_ALIAS, PROJECT, SERVICE_LABEL, STACK_LABEL
+from infra.logins import OPERATOR, user_of
+from infra.names import CASSANDRA_PORT, MATCHES_ALIAS, PROJECT, SERVICE_LABEL, STACK_LABEL
 from tools.repair import repair
 from tools.stack_outputs import kafka_settings
 
@@ -151,6 +154,16 @@ class Stack:
     def job_metric(self, name: str, **labels: str) -> float:
         """The sum of the job's samples of this metric with these labels."""
         return sum_samples(self.job_samples(), name, **labels)
+
+    @contextmanager
+    def cassandra(self, login: str = OPERATOR) -> Iterator[Any]:
+        """A Cassandra session of the login. Raises AssertionError if Cassandra does not answer: it may be starting."""
+        host, port = self.outputs["services"]["cassandra"][str(CASSANDRA_PORT)].split(":")
+        try:
+            with connect_cassandra(host, int(port), user_of(login), self.outputs["credentials"][login]) as session:
+                yield session
+        except CassandraUnavailableError as error:
+            raise AssertionError(str(error)) from error
 
     # Containers
 

@@ -9,6 +9,9 @@ from datetime import timedelta
 
 from job.kafka_client import KafkaClientSettings
 
+CASSANDRA_ADMIN = "cassandra.lol_admin"
+CASSANDRA_ARCHIVE = "cassandra.lol_archive"
+"""Writes the archive's table."""
 SPARK_CLUSTER = "spark.cluster"
 """The secret that Spark's processes share."""
 SPARK_MONITOR = "spark.monitor"
@@ -36,7 +39,7 @@ ELASTICSEARCH_ROLES = {
 """The role of each of Elasticsearch's users: built in, or in services/files/roles.yml."""
 ELASTICSEARCH_LOGINS = tuple(f"elasticsearch.{user}" for user in ELASTICSEARCH_ROLES if user != OPERATOR)
 GRAFANA_LOGINS = ("grafana.admin",)
-CASSANDRA_LOGINS: tuple[str, ...] = ()
+CASSANDRA_LOGINS: tuple[str, ...] = (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE)
 SPARK_LOGINS: tuple[str, ...] = (SPARK_CLUSTER, SPARK_MONITOR)
 MONITORING_LOGINS: tuple[str, ...] = ()
 

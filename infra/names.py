@@ -25,6 +25,9 @@ CHAMPIONS_ALIAS = "lol_champion_stats"
 POSITIONS_ALIAS = "lol_position_stats"
 INDEX_ALIASES = (MATCHES_ALIAS, TEAMS_ALIAS, CHAMPIONS_ALIAS, POSITIONS_ALIAS)
 
+ARCHIVE_TABLE = "matches"
+"""The archive's table in Cassandra; its keyspace is a setting of the job."""
+
 # Ports in the stack's network. The outputs `services` map them to the host's ports.
 KAFKA_PORT = 9092
 KAFKA_HOST_LISTENER_PORT = 29092

@@ -42,6 +42,7 @@ STACK_OWNED_JOB_KEYS = (
     *("kafka.username", "kafka.password", "kafka.ca_certificate"),
     *("elasticsearch.matches", "elasticsearch.champions", "elasticsearch.positions"),
     *("elasticsearch.username", "elasticsearch.password", "elasticsearch.ca_certificate"),
+    *("archive.username", "archive.password"),
 )
 """The keys of job/config.yaml that a deployment cannot override: topics, templates, ports and dashboards depend on
 them, and logins are generated."""

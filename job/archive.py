@@ -19,7 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cassandra import OperationTimedOut, ProtocolVersion, RequestExecutionException, RequestValidationException
+from cassandra import (
+    AuthenticationFailed,
+    InvalidRequest,
+    OperationTimedOut,
+    ProtocolVersion,
+    RequestExecutionException,
+    RequestValidationException,
+)
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
@@ -106,9 +114,17 @@ class ArchiveTable:
     def __init__(
         self, session: Any, options: settings.Archive, stopping: threading.Event, heartbeat: Heartbeat
     ) -> None:
+        """Raises JobError if the table does not exist."""
         self._heartbeat = heartbeat
         self._session = session
-        self._insert = session.prepare(_INSERT.format(keyspace=options.keyspace, table=TABLE))
+        self._options = options
+        try:
+            self._insert = session.prepare(_INSERT.format(keyspace=options.keyspace, table=TABLE))
+        except InvalidRequest as error:
+            raise JobError(
+                f"archive.keyspace: {options.keyspace}.{TABLE} cannot be written ({first_line(error)}); create it "
+                "(`pulumi up` does)"
+            ) from error
         self._insert.is_idempotent = True
         self._ttl = options.retention_days * _DAY_SECONDS
         self._stopping = stopping
@@ -138,20 +154,20 @@ class ArchiveTable:
                 future.result()
             except _TRANSIENT_ERRORS as error:
                 failed.append(row)
-                reason = reason or first_line(error)
+                reason = reason or _refused_login(error, self._options) or first_line(error)
         return failed, reason
 
 
 @contextmanager
 def cassandra_session(options: settings.Archive) -> Iterator[Any]:
-    """A Cassandra session; creates the keyspace and the table if they do not exist.
+    """A Cassandra session. Raises JobError if Cassandra is not available within the start-up timeout (job.retry).
 
-    Raises JobError if Cassandra is not available within the start-up timeout (job.retry).
+    A refused login is retried as well: the role may be about to get the password that these settings have.
     """
 
     def describe(error: Exception) -> str:
         hosts = ", ".join(options.hosts)
-        return (
+        return _refused_login(error, options) or (
             f"archive.hosts: {hosts} is not available at port {options.port} ({first_line(error)}); is Cassandra "
             "running, is the address right?"
         )
@@ -169,6 +185,9 @@ def _connect(options: settings.Archive) -> Any:
     cluster = Cluster(
         options.hosts,
         port=options.port,
+        auth_provider=(
+            PlainTextAuthProvider(options.username, options.password.get_secret_value()) if options.username else None
+        ),
         connect_timeout=_REQUEST_TIMEOUT_SECONDS,
         protocol_version=ProtocolVersion.V5,  # of Cassandra 4 and later
         # The driver's default backoff grows to ten minutes, in which Cassandra would be available and not used.
@@ -180,20 +199,22 @@ def _connect(options: settings.Archive) -> Any:
         },
     )
     try:
-        session = cluster.connect()
-        session.execute(
-            f"CREATE KEYSPACE IF NOT EXISTS {options.keyspace} "
-            "WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
-        )
-        session.execute(
-            f"CREATE TABLE IF NOT EXISTS {options.keyspace}.{TABLE} (match_id text PRIMARY KEY, ended timestamp, "
-            "arrived timestamp, partition int, offset bigint, message blob) "
-            "WITH compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"
-        )
+        return cluster.connect()
     except Exception:
         cluster.shutdown()
         raise
-    return session
+
+
+def _refused_login(error: Exception, options: settings.Archive) -> str | None:
+    """The error in one line if Cassandra refuses the login, else None."""
+    causes = error.errors.values() if isinstance(error, NoHostAvailable) else ()
+    refused = [cause for cause in causes if isinstance(cause, AuthenticationFailed)]
+    if not refused:
+        return None
+    return (
+        f"archive.username, archive.password: Cassandra at {', '.join(options.hosts)} refuses the login of "
+        f"{options.username or 'a client without a name'} ({first_line(refused[0])}); correct the two"
+    )
 
 
 class OffsetTracker:
@@ -320,7 +341,7 @@ def main() -> int:
 
     try:
         run(options, stopping, end)
-    # RequestValidationException: for example, somebody has dropped the table; the next start creates it again.
+    # RequestValidationException: for example, somebody has dropped the table, or taken the right to write it.
     except (JobError, TransientError, RequestValidationException, KafkaException) as error:
         faults.append(first_line(error))
     for fault in faults:

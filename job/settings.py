@@ -240,7 +240,7 @@ class Elasticsearch(Login):
     request_timeout_seconds: Positive
 
 
-class Archive(Section):
+class Archive(Login):
     hosts: Annotated[list[HostName], Field(min_length=1)]
     port: Port
     keyspace: Keyspace

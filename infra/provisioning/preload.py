@@ -9,6 +9,7 @@ thread that has passed this import only sees finished classes.
 
 # ruff: noqa: F401
 import bcrypt
+import cassandra.cluster
 import confluent_kafka.admin
 import cryptography.x509
 import docker

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pulumi
 
 from infra import users
+from infra.logins import CASSANDRA_ARCHIVE, user_of
 from infra.names import JOB_SETTINGS, METRICS_PORT
 from infra.services.base import (
     ConfigFile,
@@ -32,7 +33,16 @@ class Archive(Service):
         self, deployment: Deployment, kafka: Kafka, cassandra: Cassandra, provisioned: Sequence[pulumi.Resource]
     ) -> None:
         settings = deployment.settings
-        overrides = deep_merge({"kafka": kafka.job_settings("archive")}, settings.job)
+        overrides = deep_merge(
+            {
+                "kafka": kafka.job_settings("archive"),
+                "archive": {
+                    "username": user_of(CASSANDRA_ARCHIVE),
+                    "password": deployment.password(CASSANDRA_ARCHIVE),
+                },
+            },
+            settings.job,
+        )
         super().__init__(
             deployment,
             "archive",

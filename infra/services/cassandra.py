@@ -56,6 +56,10 @@ class Cassandra(Service):
                     f"-XX:-UseG1GC {' '.join(JVM_RETURNS_MEMORY)} "
                     # The clock for timeouts: by default a thread reads the time 500 times a second.
                     "-Dcassandra.approximate_time_precision_ms=50 "
+                    # The first superuser exists once CQL is served. The stack replaces it (provisioning).
+                    "-Dcassandra.superuser_setup_delay_ms=0 "
+                    # A login's hash need not be slow: nobody can guess a random password of 160 bits.
+                    "-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4 "
                     f"{JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY} {jmx.AGENT}",
                 },
                 files=[

@@ -6,15 +6,12 @@ import re
 import time
 
 import pytest
-from cassandra import DriverException, ProtocolVersion
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
-from cassandra.connection import ConnectionException
-from cassandra.policies import RoundRobinPolicy
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
+from infra.clients.cassandra import CassandraError
 from infra.clients.docker_engine import execute
 from infra.clients.prometheus import PrometheusClient
 from job.times import now_ms
@@ -26,22 +23,12 @@ pytestmark = pytest.mark.disruptive
 
 def read_archive(stack: Stack, match_ids: list[str]) -> dict[str, bytes]:
     """The archived messages of these matches, by match id. Raises AssertionError if Cassandra does not answer."""
-    host, port = stack.outputs["services"]["cassandra"]["9042"].split(":")
-    profile = ExecutionProfile(RoundRobinPolicy(), request_timeout=30)
-    cluster = Cluster(
-        [host],
-        port=int(port),
-        protocol_version=ProtocolVersion.V5,
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-    )
     try:
-        session = cluster.connect("lol")
-        select = session.prepare("SELECT match_id, message FROM matches WHERE match_id = ?")
-        rows = [session.execute(select, [match_id]).one() for match_id in match_ids]
-    except (NoHostAvailable, DriverException, ConnectionException) as error:  # it starts
-        raise AssertionError(f"Cassandra does not answer: {error}") from error
-    finally:
-        cluster.shutdown()
+        with stack.cassandra() as session:
+            select = session.prepare("SELECT match_id, message FROM lol.matches WHERE match_id = ?")
+            rows = [session.execute(select, [match_id], timeout=30).one() for match_id in match_ids]
+    except CassandraError as error:  # it starts
+        raise AssertionError(str(error)) from error
     return {row.match_id: row.message for row in rows if row}
 
 

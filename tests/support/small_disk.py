@@ -12,7 +12,9 @@ from docker.models.containers import Container
 
 from harness.stack import Stack
 from harness.waiting import eventually
+from infra.clients.cassandra import ADMIN, CassandraUnavailableError, connect, provision
 from infra.clients.docker_engine import execute
+from infra.logins import CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, user_of
 from infra.names import CASSANDRA_PORT
 from job.archive import TABLE, ArchivedMatch, ArchiveTable, Heartbeat, cassandra_session
 from job.settings import with_overrides
@@ -21,6 +23,7 @@ HOST_PORT = 12042
 SIZE_MIB = 160
 CHUNK = 20
 MESSAGE_BYTES = 4000
+PASSWORDS = {user_of(login): f"small{number}" for number, login in enumerate(CASSANDRA_LOGINS)}
 CONFIG_FILES = ("/etc/cassandra/cassandra.yaml", "/etc/cassandra/logback.xml", "/etc/lolstack")
 
 
@@ -77,7 +80,10 @@ class CassandraOnSmallDisk:
     def lose_no_row_when_the_disk_is_full(self) -> None:
         """Write as the archive does, fill the disk until Cassandra has ended and restarted, free it, and wait until it
         serves again. Raises AssertionError if it does not, or if it lost a row that it had acknowledged."""
-        options = with_overrides({"archive": {"hosts": ["127.0.0.1"], "port": HOST_PORT}}).archive
+        login = {"username": user_of(CASSANDRA_ARCHIVE), "password": PASSWORDS[user_of(CASSANDRA_ARCHIVE)]}
+        options = with_overrides({"archive": {"hosts": ["127.0.0.1"], "port": HOST_PORT, **login}}).archive
+        arguments = ("127.0.0.1", HOST_PORT, options.keyspace, TABLE, PASSWORDS)
+        eventually(lambda: _provision(*arguments), timeout_seconds=120)
         stopping = threading.Event()
         acknowledged: list[str] = []
         with cassandra_session(options) as session:
@@ -109,9 +115,17 @@ class CassandraOnSmallDisk:
             finally:
                 stopping.set()
                 writer.join(30)
+        with connect("127.0.0.1", HOST_PORT, ADMIN, PASSWORDS[ADMIN]) as session:
             stored = {row.match_id for row in session.execute(f"SELECT match_id FROM {options.keyspace}.{TABLE}")}
         lost = sorted(set(acknowledged) - stored)
         assert lost == [], f"{len(lost)} of {len(acknowledged)} acknowledged rows are lost"
+
+
+def _provision(host: str, port: int, keyspace: str, table: str, passwords: dict[str, str]) -> None:
+    try:
+        provision(host, port, keyspace, table, passwords)
+    except CassandraUnavailableError as error:
+        raise AssertionError(str(error)) from error
 
 
 def _row(number: int) -> ArchivedMatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infra import names
 from infra.provisioning.index_template import TEMPLATES
+from job.archive import TABLE
 from job.settings import with_overrides
 
 JOB = with_overrides({})
@@ -27,6 +28,10 @@ def test_ports_and_paths_agree_with_the_jobs_defaults() -> None:
     assert JOB.driver.ui_port == names.SPARK_JOB_UI_PORT
     assert JOB.http.port == names.METRICS_PORT
     assert f"file://{names.CHECKPOINTS}" == JOB.checkpoint_location
+
+
+def test_table_of_the_archive_agrees_with_the_job() -> None:
+    assert names.ARCHIVE_TABLE == TABLE
 
 
 def test_every_alias_has_an_index_template() -> None:

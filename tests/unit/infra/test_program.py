@@ -29,6 +29,7 @@ VOLUME_OWNER = "pulumi-python:dynamic/container:VolumeOwner"
 TOPIC = "pulumi-python:dynamic/kafka:Topic"
 KAFKA_USERS = "pulumi-python:dynamic/kafka:Users"
 SAVED_OBJECT = "pulumi-python:dynamic/kibana:SavedObject"
+CASSANDRA_ROLES = "pulumi-python:dynamic/cassandra:Roles"
 INDEX_TEMPLATE = "pulumi-python:dynamic/elasticsearch:IndexTemplate"
 BUILT_SERVICES = {
     *("zookeeper", "kafka", "elasticsearch", "cassandra"),
@@ -145,14 +146,14 @@ def test_every_jvm_exits_when_it_is_out_of_memory(declared: dict[str, Recorder])
 def test_container_starts_after_what_it_needs_is_healthy_and_provisioned(declared: dict[str, Recorder]) -> None:
     """A health gate is named `<service>-healthy`. Images, volumes and the network are left out."""
     recorder = declared["registry"]
-    types = (HEALTH_GATE, TOPIC, KAFKA_USERS, INDEX_TEMPLATE)
+    types = (HEALTH_GATE, TOPIC, KAFKA_USERS, INDEX_TEMPLATE, CASSANDRA_ROLES)
     provisioned = {name for type_ in types for name in recorder.resources[type_]}
     needs = {name: set(recorder.options[name].depends_on & provisioned) for name in recorder.containers}
     topics = {"kafka-users", "lol_matches", "lol_matches_dlq"}
     assert {name: each for name, each in needs.items() if each} == {
         "spark-worker": {"spark-master-healthy"},
         "spark-job": {"spark-master-healthy", "kafka-healthy", "elasticsearch-healthy", *topics, *INDEX_ALIASES},
-        "archive": {"kafka-healthy", "cassandra-healthy", "kafka-users", "lol_matches"},
+        "archive": {"kafka-healthy", "cassandra-healthy", "kafka-users", "lol_matches", "cassandra-roles"},
         "generator": {"spark-job-healthy", "kafka-users"},
         "dashboard": {"kafka-users"},
         "elasticsearch-exporter": {"elasticsearch-healthy"},
@@ -170,6 +171,7 @@ def test_contents_are_provisioned_once_their_service_is_healthy_and_deleted_with
     contents = [
         *(("kafka", TOPIC), ("kafka", KAFKA_USERS)),
         *(("elasticsearch", INDEX_TEMPLATE), ("kibana", SAVED_OBJECT)),
+        ("cassandra", CASSANDRA_ROLES),
     ]
     for service, type_ in contents:
         for name in recorder.resources[type_]:
@@ -187,6 +189,7 @@ def test_passwords_and_keys_are_secret(declared: dict[str, Recorder]) -> None:
     assert recorder.options["credentials"].secret_outputs == {"passwords"}
     assert recorder.options["certificates"].secret_outputs == {"authority_key", "keys"}
     assert recorder.options["lol_matches_stream"].secret_outputs == {"password"}
+    assert recorder.options["cassandra-roles"].secret_outputs == {"passwords"}
     assert recorder.options["kafka-users"].secret_outputs == {"client", "passwords"}
     assert recorder.options["lol_matches"].secret_outputs == {"client"}
     assert recorder.secret_outputs == {

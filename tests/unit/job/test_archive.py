@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cassandra import InvalidRequest, OperationTimedOut, Unavailable, WriteTimeout, WriteType
+from cassandra import AuthenticationFailed, InvalidRequest, OperationTimedOut, Unavailable, WriteTimeout, WriteType
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -95,6 +95,8 @@ class FakeSession:
         self.attempts: list[str] = []
 
     def prepare(self, _statement: str) -> SimpleNamespace:
+        if errors := self._errors.get("prepare"):
+            raise errors.pop(0)
         return SimpleNamespace()
 
     def execute_async(self, _statement: Any, values: tuple[Any, ...]) -> SimpleNamespace:
@@ -118,7 +120,9 @@ def table(session: FakeSession, stopping: threading.Event | None = None) -> Arch
     return ArchiveTable(session, with_overrides({}).archive, stopping or InstantEvent(), Heartbeat())
 
 
+REFUSED = NoHostAvailable("no host", {"cassandra:9042": AuthenticationFailed("Bad credentials")})
 TRANSIENT = [
+    REFUSED,
     OperationTimedOut(),
     NoHostAvailable("no host", {}),
     WriteTimeout("timeout", write_type=WriteType.SIMPLE),
@@ -174,6 +178,21 @@ class TestArchiveTable:
         stopping.set()
         with pytest.raises(TransientError):
             table(FakeSession(EUW1_1=[OperationTimedOut()]), stopping).write(ROWS)
+
+    def test_refused_login_is_retried_and_reported_with_the_settings(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The session has lost its connection after the password was changed."""
+        session = FakeSession(EUW1_1=[REFUSED])
+        table(session).write(ROWS)
+        assert sorted(values[0] for values in session.written) == ["EUW1_0", "EUW1_1", "EUW1_2"]
+        (record,) = caplog.records
+        assert "s for Cassandra: archive.username, archive.password: Cassandra at cassandra refuses" in record.message
+        assert "Bad credentials" in record.message
+
+    def test_missing_table_is_reported_with_the_setting(self) -> None:
+        with pytest.raises(
+            JobError, match=r"^archive.keyspace: lol.matches cannot be written \(unconfigured table\); "
+        ):
+            table(FakeSession(prepare=[InvalidRequest("unconfigured table")]))
 
     def test_invalid_statement_is_not_retried(self) -> None:
         with pytest.raises(InvalidRequest):

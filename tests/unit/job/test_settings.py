@@ -41,6 +41,12 @@ def test_counted_queues_are_a_list_or_all() -> None:
     assert with_overrides({"statistics": {"queue_ids": "all"}}).statistics.counted_queue_ids is None
 
 
+def test_passwords_are_not_shown() -> None:
+    found = with_overrides({"archive": {"username": "me", "password": "secret"}})
+    assert "secret" not in f"{found!r} {found} {found.archive}"
+    assert found.archive.password.get_secret_value() == "secret"
+
+
 def test_empty_file_overrides_nothing(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("# nothing\n")
@@ -136,6 +142,9 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
         ),
         ({"archive": {"hosts": ["a:9042"]}}, "archive.hosts.0: 'a:9042' is invalid; write a host name without a port"),
         ({"archive": {"keyspace": "k" * 49}}, "archive.keyspace: "),
+        ({"archive": {"username": "me"}}, "archive.password: is missing for the user me; set it"),
+        ({"archive": {"password": "secret"}}, "archive.username: is missing for the password; set it"),
+        ({"archive": {"username": "me", "password": 12345}}, "archive.password: its value is invalid: input should be"),
         (
             {"elasticsearch": {"matches": "Lol"}},
             "elasticsearch.matches: 'Lol' is invalid; write a name of lower-case",
@@ -160,6 +169,8 @@ def test_validation_error_is_one_line_with_key_and_remedy(overrides: dict[str, A
     (found,) = errors_of(overrides)
     assert found.startswith(line)
     assert "\n" not in found
+    assert "secret" not in found
+    assert "12345" not in found
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Cassandra's roles and the archive's table as one Pulumi resource, with drift correction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+import infra.provisioning.preload  # noqa: F401
+from infra.clients.cassandra import ADMIN, CassandraUnavailableError, differences, provision
+
+DECLARED = ("host", "port", "keyspace", "table", "passwords")
+
+
+class _Provider(ResourceProvider):
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        provision(*_arguments(props))
+        return CreateResult("roles", props)
+
+    def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=bool(old["drift"]) or any(old[key] != new[key] for key in DECLARED))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        try:
+            drift = differences(*_arguments(props))
+        except CassandraUnavailableError:
+            # Its container may be gone: the `up` that recreates it must then provision it again.
+            return ReadResult(None, {})
+        return ReadResult(id_, props | {"drift": drift})
+
+    def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
+        # The old password too: with another generation of the credentials, the node still has the former ones.
+        provision(*_arguments(new), former_password=old["passwords"][ADMIN])
+        return UpdateResult(new)
+
+
+class CassandraRoles(Resource, module="cassandra", name="Roles"):
+    """The roles with these passwords and no others, their permissions, and the archive's table in `keyspace`."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        keyspace: str,
+        table: str,
+        passwords: Mapping[str, pulumi.Input[str]],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        props = {"host": host, "port": port, "keyspace": keyspace, "table": table, "passwords": passwords, "drift": []}
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["passwords"])
+        super().__init__(_Provider(), "cassandra-roles", props, pulumi.ResourceOptions.merge(opts, secret))
+
+
+def _arguments(props: dict[str, Any]) -> tuple[str, int, str, str, dict[str, str]]:
+    return props["host"], int(props["port"]), props["keyspace"], props["table"], dict(props["passwords"])
