@@ -24,11 +24,12 @@ from infra.clients.cassandra import connect as connect_cassandra
 from infra.clients.docker_engine import execute, kill_containers
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.kafka import TopicClient
+from infra.clients.prometheus import PrometheusClient
 from infra.kafka_rights import ADMIN
 from infra.logins import OPERATOR, user_of
 from infra.names import CASSANDRA_PORT, MATCHES_ALIAS, PROJECT, SERVICE_LABEL, STACK_LABEL
 from tools.repair import repair
-from tools.stack_outputs import kafka_settings
+from tools.stack_outputs import connect_prometheus, kafka_settings
 
 ROOT = Path(__file__).parents[1]
 WEBHOOK = "webhook"
@@ -115,10 +116,19 @@ class Stack:
         return f"http://{self.outputs['services'][service][str(port)]}{path}"
 
     def get(self, service: str, port: int, path: str = "/") -> requests.Response:
-        """HTTP GET to the service. Raises requests.RequestException for an error status too."""
-        response = requests.get(self.url(service, port, path), timeout=10)
+        """HTTP GET with the operator's login. Raises requests.RequestException, for an error status too."""
+        response = requests.get(self.url(service, port, path), auth=self.login(service), timeout=10)
         response.raise_for_status()
         return response
+
+    def login(self, service: str) -> tuple[str, str] | None:
+        """User and password of the operator, for services that may need a login to be looked at."""
+        has_one = service in ("prometheus", "alertmanager") or service.startswith("spark-")
+        return (OPERATOR, self.outputs["operatorPassword"]) if has_one else None
+
+    def prometheus(self) -> PrometheusClient:
+        """A client of the stack's Prometheus."""
+        return connect_prometheus(self.outputs)
 
     def elasticsearch(self, user: str = "admin") -> Elasticsearch:
         """An Elasticsearch client for the stack, with the login of this user of infra/logins.py."""

@@ -9,6 +9,10 @@ from datetime import timedelta
 
 from job.kafka_client import KafkaClientSettings
 
+ALERTMANAGER_SENDER = "alertmanager.prometheus"
+"""Prometheus, which sends alerts to Alertmanager and scrapes it."""
+PROMETHEUS_READER = "prometheus.reader"
+"""Queries Prometheus where that needs a login: the dashboard, Grafana, the tools, its own scrape and health check."""
 CASSANDRA_ADMIN = "cassandra.lol_admin"
 CASSANDRA_ARCHIVE = "cassandra.lol_archive"
 """Writes the archive's table."""
@@ -41,7 +45,7 @@ ELASTICSEARCH_LOGINS = tuple(f"elasticsearch.{user}" for user in ELASTICSEARCH_R
 GRAFANA_LOGINS = ("grafana.admin",)
 CASSANDRA_LOGINS: tuple[str, ...] = (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE)
 SPARK_LOGINS: tuple[str, ...] = (SPARK_CLUSTER, SPARK_MONITOR)
-MONITORING_LOGINS: tuple[str, ...] = ()
+MONITORING_LOGINS: tuple[str, ...] = (ALERTMANAGER_SENDER, PROMETHEUS_READER)
 
 LOGINS = (
     OPERATOR,

@@ -65,8 +65,9 @@ def take_status(browser: Browser, stack: str) -> None:
 def main() -> None:
     """Take all screenshots."""
     stack = sys.argv[1]
-    services = read_stack_outputs(stack)["services"]
-    report = read_report(stack, services, TimeRange.last(timedelta(hours=1), datetime.now(UTC)))
+    outputs = read_stack_outputs(stack)
+    services = outputs["services"]
+    report = read_report(stack, outputs, TimeRange.last(timedelta(hours=1), datetime.now(UTC)))
     page = write_report(report, ROOT / "report" / stack).resolve()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium())

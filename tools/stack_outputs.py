@@ -7,12 +7,24 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from infra.logins import OPERATOR, kafka_client_settings, kafka_login
+import requests
+
+from infra.clients.prometheus import PrometheusClient
+from infra.logins import OPERATOR, PROMETHEUS_READER, kafka_client_settings, kafka_login, user_of
+from infra.names import PROMETHEUS_PORT
 from job.kafka_client import KafkaClientSettings
 
 
 class NotDeployedError(Exception):
     """The stack is not deployed, or Pulumi fails; the message is one line with the reason and what to do."""
+
+
+def connect_prometheus(outputs: Mapping[str, Any]) -> PrometheusClient:
+    """A client of the stack's Prometheus. Its login is given also where none is needed."""
+    session = requests.Session()
+    if password := outputs.get("credentials", {}).get(PROMETHEUS_READER):  # none in a stack of an earlier version
+        session.auth = (user_of(PROMETHEUS_READER), password)
+    return PrometheusClient(f"http://{outputs['services']['prometheus'][str(PROMETHEUS_PORT)]}", session)
 
 
 def read_stack_outputs(stack: str) -> dict[str, Any]:

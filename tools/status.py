@@ -21,12 +21,12 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 from analytics.pipeline_metrics import PipelineMetrics, Points, read_pipeline_metrics
 from analytics.time_range import STEPS, TimeRange
 from infra.clients.docker_engine import DockerUnavailableError
-from infra.clients.prometheus import PrometheusClient, PrometheusError
+from infra.clients.prometheus import PrometheusError
 from infra.logins import CERTIFICATE_RENEWAL
-from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT, PROMETHEUS_PORT
+from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.printable import sanitize
-from tools.stack_outputs import NotDeployedError, read_stack_outputs
+from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
 
 DOCUMENTS_TIMEOUT_SECONDS = 180
 TREND_STEP_SECONDS = 15
@@ -51,7 +51,7 @@ class StackStatus:
 def read_status(stack: str, outputs: Mapping[str, Any], checker: HealthChecker) -> StackStatus:
     """The status now."""
     now = datetime.now(UTC)
-    prometheus = PrometheusClient(f"http://{outputs['services']['prometheus'][str(PROMETHEUS_PORT)]}")
+    prometheus = connect_prometheus(outputs)
     trends: PipelineMetrics | str
     try:
         trends = read_pipeline_metrics(prometheus, TimeRange(now, TREND_STEP_SECONDS))

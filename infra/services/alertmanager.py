@@ -8,6 +8,7 @@ import pulumi
 import yaml
 
 from infra import users
+from infra.logins import ALERTMANAGER_SENDER, OPERATOR
 from infra.names import ALERTMANAGER_PORT
 from infra.services.base import (
     ConfigFile,
@@ -18,8 +19,8 @@ from infra.services.base import (
     ScrapeEndpoint,
     Service,
     declare_volume,
-    wget_check,
 )
+from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 
 CONFIG = "/etc/alertmanager/alertmanager.yml"
 
@@ -60,16 +61,21 @@ class Alertmanager(Service):
                 memory_mib=settings.alertmanager_memory,
                 command=[
                     f"--config.file={CONFIG}",
+                    f"--web.config.file={WEB_CONFIG}",
                     "--storage.path=/alertmanager",
                     "--cluster.listen-address=",  # a single instance has no cluster to gossip with
                     f"--web.external-url=http://localhost:{deployment.host_port(settings.alertmanager_port)}",
                 ],
                 # Secret: a webhook's URL often contains its token.
-                files=[ConfigFile(CONFIG, pulumi.Output.secret(yaml.safe_dump(config, sort_keys=False)))],
+                files=[
+                    ConfigFile(CONFIG, pulumi.Output.secret(yaml.safe_dump(config, sort_keys=False))),
+                    # Its API cannot tell reading from writing, such as a silence: a person needs a login for both.
+                    *config_files(deployment, (ALERTMANAGER_SENDER, OPERATOR), own=ALERTMANAGER_SENDER),
+                ],
                 ports={ALERTMANAGER_PORT: settings.alertmanager_port},
-                scrape_endpoints=[ScrapeEndpoint("alertmanager", ALERTMANAGER_PORT)],
+                scrape_endpoints=[ScrapeEndpoint("alertmanager", ALERTMANAGER_PORT, login=ALERTMANAGER_SENDER)],
                 mounts=[Mount(declare_volume(deployment, "alertmanager", users.ALERTMANAGER), "/alertmanager")],
-                health=HealthCheck(wget_check(f"http://127.0.0.1:{ALERTMANAGER_PORT}/-/ready"), limit_seconds=60),
+                health=HealthCheck(ready_check(ALERTMANAGER_PORT), limit_seconds=60),
             ),
             depends_on=depends_on,
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 
 from infra import users
+from infra.logins import user_of
 from infra.names import DASHBOARD_PORT, PROMETHEUS_PORT
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service, yaml_text
 from infra.services.elasticsearch import Elasticsearch
@@ -30,13 +33,16 @@ class Dashboard(Service):
         kafka_users: pulumi.Resource,
     ) -> None:
         settings = deployment.settings
-        sources = {
+        login: dict[str, Any] = {}
+        if prometheus.reader:
+            login = {"username": user_of(prometheus.reader), "password": deployment.password(prometheus.reader)}
+        sources: dict[str, Any] = {
             "elasticsearch": {
                 "url": elasticsearch.hosts[0],
                 **elasticsearch.login("dashboard"),
                 "ca_certificates": AUTHORITY if deployment.strict else "",
             },
-            "prometheus": {"url": f"http://{prometheus.name}:{PROMETHEUS_PORT}"},
+            "prometheus": {"url": f"http://{prometheus.name}:{PROMETHEUS_PORT}", **login},
             "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "client": kafka.client_settings("dashboard")},
         }
         super().__init__(

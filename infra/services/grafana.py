@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra import users
+from infra.logins import user_of
 from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
 from infra.services.base import (
     GROUP_ONLY,
@@ -40,6 +41,15 @@ class Grafana(Service):
 
         settings = deployment.settings
         login = elasticsearch.login("grafana")
+        prometheus_login = (
+            {
+                "basicAuth": True,
+                "basicAuthUser": user_of(prometheus.reader),
+                "secureJsonData": {"basicAuthPassword": deployment.password(prometheus.reader)},
+            }
+            if prometheus.reader
+            else {}
+        )
         data_sources: dict[str, Any] = {
             "apiVersion": 1,
             "prune": True,  # removes data sources that are no longer listed
@@ -50,6 +60,7 @@ class Grafana(Service):
                     "type": "prometheus",
                     "access": "proxy",
                     "url": f"http://{prometheus.name}:{PROMETHEUS_PORT}",
+                    **prometheus_login,
                     "isDefault": True,
                     "editable": False,
                     # The shortest step is one scrape interval; $__rate_interval is then at least four of them.

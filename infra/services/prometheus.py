@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from infra import users
-from infra.logins import user_of
+from infra.logins import ALERTMANAGER_SENDER, OPERATOR, PROMETHEUS_READER, user_of
 from infra.names import ALERTMANAGER_PORT, GENERATOR_NETWORK, MAIN_NETWORK, PROMETHEUS_PORT, ZOOKEEPER_NETWORK
 from infra.services.alertmanager import Alertmanager
 from infra.services.base import (
@@ -20,8 +20,8 @@ from infra.services.base import (
     Mount,
     Service,
     declare_volume,
-    wget_check,
 )
+from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 
 RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "rules.yml"
 CONFIG = "/etc/prometheus/prometheus.yml"
@@ -34,6 +34,8 @@ class Prometheus(Service):
 
     def __init__(self, deployment: Deployment, scraped: Sequence[Service], alertmanager: Alertmanager) -> None:
         settings = deployment.settings
+        self.reader = PROMETHEUS_READER if deployment.strict else None
+        """The login that queries need, or None: nothing can be changed with its API as it runs here."""
         config = {
             "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
             # After the machine's clock went back, the newest samples are in the future: without this, Prometheus would
@@ -41,14 +43,19 @@ class Prometheus(Service):
             "storage": {"tsdb": {"out_of_order_time_window": f"{settings.prometheus_retention_days}d"}},
             "rule_files": [RULES_FILE],
             "alerting": {
-                "alertmanagers": [{"static_configs": [{"targets": [f"{alertmanager.name}:{ALERTMANAGER_PORT}"]}]}]
+                "alertmanagers": [
+                    {"static_configs": [{"targets": [f"{alertmanager.name}:{ALERTMANAGER_PORT}"]}]}
+                    | _basic_auth(ALERTMANAGER_SENDER)
+                ]
             },
             "scrape_configs": [
-                _scrape_config("prometheus", "/metrics", [f"localhost:{PROMETHEUS_PORT}"]),
+                _scrape_config("prometheus", "/metrics", [f"localhost:{PROMETHEUS_PORT}"], self.reader),
                 *scrape_configs(scraped),
             ],
         }
-        logins = {endpoint.login for service in scraped for endpoint in service.scrape_endpoints if endpoint.login}
+        needed = {endpoint.login for service in scraped for endpoint in service.scrape_endpoints}
+        logins = {login for login in needed | {self.reader, ALERTMANAGER_SENDER} if login}
+        readers = (PROMETHEUS_READER, OPERATOR) if deployment.strict else ()
         super().__init__(
             deployment,
             "prometheus",
@@ -58,6 +65,7 @@ class Prometheus(Service):
                 memory_mib=settings.prometheus_memory,
                 command=[
                     f"--config.file={CONFIG}",
+                    f"--web.config.file={WEB_CONFIG}",
                     "--storage.tsdb.path=/prometheus",
                     f"--storage.tsdb.retention.time={settings.prometheus_retention_days}d",
                     # The links in an alert.
@@ -68,12 +76,13 @@ class Prometheus(Service):
                 files=[
                     ConfigFile(CONFIG, yaml.safe_dump(config, sort_keys=False)),
                     ConfigFile(RULES_FILE, RULES.read_text()),
+                    *config_files(deployment, readers, own=self.reader),
                     *(ConfigFile(_password_file(login), deployment.password(login)) for login in sorted(logins)),
                 ],
                 ports={PROMETHEUS_PORT: settings.prometheus_port},
                 networks=[MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK],  # it scrapes all services
                 mounts=[Mount(declare_volume(deployment, "prometheus", users.PROMETHEUS), "/prometheus")],
-                health=HealthCheck(wget_check(f"http://127.0.0.1:{PROMETHEUS_PORT}/-/ready"), limit_seconds=60),
+                health=HealthCheck(ready_check(PROMETHEUS_PORT), limit_seconds=60),
                 grace_seconds=30,
             ),
         )

@@ -35,11 +35,11 @@ def config_files(deployment: Deployment) -> Sequence[ConfigFile]:
     operator = pulumi.Output.concat(OPERATOR, ":", deployment.password(OPERATOR))
     return [
         ConfigFile(PROPERTIES, properties.apply(lambda text: text + PAGES_NEED_LOGIN)),
-        ConfigFile(PAGE_LOGINS, pulumi.Output.all(monitor, operator).apply(_hashes)),
+        ConfigFile(PAGE_LOGINS, pulumi.Output.all(monitor, operator).apply(login_hashes)),
         ConfigFile(CURL_CONFIG, pulumi.Output.concat('user = "', monitor, '"\n')),
     ]
 
 
-def _hashes(logins: Sequence[str]) -> str:
-    """The format that job/pages reads."""
+def login_hashes(logins: Sequence[str]) -> str:
+    """The file of logins `user:password` that the pages' filter reads (job/pages)."""
     return "".join(f"{hashlib.sha256(login.encode()).hexdigest()}\n" for login in logins)

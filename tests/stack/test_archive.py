@@ -13,7 +13,6 @@ from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraError
 from infra.clients.docker_engine import execute
-from infra.clients.prometheus import PrometheusClient
 from job.times import now_ms
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import ARRIVED_AT, match, participant, value
@@ -100,7 +99,7 @@ def test_archive_retries_through_cassandra_outage_and_resumes_after_crash(stack:
             assert retries() > retries_before, "the archive does not log that it waits for Cassandra"
 
         def reports_lag() -> None:
-            lag = PrometheusClient(stack.url("prometheus", 9090, "")).value("sum(lol_archive_lag_messages)")
+            lag = stack.prometheus().value("sum(lol_archive_lag_messages)")
             assert lag, "the archive reports no lag"
 
         eventually(retried, timeout_seconds=60)

@@ -32,7 +32,8 @@ def dashboard(stack: Stack, uid: str) -> dict[str, Any]:
 
 def ask(stack: Stack, path: str, **parameters: str) -> Any:
     """The data of Prometheus's response."""
-    response = requests.get(stack.url("prometheus", 9090, f"/api/v1/{path}"), params=parameters, timeout=10)
+    url = stack.url("prometheus", 9090, f"/api/v1/{path}")
+    response = requests.get(url, params=parameters, auth=stack.login("prometheus"), timeout=10)
     assert response.ok, response.text
     return response.json()["data"]
 

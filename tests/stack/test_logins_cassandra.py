@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cassandra import Unauthorized
+from pulumi.automation import OpType
 
 from harness.stack import Stack
 from infra.clients.cassandra import ADMIN, DEFAULT_LOGIN, CassandraError, accepts, connect, differences
@@ -102,8 +103,8 @@ def intruder(stack: Stack) -> Iterator[str]:
 @pytest.mark.disruptive
 def test_drift_of_roles_is_corrected(stack: Stack, intruder: str) -> None:
     assert len(differences(*address(stack), "lol", "matches", passwords(stack))) == 3
-    result = stack.up()
-    assert (result.summary.resource_changes or {}).get("update") == 1
+    summary = stack.up().summary.resource_changes or {}
+    assert summary.get(OpType.UPDATE) == 1
     assert differences(*address(stack), "lol", "matches", passwords(stack)) == []
     with pytest.raises(CassandraError, match="refuses the role intruder"), connect(*address(stack), intruder, "x"):
         pass

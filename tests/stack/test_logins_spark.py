@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 from docker.models.containers import Container
 
 from harness.stack import Stack
@@ -16,7 +17,7 @@ from infra.clients.job_container import put_files
 from infra.logins import SPARK_CLUSTER
 from infra.names import STACK_LABEL, stack_prefix
 from infra.services import render
-from infra.services.spark import PROPERTIES
+from infra.services.spark import PAGE_LOGINS, PAGES_NEED_LOGIN, PROPERTIES, login_hashes
 
 NO_SECRET = "spark.authenticate false\n"
 WRONG_SECRET = render("spark.conf", secret="0" * 40)
@@ -28,6 +29,7 @@ from pyspark.sql import SparkSession
 SparkSession.builder.master(sys.argv[2]).appName("intruder").config("spark.ui.enabled", "false").getOrCreate()
 print("ACCEPTED")
 """
+MASTER = ["/opt/spark/bin/spark-class", "org.apache.spark.deploy.master.Master", "--properties-file", PROPERTIES]
 LOCAL_USER = "host"
 """The Docker host's network: the master is reached by its container's address, as every local user can."""
 
@@ -127,3 +129,56 @@ def test_secret_is_in_no_page_log_or_inspected_container(stack: Stack) -> None:
         stack.container_name("spark-worker"), ["grep", "-rl", secret, "/opt/spark/work", "/var/lib/lolstack"]
     )
     assert (exit_code, output) == (1, ""), "logs and code of the executors, or checkpoints, have the secret"
+
+
+@pytest.fixture(scope="module")
+def strict_master(stack: Stack) -> Iterator[str]:
+    """The URL of another master's pages, with the properties of a stack whose `security` is `strict`."""
+    container = stack.engine.containers.create(
+        str(stack.container("spark-master").attrs["Image"]),
+        [*MASTER, "--port", "7077", "--webui-port", "8080"],
+        name=stack.container_name("strict-master"),
+        labels={STACK_LABEL: stack.name},
+        network=stack_prefix(stack.name),
+        init=True,
+    )
+    try:
+        files = {
+            PROPERTIES: WRONG_SECRET + PAGES_NEED_LOGIN,
+            PAGE_LOGINS: login_hashes(["operator:right", "monitor:own"]),
+        }
+        put_files(container, {path: text.encode() for path, text in files.items()})
+        container.start()
+        container.reload()
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        url = f"http://{networks[stack_prefix(stack.name)]['IPAddress']}:8080"
+        eventually(lambda: requests.get(url, timeout=10), timeout_seconds=60)
+        yield url
+    finally:
+        container.remove(force=True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/json/", "/metrics/master/prometheus/", "/metrics/json/", "/environment/", "/logPage/", "/static/webui.css"],
+)
+def test_page_needs_a_login_in_strict_and_can_only_be_read(strict_master: str, path: str) -> None:
+    for login in (None, ("operator", "wrong"), ("", ""), ("operator", "")):
+        answer = requests.get(strict_master + path, auth=login, timeout=10)
+        assert answer.status_code == 401, f"{login}: {answer.status_code}"
+        assert requests.post(strict_master + path, auth=login, timeout=10).status_code == 401
+    for login in (("operator", "right"), ("monitor", "own")):
+        assert requests.get(strict_master + path, auth=login, timeout=10).status_code == 200
+        assert requests.post(strict_master + path, auth=login, timeout=10).status_code == 405
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic !", "Bearer b3BlcmF0b3I6cmlnaHQ=", "Basic b3BlcmF0b3I6cmlnaHQ=="])
+def test_malformed_login_is_refused(strict_master: str, header: str) -> None:
+    assert requests.get(strict_master, headers={"Authorization": header}, timeout=10).status_code == 401
+
+
+def test_redirect_before_the_login_shows_nothing(strict_master: str) -> None:
+    """Spark redirects a path without its slash before it asks for a login."""
+    answer = requests.get(f"{strict_master}/metrics/json", allow_redirects=False, timeout=10)
+    assert (answer.status_code, answer.text) == (301, "")
+    assert requests.get(f"{strict_master}/metrics/json", timeout=10).status_code == 401

@@ -55,7 +55,7 @@ def report_page(stack: Stack) -> Path:
 
 
 def prometheus(stack: Stack) -> PrometheusClient:
-    return PrometheusClient(stack.url("prometheus", 9090, ""))
+    return stack.prometheus()
 
 
 def test_page_opens_without_network_request_or_error(browser: Browser, report_page: Path, stack: Stack) -> None:

@@ -17,13 +17,13 @@ from analytics.match_statistics import EVERYTHING, MatchFilter, read_match_stati
 from analytics.pipeline_metrics import read_pipeline_metrics
 from analytics.time_range import TimeRange
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
-from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import MATCHES_ALIAS, PROMETHEUS_PORT
+from infra.clients.prometheus import PrometheusError
+from infra.names import MATCHES_ALIAS
 from job.queues import queue_ids, queue_name
 from tools.printable import sanitize
 from tools.report.page import StackReport, render
 from tools.report.rendering import png
-from tools.stack_outputs import NotDeployedError, read_stack_outputs
+from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
 
 TIMEOUT_SECONDS = 30
 MAX_HOURS = 24 * 31
@@ -49,7 +49,7 @@ def read_report(
         problems.append(f"{problem}. The report has no matches.")
     else:
         problems += explain_no_matches(matches, time_range, "Choose a longer time range: `make report HOURS=…`")
-    prometheus = PrometheusClient(f"http://{outputs['services']['prometheus'][str(PROMETHEUS_PORT)]}")
+    prometheus = connect_prometheus(outputs)
     try:
         pipeline = read_pipeline_metrics(prometheus, time_range)
     except PrometheusError as error:

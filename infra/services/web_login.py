@@ -1,0 +1,61 @@
+"""Login by HTTP Basic for Prometheus and Alertmanager: their web configuration, and the request of the health check."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+
+import bcrypt
+import pulumi
+import yaml
+
+from infra.logins import user_of
+from infra.services.base import ConfigFile, Deployment
+
+WEB_CONFIG = "/etc/lolstack/web.yml"
+READY_REQUEST = "/etc/lolstack/ready.http"
+ROUNDS = 4
+"""The fewest that bcrypt has: nobody can guess a random password of 160 bits, however fast its hash is."""
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BCRYPT = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def ready_check(port: int) -> list[str]:
+    """A health check with a login, which is in a file: arguments can be read by every local user. Of all HTTP clients,
+    the official images have busybox's only."""
+    return ["sh", "-c", f"nc 127.0.0.1 {port} <{READY_REQUEST} | grep -q '^HTTP/1.. 200 '"]
+
+
+def config_files(deployment: Deployment, logins: Sequence[str], own: str | None) -> list[ConfigFile]:
+    """The web configuration with these logins, none of which may be needed, and the health check's request as `own`."""
+    passwords = pulumi.Output.all(*(deployment.password(login) for login in logins))
+    hashes = passwords.apply(lambda found: _web_config(dict(zip(logins, found, strict=True))))
+    return [ConfigFile(WEB_CONFIG, hashes), ConfigFile(READY_REQUEST, _ready_request(deployment, own))]
+
+
+def _ready_request(deployment: Deployment, login: str | None) -> pulumi.Input[str]:
+    request = "GET /-/ready HTTP/1.0\r\nHost: localhost\r\n"
+    if login is None:
+        return f"{request}\r\n"
+
+    def with_login(password: str) -> str:
+        credentials = base64.b64encode(f"{user_of(login)}:{password}".encode()).decode()
+        return f"{request}Authorization: Basic {credentials}\r\n\r\n"
+
+    return deployment.password(login).apply(with_login)
+
+
+def _web_config(passwords: dict[str, str]) -> str:
+    users = {user_of(login): bcrypt_hash(login, password) for login, password in sorted(passwords.items())}
+    return yaml.safe_dump({"basic_auth_users": users} if users else {})
+
+
+def bcrypt_hash(login: str, password: str) -> str:
+    """The password's hash, the same at each call: with a random salt, every `up` would replace the container.
+
+    The salt is a hash of the login and the password, which no other stack has.
+    """
+    salt = base64.b64encode(hashlib.sha256(f"{login}:{password}".encode()).digest()[:16])[:22]
+    settings = b"$2b$%02d$" % ROUNDS + salt.translate(bytes.maketrans(_BASE64, _BCRYPT))
+    return bcrypt.hashpw(password.encode(), settings).decode()

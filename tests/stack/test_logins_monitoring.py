@@ -1,0 +1,77 @@
+"""The logins of Prometheus and Alertmanager: alerts and silences need one, reading Prometheus does not in `guarded`."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from harness.stack import Stack
+from infra.clients.docker_engine import execute
+from infra.logins import ALERTMANAGER_SENDER, OPERATOR, PROMETHEUS_READER, user_of
+from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT, stack_prefix
+
+SILENCE = {
+    "matchers": [{"name": "alertname", "value": ".+", "isRegex": True}],
+    "startsAt": "2026-01-01T00:00:00Z",
+    "endsAt": "2036-01-01T00:00:00Z",
+    "createdBy": "intruder",
+    "comment": "everything",
+}
+NO_LOGIN, WRONG_PASSWORD = None, (OPERATOR, "wrong")
+
+
+def urls(stack: Stack, service: str, port: int) -> list[str]:
+    """The service's address as published on loopback, and in the stack's network, which every local user reaches."""
+    network = stack.container(service).attrs["NetworkSettings"]["Networks"][stack_prefix(stack.name)]
+    return [stack.url(service, port, ""), f"http://{network['IPAddress']}:{port}"]
+
+
+@pytest.mark.parametrize("login", [NO_LOGIN, WRONG_PASSWORD], ids=["no login", "wrong password"])
+def test_alertmanager_refuses_everything_without_a_login(stack: Stack, login: tuple[str, str] | None) -> None:
+    for url in urls(stack, "alertmanager", ALERTMANAGER_PORT):
+        for path in ("/", "/metrics", "/-/ready", "/api/v2/alerts", "/api/v2/silences", "/api/v2/status"):
+            assert requests.get(url + path, auth=login, timeout=10).status_code == 401, path
+        answer = requests.post(f"{url}/api/v2/silences", json=SILENCE, auth=login, timeout=10)
+        assert answer.status_code == 401
+        assert requests.post(f"{url}/api/v2/alerts", json=[], auth=login, timeout=10).status_code == 401
+        assert requests.post(f"{url}/-/reload", auth=login, timeout=10).status_code == 401
+    silences = stack.get("alertmanager", ALERTMANAGER_PORT, "/api/v2/silences").json()
+    assert [silence for silence in silences if silence["createdBy"] == "intruder"] == []
+
+
+def test_operator_looks_at_alertmanager(stack: Stack) -> None:
+    assert isinstance(stack.get("alertmanager", ALERTMANAGER_PORT, "/api/v2/alerts").json(), list)
+
+
+def test_prometheus_sends_alerts_with_its_own_login(stack: Stack) -> None:
+    client = stack.prometheus()
+    assert client.value("sum(prometheus_notifications_alertmanagers_discovered)") == 1
+    assert client.value("sum(prometheus_notifications_errors_total)") == 0
+    assert client.value('up{job="alertmanager"}') == 1
+
+
+def test_prometheus_can_be_read_but_not_changed(stack: Stack) -> None:
+    for url in urls(stack, "prometheus", PROMETHEUS_PORT):
+        if stack.outputs["security"] == "guarded":
+            assert requests.get(f"{url}/api/v1/query?query=up", timeout=10).json()["status"] == "success"
+        changes = ("/-/quit", "/-/reload", "/api/v1/write", "/api/v1/admin/tsdb/delete_series?match[]=up")
+        for path in changes:
+            for login in (NO_LOGIN, WRONG_PASSWORD, stack.login("prometheus")):
+                answer = requests.post(url + path, auth=login, timeout=10)
+                assert answer.status_code in (401, 403, 404, 500), f"{path}: {answer.status_code} {answer.text}"
+    assert stack.prometheus().value('up{job="prometheus"}') == 1
+
+
+def test_passwords_are_in_no_command_line_log_page_or_inspected_container(stack: Stack) -> None:
+    secrets = {
+        login: stack.outputs["credentials"][login] for login in (ALERTMANAGER_SENDER, PROMETHEUS_READER, OPERATOR)
+    }
+    config = stack.get("prometheus", PROMETHEUS_PORT, "/api/v1/status/config").text
+    config += stack.get("alertmanager", ALERTMANAGER_PORT, "/api/v2/status").text
+    assert user_of(ALERTMANAGER_SENDER) in config
+    script = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'"
+    for service in ("prometheus", "alertmanager"):
+        _, processes = execute(stack.container_name(service), ["sh", "-c", script])
+        assert "--web.config.file" in processes
+        text = config + processes + str(stack.container(service).attrs) + stack.log(service)
+        assert [login for login, password in secrets.items() if password in text] == [], service
