@@ -76,6 +76,7 @@ def connect(host: str, port: int, user: str, password: str) -> Iterator[Any]:
         auth_provider=PlainTextAuthProvider(user, password),
         protocol_version=ProtocolVersion.V5,
         connect_timeout=TIMEOUT_SECONDS,
+        control_connection_timeout=TIMEOUT_SECONDS,  # by default two seconds, too few on a busy machine
         execution_profiles={
             EXEC_PROFILE_DEFAULT: ExecutionProfile(RoundRobinPolicy(), request_timeout=TIMEOUT_SECONDS)
         },
@@ -106,6 +107,17 @@ def provision(
     stack or of one from before it had logins, Cassandra's default superuser creates the administrator, who drops it.
     Raises CassandraError.
     """
+    Retrying(
+        retry=retry_if_exception_type(CassandraUnavailableError),
+        stop=stop_after_delay(2 * TIMEOUT_SECONDS),
+        wait=wait_fixed(1),
+        reraise=True,
+    )(_provision, host, port, keyspace, table, passwords, former_password)
+
+
+def _provision(
+    host: str, port: int, keyspace: str, table: str, passwords: Mapping[str, str], former_password: str
+) -> None:
     logins = [(ADMIN, passwords[ADMIN])]
     if former_password:
         logins.append((ADMIN, former_password))
