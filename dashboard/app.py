@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import dead_letters, matches, page, pipeline, player
+from dashboard import dead_letters, login, matches, page, pipeline, player
 
 PAGES = {
     "Matches": matches.show,
@@ -16,6 +16,7 @@ PAGES = {
 
 st.set_page_config(page_title="LoL matches", layout="wide")
 page.style()
+login.require()
 # Not Streamlit's own pages: they have paths, below which its browser part looks for the server, with an error for each.
 chosen = st.segmented_control(
     "Page", list(PAGES), default="Matches", key="page", bind="query-params", required=True, label_visibility="collapsed"

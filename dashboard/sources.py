@@ -123,13 +123,14 @@ class Letter:
 
 
 @st.cache_resource(show_spinner=False)
-def _settings() -> Settings:
+def read_settings() -> Settings:
+    """The settings, read once. Raises SettingsError."""
     return load()
 
 
 @st.cache_resource(show_spinner=False)
 def _elasticsearch() -> Elasticsearch:
-    source = _settings().elasticsearch
+    source = read_settings().elasticsearch
     login: dict[str, Any] = {"basic_auth": (source.username, source.password)} if source.username else {}
     if source.ca_certificates:
         login["ca_certs"] = source.ca_certificates
@@ -138,7 +139,7 @@ def _elasticsearch() -> Elasticsearch:
 
 @st.cache_resource(show_spinner=False)
 def _prometheus() -> PrometheusClient:
-    source = _settings().prometheus
+    source = read_settings().prometheus
     session = requests.Session()
     if source.username:
         session.auth = (source.username, source.password)
@@ -155,7 +156,7 @@ def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> Letter | None:
 
 
 def _dead_letters(only: MessagePosition | None = None, newest: int | None = None) -> Iterator[DeadLetterMessage]:
-    kafka = _settings().kafka
+    kafka = read_settings().kafka
     client = CONSUMER_LIMITS | kafka.client | {"bootstrap.servers": kafka.bootstrap_servers}
     return read_dead_letters(client, only, newest)
 

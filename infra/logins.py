@@ -5,6 +5,7 @@ A login's key is `service.user`. It has the least that its user needs.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 from job.kafka_client import KafkaClientSettings
@@ -74,6 +75,11 @@ def kafka_client_settings(servers: str, user: str, password: str) -> KafkaClient
 
 TLS_SERVERS: tuple[str, ...] = ("elasticsearch",)
 """The services that have a certificate."""
+
+
+def sha256(user: str, password: str) -> str:
+    """The hash of a login, for what only checks it. A fast one is enough for passwords that nobody can guess."""
+    return hashlib.sha256(f"{user}:{password}".encode()).hexdigest()
 
 
 def user_of(login: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from infra import users
-from infra.logins import user_of
+from infra.logins import OPERATOR, sha256, user_of
 from infra.names import DASHBOARD_PORT, PROMETHEUS_PORT
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, Service, yaml_text
 from infra.services.elasticsearch import Elasticsearch
@@ -45,6 +45,8 @@ class Dashboard(Service):
             "prometheus": {"url": f"http://{prometheus.name}:{PROMETHEUS_PORT}", **login},
             "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "client": kafka.client_settings("dashboard")},
         }
+        if deployment.strict:
+            sources["login_sha256"] = deployment.password(OPERATOR).apply(lambda password: sha256(OPERATOR, password))
         super().__init__(
             deployment,
             "dashboard",

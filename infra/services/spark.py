@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from infra.logins import OPERATOR, SPARK_CLUSTER, SPARK_MONITOR, user_of
+from infra.logins import OPERATOR, SPARK_CLUSTER, SPARK_MONITOR, sha256, user_of
 from infra.services import render
 from infra.services.base import ConfigFile, Deployment
 
@@ -31,15 +30,15 @@ def config_files(deployment: Deployment) -> Sequence[ConfigFile]:
     properties = deployment.password(SPARK_CLUSTER).apply(lambda secret: render("spark.conf", secret=secret))
     if not deployment.strict:
         return [ConfigFile(PROPERTIES, properties), ConfigFile(CURL_CONFIG, "# The pages need no login.\n")]
-    monitor = pulumi.Output.concat(user_of(SPARK_MONITOR), ":", deployment.password(SPARK_MONITOR))
-    operator = pulumi.Output.concat(OPERATOR, ":", deployment.password(OPERATOR))
+    monitor, operator = deployment.password(SPARK_MONITOR), deployment.password(OPERATOR)
+    logins = pulumi.Output.all(**{user_of(SPARK_MONITOR): monitor, OPERATOR: operator})
     return [
         ConfigFile(PROPERTIES, properties.apply(lambda text: text + PAGES_NEED_LOGIN)),
-        ConfigFile(PAGE_LOGINS, pulumi.Output.all(monitor, operator).apply(login_hashes)),
-        ConfigFile(CURL_CONFIG, pulumi.Output.concat('user = "', monitor, '"\n')),
+        ConfigFile(PAGE_LOGINS, logins.apply(page_logins)),
+        ConfigFile(CURL_CONFIG, monitor.apply(lambda password: f'user = "{user_of(SPARK_MONITOR)}:{password}"\n')),
     ]
 
 
-def login_hashes(logins: Sequence[str]) -> str:
-    """The file of logins `user:password` that the pages' filter reads (job/pages)."""
-    return "".join(f"{hashlib.sha256(login.encode()).hexdigest()}\n" for login in logins)
+def page_logins(passwords: Mapping[str, str]) -> str:
+    """The file of logins that the pages' filter reads (job/pages), from the passwords by user."""
+    return "".join(f"{sha256(user, password)}\n" for user, password in passwords.items())

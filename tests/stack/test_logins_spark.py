@@ -17,7 +17,7 @@ from infra.clients.job_container import put_files
 from infra.logins import SPARK_CLUSTER
 from infra.names import STACK_LABEL, stack_prefix
 from infra.services import render
-from infra.services.spark import PAGE_LOGINS, PAGES_NEED_LOGIN, PROPERTIES, login_hashes
+from infra.services.spark import PAGE_LOGINS, PAGES_NEED_LOGIN, PROPERTIES, page_logins
 
 NO_SECRET = "spark.authenticate false\n"
 WRONG_SECRET = render("spark.conf", secret="0" * 40)
@@ -145,7 +145,7 @@ def strict_master(stack: Stack) -> Iterator[str]:
     try:
         files = {
             PROPERTIES: WRONG_SECRET + PAGES_NEED_LOGIN,
-            PAGE_LOGINS: login_hashes(["operator:right", "monitor:own"]),
+            PAGE_LOGINS: page_logins({"operator": "right", "monitor": "own"}),
         }
         put_files(container, {path: text.encode() for path, text in files.items()})
         container.start()

@@ -19,11 +19,6 @@ from tests.support.report_samples import MATCHES, NO_MATCHES, TIME_RANGE
 from tools.report.__main__ import read_report, write_report
 
 
-def outputs(address: str) -> dict[str, Any]:
-    """The outputs of a stack whose servers are all at one address."""
-    return {"services": {"elasticsearch": {"9200": address}, "prometheus": {"9090": address}}}
-
-
 @pytest.fixture
 def closed_port() -> Iterator[int]:
     with socket.socket() as bound:
