@@ -10,6 +10,7 @@ import bcrypt
 import pytest
 import yaml
 
+from infra.logins import sha256
 from infra.services.alertmanager import CONFIG as ALERTMANAGER_CONFIG
 from infra.services.grafana import PROVISIONING
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
@@ -95,8 +96,15 @@ def test_grafana_and_the_dashboard_query_prometheus_with_a_login_in_strict(guard
         ]
         assert source.get("basicAuth", False) is needed
         if needed:
-            path = source["secureJsonData"]["basicAuthPassword"].removeprefix("$__file{").removesuffix("}")
-            assert (source["basicAuthUser"], files[path]) == ("reader", "password of prometheus.reader")
+            assert source["basicAuthUser"] == "reader"
+            assert source["secureJsonData"]["basicAuthPassword"] == "password of prometheus.reader"
+
+
+def test_dashboard_asks_for_the_operators_login_in_strict(guarded: Recorder, strict: Recorder) -> None:
+    for recorder, expected in ((guarded, ""), (strict, sha256("operator", "password of operator"))):
+        text = uploads(recorder.containers["dashboard"])["/etc/lolstack/dashboard.yaml"]
+        assert yaml.safe_load(text).get("login_sha256", "") == expected
+        assert "password of operator" not in text, "a hash is enough"
 
 
 def test_sparks_processes_share_a_secret_and_their_pages_need_a_login_in_strict(
