@@ -35,6 +35,13 @@ def main() -> None:
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.adaptive.enabled", "false")
         .config("spark.ui.prometheus.enabled", "true")
+        # Encrypted, as between the stack's processes.
+        .config("spark.authenticate", "true")
+        .config("spark.authenticate.secret", "of this program only")
+        .config("spark.network.crypto.enabled", "true")
+        .config("spark.network.crypto.authEngineVersion", "2")
+        .config("spark.network.crypto.saslFallback", "false")
+        .config("spark.network.crypto.cipher", "AES/GCM/NoPadding")
         .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
     )
