@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -80,6 +81,11 @@ _LOCAL_CHECKPOINT = {
 }
 
 
+# Spark stops a driver that no master has accepted within a minute. The error does not name the cause; which one it is
+# depends on what the driver was doing at that moment.
+_STOPPED = re.compile(r'stopped SparkContext|return value of "org\.apache\.spark\.SparkContext\.\w+\(\)" is null')
+
+
 def start(settings: Settings) -> SparkSession:
     """Start the driver's JVM, connect to the Spark cluster, and distribute this package to the executors.
 
@@ -113,8 +119,7 @@ def start(settings: Settings) -> SparkSession:
     try:
         spark = builder.getOrCreate()
     except Py4JJavaError as error:
-        # Spark's error does not name the cause: it stops a driver that no master has accepted within a minute.
-        if "stopped SparkContext" not in str(error):
+        if not _STOPPED.search(str(error)):
             raise
         raise JobError(
             f"spark_properties_file: the Spark master at {settings.master} does not accept this job: is "

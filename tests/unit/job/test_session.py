@@ -51,10 +51,16 @@ def _submit_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_submit_arguments")
-def test_wrong_secret_is_reported_with_the_setting_and_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    builder = FakeBuilder(
-        "An error occurred\n: IllegalStateException: Cannot call methods on a stopped SparkContext.\n"
-    )
+@pytest.mark.parametrize(
+    "error",
+    [
+        "An error occurred\n: java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext.\n",
+        'An error occurred\n: java.lang.NullPointerException: Cannot invoke "DAGScheduler.metricsSource()" because the '
+        'return value of "org.apache.spark.SparkContext._dagScheduler()" is null\n',
+    ],
+)
+def test_wrong_secret_is_reported_with_the_setting_and_the_file(monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    builder = FakeBuilder(error)
     monkeypatch.setattr(SparkSession, "builder", builder)
     with pytest.raises(JobError) as caught:
         session.start(SETTINGS)
