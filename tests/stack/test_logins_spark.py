@@ -162,7 +162,8 @@ def test_malformed_login_is_refused(strict_master: str, header: str) -> None:
 
 
 def test_redirect_before_the_login_shows_nothing(strict_master: str) -> None:
-    """Spark redirects a path without its slash before it asks for a login."""
-    answer = requests.get(f"{strict_master}/metrics/json", allow_redirects=False, timeout=10)
+    """Spark redirects the path of its metrics without the last slash before it asks for a login."""
+    url = f"{strict_master}/metrics/master/prometheus"
+    answer = requests.get(url, allow_redirects=False, timeout=10)
     assert (answer.status_code, answer.text) == (301, "")
-    assert requests.get(f"{strict_master}/metrics/json", timeout=10).status_code == 401
+    assert requests.get(url, timeout=10).status_code == 401
