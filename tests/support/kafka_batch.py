@@ -35,7 +35,7 @@ def send_batch(
     )
     for value in values:
         producer.produce(topic, value, key, partition=partition, headers=list(headers))
-    # Before it knows the topic's partitions, the client would hand messages over one by one, and `flush` could send some
-    # of them as a batch of their own.
+    # Before it knows the topic's partitions, the client would hand messages over one by one, and `flush` could send
+    # some of them as a batch of their own.
     producer.list_topics(topic, timeout=30)
     assert producer.flush(30) == 0, "Kafka did not acknowledge the batch within 30 s"
