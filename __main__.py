@@ -6,7 +6,7 @@ from infra import preflight, users
 from infra.images import Images
 from infra.images.source import choose_image_source
 from infra.kafka_rights import ADMIN, RIGHTS, acls
-from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, LOGINS, OPERATOR, TLS_SERVERS, kafka_login, user_of
+from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, LOGINS, OPERATOR, TLS_SERVERS, login_of, user_of
 from infra.names import (
     ARCHIVE_TABLE,
     CASSANDRA_PORT,
@@ -74,7 +74,7 @@ after_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], del
 kafka_admin = kafka.client_settings(ADMIN, on_host=True)
 kafka_users = KafkaUsers(
     kafka_admin,
-    {user: deployment.password(kafka_login(user)) for user in RIGHTS},
+    {user: deployment.password(login_of("kafka", user)) for user in RIGHTS},
     list(RIGHTS),
     acls(),
     after_kafka,

@@ -115,6 +115,11 @@ class Stack:
         """URL on the host for the service's container port."""
         return f"http://{self.outputs['services'][service][str(port)]}{path}"
 
+    def address(self, service: str) -> str:
+        """The container's address on one of its networks: every local user can connect to it."""
+        networks = self.container(service).attrs["NetworkSettings"]["Networks"]
+        return str(next(iter(networks.values()))["IPAddress"])
+
     def get(self, service: str, port: int, path: str = "/") -> requests.Response:
         """HTTP GET with the operator's login. Raises requests.RequestException, for an error status too."""
         response = requests.get(self.url(service, port, path), auth=self.login(service), timeout=10)

@@ -24,7 +24,7 @@ SPARK_MONITOR = "spark.monitor"
 OPERATOR = "operator"
 """A person's read-only login, with the same password in all services."""
 
-KAFKA_LOGINS: tuple[str, ...] = (
+KAFKA_LOGINS = (
     "zookeeper.kafka",
     *(f"kafka.{user}" for user in ("admin", "job", "archive", "generator", "producer", "dashboard")),
 )
@@ -32,6 +32,8 @@ KAFKA_LOGINS: tuple[str, ...] = (
 KAFKA_SECURITY_PROTOCOL = "SASL_PLAINTEXT"
 KAFKA_MECHANISM = "SCRAM-SHA-512"
 """How clients log in to Kafka."""
+KAFKA_ITERATIONS = 4096
+"""Of the password's hash, Kafka's minimum: the passwords are random, so that more would not make them safer."""
 ELASTICSEARCH_ROLES = {
     "admin": "superuser",  # provisioning, and a person who repairs something
     "job": "lol_job",
@@ -44,9 +46,9 @@ ELASTICSEARCH_ROLES = {
 """The role of each of Elasticsearch's users: built in, or in services/files/roles.yml."""
 ELASTICSEARCH_LOGINS = tuple(f"elasticsearch.{user}" for user in ELASTICSEARCH_ROLES if user != OPERATOR)
 GRAFANA_LOGINS = ("grafana.admin",)
-CASSANDRA_LOGINS: tuple[str, ...] = (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE)
-SPARK_LOGINS: tuple[str, ...] = (SPARK_CLUSTER, SPARK_MONITOR)
-MONITORING_LOGINS: tuple[str, ...] = (ALERTMANAGER_SENDER, PROMETHEUS_READER)
+CASSANDRA_LOGINS = (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE)
+SPARK_LOGINS = (SPARK_CLUSTER, SPARK_MONITOR)
+MONITORING_LOGINS = (ALERTMANAGER_SENDER, PROMETHEUS_READER)
 
 LOGINS = (
     OPERATOR,
@@ -61,20 +63,18 @@ LOGINS = (
 
 CERTIFICATE_RENEWAL = timedelta(days=60)
 """So long before a certificate expires, the next `pulumi up` renews it."""
+TLS_SERVERS = ("elasticsearch",)
+"""The services that have a certificate."""
 
 
-def kafka_login(user: str) -> str:
-    """The key of a Kafka user's login."""
-    return user if user == OPERATOR else f"kafka.{user}"
+def login_of(service: str, user: str) -> str:
+    """The key of a user's login at a service."""
+    return user if user == OPERATOR else f"{service}.{user}"
 
 
 def kafka_client_settings(servers: str, user: str, password: str) -> KafkaClientSettings:
     """A client's settings with the login of a user of the stack."""
     return KafkaClientSettings(servers, KAFKA_SECURITY_PROTOCOL, KAFKA_MECHANISM, user, password)
-
-
-TLS_SERVERS: tuple[str, ...] = ("elasticsearch",)
-"""The services that have a certificate."""
 
 
 def sha256(user: str, password: str) -> str:

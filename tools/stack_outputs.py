@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from infra.clients.prometheus import PrometheusClient
-from infra.logins import OPERATOR, PROMETHEUS_READER, kafka_client_settings, kafka_login, user_of
+from infra.logins import OPERATOR, PROMETHEUS_READER, kafka_client_settings, login_of, user_of
 from infra.names import PROMETHEUS_PORT
 from job.kafka_client import KafkaClientSettings
 
@@ -52,7 +52,7 @@ def kafka_settings(outputs: Mapping[str, Any], user: str = OPERATOR) -> dict[str
 
     Without a login for a stack that was deployed before there were any.
     """
-    servers, password = outputs["bootstrapServers"], outputs.get("credentials", {}).get(kafka_login(user))
+    servers, password = outputs["bootstrapServers"], outputs.get("credentials", {}).get(login_of("kafka", user))
     if password is None:
         return KafkaClientSettings(servers).librdkafka()
     return kafka_client_settings(servers, user, password).librdkafka()

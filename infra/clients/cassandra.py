@@ -23,7 +23,9 @@ from tenacity import (
     wait_fixed,
 )
 
-ADMIN = "lol_admin"
+from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, OPERATOR, user_of
+
+ADMIN = user_of(CASSANDRA_ADMIN)
 DEFAULT_LOGIN = ("cassandra", "cassandra")
 """The superuser that Cassandra creates where it finds no role at all."""
 TIMEOUT_SECONDS = 15
@@ -57,8 +59,8 @@ class Role:
 def declared_roles(passwords: Mapping[str, str], keyspace: str, table: str) -> dict[str, Role]:
     """The roles of the stack, each with the least that it needs: administration, the archive, a person who reads."""
     permissions = {
-        "lol_archive": frozenset({(f"<table {keyspace}.{table}>", "MODIFY")}),
-        "operator": frozenset({(f"<keyspace {keyspace}>", "SELECT")}),
+        user_of(CASSANDRA_ARCHIVE): frozenset({(f"<table {keyspace}.{table}>", "MODIFY")}),
+        OPERATOR: frozenset({(f"<keyspace {keyspace}>", "SELECT")}),
     }
     return {
         name: Role(password, permissions.get(name, frozenset()), superuser=name == ADMIN)

@@ -18,7 +18,7 @@ from elasticsearch import (
     TransportError,
 )
 
-from infra.logins import OPERATOR
+from infra.logins import OPERATOR, login_of
 from infra.names import ELASTICSEARCH_PORT
 
 TIMEOUT_SECONDS = 30
@@ -39,7 +39,7 @@ class ElasticsearchServer:
         url = (
             outputs.get("elasticsearchUrl") or f"http://{outputs['services']['elasticsearch'][str(ELASTICSEARCH_PORT)]}"
         )
-        password = outputs.get("credentials", {}).get(user if user == OPERATOR else f"elasticsearch.{user}")
+        password = outputs.get("credentials", {}).get(login_of("elasticsearch", user))
         if password is None:
             return cls(url)
         return cls(url, user, password, outputs["certificateAuthority"] if url.startswith("https:") else "")

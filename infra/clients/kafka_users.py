@@ -25,10 +25,8 @@ from confluent_kafka.admin import (
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.clients.kafka import TIMEOUT_SECONDS, TopicError, explain
+from infra.logins import KAFKA_ITERATIONS
 from job.kafka_client import ConnectionErrors, is_login_error
-
-ITERATIONS = 4096
-"""Kafka's minimum: the passwords are random, so that more would not make them safer."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class UsersClient:
 
 
 def _upsertion(user: str, password: str) -> UserScramCredentialUpsertion:
-    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, KAFKA_ITERATIONS)
     return UserScramCredentialUpsertion(user, info, password.encode())
 
 

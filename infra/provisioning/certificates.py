@@ -51,9 +51,7 @@ class Certificates(Resource, module="secret", name="Certificates"):
     expires_at: pulumi.Output[str]
     """When the first server's certificate expires, ISO 8601."""
 
-    def __init__(
-        self, stack: str, servers: Sequence[str], generation: int, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, stack: str, servers: Sequence[str], generation: int) -> None:
         outputs = ("authority", "authority_key", "authority_expires_at", "certificates", "keys", "expires_at")
         props: dict[str, Any] = {"stack": stack, "servers": sorted(servers), "generation": generation}
         secret = pulumi.ResourceOptions(additional_secret_outputs=["authority_key", "keys"])
@@ -61,7 +59,7 @@ class Certificates(Resource, module="secret", name="Certificates"):
             _Provider(),
             "certificates",
             props | dict.fromkeys(outputs),
-            pulumi.ResourceOptions.merge(opts, secret),
+            secret,
         )
 
     def certificate(self, server: str) -> pulumi.Output[str]:

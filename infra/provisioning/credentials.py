@@ -39,11 +39,11 @@ class Credentials(Resource, module="secret", name="Credentials"):
 
     passwords: pulumi.Output[dict[str, str]]
 
-    def __init__(self, logins: Sequence[str], generation: int, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, logins: Sequence[str], generation: int) -> None:
         self._logins = frozenset(logins)
         props = {"logins": sorted(self._logins), "generation": generation, "passwords": None}
         secret = pulumi.ResourceOptions(additional_secret_outputs=["passwords"])
-        super().__init__(_Provider(), "credentials", props, pulumi.ResourceOptions.merge(opts, secret))
+        super().__init__(_Provider(), "credentials", props, secret)
 
     def password(self, login: str) -> pulumi.Output[str]:
         """The password of a login, a secret. Raises KeyError for an unknown one."""

@@ -112,7 +112,7 @@ class Deployment:
 class Volume:
     """A Docker volume of the stack, and the resource that gives its files to the service's user."""
 
-    volume: docker.Volume
+    name: pulumi.Output[str]
     owner: VolumeOwner
 
 
@@ -239,7 +239,7 @@ class Service(pulumi.ComponentResource):
                 for file in files
             ],
             volumes=[
-                docker.ContainerVolumeArgs(volume_name=mount.volume.volume.name, container_path=mount.path)
+                docker.ContainerVolumeArgs(volume_name=mount.volume.name, container_path=mount.path)
                 for mount in spec.mounts
             ],
             healthcheck=docker.ContainerHealthcheckArgs(
@@ -321,7 +321,7 @@ def declare_volume(deployment: Deployment, name: str, user: str) -> Volume:
         f"{name}-owner",
         pulumi.ResourceOptions(parent=volume, depends_on=[volume], deleted_with=volume),
     )
-    return Volume(volume, owner)
+    return Volume(volume.name, owner)
 
 
 def _with_restart(health: HealthCheck) -> list[str]:

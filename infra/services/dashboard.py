@@ -58,7 +58,7 @@ class Dashboard(Service):
                 environment={"LOLSTACK_DASHBOARD": SETTINGS},
                 files=[
                     ConfigFile(SETTINGS, yaml_text(sources)),
-                    *([ConfigFile(AUTHORITY, elasticsearch.ca_certificate)] if deployment.strict else []),
+                    *elasticsearch.authority_files(AUTHORITY),
                 ],
                 ports={DASHBOARD_PORT: settings.dashboard_port},
                 health=HealthCheck(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pulumi
 
 from infra import users
-from infra.logins import ELASTICSEARCH_ROLES, OPERATOR
+from infra.logins import ELASTICSEARCH_ROLES, login_of, sha256
 from infra.names import ELASTICSEARCH_PORT
 from infra.services import FILES
 from infra.services.base import (
@@ -106,10 +106,14 @@ class Elasticsearch(Service):
                     "ES_JAVA_OPTS": " ".join(java_options),
                 },
                 files=[
-                    ConfigFile(f"{CONFIG}/users", _with_passwords(deployment, users_file), GROUP_ONLY),
+                    ConfigFile(f"{CONFIG}/users", _users_file(deployment), GROUP_ONLY),
                     ConfigFile(f"{CONFIG}/users_roles", users_roles_file()),
                     ConfigFile(f"{CONFIG}/roles.yml", (FILES / "roles.yml").read_text()),
-                    ConfigFile(HEALTH_CHECK, _with_passwords(deployment, self._health_check), GROUP_ONLY),
+                    ConfigFile(
+                        HEALTH_CHECK,
+                        deployment.password("elasticsearch.exporter").apply(self._health_check),
+                        GROUP_ONLY,
+                    ),
                     ConfigFile(CERTIFICATE, certificates.certificate("elasticsearch")),
                     ConfigFile(KEY, certificates.key("elasticsearch"), GROUP_ONLY),
                     ConfigFile(AUTHORITY, certificates.authority),
@@ -137,14 +141,18 @@ class Elasticsearch(Service):
         """The certificate authority (PEM) that clients need; empty without TLS."""
         return self.deployment.certificates.authority if self.deployment.strict else ""
 
+    def authority_files(self, path: str) -> list[ConfigFile]:
+        """The file of a client with the certificate authority; none without TLS."""
+        return [ConfigFile(path, self.ca_certificate)] if self.deployment.strict else []
+
     def login(self, user: str) -> dict[str, pulumi.Input[str]]:
         """A client's username and password, of a user of infra/logins.py."""
-        return {"username": user, "password": self.deployment.password(_key(user))}
+        return {"username": user, "password": self.deployment.password(login_of("elasticsearch", user))}
 
-    def _health_check(self, passwords: Mapping[str, str]) -> str:
+    def _health_check(self, password: str) -> str:
         """What the health check's curl reads: a login on its command line would be in the container's description."""
         url = f"{self._scheme}://127.0.0.1:{ELASTICSEARCH_PORT}/_cluster/health?wait_for_status=yellow&timeout=3s"
-        return f'url = "{url}"\nuser = "exporter:{passwords["exporter"]}"\ncacert = "{AUTHORITY}"\n'
+        return f'url = "{url}"\nuser = "exporter:{password}"\ncacert = "{AUTHORITY}"\n'
 
 
 def users_file(passwords: Mapping[str, str]) -> str:
@@ -164,15 +172,11 @@ def users_roles_file() -> str:
 
 
 def _hash(user: str, password: str) -> str:
-    salt = hashlib.sha256(f"{user}:{password}".encode()).digest()
+    salt = bytes.fromhex(sha256(user, password))
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, HASH_ITERATIONS, dklen=32)
     return f"{{PBKDF2}}{HASH_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-def _key(user: str) -> str:
-    return OPERATOR if user == OPERATOR else f"elasticsearch.{user}"
-
-
-def _with_passwords(deployment: Deployment, render: Callable[[Mapping[str, str]], str]) -> pulumi.Output[str]:
-    passwords = {user: deployment.password(_key(user)) for user in ELASTICSEARCH_ROLES}
-    return pulumi.Output.all(**passwords).apply(render)
+def _users_file(deployment: Deployment) -> pulumi.Output[str]:
+    passwords = {user: deployment.password(login_of("elasticsearch", user)) for user in ELASTICSEARCH_ROLES}
+    return pulumi.Output.all(**passwords).apply(users_file)

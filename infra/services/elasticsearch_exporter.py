@@ -43,7 +43,7 @@ class ElasticsearchExporter(Service):
                 environment={"ES_USERNAME": USER},
                 files=[
                     ConfigFile(PASSWORD, elasticsearch.login(USER)["password"]),
-                    *([ConfigFile(AUTHORITY, elasticsearch.ca_certificate)] if deployment.strict else []),
+                    *elasticsearch.authority_files(AUTHORITY),
                 ],
                 scrape_endpoints=[ScrapeEndpoint("elasticsearch", PORT)],
                 health=HealthCheck(wget_check(f"http://127.0.0.1:{PORT}/healthz"), limit_seconds=60),

@@ -8,7 +8,7 @@ import pulumi
 
 from infra import users
 from infra.kafka_rights import ADMIN
-from infra.logins import KAFKA_MECHANISM, KAFKA_SECURITY_PROTOCOL, kafka_client_settings, kafka_login
+from infra.logins import KAFKA_ITERATIONS, KAFKA_MECHANISM, KAFKA_SECURITY_PROTOCOL, kafka_client_settings, login_of
 from infra.names import GENERATOR_NETWORK, KAFKA_HOST_LISTENER_PORT, KAFKA_PORT, MAIN_NETWORK, ZOOKEEPER_NETWORK
 from infra.services import FILES, jmx, render
 from infra.services.base import (
@@ -24,8 +24,6 @@ from infra.services.base import (
     Volume,
 )
 
-ITERATIONS = 4096
-"""Of the password's hash, Kafka's minimum: the passwords are random, so that more would not make them safer."""
 LOCAL_PORT = 9091
 """Of the listener for the health check, without a login and on the container's loopback only."""
 REAUTHENTICATION_SECONDS = 600
@@ -86,8 +84,8 @@ class Kafka(Service):
                     ConfigFile("/etc/lolstack/kafka.jaas", _jaas(deployment)),
                     ConfigFile(
                         "/etc/lolstack/admin.properties",
-                        deployment.password(kafka_login(ADMIN)).apply(
-                            lambda password: f"{KAFKA_MECHANISM}=iterations={ITERATIONS},password={password}\n"
+                        deployment.password(login_of("kafka", ADMIN)).apply(
+                            lambda password: f"{KAFKA_MECHANISM}=iterations={KAFKA_ITERATIONS},password={password}\n"
                         ),
                     ),
                     ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
@@ -114,13 +112,13 @@ class Kafka(Service):
             "security_protocol": KAFKA_SECURITY_PROTOCOL,
             "sasl_mechanism": KAFKA_MECHANISM,
             "username": user,
-            "password": self.deployment.password(kafka_login(user)),
+            "password": self.deployment.password(login_of("kafka", user)),
         }
 
     def client_settings(self, user: str, on_host: bool = False) -> pulumi.Output[dict[str, str]]:
         """Address and login as librdkafka's settings, a secret: in the stack's network, or on the host."""
         servers = self.host_bootstrap_servers if on_host else self.bootstrap_servers
-        return self.deployment.password(kafka_login(user)).apply(
+        return self.deployment.password(login_of("kafka", user)).apply(
             lambda password: kafka_client_settings(servers, user, password).librdkafka()
         )
 
@@ -132,7 +130,7 @@ class Kafka(Service):
 
 
 def _jaas(deployment: Deployment) -> pulumi.Output[str]:
-    zookeeper, admin = (deployment.password(login) for login in ("zookeeper.kafka", kafka_login(ADMIN)))
+    zookeeper, admin = (deployment.password(login) for login in ("zookeeper.kafka", login_of("kafka", ADMIN)))
     return pulumi.Output.all(zookeeper, admin).apply(
         lambda passwords: render("kafka.jaas", zookeeper_password=passwords[0], admin_password=passwords[1])
     )

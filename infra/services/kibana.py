@@ -62,7 +62,7 @@ class Kibana(Service):
                 },
                 files=[
                     ConfigFile(f"{CONFIG}/kibana.yml", yaml_text(config), GROUP_ONLY),
-                    *([ConfigFile(AUTHORITY, elasticsearch.ca_certificate)] if deployment.strict else []),
+                    *elasticsearch.authority_files(AUTHORITY),
                 ],
                 ports={KIBANA_PORT: settings.kibana_port},
                 # Without Elasticsearch its status is 503: alive.

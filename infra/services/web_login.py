@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
 
 import bcrypt
 import pulumi
 import yaml
 
-from infra.logins import user_of
+from infra.logins import sha256, user_of
 from infra.services.base import ConfigFile, Deployment
 
 WEB_CONFIG = "/etc/lolstack/web.yml"
@@ -56,6 +55,6 @@ def bcrypt_hash(login: str, password: str) -> str:
 
     The salt is a hash of the login and the password, which no other stack has.
     """
-    salt = base64.b64encode(hashlib.sha256(f"{login}:{password}".encode()).digest()[:16])[:22]
+    salt = base64.b64encode(bytes.fromhex(sha256(login, password))[:16])[:22]
     settings = b"$2b$%02d$" % ROUNDS + salt.translate(bytes.maketrans(_BASE64, _BCRYPT))
     return bcrypt.hashpw(password.encode(), settings).decode()

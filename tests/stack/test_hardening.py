@@ -14,9 +14,9 @@ import pytest
 
 from harness.stack import Stack
 from infra.names import SERVICE_LABEL
+from tests.support.local_user import NOBODY, curl
 from tools.repair import lock_folder
 
-NOBODY = 65534
 EPHEMERAL = range(32768, 61000)
 """Linux's default range for ports that a program does not choose."""
 JMX_EXPORTER = 9404
@@ -103,11 +103,11 @@ def test_local_user_can_neither_read_a_containers_files_nor_signal_its_processes
 
 
 def test_containers_reach_zookeeper_and_the_generator_only_from_kafka_and_prometheus(
-    stack: Stack, addresses: dict[str, str]
+    stack: Stack,
 ) -> None:
     for service in ("spark-worker", "archive"):
         for other, port in (("zookeeper", 2181), ("generator", 8000)):
-            run = stack.host(service).run(f"curl -s -m 3 --noproxy '*' telnet://{addresses[other]}:{port}")
+            run = stack.host(service).run(f"curl -s -m 3 --noproxy '*' telnet://{stack.address(other)}:{port}")
             assert run.rc == TIMED_OUT, f"{service} reaches {other}"
 
 
@@ -124,30 +124,10 @@ def test_no_container_was_out_of_memory_or_restarted(containers: dict[str, dict[
         assert container["RestartCount"] == 0 or name == "spark-job", name  # tests kill the job's driver
 
 
-def curl(host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """curl as an unprivileged user of the Docker host, to a container by its address; no proxy."""
-    return subprocess.run(
-        ["curl", "-sS", "-m", "10", "--noproxy", "*", *arguments[:-1], f"http://{host}{arguments[-1]}"],
-        user=NOBODY if os.geteuid() == 0 else None,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 TIMED_OUT = 28
 """curl's exit code."""
 REFUSED = 7
 """curl's exit code for a refused connection."""
-
-
-@pytest.fixture(scope="module")
-def addresses(containers: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """An address of each container, by service. Every local user can connect to it."""
-    return {
-        name: next(iter(each["NetworkSettings"]["Networks"].values()))["IPAddress"] for name, each in containers.items()
-    }
 
 
 def listeners(stack: Stack, service: str) -> Iterator[tuple[str, int]]:
@@ -188,10 +168,10 @@ def test_containers_listen_only_on_the_ports_that_are_documented(stack: Stack) -
     ],
 )
 def test_closed_port_refuses_a_local_user_and_another_container(
-    stack: Stack, addresses: dict[str, str], service: str, port: int, what: str
+    stack: Stack, service: str, port: int, what: str
 ) -> None:
     submission = ("-X", "POST", "-H", "Content-Type: text/plain", "-d", "{}", "/v1/submissions/create")
-    assert curl(f"{addresses[service]}:{port}", *submission).returncode == REFUSED, what
+    assert curl(f"http://{stack.address(service)}:{port}", *submission).returncode == REFUSED, what
     inside = stack.host("spark-worker").run(f"curl -s -m 10 --noproxy '*' http://{service}:{port}/")
     assert inside.rc == REFUSED, what
 
@@ -201,11 +181,11 @@ def test_spark_masters_rpc_port_is_not_published(containers: dict[str, dict[str,
     assert set(containers["spark-master"]["HostConfig"]["PortBindings"]) == {"8080/tcp"}
 
 
-def test_sparks_pages_accept_no_kill_request(stack: Stack, addresses: dict[str, str]) -> None:
+def test_sparks_pages_accept_no_kill_request(stack: Stack) -> None:
     """A web page can send them too: a form needs no permission of the server that it posts to."""
     form = ("-X", "POST", "-H", "Origin: http://attacker.example", "-o", "/dev/null", "-w", "%{http_code}")
     for path in ("/app/kill/?id=app-1&terminate=true", "/driver/kill/?id=driver-1&terminate=true", "/workers/kill/"):
-        answer = curl(f"{addresses['spark-master']}:8080", *form, path).stdout
+        answer = curl(f"http://{stack.address('spark-master')}:8080", *form, path).stdout
         assert answer == "405", f"{path}: {answer}; the page redirects after a kill request that it obeys"
     # The job's page redirects after each request, and kills only with this setting.
     (job,) = stack.get("spark-job", 4040, "/api/v1/applications").json()
@@ -213,9 +193,13 @@ def test_sparks_pages_accept_no_kill_request(stack: Stack, addresses: dict[str, 
     assert dict(environment["sparkProperties"])["spark.ui.killEnabled"] == "false"
 
 
-def test_prometheus_lets_no_web_page_of_another_origin_read_it(addresses: dict[str, str]) -> None:
+def test_prometheus_lets_no_web_page_of_another_origin_read_it(stack: Stack) -> None:
     answer = curl(
-        f"{addresses['prometheus']}:9090", "-i", "-H", "Origin: http://attacker.example", "/api/v1/query?query=up"
+        f"http://{stack.address('prometheus')}:9090",
+        "-i",
+        "-H",
+        "Origin: http://attacker.example",
+        "/api/v1/query?query=up",
     )
     assert '"status":"success"' in answer.stdout
     assert "access-control-allow-origin" not in answer.stdout.lower()

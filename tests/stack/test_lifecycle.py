@@ -18,7 +18,7 @@ from harness.waiting import eventually
 from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_rights import RIGHTS, acls
-from infra.logins import kafka_login
+from infra.logins import login_of
 from infra.names import MATCHES_ALIAS
 from tools import backfill
 
@@ -69,7 +69,7 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
         return found
 
     users = UsersClient(stack.kafka_settings())
-    passwords = {user: stack.outputs["credentials"][kafka_login(user)] for user in RIGHTS}
+    passwords = {user: stack.outputs["credentials"][login_of("kafka", user)] for user in RIGHTS}
     users.apply(passwords | {"mallory": "x"}, [*acls(), "ALLOW User:mallory * WRITE TOPIC LITERAL lol_matches"])
     topics.delete("lol_matches_dlq")
     changed = read_template()

@@ -11,7 +11,6 @@ from pulumi.automation import OpType
 from harness.stack import Stack
 from infra.clients.cassandra import ADMIN, DEFAULT_LOGIN, CassandraError, accepts, connect, differences
 from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, OPERATOR, user_of
-from infra.names import stack_prefix
 
 KEYSPACE = "CREATE KEYSPACE IF NOT EXISTS lol WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
 FORBIDDEN = (
@@ -31,8 +30,7 @@ def address(stack: Stack) -> tuple[str, int]:
 
 
 def bridge_address(stack: Stack) -> tuple[str, int]:
-    network = stack.container("cassandra").attrs["NetworkSettings"]["Networks"][stack_prefix(stack.name)]
-    return str(network["IPAddress"]), 9042
+    return stack.address("cassandra"), 9042
 
 
 def passwords(stack: Stack) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +18,11 @@ from harness.waiting import eventually
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.job_container import put_files
 from infra.logins import ELASTICSEARCH_ROLES
-from infra.names import CHAMPIONS_ALIAS, ELASTICSEARCH_PORT, PROJECT
+from infra.names import CHAMPIONS_ALIAS, ELASTICSEARCH_PORT
 from infra.services.elasticsearch import CONFIG, users_file
 from tests.support.known_messages import KnownMessages
+from tests.support.local_user import curl
 
-NOBODY = 65534
 ALIAS = CHAMPIONS_ALIAS
 POST_JSON = ("-X", "POST", "-H", "Content-Type: application/json", "-d")
 PUT_JSON = ("-X", "PUT", "-H", "Content-Type: application/json", "-d")
@@ -52,28 +51,16 @@ FOREIGN = ("-H", "Host: attacker.example", "-H", "Origin: http://attacker.exampl
 """What a web page sends: after DNS rebinding with its own host name, otherwise with its origin."""
 
 
-QUIETLY = ("-sSk", "-m", "10", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}")
-
-
 def status(base: str, *arguments: str) -> str:
     """The HTTP status that an unprivileged user of the Docker host gets; curl's arguments end with the path."""
-    run = subprocess.run(
-        ["curl", *QUIETLY, *arguments[:-1], base + arguments[-1]],
-        user=NOBODY if os.geteuid() == 0 else None,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return run.stdout
+    return curl(base, "-k", "-o", "/dev/null", "-w", "%{http_code}", *arguments).stdout
 
 
 @pytest.fixture
 def bases(stack: Stack) -> tuple[str, str]:
     """Elasticsearch's URL by loopback and by the container's address, which every local user can connect to."""
-    network = stack.container("elasticsearch").attrs["NetworkSettings"]["Networks"][f"{PROJECT}-{stack.name}"]
     url: str = stack.outputs["elasticsearchUrl"]
-    return url, f"{url.partition(':')[0]}://{network['IPAddress']}:{ELASTICSEARCH_PORT}"
+    return url, f"{url.partition(':')[0]}://{stack.address('elasticsearch')}:{ELASTICSEARCH_PORT}"
 
 
 @pytest.fixture

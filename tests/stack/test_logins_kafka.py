@@ -45,7 +45,7 @@ from harness.stack import Stack
 from infra.clients.kafka import KafkaLoginError, TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_rights import ADMIN, RIGHTS, acls
-from infra.logins import kafka_login
+from infra.logins import login_of
 from infra.names import DEAD_LETTER_TOPIC, KAFKA_HOST_LISTENER_PORT, KAFKA_PORT, MATCHES_TOPIC
 from infra.services.kafka import LOCAL_PORT
 from job.errors import JobError
@@ -178,14 +178,8 @@ def test_login_has_its_rights_and_no_other(stack: Stack, user: str) -> None:
 
 
 def test_kafka_has_the_declared_users_and_rights_only(stack: Stack) -> None:
-    passwords = {user: stack.outputs["credentials"][kafka_login(user)] for user in RIGHTS}
+    passwords = {user: stack.outputs["credentials"][login_of("kafka", user)] for user in RIGHTS}
     assert UsersClient(stack.kafka_settings(ADMIN)).read(passwords) == UsersState(sorted(RIGHTS), acls())
-
-
-def address_of(stack: Stack, service: str) -> str:
-    """The container's address on one of its networks, which every local user can connect to."""
-    networks = stack.container(service).attrs["NetworkSettings"]["Networks"]
-    return str(next(iter(networks.values()))["IPAddress"])
 
 
 def test_client_without_a_login_gets_no_answer(stack: Stack) -> None:
@@ -193,7 +187,7 @@ def test_client_without_a_login_gets_no_answer(stack: Stack) -> None:
     next request goes to the broker's advertised address, which the host cannot resolve for the inside listener."""
     metadata = struct.pack(">ihhihi", 14, 3, 1, 1, -1, 0)
     host, _, port = stack.outputs["bootstrapServers"].partition(":")
-    address = address_of(stack, "kafka")
+    address = stack.address("kafka")
     for server in ((host, int(port)), (address, KAFKA_HOST_LISTENER_PORT), (address, KAFKA_PORT)):
         with socket.create_connection(server, timeout=TIMEOUT_SECONDS) as connection:
             connection.sendall(metadata)
@@ -213,7 +207,7 @@ def test_listener_of_the_health_check_has_no_rights(stack: Stack) -> None:
 
 def test_zookeeper_refuses_a_client_without_its_login(stack: Stack) -> None:
     """A session is opened, but its first request ends it."""
-    with socket.create_connection((address_of(stack, "zookeeper"), 2181), timeout=TIMEOUT_SECONDS) as connection:
+    with socket.create_connection((stack.address("zookeeper"), 2181), timeout=TIMEOUT_SECONDS) as connection:
 
         def send(content: bytes) -> None:
             connection.sendall(struct.pack(">i", len(content)) + content)

@@ -7,7 +7,7 @@ import requests
 
 from harness.stack import Stack
 from infra.logins import OPERATOR
-from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT, stack_prefix
+from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT
 
 SILENCE = {
     "matchers": [{"name": "alertname", "value": ".+", "isRegex": True}],
@@ -21,8 +21,7 @@ NO_LOGIN, WRONG_PASSWORD = None, (OPERATOR, "wrong")
 
 def urls(stack: Stack, service: str, port: int) -> list[str]:
     """The service's address as published on loopback, and in the stack's network, which every local user reaches."""
-    network = stack.container(service).attrs["NetworkSettings"]["Networks"][stack_prefix(stack.name)]
-    return [stack.url(service, port, ""), f"http://{network['IPAddress']}:{port}"]
+    return [stack.url(service, port, ""), f"http://{stack.address(service)}:{port}"]
 
 
 @pytest.mark.parametrize("login", [NO_LOGIN, WRONG_PASSWORD], ids=["no login", "wrong password"])

@@ -40,8 +40,7 @@ def registered(stack: Stack) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def intruders(stack: Stack) -> Iterator[dict[str, Container]]:
     """Containers that try to register with the stack's master without its secret."""
-    addresses = stack.container("spark-master").attrs["NetworkSettings"]["Networks"][stack_prefix(stack.name)]
-    by_address, by_name = f"spark://{addresses['IPAddress']}:7077", "spark://spark-master:7077"
+    by_address, by_name = f"spark://{stack.address('spark-master')}:7077", "spark://spark-master:7077"
     python = ["/opt/venv/bin/python", "-c", APPLICATION, PROPERTIES]
     attempts = {
         "worker-without-secret": (LOCAL_USER, NO_SECRET, [*WORKER, "--webui-port", "0", by_address]),
@@ -133,9 +132,7 @@ def strict_master(stack: Stack) -> Iterator[str]:
         }
         put_files(container, {path: text.encode() for path, text in files.items()})
         container.start()
-        container.reload()
-        networks = container.attrs["NetworkSettings"]["Networks"]
-        url = f"http://{networks[stack_prefix(stack.name)]['IPAddress']}:8080"
+        url = f"http://{stack.address('strict-master')}:8080"
         eventually(lambda: requests.get(url, timeout=10), timeout_seconds=60)
         yield url
     finally:

@@ -10,7 +10,7 @@ import pytest
 from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicError
 from infra.clients.kafka_users import UsersState
 from infra.kafka_rights import RIGHTS, acls
-from infra.logins import LOGINS, kafka_login
+from infra.logins import LOGINS, login_of
 from infra.provisioning import kafka_users
 from tests.support.pulumi_program import dynamic_provider
 
@@ -107,7 +107,7 @@ def test_users_of_an_unreachable_kafka_are_set_again(
 
 
 def test_each_user_has_a_password_and_no_user_may_change_topics_or_users() -> None:
-    assert {kafka_login(user) for user in RIGHTS} < set(LOGINS)
+    assert {login_of("kafka", user) for user in RIGHTS} < set(LOGINS)
     rights = {tuple(acl.split(" ")[3:5]) for acl in acls()}
     assert {operation for operation, _ in rights} == {"READ", "WRITE", "DESCRIBE"}
     assert {resource for _, resource in rights} == {"TOPIC", "GROUP", "TRANSACTIONAL_ID"}
