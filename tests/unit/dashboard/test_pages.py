@@ -96,8 +96,10 @@ def test_filter_is_in_the_url_and_changes_the_figures_and_survives_a_reload(brow
         page.get_by_label("Time range").click()
         page.get_by_role("option", name="24 h").click()
         expect(page.get_by_text("in the last 24 hours").first).to_be_visible()
+        is_complete(page)
         page.get_by_role("radio", name="Pipeline").click()
         expect(page.get_by_text("Lag by partition")).to_be_visible()
+        is_complete(page)
         page.get_by_role("radio", name="Matches").click()
         expect(tile(page, "Matches")).to_have_text("2,000")
         expect(page).to_have_url(re.compile(r"champion=Jinx.*range=24\+h|range=24\+h.*champion=Jinx"))
@@ -152,6 +154,11 @@ def test_pages_of_other_hosts_cannot_connect(address: str, headers: dict[str, st
     connection.request("GET", "/_stcore/stream", headers=handshake | headers)
     assert connection.getresponse().status == status
     connection.close()
+
+
+def is_complete(page: Page) -> None:
+    """Wait until Streamlit has drawn the whole page: a change before that can leave the URL as it was."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def tile(page: Page, name: str) -> Locator:
