@@ -3,10 +3,11 @@ STACK ?= dev
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
 IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
-UNIT := unit-spark unit-job unit-other
+UNIT := unit-infra unit-job unit-other
+INTEGRATION := integration-spark integration-pages
 .DEFAULT_GOAL := help
 .PHONY: help up down reset setup status watch report credentials logs dlq backfill
-.PHONY: check lint types unit $(UNIT) test verify bench bench-long
+.PHONY: check lint types unit $(UNIT) $(INTEGRATION) test verify bench bench-long
 
 help:
 	@echo 'Usage: make TARGET [STACK=dev]'
@@ -67,9 +68,9 @@ check: ## Fast feedback without Docker: lint, types and unit tests, in parallel
 	@tools/setup.sh check
 	@$(MAKE) $(IN_PARALLEL) lint types $(UNIT)
 
-test: ## Everything: check, then testinfra against a stack of its own
+test: ## Everything: check, Spark, pages in Chromium, then testinfra against a stack of its own
 	@tools/setup.sh tests
-	@$(MAKE) $(IN_PARALLEL) lint types $(UNIT)
+	@$(MAKE) $(IN_PARALLEL) lint types $(UNIT) $(INTEGRATION)
 	@pytest tests/stack
 
 verify: ## Verification checklist against the running stack
@@ -93,15 +94,21 @@ types:
 unit:
 	@$(MAKE) $(IN_PARALLEL) $(UNIT)
 
-# Beside each other, because many tests wait; those with Spark in one process, so that they need one JVM.
-unit-spark:
-	@pytest tests/unit/spark
+# Parts of about the same duration beside each other; all tests with Spark in one process, so that they need one JVM.
+unit-infra:
+	@pytest tests/unit/infra
 
 unit-job:
 	@pytest tests/unit/job
 
 unit-other:
-	@pytest tests/unit --ignore tests/unit/spark --ignore tests/unit/job
+	@pytest tests/unit --ignore tests/unit/infra --ignore tests/unit/job
+
+integration-spark:
+	@pytest tests/integration/spark
+
+integration-pages:
+	@pytest tests/integration --ignore tests/integration/spark
 
 status watch report credentials dlq backfill: .venv/.lolstack
 

@@ -3,7 +3,7 @@
 #
 #   tools/setup.sh         what deploying a stack needs
 #   tools/setup.sh tests   also what `make test` needs: test packages, Java for Spark, Chromium for pages
-#   tools/setup.sh check   only what `make check` needs: all Python packages, Java, Chromium; no Docker, no Pulumi
+#   tools/setup.sh check   only what `make check` needs: all Python packages; no Docker, Pulumi, Java or Chromium
 #   tools/setup.sh system [USER [tests|check]]
 #                          only the part that needs root: packages, Docker Engine, USER's permission to use it
 #
@@ -57,7 +57,8 @@ fi
 system_command=("$root/tools/setup.sh" system "$user")
 [[ $purpose == deploy ]] || system_command+=("$purpose")
 needs_docker() { [[ $purpose != check ]]; }
-needs_test_tools() { [[ $purpose != deploy ]]; }
+needs_test_packages() { [[ $purpose != deploy ]]; }
+needs_java_and_browser() { [[ $purpose == tests ]]; }
 
 if [[ $part == system ]]; then
   [[ $EUID == 0 ]] || fail "'system' needs root: $(as_root "${system_command[@]}")"

@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException
-from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
+
+from tests.support.http_server import HTTPServer
 
 Lines = list[dict[str, Any]]
 Answer = tuple[int, Any]
@@ -80,21 +81,13 @@ class FakeElasticsearch:
         return 200, {"errors": any("error" in item["index"] for item in items), "items": items}
 
 
-class _Server(HTTPServer):
-    """An HTTP server that stops at once: by default the end of a test waits up to half a second for it."""
-
-    def thread_target(self) -> None:
-        assert self.server is not None
-        self.server.serve_forever(poll_interval=0.01)
-
-
 @contextmanager
 def fake_elasticsearch(
     product: str = "Elasticsearch", port: int = 0, ssl_context: ssl.SSLContext | None = None
 ) -> Iterator[FakeElasticsearch]:
     """Serve a fake Elasticsearch, at any free port by default."""
     fake = FakeElasticsearch(product)
-    with _Server(host="127.0.0.1", port=port, ssl_context=ssl_context) as server:
+    with HTTPServer(host="127.0.0.1", port=port, ssl_context=ssl_context) as server:
         server.expect_request(re.compile("")).respond_with_handler(fake.respond)
         fake.url, fake.port = server.url_for("").rstrip("/"), server.port
         yield fake

@@ -10,6 +10,7 @@ import json
 import runpy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any, Literal
 
@@ -32,6 +33,8 @@ IMAGE = "docker:index/remoteImage:RemoteImage"
 PULLED_IMAGE = "pulumi-python:dynamic/image:PulledImage"
 CREDENTIALS = "pulumi-python:dynamic/secret:Credentials"
 CERTIFICATES = "pulumi-python:dynamic/secret:Certificates"
+
+ImageSource = Literal["registry", "build"]
 
 
 def raw_config(**changes: Any) -> dict[str, str]:
@@ -116,17 +119,26 @@ def _name(urn: str) -> str:
     return urn.rpartition("::")[2]
 
 
-def declare(
-    kind: Literal["registry", "build"],
-    monkeypatch: pytest.MonkeyPatch,
-    network_arguments: Mapping[str, str] | None = None,
-    **config: Any,
-) -> Recorder:
+def declare(kind: ImageSource, network_arguments: Mapping[str, str] | None = None, **config: Any) -> Recorder:
     """Run the program for a stack `unit`, wait for all its resources, and return the declarations.
 
+    The program runs once for equal arguments: nobody may change the result.
     `network_arguments`: the build arguments for network access, in place of this machine's.
     """
+    return _declare(kind, tuple((network_arguments or {}).items()), tuple(raw_config(**config).items()))
 
+
+@cache
+def _declare(
+    kind: ImageSource, network_arguments: tuple[tuple[str, str], ...], config: tuple[tuple[str, str], ...]
+) -> Recorder:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return _run_program(monkeypatch, kind, dict(network_arguments), dict(config))
+
+
+def _run_program(
+    monkeypatch: pytest.MonkeyPatch, kind: ImageSource, network_arguments: dict[str, str], config: dict[str, str]
+) -> Recorder:
     def choose_image_source(settings: Settings, _stack: str) -> Source:
         return Source(kind, "the test says so", settings)
 
@@ -139,8 +151,8 @@ def declare(
             None if self.kind == "registry" or service in versions.BUILT_IMAGES else "the test says so"
         ),
     )
-    monkeypatch.setattr("infra.images.network_arguments", lambda: dict(network_arguments or {}))
-    monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: raw_config(**config))
+    monkeypatch.setattr("infra.images.network_arguments", lambda: network_arguments)
+    monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: config)
     recorder = Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

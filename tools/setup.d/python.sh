@@ -36,7 +36,7 @@ venv_is_current() { inspect_venv && venv_has "${venv_contents[0]}"; }
 # ensure_venv: creates or updates the environment; sets python_version.
 ensure_venv() {
   venv_is_current || update_venv
-  if needs_test_tools && ! venv_has "${venv_contents[1]}"; then
+  if needs_test_packages && ! venv_has "${venv_contents[1]}"; then
     step "installing requirements-test.txt into .venv" install_requirements requirements-test.txt
     echo "${venv_contents[1]}" >>"$venv_stamp"
   fi

@@ -20,7 +20,7 @@ missing_packages() {
       printf '%s\n' python3 python3-venv
     fi
   fi
-  if needs_test_tools; then
+  if needs_java_and_browser; then
     has_java || echo default-jre-headless
     has_browser || printf '%s\n' chromium-headless-shell fonts-liberation
   fi

@@ -10,10 +10,10 @@ from unittest.mock import create_autospec
 
 import pytest
 from elasticsearch import Elasticsearch
-from pytest_httpserver import HTTPServer
 
 from analytics.match_statistics import GAME_LENGTHS, GameLengthBucket, MatchStatistics, read_match_statistics
 from analytics.time_range import TimeRange
+from tests.support.http_server import HTTPServer
 
 KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

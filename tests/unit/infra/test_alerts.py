@@ -52,8 +52,8 @@ def test_alert_table_of_the_documentation_is_complete() -> None:
     assert documented == {name: alert["labels"]["severity"] for name, alert in ALERTS.items()}
 
 
-def test_disk_alert_threshold_is_elasticsearchs_low_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = declare("build", monkeypatch).containers["elasticsearch"]["envs"]
+def test_disk_alert_threshold_is_elasticsearchs_low_watermark() -> None:
+    environment = declare("build").containers["elasticsearch"]["envs"]
     (watermark,) = [
         value for value in environment if value.startswith("cluster.routing.allocation.disk.watermark.low=")
     ]
@@ -62,9 +62,9 @@ def test_disk_alert_threshold_is_elasticsearchs_low_watermark(monkeypatch: pytes
     assert limit % GIB == 0
 
 
-def test_alert_webhook_is_optional_and_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alert_webhook_is_optional_and_secret() -> None:
     def receiver(**config: Any) -> dict[str, Any]:
-        uploads = declare("build", monkeypatch, **config).containers["alertmanager"]["uploads"]
+        uploads = declare("build", **config).containers["alertmanager"]["uploads"]
         assert uploads[rpc._special_sig_key] == rpc._special_secret_sig
         (config_file,) = [each for each in uploads["value"] if each["file"] == ALERTMANAGER_CONFIG]
         return dict(yaml.safe_load(config_file["content"])["receivers"][0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,9 @@ CONFIG = "/usr/share/elasticsearch/config"
 
 
 @pytest.fixture(scope="module", params=["guarded", "strict"])
-def stack(request: pytest.FixtureRequest) -> Iterator[tuple[str, Recorder]]:
+def stack(request: pytest.FixtureRequest) -> tuple[str, Recorder]:
     """A value of `security`, and what the program declares with it."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        yield request.param, declare("registry", monkeypatch, security=request.param)
+    return request.param, declare("registry", security=request.param)
 
 
 def uploads(container: Mapping[str, Any]) -> dict[str, str]:

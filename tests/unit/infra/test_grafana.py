@@ -189,8 +189,7 @@ class TestProvisioning:
 @pytest.fixture(scope="module")
 def files() -> dict[str, dict[str, Any]]:
     """The JSON and YAML files that the program uploads to Grafana's container, by path."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        container = declare("registry", monkeypatch, generatorEnabled=True).containers["grafana"]
+    container = declare("registry", generatorEnabled=True).containers["grafana"]
     return {
         upload["file"]: yaml.safe_load(upload["content"])
         for upload in container["uploads"]["value"]

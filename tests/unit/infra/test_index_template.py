@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from infra.clients.elasticsearch import (
@@ -22,6 +21,7 @@ from infra.clients.elasticsearch import (
 )
 from infra.provisioning import index_template
 from infra.provisioning.index_template import TEMPLATES
+from tests.support.http_server import HTTPServer
 from tests.support.pulumi_program import declare, dynamic_provider
 
 PROVIDER = dynamic_provider(index_template)
@@ -177,8 +177,7 @@ class FakeElasticsearch:
 @pytest.fixture(scope="module")
 def inputs() -> dict[str, Any]:
     """The template's inputs as the program declares them."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        recorder = declare("build", monkeypatch, elasticsearchReplicas=1)
+    recorder = declare("build", elasticsearchReplicas=1)
     return dict(recorder.resources["pulumi-python:dynamic/elasticsearch:IndexTemplate"][TestResource.NAME])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import yaml
@@ -19,10 +19,10 @@ from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
 from job.consumer import MAX_BATCH_BYTES
 from job.settings import with_overrides
-from tests.support.pulumi_program import IMAGE, PULLED_IMAGE, Recorder, declare
+from tests.support.pulumi_program import IMAGE, PULLED_IMAGE, ImageSource, Recorder, declare
 from tools.backfill import MEMORY as BACKFILL_MEMORY
 
-KINDS: tuple[Literal["build"], Literal["registry"]] = ("build", "registry")
+KINDS: tuple[ImageSource, ...] = ("build", "registry")
 BASE_IMAGE = "pulumi-python:dynamic/image:BaseImage"
 HEALTH_GATE = "pulumi-python:dynamic/container:HealthGate"
 VOLUME_OWNER = "pulumi-python:dynamic/container:VolumeOwner"
@@ -56,13 +56,9 @@ SCRAPE_TARGETS = {
 
 
 @pytest.fixture(scope="module")
-def declared() -> Iterator[dict[str, Recorder]]:
+def declared() -> dict[str, Recorder]:
     """The program's declarations by image source, with a generator."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        yield {
-            "registry": declare("registry", monkeypatch, generatorEnabled=True),
-            "build": declare("build", monkeypatch, generatorEnabled=True),
-        }
+    return {kind: declare(kind, generatorEnabled=True) for kind in KINDS}
 
 
 def upload(container: Mapping[str, Any], path: str) -> str:
@@ -210,11 +206,9 @@ def test_each_client_of_kafka_has_its_own_login(declared: dict[str, Recorder]) -
 
 
 @pytest.mark.parametrize("security", ["guarded", "strict"])
-def test_passwords_and_keys_reach_containers_as_secret_files_only(
-    monkeypatch: pytest.MonkeyPatch, security: str
-) -> None:
+def test_passwords_and_keys_reach_containers_as_secret_files_only(security: str) -> None:
     """Not by environment, command, label or health check, which `docker inspect` shows."""
-    containers = declare("registry", monkeypatch, generatorEnabled=True, security=security).containers
+    containers = declare("registry", generatorEnabled=True, security=security).containers
     with_secret = set()
     for name, container in containers.items():
         rest = {key: value for key, value in container.items() if key != "uploads"}
@@ -226,9 +220,9 @@ def test_passwords_and_keys_reach_containers_as_secret_files_only(
     assert with_secret >= {"zookeeper", "kafka", "archive", "generator"}
 
 
-def test_build_arguments_with_passwords_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_arguments_with_passwords_are_secret() -> None:
     proxy = "http://me:password@proxy:3128"
-    images = declare("build", monkeypatch, network_arguments={"HTTPS_PROXY": proxy}).resources[IMAGE]
+    images = declare("build", network_arguments={"HTTPS_PROXY": proxy}).resources[IMAGE]
     for name, image in images.items():
         arguments = image["build"]
         assert arguments[rpc._special_sig_key] == rpc._special_secret_sig, name
@@ -281,18 +275,14 @@ def test_an_index_template_is_declared_for_every_alias(declared: dict[str, Recor
     assert set(declared["build"].resources[INDEX_TEMPLATE]) == set(INDEX_ALIASES)
 
 
-def test_containers_are_the_same_from_both_image_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_containers_are_the_same_from_both_image_sources() -> None:
     """Except for the image, the label that names the source, and the default of Elasticsearch's memory."""
-    built, pulled = (
-        declare(kind, monkeypatch, generatorEnabled=True, elasticsearchMemory=1024).containers for kind in KINDS
-    )
+    built, pulled = (declare(kind, generatorEnabled=True, elasticsearchMemory=1024).containers for kind in KINDS)
     for name, container in built.items():
         assert without_source(container) == without_source(pulled[name]), name
 
 
-def test_official_elasticsearch_has_more_memory_unless_it_is_set(
-    declared: dict[str, Recorder], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_official_elasticsearch_has_more_memory_unless_it_is_set(declared: dict[str, Recorder]) -> None:
     """The official image runs a second JVM. Half of the memory is heap."""
 
     def memory_and_heap(container: Mapping[str, Any]) -> tuple[float, str]:
@@ -302,7 +292,7 @@ def test_official_elasticsearch_has_more_memory_unless_it_is_set(
     found = {kind: memory_and_heap(declared[kind].containers["elasticsearch"]) for kind in KINDS}
     assert found == {"build": (1280, "-Xmx640m"), "registry": (1536, "-Xmx768m")}
     for kind in KINDS:
-        container = declare(kind, monkeypatch, elasticsearchMemory=900).containers["elasticsearch"]
+        container = declare(kind, elasticsearchMemory=900).containers["elasticsearch"]
         assert memory_and_heap(container) == (900, "-Xmx450m")
 
 
@@ -466,14 +456,14 @@ def test_only_kafka_and_prometheus_reach_zookeeper_and_the_generator(declared: d
     assert not {"zookeeper", "generator"} & connected["lolstack-unit"]
 
 
-def test_number_of_workers_is_a_setting_and_each_is_scraped(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = declare("build", monkeypatch, sparkWorkers=2)
+def test_number_of_workers_is_a_setting_and_each_is_scraped() -> None:
+    recorder = declare("build", sparkWorkers=2)
     assert {"spark-worker", "spark-worker-2"} <= set(recorder.containers)
     assert scrape_targets(recorder)["spark-worker"][1] == ["spark-worker:8081", "spark-worker-2:8081"]
 
 
-def test_without_a_generator_none_is_declared_or_scraped(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = declare("build", monkeypatch)
+def test_without_a_generator_none_is_declared_or_scraped() -> None:
+    recorder = declare("build")
     assert "generator" not in recorder.containers
     assert set(scrape_targets(recorder)) == set(SCRAPE_TARGETS) - {"generator"}
 

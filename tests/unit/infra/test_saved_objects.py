@@ -259,8 +259,8 @@ class TestExport:
         assert len(list(folder.glob("*/*.json"))) == len(list(OBJECTS.glob("*/*.json")))
 
 
-def test_program_declares_every_saved_object_in_kibana(monkeypatch: pytest.MonkeyPatch) -> None:
-    declared = declare("registry", monkeypatch).resources["pulumi-python:dynamic/kibana:SavedObject"]
+def test_program_declares_every_saved_object_in_kibana() -> None:
+    declared = declare("registry").resources["pulumi-python:dynamic/kibana:SavedObject"]
     assert {f"{name}.json" for name in declared} == {
         str(path.relative_to(OBJECTS)) for path in OBJECTS.glob("*/*.json")
     }

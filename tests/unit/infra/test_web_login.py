@@ -28,14 +28,12 @@ def uploads(container: Mapping[str, Any]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Recorder:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return declare("registry", monkeypatch)
+    return declare("registry")
 
 
 @pytest.fixture(scope="module")
 def strict() -> Recorder:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return declare("registry", monkeypatch, security="strict")
+    return declare("registry", security="strict")
 
 
 def test_hash_is_that_of_the_password_and_does_not_change() -> None:

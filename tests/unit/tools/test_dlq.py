@@ -63,7 +63,8 @@ def write(job_sink: DeadLetterSink, *failed: tuple[Message, DeadLetter]) -> None
 
 def replayed(servers: str, partitions: range = range(4)) -> list[Any]:
     """All messages of `lol_matches`."""
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.partition.eof": True})
+    settings = {"bootstrap.servers": servers, "group.id": "test", "enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    consumer = Consumer(settings)
     found = []
     consumer.assign([TopicPartition(MATCHES_TOPIC, partition, 0) for partition in partitions])
     ends = 0

@@ -11,10 +11,10 @@ from unittest.mock import MagicMock
 import docker
 import pytest
 import requests
-from pytest_httpserver import HTTPServer
 from rich.console import Console
 
 from infra.clients.kafka import TopicClient
+from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
 from tools.health import StageHealth

@@ -4,15 +4,12 @@ import itertools
 import json
 import os
 import random
-from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,19 +22,13 @@ from job.driver.checkpoints import Checkpoints
 from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics
 from job.driver.statistics import statistics
-from job.kafka_client import KafkaClientSettings
 from job.lag import ConsumerLag
 from job.match import Match, decode
 from job.settings import Window, with_overrides
-from job.sinks.elasticsearch import Connection
-from job.sinks.sink_wait import Address
-from job.tasks.index_matches import SinkConfig
-from job.tasks.index_statistics import IndexStatistics, StatisticsCounts, window_action
 from job.tasks.match_rows import MATCH_SCHEMA, DecodeMatches, EventTimes, match_rows
 from job.tasks.outcomes import CountsAccumulator
 from job.topic import Incarnation
 from tests.support import reference
-from tests.support.job_fakes import fake_elasticsearch
 from tests.support.reference import Figures, Key
 from tests.support.sample_matches import ALIASES, ARRIVED_AT, PLAUSIBLE_TIMES, START, Json, match, participant, value
 
@@ -47,7 +38,6 @@ MESSAGES = pa.schema([("value", pa.binary()), ("arrived_at", pa.int64())])
 DAY_SECONDS = 24 * 3600
 # Ratios are integers in millionths between the tasks.
 MILLIONTH = Fraction(1, 1_000_000)
-FIGURES = ("kills", "deaths", "assists", "kda", "gpm", "dpm", "cspm")
 
 
 def rows(messages: Sequence[bytes | None]) -> pa.Table:
@@ -311,29 +301,6 @@ def test_late_match_of_a_retried_task_counts_once(spark: SparkSession) -> None:
     assert LateMatches(checkpoints, "statistics").count(2, event_times.drain(2).by_match) == 1
 
 
-def test_event_times_are_those_of_the_matches_in_the_statistics() -> None:
-    """No other match can come too late for the windows. The event time of an end in the future is the arrival time."""
-    future = match(match_id="EUW1_future", gameStartTimestamp=ARRIVED_AT)
-    remake = match(participant(1, gameEndedInEarlySurrender=True), match_id="EUW1_remake")
-    no_winner = match(participant(1, win=False), participant(6, win=False), match_id="EUW1_no_winner")
-    values = [*(value(each) for each in (match(match_id="EUW1_8"), remake, no_winner, future)), b"{", None]
-    batch = pa.record_batch({"value": values, "arrived_at": [ARRIVED_AT + n for n in range(len(values))]}, MESSAGES)
-    added: list[EventTimes] = []
-    accumulator: Any = SimpleNamespace(add=added.append)
-    (decoded,) = DecodeMatches(PLAUSIBLE_TIMES, QUEUE_IDS, accumulator)(iter([batch]))
-    assert added == [EventTimes({"EUW1_8": START + 1_845_000, "EUW1_future": ARRIVED_AT + 3})]
-    assert decoded.column("match_id").to_pylist() == list(added[0].by_match)
-
-
-def test_match_is_forgotten_after_many_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory for late matches is bounded: it keeps the latest."""
-    monkeypatch.setattr("job.driver.late_matches.REMEMBERED_MATCHES", 2)
-    checkpoints: Any = SimpleNamespace(watermark=lambda _query, _batch: 100)
-    late_matches = LateMatches(checkpoints, "statistics")
-    batches = [{"EUW1_1": 100, "EUW1_2": 100}, {"EUW1_1": 100, "EUW1_3": 101}, {"EUW1_1": 1, "EUW1_2": 1}]
-    assert [late_matches.count(number, each) for number, each in enumerate(batches)] == [2, 0, 1]
-
-
 def test_match_with_an_end_in_the_future_counts_and_does_not_advance_the_watermark(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -342,78 +309,3 @@ def test_match_with_an_end_in_the_future_counts_and_does_not_advance_the_waterma
     stream.run([future], [usual])
     assert_equals_reference(stream.latest, [future, usual], WINDOW)
     assert (stream.dropped_by_watermark(), stream.late_matches()) == (0, 0)
-
-
-def row(kind: str, **changes: Any) -> dict[str, Any]:
-    figures = {"games_played": 3, "wins": 2, "win_rate": 66.67, **{f"avg_{figure}": 1.25 for figure in FIGURES}}
-    start = datetime(2026, 1, 31, 23, 58, tzinfo=UTC)
-    return {
-        "window_start": start,
-        "window_end": start.replace(minute=59),
-        "kind": kind,
-        "name": "Ahri",
-        **figures,
-    } | changes
-
-
-def test_champion_document() -> None:
-    action = window_action(row("champion"), "lol_champion_stats")
-    head, source = (orjson.loads(line) for line in action.lines.splitlines())
-    assert head == {"index": {"_index": "lol_champion_stats-2026.01", "_id": "1769903880000_Ahri"}}
-    assert source == {
-        "window_start": "2026-01-31T23:58:00.000Z",
-        "window_end": "2026-01-31T23:59:00.000Z",
-        "champion_name": "Ahri",
-        "games_played": 3,
-        "wins": 2,
-        "win_rate": 66.67,
-        **{f"avg_{figure}": 1.25 for figure in FIGURES},
-    }
-
-
-def test_position_document() -> None:
-    source = orjson.loads(window_action(row("position", name="TOP"), "n").lines.splitlines()[1])
-    assert set(source) == {
-        "window_start", "window_end", "position", "games_played",
-        "avg_kills", "avg_deaths", "avg_assists", "avg_gpm", "avg_dpm",
-    }  # fmt: skip
-
-
-def test_null_figures_are_omitted() -> None:
-    assert "avg_gpm" not in orjson.loads(window_action(row("champion", avg_gpm=None), "n").lines.splitlines()[1])
-
-
-@pytest.mark.parametrize(("kind", "name"), [("champion", "lol_champion_stats"), ("position", "lol_position_stats")])
-def test_mappings_have_exactly_the_documents_fields(kind: str, name: str) -> None:
-    template = Path(__file__).parents[3] / "mappings" / "index_templates" / f"{name}.json"
-    mappings = orjson.loads(template.read_bytes())["template"]["mappings"]
-    assert set(mappings["properties"]) == set(orjson.loads(window_action(row(kind), "n").lines.splitlines()[1]))
-    assert mappings["dynamic"] == "strict"
-
-
-def test_statistics_are_indexed_and_counted_by_alias() -> None:
-    """Rejected rows of both kinds are counted for the alias of their kind, with the first reason."""
-    aliases = {"champion": "lol_champion_stats", "position": "lol_position_stats"}
-    rows = [row("champion"), row("position", name="TOP"), row("champion", name="Jinx"), row("champion", name="Zed")]
-    columns = {name: [each[name] for each in rows] for name in rows[0]}
-    added: list[StatisticsCounts] = []
-    accumulator: Any = SimpleNamespace(add=added.append)
-    with fake_elasticsearch() as server:
-        sinks = SinkConfig(
-            Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", Address("127.0.0.1", 9)
-        )
-        rejected = {"1769903880000_TOP": 400, "1769903880000_Jinx": 400, "1769903880000_Zed": 400}
-        server.answers = [lambda lines: server.store(lines, rejected)]
-        index = IndexStatistics(sinks, aliases, accumulator)
-        assert list(index(iter([pa.RecordBatch.from_pydict(columns)]))) == []
-    (counts,) = added
-    counts.merge(StatisticsCounts(Counter(lol_champion_stats=2), rejections={"lol_position_stats": "later"}))
-    assert counts == StatisticsCounts(
-        Counter(lol_champion_stats=3),
-        Counter(lol_champion_stats=2, lol_position_stats=1),
-        {
-            "lol_champion_stats": "1769903880000_Jinx: 400 as the test",
-            "lol_position_stats": "1769903880000_TOP: 400 as the test",
-        },
-    )
-    assert list(server.documents) == [("lol_champion_stats-2026.01", "1769903880000_Ahri")]

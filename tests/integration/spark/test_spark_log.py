@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.unit.spark.conftest import CONF
+from tests.integration.spark.conftest import CONF
 
 FORGED = "EUW1_1\n2026-01-01T00:00:00.000Z ERROR job: forged\r\x1b[2J\x7f\x85\x9b\u2028\u202e"
 """Text that would begin a line of its own, clear the terminal, and turn the direction of its text."""

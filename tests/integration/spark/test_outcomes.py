@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from job.tasks.outcomes import AGE_BUCKETS, BatchCounts, CountsAccumulator
+from job.tasks.outcomes import BatchCounts, CountsAccumulator
 
 
 class CountRows:
@@ -64,11 +64,3 @@ def test_retried_tasks_are_counted_once(spark: SparkSession, accumulator: Counts
     for _ in range(2):
         run_batch(spark, accumulator, 7)
     assert accumulator.drain(7).messages == 100
-
-
-@pytest.mark.parametrize(("age", "bucket"), [(0.0, 0), (0.25, 0), (0.26, 1), (3600, 13), (3601, 14)])
-def test_latency_histogram_buckets_include_their_upper_bound(age: float, bucket: int) -> None:
-    counts = BatchCounts()
-    counts.add(participants=10, indexed=10, reason=None, age_seconds=age)
-    assert len(counts.age_counts) == len(AGE_BUCKETS) + 1
-    assert [index for index, count in enumerate(counts.age_counts) if count] == [bucket]

@@ -1,0 +1,51 @@
+"""The streaming queries' graceful shutdown."""
+
+import time
+from typing import Any
+
+import pytest
+
+from job.driver.query import stop_gracefully
+
+
+class FakeQuery:
+    """A streaming query over a backlog: a micro-batch of `seconds` follows the other while its read limit is not 0."""
+
+    def __init__(self, seconds: float, adapts: bool = False) -> None:
+        self.adapts = adapts
+        self._seconds = seconds
+        self._ends_at = float("inf")
+        self.isActive = True
+
+    def set_limit(self, messages: int) -> None:
+        if messages:
+            self._ends_at = float("inf")
+        elif self._ends_at == float("inf"):
+            self._ends_at = time.monotonic() + self._seconds
+
+    @property
+    def status(self) -> dict[str, Any]:
+        is_active = time.monotonic() < self._ends_at
+        if self.adapts and is_active:  # its last batch has changed the size of the next one
+            self.adapts = False
+            self.set_limit(1000)
+        return {"isTriggerActive": is_active}
+
+    def stop(self) -> None:
+        self.isActive = False
+
+
+@pytest.mark.parametrize(
+    ("batch_seconds", "in_time"), [((0.0, 0.0), True), ((0.0, 0.2), True), ((0.2, 0.0), True), ((0.0, 60.0), False)]
+)
+def test_graceful_shutdown_waits_for_the_current_batches_and_starts_no_other(
+    monkeypatch: pytest.MonkeyPatch, batch_seconds: tuple[float, float], in_time: bool
+) -> None:
+    """That Kafka's source keeps to a limit of 0: tests/stack."""
+    queries: Any = [FakeQuery(batch_seconds[0]), FakeQuery(batch_seconds[1], adapts=batch_seconds[1] > 0)]
+    monkeypatch.setattr("job.driver.query.set_max_offsets", lambda _, query, messages: query.set_limit(messages))
+    spark: Any = None
+    started_at = time.monotonic()
+    assert stop_gracefully(spark, queries, grace_seconds=1.0) == in_time
+    assert time.monotonic() - started_at >= min(max(batch_seconds), 1.0)
+    assert not any(query.isActive for query in queries)
