@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 CONTAINER = "docker:index/container:Container"
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
+_NAMED = 3
 
 State = Mapping[str, Any]
 """The `deployment` of `pulumi stack export`."""
@@ -47,14 +48,15 @@ def foreign_deployment(state: State, stack: str, engine: docker.DockerClient) ->
     own = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK, VOLUME)}
     # Only a deployment sets this label; a backfill's container, for example, is in no state.
     services = [each for each in stack_containers(engine, stack) if IMAGE_SOURCE_LABEL in each.labels]
-    foreign = [str(each.name) for each in services if each.id not in own]
+    foreign = {str(each.name) for each in services if each.id not in own}
     if not own and not state.get("pending_operations"):
-        foreign += [each.name for each in engine.volumes.list(filters={"label": f"{STACK_LABEL}={stack}"})]
+        foreign |= {each.name for each in engine.volumes.list(filters={"label": f"{STACK_LABEL}={stack}"})}
     if not foreign:
         return None
+    names = sorted(foreign)[:_NAMED] + (["…"] if len(foreign) > _NAMED else [])
     return (
         f"the stack {stack} is already deployed on this Docker engine by another user, or from another Pulumi backend: "
-        f"this state does not contain {', '.join(sorted(foreign))}. Deploy under another name (`make up STACK=other`), "
+        f"this state does not contain {', '.join(names)}. Deploy under another name (`make up STACK=other`), "
         "or have its owner run `make down`; if its state is lost, see 'Two users, one Docker engine' in "
         "docs/operations.md"
     )

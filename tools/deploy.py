@@ -20,6 +20,7 @@ from pathlib import Path
 
 from infra.clients.docker_engine import DockerUnavailableError, connect, kill_containers
 from infra.home import home_folder
+from infra.ownership import foreign_deployment, read_state
 
 ARGUMENTS = {
     "up": ("--yes", "--skip-preview", "--refresh"),
@@ -93,7 +94,11 @@ def main() -> int:
     command = ["pulumi", options.command, "--stack", options.stack, *ARGUMENTS[options.command]]
     if options.command == "destroy":
         try:
-            kill_containers(connect(), options.stack)
+            engine = connect()
+            if problem := foreign_deployment(read_state(options.stack), options.stack, engine):
+                print(problem, file=sys.stderr)
+                return 1
+            kill_containers(engine, options.stack)
         except DockerUnavailableError as error:
             print(error, file=sys.stderr)
             return 1

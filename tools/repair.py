@@ -57,8 +57,11 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
     if dead := dead_locks(lock_folder(stack)):
         _pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
-    state = json.loads(_pulumi("stack", "export", "--show-secrets", "--stack", stack))["deployment"]
     client = _engine()
+    state = _export(stack, client)
+    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
+    if not interrupted:  # else the stack has containers that its state does not contain yet
+        _refuse_foreign_deployment(state, stack, client)
     if discard:
         _refuse_foreign_endpoints(client, stack)
     if reason := incompatibility(state):
@@ -72,16 +75,29 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
         yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
-    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
         # If the pending operation stayed in the state, the next repair would remove the container created since.
         _pulumi("refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", stack)
-    problem = foreign_deployment(state, stack, client)
-    if not discard:
-        problem = problem or renamed_deployment(state, stack)
-    if problem:
+        _refuse_foreign_deployment(state, stack, client)
+    if not discard and (problem := renamed_deployment(state, stack)):
+        raise RepairError(problem)
+
+
+def _export(stack: str, client: docker.DockerClient) -> dict[str, Any]:
+    """The stack's state. Raises RepairError if there is none, with the reason if another state deployed the stack."""
+    try:
+        state: dict[str, Any] = json.loads(_pulumi("stack", "export", "--show-secrets", "--stack", stack))["deployment"]
+    except RepairError as error:
+        if "no stack named" in str(error):
+            _refuse_foreign_deployment({}, stack, client)
+        raise
+    return state
+
+
+def _refuse_foreign_deployment(state: dict[str, Any], stack: str, client: docker.DockerClient) -> None:
+    if problem := foreign_deployment(state, stack, client):
         raise RepairError(problem)
 
 

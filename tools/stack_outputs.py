@@ -9,14 +9,16 @@ from typing import Any
 
 import requests
 
+from infra.clients.docker_engine import DockerUnavailableError, connect
 from infra.clients.prometheus import PrometheusClient
 from infra.logins import OPERATOR, PROMETHEUS_READER, kafka_client_settings, login_of, user_of
 from infra.names import PROMETHEUS_PORT
+from infra.ownership import foreign_deployment, read_state
 from job.kafka_client import KafkaClientSettings
 
 
 class NotDeployedError(Exception):
-    """The stack is not deployed, or Pulumi fails; the message is one line with the reason and what to do."""
+    """The stack is not deployed by this user, or Pulumi fails; the message is one line: the reason and what to do."""
 
 
 def connect_prometheus(outputs: Mapping[str, Any]) -> PrometheusClient:
@@ -43,8 +45,19 @@ def read_stack_outputs(stack: str) -> dict[str, Any]:
         raise NotDeployedError(f"pulumi cannot read the outputs of the stack {stack}: {reason}")
     outputs: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {}
     if "services" not in outputs:
-        raise NotDeployedError(f"the stack {stack} is not deployed: `make up STACK={stack}`")
+        raise NotDeployedError(
+            _foreign_deployment(stack) or f"the stack {stack} is not deployed: `make up STACK={stack}`"
+        )
     return outputs
+
+
+def _foreign_deployment(stack: str) -> str | None:
+    """The problem if another user has deployed the stack; None also without a Docker engine."""
+    try:
+        engine = connect()
+    except DockerUnavailableError:
+        return None
+    return foreign_deployment(read_state(stack), stack, engine)
 
 
 def kafka_settings(outputs: Mapping[str, Any], user: str = OPERATOR) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from tests.support.fake_docker import FakeContainer, FakeDockerEngine
+from tools import deploy as deploy_tool
 from tools.deploy import finished_steps
 
 ROOT = Path(__file__).parents[3]
@@ -102,3 +105,19 @@ def test_interruption_reaches_pulumi_once_and_its_shutdown_is_awaited(
     output, _ = run.communicate(timeout=20)
     assert output.splitlines() == ["interrupted", "unlocked"]
     assert run.returncode == 3
+
+
+def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pulumi").write_text("#!/bin/sh\nexit 6\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    engine = FakeDockerEngine(tmp_path)
+    foreign = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-other-kafka")
+    engine.containers_by_label[f"{STACK_LABEL}=other"] = [foreign]
+    monkeypatch.setattr(deploy_tool, "connect", lambda: engine)
+    monkeypatch.setattr(deploy_tool, "kill_containers", lambda *_: pytest.fail("they are killed"))
+    monkeypatch.setattr(sys, "argv", ["deploy", "destroy", "--stack", "other"])
+    assert deploy_tool.main() == 1
+    assert "the stack other is already deployed on this Docker engine by another user" in capsys.readouterr().err

@@ -209,6 +209,35 @@ def test_stack_of_another_state_is_refused_by_name(
     assert run(monkeypatch, *arguments) == 0
 
 
+def test_stack_of_another_state_is_refused_before_anything_else_of_it_is_looked_at(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Client
+) -> None:
+    """Containers that its owner has connected are no concern of this user; and nothing of it is removed."""
+    engine.containers.labels = {IMAGE_SOURCE_LABEL: "build"}
+    engine.networks.attrs = {"Containers": {"0123": {"Name": "jupyter"}}}
+    write_state(calls.parent, MISSING_MODULE)
+    assert run(monkeypatch, "--discard") == 1
+    error = capsys.readouterr().err
+    assert "the stack old is already deployed on this Docker engine by another user" in error
+    assert "jupyter" not in error
+    assert engine.existing == ALL
+
+
+def test_stack_of_another_user_is_named_to_a_user_who_has_no_such_stack(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Client
+) -> None:
+    """`make down` without a `make up` before it."""
+    pulumi = calls.parent / "pulumi"
+    failure = "echo \"error: no stack named 'old' found\" >&2; exit 6"
+    pulumi.write_text(pulumi.read_text().replace(f"cat {calls.parent}/state.json", failure))
+    engine.containers.labels = {IMAGE_SOURCE_LABEL: "build"}
+    assert run(monkeypatch, "--discard") == 1
+    assert "the stack old is already deployed on this Docker engine by another user" in capsys.readouterr().err
+    engine.existing = []
+    assert run(monkeypatch, "--discard") == 1
+    assert "no stack named 'old' found" in capsys.readouterr().err
+
+
 def test_renamed_stack_is_not_deployed_but_can_be_destroyed(
     calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import status
+from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from tests.support.fake_docker import FakeContainer, FakeDockerEngine
+from tools import stack_outputs, status
 from tools.dlq import __main__ as dlq
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
@@ -42,8 +44,24 @@ def test_stack_that_is_not_deployed_is_reported_in_one_line_with_exit_code_2(
         (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "pulumi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
     monkeypatch.setattr(sys, "argv", ["tool", "--stack", "other"])
     with pytest.raises(NotDeployedError, match=reason) as error:
         read_stack_outputs("other")
     assert main() == 2
     assert capsys.readouterr().out == f"{error.value}\n"
+
+
+def test_stack_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not called undeployed: `make up`, the advice of that line, would be refused."""
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho \"error: no stack named 'other' found\" >&2; exit 6\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    engine = FakeDockerEngine(tmp_path)
+    services = [FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name=f"lolstack-other-{name}") for name in "abcde"]
+    engine.containers_by_label[f"{STACK_LABEL}=other"] = services
+    monkeypatch.setattr(stack_outputs, "connect", lambda: engine)
+    with pytest.raises(NotDeployedError) as error:
+        read_stack_outputs("other")
+    assert str(error.value).startswith("the stack other is already deployed on this Docker engine by another user")
+    assert "does not contain lolstack-other-a, lolstack-other-b, lolstack-other-c, …. Deploy" in str(error.value)
