@@ -20,12 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from job import logs, settings, startup_checks
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.documents import MatchAliases
 from job.errors import JobError
+from job.isolated_consumer import IsolatedConsumer
 from job.kafka_client import KafkaClientSettings, client_settings
 from job.match import PlausibleTimes
 from job.message import Message
@@ -209,7 +210,7 @@ def read(
     Calls `on_unreadable` after each batch that Kafka's client cannot read. Raises JobError if no message arrives within
     the start-up timeout (job.retry), or if messages of the range are deleted in the meantime.
     """
-    consumer = Consumer(
+    consumer = IsolatedConsumer(
         {
             **consumer_settings(kafka.librdkafka(), GROUP),
             "client.id": "lol-backfill",

@@ -267,9 +267,14 @@ _BRACKETS = re.compile(
     rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
 )  # a text may contain brackets, and have no end
 _MAX_DEPTH = 100
+_UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
 _NOT_JSON = {
     b"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; let the producer compress (compression.type), not the value",
     b"\x00": "written by a schema registry's serializer; send plain JSON",
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
+    b"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
 }
 _EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")

@@ -256,12 +256,21 @@ def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes
     assert dead_letter(message).reason == reason
 
 
-def test_gzip_and_schema_registry_formats_are_identified() -> None:
-    assert "it is compressed by gzip; let the producer compress" in dead_letter(gzip.compress(value(match()))).detail
-    assert (
-        "it is written by a schema registry's serializer"
-        in dead_letter(b"\x00\x00\x00\x00\x07" + value(match())).detail
-    )
+@pytest.mark.parametrize(
+    ("message", "format_name"),
+    [
+        (gzip.compress(value(match())), "compressed by gzip; let the producer compress"),
+        (b"\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00{}", "compressed by zstd; let the producer compress"),
+        (b"\x00\x00\x00\x00\x07" + value(match()), "written by a schema registry's serializer"),
+        (value(match()).decode().encode("utf-16"), "text in UTF-16"),
+        (b"\xfe\xff" + value(match()).decode().encode("utf-16-be"), "text in UTF-16"),
+        (b"<html><title>502 Bad Gateway</title></html>", "HTML or XML, perhaps the error page of a server"),
+    ],
+)
+def test_format_that_is_not_json_is_identified(message: bytes, format_name: str) -> None:
+    letter = dead_letter(message)
+    assert letter.reason == "not_json"
+    assert f"; it is {format_name}" in letter.detail
 
 
 TIMELINE: Json = {
