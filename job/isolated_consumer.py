@@ -4,6 +4,7 @@ librdkafka decompresses a whole batch at once and limits the size of zstd batche
 its process. A reader with the client in its own process would end at that batch after each start again.
 """
 
+import os
 import resource
 import signal
 import subprocess
@@ -210,6 +211,7 @@ def main() -> None:
         consumer = Consumer({**settings, "log_level": 0})
         consumer.assign([TopicPartition(*position) for position in positions])
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # the reader reports why the process aborts
         while True:
             request = pipe.recv()
             if isinstance(request, tuple):
