@@ -219,6 +219,7 @@ def read(
         }
     )
     unfinished = set(ranges)
+    polled_at = time.monotonic()
 
     def reached(partition: int, offset: int) -> None:
         if partition in unfinished and offset >= ranges[partition].end - 1:
@@ -226,6 +227,8 @@ def read(
             consumer.pause([TopicPartition(topic, partition)])
 
     def skip(unreadable: UnreadableRange) -> None:
+        nonlocal polled_at
+        polled_at = time.monotonic()
         if unreadable.partition in unfinished and unreadable.begin < ranges[unreadable.partition].end:
             on_unreadable(unreadable)
         reached(unreadable.partition, unreadable.end - 1)

@@ -104,11 +104,16 @@ class BatchSkipper:
         self._consumer.assign(positions)
 
     def poll(self, seconds: float) -> Any:
-        """The next message or event, as `Consumer.poll`: never the error of an unreadable batch."""
+        """The next message or event, as `Consumer.poll`: never the error of an unreadable batch.
+
+        None also after each message that is skipped alone. That takes seconds, and its batch may have thousands.
+        """
         while True:
             polled: Any = self._consumer.poll(seconds)
             if polled is None or not self._is_part_of_search(polled):
                 return polled
+            if polled.error() is not None and polled.error().code() == KafkaError._CRIT_SYS_RESOURCE:
+                return None
 
     def _is_part_of_search(self, polled: Any) -> bool:
         error, partition = polled.error(), polled.partition()

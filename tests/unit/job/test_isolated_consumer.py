@@ -42,7 +42,9 @@ def read(
     skipper.assign([TopicPartition(TOPIC, partition, begin) for partition in partitions])
     polls_without_message = 0
     while unfinished:
+        before = len(skipped)
         polled = skipper.poll(1)
+        assert len(skipped) <= before + 1, "the reader can neither commit nor report its progress meanwhile"
         polls_without_message = 0 if polled else polls_without_message + 1
         assert polls_without_message < READ_TIMEOUT_SECONDS, f"nothing was read after {messages} and {skipped}"
         if polled is None:
