@@ -9,7 +9,6 @@ from functools import reduce
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
 
 from bench.in_network.workload import SETTINGS_FILE, SparkStage, Timing, Workload, load_workload, print_timing
 from job import settings
@@ -17,6 +16,7 @@ from job.documents import MatchAliases, actions
 from job.driver import session
 from job.kafka_client import client_settings
 from job.match import Match, PlausibleTimes, decode
+from job.tasks.kafka_rows import arrival_times
 
 MIN_PARTITIONS = 8
 """Spark tasks that read the backlog: enough that no core idles for long while another finishes the last task."""
@@ -37,8 +37,7 @@ class ParseMatches:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         participants = 0
         for batch in batches:
-            values, arrivals = batch.column("value").to_pylist(), batch.column("arrived_at").to_pylist()
-            for value, arrived_at in zip(values, arrivals, strict=True):
+            for value, arrived_at in zip(batch.column("value").to_pylist(), arrival_times(batch), strict=True):
                 match = decode(value, arrived_at, self._plausible_times)
                 assert isinstance(match, Match), match
                 participants += len(
@@ -71,7 +70,7 @@ def main() -> None:
 
 
 def read_backlog(spark: SparkSession, workload: Workload, kafka: settings.Kafka) -> DataFrame:
-    """The workload's messages: value, arrived_at (Kafka's timestamp in milliseconds)."""
+    """The workload's messages."""
 
     def offsets(by_partition: dict[int, int]) -> str:
         return json.dumps({workload.topic: {str(partition): offset for partition, offset in by_partition.items()}})
@@ -87,7 +86,6 @@ def read_backlog(spark: SparkSession, workload: Workload, kafka: settings.Kafka)
         .option("kafka.fetch.max.wait.ms", 5)
         .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
         .load()
-        .select("value", F.unix_millis("timestamp").alias("arrived_at"))
     )
 
 

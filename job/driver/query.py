@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import msgspec
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the usual name
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job.documents import MatchAliases
@@ -16,18 +15,24 @@ from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
+from job.ids import monthly_index
 from job.kafka_client import client_settings
 from job.match import PlausibleTimes
 from job.settings import Settings
+from job.sinks import elasticsearch
 from job.tasks.index_matches import NO_ROWS, IndexMatches, SinkConfig
 from job.tasks.index_statistics import IndexStatistics, StatisticsCounts
 from job.tasks.match_rows import MATCH_SCHEMA, DecodeMatches, EventTimes
 from job.tasks.outcomes import BatchCounts, CountsAccumulator
+from job.times import now_ms
 
 MATCHES = "matches"
 """The name of the query that indexes the documents of matches."""
 STATISTICS = "statistics"
 """The name of the query that indexes the statistics."""
+_LIVE_MESSAGES = 200
+"""A batch of at most this number is one of a live stream: its documents of this month become searchable at once. All
+others are after the refresh interval. A refresh after each batch of a backlog would only slow it down."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +65,16 @@ class Queries:
         self.metrics.batch_limit.set(size.messages)
 
         def on_batch(finished: FinishedBatch) -> None:
+            if finished.messages <= _LIVE_MESSAGES:
+                indices = [monthly_index(alias, now_ms()) for alias in aliases]
+                elasticsearch.refresh(self.sinks.elasticsearch_connection, indices)
             self.metrics.record_outcomes(finished.number, outcomes.drain(finished.number))
             if size.observe(finished.messages, finished.seconds):
                 set_max_offsets(self.spark, query, size.messages)
                 self.metrics.batch_limit.set(size.messages)
 
-        columns = ("topic", "partition", "offset", "arrived_at", "key", "value", "headers")
         session = self._session(MATCHES, QueryListener(metrics, on_batch, self.on_end))
-        documents = self._read_topic(session, start, size.messages).select(*columns).mapInArrow(index, NO_ROWS)
+        documents = self._read_topic(session, start, size.messages).mapInArrow(index, NO_ROWS)
         query = self._start(documents, MATCHES, batch.interval_milliseconds)
         return query
 
@@ -97,7 +104,6 @@ class Queries:
         session = self._session(STATISTICS, QueryListener(metrics, on_batch, self.on_end))
         windows = (
             self._read_topic(session, start, size.messages)
-            .select("value", "arrived_at")
             .mapInArrow(decode, MATCH_SCHEMA)
             .transform(statistics, window)
             .mapInArrow(index, NO_ROWS)
@@ -132,7 +138,7 @@ class Queries:
         )
 
     def _read_topic(self, session: SparkSession, start: StartingOffsets, max_messages: int) -> DataFrame:
-        """The topic as a stream: Kafka's columns and `arrived_at`, its timestamp in milliseconds.
+        """The topic as a stream. A projection of its columns would be compiled again for each batch.
 
         Data loss (messages deleted before they were read) fails the query: Spark's default `failOnDataLoss`.
         """
@@ -155,7 +161,6 @@ class Queries:
             .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
             .option("maxRecordsPerPartition", 500)
             .load()
-            .withColumn("arrived_at", F.unix_millis("timestamp"))
         )
 
 

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 6 * 2**20
 MAX_ACTIONS = 5000
 
+_REFRESH_TIMEOUT_SECONDS = 5
+
 # filter_path keeps the response small: only the fields that are evaluated here. The client's own `helpers.bulk` would
 # parse and serialize the lines again.
 _PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
@@ -137,20 +139,25 @@ def _login_advice(status: int, error_type: str) -> str:
     return ""
 
 
+def refresh(connection: Connection, indices: Sequence[str]) -> None:
+    """Make the documents in those of the indices that exist searchable. If it fails, the refresh interval does it."""
+    quick = client(connection).options(request_timeout=_REFRESH_TIMEOUT_SECONDS)
+    try:
+        quick.indices.refresh(index=",".join(indices), ignore_unavailable=True)
+    except (ApiError, TransportError) as error:
+        log.debug("Elasticsearch did not refresh %s: %s", ", ".join(indices), error)
+
+
 class BulkSink:
     """Indexes actions in bulk; returns when each is indexed or rejected, however long an outage lasts.
 
-    The documents of a request of at most `refreshed_actions` are searchable when it returns. Those of a larger one are
-    after the index's refresh interval. `max_backoff` is in seconds.
+    Its documents are searchable after the index's refresh interval, or after `refresh`. `max_backoff` is in seconds.
     """
 
-    def __init__(
-        self, elasticsearch: Elasticsearch, on_wait: OnWait, max_backoff: float = 5, refreshed_actions: int = 0
-    ) -> None:
+    def __init__(self, elasticsearch: Elasticsearch, on_wait: OnWait, max_backoff: float = 5) -> None:
         self._elasticsearch = elasticsearch
         self._on_wait = on_wait
         self._max_backoff = max_backoff
-        self._refreshed_actions = refreshed_actions
 
     def index(self, actions: Sequence[Action]) -> list[Rejection]:
         """Index the actions in one request, and retry with backoff those that fail, unless the document is at fault.
@@ -177,10 +184,9 @@ class BulkSink:
 
         Raises TransientError if the request as a whole can be retried.
         """
-        path = f"{_PATH}&refresh=true" if len(actions) <= self._refreshed_actions else _PATH
         try:
             response: Any = self._elasticsearch.perform_request(
-                "POST", path, headers=_HEADERS, body=b"".join(action.lines for action in actions)
+                "POST", _PATH, headers=_HEADERS, body=b"".join(action.lines for action in actions)
             ).body
         except ApiError as error:
             error_type, reason = error_of(error)

@@ -18,15 +18,13 @@ from job.printable import escape
 from job.sinks import elasticsearch, sink_wait
 from job.sinks.dead_letters import DeadLetterSink, producer
 from job.sinks.elasticsearch import BulkSink, Rejection
+from job.tasks.kafka_rows import messages_of
 from job.tasks.outcomes import BatchCounts, CountsAccumulator, MessageOutcome
 from job.tasks.worker_gc import freeze_imported_objects
 from job.times import now_ms
 
 log = logging.getLogger(__name__)
 
-_LIVE_DOCUMENTS = 600
-"""Up to this number, the documents of a task's request are those of a live stream: they become searchable at once. A
-refresh after each request of a backlog would only slow it down."""
 NO_ROWS = "none boolean"
 """The output schema of tasks that only index."""
 REJECTED = "rejected_by_elasticsearch"
@@ -41,9 +39,8 @@ class SinkConfig(NamedTuple):
     dead_letter_topic: str
     driver: sink_wait.Address
 
-    def bulk_sink(self, refreshed_actions: int = 0) -> BulkSink:
-        client = elasticsearch.client(self.elasticsearch_connection)
-        return BulkSink(client, self._on_wait, refreshed_actions=refreshed_actions)
+    def bulk_sink(self) -> BulkSink:
+        return BulkSink(elasticsearch.client(self.elasticsearch_connection), self._on_wait)
 
     def dead_letter_sink(self) -> DeadLetterSink:
         client, errors = producer(self.kafka)
@@ -59,8 +56,8 @@ class SinkConfig(NamedTuple):
 class IndexMatches:
     """A function for `mapInArrow`: indexes the matches of Kafka rows, and returns no rows.
 
-    The input columns are topic, partition, offset, arrived_at (milliseconds), key, value, headers. `aliases` are those
-    of the monthly indices. `queue_ids` are the queues that count in the statistics, None for all.
+    The input columns are those of Spark's Kafka source. `aliases` are those of the monthly indices. `queue_ids` are the
+    queues that count in the statistics, None for all.
 
     Indexing is a side effect, where Spark expects a pure function. It is idempotent: a retried task writes the same
     documents to the same document ids, and sends its dead letters again with the same headers topic, partition and
@@ -83,7 +80,7 @@ class IndexMatches:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         freeze_imported_objects()
-        bulk_sink, dead_letter_sink = self._sinks.bulk_sink(_LIVE_DOCUMENTS), self._sinks.dead_letter_sink()
+        bulk_sink, dead_letter_sink = self._sinks.bulk_sink(), self._sinks.dead_letter_sink()
         counts = BatchCounts()
         for batch in batches:
             messages = list(messages_of(batch))
@@ -126,19 +123,6 @@ def index(
             yield MessageOutcome(
                 result, indexed, _dead_letter(rejected), teams[message_index], teams[message_index] - of_teams
             )
-
-
-def messages_of(batch: pa.RecordBatch) -> Iterator[Message]:
-    """The messages in an Arrow batch of Kafka rows."""
-    columns = [
-        batch.column(name).to_pylist() for name in ("topic", "partition", "offset", "arrived_at", "key", "value")
-    ]
-    headers = [
-        [(header["key"], header["value"]) for header in of_message or ()]
-        for of_message in batch.column("headers").to_pylist()
-    ]
-    for fields in zip(*columns, headers, strict=True):
-        yield Message(*fields)
 
 
 def _dead_letter(rejected: list[Rejection]) -> DeadLetter | None:

@@ -13,6 +13,7 @@ from job.champions import canonical_name
 from job.documents import position, rates_of
 from job.match import Match, PlausibleTimes, decode
 from job.match_v5 import BOT
+from job.tasks.kafka_rows import arrival_times
 from job.tasks.outcomes import CountsAccumulator
 from job.tasks.worker_gc import freeze_imported_objects
 
@@ -66,7 +67,7 @@ class EventTimes(Struct):
 
 
 class DecodeMatches:
-    """A function for `mapInArrow`: Kafka rows (value, arrived_at in milliseconds) → rows of MATCH_SCHEMA.
+    """A function for `mapInArrow`: rows of Spark's Kafka source → rows of MATCH_SCHEMA.
 
     Dead letters have no row; they are an outcome of `job.tasks.index_matches`. `queue_ids` are the queues that count in
     the statistics, None for all.
@@ -86,10 +87,9 @@ class DecodeMatches:
         freeze_imported_objects()
         event_times = EventTimes()
         for batch in batches:
-            columns = (batch.column(name).to_pylist() for name in ("value", "arrived_at"))
             decoded = (
                 decode(value, arrived_at, self._plausible_times, details=False)
-                for value, arrived_at in zip(*columns, strict=True)
+                for value, arrived_at in zip(batch.column("value").to_pylist(), arrival_times(batch), strict=True)
             )
             rows = match_rows([match for match in decoded if isinstance(match, Match)], self._queue_ids)
             event_times.add(rows)

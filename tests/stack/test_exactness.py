@@ -20,7 +20,7 @@ from harness.load import send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
-from infra.names import INDEX_ALIASES
+from infra.names import INDEX_ALIASES, MATCHES_ALIAS, TEAMS_ALIAS
 from job.ids import monthly_index
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import match
@@ -35,6 +35,20 @@ def test_each_message_has_exactly_one_outcome(stack: Stack) -> None:
     known = KnownMessages(stack, size="full")
     known.send()
     known.assert_one_outcome_each()
+
+
+def test_documents_of_a_live_stream_do_not_wait_for_the_refresh_interval(stack: Stack) -> None:
+    client, now = stack.elasticsearch(), int(time.time() * 1000)
+    indices = [monthly_index(alias, now) for alias in (MATCHES_ALIAS, TEAMS_ALIAS)]
+    known = KnownMessages(stack, count=100)
+    for index in indices:
+        client.indices.put_settings(index=index, settings={"index.refresh_interval": "-1"})
+    try:
+        known.send()
+        known.assert_one_outcome_each()
+    finally:
+        for index in indices:
+            client.indices.put_settings(index=index, settings={"index.refresh_interval": "1s"})
 
 
 def test_aborted_transaction_is_ignored_and_committed_transaction_is_indexed(stack: Stack) -> None:

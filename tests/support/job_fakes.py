@@ -43,8 +43,6 @@ class FakeElasticsearch:
         self.versions: dict[tuple[str, str], int] = {}
         self.requests: list[int] = []
         """The number of documents in each bulk request."""
-        self.refreshes: list[bool] = []
-        """Whether each bulk request asked for a refresh."""
         self.answers: list[Callable[[Lines], Answer | None]] = []
         self._headers = {"X-Elastic-Product": product} if product else {}
 
@@ -53,7 +51,6 @@ class FakeElasticsearch:
         if request.path == "/_bulk":
             lines = [orjson.loads(line) for line in request.get_data().splitlines()]
             self.requests.append(len(lines) // 2)
-            self.refreshes.append(request.args.get("refresh") == "true")
             answer = self.answers.pop(0)(lines) if self.answers else self.store(lines)
         else:
             answer = self.pages.get((request.method, request.path), (404, {"error": {"type": "not_found"}}))

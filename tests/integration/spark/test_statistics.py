@@ -34,7 +34,7 @@ from tests.support.sample_matches import ALIASES, ARRIVED_AT, PLAUSIBLE_TIMES, S
 
 WINDOW = with_overrides({}).window
 QUEUE_IDS = with_overrides({}).statistics.counted_queue_ids
-MESSAGES = pa.schema([("value", pa.binary()), ("arrived_at", pa.int64())])
+MESSAGES = pa.schema([("value", pa.binary()), ("timestamp", pa.timestamp("us", "UTC"))])
 DAY_SECONDS = 24 * 3600
 # Ratios are integers in millionths between the tasks.
 MILLIONTH = Fraction(1, 1_000_000)
@@ -93,7 +93,7 @@ class Stream:
         for batch in batches:
             number = next(self._files)
             file = self._folder / "messages" / f"{number}.parquet"
-            pq.write_table(pa.table({"value": batch, "arrived_at": [ARRIVED_AT] * len(batch)}, MESSAGES), file)
+            pq.write_table(pa.table({"value": batch, "timestamp": [ARRIVED_AT * 1000] * len(batch)}, MESSAGES), file)
             os.utime(file, (number, number))  # Spark reads files in the order of their modification time
         event_times = CountsAccumulator(self._spark.sparkContext, EventTimes)
         late_matches = LateMatches(self._checkpoints, "statistics")
@@ -103,7 +103,7 @@ class Stream:
             self._metrics.record_late_matches(number, late_matches.count(number, event_times.drain(number).by_match))
 
         query = (
-            self._spark.readStream.schema("value binary, arrived_at long")
+            self._spark.readStream.schema("value binary, timestamp timestamp")
             .option("maxFilesPerTrigger", 1)
             .parquet(str(self._folder / "messages"))
             .mapInArrow(DecodeMatches(PLAUSIBLE_TIMES, QUEUE_IDS, event_times), MATCH_SCHEMA)
@@ -287,7 +287,7 @@ def test_late_match_counts_once_however_often_it_is_sent(spark: SparkSession, tm
 def test_late_match_of_a_retried_task_counts_once(spark: SparkSession) -> None:
     """The task is run again although it was complete: its shuffle files were lost with an executor."""
     event_times = CountsAccumulator(spark.sparkContext, EventTimes)
-    messages = pa.table({"value": [game("EUW1_1", 1)] * 2, "arrived_at": [ARRIVED_AT] * 2}, MESSAGES)
+    messages = pa.table({"value": [game("EUW1_1", 1)] * 2, "timestamp": [ARRIVED_AT * 1000] * 2}, MESSAGES)
     tasks = spark.createDataFrame(messages).mapInArrow(
         DecodeMatches(PLAUSIBLE_TIMES, QUEUE_IDS, event_times), MATCH_SCHEMA
     )

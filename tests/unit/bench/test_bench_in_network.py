@@ -53,7 +53,7 @@ def test_timings_are_read_from_between_other_log_lines(capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("aliases", [None, ALIASES])
 def test_spark_stage_parses_every_participant(values: list[bytes], aliases: MatchAliases | None) -> None:
-    batch = pa.RecordBatch.from_pydict({"value": values, "arrived_at": [NOW] * len(values)})
+    batch = pa.RecordBatch.from_pydict({"value": values, "timestamp": [NOW * 1000] * len(values)})
     (counted,) = ParseMatches(PLAUSIBLE_TIMES, aliases)(iter([batch, batch]))
     assert counted.to_pydict() == {"participants": [60]}
 

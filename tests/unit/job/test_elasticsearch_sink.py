@@ -348,3 +348,12 @@ def test_chunks_are_limited_by_actions_and_by_bytes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(elasticsearch, "MAX_BYTES", 1)
     assert [len(chunk) for chunk in elasticsearch.chunks(some_actions(2))] == [1, 1]
     assert list(elasticsearch.chunks([])) == []
+
+
+def test_failed_refresh_is_ignored() -> None:
+    """The index's refresh interval makes the documents searchable, and the outcomes are still counted."""
+    with fake_elasticsearch() as server:
+        connection = Connection((server.url,), 5)
+        server.pages["POST", f"/{INDEX}/_refresh"] = (503, {"error": {"type": "unavailable_shards_exception"}})
+        elasticsearch.refresh(connection, [INDEX])
+    elasticsearch.refresh(connection, [INDEX])  # nothing listens any more

@@ -20,9 +20,9 @@ def test_event_times_are_those_of_the_matches_in_the_statistics() -> None:
     remake = match(participant(1, gameEndedInEarlySurrender=True), match_id="EUW1_remake")
     no_winner = match(participant(1, win=False), participant(6, win=False), match_id="EUW1_no_winner")
     values = [*(value(each) for each in (match(match_id="EUW1_8"), remake, no_winner, future)), b"{", None]
-    columns = [("value", pa.binary()), ("arrived_at", pa.int64())]
-    arrived_at = [ARRIVED_AT + n for n in range(len(values))]
-    batch = pa.record_batch({"value": values, "arrived_at": arrived_at}, pa.schema(columns))
+    columns = [("value", pa.binary()), ("timestamp", pa.timestamp("us", "UTC"))]
+    arrived = [(ARRIVED_AT + n) * 1000 for n in range(len(values))]
+    batch = pa.record_batch({"value": values, "timestamp": arrived}, pa.schema(columns))
     added: list[EventTimes] = []
     accumulator: Any = SimpleNamespace(add=added.append)
     (decoded,) = DecodeMatches(PLAUSIBLE_TIMES, QUEUE_IDS, accumulator)(iter([batch]))

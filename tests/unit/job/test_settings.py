@@ -20,7 +20,7 @@ def errors_of(overrides: dict[str, Any]) -> list[str]:
 def test_defaults_are_as_documented() -> None:
     found = settings.load(None)
     assert found.app_name == "LoL_Match_Streaming"
-    assert (found.executor.memory, found.executor.cores, found.parallelism) == ("2g", 2, 4)
+    assert (found.executor.memory, found.executor.cores, found.parallelism) == ("2g", 2, 2)
     assert found.kafka.starting_offsets == "latest"
     assert found.batch.max_messages_per_second_and_partition == 100
     assert (found.window.size_seconds, found.window.slide_seconds) == (300, 60)
