@@ -10,8 +10,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import pyarrow as pa
+from py4j.java_collections import ListConverter, MapConverter
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the usual name
@@ -19,6 +22,8 @@ from pyspark.sql import functions as F  # noqa: N812 - the usual name
 _TIMEOUT_SECONDS = 300
 _BATCHES = 2
 _ROWS = "timestamp timestamp, value long"
+_SCRAM_LOGIN_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_DESERIALIZER = "org.apache.kafka.common.serialization.ByteArrayDeserializer"
 
 
 def main() -> None:
@@ -47,6 +52,8 @@ def main() -> None:
     )
     run_stateful_query(spark)
     read_from_kafka(spark)
+    poll_kafka(spark)
+    read_metrics(spark)
     spark.stop()
     classes = {line for name in ("driver", "executor") for line in (folder / name).read_text().splitlines()}
     Path(sys.argv[1]).write_text("".join(f"{line}\n" for line in sorted(classes)))
@@ -101,6 +108,41 @@ def read_from_kafka(spark: SparkSession) -> None:
     except PySparkException:
         return
     sys.exit("the query has read from a broker that does not exist")
+
+
+def poll_kafka(spark: SparkSession) -> None:
+    """Load what a consumer needs once it is connected: all requests and errors, batches of records, and the login."""
+    context: Any = spark.sparkContext
+    gateway, java = context._gateway, context._jvm.java
+    kafka = context._jvm.org.apache.kafka
+    kafka.common.protocol.ApiKeys.values()
+    kafka.common.protocol.Errors.values()
+    records = gateway.new_array(kafka.common.record.SimpleRecord, 1)
+    records[0] = kafka.common.record.SimpleRecord(b"value")
+    for kind in kafka.common.record.CompressionType.values():
+        compression = kafka.common.compress.Compression.of(kind).build()
+        kafka.common.record.MemoryRecords.withRecords(compression, records).records().iterator().next()
+    settings = {
+        "bootstrap.servers": "127.0.0.1:9",
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.jaas.config": f"{_SCRAM_LOGIN_MODULE} required username=of password=this;",
+        "key.deserializer": _DESERIALIZER,
+        "value.deserializer": _DESERIALIZER,
+        "group.id": "none",
+    }
+    consumer = kafka.clients.consumer.KafkaConsumer(MapConverter().convert(settings, gateway._gateway_client))
+    partition = kafka.common.TopicPartition("none", 0)
+    consumer.assign(ListConverter().convert([partition], gateway._gateway_client))
+    consumer.seek(partition, 0)
+    consumer.poll(java.time.Duration.ofMillis(500))
+    consumer.close(java.time.Duration.ofMillis(0))
+
+
+def read_metrics(spark: SparkSession) -> None:
+    """Load the server of the metrics that Prometheus reads from the driver."""
+    for path in ("prometheus/", "executors/prometheus"):
+        urlopen(f"{spark.sparkContext.uiWebUrl}/metrics/{path}", timeout=_TIMEOUT_SECONDS).read()
 
 
 if __name__ == "__main__":
