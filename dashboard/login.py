@@ -1,4 +1,7 @@
-"""The login of the whole dashboard, where its settings have one. Streamlit's own needs an identity provider."""
+"""Authentication: the login of the whole dashboard, where its settings have one.
+
+Streamlit's own needs an identity provider.
+"""
 
 from __future__ import annotations
 

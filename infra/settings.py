@@ -66,7 +66,6 @@ class Settings(BaseModel):
 
     port_offset: int = Field(ge=-1, le=35000)
     kafka_port: int = Port
-    spark_master_port: int = Port  # not used; accepted because stacks may have set it
     spark_master_ui_port: int = Port
     spark_worker_ui_port: int = Port
     spark_job_ui_port: int = Port
@@ -208,7 +207,7 @@ class Settings(BaseModel):
         ports = {
             to_camel(name): getattr(self, name)
             for name in type(self).model_fields
-            if name.endswith("_port") and name not in ("spark_master_port", "spark_worker_ui_port")
+            if name.endswith("_port") and name != "spark_worker_ui_port"
         }
         for n in range(self.spark_workers):
             ports["sparkWorkerUiPort" + (f" (worker {n + 1})" if n else "")] = self.spark_worker_ui_port + n

@@ -1,4 +1,7 @@
-"""Decodes a Kafka message and validates its JSON against Match-V5's schema: a match, or a dead letter's reason."""
+"""Decodes a Kafka message and validates its JSON against Match-V5's schema: a match, or a dead letter's reason.
+
+Malformed JSON, an invalid field, implausible times: whatever makes a message a dead letter (a poison message) is here.
+"""
 
 import re
 from codecs import BOM_UTF8
@@ -87,6 +90,7 @@ REASONS = (
     "implausible_timestamp",
     "rejected_by_elasticsearch",
 )
+"""The dead-letter reasons: the values of the header dlq.reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def _generate(logins: Sequence[str], kept: dict[str, str]) -> dict[str, str]:
 class Credentials(Resource, module="secret", name="Credentials"):
     """A password for each of `logins`, 160 random bits as 40 hexadecimal digits, encrypted in the state.
 
-    Another `generation` replaces all of them; a new login gets one without a change of the others.
+    Rotation: another `generation` replaces all of them; a new login gets one without a change of the others.
     """
 
     passwords: pulumi.Output[dict[str, str]]

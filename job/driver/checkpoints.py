@@ -120,7 +120,7 @@ class Checkpoints:
         return bool(self._other_incarnations())
 
     def remove_replaced(self) -> None:
-        """Remove the checkpoints of a recreated topic's earlier incarnations in the same cluster.
+        """Delete the checkpoints of a recreated topic's earlier incarnations in the same cluster.
 
         A cluster has only one topic of a name, so the earlier ones no longer exist. Checkpoints of other clusters stay:
         their jobs may share the location and still run. The current incarnation's folder stays too: it shows that the

@@ -126,7 +126,7 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
     assert f"removed {stack.container_name('alertmanager')}" in repaired.stdout
     assert {stack.container(service).status for service in stopped} == {"running"}
     assert stack.document_count() >= before > 0
-    assert changes(stack.up().summary.resource_changes) == {}
+    assert changes(stack.preview().change_summary) == {}
 
 
 def test_destroy_of_a_stack_under_load_leaves_nothing_and_up_works_again(stack: Stack) -> None:

@@ -24,7 +24,7 @@ from tools.dlq.dead_letters import (
     read_dead_letters,
     select_dead_letters,
 )
-from tools.dlq.replay import Replay, create_producer
+from tools.dlq.replay import Replay, create_replay_producer
 from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, kafka_settings, read_stack_outputs
 
@@ -127,7 +127,7 @@ def replay(console: Console, outputs: Mapping[str, Any], selection: str) -> int:
 
     They are read with the operator's login, which may not write, and sent with the producer's.
     """
-    producer = create_producer(kafka_settings(outputs, "producer"))
+    producer = create_replay_producer(kafka_settings(outputs, "producer"))
     run = Replay(producer, lambda line: console.print(_text(line), soft_wrap=True))
     try:
         run.run(lambda: select_dead_letters(kafka_settings(outputs), selection))

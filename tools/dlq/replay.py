@@ -15,8 +15,12 @@ from tools.dlq.dead_letters import DeadLetterMessage
 DELIVERY_TIMEOUT_SECONDS = 30
 
 
-def create_producer(client: Mapping[str, Any]) -> Producer:
-    """An idempotent producer for messages of any size, with a bounded queue. `client`: librdkafka's settings."""
+def create_replay_producer(client: Mapping[str, Any]) -> Producer:
+    """An idempotent producer with a bounded queue. `client`: librdkafka's settings.
+
+    The largest message is that of the topic and its headers of a replay. Without a broker the command ends after
+    DELIVERY_TIMEOUT_SECONDS.
+    """
     return Producer(
         {
             **client,

@@ -62,6 +62,18 @@ def test_disk_alert_threshold_is_elasticsearchs_low_watermark() -> None:
     assert limit % GIB == 0
 
 
+def test_critical_alert_inhibits_the_warnings_of_its_component_only() -> None:
+    uploads = declare("build").containers["alertmanager"]["uploads"]["value"]
+    (config,) = [yaml.safe_load(each["content"]) for each in uploads if each["file"] == ALERTMANAGER_CONFIG]
+    (rule,) = config["inhibit_rules"]
+    assert rule == {
+        "source_matchers": ['severity = "critical"'],
+        "target_matchers": ['severity = "warning"'],
+        "equal": ["component"],
+    }
+    assert all(alert["labels"].get("component") for alert in ALERTS.values()), "an alert without one inhibits others"
+
+
 def test_alert_webhook_is_optional_and_secret() -> None:
     def receiver(**config: Any) -> dict[str, Any]:
         uploads = declare("build", **config).containers["alertmanager"]["uploads"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from infra.provisioning import certificates
 from tests.support.pulumi_program import dynamic_provider
@@ -77,6 +78,13 @@ def test_certificate_is_renewed_before_it_expires_by_the_same_authority(tmp_path
     assert after["certificates"] != issued["certificates"]
     assert not PROVIDER.diff("generated", after, WANTED).changes
     handshake(tmp_path, after, issued["authority"], "localhost")
+
+
+def test_certificate_expires_no_later_than_its_authority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "AUTHORITY_LIFETIME", timedelta(days=100))
+    issued = PROVIDER.create(WANTED).outs or {}
+    server = x509.load_pem_x509_certificate(issued["certificates"]["elasticsearch"].encode())
+    assert server.not_valid_after_utc.isoformat() == issued["authority_expires_at"] == issued["expires_at"]
 
 
 def test_another_generation_replaces_the_authority_too(issued: dict[str, Any]) -> None:

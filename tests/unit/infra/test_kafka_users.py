@@ -10,7 +10,7 @@ import pytest
 from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicError
 from infra.clients.kafka_users import UsersState
 from infra.kafka_rights import RIGHTS, acls
-from infra.logins import LOGINS, login_of
+from infra.logins import LOGINS, OPERATOR, login_of
 from infra.provisioning import kafka_users
 from tests.support.pulumi_program import dynamic_provider
 
@@ -111,3 +111,16 @@ def test_each_user_has_a_password_and_no_user_may_change_topics_or_users() -> No
     rights = {tuple(acl.split(" ")[3:5]) for acl in acls()}
     assert {operation for operation, _ in rights} == {"READ", "WRITE", "DESCRIBE"}
     assert {resource for _, resource in rights} == {"TOPIC", "GROUP", "TRANSACTIONAL_ID"}
+
+
+@pytest.mark.parametrize("user", [OPERATOR, "dashboard"])
+def test_user_who_looks_has_no_right_to_write(user: str) -> None:
+    assert {right.split(" ")[0] for right in RIGHTS[user]} == {"READ", "DESCRIBE"}
+
+
+def test_prefix_of_a_users_consumer_groups_covers_no_other_users_group() -> None:
+    groups = [(user, right.split(" ")) for user, rights in RIGHTS.items() for right in rights if " GROUP " in right]
+    prefixes = [(user, words[3]) for user, words in groups if words[2] == "PREFIXED"]
+    assert prefixes
+    for user, prefix in prefixes:
+        assert not [words[3] for other, words in groups if other != user and words[3].startswith(prefix)], prefix

@@ -15,6 +15,7 @@ from pulumi.runtime import rpc
 from infra import versions
 from infra.images import RECIPES, ROOT, dockerfile
 from infra.names import INDEX_ALIASES, JOB_SETTINGS, SERVICE_LABEL, STACK_LABEL
+from infra.services.base import INTERVAL_SECONDS
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
 from job.isolated_consumer import MEMORY_BYTES
@@ -111,6 +112,7 @@ def test_every_service_waits_behind_its_own_health_gate(declared: dict[str, Reco
     for name, container in declared["build"].containers.items():
         gate = gates[f"{name}-healthy"]
         assert gate["container"] == container["name"]
+        assert declared["build"].options[f"{name}-healthy"].deleted_with == name
         tests = container["healthcheck"]["tests"]
         assert tests[-len(gate["check"]) :] == gate["check"], "the gate must not count failed checks: it runs many"
 
@@ -118,11 +120,13 @@ def test_every_service_waits_behind_its_own_health_gate(declared: dict[str, Reco
 def test_every_health_check_can_restart_its_service(declared: dict[str, Recorder]) -> None:
     """The script (files/health_check.sh) is in the container, with an init process."""
     for name, container in declared["registry"].containers.items():
-        cmd, shell, script, timeout, *_ = container["healthcheck"]["tests"]
+        cmd, shell, script, timeout, _grace, _failures, start_checks, *_ = container["healthcheck"]["tests"]
         assert (cmd, shell) == ("CMD", "sh"), name
         assert "kill -TERM 1" in upload(container, script), name
         assert container["init"], f"{name}: its process could not be ended"
         assert float(timeout) < float(container["healthcheck"]["timeout"].removesuffix("s")), f"{name}: never counted"
+        limit = declared["registry"].resources[HEALTH_GATE][f"{name}-healthy"]["limit_seconds"]
+        assert int(start_checks) * INTERVAL_SECONDS > limit, f"{name}: restarted before the deployment gives up"
 
 
 def test_every_jvm_exits_when_it_is_out_of_memory(declared: dict[str, Recorder]) -> None:

@@ -59,6 +59,7 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"kafkaMemory": "much"}, "lolstack:kafkaMemory"),
         ({"kafkaPort": 70000}, "lolstack:kafkaPort"),
         ({"kafkaPort": 9200}, "kafkaPort are both 9200"),
+        ({"sparkMasterPort": 7077}, "lolstack:sparkMasterPort: unknown setting"),
         ({"imageSource": "dockerhub"}, "lolstack:imageSource"),
         ({"registryMirror": "https://mirror/x"}, "lolstack:registryMirror"),
         ({"topicPartitions": 100000}, "lolstack:topicPartitions"),

@@ -41,14 +41,16 @@ def test_files_are_readable_by_their_owner_only_also_with_a_lenient_umask(folder
     )
 
 
-def test_a_file_that_others_could_read_is_replaced(folder: Path) -> None:
+def test_a_file_and_a_folder_that_others_could_read_are_closed_to_them(folder: Path) -> None:
     folder.mkdir(parents=True)
+    folder.chmod(0o755)
     existing = folder / "operator-password"
     existing.write_text("old")
     existing.chmod(0o644)
     assert credentials.main() == 0
     assert existing.read_text() == "secret-o\n"
     assert existing.stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_no_password_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,6 +212,17 @@ def test_replay_skips_duplicates_with_the_same_key_and_value(
     assert found == {b"": b"1", b"{": b"9", None: b"1"}, "of the duplicates, the last that arrived is replayed"
 
 
+def test_replay_of_duplicates_sends_the_one_whose_original_arrived_last(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever became a dead letter last: partitions are processed beside each other."""
+    write(job_sink, (message_at(1), NOT_JSON), (message_at(9, key=b"EUW1_1"), NOT_JSON), (message_at(1), NOT_JSON))
+    write(job_sink, (message_at(2, key=b"EUW1_1", arrived_at=ARRIVED_AT - 60_000), NOT_JSON))
+    assert run(monkeypatch, mock_kafka, "--replay", "not_json") == 0
+    (message,) = replayed(mock_kafka)
+    assert dict(message.headers())["replay.offset"] == b"9"
+
+
 def test_replay_that_failed_again_keeps_the_first_original(
     job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -421,7 +432,7 @@ def test_failed_delivery_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def flush(self) -> None: ...
 
-    monkeypatch.setattr(dlq, "create_producer", lambda _: FailingProducer())
+    monkeypatch.setattr(dlq, "create_replay_producer", lambda _: FailingProducer())
     letter = dead_letter()
     monkeypatch.setattr(dlq, "select_dead_letters", lambda *_: iter([letter]))
     output = io.StringIO()

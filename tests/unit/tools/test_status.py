@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from unittest.mock import MagicMock
 
 import docker
@@ -17,7 +18,7 @@ from infra.clients.kafka import TopicClient
 from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
-from tools.health import StageHealth
+from tools.health import StackHealth, StageHealth
 from tools.status import TREND_STEP_SECONDS, StackStatus, certificate_expiry, render, sparkline
 
 HEALTHY = StageHealth("producer", "12 messages delivered since it started, 0 failed")
@@ -158,6 +159,12 @@ class TestStages:
         self, monkeypatch: pytest.MonkeyPatch, elasticsearch: str = "localhost:1", **responses: str
     ) -> dict[str, StageHealth]:
         """All stages by name, if the containers return these metrics and this `health` of the job."""
+        return {stage.name: stage for stage in self.stack_health(monkeypatch, elasticsearch, **responses).stages}
+
+    def stack_health(
+        self, monkeypatch: pytest.MonkeyPatch, elasticsearch: str, *containers: Any, **responses: str
+    ) -> StackHealth:
+        """The health of a stack with these containers."""
 
         def execute(container: str, command: list[str]) -> tuple[int, str]:
             service = container.removeprefix("lolstack-sample-").replace("-", "_")
@@ -165,13 +172,23 @@ class TestStages:
 
         engine = MagicMock()
         engine.containers.get.return_value.status = "running"
-        engine.containers.list.return_value = []
+        engine.containers.list.return_value = list(containers)
         monkeypatch.setattr(health, "connect", lambda: engine)
         monkeypatch.setattr(health, "execute", execute)
         monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.1)
         services = {"generator": {}, "elasticsearch": {"9200": elasticsearch}}
         checker = health.HealthChecker("sample", {"bootstrapServers": "localhost:1", "services": services})
-        return {stage.name: stage for stage in checker.check().stages}
+        return checker.check()
+
+    def test_memory_of_a_service_is_without_the_page_cache(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As in `docker stats`: the kernel would give it back."""
+        container = MagicMock()
+        container.name = "lolstack-sample-kafka"
+        container.attrs = {"State": {"Status": "running", "StartedAt": "2026-03-01T11:00:00Z"}, "RestartCount": 0}
+        container.stats.return_value = {"memory_stats": {"usage": 500, "stats": {"total_inactive_file": 200}}}
+        answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
+        (service,) = self.stack_health(monkeypatch, "localhost:1", container, **answers).services
+        assert (service.name, service.memory) == ("kafka", 300)
 
     @pytest.mark.parametrize(
         ("silent_seconds", "problem"),
