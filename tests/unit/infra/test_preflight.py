@@ -110,7 +110,8 @@ def test_volumes_of_another_state_are_not_adopted(engine: FakeDockerEngine, free
     (problem,) = problems(free_ports)
     assert problem.startswith("the stack unit is already deployed on this Docker engine by another user")
     assert "lolstack-unit-broker" in problem
-    engine.state = {"pending_operations": [{"type": "creating"}]}
+    resource = {"type": "docker:index/volume:Volume", "inputs": {"name": "lolstack-unit-broker"}}
+    engine.state = {"pending_operations": [{"type": "creating", "resource": resource}]}
     assert problems(free_ports) == []
     engine.state = {"resources": [{"type": "docker:index/volume:Volume", "id": "lolstack-unit-checkpoints"}]}
     assert problems(free_ports) == []
