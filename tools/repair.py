@@ -59,9 +59,7 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
     client = _engine()
     state = _export(stack, client)
-    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
-    if not interrupted:  # else the stack has containers that its state does not contain yet
-        _refuse_foreign_deployment(state, stack, client)
+    _refuse_foreign_deployment(state, stack, client)
     if discard:
         _refuse_foreign_endpoints(client, stack)
     if reason := incompatibility(state):
@@ -75,12 +73,12 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
         yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
+    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
         # If the pending operation stayed in the state, the next repair would remove the container created since.
         _pulumi("refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", stack)
-        _refuse_foreign_deployment(state, stack, client)
     if not discard and (problem := renamed_deployment(state, stack)):
         raise RepairError(problem)
 

@@ -204,6 +204,17 @@ def test_container_that_a_deployment_is_creating_is_not_another_users(
         assert (foreign_deployment(state, "old", client) is not None) == is_foreign
 
 
+def test_interrupted_deployment_beside_a_stack_of_another_state_is_refused_before_anything_is_removed(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, engine: Client
+) -> None:
+    engine.containers.labels = {IMAGE_SOURCE_LABEL: "build"}
+    resource = {"type": "docker:index/network:Network", "inputs": {"name": "network"}}
+    write_state(calls.parent, MISSING_MODULE, pending=[{"type": "creating", "resource": resource}])
+    assert run(monkeypatch, "--discard") == 1
+    assert engine.existing == ALL
+    assert "delete" not in calls.read_text()
+
+
 @pytest.mark.parametrize("arguments", [(), ("--discard",)])
 def test_stack_of_another_state_is_refused_by_name(
     calls: Path,
