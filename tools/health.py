@@ -23,6 +23,7 @@ from infra.clients.kafka import TopicClient, TopicError
 from infra.clients.prometheus import root_cause
 from infra.names import (
     CHAMPIONS_ALIAS,
+    CURL_CONFIG,
     DEAD_LETTER_TOPIC,
     INDEX_ALIASES,
     MATCHES_ALIAS,
@@ -257,7 +258,8 @@ class HealthChecker:
         if container.status != "running":
             raise RuntimeError(f"{service} is {container.status}")
         url = f"http://127.0.0.1:{METRICS_PORT}{path}"
-        exit_code, output = execute(name, ["curl", "-fsS" if fail else "-sS", "-m", "5", url])
+        login = ["-K", CURL_CONFIG] if self._outputs.get("security") == "strict" else []
+        exit_code, output = execute(name, ["curl", "-fsS" if fail else "-sS", *login, "-m", "5", url])
         if exit_code:
             raise RuntimeError(f"{service}: {output}")
         return output

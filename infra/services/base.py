@@ -59,11 +59,6 @@ for another service, for example."""
 CURL_HTTP_ERROR = 22
 
 
-def wget_check(url: str) -> list[str]:
-    """A health check by HTTP for images without curl."""
-    return ["wget", "-q", "-O", "/dev/null", url]
-
-
 def http_check(url: str) -> list[str]:
     """A health check by HTTP. A service that answers with an HTTP error is alive."""
     return curl_check(f"'{url}'")

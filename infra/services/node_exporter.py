@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from infra import users
-from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service, wget_check
+from infra.services.base import ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
+from infra.services.web_login import WEB_CONFIG, exporter_config_files, monitor_login, ready_check
 
 PORT = 9100
 # What an unprivileged container sees of its host: /proc is the host's except for processes and network, and the file
@@ -28,8 +29,10 @@ class NodeExporter(Service):
                     # Only the root, which is an overlay: the defaults leave overlays out and include mounted files.
                     "--collector.filesystem.mount-points-exclude=^/.+",
                     "--collector.filesystem.fs-types-exclude=^$",
+                    f"--web.config.file={WEB_CONFIG}",
                 ],
-                scrape_endpoints=[ScrapeEndpoint("node", PORT)],
-                health=HealthCheck(wget_check(f"http://127.0.0.1:{PORT}/"), limit_seconds=60),
+                files=exporter_config_files(deployment, "/"),
+                scrape_endpoints=[ScrapeEndpoint("node", PORT, login=monitor_login(deployment))],
+                health=HealthCheck(ready_check(PORT), limit_seconds=60),
             ),
         )

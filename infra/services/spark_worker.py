@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra import users
-from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
+from infra.names import CHECKPOINTS, CURL_CONFIG, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
 from infra.services.base import (
     ALIVE,
     ContainerSpec,
@@ -14,9 +14,10 @@ from infra.services.base import (
     Service,
     Volume,
 )
-from infra.services.spark import CURL_CONFIG, config_files, page_login
+from infra.services.spark import config_files
 from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES_ARGUMENT, SparkMaster
 from infra.services.spark_master import NAME as MASTER
+from infra.services.web_login import monitor_login
 from infra.settings import WORKER_EXTRA_MIB
 
 SPARK_LOCAL_DIR = "/home/spark/local"
@@ -70,7 +71,9 @@ class SparkWorker(Service):
                 files=config_files(deployment),
                 ports={SPARK_WORKER_UI_PORT: settings.spark_worker_ui_port + number - 1},
                 scrape_endpoints=[
-                    ScrapeEndpoint("spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus/", page_login(deployment))
+                    ScrapeEndpoint(
+                        "spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus/", monitor_login(deployment)
+                    )
                 ],
                 mounts=[Mount(checkpoints, CHECKPOINTS)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),

@@ -7,12 +7,10 @@ import time
 
 import pytest
 from confluent_kafka import Producer
-from prometheus_client.parser import text_string_to_metric_families
 
 from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraError
-from infra.clients.docker_engine import execute
 from job.times import now_ms
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import ARRIVED_AT, match, participant, value
@@ -121,10 +119,7 @@ def fresh_match(number: int, padding: int = 0) -> tuple[str, bytes]:
 
 def lag(stack: Stack, service: str, metric: str) -> float:
     """The service's lag in partition 0, from its own metrics endpoint."""
-    exit_code, text = execute(stack.container_name(service), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
-    assert exit_code == 0, f"the metrics endpoint of {service} does not answer: {text}"
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return float(sum_samples(samples, metric, partition="0"))
+    return sum_samples(stack.samples(service), metric, partition="0")
 
 
 def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack) -> None:
