@@ -22,7 +22,6 @@ from infra.services.base import (
     Mount,
     Service,
     curl_check,
-    declare_volume,
 )
 from infra.settings import ELASTICSEARCH_MIB
 
@@ -123,7 +122,7 @@ class Elasticsearch(Service):
                 ports={ELASTICSEARCH_PORT: settings.elasticsearch_port},
                 mounts=[
                     Mount(
-                        declare_volume(deployment, "elasticsearch", users.ELASTICSEARCH),
+                        "elasticsearch",
                         "/usr/share/elasticsearch/data",
                     )
                 ],

@@ -17,7 +17,6 @@ from infra.services.base import (
     Mount,
     ScrapeEndpoint,
     Service,
-    Volume,
     yaml_text,
 )
 from infra.services.elasticsearch import Elasticsearch
@@ -44,7 +43,6 @@ class SparkJob(Service):
         master: SparkMaster,
         kafka: Kafka,
         elasticsearch: Elasticsearch,
-        checkpoints: Volume,
         provisioned: Sequence[pulumi.Resource],
     ) -> None:
         settings = deployment.settings
@@ -80,7 +78,7 @@ class SparkJob(Service):
                     ScrapeEndpoint("spark-executors", SPARK_JOB_UI_PORT, "/metrics/executors/prometheus", login),
                     ScrapeEndpoint("job", METRICS_PORT, login=login),
                 ],
-                mounts=[Mount(checkpoints, CHECKPOINTS)],
+                mounts=[Mount("checkpoints", CHECKPOINTS)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=with_overrides(settings.job).stop_grace_seconds + 5,
             ),

@@ -12,7 +12,6 @@ from infra.services.base import (
     Mount,
     ScrapeEndpoint,
     Service,
-    Volume,
 )
 from infra.services.spark import config_files
 from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES_ARGUMENT, SparkMaster
@@ -41,7 +40,7 @@ sys.exit("the master does not know this worker")
 class SparkWorker(Service):
     """The `number`-th worker, from 1. It shares `checkpoints` with the driver: executors keep state there."""
 
-    def __init__(self, deployment: Deployment, number: int, master: SparkMaster, checkpoints: Volume) -> None:
+    def __init__(self, deployment: Deployment, number: int, master: SparkMaster) -> None:
         settings = deployment.settings
         name = "spark-worker" if number == 1 else f"spark-worker-{number}"
         super().__init__(
@@ -75,7 +74,7 @@ class SparkWorker(Service):
                         "spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus/", monitor_login(deployment)
                     )
                 ],
-                mounts=[Mount(checkpoints, CHECKPOINTS)],
+                mounts=[Mount("checkpoints", CHECKPOINTS)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
             ),
             depends_on=[master],
