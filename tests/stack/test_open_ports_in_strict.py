@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from cassandra import AuthenticationFailed
@@ -134,3 +135,13 @@ def test_prometheus_scrapes_every_service_with_its_login(second_stack: Stack) ->
 def test_make_status_works(second_stack: Stack) -> None:
     status = second_stack.make("status")
     assert status.rc == 0, status.stdout
+
+
+def test_expiry_of_the_certificates_is_a_metric(second_stack: Stack) -> None:
+    expires_at = datetime.fromisoformat(second_stack.outputs["certificatesExpireAt"]).timestamp()
+
+    def scraped() -> None:
+        value = second_stack.prometheus().value("lolstack_certificate_expires_timestamp_seconds")
+        assert value == pytest.approx(expires_at, abs=1, rel=0)
+
+    eventually(scraped, timeout_seconds=60)

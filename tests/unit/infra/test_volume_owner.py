@@ -1,4 +1,4 @@
-"""The owners of the volumes' files: changed once, by a container with few rights; services of other users stop first."""
+"""The owners of the volumes' files: set once, by a container with few rights. Services of other users stop first."""
 
 from __future__ import annotations
 
