@@ -11,6 +11,9 @@ from confluent_kafka import Producer
 from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraError
+from infra.clients.job_container import put_files
+from infra.logins import login_of
+from infra.names import JOB_SETTINGS
 from job.times import now_ms
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import ARRIVED_AT, match, participant, value
@@ -46,6 +49,28 @@ def assert_archived(stack: Stack, known: KnownMessages) -> None:
 def test_each_match_is_archived_unchanged(stack: Stack) -> None:
     known = KnownMessages(stack, count=300)
     known.send()
+    assert_archived(stack, known)
+
+
+def test_wrong_kafka_password_is_one_line_with_the_setting_and_delays_matches_only(stack: Stack) -> None:
+    archive, known = stack.container("archive"), KnownMessages(stack, count=100)
+    password = stack.outputs["credentials"][login_of("kafka", "archive")]
+    settings = stack.host("archive").check_output(f"cat {JOB_SETTINGS}")
+    before = len(archive.logs())
+    put_files(archive, {JOB_SETTINGS: settings.replace(password, "wrong").encode()})
+    archive.restart(timeout=0)
+
+    def refused() -> None:
+        lines = archive.logs()[before:].decode().splitlines()
+        (line,) = {line.partition("ERROR")[2] for line in lines if "ERROR" in line}
+        assert "kafka.username, kafka.password" in line
+        assert not any("Traceback" in line for line in lines)
+
+    try:
+        known.send()
+        eventually(refused, timeout_seconds=60)
+    finally:
+        put_files(archive, {JOB_SETTINGS: settings.encode()})
     assert_archived(stack, known)
 
 
