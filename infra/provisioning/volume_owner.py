@@ -38,8 +38,9 @@ class _Provider(ResourceProvider):
         return CreateResult("changed", props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        users = {name: user for name, user in props["users"].items() if _exists(name)}
-        return ReadResult(id_, props | {"users": users})
+        # Without `users`: of an earlier version, which had a resource for each volume. That one is forgotten.
+        users = {name: user for name, user in props.get("users", {}).items() if _exists(name)}
+        return ReadResult(id_, props | {"users": users}) if users else ReadResult(None, {})
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=old["users"] != new["users"])

@@ -85,6 +85,11 @@ def test_owner_is_set_again_after_a_volume_was_removed(engine: FakeEngine) -> No
     assert engine.log == [f"chown {SPARK} checkpoints by sha256:1"]
 
 
+def test_resource_of_one_volume_of_an_earlier_version_is_forgotten(engine: FakeEngine) -> None:
+    """Pulumi reads it with this version's provider when it refreshes."""
+    assert PROVIDER.read("broker", {"volume": "broker", "user": KAFKA, "image": "sha256:1"}).id is None
+
+
 def test_script_changes_each_folder_and_keeps_docker_from_changing_an_empty_one(tmp_path: Path) -> None:
     """Docker gives an empty volume the owner of the image's directory when it is mounted."""
     if os.geteuid() != 0:
