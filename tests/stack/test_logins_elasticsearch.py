@@ -112,7 +112,11 @@ INDEX_STATISTICS: Request = lambda client: client.indices.stats(index=ALIAS)  # 
 CREATE_FOREIGN: Request = lambda client: client.indices.create(index="evil")  # noqa: E731
 
 MAY: dict[str, list[Request]] = {
-    "job": [index_into(INDEX), lambda client: client.indices.exists_index_template(name=ALIAS)],
+    "job": [
+        index_into(INDEX),
+        lambda client: client.indices.refresh(index=INDEX),
+        lambda client: client.indices.exists_index_template(name=ALIAS),
+    ],
     "operator": [COUNT, HEALTH, INDEX_STATISTICS],
     "grafana": [COUNT, HEALTH],
     "dashboard": [COUNT],
@@ -122,7 +126,10 @@ MAY: dict[str, list[Request]] = {
 }
 """For each login what it needs."""
 MAY_NOT: dict[str, list[Request]] = {
-    "job": [DELETE_DOCUMENT, DELETE_INDEX, CLOSE, PUT_TEMPLATE, CREATE_FOREIGN, index_into("evil"), CLUSTER_SETTINGS],
+    "job": [
+        *(DELETE_DOCUMENT, DELETE_INDEX, CLOSE, PUT_TEMPLATE, CREATE_FOREIGN, index_into("evil"), CLUSTER_SETTINGS),
+        lambda client: client.indices.forcemerge(index=INDEX),
+    ],
     **{
         user: [index_into(INDEX), DELETE_DOCUMENT, DELETE_INDEX, CLOSE, PUT_TEMPLATE, CLUSTER_SETTINGS]
         for user in ("operator", "grafana", "dashboard", "exporter")
