@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cassandra import AuthenticationFailed, DriverException, ProtocolVersion
+from cassandra import AuthenticationFailed, DriverException, OperationTimedOut, ProtocolVersion, Timeout, Unavailable
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
@@ -94,6 +94,8 @@ def connect(host: str, port: int, user: str, password: str) -> Iterator[Any]:
         if any(isinstance(cause, AuthenticationFailed) for cause in causes):
             raise LoginRefusedError(f"Cassandra at {host}:{port} refuses the role {user}: {reason}") from error
         raise CassandraUnavailableError(f"Cassandra does not answer at {host}:{port}: {reason}") from error
+    except (OperationTimedOut, Timeout, Unavailable) as error:
+        raise CassandraUnavailableError(f"Cassandra at {host}:{port} does not answer a statement: {error}") from error
     except DriverException as error:
         raise CassandraError(f"Cassandra at {host}:{port}: {str(error).partition(chr(10))[0]}") from error
     finally:
@@ -111,7 +113,7 @@ def provision(
     """
     Retrying(
         retry=retry_if_exception_type(CassandraUnavailableError),
-        stop=stop_after_delay(2 * TIMEOUT_SECONDS),
+        stop=stop_after_delay(4 * TIMEOUT_SECONDS),
         wait=wait_fixed(1),
         reraise=True,
     )(_provision, host, port, keyspace, table, passwords, former_password)

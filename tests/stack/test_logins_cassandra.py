@@ -9,7 +9,15 @@ from cassandra import Unauthorized
 from pulumi.automation import OpType
 
 from harness.stack import Stack
-from infra.clients.cassandra import ADMIN, DEFAULT_LOGIN, CassandraError, accepts, connect, differences
+from infra.clients.cassandra import (
+    ADMIN,
+    DEFAULT_LOGIN,
+    CassandraError,
+    CassandraUnavailableError,
+    accepts,
+    connect,
+    differences,
+)
 from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, OPERATOR, user_of
 
 KEYSPACE = "CREATE KEYSPACE IF NOT EXISTS lol WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
@@ -74,6 +82,23 @@ def test_archive_writes_with_its_own_login(stack: Stack) -> None:
         clients = {row.username for row in session.execute("SELECT username FROM system_views.clients")}
     assert user_of(CASSANDRA_ARCHIVE) in clients
     assert "anonymous" not in clients
+
+
+@pytest.mark.disruptive
+def test_statement_that_is_not_answered_in_time_is_no_error_of_the_roles(stack: Stack) -> None:
+    """Otherwise a busy machine would end a deployment, which tries such a statement again."""
+    cassandra = stack.container("cassandra")
+
+    def execute_while_paused() -> None:
+        with connect(*address(stack), ADMIN, passwords(stack)[ADMIN]) as session:
+            cassandra.pause()
+            try:
+                session.execute("SELECT release_version FROM system.local", timeout=1)
+            finally:
+                cassandra.unpause()
+
+    with pytest.raises(CassandraUnavailableError, match="does not answer a statement"):
+        execute_while_paused()
 
 
 @pytest.fixture
