@@ -71,7 +71,8 @@ class Elasticsearch(Service):
             f"-Xms{heap}m -Xmx{heap}m",
             # G1: under the serial collector the circuit breaker counts garbage and refuses whole bulk requests.
             f"-XX:+UseG1GC {JVM_EXITS_ON_OUT_OF_MEMORY} {GC_LOG_OFF}",
-            # Which fields have values, of which nothing here asks, would be found out again at each refresh.
+            # Which fields have values, for the field list of Kibana, would be found out again at each refresh. The list
+            # has all fields instead.
             "-Des.field_caps_empty_fields_filter=false",
             "-Des.queryable_built_in_roles_enabled=false",  # an index with copies of the built-in roles, for nobody
         )
@@ -120,12 +121,7 @@ class Elasticsearch(Service):
                     ConfigFile(AUTHORITY, certificates.authority),
                 ],
                 ports={ELASTICSEARCH_PORT: settings.elasticsearch_port},
-                mounts=[
-                    Mount(
-                        "elasticsearch",
-                        "/usr/share/elasticsearch/data",
-                    )
-                ],
+                mounts=[Mount("elasticsearch", "/usr/share/elasticsearch/data")],
                 # A node that answers that it is red is alive.
                 health=HealthCheck(curl_check(f"-K {HEALTH_CHECK}"), limit_seconds=180),
                 grace_seconds=60,
