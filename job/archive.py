@@ -31,14 +31,13 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, make_wsgi_app
 
 from job import logs, settings
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
 from job.ids import cassandra_write_time
-from job.isolated_consumer import IsolatedConsumer
 from job.kafka_client import KafkaClientSettings, client_settings, describe_error
 from job.lag import ConsumerLag
 from job.match import Match, PlausibleTimes, decode
@@ -228,7 +227,7 @@ class OffsetTracker:
 
     def __init__(
         self,
-        consumer: IsolatedConsumer,
+        consumer: Consumer,
         topic: str,
         lag: ConsumerLag,
         unreadable: Counter,
@@ -432,9 +431,9 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
     return list(rows.values()), too_large
 
 
-def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation) -> IsolatedConsumer:
+def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation) -> Consumer:
     """A consumer whose group belongs to this incarnation of the topic: a recreated topic is read from its beginning."""
-    return IsolatedConsumer(
+    return Consumer(
         {
             **consumer_settings(kafka.librdkafka(), f"lol-archive-{incarnation.topic_id}"),
             "client.id": "lol-archive",

@@ -20,13 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from job import logs, settings, startup_checks
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.documents import MatchAliases
 from job.errors import JobError
-from job.isolated_consumer import IsolatedConsumer
 from job.kafka_client import KafkaClientSettings, client_settings
 from job.match import PlausibleTimes
 from job.message import Message
@@ -210,7 +209,7 @@ def read(
     Calls `on_unreadable` after each batch that Kafka's client cannot read. Raises JobError if no message arrives within
     the start-up timeout (job.retry), or if messages of the range are deleted in the meantime.
     """
-    consumer = IsolatedConsumer(
+    consumer = Consumer(
         {
             **consumer_settings(kafka.librdkafka(), GROUP),
             "client.id": "lol-backfill",
@@ -219,7 +218,6 @@ def read(
         }
     )
     unfinished = set(ranges)
-    polled_at = time.monotonic()
 
     def reached(partition: int, offset: int) -> None:
         if partition in unfinished and offset >= ranges[partition].end - 1:
@@ -227,8 +225,6 @@ def read(
             consumer.pause([TopicPartition(topic, partition)])
 
     def skip(unreadable: UnreadableRange) -> None:
-        nonlocal polled_at
-        polled_at = time.monotonic()
         if unreadable.partition in unfinished and unreadable.begin < ranges[unreadable.partition].end:
             on_unreadable(unreadable)
         reached(unreadable.partition, unreadable.end - 1)

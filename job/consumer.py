@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from job.isolated_consumer import IsolatedConsumer
-
 MAX_BATCH_BYTES = 200_000_000
 """The limit of a batch's size after decompression. A batch of Kafka's 10 MB can hold a thousand times as much.
 
 The client applies it to its buffer, which it enlarges by a factor of three: a zstd batch of up to a third of the limit
-is always readable, a larger one depending on its compressed size. The client limits no other codec than zstd: archive
-and backfill limit its memory (job/isolated_consumer.py).
+is always readable, a larger one depending on its compressed size. Two such batches fit into the memory of the archive's
+and the backfill's container. The client limits no other codec than zstd.
 """
 
 _WATERMARK_TIMEOUT_SECONDS = 10
@@ -23,7 +21,6 @@ _WATERMARK_TIMEOUT_SECONDS = 10
 _UNREADABLE = (
     KafkaError._BAD_COMPRESSION,
     KafkaError._BAD_MSG,  # its checksum is wrong
-    KafkaError._CRIT_SYS_RESOURCE,  # too little memory to decompress it
     KafkaError._NOT_IMPLEMENTED,  # an unknown codec or format
     KafkaError._UNDERFLOW,
     KafkaError.INVALID_MSG,
@@ -88,11 +85,10 @@ class BatchSkipper:
     """Polls a consumer, and skips the batches that it cannot read.
 
     The client tells where such a batch begins, not where it ends: at every offset within the batch it fails with the
-    batch's first offset. A binary search finds the first offset behind it. An `IsolatedConsumer` does not tell where a
-    batch begins that is too large for its memory: its messages are skipped one by one.
+    batch's first offset. A binary search finds the first offset behind it.
     """
 
-    def __init__(self, consumer: Consumer | IsolatedConsumer, on_unreadable: Callable[[UnreadableRange], None]) -> None:
+    def __init__(self, consumer: Consumer, on_unreadable: Callable[[UnreadableRange], None]) -> None:
         """`on_unreadable` is called after each skipped batch."""
         self._consumer = consumer
         self._on_unreadable = on_unreadable
@@ -104,16 +100,11 @@ class BatchSkipper:
         self._consumer.assign(positions)
 
     def poll(self, seconds: float) -> Any:
-        """The next message or event, as `Consumer.poll`: never the error of an unreadable batch.
-
-        None also after each message that is skipped alone. That takes seconds, and its batch may have thousands.
-        """
+        """The next message or event, as `Consumer.poll`: never the error of an unreadable batch."""
         while True:
             polled: Any = self._consumer.poll(seconds)
             if polled is None or not self._is_part_of_search(polled):
                 return polled
-            if polled.error() is not None and polled.error().code() == KafkaError._CRIT_SYS_RESOURCE:
-                return None
 
     def _is_part_of_search(self, polled: Any) -> bool:
         error, partition = polled.error(), polled.partition()
@@ -138,10 +129,6 @@ class BatchSkipper:
     def _begin(self, polled: Any) -> None:
         begin = polled.offset()
         partition = TopicPartition(polled.topic(), polled.partition())
-        if polled.error().code() == KafkaError._CRIT_SYS_RESOURCE:
-            search = _Search(begin, begin, begin + 1, polled.error().str())
-            self._continue(polled.topic(), polled.partition(), search)
-            return
         try:
             _, end = self._consumer.get_watermark_offsets(partition, timeout=_WATERMARK_TIMEOUT_SECONDS)
         except KafkaException:

@@ -65,10 +65,10 @@ class Queries:
         self.metrics.batch_limit.set(size.messages)
 
         def on_batch(finished: FinishedBatch) -> None:
+            self.metrics.record_outcomes(finished.number, outcomes.drain(finished.number))
             if finished.messages <= _LIVE_MESSAGES:
                 indices = [monthly_index(alias, now_ms()) for alias in aliases]
                 elasticsearch.refresh(self.sinks.elasticsearch_connection, indices)
-            self.metrics.record_outcomes(finished.number, outcomes.drain(finished.number))
             if size.observe(finished.messages, finished.seconds):
                 set_max_offsets(self.spark, query, size.messages)
                 self.metrics.batch_limit.set(size.messages)

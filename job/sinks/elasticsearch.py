@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 6 * 2**20
 MAX_ACTIONS = 5000
 
-_REFRESH_TIMEOUT_SECONDS = 5
+# Less than the time between two batches: the events of the batches must not wait for a slow Elasticsearch.
+_REFRESH_TIMEOUT_SECONDS = 1
 
 # filter_path keeps the response small: only the fields that are evaluated here. The client's own `helpers.bulk` would
 # parse and serialize the lines again.

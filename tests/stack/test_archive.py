@@ -53,7 +53,7 @@ def test_each_match_is_archived_unchanged(stack: Stack) -> None:
 
 
 def test_wrong_kafka_password_is_one_line_with_the_setting_and_delays_matches_only(stack: Stack) -> None:
-    archive, known = stack.container("archive"), KnownMessages(stack, count=100)
+    archive, known = stack.container("archive"), KnownMessages(stack)
     password = stack.outputs["credentials"][login_of("kafka", "archive")]
     settings = stack.host("archive").check_output(f"cat {JOB_SETTINGS}")
     before = len(archive.logs())

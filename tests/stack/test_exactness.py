@@ -40,7 +40,7 @@ def test_each_message_has_exactly_one_outcome(stack: Stack) -> None:
 def test_documents_of_a_live_stream_do_not_wait_for_the_refresh_interval(stack: Stack) -> None:
     client, now = stack.elasticsearch(), int(time.time() * 1000)
     indices = [monthly_index(alias, now) for alias in (MATCHES_ALIAS, TEAMS_ALIAS)]
-    known = KnownMessages(stack, count=100)
+    known = KnownMessages(stack)
     for index in indices:
         client.indices.put_settings(index=index, settings={"index.refresh_interval": "-1"})
     try:

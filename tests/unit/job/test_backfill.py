@@ -174,7 +174,7 @@ def test_gaps_of_compaction_and_transactions_do_not_extend_the_range(
     monkeypatch: pytest.MonkeyPatch, polled: list[tuple[int, bytes | None]], read_offsets: list[int]
 ) -> None:
     consumer = FakeConsumer(*polled)
-    monkeypatch.setattr(backfill, "IsolatedConsumer", lambda _: consumer)
+    monkeypatch.setattr(backfill, "Consumer", lambda _: consumer)
     chunks = read_all("kafka:9092", "lol_matches", {0: OffsetRange(0, 3)}, max_messages=500)
     assert [message.offset for chunk in chunks for message in chunk] == read_offsets
     assert consumer.paused == [0]
