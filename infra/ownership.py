@@ -48,7 +48,13 @@ def foreign_deployment(state: State, stack: str, engine: docker.DockerClient) ->
     own = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK, VOLUME)}
     # Only a deployment sets this label; a backfill's container, for example, is in no state.
     services = [each for each in stack_containers(engine, stack) if IMAGE_SOURCE_LABEL in each.labels]
-    foreign = {str(each.name) for each in services if each.id not in own}
+    # A container that is being created, or that an interrupted deployment has begun to create.
+    pending = {
+        each["resource"].get("inputs", {}).get("name")
+        for each in state.get("pending_operations") or ()
+        if each["type"] == "creating"
+    }
+    foreign = {str(each.name) for each in services if each.id not in own} - pending
     if not own and not state.get("pending_operations"):
         foreign |= {each.name for each in engine.volumes.list(filters={"label": f"{STACK_LABEL}={stack}"})}
     if not foreign:

@@ -26,8 +26,9 @@ class _Provider(ResourceProvider):
         try:
             drift = differences(*_arguments(props))
         except CassandraUnavailableError:
-            # Its container may be gone: the `up` that recreates it must then provision it again.
-            return ReadResult(None, {})
+            # Its container may be gone: the `up` that recreates it must then provision it again, by an update, which
+            # knows the former passwords.
+            drift = ["Cassandra does not answer"]
         return ReadResult(id_, props | {"drift": drift})
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:

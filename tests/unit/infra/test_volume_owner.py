@@ -105,3 +105,13 @@ def test_script_changes_each_folder_and_keeps_docker_from_changing_an_empty_one(
         **dict.fromkeys(("full", "full/below", "full/link"), (60710, 60710)),
     }
     assert Path("/etc/passwd").stat().st_uid == 0
+
+
+def test_script_leaves_a_folder_of_the_right_owner_alone(tmp_path: Path) -> None:
+    """A service may be using it: a file that vanishes while its owner is changed would be an error."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to change owners")
+    (tmp_path / "file").touch()
+    os.chown(tmp_path, 60711, 0)
+    subprocess.run(["sh", "-ec", volume_owner.SCRIPT, "sh", f"60711:0={tmp_path}"], check=True)
+    assert (tmp_path / "file").stat().st_uid == os.geteuid()

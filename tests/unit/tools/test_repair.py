@@ -20,6 +20,7 @@ import pytest
 
 from infra.home import home_folder
 from infra.names import IMAGE_SOURCE_LABEL
+from infra.ownership import foreign_deployment
 from infra.provisioning.topic import Topic
 from tools import repair
 from tools.repair import dead_locks
@@ -189,6 +190,18 @@ def test_container_of_an_interrupted_deployment_is_removed_and_the_pending_opera
     assert run(monkeypatch) == 0
     assert engine.existing == remaining
     assert calls.read_text().splitlines()[-1] == "refresh --clear-pending-creates --yes --skip-preview --stack old"
+
+
+def test_container_that_a_deployment_is_creating_is_not_another_users(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, engine: Client
+) -> None:
+    """The state has it only once it is created; another pending resource does not make it the own one."""
+    engine.containers.labels = {IMAGE_SOURCE_LABEL: "build"}
+    client: Any = engine
+    for name, is_foreign in (("container", False), ("other", True)):
+        resource = {"type": "docker:index/container:Container", "inputs": {"name": name}}
+        state = {"pending_operations": [{"type": "creating", "resource": resource}]}
+        assert (foreign_deployment(state, "old", client) is not None) == is_foreign
 
 
 @pytest.mark.parametrize("arguments", [(), ("--discard",)])
