@@ -106,7 +106,7 @@ def dashboard(stack: Stack, service: str, port: int, browser: Browser) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(stack.url(service, port))
-        expect(page.get_by_label("Password")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("textbox", name="Password")).to_be_visible(timeout=30_000)
         assert page.locator(".figures, .hint, .problem").count() == 0
 
 
