@@ -27,7 +27,7 @@ from infra.provisioning.saved_object import declare_saved_objects
 from infra.provisioning.topic import Topic
 from infra.services.alertmanager import Alertmanager
 from infra.services.archive import Archive
-from infra.services.base import Deployment, declare_network, declare_volume
+from infra.services.base import Deployment, declare_network, declare_volumes
 from infra.services.cassandra import Cassandra
 from infra.services.dashboard import Dashboard
 from infra.services.elasticsearch import Elasticsearch
@@ -54,22 +54,23 @@ preflight.check(settings, stack)
 source = choose_image_source(settings, stack)
 pulumi.log.info(f"images: {source.kind} ({source.reason})")
 
+images = Images(source)
+left_out = {name: reason for name in ("kibana", "grafana") if (reason := source.why_not(name))}
+volumes = {name: user for name, user in users.VOLUMES.items() if name not in left_out}
 credentials = Credentials(LOGINS, settings.credentials_generation)
 certificates = Certificates(stack_prefix(stack), TLS_SERVERS, settings.credentials_generation)
 deployment = Deployment(
     stack=stack,
     settings=settings,
-    images=Images(source),
+    images=images,
     networks={name: declare_network(stack, name) for name in NETWORKS},
     credentials=credentials,
     certificates=certificates,
+    volumes=declare_volumes(stack, images, volumes),
 )
 
-# ZooKeeper and Kafka share one volume: if one lost its data and the other kept it, their cluster ids would differ, and
-# Kafka would never start.
-broker_data = declare_volume(deployment, "broker", users.KAFKA)
-ZooKeeper(deployment, broker_data)
-kafka = Kafka(deployment, broker_data)
+ZooKeeper(deployment)
+kafka = Kafka(deployment)
 after_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], deleted_with=kafka.container)
 kafka_admin = kafka.client_settings(ADMIN, on_host=True)
 kafka_users = KafkaUsers(
@@ -124,12 +125,11 @@ roles = CassandraRoles(
     pulumi.ResourceOptions(parent=cassandra, depends_on=[cassandra.ready], deleted_with=cassandra.container),
 )
 
-checkpoints = declare_volume(deployment, "checkpoints", users.SPARK)
 master = SparkMaster(deployment)
 for number in range(1, settings.spark_workers + 1):
-    SparkWorker(deployment, number, master, checkpoints)
+    SparkWorker(deployment, number, master)
 before_job = [kafka_users, topic, dead_letters, *templates]
-job = SparkJob(deployment, master, kafka, elasticsearch, checkpoints, provisioned=before_job)
+job = SparkJob(deployment, master, kafka, elasticsearch, provisioned=before_job)
 Archive(deployment, kafka, cassandra, provisioned=[kafka_users, topic, roles])
 generator = Generator(deployment, kafka, job, kafka_users) if settings.generator_runs(stack) else None
 
@@ -141,7 +141,6 @@ prometheus = Prometheus(deployment, deployment.services, alertmanager)
 if settings.dashboard_enabled:
     Dashboard(deployment, elasticsearch, prometheus, kafka, kafka_users)
 
-left_out = {name: reason for name in ("kibana", "grafana") if (reason := source.why_not(name))}
 if "kibana" not in left_out:
     kibana = Kibana(deployment, elasticsearch)
     after_kibana = pulumi.ResourceOptions(

@@ -14,7 +14,7 @@ from harness.load import Backlog, send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
-from infra.names import MATCHES_ALIAS, METRICS_PORT, SPARK_MASTER_UI_PORT
+from infra.names import MATCHES_ALIAS, SPARK_MASTER_UI_PORT
 
 PAUSE_LIMIT_SECONDS = 100
 """A Spark executor exits when it gets no heartbeat response from its driver for 120 s."""
@@ -137,11 +137,7 @@ class MeasuredStack:
         """Wait until the job passes its health check, its lag is 0 and Elasticsearch has finished its merges."""
 
         def healthy() -> None:
-            exit_code, output = execute(
-                self.deployment.container_name("spark-job"),
-                ["curl", "-fsS", "-m", "5", f"http://127.0.0.1:{METRICS_PORT}/health"],
-            )
-            assert exit_code == 0, f"the job is not healthy: {output}"
+            self.deployment.get_inside("spark-job", "/health")
 
         def no_lag() -> None:
             lag = self.job_progress().lag

@@ -79,7 +79,7 @@ def main() -> int:
     metrics = GeneratorMetrics()
     if chosen.metrics_port:
         try:
-            metrics.serve(chosen.metrics_port)
+            metrics.serve(chosen.metrics_port, chosen.metrics_login)
         except OSError as error:
             logger.error("--metrics-port %d cannot be used: %s. Choose another, or 0.", chosen.metrics_port, error)
             return 1

@@ -1,8 +1,14 @@
 """Prometheus metrics of the generator."""
 
-from collections.abc import Callable
+import base64
+import hmac
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 
 from generator.messages import MessageKind
 
@@ -44,6 +50,27 @@ class GeneratorMetrics:
             "generator_hanging", "1 after a minute without a poll of the Kafka producer", registry=self._registry
         ).set_function(hanging)
 
-    def serve(self, port: int) -> None:
-        """Serves GET /metrics on all interfaces. Raises OSError on a port conflict."""
-        start_http_server(port, registry=self._registry)
+    def serve(self, port: int, login: str | None = None) -> WSGIServer:
+        """Serves GET /metrics on all interfaces, to clients with the login user:password if there is one.
+
+        Raises OSError on a port conflict.
+        """
+        metrics = make_wsgi_app(self._registry)
+        expected = b"Basic " + base64.b64encode((login or "").encode())
+
+        def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+            if login is None or hmac.compare_digest(given, expected):
+                exposition: Iterable[bytes] = metrics(environ, start_response)
+                return exposition
+            start_response("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="metrics"')])
+            return [b""]
+
+        server = make_server("", port, application, ThreadingWSGIServer, _SilentRequestHandler)
+        threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+        return server
+
+
+class _SilentRequestHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Logs nothing: there is a request every few seconds."""

@@ -43,6 +43,7 @@ class Options:
     modes: ModeWeights
     empty_positions: float
     metrics_port: int
+    metrics_login: str | None = field(repr=False)
 
 
 def _float(low: float, high: float, meaning: str) -> Callable[[str], float]:
@@ -89,6 +90,17 @@ def _client_config(path: str) -> dict[str, str]:
     if not all(separator for _, separator, _ in properties):
         raise argparse.ArgumentTypeError(f"{path} must have lines such as sasl.username=generator")
     return {key.strip(): value.strip() for key, _, value in properties}
+
+
+def _login(path: str) -> str:
+    """The login in a file, user:password."""
+    try:
+        login = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
+    if not re.fullmatch(r"[^:\s]+:\S+", login):
+        raise argparse.ArgumentTypeError(f"{path} must have one line, user:password")
+    return login
 
 
 def _topic(text: str) -> str:
@@ -194,6 +206,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PORT",
         help="port of /metrics; 0: no metrics (default: %(default)s)",
     )
+    parser.add_argument(
+        "--metrics-login",
+        type=_login,
+        metavar="FILE",
+        help="file with the login that /metrics needs, user:password (default: it needs none)",
+    )
     return parser
 
 
@@ -225,4 +243,5 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         modes=given.modes,
         empty_positions=given.empty_positions,
         metrics_port=given.metrics_port,
+        metrics_login=given.metrics_login,
     )

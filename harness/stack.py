@@ -27,7 +27,15 @@ from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import PrometheusClient
 from infra.kafka_rights import ADMIN
 from infra.logins import OPERATOR, user_of
-from infra.names import CASSANDRA_PORT, MATCHES_ALIAS, PROJECT, SERVICE_LABEL, STACK_LABEL
+from infra.names import (
+    CASSANDRA_PORT,
+    CURL_CONFIG,
+    MATCHES_ALIAS,
+    METRICS_PORT,
+    PROJECT,
+    SERVICE_LABEL,
+    STACK_LABEL,
+)
 from tools.repair import repair
 from tools.stack_outputs import connect_prometheus, kafka_settings
 
@@ -160,11 +168,24 @@ class Stack:
         """Settings of librdkafka for a client on the host, with this user's login."""
         return kafka_settings(self.outputs, user)
 
+    def get_inside(self, service: str, path: str) -> str:
+        """HTTP GET of a page of the job, the archive or the generator, which only their containers publish.
+
+        Raises AssertionError if it does not answer, or with an error status.
+        """
+        url = f"http://127.0.0.1:{METRICS_PORT}{path}"
+        exit_code, text = execute(self.container_name(service), ["curl", "-fsSK", CURL_CONFIG, "-m", "5", url])
+        assert exit_code == 0, f"{path} of {service} does not answer, or with an error: {text}"
+        return text
+
+    def samples(self, service: str) -> list[Sample]:
+        """The current samples of the service's own metrics endpoint."""
+        families = text_string_to_metric_families(self.get_inside(service, "/metrics"))
+        return [sample for family in families for sample in family.samples]
+
     def job_samples(self) -> list[Sample]:
         """The current samples of the job's own metrics endpoint."""
-        exit_code, text = execute(self.container_name("spark-job"), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
-        assert exit_code == 0, f"the job's metrics endpoint does not answer: {text}"
-        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return self.samples("spark-job")
 
     def job_metric(self, name: str, **labels: str) -> float:
         """The sum of the job's samples of this metric with these labels."""

@@ -19,8 +19,8 @@ CASSANDRA_ARCHIVE = "cassandra.lol_archive"
 """Writes the archive's table."""
 SPARK_CLUSTER = "spark.cluster"
 """The secret that Spark's processes share."""
-SPARK_MONITOR = "spark.monitor"
-"""Reads Spark's pages and metrics where they need a login: Prometheus and the health checks."""
+MONITOR = "metrics.monitor"
+"""Reads metrics and Spark's pages where they need a login: Prometheus and the health checks."""
 OPERATOR = "operator"
 """A person's read-only login, with the same password in all services."""
 
@@ -47,8 +47,8 @@ ELASTICSEARCH_ROLES = {
 ELASTICSEARCH_LOGINS = tuple(f"elasticsearch.{user}" for user in ELASTICSEARCH_ROLES if user != OPERATOR)
 GRAFANA_LOGINS = ("grafana.admin",)
 CASSANDRA_LOGINS = (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE)
-SPARK_LOGINS = (SPARK_CLUSTER, SPARK_MONITOR)
-MONITORING_LOGINS = (ALERTMANAGER_SENDER, PROMETHEUS_READER)
+SPARK_LOGINS = (SPARK_CLUSTER,)
+MONITORING_LOGINS = (MONITOR, ALERTMANAGER_SENDER, PROMETHEUS_READER)
 
 LOGINS = (
     OPERATOR,

@@ -54,6 +54,8 @@ NETWORKS = (MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK)
 # Paths in the containers
 JOB_SETTINGS = "/etc/lolstack/job.yaml"
 """The deployment's overrides of job/config.yaml, in the containers of the job and the archive."""
+CURL_CONFIG = "/etc/lolstack/monitor.curl"
+"""curl's configuration where health checks read metrics or Spark's pages: the login, if one is needed."""
 CHECKPOINTS = "/var/lib/lolstack/checkpoints"
 """Spark's checkpoints, on a volume that the job's driver and the workers share."""
 

@@ -37,7 +37,8 @@ DRIVER_EXTRA_MIB = 512
 """Memory of the driver's container beside the JVM's heap: native memory, Python."""
 
 STACK_OWNED_JOB_KEYS = (
-    *("master", "spark_properties_file", "driver.host", "driver.ui_port", "http.port", "checkpoint_location"),
+    *("master", "spark_properties_file", "driver.host", "driver.ui_port", "checkpoint_location"),
+    *("http.port", "http.username", "http.password"),
     *("kafka.topic", "kafka.dead_letter_topic", "kafka.security_protocol", "kafka.sasl_mechanism"),
     *("kafka.username", "kafka.password", "kafka.ca_certificate"),
     *("elasticsearch.matches", "elasticsearch.champions", "elasticsearch.positions"),

@@ -20,3 +20,16 @@ GENERATOR = "60718:60718"
 DASHBOARD = "60719:60719"
 KIBANA = "60720:0"  # as Elasticsearch
 GRAFANA = "60721:0"  # as Elasticsearch
+
+VOLUMES = {
+    # Of ZooKeeper and Kafka: if one lost its data and the other kept it, their cluster ids would differ, and Kafka
+    # would never start.
+    "broker": KAFKA,
+    "elasticsearch": ELASTICSEARCH,
+    "cassandra": CASSANDRA,
+    "checkpoints": SPARK,
+    "prometheus": PROMETHEUS,
+    "alertmanager": ALERTMANAGER,
+    "grafana": GRAFANA,
+}
+"""The volumes, and the users of the services that mount them."""

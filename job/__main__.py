@@ -21,7 +21,7 @@ from job import logs, settings, startup_checks, topic
 from job.documents import MatchAliases
 from job.driver import session
 from job.driver.checkpoints import Checkpoints, StartingOffsets
-from job.driver.http_server import serve
+from job.driver.http_server import pages
 from job.driver.metrics import Metrics
 from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
 from job.errors import JobError, root_cause
@@ -30,6 +30,7 @@ from job.lag import ConsumerLag
 from job.sinks import elasticsearch, sink_wait
 from job.tasks.index_matches import SinkConfig
 from job.topic import Incarnation, Offsets, TopicInspector
+from job.web_server import serve
 
 log = logging.getLogger("job")
 
@@ -64,7 +65,7 @@ def run(options: settings.Settings) -> int:
     metrics = Metrics(aliases, options.http.max_batch_age_seconds)
     of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))
     of_statistics = metrics.add_query(STATISTICS, ConsumerLag("lol_job_statistics_lag_messages"))
-    serve(metrics, options.http.port)
+    serve(pages(metrics), options.http)
     receiver = sink_wait.Receiver(metrics.record_sink_wait)
 
     log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))

@@ -32,7 +32,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, make_wsgi_app
 
 from job import logs, settings
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
@@ -45,6 +45,7 @@ from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TransientError, retry_with_backoff, wait_until_available
 from job.topic import Incarnation, Offsets, TopicInspector, watch
+from job.web_server import serve
 
 log = logging.getLogger("job.archive")
 
@@ -388,7 +389,7 @@ def run(
         tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable, describe)
         tracker.assign(kafka.offsets(incarnation, "earliest"))
         rate_limiter = RateLimiter(options.archive.messages_per_second)
-        start_http_server(options.http.port, registry=registry)  # also the health check: healthy from here on
+        serve(make_wsgi_app(registry), options.http)  # also the health check: healthy from here on
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
         while not stopping.is_set():
             heartbeat.beat()

@@ -253,7 +253,7 @@ class Log(Section):
     format: Literal["readable", "json"]
 
 
-class Http(Section):
+class Http(Login):
     port: Port
     max_batch_age_seconds: Positive
 

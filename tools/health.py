@@ -21,8 +21,10 @@ from infra.clients.docker_engine import connect, execute, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.kafka import TopicClient, TopicError
 from infra.clients.prometheus import root_cause
+from infra.logins import MONITOR
 from infra.names import (
     CHAMPIONS_ALIAS,
+    CURL_CONFIG,
     DEAD_LETTER_TOPIC,
     INDEX_ALIASES,
     MATCHES_ALIAS,
@@ -257,7 +259,10 @@ class HealthChecker:
         if container.status != "running":
             raise RuntimeError(f"{service} is {container.status}")
         url = f"http://127.0.0.1:{METRICS_PORT}{path}"
-        exit_code, output = execute(name, ["curl", "-fsS" if fail else "-sS", "-m", "5", url])
+        # A strict stack of an earlier version has neither the login nor the file.
+        needs_login = self._outputs.get("security") == "strict" and MONITOR in self._outputs.get("credentials", {})
+        login = ["-K", CURL_CONFIG] if needs_login else []
+        exit_code, output = execute(name, ["curl", "-fsS" if fail else "-sS", *login, "-m", "5", url])
         if exit_code:
             raise RuntimeError(f"{service}: {output}")
         return output

@@ -1,4 +1,4 @@
-"""The owner of a volume's files as a Pulumi resource.
+"""The owners of the volumes' files as one Pulumi resource.
 
 A new volume takes its owner from the image, and the volume of an earlier version has that version's. Neither is the
 user that the service runs as.
@@ -6,6 +6,7 @@ user that the service runs as.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -16,10 +17,16 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect
 
-FOLDER = "/volume"
-SCRIPT = f"""
-[ -n "$(ls -A {FOLDER})" ] || touch {FOLDER}/.owner  # Docker gives an empty volume the owner of the image's directory
-chown -R --no-dereference "$1" {FOLDER}
+FOLDER = "/volumes"
+SCRIPT = """
+for owner in "$@"; do
+    user=${owner%%=*} folder=${owner#*=}
+    # Docker gives an empty volume the owner of the image's directory.
+    [ -n "$(ls -A "$folder")" ] || touch "$folder/.owner"
+    # chown changes a folder after its files: with the right owner, it is finished. Services may use the folder then,
+    # and a file that vanishes meanwhile would be an error.
+    [ "$(stat -c %u:%g "$folder")" = "$user" ] || chown -R --no-dereference "$user" "$folder"
+done
 """
 
 
@@ -29,58 +36,62 @@ class VolumeOwnerError(Exception):
 
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
-        _change_owner(props)
-        return CreateResult(props["volume"], props)
+        _change_owners(props["users"], props["image"])
+        return CreateResult("changed", props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        return ReadResult(id_, props) if _exists(props["volume"]) else ReadResult(None, {})
+        # Without `users`: of an earlier version, which had a resource for each volume. That one is forgotten.
+        users = {name: user for name, user in props.get("users", {}).items() if _exists(name)}
+        return ReadResult(id_, props | {"users": users}) if users else ReadResult(None, {})
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
-        replaces = ["volume"] if old["volume"] != new["volume"] else []
-        return DiffResult(changes=bool(replaces) or old["user"] != new["user"], replaces=replaces)
+        return DiffResult(changes=old["users"] != new["users"])
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
-        _change_owner(new)
+        changed = {name: user for name, user in new["users"].items() if old["users"].get(name) != user}
+        if changed:
+            _change_owners(changed, new["image"])
         return UpdateResult(new)
 
-    # No delete: the volume is deleted with its files.
+    # No delete: the volumes are deleted with their files.
 
 
-class VolumeOwner(Resource, module="container", name="VolumeOwner"):
-    """Gives all files of a volume to `user` (uid:gid), by a container of `image` that runs `chown` as root.
+class VolumeOwners(Resource, module="container", name="VolumeOwners"):
+    """Gives all files of each volume in `users` to its user (uid:gid), by one container of `image` that runs `chown` as
+    root. A container for each would take seconds.
 
-    Containers that use the volume as another user are stopped first: they could no longer write.
+    Containers that use a volume as another user are stopped first: they could no longer write.
     """
 
     def __init__(
-        self, volume: pulumi.Input[str], user: str, image: pulumi.Input[str], name: str, opts: pulumi.ResourceOptions
+        self, users: pulumi.Input[Mapping[str, str]], image: pulumi.Input[str], opts: pulumi.ResourceOptions
     ) -> None:
-        super().__init__(_Provider(), name, {"volume": volume, "user": user, "image": image}, opts)
+        super().__init__(_Provider(), "volume-owners", {"users": users, "image": image}, opts)
 
 
-def _change_owner(props: dict[str, Any]) -> None:
+def _change_owners(users: Mapping[str, str], image: str) -> None:
     client = connect(timeout=120)  # a service may take a minute to end
-    volume, user = props["volume"], props["user"]
-    users: list[Container] = client.containers.list(filters={"volume": volume})
-    for container in users:
-        if container.attrs["Config"]["User"] != user:
-            container.stop()
+    for volume, user in users.items():
+        containers: list[Container] = client.containers.list(filters={"volume": volume})
+        for container in containers:
+            if container.attrs["Config"]["User"] != user:
+                container.stop()
     try:
         client.containers.run(
-            props["image"],
+            image,
             entrypoint=["sh", "-ec", SCRIPT, "sh"],
-            command=[user],
+            command=[f"{user}={FOLDER}/{volume}" for volume, user in users.items()],
             user="0:0",
             cap_drop=["ALL"],
             cap_add=["CHOWN", "DAC_READ_SEARCH"],
             security_opt=["no-new-privileges"],
             network_mode="none",
             read_only=True,
-            volumes={volume: {"bind": FOLDER, "mode": "rw"}},
+            volumes={volume: {"bind": f"{FOLDER}/{volume}", "mode": "rw"} for volume in users},
             remove=True,
         )
     except ContainerError as error:
-        raise VolumeOwnerError(f"the files of the volume {volume} cannot be given to {user}: {error}") from error
+        raise VolumeOwnerError(f"the files of volumes cannot be given to the services' users: {error}") from error
 
 
 def _exists(volume: str) -> bool:

@@ -18,7 +18,6 @@ from infra.services.base import (
     Mount,
     ScrapeEndpoint,
     Service,
-    declare_volume,
 )
 from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 
@@ -74,7 +73,7 @@ class Alertmanager(Service):
                 ],
                 ports={ALERTMANAGER_PORT: settings.alertmanager_port},
                 scrape_endpoints=[ScrapeEndpoint("alertmanager", ALERTMANAGER_PORT, login=ALERTMANAGER_SENDER)],
-                mounts=[Mount(declare_volume(deployment, "alertmanager", users.ALERTMANAGER), "/alertmanager")],
+                mounts=[Mount("alertmanager", "/alertmanager")],
                 health=HealthCheck(ready_check(ALERTMANAGER_PORT), limit_seconds=60),
             ),
             depends_on=depends_on,

@@ -8,7 +8,7 @@ import pulumi
 
 from infra import users
 from infra.logins import CASSANDRA_ARCHIVE, user_of
-from infra.names import JOB_SETTINGS, METRICS_PORT
+from infra.names import CURL_CONFIG, JOB_SETTINGS, METRICS_PORT
 from infra.services.base import (
     ConfigFile,
     ContainerSpec,
@@ -20,9 +20,11 @@ from infra.services.base import (
 )
 from infra.services.cassandra import Cassandra
 from infra.services.kafka import Kafka
+from infra.services.web_login import curl_config, monitor_login, monitor_settings
 from job.settings import deep_merge
 
-HEALTH_CHECK = f"curl -fsS http://127.0.0.1:{METRICS_PORT}/metrics | grep -q '^lol_archive_hanging 0'"
+METRICS = f"curl -fsSK {CURL_CONFIG} http://127.0.0.1:{METRICS_PORT}/metrics"
+HEALTH_CHECK = f"{METRICS} | grep -q '^lol_archive_hanging 0'"
 
 
 class Archive(Service):
@@ -40,6 +42,7 @@ class Archive(Service):
                     "username": user_of(CASSANDRA_ARCHIVE),
                     "password": deployment.password(CASSANDRA_ARCHIVE),
                 },
+                "http": monitor_settings(deployment),
             },
             settings.job,
         )
@@ -52,8 +55,8 @@ class Archive(Service):
                 memory_mib=settings.archive_memory,
                 cpu_shares=100,
                 command=["/opt/venv/bin/python", "-m", "job.archive", "--config", JOB_SETTINGS],
-                files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides))],
-                scrape_endpoints=[ScrapeEndpoint("archive", METRICS_PORT)],
+                files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides)), curl_config(deployment)],
+                scrape_endpoints=[ScrapeEndpoint("archive", METRICS_PORT, login=monitor_login(deployment))],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=20,
             ),

@@ -24,7 +24,7 @@ from infra.names import (
 from infra.provisioning.certificates import Certificates
 from infra.provisioning.credentials import Credentials
 from infra.provisioning.health_gate import HealthGate
-from infra.provisioning.volume_owner import VolumeOwner
+from infra.provisioning.volume_owner import VolumeOwners
 from infra.services import FILES
 from infra.settings import Settings
 
@@ -59,11 +59,6 @@ for another service, for example."""
 CURL_HTTP_ERROR = 22
 
 
-def wget_check(url: str) -> list[str]:
-    """A health check by HTTP for images without curl."""
-    return ["wget", "-q", "-O", "/dev/null", url]
-
-
 def http_check(url: str) -> list[str]:
     """A health check by HTTP. A service that answers with an HTTP error is alive."""
     return curl_check(f"'{url}'")
@@ -73,6 +68,14 @@ def curl_check(arguments: str) -> list[str]:
     """The same with curl's own arguments, such as -K with a file that has the URL and a login."""
     curl = f"curl -fsS -o /dev/null {arguments}"
     return ["sh", "-c", f"{curl}; code=$?; [ $code -ne {CURL_HTTP_ERROR} ] || exit {ALIVE}; exit $code"]
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """The stack's Docker volumes by name, and the resource that gives their files to the services' users."""
+
+    volumes: Mapping[str, docker.Volume]
+    owners: VolumeOwners
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Deployment:
     """The stack's networks by name: MAIN_NETWORK, and those of services that need to reach few others."""
     credentials: Credentials
     certificates: Certificates
+    volumes: Volumes
     services: list[Service] = field(default_factory=list)
     """The services declared so far. Each adds itself; Prometheus's targets and the stack's outputs follow from them."""
 
@@ -106,14 +110,6 @@ class Deployment:
     def host_port(self, setting: int) -> int:
         """The host port for a port setting's value, with the stack's port offset added."""
         return setting + self.settings.offset(self.stack)
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A Docker volume of the stack, and the resource that gives its files to the service's user."""
-
-    name: pulumi.Output[str]
-    owner: VolumeOwner
 
 
 @dataclass(frozen=True)
@@ -153,9 +149,9 @@ class ConfigFile:
 
 @dataclass(frozen=True)
 class Mount:
-    """A volume mounted at a directory of the container."""
+    """A volume (of infra/users.py) mounted at a directory of the container."""
 
-    volume: Volume
+    volume: str
     path: str
 
 
@@ -239,7 +235,9 @@ class Service(pulumi.ComponentResource):
                 for file in files
             ],
             volumes=[
-                docker.ContainerVolumeArgs(volume_name=mount.volume.name, container_path=mount.path)
+                docker.ContainerVolumeArgs(
+                    volume_name=deployment.volumes.volumes[mount.volume].name, container_path=mount.path
+                )
                 for mount in spec.mounts
             ],
             healthcheck=docker.ContainerHealthcheckArgs(
@@ -266,7 +264,7 @@ class Service(pulumi.ComponentResource):
                 parent=self,
                 depends_on=[
                     *(service.ready for service in depends_on),
-                    *(mount.volume.owner for mount in spec.mounts),
+                    *([deployment.volumes.owners] if spec.mounts else []),
                     *provisioned,
                 ],
                 delete_before_replace=True,  # the old container holds the name and the host ports
@@ -307,21 +305,23 @@ def yaml_text(values: Mapping[str, Any]) -> pulumi.Output[str]:
     return pulumi.Output.from_input(values).apply(lambda known: yaml.safe_dump(known, sort_keys=False))
 
 
-def declare_volume(deployment: Deployment, name: str, user: str) -> Volume:
-    """A Docker volume of the stack whose files belong to `user` (uid:gid)."""
-    volume = docker.Volume(
-        name,
-        name=f"{deployment.prefix}-{name}",
-        labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=deployment.stack)],
+def declare_volumes(stack: str, images: Images, users: Mapping[str, str]) -> Volumes:
+    """The stack's Docker volumes: the files of each belong to its user (uid:gid)."""
+    volumes = {
+        name: docker.Volume(
+            name,
+            name=f"{stack_prefix(stack)}-{name}",
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=stack)],
+        )
+        for name in users
+    }
+    # Any image that has chown, also where a service's is the official one.
+    owners = VolumeOwners(
+        {f"{stack_prefix(stack)}-{name}": user for name, user in users.items()},
+        images.id_of("java"),
+        pulumi.ResourceOptions(depends_on=list(volumes.values())),
     )
-    owner = VolumeOwner(
-        volume.name,
-        user,
-        deployment.images.id_of("java"),  # any image that has chown, also where the service's is the official one
-        f"{name}-owner",
-        pulumi.ResourceOptions(parent=volume, depends_on=[volume], deleted_with=volume),
-    )
-    return Volume(volume.name, owner)
+    return Volumes(volumes, owners)
 
 
 def _with_restart(health: HealthCheck) -> list[str]:

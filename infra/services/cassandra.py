@@ -15,7 +15,6 @@ from infra.services.base import (
     HealthCheck,
     Mount,
     Service,
-    declare_volume,
 )
 
 # Sends OPTIONS and expects SUPPORTED, protocol version 4: an open port alone does not mean that CQL is served.
@@ -67,11 +66,11 @@ class Cassandra(Service):
                         "/etc/cassandra/cassandra.yaml", render("cassandra.yaml", cluster_name=deployment.prefix)
                     ),
                     ConfigFile("/etc/cassandra/logback.xml", render("logback.xml")),
-                    jmx.rules("cassandra"),
+                    jmx.rules(deployment, "cassandra"),
                 ],
                 ports={CASSANDRA_PORT: settings.cassandra_port},
-                scrape_endpoints=[jmx.scrape_endpoint("cassandra")],
-                mounts=[Mount(declare_volume(deployment, "cassandra", users.CASSANDRA), "/var/lib/cassandra")],
+                scrape_endpoints=[jmx.scrape_endpoint(deployment, "cassandra")],
+                mounts=[Mount("cassandra", "/var/lib/cassandra")],
                 health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=60,
             ),

@@ -22,7 +22,6 @@ from infra.services.base import (
     Mount,
     Service,
     curl_check,
-    declare_volume,
 )
 from infra.settings import ELASTICSEARCH_MIB
 
@@ -122,12 +121,7 @@ class Elasticsearch(Service):
                     ConfigFile(AUTHORITY, certificates.authority),
                 ],
                 ports={ELASTICSEARCH_PORT: settings.elasticsearch_port},
-                mounts=[
-                    Mount(
-                        declare_volume(deployment, "elasticsearch", users.ELASTICSEARCH),
-                        "/usr/share/elasticsearch/data",
-                    )
-                ],
+                mounts=[Mount("elasticsearch", "/usr/share/elasticsearch/data")],
                 # A node that answers that it is red is alive.
                 health=HealthCheck(curl_check(f"-K {HEALTH_CHECK}"), limit_seconds=180),
                 grace_seconds=60,

@@ -10,9 +10,9 @@ from infra.services.base import (
     HealthCheck,
     ScrapeEndpoint,
     Service,
-    wget_check,
 )
 from infra.services.elasticsearch import Elasticsearch
+from infra.services.web_login import WEB_CONFIG, exporter_config_files, monitor_login, ready_check
 
 PORT = 9114
 USER = "exporter"
@@ -39,14 +39,16 @@ class ElasticsearchExporter(Service):
                     "--es.all",  # of every node, not only of the one that answers
                     "--es.indices",
                     f"--web.listen-address=:{PORT}",
+                    f"--web.config.file={WEB_CONFIG}",
                 ],
                 environment={"ES_USERNAME": USER},
                 files=[
                     ConfigFile(PASSWORD, elasticsearch.login(USER)["password"]),
                     *elasticsearch.authority_files(AUTHORITY),
+                    *exporter_config_files(deployment, "/healthz"),
                 ],
-                scrape_endpoints=[ScrapeEndpoint("elasticsearch", PORT)],
-                health=HealthCheck(wget_check(f"http://127.0.0.1:{PORT}/healthz"), limit_seconds=60),
+                scrape_endpoints=[ScrapeEndpoint("elasticsearch", PORT, login=monitor_login(deployment))],
+                health=HealthCheck(ready_check(PORT), limit_seconds=60),
             ),
             depends_on=[elasticsearch],
         )

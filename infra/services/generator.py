@@ -5,13 +5,16 @@ from __future__ import annotations
 import pulumi
 
 from infra import users
-from infra.names import GENERATOR_NETWORK, MATCHES_TOPIC, METRICS_PORT
+from infra.logins import user_of
+from infra.names import CURL_CONFIG, GENERATOR_NETWORK, MATCHES_TOPIC, METRICS_PORT
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
 from infra.services.kafka import Kafka
 from infra.services.spark_job import SparkJob
+from infra.services.web_login import curl_config, monitor_login
 
-LOGIN = "/etc/lolstack/kafka.properties"
-HEALTH_CHECK = f"curl -fsS http://127.0.0.1:{METRICS_PORT}/metrics | grep -q '^generator_hanging 0'"
+LOGIN, METRICS_LOGIN = "/etc/lolstack/kafka.properties", "/etc/lolstack/metrics-login"
+METRICS = f"curl -fsSK {CURL_CONFIG} http://127.0.0.1:{METRICS_PORT}/metrics"
+HEALTH_CHECK = f"{METRICS} | grep -q '^generator_hanging 0'"
 
 
 class Generator(Service):
@@ -35,6 +38,12 @@ class Generator(Service):
         }
         if settings.generator_seed >= 0:
             options["--seed"] = settings.generator_seed
+        files = [ConfigFile(LOGIN, kafka.client_properties("generator")), curl_config(deployment)]
+        login = monitor_login(deployment)
+        if login:
+            options["--metrics-login"] = METRICS_LOGIN
+            text = pulumi.Output.concat(user_of(login), ":", deployment.password(login), "\n")
+            files.append(ConfigFile(METRICS_LOGIN, text))
         super().__init__(
             deployment,
             "generator",
@@ -46,9 +55,9 @@ class Generator(Service):
                     *("/opt/venv/bin/python", "-m", "generator"),
                     *(str(word) for option in options.items() for word in option),
                 ],
-                files=[ConfigFile(LOGIN, kafka.client_properties("generator"))],
+                files=files,
                 networks=[GENERATOR_NETWORK],
-                scrape_endpoints=[ScrapeEndpoint("generator", METRICS_PORT)],
+                scrape_endpoints=[ScrapeEndpoint("generator", METRICS_PORT, login=login)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=60),
                 grace_seconds=20,
             ),

@@ -15,7 +15,6 @@ from infra.services.base import (
     HealthCheck,
     Mount,
     Service,
-    declare_volume,
     yaml_text,
 )
 from infra.services.elasticsearch import Elasticsearch
@@ -127,7 +126,7 @@ class Grafana(Service):
                     ),
                 ],
                 ports={GRAFANA_PORT: settings.grafana_port},
-                mounts=[Mount(declare_volume(deployment, "grafana", users.GRAFANA), "/var/lib/grafana")],
+                mounts=[Mount("grafana", "/var/lib/grafana")],
                 health=HealthCheck(
                     ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{GRAFANA_PORT}/api/health"],
                     limit_seconds=120,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import yaml
+
+from infra.logins import MONITOR, sha256, user_of
 from infra.services import FILES
-from infra.services.base import ConfigFile, ScrapeEndpoint
+from infra.services.base import ConfigFile, Deployment, ScrapeEndpoint
+from infra.services.web_login import monitor_login
 
 PORT = 9404
 """The agent's /metrics, in the stack's network only."""
@@ -12,11 +16,21 @@ AGENT = f"-javaagent:/opt/jmx/jmx_prometheus_javaagent.jar={PORT}:{_RULES}"
 """The JVM option that loads the agent."""
 
 
-def rules(service: str) -> ConfigFile:
-    """The agent's rules: which of the service's beans become which metrics."""
-    return ConfigFile(_RULES, (FILES / f"jmx-{service}.yml").read_text())
+def rules(deployment: Deployment, service: str) -> ConfigFile:
+    """The agent's configuration: which of the service's beans become which metrics, and the login, if one is needed."""
+    text = (FILES / f"jmx-{service}.yml").read_text()
+    if monitor_login(deployment) is None:
+        return ConfigFile(_RULES, text)
+    return ConfigFile(_RULES, deployment.password(MONITOR).apply(lambda password: text + _with_login(password)))
 
 
-def scrape_endpoint(service: str) -> ScrapeEndpoint:
+def _with_login(password: str) -> str:
+    user = user_of(MONITOR)
+    # The agent hashes the salt, a colon and the password.
+    basic = {"username": user, "algorithm": "SHA-256", "salt": user, "passwordHash": sha256(user, password)}
+    return yaml.safe_dump({"httpServer": {"authentication": {"basic": basic}}})
+
+
+def scrape_endpoint(deployment: Deployment, service: str) -> ScrapeEndpoint:
     """The agent's endpoint, scraped under the service's name."""
-    return ScrapeEndpoint(service, PORT)
+    return ScrapeEndpoint(service, PORT, login=monitor_login(deployment))

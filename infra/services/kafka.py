@@ -21,7 +21,6 @@ from infra.services.base import (
     HealthCheck,
     Mount,
     Service,
-    Volume,
 )
 
 LOCAL_PORT = 9091
@@ -39,12 +38,12 @@ HEALTH_CHECK = (
 
 
 class Kafka(Service):
-    """The broker. It shares the volume `broker_data` with ZooKeeper, so that neither's data outlives the other's.
+    """The broker. It shares the volume `broker` with ZooKeeper, so that neither's data outlives the other's.
 
     It starts at the same time as ZooKeeper, and waits for it.
     """
 
-    def __init__(self, deployment: Deployment, broker_data: Volume) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         settings = deployment.settings
         super().__init__(
             deployment,
@@ -90,12 +89,12 @@ class Kafka(Service):
                     ),
                     ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
                     ConfigFile("/etc/lolstack/log4j-tools.properties", render("log4j-tools.properties")),
-                    jmx.rules("kafka"),
+                    jmx.rules(deployment, "kafka"),
                 ],
                 ports={KAFKA_HOST_LISTENER_PORT: settings.kafka_port},
                 networks=[MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK],
-                scrape_endpoints=[jmx.scrape_endpoint("kafka")],
-                mounts=[Mount(broker_data, "/var/lib/kafka/data")],
+                scrape_endpoints=[jmx.scrape_endpoint(deployment, "kafka")],
+                mounts=[Mount("broker", "/var/lib/kafka/data")],
                 health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=120),
                 grace_seconds=30,
             ),

@@ -19,7 +19,6 @@ from infra.services.base import (
     HealthCheck,
     Mount,
     Service,
-    declare_volume,
 )
 from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 
@@ -81,7 +80,7 @@ class Prometheus(Service):
                 ],
                 ports={PROMETHEUS_PORT: settings.prometheus_port},
                 networks=[MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK],  # it scrapes all services
-                mounts=[Mount(declare_volume(deployment, "prometheus", users.PROMETHEUS), "/prometheus")],
+                mounts=[Mount("prometheus", "/prometheus")],
                 health=HealthCheck(ready_check(PROMETHEUS_PORT), limit_seconds=60),
                 grace_seconds=30,
             ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 
 from infra import users
-from infra.names import CHECKPOINTS, JOB_SETTINGS, METRICS_PORT, SPARK_JOB_UI_PORT
+from infra.names import CHECKPOINTS, CURL_CONFIG, JOB_SETTINGS, METRICS_PORT, SPARK_JOB_UI_PORT
 from infra.services.base import (
     ALIVE,
     ConfigFile,
@@ -17,19 +17,20 @@ from infra.services.base import (
     Mount,
     ScrapeEndpoint,
     Service,
-    Volume,
     yaml_text,
 )
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
-from infra.services.spark import PROPERTIES, config_files, page_login
+from infra.services.spark import PROPERTIES, config_files
 from infra.services.spark_master import SparkMaster
+from infra.services.web_login import monitor_login, monitor_settings
 from job.settings import deep_merge, with_overrides
 
 NAME = "spark-job"
 _URL = f"http://127.0.0.1:{METRICS_PORT}"
 # /alive succeeds while a sink waits, for Elasticsearch for example, and fails if the query hangs.
-HEALTH_CHECK = f"curl -fsS {_URL}/health || {{ curl -fsS -o /dev/null {_URL}/alive && exit {ALIVE}; exit 1; }}"
+_CURL = f"curl -fsSK {CURL_CONFIG}"
+HEALTH_CHECK = f"{_CURL} {_URL}/health || {{ {_CURL} -o /dev/null {_URL}/alive && exit {ALIVE}; exit 1; }}"
 
 
 class SparkJob(Service):
@@ -42,7 +43,6 @@ class SparkJob(Service):
         master: SparkMaster,
         kafka: Kafka,
         elasticsearch: Elasticsearch,
-        checkpoints: Volume,
         provisioned: Sequence[pulumi.Resource],
     ) -> None:
         settings = deployment.settings
@@ -58,9 +58,11 @@ class SparkJob(Service):
                     "ca_certificate": elasticsearch.ca_certificate,
                 },
                 "checkpoint_location": f"file://{CHECKPOINTS}",
+                "http": monitor_settings(deployment),
             },
             settings.job,
         )
+        login = monitor_login(deployment)
         super().__init__(
             deployment,
             NAME,
@@ -72,13 +74,11 @@ class SparkJob(Service):
                 files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides)), *config_files(deployment)],
                 ports={SPARK_JOB_UI_PORT: settings.spark_job_ui_port},
                 scrape_endpoints=[
-                    ScrapeEndpoint("spark-driver", SPARK_JOB_UI_PORT, "/metrics/prometheus/", page_login(deployment)),
-                    ScrapeEndpoint(
-                        "spark-executors", SPARK_JOB_UI_PORT, "/metrics/executors/prometheus", page_login(deployment)
-                    ),
-                    ScrapeEndpoint("job", METRICS_PORT),
+                    ScrapeEndpoint("spark-driver", SPARK_JOB_UI_PORT, "/metrics/prometheus/", login),
+                    ScrapeEndpoint("spark-executors", SPARK_JOB_UI_PORT, "/metrics/executors/prometheus", login),
+                    ScrapeEndpoint("job", METRICS_PORT, login=login),
                 ],
-                mounts=[Mount(checkpoints, CHECKPOINTS)],
+                mounts=[Mount("checkpoints", CHECKPOINTS)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
                 grace_seconds=with_overrides(settings.job).stop_grace_seconds + 5,
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra import users
-from infra.names import SPARK_MASTER_PORT, SPARK_MASTER_UI_PORT
+from infra.names import CURL_CONFIG, SPARK_MASTER_PORT, SPARK_MASTER_UI_PORT
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_STARTS_QUICKLY,
@@ -13,7 +13,8 @@ from infra.services.base import (
     ScrapeEndpoint,
     Service,
 )
-from infra.services.spark import CURL_CONFIG, PROPERTIES, config_files, page_login
+from infra.services.spark import PROPERTIES, config_files
+from infra.services.web_login import monitor_login
 
 NAME = "spark-master"
 RECOVERY_DIRECTORY = "/home/spark/recovery"
@@ -58,7 +59,7 @@ class SparkMaster(Service):
                 # Not the RPC port: only workers and the job need it.
                 ports={SPARK_MASTER_UI_PORT: settings.spark_master_ui_port},
                 scrape_endpoints=[
-                    ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus/", page_login(deployment))
+                    ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus/", monitor_login(deployment))
                 ],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra import users
-from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
+from infra.names import CHECKPOINTS, CURL_CONFIG, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
 from infra.services.base import (
     ALIVE,
     ContainerSpec,
@@ -12,11 +12,11 @@ from infra.services.base import (
     Mount,
     ScrapeEndpoint,
     Service,
-    Volume,
 )
-from infra.services.spark import CURL_CONFIG, config_files, page_login
+from infra.services.spark import config_files
 from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES_ARGUMENT, SparkMaster
 from infra.services.spark_master import NAME as MASTER
+from infra.services.web_login import monitor_login
 from infra.settings import WORKER_EXTRA_MIB
 
 SPARK_LOCAL_DIR = "/home/spark/local"
@@ -40,7 +40,7 @@ sys.exit("the master does not know this worker")
 class SparkWorker(Service):
     """The `number`-th worker, from 1. It shares `checkpoints` with the driver: executors keep state there."""
 
-    def __init__(self, deployment: Deployment, number: int, master: SparkMaster, checkpoints: Volume) -> None:
+    def __init__(self, deployment: Deployment, number: int, master: SparkMaster) -> None:
         settings = deployment.settings
         name = "spark-worker" if number == 1 else f"spark-worker-{number}"
         super().__init__(
@@ -70,9 +70,11 @@ class SparkWorker(Service):
                 files=config_files(deployment),
                 ports={SPARK_WORKER_UI_PORT: settings.spark_worker_ui_port + number - 1},
                 scrape_endpoints=[
-                    ScrapeEndpoint("spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus/", page_login(deployment))
+                    ScrapeEndpoint(
+                        "spark-worker", SPARK_WORKER_UI_PORT, "/metrics/prometheus/", monitor_login(deployment)
+                    )
                 ],
-                mounts=[Mount(checkpoints, CHECKPOINTS)],
+                mounts=[Mount("checkpoints", CHECKPOINTS)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
             ),
             depends_on=[master],

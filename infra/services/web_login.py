@@ -1,15 +1,18 @@
-"""Login by HTTP Basic for Prometheus and Alertmanager: their web configuration, and the request of the health check."""
+"""Logins by HTTP Basic: the web configuration of Prometheus, Alertmanager and the exporters, the login of metrics and
+Spark's pages, and the files with which health checks log in."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import Any
 
 import bcrypt
 import pulumi
 import yaml
 
-from infra.logins import sha256, user_of
+from infra.logins import MONITOR, sha256, user_of
+from infra.names import CURL_CONFIG
 from infra.services.base import ConfigFile, Deployment
 
 WEB_CONFIG = "/etc/lolstack/web.yml"
@@ -26,15 +29,43 @@ def ready_check(port: int) -> list[str]:
     return ["sh", "-c", f"nc 127.0.0.1 {port} <{READY_REQUEST} | grep -q '^HTTP/1.. 200 '"]
 
 
-def config_files(deployment: Deployment, logins: Sequence[str], own: str | None) -> list[ConfigFile]:
+def config_files(
+    deployment: Deployment, logins: Sequence[str], own: str | None, path: str = "/-/ready"
+) -> list[ConfigFile]:
     """The web configuration with these logins, none of which may be needed, and the health check's request as `own`."""
     passwords = pulumi.Output.all(*(deployment.password(login) for login in logins))
     hashes = passwords.apply(lambda found: _web_config(dict(zip(logins, found, strict=True))))
-    return [ConfigFile(WEB_CONFIG, hashes), ConfigFile(READY_REQUEST, _ready_request(deployment, own))]
+    return [ConfigFile(WEB_CONFIG, hashes), ConfigFile(READY_REQUEST, _ready_request(deployment, own, path))]
 
 
-def _ready_request(deployment: Deployment, login: str | None) -> pulumi.Input[str]:
-    request = "GET /-/ready HTTP/1.0\r\nHost: localhost\r\n"
+def exporter_config_files(deployment: Deployment, path: str) -> list[ConfigFile]:
+    """The web configuration of an exporter, and its health check's request of this path."""
+    login = monitor_login(deployment)
+    return config_files(deployment, [login] if login else [], login, path)
+
+
+def monitor_login(deployment: Deployment) -> str | None:
+    """The login of metrics and Spark's pages; None where they need none."""
+    return MONITOR if deployment.strict else None
+
+
+def monitor_settings(deployment: Deployment) -> dict[str, Any]:
+    """The same as the settings `http.username` and `http.password` of the job and the archive."""
+    if not deployment.strict:
+        return {}
+    return {"username": user_of(MONITOR), "password": deployment.password(MONITOR)}
+
+
+def curl_config(deployment: Deployment) -> ConfigFile:
+    """curl's configuration with the login of metrics and Spark's pages, without any where they need none."""
+    if not deployment.strict:
+        return ConfigFile(CURL_CONFIG, "# No login is needed.\n")
+    login = deployment.password(MONITOR).apply(lambda password: f'user = "{user_of(MONITOR)}:{password}"\n')
+    return ConfigFile(CURL_CONFIG, login)
+
+
+def _ready_request(deployment: Deployment, login: str | None, path: str) -> pulumi.Input[str]:
+    request = f"GET {path} HTTP/1.0\r\nHost: localhost\r\n"
     if login is None:
         return f"{request}\r\n"
 

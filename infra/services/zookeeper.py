@@ -14,17 +14,16 @@ from infra.services.base import (
     HealthCheck,
     Mount,
     Service,
-    Volume,
 )
 
 HEALTH_CHECK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
 
 
 class ZooKeeper(Service):
-    """ZooKeeper, from Kafka's distribution. It shares the volume `broker_data` with Kafka: the data of both is one
+    """ZooKeeper, from Kafka's distribution. It shares the volume `broker` with Kafka: the data of both is one
     unit."""
 
-    def __init__(self, deployment: Deployment, broker_data: Volume) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         memory = deployment.settings.zookeeper_memory
         super().__init__(
             deployment,
@@ -56,11 +55,11 @@ class ZooKeeper(Service):
                         ),
                     ),
                     ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
-                    jmx.rules("zookeeper"),
+                    jmx.rules(deployment, "zookeeper"),
                 ],
                 networks=[ZOOKEEPER_NETWORK],
-                scrape_endpoints=[jmx.scrape_endpoint("zookeeper")],
-                mounts=[Mount(broker_data, "/var/lib/kafka/data")],
+                scrape_endpoints=[jmx.scrape_endpoint(deployment, "zookeeper")],
+                mounts=[Mount("broker", "/var/lib/kafka/data")],
                 health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=60),
             ),
         )

@@ -7,12 +7,13 @@ import time
 
 import pytest
 from confluent_kafka import Producer
-from prometheus_client.parser import text_string_to_metric_families
 
 from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraError
-from infra.clients.docker_engine import execute
+from infra.clients.job_container import put_files
+from infra.logins import login_of
+from infra.names import JOB_SETTINGS
 from job.times import now_ms
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import ARRIVED_AT, match, participant, value
@@ -48,6 +49,27 @@ def assert_archived(stack: Stack, known: KnownMessages) -> None:
 def test_each_match_is_archived_unchanged(stack: Stack) -> None:
     known = KnownMessages(stack, count=300)
     known.send()
+    assert_archived(stack, known)
+
+
+def test_wrong_kafka_password_is_one_line_with_the_setting_and_delays_matches_only(stack: Stack) -> None:
+    archive, known = stack.container("archive"), KnownMessages(stack)
+    password = stack.outputs["credentials"][login_of("kafka", "archive")]
+    settings = stack.host("archive").check_output(f"cat {JOB_SETTINGS}")
+    before = len(archive.logs())
+    put_files(archive, {JOB_SETTINGS: settings.replace(password, "wrong").encode()})
+    archive.restart(timeout=0)
+
+    def refused() -> None:
+        lines = archive.logs()[before:].decode().splitlines()
+        assert any("The archive ends: kafka.username, kafka.password: " in line for line in lines), lines
+        assert not any("Traceback" in line for line in lines), lines
+
+    try:
+        known.send()
+        eventually(refused, timeout_seconds=60)
+    finally:
+        put_files(archive, {JOB_SETTINGS: settings.encode()})
     assert_archived(stack, known)
 
 
@@ -121,10 +143,7 @@ def fresh_match(number: int, padding: int = 0) -> tuple[str, bytes]:
 
 def lag(stack: Stack, service: str, metric: str) -> float:
     """The service's lag in partition 0, from its own metrics endpoint."""
-    exit_code, text = execute(stack.container_name(service), ["curl", "-fsS", "http://127.0.0.1:8000/metrics"])
-    assert exit_code == 0, f"the metrics endpoint of {service} does not answer: {text}"
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return float(sum_samples(samples, metric, partition="0"))
+    return sum_samples(stack.samples(service), metric, partition="0")
 
 
 def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack) -> None:

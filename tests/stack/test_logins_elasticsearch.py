@@ -172,7 +172,7 @@ def test_each_login_may_do_what_it_needs_and_no_more(stack: Stack, user: str) ->
 
 
 def waits_because_of_its_login(stack: Stack) -> None:
-    health = stack.host("spark-job").run("curl -sS http://127.0.0.1:8000/health").stdout
+    health = stack.get_inside("spark-job", "/health")
     assert "a sink waits for Elasticsearch: " in health
     assert "correct elasticsearch.username and elasticsearch.password" in health
 

@@ -79,10 +79,12 @@ class KnownMessages:
 
             return record
 
-        producer = producer or Producer({**self._stack.kafka_settings(), "acks": "all"})
+        # A broker that has just started does not know its topics yet, which librdkafka otherwise takes for an error.
+        patient = {"acks": "all", "topic.metadata.propagation.max.ms": 120_000}
+        producer = producer or Producer({**self._stack.kafka_settings(), **patient})
         for index, message in enumerate(self._messages):
             producer.produce("lol_matches", message.value, message.key, on_delivery=on_delivery(index))
-        assert producer.flush(60) == 0, "Kafka did not acknowledge all messages within a minute"
+        assert producer.flush(120) == 0, "Kafka did not acknowledge all messages within two minutes"
 
     def matches(self) -> dict[str, bytes]:
         """The valid messages' values by match id; of duplicates, the one with the later arrival time."""

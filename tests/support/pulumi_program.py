@@ -87,6 +87,7 @@ class Recorder(pulumi.runtime.Mocks):
             servers = args.inputs["servers"]
             return {
                 "authority": "certificate of the authority\n",
+                "expires_at": "2028-03-01T00:00:00+00:00",
                 "certificates": {server: f"certificate of {server}\n" for server in servers},
                 "keys": {server: f"key of {server}\n" for server in servers},
             }

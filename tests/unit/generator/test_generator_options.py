@@ -22,12 +22,15 @@ def test_defaults() -> None:
 def test_all_options(tmp_path: Path) -> None:
     file = tmp_path / "kafka.properties"
     file.write_text("# a login\n\nsasl.username=me\nsasl.password = a=b\n")
+    login = tmp_path / "login"
+    login.write_text("me:a:b\n")
     chosen = options.parse(
         [
             *("--bootstrap-servers", "a:1,[::1]:65535", "--topic", "t", "--mode", "batch", "--rate", "0"),
             *("--count", "10", "--size", "compact", "--seed", "3", "--start", "2026-02-01T12:00:00Z"),
             *("--duplicates", "0.2", "--remakes", "0.1", "--empty-positions", "1", "--poison", "0.7"),
             *("--client-config", str(file), "--metrics-port", "0", "--modes", "ranked_solo=3, aram=1,coop=0"),
+            *("--metrics-login", str(login)),
         ]
     )
     assert chosen == options.Options(
@@ -44,6 +47,7 @@ def test_all_options(tmp_path: Path) -> None:
         modes={"ranked_solo": 3, "aram": 1, "coop": 0},
         empty_positions=1.0,
         metrics_port=0,
+        metrics_login="me:a:b",
     )
 
 
@@ -106,20 +110,29 @@ def test_bootstrap_servers_are_required(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "cannot be read"), ("sasl.username", "must have lines such as")]
+    ("option", "content", "reason"),
+    [
+        ("--client-config", None, "cannot be read"),
+        ("--client-config", "sasl.username", "must have lines such as"),
+        ("--metrics-login", None, "cannot be read"),
+        ("--metrics-login", "hush", "must have one line, user:password"),
+    ],
 )
 def test_file_with_a_login_that_cannot_be_used_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, content: str | None, reason: str
 ) -> None:
-    file = tmp_path / "kafka.properties"
+    file = tmp_path / "login"
     if content:
         file.write_text(content)
     with pytest.raises(SystemExit):
-        options.parse([*SERVER, "--client-config", str(file)])
-    assert f"argument --client-config: {file} {reason}" in capsys.readouterr().err.splitlines()[-1]
+        options.parse([*SERVER, option, str(file)])
+    assert f"argument {option}: {file} {reason}" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_password_is_not_in_the_options_text(tmp_path: Path) -> None:
     file = tmp_path / "kafka.properties"
     file.write_text("sasl.password=hush")
-    assert "hush" not in repr(options.parse([*SERVER, "--client-config", str(file)]))
+    login = tmp_path / "login"
+    login.write_text("me:hush")
+    chosen = options.parse([*SERVER, "--client-config", str(file), "--metrics-login", str(login)])
+    assert "hush" not in repr(chosen)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from pulumi.runtime import rpc
 
+from infra.logins import CERTIFICATE_RENEWAL
 from infra.services.alertmanager import CONFIG as ALERTMANAGER_CONFIG
+from infra.services.node_exporter import TEXT_FILES
 from infra.services.prometheus import RULES
 from tests.support.pulumi_program import declare
 
@@ -72,6 +76,29 @@ def test_critical_alert_inhibits_the_warnings_of_its_component_only() -> None:
         "equal": ["component"],
     }
     assert all(alert["labels"].get("component") for alert in ALERTS.values()), "an alert without one inhibits others"
+
+
+def test_certificates_are_renewed_by_up_before_the_alert() -> None:
+    days, seconds = ALERTS["CertificateExpiring"]["expr"].split("<")[1].split("*")
+    assert timedelta(seconds=int(days) * int(seconds)) < CERTIFICATE_RENEWAL
+
+
+@pytest.mark.parametrize("security", ["guarded", "strict"])
+def test_expiry_of_certificates_is_a_metric_where_they_are_in_use(
+    security: str,
+) -> None:
+    exporter = declare("build", security=security).containers["node-exporter"]
+    uploads = exporter["uploads"] if security == "guarded" else exporter["uploads"]["value"]
+    metrics = {each["file"]: each["content"] for each in uploads if each["file"].startswith(TEXT_FILES)}
+    if security == "guarded":
+        assert metrics == {}
+        return
+    ((file, text),) = metrics.items()
+    assert f"--collector.textfile.directory={file.rpartition('/')[0]}" in exporter["command"]
+    (family,) = text_string_to_metric_families(text)
+    (sample,) = family.samples
+    assert sample.name in ALERTS["CertificateExpiring"]["expr"]
+    assert datetime.fromtimestamp(sample.value, UTC) == datetime(2028, 3, 1, tzinfo=UTC)
 
 
 def test_alert_webhook_is_optional_and_secret() -> None:

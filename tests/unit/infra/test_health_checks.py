@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
+from infra.names import CURL_CONFIG
 from infra.services import archive, generator, spark_job, spark_master, spark_worker
 from infra.services.base import ALIVE, http_check
-from infra.services.spark import CURL_CONFIG
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def unused_port() -> int:
 
 
 def exit_code(command: Sequence[str]) -> int:
-    # Without Spark's login: curl takes an empty configuration.
+    # Without a login: curl takes an empty configuration.
     command = [each.replace(CURL_CONFIG, "/dev/null") for each in command]
     return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode
 

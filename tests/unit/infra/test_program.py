@@ -26,7 +26,7 @@ from tools.backfill import MEMORY as BACKFILL_MEMORY
 KINDS: tuple[ImageSource, ...] = ("build", "registry")
 BASE_IMAGE = "pulumi-python:dynamic/image:BaseImage"
 HEALTH_GATE = "pulumi-python:dynamic/container:HealthGate"
-VOLUME_OWNER = "pulumi-python:dynamic/container:VolumeOwner"
+VOLUME_OWNERS = "pulumi-python:dynamic/container:VolumeOwners"
 TOPIC = "pulumi-python:dynamic/kafka:Topic"
 KAFKA_USERS = "pulumi-python:dynamic/kafka:Users"
 SAVED_OBJECT = "pulumi-python:dynamic/kibana:SavedObject"
@@ -438,13 +438,12 @@ def test_own_image_has_an_account_for_the_user_of_its_service(
 
 def test_volume_belongs_to_the_user_of_its_services_before_they_start(declared: dict[str, Recorder]) -> None:
     recorder = declared["registry"]
-    owners = {each["volume"]: (name, each["user"]) for name, each in recorder.resources[VOLUME_OWNER].items()}
+    owners = recorder.resources[VOLUME_OWNERS]["volume-owners"]["users"]
     mounted = set()
     for service, container in recorder.containers.items():
         for mount in container.get("volumes") or ():
-            owner, user = owners[mount["volumeName"]]
-            assert user == container["user"], service
-            assert owner in recorder.options[service].depends_on, service
+            assert owners[mount["volumeName"]] == container["user"], service
+            assert "volume-owners" in recorder.options[service].depends_on, service
             mounted.add(mount["volumeName"])
     assert mounted == set(owners)
 

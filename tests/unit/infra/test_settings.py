@@ -85,8 +85,8 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ),
         ({"job": {"no_such_key": 1}}, "job.no_such_key"),
         (
-            {"job": {"http": {"port": 8001}, "kafka": {"topic": "t"}}},
-            "lolstack:job: http.port, kafka.topic: set by the stack",
+            {"job": {"http": {"port": 8001, "username": "u", "password": "p"}, "kafka": {"topic": "t"}}},
+            "lolstack:job: http.port, http.username, http.password, kafka.topic: set by the stack",
         ),
         ({"job": {"kafka": "lol"}}, "job.kafka"),
         ({"portOffset": 35000, "kafkaPort": 31000}, "kafkaPort (66000)"),

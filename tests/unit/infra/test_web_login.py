@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from infra.logins import sha256
+from infra.names import CURL_CONFIG, JOB_SETTINGS
 from infra.services.alertmanager import CONFIG as ALERTMANAGER_CONFIG
+from infra.services.generator import METRICS_LOGIN
 from infra.services.grafana import PROVISIONING
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
-from infra.services.spark import CURL_CONFIG, PAGE_LOGINS, PROPERTIES
+from infra.services.spark import PAGE_LOGINS, PROPERTIES
 from infra.services.web_login import READY_REQUEST, WEB_CONFIG, bcrypt_hash
 from tests.support.pulumi_program import Recorder, declare
 
@@ -28,12 +30,12 @@ def uploads(container: Mapping[str, Any]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Recorder:
-    return declare("registry")
+    return declare("registry", generatorEnabled=True)
 
 
 @pytest.fixture(scope="module")
 def strict() -> Recorder:
-    return declare("registry", security="strict")
+    return declare("registry", generatorEnabled=True, security="strict")
 
 
 def test_hash_is_that_of_the_password_and_does_not_change() -> None:
@@ -68,11 +70,12 @@ def test_health_check_logs_in_from_a_file(strict: Recorder) -> None:
 
 
 def test_prometheus_reads_its_passwords_from_files(guarded: Recorder, strict: Recorder) -> None:
-    for recorder, scraped in ((guarded, {"alertmanager"}), (strict, {"alertmanager", "prometheus", "spark-master"})):
+    for recorder in (guarded, strict):
         files = uploads(recorder.containers["prometheus"])
         config = yaml.safe_load(files[PROMETHEUS_CONFIG])
         logins = {each["job_name"]: each["basic_auth"] for each in config["scrape_configs"] if "basic_auth" in each}
-        assert scraped <= set(logins)
+        all_jobs = {each["job_name"] for each in config["scrape_configs"]}
+        assert set(logins) == ({"alertmanager"} if recorder is guarded else all_jobs)
         (alertmanager,) = config["alerting"]["alertmanagers"]
         assert alertmanager["basic_auth"] == logins["alertmanager"]
         assert files[alertmanager["basic_auth"]["password_file"]] == "password of alertmanager.prometheus"
@@ -115,8 +118,30 @@ def test_sparks_processes_share_a_secret_and_their_pages_need_a_login_in_strict(
             assert "spark.authenticate.secret password of spark.cluster" in lines
             assert ("spark.ui.filters lolstack.PageLogin" in lines) is needed
             assert (PAGE_LOGINS in files) is needed
-            assert ("password of spark.monitor" in files[CURL_CONFIG]) is needed
+            assert ("password of metrics.monitor" in files[CURL_CONFIG]) is needed
             assert "password of operator" not in str(files), "a hash is enough"
+
+
+def test_metrics_need_the_monitors_login_in_strict(guarded: Recorder, strict: Recorder) -> None:
+    for recorder, needed in ((guarded, False), (strict, True)):
+        for service in ("zookeeper", "kafka", "cassandra"):
+            basic = yaml.safe_load(uploads(recorder.containers[service])["/etc/lolstack/jmx.yml"]).get("httpServer")
+            if needed:
+                found = basic["authentication"]["basic"]
+                assert found["passwordHash"] == sha256("monitor", "password of metrics.monitor")
+                assert (found["username"], found["salt"], found["algorithm"]) == ("monitor", "monitor", "SHA-256")
+            else:
+                assert basic is None
+        for service in ("elasticsearch-exporter", "node-exporter"):
+            container = recorder.containers[service]
+            assert f"--web.config.file={WEB_CONFIG}" in container["command"]
+            assert set(users(container)) == ({"monitor"} if needed else set())
+            assert ("Authorization: Basic" in uploads(container)[READY_REQUEST]) is needed
+        for service in ("spark-job", "archive"):
+            http = yaml.safe_load(uploads(recorder.containers[service])[JOB_SETTINGS])["http"]
+            assert http == ({"username": "monitor", "password": "password of metrics.monitor"} if needed else {})
+        generator = uploads(recorder.containers["generator"])
+        assert generator.get(METRICS_LOGIN) == ("monitor:password of metrics.monitor\n" if needed else None)
 
 
 def test_files_with_passwords_are_secret(strict: Recorder) -> None:

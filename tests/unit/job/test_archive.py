@@ -412,7 +412,7 @@ class TestRun:
     @pytest.fixture(autouse=True)
     def _fakes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(archive, "TopicInspector", FakeTopic)
-        monkeypatch.setattr(archive, "start_http_server", lambda *_args, **_kwargs: None)
+        monkeypatch.setattr(archive, "serve", lambda *_: None)
 
     def send(self, servers: str, *values: bytes, compression: str = "none") -> None:
         send_batch({"bootstrap.servers": servers}, "lol_matches", values, compression=compression)

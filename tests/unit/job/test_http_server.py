@@ -1,18 +1,23 @@
-"""HTTP server of the driver: /metrics and /health."""
+"""HTTP server of the driver, and of archive and generator: /metrics, /health, /alive, the login."""
 
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from socket import create_connection, socket
+from wsgiref.simple_server import WSGIServer
 
 import pytest
-from prometheus_client import CollectorRegistry
+import requests
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from job.driver.http_server import serve
+from generator.metrics import GeneratorMetrics
+from job.driver.http_server import pages
 from job.driver.metrics import Metrics, QueryMetrics
 from job.lag import ConsumerLag
+from job.settings import Http, with_overrides
 from job.sinks.sink_wait import SinkWait
+from job.web_server import serve
 from tests.support.sample_matches import ALIASES
 
 
@@ -26,13 +31,18 @@ def query(metrics: Metrics) -> QueryMetrics:
     return metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches"))
 
 
-@pytest.fixture
-def port(metrics: Metrics, query: QueryMetrics) -> Iterator[int]:
+def http_settings(**login: str) -> Http:
+    """The settings with a free port."""
     with socket() as free:
         free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    server = serve(metrics, number)
-    yield number
+        return with_overrides({"http": {"port": free.getsockname()[1], **login}}).http
+
+
+@pytest.fixture
+def port(metrics: Metrics, query: QueryMetrics) -> Iterator[int]:
+    options = http_settings()
+    server = serve(pages(metrics), options)
+    yield options.port
     server.shutdown()
     server.server_close()
 
@@ -77,6 +87,38 @@ def test_metrics_page_is_in_prometheus_format(port: int) -> None:
 
 def test_unknown_path_is_404(port: int) -> None:
     assert get(port, "/") == (404, "/metrics, /health, /alive\n")
+
+
+def serve_pages(metrics: Metrics, _registry: CollectorRegistry) -> WSGIServer:
+    return serve(pages(metrics), http_settings(username="monitor", password="a:b"))
+
+
+def serve_archive(_metrics: Metrics, registry: CollectorRegistry) -> WSGIServer:
+    return serve(make_wsgi_app(registry), http_settings(username="monitor", password="a:b"))
+
+
+def serve_generator(_metrics: Metrics, registry: CollectorRegistry) -> WSGIServer:
+    return GeneratorMetrics(registry).serve(http_settings().port, "monitor:a:b")
+
+
+@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+def test_every_path_needs_the_login_if_there_is_one(
+    start: Callable[[Metrics, CollectorRegistry], WSGIServer], metrics: Metrics, query: QueryMetrics
+) -> None:
+    server = start(metrics, CollectorRegistry())
+    url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        for path in ("/metrics", "/health", "/alive", "/"):
+            for login in (None, ("monitor", "a"), ("", ""), ("monitor", ""), ("mönitör", "a:b")):
+                answer = requests.get(url + path, auth=login, timeout=5)
+                assert (answer.status_code, answer.text) == (401, ""), f"{path} {login}"
+        for header in ("Basic", "Basic !", "Bearer bW9uaXRvcjphOmI=", "bW9uaXRvcjphOmI=", "\xff"):
+            answer = requests.get(f"{url}/metrics", headers={"Authorization": header.encode("latin-1")}, timeout=5)
+            assert answer.status_code == 401, header
+        assert requests.get(f"{url}/metrics", auth=("monitor", "a:b"), timeout=5).status_code == 200
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_hanging_client_does_not_block_the_health_check(port: int) -> None:

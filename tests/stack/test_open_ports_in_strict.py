@@ -1,0 +1,150 @@
+"""`strict`: no port of any service serves anybody without a login, and what reads them for the stack has one."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import warnings
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+import requests
+from cassandra import AuthenticationFailed
+from cassandra.cluster import Cluster, NoHostAvailable
+from playwright.sync_api import Browser, expect
+from urllib3.exceptions import InsecureRequestWarning
+
+from harness.stack import Stack
+from harness.waiting import eventually
+from infra.logins import MONITOR, OPERATOR, user_of
+from infra.services.spark import PROPERTIES
+from tests.support.open_ports import JMX_EXPORTER, LISTENERS
+
+pytestmark = pytest.mark.disruptive
+
+TIMEOUT_SECONDS = 10
+PATHS = ("/", "/metrics", "/metrics/prometheus/", "/metrics/json/", "/json/", "/health", "/-/healthy", "/api/v1/query")
+WRONG: tuple[tuple[str, str] | None, ...] = (None, (user_of(MONITOR), "wrong"), (OPERATOR, "wrong"))
+
+
+def test_each_open_port_refuses_a_local_user_without_a_login(second_stack: Stack, browser: Browser) -> None:
+    served = []
+    for service in second_stack.services:
+        for port in LISTENERS[service]:
+            try:
+                PROBES[service, port](second_stack, service, port, browser)
+            except (AssertionError, requests.RequestException) as error:
+                served.append(f"{service}, port {port}: {error}")
+    assert served == []
+
+
+def http(stack: Stack, service: str, port: int, _browser: Browser) -> None:
+    """Every path answers 401, some of Spark's after a redirect."""
+    base = f"{'https' if service == 'elasticsearch' else 'http'}://{stack.address(service)}:{port}"
+    with requests.Session() as session, warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureRequestWarning)  # the certificate is not for the address
+        for login in WRONG:
+            for path in PATHS:
+                answer = session.get(base + path, auth=login, verify=False, timeout=TIMEOUT_SECONDS)
+                assert answer.status_code == 401, f"{path} {login}: {answer.status_code}"
+
+
+def zookeeper(stack: Stack, service: str, port: int, _browser: Browser) -> None:
+    """The first request of a session ends it."""
+    path = b"/brokers/ids"
+    connect = struct.pack(">iqiqi16s", 0, 0, 10_000, 0, 16, bytes(16))
+    get_children = struct.pack(f">iii{len(path)}s?", 1, 8, len(path), path, False)
+    answer = ask(
+        stack.address(service), port, *(struct.pack(">i", len(each)) + each for each in (connect, get_children))
+    )
+    session = 4 + struct.unpack(">i", answer[:4])[0]
+    refusal = answer[session:]
+    assert not refusal or struct.unpack(">iqi", refusal[4:20])[2] != 0, f"{refusal!r}"
+
+
+def kafka(stack: Stack, service: str, port: int, _browser: Browser) -> None:
+    """A request for metadata is not answered."""
+    request = struct.pack(">hhihi", 3, 1, 1, -1, 0)
+    answer = ask(stack.address(service), port, struct.pack(">i", len(request)) + request)
+    assert answer == b"", f"{answer!r}"
+
+
+def ask(address: str, port: int, *frames: bytes) -> bytes:
+    """Everything that the server answers until it closes the connection."""
+    with socket.create_connection((address, port), timeout=TIMEOUT_SECONDS) as connection:
+        answer = b""
+        for frame in frames:
+            connection.sendall(frame)
+        try:
+            while received := connection.recv(4096):
+                answer += received
+        except ConnectionResetError:
+            pass
+        return answer
+
+
+def cassandra(stack: Stack, service: str, port: int, _browser: Browser) -> None:
+    cluster = Cluster([stack.address(service)], port=port, connect_timeout=TIMEOUT_SECONDS)
+    try:
+        with pytest.raises(NoHostAvailable) as refused:
+            cluster.connect()
+    finally:
+        cluster.shutdown()
+    (error,) = refused.value.errors.values()
+    assert isinstance(error, AuthenticationFailed), error
+
+
+def spark_rpc(stack: Stack, service: str, _port: int, _browser: Browser) -> None:
+    """The same in both securities: test_logins_spark tries to register without the secret."""
+    properties = stack.host(service).run(f"cat {PROPERTIES}").stdout.splitlines()
+    assert "spark.authenticate true" in properties
+
+
+def dashboard(stack: Stack, service: str, port: int, browser: Browser) -> None:
+    """The page has the form of the login only. By the container's address it stays empty, since Streamlit checks it."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(stack.url(service, port))
+        expect(page.get_by_role("textbox", name="Password")).to_be_visible(timeout=30_000)
+        assert page.locator(".figures, .hint, .problem").count() == 0
+
+
+PROBES: dict[tuple[str, int], Callable[[Stack, str, int, Browser], None]] = {
+    ("zookeeper", 2181): zookeeper,
+    ("kafka", 9092): kafka,
+    ("kafka", 29092): kafka,
+    ("cassandra", 9042): cassandra,
+    ("spark-master", 7077): spark_rpc,
+    ("dashboard", 8501): dashboard,
+    **dict.fromkeys(((service, JMX_EXPORTER) for service in ("zookeeper", "kafka", "cassandra")), http),
+    **dict.fromkeys((("spark-master", 8080), ("spark-worker", 8081), ("spark-job", 4040)), http),
+    **dict.fromkeys(((service, 8000) for service in ("spark-job", "archive", "generator")), http),
+    **dict.fromkeys((("prometheus", 9090), ("alertmanager", 9093), ("elasticsearch", 9200)), http),
+    **dict.fromkeys((("elasticsearch-exporter", 9114), ("node-exporter", 9100)), http),
+}
+"""How each port of LISTENERS is tried. A service without an entry fails the test."""
+
+
+def test_prometheus_scrapes_every_service_with_its_login(second_stack: Stack) -> None:
+    def all_up() -> None:
+        up = second_stack.prometheus().values("up", "job")
+        assert set(up.values()) == {1}, up
+        assert len(up) == 14
+
+    eventually(all_up, timeout_seconds=60)
+
+
+def test_make_status_works(second_stack: Stack) -> None:
+    status = second_stack.make("status")
+    assert status.rc == 0, status.stdout
+
+
+def test_expiry_of_the_certificates_is_a_metric(second_stack: Stack) -> None:
+    expires_at = datetime.fromisoformat(second_stack.outputs["certificatesExpireAt"]).timestamp()
+
+    def scraped() -> None:
+        value = second_stack.prometheus().value("lolstack_certificate_expires_timestamp_seconds")
+        assert value == pytest.approx(expires_at, abs=1, rel=0)
+
+    eventually(scraped, timeout_seconds=60)
