@@ -105,6 +105,15 @@ class Stack:
         """Run `make` for this stack. Returns testinfra's result: rc, stdout, stderr."""
         return testinfra.get_host("local://").run(f"make -s -C {ROOT} STACK={self.name} {' '.join(arguments)}")
 
+    def wait_until_healthy(self, timeout_seconds: float = 60) -> None:
+        """Wait until `make status` finds every stage healthy."""
+
+        def healthy() -> None:
+            status = self.make("status")
+            assert status.rc == 0, status.stdout
+
+        eventually(healthy, timeout_seconds)
+
     # Outputs, services and their URLs
 
     @property

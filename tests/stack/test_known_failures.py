@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 from harness.stack import Stack
-from harness.waiting import eventually
 from infra.clients.kafka import TopicClient
 
 pytestmark = pytest.mark.disruptive
@@ -37,11 +36,7 @@ def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None
 
 
 def test_status_names_the_broken_link(stack: Stack) -> None:
-    def all_links_work() -> None:
-        result = stack.make("status")
-        assert result.rc == 0, result.stdout
-
-    eventually(all_links_work, timeout_seconds=60)
+    stack.wait_until_healthy()
     generator = stack.container("generator")
     generator.stop()
     broken = stack.make("status")

@@ -217,7 +217,7 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
         assert url.startswith("https://")
         assert {status(url, *each) for each in (*READS.values(), *CHANGES.values())} == {"401"}
         assert status(url.replace("https:", "http:"), "/") == "000", "no answer without TLS"
-        assert stack.make("status").rc == 0
+        stack.wait_until_healthy()
         authority, login = tmp_path / "ca.crt", tmp_path / "login"
         authority.write_text(stack.outputs["certificateAuthority"])
         login.write_text(f'user = "operator:{stack.outputs["operatorPassword"]}"\n')
@@ -237,5 +237,5 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
         with refused.client() as client, pytest.raises(ApiError) as error:
             client.info()
         assert error.value.status_code == 401, user
-    assert stack.make("status").rc == 0
+    stack.wait_until_healthy()
     assert set(stack.preview().change_summary) == {OpType.SAME}, "the next `up` changes something"
