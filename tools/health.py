@@ -21,7 +21,6 @@ from infra.clients.docker_engine import connect, execute, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.kafka import TopicClient, TopicError
 from infra.clients.prometheus import root_cause
-from infra.logins import MONITOR
 from infra.names import (
     CHAMPIONS_ALIAS,
     CURL_CONFIG,
@@ -259,10 +258,10 @@ class HealthChecker:
         if container.status != "running":
             raise RuntimeError(f"{service} is {container.status}")
         url = f"http://127.0.0.1:{METRICS_PORT}{path}"
-        # A strict stack of an earlier version has neither the login nor the file.
-        needs_login = self._outputs.get("security") == "strict" and MONITOR in self._outputs.get("credentials", {})
-        login = ["-K", CURL_CONFIG] if needs_login else []
-        exit_code, output = execute(name, ["curl", "-fsS" if fail else "-sS", *login, "-m", "5", url])
+        # The outputs do not say whether this container needs a login: after an interrupted deployment it can be of an
+        # earlier version or security, without the file.
+        curl = f'[ ! -r {CURL_CONFIG} ] || set -- -K {CURL_CONFIG} "$@"; exec curl "$@"'
+        exit_code, output = execute(name, ["sh", "-c", curl, "curl", "-fsS" if fail else "-sS", "-m", "5", url])
         if exit_code:
             raise RuntimeError(f"{service}: {output}")
         return output

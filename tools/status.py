@@ -29,6 +29,7 @@ from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
 
 DOCUMENTS_TIMEOUT_SECONDS = 180
+HEALTHY_TIMEOUT_SECONDS = 60
 TREND_STEP_SECONDS = 15
 """The trends cover the last 15 minutes."""
 REFRESH_SECONDS = 2
@@ -202,7 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0 if every stage is healthy, 1 if one is broken, 2 if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make status")
     parser.add_argument("--stack", required=True)
-    parser.add_argument("--wait", action="store_true", help="wait until a document is searchable")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait until a document is searchable and every stage is healthy"
+    )
     parser.add_argument("--watch", action="store_true", help="refresh until interrupted")
     options = parser.parse_args(arguments)
     console = Console()
@@ -219,9 +222,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(console: Console, options: argparse.Namespace, outputs: Mapping[str, Any], checker: HealthChecker) -> int:
-    if options.wait and "generator" in outputs["services"]:
-        with console.status("waiting for the first document to be searchable"):
-            _wait_for_documents(checker)
+    if options.wait:
+        if "generator" in outputs["services"]:
+            with console.status("waiting for the first document to be searchable"):
+                _wait_for_documents(checker)
+        with console.status("waiting until every stage is healthy"):
+            _wait_until_healthy(checker)
     if options.watch and console.is_terminal:
         return _watch(console, options.stack, outputs, checker)
     status = read_status(options.stack, outputs, checker)
@@ -253,6 +259,18 @@ def _wait_for_documents(checker: HealthChecker) -> None:
             stop=stop_after_delay(DOCUMENTS_TIMEOUT_SECONDS),
             wait=wait_fixed(1),
         )(checker.count_documents)
+    except RetryError:
+        return
+
+
+def _wait_until_healthy(checker: HealthChecker) -> None:
+    """Wait, with a timeout: services that `make up` has just replaced need some seconds until they deliver."""
+    try:
+        Retrying(
+            retry=retry_if_result(lambda health: health.broken is not None),
+            stop=stop_after_delay(HEALTHY_TIMEOUT_SECONDS),
+            wait=wait_fixed(1),
+        )(checker.check)
     except RetryError:
         return
 

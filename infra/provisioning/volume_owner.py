@@ -21,8 +21,9 @@ FOLDER = "/volumes"
 SCRIPT = """
 for owner in "$@"; do
     user=${owner%%=*} folder=${owner#*=}
-    # Docker gives an empty volume the owner of the image's directory.
-    [ -n "$(ls -A "$folder")" ] || touch "$folder/.owner"
+    # Docker gives an empty volume the owner of the image's directory. Root, without further capabilities, creates files
+    # in its own folders only.
+    [ -n "$(ls -A "$folder")" ] || { chown 0:0 "$folder" && touch "$folder/.owner"; }
     # chown changes a folder after its files: with the right owner, it is finished. Services may use the folder then,
     # and a file that vanishes meanwhile would be an error.
     [ "$(stat -c %u:%g "$folder")" = "$user" ] || chown -R --no-dereference "$user" "$folder"

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
 from harness.stack import Stack
 from infra.names import SERVICE_LABEL
-from tests.support.local_user import NOBODY, curl
+from tests.support.local_user import DIRECT, NOBODY, curl
 from tests.support.open_ports import LISTENERS
 from tools.repair import lock_folder
 
@@ -177,7 +176,7 @@ def test_sparks_pages_accept_no_kill_request(stack: Stack) -> None:
 
 
 def test_prometheus_lets_no_web_page_of_another_origin_read_it(stack: Stack) -> None:
-    answer = requests.get(
+    answer = DIRECT.get(
         f"http://{stack.address('prometheus')}:9090/api/v1/query?query=up",
         headers={"Origin": "http://attacker.example"},
         auth=stack.login("prometheus"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import requests
 
 from harness.stack import Stack
 from infra.logins import OPERATOR
 from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT
+from tests.support.local_user import DIRECT
 
 SILENCE = {
     "matchers": [{"name": "alertname", "value": ".+", "isRegex": True}],
@@ -28,11 +28,11 @@ def urls(stack: Stack, service: str, port: int) -> list[str]:
 def test_alertmanager_refuses_everything_without_a_login(stack: Stack, login: tuple[str, str] | None) -> None:
     for url in urls(stack, "alertmanager", ALERTMANAGER_PORT):
         for path in ("/", "/metrics", "/-/ready", "/api/v2/alerts", "/api/v2/silences", "/api/v2/status"):
-            assert requests.get(url + path, auth=login, timeout=10).status_code == 401, path
-        answer = requests.post(f"{url}/api/v2/silences", json=SILENCE, auth=login, timeout=10)
+            assert DIRECT.get(url + path, auth=login, timeout=10).status_code == 401, path
+        answer = DIRECT.post(f"{url}/api/v2/silences", json=SILENCE, auth=login, timeout=10)
         assert answer.status_code == 401
-        assert requests.post(f"{url}/api/v2/alerts", json=[], auth=login, timeout=10).status_code == 401
-        assert requests.post(f"{url}/-/reload", auth=login, timeout=10).status_code == 401
+        assert DIRECT.post(f"{url}/api/v2/alerts", json=[], auth=login, timeout=10).status_code == 401
+        assert DIRECT.post(f"{url}/-/reload", auth=login, timeout=10).status_code == 401
     silences = stack.get("alertmanager", ALERTMANAGER_PORT, "/api/v2/silences").json()
     assert [silence for silence in silences if silence["createdBy"] == "intruder"] == []
 
@@ -50,11 +50,11 @@ def test_prometheus_scrapes_alertmanager_with_its_own_login(stack: Stack) -> Non
 def test_prometheus_can_be_read_but_not_changed(stack: Stack) -> None:
     for url in urls(stack, "prometheus", PROMETHEUS_PORT):
         if stack.outputs["security"] == "guarded":
-            assert requests.get(f"{url}/api/v1/query?query=up", timeout=10).json()["status"] == "success"
+            assert DIRECT.get(f"{url}/api/v1/query?query=up", timeout=10).json()["status"] == "success"
         changes = ("/-/quit", "/-/reload", "/api/v1/write", "/api/v1/admin/tsdb/delete_series?match[]=up")
         for path in changes:
             for login in (NO_LOGIN, WRONG_PASSWORD, stack.login("prometheus")):
-                answer = requests.post(url + path, auth=login, timeout=10)
+                answer = DIRECT.post(url + path, auth=login, timeout=10)
                 assert answer.status_code in (401, 403, 404, 500), f"{path}: {answer.status_code} {answer.text}"
     assert stack.prometheus().value('up{job="prometheus"}') == 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import requests
 from docker.models.containers import Container
 
 from harness.stack import Stack
@@ -15,6 +14,7 @@ from infra.clients.job_container import put_files
 from infra.names import STACK_LABEL, stack_prefix
 from infra.services import render
 from infra.services.spark import PAGE_LOGINS, PAGES_NEED_LOGIN, PROPERTIES, page_logins
+from tests.support.local_user import DIRECT
 
 NO_SECRET = "spark.authenticate false\n"
 WRONG_SECRET = render("spark.conf", secret="0" * 40)
@@ -133,7 +133,7 @@ def strict_master(stack: Stack) -> Iterator[str]:
         put_files(container, {path: text.encode() for path, text in files.items()})
         container.start()
         url = f"http://{stack.address('strict-master')}:8080"
-        eventually(lambda: requests.get(url, timeout=10), timeout_seconds=60)
+        eventually(lambda: DIRECT.get(url, timeout=10), timeout_seconds=60)
         yield url
     finally:
         container.remove(force=True)
@@ -145,22 +145,22 @@ def strict_master(stack: Stack) -> Iterator[str]:
 )
 def test_page_needs_a_login_in_strict_and_can_only_be_read(strict_master: str, path: str) -> None:
     for login in (None, ("operator", "wrong"), ("", ""), ("operator", "")):
-        answer = requests.get(strict_master + path, auth=login, timeout=10)
+        answer = DIRECT.get(strict_master + path, auth=login, timeout=10)
         assert answer.status_code == 401, f"{login}: {answer.status_code}"
-        assert requests.post(strict_master + path, auth=login, timeout=10).status_code == 401
+        assert DIRECT.post(strict_master + path, auth=login, timeout=10).status_code == 401
     for login in (("operator", "right"), ("monitor", "own")):
-        assert requests.get(strict_master + path, auth=login, timeout=10).status_code == 200
-        assert requests.post(strict_master + path, auth=login, timeout=10).status_code == 405
+        assert DIRECT.get(strict_master + path, auth=login, timeout=10).status_code == 200
+        assert DIRECT.post(strict_master + path, auth=login, timeout=10).status_code == 405
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !", "Bearer b3BlcmF0b3I6cmlnaHQ=", "Basic b3BlcmF0b3I6cmlnaHQ=="])
 def test_malformed_login_is_refused(strict_master: str, header: str) -> None:
-    assert requests.get(strict_master, headers={"Authorization": header}, timeout=10).status_code == 401
+    assert DIRECT.get(strict_master, headers={"Authorization": header}, timeout=10).status_code == 401
 
 
 def test_redirect_before_the_login_shows_nothing(strict_master: str) -> None:
     """Spark redirects the path of its metrics without the last slash before it asks for a login."""
     url = f"{strict_master}/metrics/master/prometheus"
-    answer = requests.get(url, allow_redirects=False, timeout=10)
+    answer = DIRECT.get(url, allow_redirects=False, timeout=10)
     assert (answer.status_code, answer.text) == (301, "")
-    assert requests.get(url, timeout=10).status_code == 401
+    assert DIRECT.get(url, timeout=10).status_code == 401

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,17 +15,27 @@ import pytest
 
 from harness.stack import Stack
 from infra.images import network_arguments
+from infra.logins import user_of
 from infra.names import CHECKPOINTS, SPARK_JOB_UI_PORT, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
 
 PRIVATE_KEY = "PRIVATE KEY-----"
 
 
+@pytest.fixture(scope="module", params=["stack", pytest.param("second_stack", marks=pytest.mark.disruptive)])
+def deployed(request: pytest.FixtureRequest) -> Stack:
+    """The stack under test, and the second one, which is strict: some files are in use there only."""
+    stack: Stack = request.getfixturevalue(request.param)
+    return stack
+
+
 @pytest.fixture(scope="module")
-def secrets(stack: Stack) -> dict[str, str]:
-    """Every generated password by its login."""
-    found: dict[str, str] = stack.outputs["credentials"]
-    assert len(found) > 1
-    return found
+def secrets(deployed: Stack) -> dict[str, str]:
+    """Every generated password by its login, and in the form that HTTP's basic authentication sends."""
+    passwords: dict[str, str] = deployed.outputs["credentials"]
+    assert len(passwords) > 1
+    pairs = {login: f"{user_of(login)}:{password}" for login, password in passwords.items()}
+    basic = {f"{login}, base64": b64encode(pair.encode()).decode() for login, pair in pairs.items()}
+    return passwords | basic
 
 
 def leaks(secrets: dict[str, str], places: Iterator[tuple[str, str]]) -> list[str]:
@@ -39,8 +50,8 @@ def leaks(secrets: dict[str, str], places: Iterator[tuple[str, str]]) -> list[st
     return found
 
 
-def test_docker_inspect_shows_no_password(stack: Stack, secrets: dict[str, str]) -> None:
-    texts = ((service, json.dumps(stack.container(service).attrs)) for service in stack.services)
+def test_docker_inspect_shows_no_password(deployed: Stack, secrets: dict[str, str]) -> None:
+    texts = ((service, json.dumps(deployed.container(service).attrs)) for service in deployed.services)
     assert leaks(secrets, texts) == []
 
 
@@ -57,45 +68,45 @@ def test_no_process_has_a_password_on_its_command_line(secrets: dict[str, str]) 
     assert leaks(secrets, command_lines()) == []
 
 
-def test_no_container_has_a_password_in_its_environment(stack: Stack, secrets: dict[str, str]) -> None:
+def test_no_container_has_a_password_in_its_environment(deployed: Stack, secrets: dict[str, str]) -> None:
     """Spark's worker hands its executors the secret of their application in the environment, which only their own user
     can read: there is no other way."""
 
     def environments() -> Iterator[tuple[str, str]]:
-        for service in stack.services:
-            yield service, "\n".join(stack.container(service).attrs["Config"]["Env"])
+        for service in deployed.services:
+            yield service, "\n".join(deployed.container(service).attrs["Config"]["Env"])
 
     assert leaks(secrets, environments()) == []
 
 
-def test_logs_show_no_password(stack: Stack, secrets: dict[str, str]) -> None:
-    assert leaks(secrets, ((service, stack.log(service)) for service in stack.services)) == []
+def test_logs_show_no_password(deployed: Stack, secrets: dict[str, str]) -> None:
+    assert leaks(secrets, ((service, deployed.log(service)) for service in deployed.services)) == []
 
 
-def test_pulumis_state_has_passwords_only_encrypted(stack: Stack, secrets: dict[str, str]) -> None:
-    export = ["pulumi", "stack", "export", "--stack", stack.name]
+def test_pulumis_state_has_passwords_only_encrypted(deployed: Stack, secrets: dict[str, str]) -> None:
+    export = ["pulumi", "stack", "export", "--stack", deployed.name]
     run = subprocess.run(export, capture_output=True, text=True, check=True)
     assert leaks(secrets, iter([("the state", run.stdout)])) == []
 
 
-def test_sparks_pages_show_no_password(stack: Stack, secrets: dict[str, str]) -> None:
+def test_sparks_pages_show_no_password(deployed: Stack, secrets: dict[str, str]) -> None:
     def pages() -> Iterator[tuple[str, str]]:
         for service, port in (("spark-master", SPARK_MASTER_UI_PORT), ("spark-worker", SPARK_WORKER_UI_PORT)):
             for path in ("/", "/json/"):
-                yield f"{service}{path}", stack.get(service, port, path).text
-        (job,) = stack.get("spark-job", SPARK_JOB_UI_PORT, "/api/v1/applications").json()
+                yield f"{service}{path}", deployed.get(service, port, path).text
+        (job,) = deployed.get("spark-job", SPARK_JOB_UI_PORT, "/api/v1/applications").json()
         api = f"/api/v1/applications/{job['id']}"
         # Without `details`, for which Spark answers 404 if it drops an old query meanwhile.
         plans = f"{api}/sql?details=false&planDescription=true"
         for path in ("/environment/", "/SQL/", "/StreamingQuery/", f"{api}/environment", plans):
-            yield f"spark-job{path}", stack.get("spark-job", SPARK_JOB_UI_PORT, path).text
+            yield f"spark-job{path}", deployed.get("spark-job", SPARK_JOB_UI_PORT, path).text
 
     assert leaks(secrets, pages()) == []
 
 
-def test_checkpoints_have_no_password(stack: Stack, secrets: dict[str, str]) -> None:
+def test_checkpoints_have_no_password(deployed: Stack, secrets: dict[str, str]) -> None:
     # The patterns come by standard input: on the command line they would be what is tested above.
-    search = ["docker", "exec", "-i", stack.container_name("spark-job"), "grep", "-rlF", "-f", "-"]
+    search = ["docker", "exec", "-i", deployed.container_name("spark-job"), "grep", "-rlF", "-f", "-"]
     run = subprocess.run(
         [*search, CHECKPOINTS], input="\n".join(secrets.values()), capture_output=True, text=True, check=False
     )
@@ -104,13 +115,13 @@ def test_checkpoints_have_no_password(stack: Stack, secrets: dict[str, str]) -> 
     assert control.returncode == 0, "the search finds nothing at all"
 
 
-def test_history_of_images_has_no_password_and_no_package_index(stack: Stack, secrets: dict[str, str]) -> None:
+def test_history_of_images_has_no_password_and_no_package_index(deployed: Stack, secrets: dict[str, str]) -> None:
     """The URL of a company's package index often contains a password."""
     addresses = {key: value for key, value in network_arguments().items() if key.startswith(("PIP_INDEX", "MAVEN"))}
 
     def histories() -> Iterator[tuple[str, str]]:
-        for service in stack.services:
-            image = stack.container(service).image
+        for service in deployed.services:
+            image = deployed.container(service).image
             assert image is not None
             yield service, json.dumps(image.history())
 

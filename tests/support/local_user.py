@@ -1,9 +1,11 @@
-"""curl as an unprivileged user of the Docker host, who can connect to every container by its address."""
+"""HTTP requests as a local user of the Docker host sends them, who can connect to every container by its address."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+
+import requests
 
 NOBODY = 65534
 
@@ -18,3 +20,13 @@ def curl(base: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def _direct() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+DIRECT = _direct()
+"""Sends requests without a proxy: `requests` would send those to a container's address to it, logins included."""

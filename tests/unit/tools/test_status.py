@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -170,15 +172,19 @@ class TestStages:
             service = container.removeprefix("lolstack-sample-").replace("-", "_")
             return 0, responses["health" if command[-1].endswith("/health") else service]
 
-        engine = MagicMock()
-        engine.containers.get.return_value.status = "running"
-        engine.containers.list.return_value = list(containers)
+        engine = self.running_engine(*containers)
         monkeypatch.setattr(health, "connect", lambda: engine)
         monkeypatch.setattr(health, "execute", execute)
         monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.1)
         services = {"generator": {}, "elasticsearch": {"9200": elasticsearch}}
         checker = health.HealthChecker("sample", {"bootstrapServers": "localhost:1", "services": services})
         return checker.check()
+
+    def running_engine(self, *containers: Any) -> MagicMock:
+        engine = MagicMock()
+        engine.containers.get.return_value.status = "running"
+        engine.containers.list.return_value = list(containers)
+        return engine
 
     def test_memory_of_a_service_is_without_the_page_cache(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """As in `docker stats`: the kernel would give it back."""
@@ -292,6 +298,26 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
         metrics = "lol_archive_matches_total 7\nlol_archive_lag_messages 2\n"
         stages = self.check(monkeypatch, archive=metrics, spark_job="", generator="", health="")
         assert stages["archive"] == StageHealth("archive", "7 matches written since it started, lag 2")
+
+    @pytest.mark.parametrize("has_login", [True, False], ids=["strict", "guarded, or of an earlier version"])
+    def test_login_for_metrics_is_used_where_the_container_has_one(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_login: bool
+    ) -> None:
+        """Whatever the outputs say: after an interrupted deployment they can differ from the containers."""
+        config = tmp_path / "monitor.curl"
+        if has_login:
+            config.write_text('user = "monitor:own"\n')
+        with HTTPServer() as server:
+            headers = {"Authorization": "Basic bW9uaXRvcjpvd24="} if has_login else {}
+            server.expect_request("/metrics", headers=headers).respond_with_data("lol_archive_matches_total 7\n")
+            monkeypatch.setattr(health, "CURL_CONFIG", config)
+            monkeypatch.setattr(health, "METRICS_PORT", server.port)
+            monkeypatch.setattr(health, "connect", self.running_engine)
+            monkeypatch.setattr(health, "execute", lambda _, command: (0, subprocess.check_output(command, text=True)))
+            monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.1)
+            outputs = {"bootstrapServers": "localhost:1", "elasticsearchUrl": "http://localhost:1", "services": {}}
+            stage = health.HealthChecker("sample", outputs).check()
+        assert {each.name: each.figures for each in stage.stages}["archive"].startswith("7 matches")
 
     def test_closed_index_is_named_and_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Elasticsearch rejects a count of an alias with a closed index, unless unavailable indices are ignored."""
