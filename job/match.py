@@ -5,7 +5,7 @@ Malformed JSON, an invalid field, implausible times: whatever makes a message a 
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -172,6 +172,11 @@ def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
         return _Decoded(DECODER.decode(value), ())
     except msgspec.ValidationError as error:
         return _decode_leniently(value, error)
+    except UnicodeDecodeError as error:  # in a field that is read: perhaps a detail, which is dropped
+        with suppress(*_DECODE_ERRORS):
+            message, dropped = decode_leniently(value)
+            return _Decoded(message, tuple(dropped))
+        return _not_json(value, error)
     except _DECODE_ERRORS as error:
         return _not_json(value, error)
 
@@ -209,16 +214,15 @@ def _decode_lone_surrogates(value: bytes) -> _Decoded | DeadLetter:
     one, other = (_decode(_replace_lone_surrogates(value, escape)) for escape in (rb"\ufffd", rb"\ufffc"))
     if isinstance(one, DeadLetter) or isinstance(other, DeadLetter) or one == other:
         return one
-    message, changed = msgspec.to_builtins(one.message), msgspec.to_builtins(other.message)
+    message = msgspec.to_builtins(one.message)
     dropped = list(one.dropped)
-    while path := _first_difference(message, changed):
+    for path in list(_differences(message, msgspec.to_builtins(other.message))):
         name = path[-1]
         if name not in DETAIL_TEXTS:
             where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
             return DeadLetter("invalid_field", "the text has half of a surrogate pair, which is no character", where)
         dropped.append(str(name))
-        for whole in (message, changed):
-            reduce(getitem, path[:-1], whole)[name] = None
+        reduce(getitem, path[:-1], message)[name] = None
     return _Decoded(msgspec.convert(message, MatchV5), tuple(dropped))
 
 
@@ -226,12 +230,13 @@ def _replace_lone_surrogates(value: bytes, by: bytes) -> bytes:
     return _ESCAPES.sub(lambda escape: by if escape["lone"] else escape[0], value)
 
 
-def _first_difference(one: Any, other: Any) -> list[str | int]:
-    """The path of the first value that differs between two JSON values of the same shape; empty without any."""
-    if one == other:
-        return []
-    steps = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
-    return next(([step, *_first_difference(part, other[step])] for step, part in steps if part != other[step]), [])
+def _differences(one: Any, other: Any, *path: str | int) -> Iterator[Sequence[str | int]]:
+    """The path of each value that differs between two JSON values of the same shape."""
+    if isinstance(one, dict | list):
+        for step, part in one.items() if isinstance(one, dict) else enumerate(one):
+            yield from _differences(part, other[step], *path, step)
+    elif one != other:
+        yield path
 
 
 def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _Decoded | DeadLetter:

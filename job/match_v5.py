@@ -25,6 +25,10 @@ Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Text = Annotated[str, Meta(max_length=120)]
 
 
+_at_most = Meta(max_length=100)
+"""Of participants: no mode has more than 18. Each is a document, and its champion's name is in several windows."""
+
+
 class Rune(Struct, frozen=True, gc=False):
     perk: Count | None = None
 
@@ -145,7 +149,7 @@ class Info(InfoDetails, rename="camel", frozen=True, gc=False):
     game_version: Text
     queue_id: Int
     platform_id: Text
-    participants: list[Participant]
+    participants: Annotated[list[Participant], _at_most]
     game_start_timestamp: Millis | None = None
     game_end_timestamp: Millis | None = None
 
@@ -178,7 +182,7 @@ def _without_details(struct: type[Struct], details: type[Struct], *kept: str, **
 
 
 _BareParticipant = _without_details(Participant, ParticipantDetails, "puuid")
-_BareInfo = _without_details(Info, InfoDetails, participants=list[_BareParticipant])  # type: ignore[valid-type]
+_BareInfo = _without_details(Info, InfoDetails, participants=Annotated[list[_BareParticipant], _at_most])  # type: ignore[valid-type]
 DECODER = msgspec.json.Decoder(MatchV5)
 DECODER_WITHOUT_DETAILS: "msgspec.json.Decoder[MatchV5]" = msgspec.json.Decoder(
     msgspec.defstruct("MatchV5", [("metadata", Metadata), ("info", _BareInfo)], frozen=True, gc=False)
@@ -198,7 +202,7 @@ def _lenient(struct: type[Struct], details: type[Struct] | None = None, **nested
 
 
 _Participant = _lenient(Participant, ParticipantDetails)
-_Info = _lenient(Info, InfoDetails, participants=list[_Participant])  # type: ignore[valid-type]
+_Info = _lenient(Info, InfoDetails, participants=Annotated[list[_Participant], _at_most])  # type: ignore[valid-type]
 _lenient_decoder = msgspec.json.Decoder(_lenient(MatchV5, metadata=_lenient(Metadata), info=_Info))
 # Details that have details themselves.
 _NESTED: dict[str, tuple[Any, type[Struct]]] = {
@@ -207,6 +211,9 @@ _NESTED: dict[str, tuple[Any, type[Struct]]] = {
 }
 # A build with one unknown part would be another build.
 _DROPPED_TOGETHER = (ITEMS, SUMMONER_SPELLS)
+
+
+_INVALID = (msgspec.ValidationError, UnicodeDecodeError)
 
 
 class _Detail(NamedTuple):
@@ -257,13 +264,13 @@ def _read_details(part: Struct, struct: type[Struct], dropped: list[str], prefix
 def _read_detail(raw: Raw, detail: _Detail, dropped: list[str], prefix: str) -> Any:
     """The value of a detail without its invalid details; UNSET, and added to `dropped`, if it is invalid itself."""
     name = prefix + detail.sent_name
-    with suppress(msgspec.ValidationError):
+    with suppress(*_INVALID):
         return detail.decoder.decode(raw)
-    with suppress(msgspec.ValidationError):
+    with suppress(*_INVALID):
         return _convert(msgspec.json.decode(raw), detail.type)
     if detail.name in _NESTED:
         lenient, struct = _NESTED[detail.name]
-        with suppress(msgspec.ValidationError):
+        with suppress(*_INVALID):
             held: Any = msgspec.json.decode(raw, type=lenient)
             for part in held if isinstance(held, list) else [held]:
                 _read_details(part, struct, dropped, f"{name}.")

@@ -17,6 +17,7 @@ from job.times import iso, now_ms
 # The topics' size limit plus a margin: the client counts before compression and includes the headers.
 _MAX_MESSAGE_BYTES = 10 * 2**20 + 2**16
 _TRUNCATED_BYTES = 2**20
+_HEADER_OVERHEAD_BYTES = 20  # the most that a header's two lengths take
 _DELIVERY_TIMEOUT_SECONDS = 30
 
 _PREFIX = "dlq."  # of the headers that this sink adds
@@ -132,7 +133,8 @@ class DeadLetterSink:
         """
         message, headers = self._unacknowledged[number]
         size = len(message.value or b"")
-        if sum(len(name) + len(content or b"") for name, content in message.headers) > _TRUNCATED_BYTES:
+        sizes = (_HEADER_OVERHEAD_BYTES + len(name) + len(content or b"") for name, content in message.headers)
+        if sum(sizes) > _TRUNCATED_BYTES:
             headers = [header for header in headers if header[0].startswith(_PREFIX)]
         truncated = message._replace(
             key=message.key and message.key[:_TRUNCATED_BYTES], value=message.value and message.value[:_TRUNCATED_BYTES]

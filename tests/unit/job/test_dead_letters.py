@@ -121,6 +121,15 @@ def test_large_key_is_truncated_and_large_headers_are_dropped() -> None:
     assert all(name.startswith("dlq.") for name, _ in message["headers"])
 
 
+def test_many_headers_without_content_are_dropped() -> None:
+    """Each takes some bytes nevertheless."""
+    producer = FakeProducer(KafkaError.MSG_SIZE_TOO_LARGE)
+    sink = dead_letter_sink(producer)
+    sink.add(MESSAGE._replace(headers=[("", b"")] * 200_000), LETTER)
+    sink.flush()
+    assert all(name.startswith("dlq.") for name, _ in producer.delivered[0]["headers"])
+
+
 def test_truncated_dead_letter_that_is_still_too_large_is_retried() -> None:
     """The topic's size limit was lowered: no message is lost until somebody raises it again."""
     producer = FakeProducer(*[KafkaError.MSG_SIZE_TOO_LARGE] * 3)

@@ -220,6 +220,27 @@ def test_bytes_that_are_not_utf8_in_a_field_that_is_read_are_not_json(broken: by
     assert dead_letter(raw).reason == "not_json"
 
 
+@pytest.mark.parametrize("broken", [b"\xed\xa0\xbd", b"\xff", b"\xe2\x82"])
+@pytest.mark.parametrize("field", ["puuid", "item0", "perks", "wardsPlaced", "firstBloodKill"])
+def test_detail_that_is_not_utf8_is_dropped(field: str, broken: bytes) -> None:
+    raw = value(match(full_participant(1, **{field: "?"}), full_participant(2))).replace(b"?", broken)
+    found = decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES)
+    assert isinstance(found, Match), found
+    assert found.dropped_details == (field,)
+    assert isinstance(decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES, details=False), Match)
+    assert dead_letter(raw.replace(b'"kills": 7', b'"kills": -7')).reason == "invalid_field"
+
+
+def test_too_many_participants_are_invalid_whatever_else_is_wrong() -> None:
+    """Each makes a document and several windows. No mode has more than 18."""
+    assert len(decoded(match(*map(participant, range(100)))).participants) == 100
+    for details in ({}, {"perks": 7}, {"puuid": "?"}, {"kills": 7.0}):
+        many = value(match(*(participant(number, **details) for number in range(101)))).replace(b'"?"', rb'"\ud83d"')
+        letter = dead_letter(many)
+        assert (letter.reason, letter.field) == ("invalid_field", "info.participants")
+        assert decode(many, ARRIVED_AT, PLAUSIBLE_TIMES, details=False) == letter
+
+
 @pytest.mark.parametrize(
     "unused",
     [b"1e400", b"-1e400", b"1" * 5000, b'"\\u0000"', b'{"a": 1, "a": 2}', b"[1, {}, null]", *DEEP],

@@ -368,6 +368,20 @@ def test_any_value_in_one_field_equals_the_reference(path: JsonPath, text: str, 
         assert result.field.startswith(name)
 
 
+@settings(EXAMPLES, max_examples=300)
+@given(
+    path=PATHS,
+    text=st.sampled_from(
+        ['"\udcff"', '"a\udce2\udc82"', '{"\udcff": 1}', '["\udcff"]', '{"styles": 7, "b": "\udcff"}', "\udcff"]
+    ),
+    floats=st.booleans(),
+)
+def test_bytes_that_are_not_utf8_have_the_same_outcome_for_documents_and_statistics(
+    path: JsonPath, text: str, floats: bool
+) -> None:
+    check_decode(corrupted(path, text, floats).encode("utf-8", "surrogateescape"))
+
+
 @settings(EXAMPLES, max_examples=30)
 @given(field=st.sampled_from(["kills", "championName", "win", "challenges"]), first=TEXTS)
 def test_the_last_of_duplicate_json_keys_counts(field: str, first: str) -> None:
