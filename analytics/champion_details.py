@@ -9,13 +9,25 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from analytics.match_statistics import PEOPLE, PLAYED, MatchFilter, all_of, averages, in_range, wilson_interval
+from analytics.match_statistics import (
+    EXACT_SHARD_SIZE,
+    PEOPLE,
+    PLAYED,
+    MatchFilter,
+    all_of,
+    averages,
+    in_range,
+    wilson_interval,
+)
 from analytics.names import TRINKETS, item_name, keystone_name
 from analytics.pipeline_metrics import Points
+from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
-from infra.names import CHAMPIONS_ALIAS, MATCHES_ALIAS
+from infra.names import CHAMPIONS_ALIAS
 
 GOLD_INTERVAL = 50
+MAX_GOLD = 3000
+"""More gold per minute is not shown: one match with a wrong duration would have thousands of buckets."""
 SHOWN_ITEMS, SHOWN_KEYSTONES = 10, 8
 
 
@@ -65,12 +77,13 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
     """The games of `only.champion`. Raises the client's errors."""
 
     def group(field: str, size: int, **options: Any) -> dict[str, Any]:
-        return {"terms": {"field": field, "size": size, **options}, "aggs": averages("win")}
+        return {
+            "terms": {"field": field, "size": size, "shard_size": EXACT_SHARD_SIZE, **options},
+            "aggs": averages("win"),
+        }
 
-    response = client.search(
-        index=MATCHES_ALIAS,
-        ignore_unavailable=True,
-        allow_no_indices=False,
+    response = search_matches(
+        client,
         size=0,
         track_total_hits=True,
         query=all_of(in_range(time_range), *only.of_matches, *only.of_participants, *PLAYED, PEOPLE),
@@ -80,7 +93,13 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
             "patches": group("patch", 10),
             "items": group("items", SHOWN_ITEMS, exclude=list(TRINKETS)),
             "keystones": group("keystone", SHOWN_KEYSTONES),
-            "gold": {"histogram": {"field": "gold_per_minute", "interval": GOLD_INTERVAL}},
+            "gold": {
+                "histogram": {
+                    "field": "gold_per_minute",
+                    "interval": GOLD_INTERVAL,
+                    "hard_bounds": {"min": 0, "max": MAX_GOLD},
+                }
+            },
         },
     )
     games, found = response["hits"]["total"]["value"], response["aggregations"]
@@ -105,9 +124,9 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
 def _win_rate(client: Elasticsearch, time_range: TimeRange, champion: str) -> Points:
     """The win rate over time, in percent, at the end of each step that has games."""
     step = time_range.step_seconds
-    response = client.search(
-        index=CHAMPIONS_ALIAS,
-        ignore_unavailable=True,
+    response = search(
+        client,
+        CHAMPIONS_ALIAS,
         size=0,
         query=all_of(in_range(time_range, "window_end"), {"term": {"champion_name": champion}}),
         aggs={

@@ -47,7 +47,8 @@ def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, advice: 
         return ["No document is searchable yet: `make status` shows which stage of the pipeline is broken."]
     newest = f"the newest ended {matches.newest_ended:%Y-%m-%d %H:%M}"
     if matches.newest_ended >= time_range.end:
-        return [f"No game ended in this time range; {newest}. Look again later."]
+        do = "Look again later" if time_range.is_last else advice
+        return [f"No game ended in this time range; {newest}. {do}."]
     silent = f" No message has arrived since {matches.newest_arrived_at:%H:%M}." if matches.newest_arrived_at else ""
     return [f"No game ended in this time range; {newest}.{silent} {advice}."]
 

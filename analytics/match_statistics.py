@@ -6,26 +6,28 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
-from infra.names import MATCHES_ALIAS, TEAMS_ALIAS
+from infra.names import TEAMS_ALIAS
 from job.queues import ARENA, queue_ids, queue_name
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
 MAX_CHAMPIONS = 500
 """More than the game has, so that Elasticsearch's counts are exact."""
+EXACT_SHARD_SIZE = 1000
+"""Of a `terms` aggregation: more values than there are items, so that no shard leaves one out of its answer."""
 GAME_LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, None))
 """Buckets in minutes, the same as in Kibana. The last is open: a wrong duration must not stretch the chart."""
 LAST_MATCHES = 10
-MAX_PARTICIPANTS = 18
-"""Arena has the most participants per match."""
+MAX_PARTICIPANTS = 100
+"""Of a match: the job accepts no more."""
 PRECISION_THRESHOLD = 40_000
-"""Elasticsearch's maximum for `cardinality`: more matches than this are counted to about one percent."""
+"""Elasticsearch's maximum for `cardinality`. Fewer matches are counted to within a few, more to about a percent."""
 CHAMPION_PRECISION = 4_000
 """The same for one champion, of which there are many."""
 SWARM = (1810, 1820, 1830, 1840)
@@ -204,10 +206,10 @@ def read_match_statistics(
     client: Elasticsearch, time_range: TimeRange, only: MatchFilter = EVERYTHING
 ) -> MatchStatistics:
     """The statistics of matches that ended in `time_range`, without closed indices. Raises the client's errors."""
-    # Without an open index the response would have no aggregations.
-    search = partial(client.search, index=MATCHES_ALIAS, ignore_unavailable=True, allow_no_indices=False)
-    overall = search(size=0, track_total_hits=True, aggs={"arrived": {"max": {"field": "ingested_at"}}})
-    found = search(
+    arrived = {"arrived": {"max": {"field": "ingested_at"}}}
+    overall = search_matches(client, size=0, track_total_hits=True, aggs=arrived)
+    found = search_matches(
+        client,
         size=0,
         query=all_of(in_range(time_range), *only.of_matches),
         aggs=_aggregations(time_range, only),
@@ -247,8 +249,8 @@ def read_last_matches(
     client: Elasticsearch, *clauses: dict[str, Any], size: int = LAST_MATCHES
 ) -> tuple[MatchSummary, ...]:
     """The newest matches of which a participant matches all clauses, newest first, at any time up to now."""
-    search = partial(client.search, index=MATCHES_ALIAS, ignore_unavailable=True, allow_no_indices=False)
-    newest = search(
+    newest = search_matches(
+        client,
         size=size,
         query=all_of({"range": {"@timestamp": {"lte": "now"}}}, *clauses),
         sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
@@ -258,7 +260,7 @@ def read_last_matches(
     ids = [hit["_source"]["match_id"] for hit in newest["hits"]["hits"]]
     if not ids:
         return ()
-    participants = search(size=size * MAX_PARTICIPANTS, query={"terms": {"match_id": ids}})
+    participants = search_matches(client, size=size * MAX_PARTICIPANTS, query={"terms": {"match_id": ids}})
     by_match: dict[str, list[Mapping[str, Any]]] = {each: [] for each in ids}
     for hit in participants["hits"]["hits"]:
         by_match[hit["_source"]["match_id"]].append(hit["_source"])
@@ -267,9 +269,9 @@ def read_last_matches(
 
 def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter) -> Mapping[str, Any]:
     """The aggregations over the teams' documents; empty if there is no index of them."""
-    response = client.search(
-        index=TEAMS_ALIAS,
-        ignore_unavailable=True,
+    response = search(
+        client,
+        TEAMS_ALIAS,
         size=0,
         query=all_of(in_range(time_range), *only.of_matches, *PLAYED),
         aggs={
@@ -306,10 +308,8 @@ class FilterValues:
 def read_filter_values(client: Elasticsearch, time_range: TimeRange) -> FilterValues:
     """The values that a filter can have. Raises the client's errors."""
     fields = ("queue_id", "platform", "patch", "champion_name")
-    found = client.search(
-        index=MATCHES_ALIAS,
-        ignore_unavailable=True,
-        allow_no_indices=False,
+    found = search_matches(
+        client,
         size=0,
         query=all_of(in_range(time_range)),
         aggs={field: {"terms": {"field": field, "size": MAX_CHAMPIONS}} for field in fields},

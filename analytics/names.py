@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 DATA_VIEW = Path(__file__).parents[1] / "mappings" / "kibana" / "index-pattern" / "lol-matches.json"
-TRINKETS = (3340, 3363, 3364)
-"""Free, and in a slot of their own: nobody decides to buy one."""
+TRINKETS = (3340, 3348, 3363, 3364)
+"""Free, and in a slot of their own: nobody decides to buy one. 3348 is Arena's."""
 
 
 def item_name(item: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from analytics.time_range import STEPS, TimeRange
 from infra.clients.prometheus import PrometheusClient
@@ -25,7 +26,8 @@ NOW_SECONDS = 300
 
 @dataclass(frozen=True)
 class PipelineMetrics:
-    """Time series by the name of their line in a chart, and the figures of the last minutes (None: no value)."""
+    """Time series by the name of their line in a chart, and the figures of the last minutes (None: no value): those
+    before now, or before the end of a time range that is over."""
 
     messages: Mapping[str, Points]
     """Throughput: messages per second, sent and processed."""
@@ -49,7 +51,7 @@ class PipelineMetrics:
     freshness_seconds_now: tuple[float | None, float | None]
     """Median and p99."""
     new_dead_letters: float | None
-    """Messages that became dead letters in the last hours, as many hours as the time range has."""
+    """Messages that became dead letters in the time range, or in as much time before now."""
     late_matches: float | None
     """Matches that came too late for the windows of the statistics, since the job last started."""
     oldest_sample: datetime | None
@@ -73,8 +75,11 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
     def quantiles(metric: str, *wanted: float) -> dict[str, Points]:
         return {f"p{quantile * 100:.0f}": single_series(_quantile(quantile, metric, window)) for quantile in wanted}
 
+    # Of now, or of the time range's end if that is earlier.
+    value = partial(prometheus.value, at=None if time_range.is_last else time_range.end)
+
     def now(quantile: float, metric: str) -> float | None:
-        return prometheus.value(_quantile(quantile, metric, f"{NOW_SECONDS}s"))
+        return value(_quantile(quantile, metric, f"{NOW_SECONDS}s"))
 
     # An empty Prometheus reports a time in the far future.
     oldest = prometheus.value("prometheus_tsdb_lowest_timestamp_seconds < time()")
@@ -99,14 +104,14 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
         },
         sink_waits=series_by_label(f"sum by (service) (rate(lol_job_sink_waits_total[{window}])) * 60 > 0", "service"),
         dead_letters=prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason"),
-        lag_now=prometheus.value(LAG),
+        lag_now=value(LAG),
         batch_seconds_now=(now(0.5, BATCH_METRIC), now(0.95, BATCH_METRIC)),
         freshness_seconds_now=(now(0.5, FRESHNESS_METRIC), now(0.99, FRESHNESS_METRIC)),
         # From the topic's end offsets, because the job's counters restart with it. `increase` would extrapolate to
         # fractions.
-        new_dead_letters=prometheus.value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
+        new_dead_letters=value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
         # Not within the time range: `increase` would extrapolate to another number.
-        late_matches=prometheus.value("sum(lol_job_late_matches_total)"),
+        late_matches=value("sum(lol_job_late_matches_total)"),
         oldest_sample=None if oldest is None else datetime.fromtimestamp(oldest, UTC),
     )
 

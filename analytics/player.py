@@ -9,11 +9,13 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from analytics.match_statistics import PLAYED, all_of, averages
-from infra.names import MATCHES_ALIAS
+from analytics.match_statistics import EXACT_SHARD_SIZE, PLAYED, all_of, averages, none_of
+from analytics.search import search_matches
 from job.queues import queue_name
 
 SHOWN_GAMES, SHOWN_CHAMPIONS, SHOWN_NAMES = 20, 10, 5
+NO_BOT = none_of({"term": {"bot": True}})
+"""All bots have the same puuid, and the names of champions."""
 MEANS = ("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute", "kill_participation")
 
 
@@ -63,13 +65,14 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
     A Riot ID can change hands: it means who played under it last.
     """
     by_name = {"term": {"summoner_name": {"value": wanted, "case_insensitive": True}}}
-    newest = _search(client, size=1, query={"bool": {"should": [{"term": {"puuid": wanted}}, by_name]}}, sort=_NEWEST)
+    either = {"bool": {"should": [{"term": {"puuid": wanted}}, by_name]}}
+    newest = search_matches(client, size=1, query=all_of(either, NO_BOT), sort=_NEWEST)
     hits = newest["hits"]["hits"]
     if not hits:
         return None
     puuid = hits[0]["_source"].get("puuid", "")
-    games = {"term": {"puuid": puuid}} if puuid else by_name
-    found = _search(
+    games = all_of({"term": {"puuid": puuid}} if puuid else by_name, NO_BOT)
+    found = search_matches(
         client,
         size=SHOWN_GAMES,
         query=games,
@@ -84,7 +87,7 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
                 "aggs": {
                     **averages(*MEANS),
                     "champions": {
-                        "terms": {"field": "champion_name", "size": SHOWN_CHAMPIONS},
+                        "terms": {"field": "champion_name", "size": SHOWN_CHAMPIONS, "shard_size": EXACT_SHARD_SIZE},
                         "aggs": averages("win", "kda"),
                     },
                 },
@@ -106,10 +109,6 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
 
 
 _NEWEST = [{"@timestamp": "desc"}, {"match_id": "desc"}]
-
-
-def _search(client: Elasticsearch, **request: Any) -> Any:
-    return client.search(index=MATCHES_ALIAS, ignore_unavailable=True, allow_no_indices=False, **request)
 
 
 def _game(source: Mapping[str, Any]) -> PlayerGame:

@@ -29,10 +29,12 @@ class TimeRange:
         return cls(datetime.fromtimestamp(complete - complete % min(step_seconds, 60), UTC), step_seconds)
 
     @classmethod
-    def between(cls, start: datetime, end: datetime) -> Self:
-        """From the minute of `start` to that of `end`, but at least one minute."""
+    def between(cls, start: datetime, end: datetime, now: datetime) -> Self:
+        """From the minute of `start` to that of `end`, at most to the newest minute whose matches are all searchable,
+        but at least one minute."""
         first = start.astimezone(UTC).replace(second=0, microsecond=0)
-        minutes = max(int((end - first).total_seconds()) // 60, 1)
+        last = min(end, now - timedelta(seconds=FRESHNESS_SECONDS))
+        minutes = max(int((last - first).total_seconds()) // 60, 1)
         return cls(first + timedelta(minutes=minutes), minutes * 60 // STEPS, is_last=False)
 
     @property

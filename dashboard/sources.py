@@ -23,7 +23,14 @@ from dashboard.settings import Settings, SettingsError, load
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, PrometheusError
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_ALIAS
-from tools.dlq.dead_letters import DeadLetterMessage, DlqError, MessagePosition, decode, read_dead_letters
+from tools.dlq.dead_letters import (
+    HEADER_PREFIX,
+    DeadLetterMessage,
+    DlqError,
+    MessagePosition,
+    decode,
+    read_dead_letters,
+)
 
 T = TypeVar("T")
 
@@ -36,7 +43,7 @@ FILTER_VALUES_TTL_SECONDS = 300
 KEPT_VIEWS = 64
 NEWEST_LETTERS = 50
 SHOWN_BYTES = 20_000
-"""Of a dead letter's value."""
+"""Of a dead letter's value, and of all of its headers."""
 CONSUMER_LIMITS = {"receive.message.max.bytes": 40_000_000, "queued.max.messages.kbytes": 4096}
 """The largest batch after decompression: the container has no memory for those that `make dlq` can read."""
 
@@ -116,10 +123,22 @@ class Letter:
             detail=found.job_header("detail") or found.job_header("field"),
             origin=str(found.origin or ""),
             size=len(value),
-            headers=tuple((name, decode(content)) for name, content in found.headers),
+            headers=tuple(_shown_headers(found)),
             value=decode(value[:SHOWN_BYTES]),
             obstacle=found.replay_obstacle or "",
         )
+
+
+def _shown_headers(letter: DeadLetterMessage) -> Iterator[tuple[str, str]]:
+    """The headers, as far as they fit into SHOWN_BYTES: those of the job, and as many of the producer's."""
+    free = SHOWN_BYTES
+    for name, content in sorted(letter.headers, key=lambda header: not header[0].startswith(HEADER_PREFIX)):
+        value = decode(content and content[:free])
+        free -= len(name) + len(value) + 1
+        if free < 0:
+            yield "…", "more headers"
+            return
+        yield name, value
 
 
 @st.cache_resource(show_spinner=False)

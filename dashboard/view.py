@@ -35,7 +35,7 @@ class View:
             return TimeRange.last(RANGES[self.range_name], now)
         end = self.end or now
         begin = self.begin or end - RANGES[DEFAULT_RANGE]
-        return TimeRange.between(min(begin, end), max(begin, end))
+        return TimeRange.between(min(begin, end), max(begin, end), now)
 
 
 def utc(time: datetime | None) -> datetime | None:

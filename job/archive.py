@@ -257,6 +257,7 @@ class OffsetTracker:
                 missing = begin - committed.offset
                 log.error("The archive lacks %d messages of partition %d that expired unread", missing, partition)
             self._next[partition] = max(committed.offset, begin)
+            self._unreadable.labels(str(partition))  # a counter that alerts are on exists before its first event
         self._messages.assign(self._positions(self._next))
         self._lag.set_processed_offsets(self._next)
 

@@ -53,9 +53,10 @@ class PrometheusClient:
         series = (Series(found["metric"], _points(found["values"])) for found in result)
         return [one for one in series if one.points]
 
-    def value(self, query: str) -> float | None:
-        """An instant query with one result; None if there is no such series or no value yet."""
-        points = _points([found["value"] for found in self._query("query", query=query)])
+    def value(self, query: str, at: datetime | None = None) -> float | None:
+        """An instant query with one result, of now or of a time; None if there is no such series or no value then."""
+        time = {} if at is None else {"time": at.timestamp()}
+        points = _points([found["value"] for found in self._query("query", query=query, **time)])
         return points[0][1] if points else None
 
     def values(self, query: str, label: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from job import __version__
 from job.documents import MatchAliases
 from job.lag import ConsumerLag, OpenTransactions
-from job.match import UNCOUNTED_REASONS
+from job.match import REASONS, UNCOUNTED_REASONS
 from job.sinks.sink_wait import SinkWait
 from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
@@ -77,9 +77,13 @@ class Metrics:
         self.messages = counter("messages", "Messages that are indexed or dead letters")
         self.matches = counter("matches", "Messages that are indexed, with all of their documents")
         self.dead_letters = counter("dead_letters", "Messages sent to the dead-letter topic", "reason")
+        for reason in REASONS:
+            self.dead_letters.labels(reason)  # a counter exists before its first event, or Prometheus misses that one
         self.participants = counter("participants", "Participants of decoded matches")
         self.indexed = counter("indexed_documents", "Documents that Elasticsearch acknowledged", "name")
         self.rejected = counter("rejected_documents", "Documents that Elasticsearch rejected permanently", "name")
+        for alias in aliases:
+            self.rejected.labels(alias)
         self._message_age = _MessageAgeHistogram()
         registry.register(self._message_age)
         self.sink_waits = counter("sink_waits", "Retries of a sink while a service was not available", "service")

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from confluent_kafka import Producer
 from playwright.sync_api import Browser, expect
 
-from analytics.match_statistics import read_match_statistics
+from analytics.champion_details import read_champion_details
+from analytics.match_statistics import MatchFilter, read_match_statistics
+from analytics.player import read_player
 from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
 from harness.stack import Stack
 from harness.waiting import eventually
-from infra.names import DASHBOARD_PORT, MATCHES_TOPIC
+from infra.names import DASHBOARD_PORT, MATCHES_ALIAS, MATCHES_TOPIC
+from job.documents import documents
+from job.times import to_ms
 from tests.support.dashboard_page import open_dashboard
+from tests.support.sample_matches import Json, decoded, match, participant
 
 
 @pytest.fixture
@@ -29,7 +36,7 @@ def url(stack: Stack) -> str:
 
 def test_each_page_opens_with_the_reports_figures(browser: Browser, stack: Stack, url: str) -> None:
     end = datetime.now(UTC).replace(second=0, microsecond=0)
-    time_range = TimeRange.between(end - timedelta(minutes=10), end)
+    time_range = TimeRange.between(end - timedelta(minutes=10), end, datetime.now(UTC))
     selected = f"range=from-to&from={time_range.start:%Y-%m-%dT%H:%M}&to={time_range.end:%Y-%m-%dT%H:%M}"
     with open_dashboard(browser, f"{url}?{selected}") as page:
         matches = page.locator(".figures .card", has_text="Matches").locator(".value").first
@@ -78,3 +85,48 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Brow
         finally:
             elasticsearch.unpause()
         expect(problem).to_have_count(0, timeout=60_000)
+
+
+@pytest.fixture
+def matches_of_2019(stack: Stack) -> Iterator[Callable[..., TimeRange]]:
+    """Indexes a match with these participants, made by the job's functions, and returns a time range with it alone."""
+    client, index = stack.elasticsearch(), f"{MATCHES_ALIAS}-2019.03"
+    ended = datetime(2019, 3, 5, 12, tzinfo=UTC)
+
+    def add(*participants: Json, **info: Any) -> TimeRange:
+        times: Json = dict.fromkeys(("gameStartTimestamp", "gameCreation"), to_ms(ended) - 2_000_000)
+        found = decoded(match(*participants, **times, **info))
+        for number, document in enumerate(documents(found, to_ms(ended))):
+            client.index(index=index, id=f"{found.match_id}_{number}", document=document)
+        client.indices.refresh(index=index)
+        return TimeRange.between(ended - timedelta(days=1), ended + timedelta(days=1), datetime.now(UTC))
+
+    yield add
+    client.indices.delete(index=index)
+
+
+@pytest.mark.disruptive
+def test_bots_are_no_player(stack: Stack, matches_of_2019: Callable[..., TimeRange]) -> None:
+    """All bots have the same puuid, and the names of their champions."""
+    person = participant(1, puuid="of-one-person", riotIdGameName="Nautilus of 2019", riotIdTagline="EUW")
+    bot = {"puuid": "BOT", "riotIdGameName": "", "riotIdTagline": ""}
+    matches_of_2019(person, participant(2, summonerName="Nautilus of 2019", **bot), participant(6, **bot))
+    client = stack.elasticsearch("dashboard")
+    assert read_player(client, "BOT") is None
+    assert read_player(client, "Nautilus of 2019") is None
+    player = read_player(client, "nautilus OF 2019#euw")
+    assert player is not None
+    assert (player.puuid, player.games) == ("of-one-person", 1)
+
+
+@pytest.mark.disruptive
+def test_wrong_duration_does_not_break_the_page_of_a_champion(
+    stack: Stack, matches_of_2019: Callable[..., TimeRange]
+) -> None:
+    """A match of one second has a million gold per minute: with a bucket for each 50, 20,000 buckets."""
+    players = [participant(number, timePlayed=1, championName="Rell" if number == 1 else "Ahri") for number in (1, 6)]
+    time_range = matches_of_2019(*players, gameDuration=1)
+    only = MatchFilter(champion="Rell")
+    found = read_champion_details(stack.elasticsearch("dashboard"), time_range, only)
+    assert (found.games, found.gold) == (1, ())
+    assert (found.means["gold_per_minute"] or 0) > 100_000

@@ -83,7 +83,7 @@ def _time_range(hours: int | None, begin: str | None, end: str | None, now: date
     first, last = _parse_time("FROM", begin), _parse_time("TO", end) if end else now
     if not timedelta(minutes=1) <= last - first <= timedelta(hours=MAX_HOURS):
         raise ValueError(f"FROM must be one minute to {MAX_HOURS} hours before TO")
-    return TimeRange.between(first, last)
+    return TimeRange.between(first, last, now)
 
 
 def _parse_time(name: str, text: str) -> datetime:

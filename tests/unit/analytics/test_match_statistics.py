@@ -47,9 +47,13 @@ def request_and_result(time_range: TimeRange) -> tuple[dict[str, Any], MatchStat
     return client.search.call_args_list[1].kwargs["aggs"]["selected"]["aggs"], found
 
 
-def test_closed_indices_are_ignored() -> None:
+def test_closed_indices_are_ignored_but_no_shard_that_fails() -> None:
     closed = {"error": {"type": "index_closed_exception", "reason": "closed"}, "status": 400}
-    open_indices = {"ignore_unavailable": "true", "allow_no_indices": "false"}
+    open_indices = {
+        "ignore_unavailable": "true",
+        "allow_no_indices": "false",
+        "allow_partial_search_results": "false",
+    }
     headers = {"X-Elastic-Product": "Elasticsearch"}
     with HTTPServer() as server, Elasticsearch(server.url_for("")) as client:
         path = "/lol_matches_stream/_search"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from analytics.pipeline_metrics import read_pipeline_metrics
+from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, Series
 from tests.support.report_samples import TIME_RANGE
 
@@ -14,11 +15,13 @@ class FakePrometheus(PrometheusClient):
 
     def __init__(self, values: dict[str, float]) -> None:
         self._values = values
+        self.times: set[datetime | None] = set()
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
         return []
 
-    def value(self, query: str) -> float | None:
+    def value(self, query: str, at: datetime | None = None) -> float | None:
+        self.times.add(at)
         return next((value for part, value in self._values.items() if part in query), None)
 
     def values(self, query: str, label: str) -> dict[str, float]:
@@ -32,6 +35,16 @@ def test_new_dead_letters_include_those_before_the_jobs_restart() -> None:
     )
     assert metrics.dead_letters == {}
     assert metrics.new_dead_letters == 5
+
+
+def test_figures_of_a_time_range_that_is_over_are_those_of_its_end() -> None:
+    end = datetime(2026, 2, 22, 12, tzinfo=UTC)
+    prometheus = FakePrometheus({})
+    read_pipeline_metrics(prometheus, TimeRange.between(end - timedelta(hours=6), end, datetime.now(UTC)))
+    assert prometheus.times == {end, None}, "None: of the oldest sample"
+    prometheus = FakePrometheus({})
+    read_pipeline_metrics(prometheus, TIME_RANGE)
+    assert prometheus.times == {None}
 
 
 def test_late_matches_are_unknown_without_the_jobs_counter() -> None:

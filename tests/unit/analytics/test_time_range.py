@@ -28,10 +28,19 @@ def test_short_time_range_ends_with_a_whole_step() -> None:
 
 def test_time_range_between_two_times_has_whole_minutes_and_a_minute_at_least() -> None:
     start = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
-    hour = TimeRange.between(start, start + timedelta(hours=1))
+    now = start + timedelta(days=1)
+    hour = TimeRange.between(start, start + timedelta(hours=1), now)
     assert (hour.start, hour.end) == (start.replace(second=0), start.replace(hour=13, second=0))
-    shortest = TimeRange.between(start, start)
+    shortest = TimeRange.between(start, start, now)
     assert (shortest.start, shortest.end) == (start.replace(second=0), start.replace(minute=35, second=0))
+
+
+def test_time_range_between_two_times_ends_now_if_the_second_is_in_the_future() -> None:
+    """Its last steps would have no match yet, and so would the current rates."""
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    now = datetime(2026, 3, 1, 9, 30, 5, tzinfo=UTC)
+    today = TimeRange.between(start, start + timedelta(days=1), now)
+    assert (today.start, today.end) == (start, now.replace(minute=29, second=0))
 
 
 @pytest.mark.parametrize(
@@ -47,4 +56,4 @@ def test_time_range_between_two_times_has_whole_minutes_and_a_minute_at_least() 
 def test_time_range_in_words(minutes: int, words: str) -> None:
     now = datetime(2026, 3, 1, 12, 34, tzinfo=UTC)
     assert TimeRange.last(timedelta(minutes=minutes), now).words == words
-    assert TimeRange.between(now - timedelta(minutes=minutes), now).words == "in this time range"
+    assert TimeRange.between(now - timedelta(minutes=minutes), now, now).words == "in this time range"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Barrier
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from analytics.match_statistics import MatchFilter
 from analytics.time_range import TimeRange
 from dashboard import sources
-from dashboard.sources import Answer
+from dashboard.sources import Answer, Letter
 from dashboard.view import View
 from infra.clients.prometheus import PrometheusError
 from tests.support.report_samples import PIPELINE
+from tools.dlq.dead_letters import DeadLetterMessage, MessagePosition
 
 VIEW = View("24 h", filter=MatchFilter(platform="of this test"))
 
@@ -76,3 +78,19 @@ def test_data_is_kept_with_the_problem_while_a_source_is_away(source: Source) ->
     assert back.read_at is not None
     assert good.read_at is not None
     assert back.read_at > good.read_at
+
+
+def test_large_headers_of_a_dead_letter_are_cut() -> None:
+    """The dashboard keeps many letters, and its memory is small. The job's headers are kept."""
+    empty: list[tuple[str, bytes | None]] = [("", b"")]
+    large: list[tuple[str, bytes | None]] = [("a", b"x" * 10**6)]
+    job: list[tuple[str, bytes | None]] = [("dlq.reason", b"not_json"), ("dlq.partition", b"1"), ("dlq.offset", b"7")]
+    position = MessagePosition("lol_matches_dlq", 0, 1)
+    letter = Letter.of(
+        DeadLetterMessage(position, datetime(2026, 3, 1, tzinfo=UTC), None, b"{", large + 100_000 * empty + job)
+    )
+    assert letter.headers[:3] == tuple((name, (content or b"").decode()) for name, content in job)
+    assert letter.headers[-1] == ("…", "more headers")
+    assert sum(len(name) + len(content) for name, content in letter.headers) < 30_000
+    few = DeadLetterMessage(position, datetime(2026, 3, 1, tzinfo=UTC), None, b"{", empty + job)
+    assert len(Letter.of(few).headers) == 4

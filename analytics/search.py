@@ -1,0 +1,20 @@
+"""Searches of the documents, for complete figures only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from infra.names import MATCHES_ALIAS
+
+
+def search(client: Elasticsearch, index: str = MATCHES_ALIAS, **request: Any) -> Any:
+    """Search an alias's open indices. Raises the client's errors, also if one of the shards does not answer: its part
+    of the documents would be missing in every figure."""
+    return client.search(index=index, ignore_unavailable=True, allow_partial_search_results=False, **request)
+
+
+def search_matches(client: Elasticsearch, **request: Any) -> Any:
+    """The same for the participants' documents; an error if no index is open, whose response has no aggregations."""
+    return search(client, allow_no_indices=False, **request)
