@@ -28,6 +28,10 @@ INDEX_ALIASES = (MATCHES_ALIAS, TEAMS_ALIAS, CHAMPIONS_ALIAS, POSITIONS_ALIAS)
 ARCHIVE_TABLE = "matches"
 """The archive's table in Cassandra; its keyspace is a setting of the job."""
 
+HOST_ADDRESS = "127.0.0.1"
+"""Where the stack's ports are published on the Docker host, and where its tools connect to them. `localhost` can be ::1
+as well, where another local user could listen on the same port and catch a login."""
+
 # Ports in the stack's network. The outputs `services` map them to the host's ports.
 KAFKA_PORT = 9092
 KAFKA_HOST_LISTENER_PORT = 29092

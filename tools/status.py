@@ -175,7 +175,7 @@ def sparkline(points: Points, start: datetime) -> str:
 
 
 def _links(addresses: Mapping[str, str]) -> Text:
-    """The host addresses, with links to web pages: localhost:8080, or localhost:8080 :8443 for several."""
+    """The host addresses, with links to web pages: 127.0.0.1:8080, or 127.0.0.1:8080 :8443 for several."""
     links = Text(style="dim")
     for port, address in sorted(addresses.items(), key=lambda item: item[0] in NON_HTTP_PORTS):
         text = f" :{address.rpartition(':')[2]}" if links else address

@@ -13,6 +13,7 @@ import yaml
 
 from infra.images import Images
 from infra.names import (
+    HOST_ADDRESS,
     IMAGE_SOURCE_LABEL,
     MAIN_NETWORK,
     PROJECT,
@@ -227,7 +228,7 @@ class Service(pulumi.ComponentResource):
                 for network in spec.networks
             ],
             ports=[
-                docker.ContainerPortArgs(internal=inside, external=outside, ip="127.0.0.1")
+                docker.ContainerPortArgs(internal=inside, external=outside, ip=HOST_ADDRESS)
                 for inside, outside in sorted(self.host_ports.items())
             ],
             uploads=[
@@ -283,11 +284,11 @@ class Service(pulumi.ComponentResource):
 
     def url(self, port: int) -> str:
         """The host's URL for the container's HTTP `port`."""
-        return f"http://localhost:{self.host_ports[port]}"
+        return f"http://{HOST_ADDRESS}:{self.host_ports[port]}"
 
     def addresses(self) -> dict[str, str]:
         """The published ports: the container's port → host:port on the Docker host."""
-        return {str(inside): f"localhost:{outside}" for inside, outside in self.host_ports.items()}
+        return {str(inside): f"{HOST_ADDRESS}:{outside}" for inside, outside in self.host_ports.items()}
 
 
 def declare_network(stack: str, name: str) -> docker.Network:

@@ -10,7 +10,7 @@ import pulumi
 
 from infra import users
 from infra.logins import ELASTICSEARCH_ROLES, login_of, sha256
-from infra.names import ELASTICSEARCH_PORT
+from infra.names import ELASTICSEARCH_PORT, HOST_ADDRESS
 from infra.services import FILES
 from infra.services.base import (
     GROUP_ONLY,
@@ -131,7 +131,7 @@ class Elasticsearch(Service):
         """URLs for clients in the stack's network."""
 
     def url(self, port: int) -> str:
-        return f"{self._scheme}://localhost:{self.host_ports[port]}"
+        return f"{self._scheme}://{HOST_ADDRESS}:{self.host_ports[port]}"
 
     @property
     def ca_certificate(self) -> pulumi.Output[str] | str:

@@ -9,7 +9,14 @@ import pulumi
 from infra import users
 from infra.kafka_rights import ADMIN
 from infra.logins import KAFKA_ITERATIONS, KAFKA_MECHANISM, KAFKA_SECURITY_PROTOCOL, kafka_client_settings, login_of
-from infra.names import GENERATOR_NETWORK, KAFKA_HOST_LISTENER_PORT, KAFKA_PORT, MAIN_NETWORK, ZOOKEEPER_NETWORK
+from infra.names import (
+    GENERATOR_NETWORK,
+    HOST_ADDRESS,
+    KAFKA_HOST_LISTENER_PORT,
+    KAFKA_PORT,
+    MAIN_NETWORK,
+    ZOOKEEPER_NETWORK,
+)
 from infra.services import FILES, jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
@@ -101,7 +108,7 @@ class Kafka(Service):
         )
         self.bootstrap_servers = f"{self.name}:{KAFKA_PORT}"
         """For clients in the stack's network."""
-        self.host_bootstrap_servers = f"localhost:{self.host_ports[KAFKA_HOST_LISTENER_PORT]}"
+        self.host_bootstrap_servers = f"{HOST_ADDRESS}:{self.host_ports[KAFKA_HOST_LISTENER_PORT]}"
         """For clients on the host."""
 
     def job_settings(self, user: str) -> dict[str, Any]:

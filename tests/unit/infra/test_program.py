@@ -92,7 +92,7 @@ def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
 def test_outputs_list_every_service_with_its_host_ports(declared: dict[str, Recorder], kind: str) -> None:
     recorder = declared[kind]
     assert recorder.outputs["services"] == {
-        name: {f"{port['internal']:.0f}": f"localhost:{port['external']:.0f}" for port in container["ports"]}
+        name: {f"{port['internal']:.0f}": f"127.0.0.1:{port['external']:.0f}" for port in container["ports"]}
         for name, container in recorder.containers.items()
     }
 

@@ -265,5 +265,5 @@ def test_program_declares_every_saved_object_in_kibana() -> None:
         str(path.relative_to(OBJECTS)) for path in OBJECTS.glob("*/*.json")
     }
     assert {each["url"] for each in declared.values()} == {
-        f"http://localhost:{settings().host_ports('unit')['kibanaPort']}"
+        f"http://127.0.0.1:{settings().host_ports('unit')['kibanaPort']}"
     }
