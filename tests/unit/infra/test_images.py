@@ -295,6 +295,35 @@ def test_every_pip_install_has_the_hosts_package_index(name: str) -> None:
     assert "ARG PIP_INDEX_URL\nARG PIP_TRUSTED_HOST\n" in dockerfile(name)
 
 
+def stages(path: Path) -> dict[str, list[list[str]]]:
+    """The instructions of each stage of a Dockerfile as words, after those of the stage that it is based on."""
+    found: dict[str, list[list[str]]] = {}
+    instructions: list[list[str]] = []
+    for line in re.sub(r"\\\n|^#.*\n", "", path.read_text(), flags=re.MULTILINE).splitlines():
+        words = line.split()
+        if words[:1] == ["FROM"]:
+            instructions = found[words[-1]] = list(found.get(words[1], []))
+        elif words:
+            instructions.append(words)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("[!.]*/**/Dockerfile")), ids=lambda path: str(path.parent.name))
+def test_copied_files_are_readable_by_the_images_user(path: Path) -> None:
+    """In a clone made with umask 077 they have mode 0600, and COPY makes them root's."""
+    for stage, instructions in stages(path).items():
+        user, private = "root", set[str]()
+        for keyword, *words in [*instructions, ["CMD"]]:
+            if keyword == "USER":
+                user = words[0]
+            elif keyword == "COPY" and not words[0].startswith((f"--chown={user}", "--from=")):
+                private.add(words[-1])
+            elif keyword in ("RUN", "CMD"):
+                opened = words[3:] if words[:3] == ["chmod", "-R", "a+rX"] else []
+                private = {target for target in private if not any(Path(target).is_relative_to(at) for at in opened)}
+                assert user == "root" or not private, f"{user} may be unable to read {private} in the stage {stage}"
+
+
 def maven_settings(tmp_path: Path, **environment: str) -> str:
     """The settings.xml that mavenrc writes for mvn; empty if it writes none."""
     program = f". {ROOT}/infra/images/builder/mavenrc"
