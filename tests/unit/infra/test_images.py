@@ -16,11 +16,13 @@ from infra import images, versions
 from infra.images import RECIPES, ROOT, dockerfile, network_arguments, reference
 from infra.images.source import Kind, RegistryError, Source, choose_image_source, mirrored
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.settings import SettingsError
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
 
 NEEDED = ("base", *versions.BUILT_IMAGES)
 """The images without which there is no stack."""
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
 HUB = 'Get "https://registry-1.docker.io/v2/": '
 # Answers of Docker's engine: the registry's own status and text, or status 500 and the text.
 REFUSALS = [
@@ -224,7 +226,7 @@ class TestTag:
     def test_ca_certificates_change_the_tag(self, root: Path) -> None:
         before = self.tags()
         (root / "certificates").mkdir()
-        (root / "certificates" / "own.crt").write_text("PEM")
+        (root / "certificates" / "own.crt").write_bytes(CERTIFICATE)
         assert "java" in self.changed(before)
         assert "prometheus" not in self.changed(before)
 
@@ -232,6 +234,22 @@ class TestTag:
         (root / "job" / "requirements.txt").unlink()
         with pytest.raises(FileNotFoundError, match=r"files of an image are missing: .*/job/requirements\.txt"):
             self.tags()
+
+
+@pytest.fixture
+def certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of the host's own CA certificates."""
+    monkeypatch.setattr(images, "CERTIFICATES", tmp_path)
+    return tmp_path
+
+
+def test_host_certificates_are_the_pem_blocks_of_its_files(certificates: Path) -> None:
+    (certificates / "1.crt").write_bytes("Größe\n".encode("latin-1") + CERTIFICATE + b"# and\r\n" + CERTIFICATE)
+    (certificates / "2.crt").write_bytes(b"\x30\x82\xff\x00")  # DER
+    (certificates / "3.crt").symlink_to("nowhere")
+    (certificates / "4.crt").mkdir()
+    (certificates / "4.crt" / "5.crt").write_bytes(CERTIFICATE)
+    assert images._certificates().encode() == 3 * CERTIFICATE
 
 
 def test_built_versions_are_the_pinned_versions() -> None:
@@ -277,6 +295,42 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
     assert network_arguments.__wrapped__() == expected
     monkeypatch.setenv("PIP_INDEX_URL", "https://other/simple")
     assert network_arguments.__wrapped__() == expected | {"PIP_INDEX_URL": "https://other/simple"}
+
+
+@pytest.fixture
+def maven_settings_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The host's settings.xml for Maven."""
+    monkeypatch.setattr(images, "home_folder", lambda: tmp_path)
+    (tmp_path / ".m2").mkdir()
+    return tmp_path / ".m2" / "settings.xml"
+
+
+def test_unreadable_file_of_the_host_is_named_in_one_line(certificates: Path, maven_settings_file: Path) -> None:
+    for path in (certificates / "own.crt", maven_settings_file):
+        path.symlink_to("/proc/self/mem")  # which root cannot read either
+    with pytest.raises(SettingsError, match=r"^.*/own\.crt: Input/output error.*$"):
+        images._certificates()
+    with pytest.raises(SettingsError, match=r"^.*/settings\.xml: Input/output error.*$"):
+        network_arguments.__wrapped__()
+
+
+def test_maven_settings_in_another_encoding_are_named_in_one_line(maven_settings_file: Path) -> None:
+    maven_settings_file.write_bytes("<settings><!-- Größe --></settings>".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"^.*/settings\.xml: not UTF-8.*$"):
+        network_arguments.__wrapped__()
+
+
+@pytest.mark.parametrize("option", ["index-url", "trusted-host"])
+def test_pip_option_for_installing_takes_precedence_over_the_global_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str
+) -> None:
+    """As in pip on the host."""
+    argument = f"PIP_{option.upper().replace('-', '_')}"
+    monkeypatch.delenv(argument, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    for rest in ("", f"[global]\n{option} = other\n"):
+        (tmp_path / "pip.conf").write_text(f"[install]\n{option} = mirror\n{rest}")
+        assert network_arguments.__wrapped__()[argument] == "mirror"
 
 
 def recipes_that_run(command: str) -> list[str]:
