@@ -60,9 +60,9 @@ def test_registry_mirror_serves_the_official_names(official: str, expected: str)
 
 
 def test_image_setting_replaces_the_pinned_reference() -> None:
-    source = Source("registry", "", settings(images={"kafka": "example.com/kafka:1"}, registryMirror="mirror"))
+    source = Source("registry", "", settings(images={"kafka": "example.com/kafka:1"}, registryMirror="localhost"))
     assert source.reference("kafka") == "example.com/kafka:1"
-    assert source.reference("prometheus") == f"mirror/prom/prometheus:{versions.PROMETHEUS}"
+    assert source.reference("prometheus") == f"localhost/prom/prometheus:{versions.PROMETHEUS}"
 
 
 def test_official_images_are_pinned_to_a_full_version() -> None:
