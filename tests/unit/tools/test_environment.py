@@ -39,12 +39,13 @@ def sourced(variable: str) -> str:
     return bash(f"source tools/env.sh; source tools/env.sh; printenv {variable} || true")
 
 
-def bash(program: str) -> str:
-    """The output of a Bash program in the checkout, which must print no error."""
+def bash(program: str, error: str = "") -> str:
+    """The output of a Bash program in the checkout. It must print no error, or fail with one that has this text."""
     done = subprocess.run(
         ["bash", "-euc", f"unset BASH_ENV; {program}"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode != 0) == bool(error)
+    assert error in done.stderr if error else done.stderr == ""
     return done.stdout.rstrip("\n")
 
 
@@ -88,12 +89,11 @@ def test_user_without_a_passwd_entry_has_the_home_folder_of_home(
     assert bash("set -o pipefail; source tools/env.sh; echo $PULUMI_CONFIG_PASSPHRASE_FILE") == expected
 
 
-def set_up(home: Path, step: str) -> str:
-    """The output of a step of set-up's part for Pulumi, for a user with this home folder."""
-    return bash(
-        f"root=$PWD cache={home}/.cache home={home}; source tools/setup.d/steps.sh; "
-        f"source tools/setup.d/pulumi.sh; {step}"
-    )
+def set_up(home: Path, step: str, error: str = "") -> str:
+    """The output of a step of set-up for a user with this home folder, which has the folder `checkout`."""
+    parts = "".join(f"source tools/setup.d/{part}.sh; " for part in ("steps", "system", "docker", "python", "pulumi"))
+    variables = f"root={home}/checkout venv={home}/checkout/.venv cache={home}/.cache home={home} user=me"
+    return bash(f"set -o pipefail; source tools/versions.env; {variables}; {parts} {step}", error)
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -120,6 +120,31 @@ def test_passphrase_of_existing_stacks_is_copied_from_where_earlier_versions_kep
     assert str(former) in set_up(passwd_home, "ensure_passphrase")
     assert passphrase.read_text() == "former"
     assert passphrase.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("former", [True, False])
+def test_full_disk_leaves_no_empty_passphrase(passwd_home: Path, former: bool) -> None:
+    """The secrets of all stacks would be encrypted with it."""
+    if former:
+        (passwd_home / ".pulumi/stacks/lolstack").mkdir(parents=True)
+        (passwd_home / ".pulumi/stacks/lolstack/dev.json").touch()
+        (passwd_home.parent / "other/.pulumi").mkdir(parents=True)
+        (passwd_home.parent / "other/.pulumi/lolstack.passphrase").write_text("former")
+    set_up(passwd_home, "ulimit -f 0; ensure_passphrase", error="File size limit exceeded")
+    set_up(passwd_home, "ensure_passphrase")
+    passphrase = passwd_home / ".pulumi/lolstack.passphrase"
+    assert len(passphrase.read_text().strip()) == (len("former") if former else 44)
+    assert passphrase.stat().st_mode & 0o777 == 0o600
+
+
+def test_empty_passphrase_is_refused(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is chosen, in PULUMI_CONFIG_PASSPHRASE."""
+    passphrase = passwd_home / ".pulumi/lolstack.passphrase"
+    passphrase.parent.mkdir()
+    passphrase.touch()
+    set_up(passwd_home, "ensure_passphrase", error=f"setup: error: the passphrase file {passphrase} is empty")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    set_up(passwd_home, "ensure_passphrase")
 
 
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
