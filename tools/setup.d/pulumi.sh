@@ -97,7 +97,7 @@ fetch_cli() {
 unpack_cli() {
   local folder=$cache/download sums=pulumi-$PULUMI_VERSION-checksums.txt
   rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" \
-    && curl -fsSL --retry 3 -O "$1/$sums" -O "$1/$2" \
+    && download -O "$1/$sums" -O "$1/$2" \
     && grep -F " $2" "$sums" | sha256sum --strict --check \
     && tar -xzf "$2" \
     && (cd pulumi && mv -f "${cli_files[@]}" "$bin") \

@@ -147,6 +147,14 @@ def test_empty_passphrase_is_refused(passwd_home: Path, monkeypatch: pytest.Monk
     set_up(passwd_home, "ensure_passphrase")
 
 
+def test_every_download_of_set_up_has_a_time_limit() -> None:
+    """A server that stalls would keep set-up waiting for good."""
+    lines = [line for part in (ROOT / "tools").rglob("*.sh") for line in part.read_text().splitlines()]
+    requests = [line for line in lines if "curl -" in line]
+    assert len(requests) >= 3
+    assert all("--max-time" in line or "--speed-time" in line for line in requests)
+
+
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sourced("no_proxy") == ""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
