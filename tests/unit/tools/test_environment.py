@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,22 @@ def test_every_download_of_set_up_has_a_time_limit() -> None:
     requests = [line for line in lines if "curl -" in line]
     assert len(requests) >= 3
     assert all("--max-time" in line or "--speed-time" in line for line in requests)
+
+
+def test_moved_environment_is_outdated(passwd_home: Path) -> None:
+    """Its scripts name the interpreter by its former path. A link to the environment moves nothing."""
+    checkout = passwd_home / "checkout"
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / ".venv/bin/python").symlink_to(sys.executable)
+    for name in ("requirements.txt", "requirements-test.txt"):
+        (checkout / name).touch()
+    state = "if venv_is_current; then echo current; else echo outdated; fi"
+    assert set_up(passwd_home, f'inspect_venv; echo "${{venv_contents[0]}}" >"$venv_stamp"; {state}') == "current"
+    (passwd_home / "link").symlink_to(checkout / ".venv")
+    assert set_up(passwd_home, f"venv={passwd_home}/link; {state}") == "current"
+    checkout.rename(passwd_home / "elsewhere")
+    checkout.symlink_to(passwd_home / "elsewhere")
+    assert set_up(passwd_home, state) == "outdated"
 
 
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
