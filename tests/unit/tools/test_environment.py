@@ -172,6 +172,43 @@ def test_moved_environment_is_outdated(passwd_home: Path) -> None:
     assert set_up(passwd_home, state) == "outdated"
 
 
+def ensure_system(home: Path, packages: str, sudo: bool, error: str = "") -> str:
+    """What set-up prints and does as root for a user whose engine works, and can reach no registry."""
+    return set_up(
+        home,
+        f"""
+        is_root() {{ false; }}
+        have() {{ true; }}
+        sudo() {{ if [[ $* == '-n true' ]]; then {str(sudo).lower()}; else echo as root: "$@"; fi; }}
+        needs_docker() {{ true; }}
+        find_docker() {{ docker_state=available; }}
+        missing_packages() {{ echo {packages}; }}
+        needs_mmdebstrap() {{ true; }}
+        system_command=(tools/setup.sh system me)
+        log={home}/log
+        touch $log
+        ensure_system
+        grep '^as root' $log || true
+        """,
+        error,
+    )
+
+
+def test_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path) -> None:
+    """Root does not see a rootless engine or Docker Desktop, and would set up a second one."""
+    done = ensure_system(passwd_home, "curl make", sudo=True)
+    as_root = [line for line in done.splitlines() if line.startswith("as root")]
+    assert all("apt-get" in line for line in as_root)
+    installed = [line.partition(" --no-remove ")[2] for line in as_root if " install " in line]
+    assert installed == ["curl make", "mmdebstrap uidmap"]
+
+
+def test_command_for_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path) -> None:
+    refusal = "root is needed for the packages curl make; run this, then start again:\n  sudo apt-get update && "
+    ensure_system(passwd_home, "curl make", sudo=False, error=f"{refusal}sudo apt-get install curl make\n")
+    assert "\n  sudo apt-get install mmdebstrap uidmap\n" in ensure_system(passwd_home, "", sudo=False) + "\n"
+
+
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sourced("no_proxy") == ""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
