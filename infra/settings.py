@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pulumi
-from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Json,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from generator.modes import have_remakes, parse_modes
@@ -20,6 +30,15 @@ Port = Field(ge=1, le=65535)
 MIN_MEMORY_MIB = 64
 MemoryMiB = Field(ge=MIN_MEMORY_MIB, le=1024 * 1024)
 Percent = Field(ge=0, le=100)
+
+# Docker's grammar of image references. Without a dot, a port or localhost it reads a host as part of a name.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"(localhost|{_LABEL}(\.{_LABEL})+|{_LABEL}(\.{_LABEL})*:[0-9]+)"
+_NAME = "[a-z0-9]+(([.]|__?|-+)[a-z0-9]+)*"
+REGISTRY_MIRROR = re.compile(rf"{_HOST}(/{_NAME})*")
+IMAGE_REFERENCE = re.compile(
+    rf"({_HOST}/)?{_NAME}(/{_NAME})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
+)
 
 MAX_DUPLICATES_PERCENT = 90
 PORT_OFFSET_STEP = 115
@@ -53,14 +72,20 @@ class SettingsError(pulumi.RunError):
     """Invalid settings, or a host that does not fit them. One line each: the key, what is wrong and what to do."""
 
 
+def _image_reference(text: str) -> str:
+    if not IMAGE_REFERENCE.fullmatch(text):
+        raise ValueError("no image reference like registry.example.com/team/name:1; a name has lower-case letters")
+    return text
+
+
 class Settings(BaseModel):
     """Every setting of one stack, with Pulumi.yaml's names in snake_case. The defaults are in Pulumi.yaml only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
     image_source: Literal["auto", "registry", "build"]
-    registry_mirror: str = Field(pattern=r"^$|^[A-Za-z0-9.\-]+(:\d+)?(/[a-z0-9._\-/]+)?$")
-    images: Json[dict[str, str]]
+    registry_mirror: str
+    images: Json[dict[str, Annotated[str, AfterValidator(_image_reference)]]]
 
     security: Literal["guarded", "strict"]
     credentials_generation: int = Field(ge=1, le=1_000_000)
@@ -135,6 +160,17 @@ class Settings(BaseModel):
         if -1 < memory < MIN_MEMORY_MIB:
             raise ValueError(f"must be at least {MIN_MEMORY_MIB}, or -1")
         return memory
+
+    @field_validator("registry_mirror")
+    @classmethod
+    def _registry_mirror_is_a_host_with_a_path(cls, mirror: str) -> str:
+        mirror = mirror.removesuffix("/")
+        if mirror and not REGISTRY_MIRROR.fullmatch(mirror):
+            raise ValueError(
+                "no registry like registry.example.com:5000/mirror: a host with a dot, a port or localhost, and a path "
+                "in lower-case letters"
+            )
+        return mirror
 
     @field_validator("images")
     @classmethod
@@ -280,4 +316,5 @@ def _explain(error: Any) -> str:
         return f"{PROJECT}: {what}"
     # An override of the job's settings may have a password.
     value = "" if key == "job" else f" (is {error['input']!r})"
-    return f"{PROJECT}:{key}: {what}{value}; change it with `pulumi config set {key} VALUE`"
+    path = "--path " if len(error["loc"]) > 1 else ""
+    return f"{PROJECT}:{key}: {what}{value}; change it with `pulumi config set {path}{key} VALUE`"

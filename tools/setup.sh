@@ -61,7 +61,7 @@ needs_test_packages() { [[ $purpose != deploy ]]; }
 needs_java_and_browser() { [[ $purpose == tests ]]; }
 
 if [[ $part == system ]]; then
-  [[ $EUID == 0 ]] || fail "'system' needs root: $(as_root "${system_command[@]}")"
+  is_root || fail "'system' needs root: $(as_root "${system_command[@]}")"
   open_log /var/log/lolstack-setup.log
   set_up_system "$user"
   say "system part ready${docker_version:+: Docker Engine $docker_version}"

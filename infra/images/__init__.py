@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from ast import literal_eval
@@ -20,10 +21,12 @@ from infra.images.source import Source
 from infra.provisioning.base_image import SCRIPT as BASE_SCRIPT
 from infra.provisioning.base_image import BaseImage
 from infra.provisioning.pulled_image import PulledImage
+from infra.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
 """The checkout: the directory in which Pulumi runs the program."""
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
+PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----")
 BUILT_REPOSITORY = "lolstack.invalid"
 """The registry's host in the names of built images. No host can have a name under .invalid (RFC 6761), so that nobody
 can serve an image under such a name to an engine or builder that does not find it locally."""
@@ -191,7 +194,18 @@ def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
 
 def _certificates() -> str:
     """The host's own CA certificates (PEM): behind a proxy that re-signs TLS each build needs them."""
-    return "".join(f"{path.read_text().rstrip()}\n" for path in sorted(CERTIFICATES.rglob("*.crt")))
+    files = [_read(path) for path in sorted(CERTIFICATES.rglob("*.crt"))]
+    return "".join(f"{block.decode()}\n" for content in files for block in PEM_CERTIFICATE.findall(content))
+
+
+def _read(path: Path) -> bytes:
+    """The content of a file of the host; empty if there is none, or if it is no regular file."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: {error.strerror}, but image builds use this file: make it readable for your user, or remove it"
+        ) from error
 
 
 @cache
@@ -205,7 +219,11 @@ def network_arguments() -> dict[str, str]:
     configured = dict(line.split("=", 1) for line in pip.stdout.splitlines() if "=" in line)  # values as Python text
     for option in ("index-url", "trusted-host"):
         argument = f"PIP_{option.upper().replace('-', '_')}"
-        found[argument] = os.environ.get(argument) or literal_eval(configured.get(f"global.{option}", "''"))
-    settings = home_folder() / ".m2" / "settings.xml"
-    found["MAVEN_SETTINGS"] = settings.read_text() if settings.is_file() else ""
+        value = configured.get(f"install.{option}") or configured.get(f"global.{option}", "''")
+        found[argument] = os.environ.get(argument) or literal_eval(value)
+    maven = home_folder() / ".m2" / "settings.xml"
+    try:
+        found["MAVEN_SETTINGS"] = _read(maven).decode()
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{maven}: not UTF-8, which image builds need: save it in UTF-8") from error
     return {argument: value for argument, value in found.items() if value}

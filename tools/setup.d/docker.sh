@@ -60,7 +60,7 @@ install_docker_ce() {
   # shellcheck disable=SC1091
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   install -d -m 0755 "$(dirname "$docker_apt_key")"
-  curl -fsSL -o "$docker_apt_key" "https://download.docker.com/linux/$1/gpg"
+  download -o "$docker_apt_key" "https://download.docker.com/linux/$1/gpg"
   chmod 0644 "$docker_apt_key"
   printf '%s\n' 'Types: deb' "URIs: https://download.docker.com/linux/$1" "Suites: $suite" 'Components: stable' \
     "Signed-By: $docker_apt_key" >"$docker_apt_source"

@@ -97,7 +97,7 @@ fetch_cli() {
 unpack_cli() {
   local folder=$cache/download sums=pulumi-$PULUMI_VERSION-checksums.txt
   rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" \
-    && curl -fsSL --retry 3 -O "$1/$sums" -O "$1/$2" \
+    && download -O "$1/$sums" -O "$1/$2" \
     && grep -F " $2" "$sums" | sha256sum --strict --check \
     && tar -xzf "$2" \
     && (cd pulumi && mv -f "${cli_files[@]}" "$bin") \
@@ -227,17 +227,22 @@ ensure_private_state() {
 ensure_passphrase() {
   local file=${PULUMI_HOME:-$home/.pulumi}/lolstack.passphrase former=$HOME/.pulumi/lolstack.passphrase
   [[ -z ${PULUMI_CONFIG_PASSPHRASE+set} && ${PULUMI_CONFIG_PASSPHRASE_FILE:-$file} == "$file" ]] || return 0
-  [[ ! -e $file ]] || return 0
-  if compgen -G "$home/.pulumi/stacks/lolstack/*.json" >/dev/null; then
-    if [[ -r $former ]]; then  # earlier versions of this set-up followed HOME
-      say "copying the passphrase of existing stacks from $former to $file"
-      install -D -m 0600 "$former" "$file"
-      return
-    fi
+  if [[ -e $file ]]; then
+    [[ -s $file ]] || fail "the passphrase file $file is empty: restore it; if no stack was deployed yet, remove it," \
+      "then set-up generates another; otherwise see 'Secrets' in docs/operations.md"
+    return
+  fi
+  mkdir -p "$(dirname "$file")"
+  if ! compgen -G "$home/.pulumi/stacks/lolstack/*.json" >/dev/null; then
+    say "generating the passphrase for the stacks' secrets: $file (keep a copy: they cannot be read without it)"
+    (umask 077 && head -c 32 /dev/urandom | base64 >"$file.partial")
+  elif [[ -r $former && -s $former ]]; then  # earlier versions of this set-up followed HOME
+    say "copying the passphrase of existing stacks from $former to $file"
+    install -m 0600 "$former" "$file.partial"
+  else
     fail "the passphrase $file is missing, but the secrets of existing stacks need it: restore it, or see 'Secrets'" \
       'in docs/operations.md'
   fi
-  say "generating the passphrase for the stacks' secrets: $file (keep a copy: they cannot be read without it)"
-  mkdir -p "$(dirname "$file")"
-  (umask 077 && head -c 32 /dev/urandom | base64 >"$file")
+  # A full disk must leave no empty file, with which Pulumi would encrypt.
+  mv "$file.partial" "$file"
 }

@@ -1,6 +1,11 @@
 # The part that needs root: packages, the Docker Engine, and permission to use it.
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154  # parts of setup.sh share its variables
 
+is_root() { [[ $EUID == 0 ]]; }
+
+# may_become_root: whether this is root, or sudo needs no password.
+may_become_root() { is_root || { have sudo && sudo -n true 2>/dev/null; }; }
+
 # missing_packages: prints the Debian packages of the commands that are missing, one per line.
 missing_packages() {
   local command interpreter
@@ -50,35 +55,51 @@ ensure_system() {
           || fail "$user is in the group docker, but this login is older: log out and in again"
         missing+=("$user's permission to use the Docker Engine")
         ;;
-      available) needs_mmdebstrap && missing+=('mmdebstrap, because no container registry is reachable') ;;
     esac
   fi
-  if ((${#missing[@]})); then
-    if [[ $EUID == 0 ]]; then
-      set_up_system root
-    elif have sudo && sudo -n true 2>/dev/null; then
-      say "using sudo for $(join "${missing[@]}")"
-      sudo "--preserve-env=$proxies" "${system_command[@]}" 9>&-
-    elif [[ $docker_state == available && -z $packages ]]; then
-      # Not an error: the stack's configuration may name a mirror.
-      say "no container registry is reachable; to build images without one, run:
-  $(as_root apt-get install mmdebstrap uidmap)"
-    else
-      fail "root is needed for $(join "${missing[@]}"); run this, then start again:
-  $(as_root "${system_command[@]}")"
+  # An engine that works may be the user's own (rootless, Docker Desktop). Root does not see it, and would set up another.
+  if ! needs_docker || [[ $docker_state == available ]]; then
+    if [[ -n $packages ]]; then
+      # shellcheck disable=SC2086  # words
+      may_become_root || fail "root is needed for the packages $packages; run this, then start again:
+  $(as_root apt-get update) && $(as_root apt-get install $packages)"
+      # shellcheck disable=SC2086  # words
+      install_packages $packages
     fi
+    ! needs_docker || ensure_mmdebstrap
+    return
   fi
-  needs_docker || return 0
-  ((${#missing[@]} == 0)) || find_docker
+  if is_root; then
+    set_up_system root
+  elif may_become_root; then
+    say "using sudo for $(join "${missing[@]}")"
+    sudo "--preserve-env=$proxies" "${system_command[@]}" 9>&-
+  else
+    fail "root is needed for $(join "${missing[@]}"); run this, then start again:
+  $(as_root "${system_command[@]}")"
+  fi
+  find_docker
   [[ $docker_state != denied ]] \
     || fail "$user has permission to use the Docker Engine from the next login on: log out and in again"
   [[ $docker_state == available ]] || fail "the Docker Engine does not respond: $docker_error"
 }
 
+# ensure_mmdebstrap: installs it if image builds need it. Without root this is no error: the stack's configuration may
+# name a mirror.
+ensure_mmdebstrap() {
+  needs_mmdebstrap || return 0
+  if may_become_root; then
+    # With uidmap mmdebstrap does not need root.
+    install_packages mmdebstrap uidmap
+  else
+    say "no container registry is reachable; to build images without one, run:
+  $(as_root apt-get install mmdebstrap uidmap)"
+  fi
+}
+
 # set_up_system USER: installs packages; installs and starts the Docker Engine; gives USER permission to use it.
 set_up_system() {
   local user=$1 packages
-  export DEBIAN_FRONTEND=noninteractive
   packages=$(missing_packages)
   if [[ -n $packages ]]; then
     # shellcheck disable=SC2086  # words
@@ -97,20 +118,20 @@ set_up_system() {
     step "adding $user to the group docker, which gives permission to use the Docker Engine (equivalent to root)" \
       usermod -aG docker "$user"
   fi
-  if needs_mmdebstrap; then
-    # With uidmap mmdebstrap does not need root.
-    install_packages mmdebstrap uidmap
-  fi
+  ensure_mmdebstrap
 }
 
 # install_packages PACKAGE…: removes no installed package.
 install_packages() {
   have apt-get || fail "set-up installs Debian packages only; install the equivalents of these yourself: $*"
-  step "installing the packages $*" apt_install "$@"
+  step "installing the packages $*$(is_root || echo ' with sudo')" apt_install "$@"
 }
 
+# apt_install PACKAGE…: as root.
 apt_install() {
-  apt-get -q update && apt-get -qy -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q)
+  is_root || apt=(sudo -n "--preserve-env=$proxies" "${apt[@]}")
+  "${apt[@]}" update && "${apt[@]}" -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
     install --no-install-recommends --no-remove "$@"
 }
 
@@ -120,13 +141,13 @@ readonly proxies=http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY
 as_root() {
   local name preserved='' command
   command=$(printf '%q ' "$@")
+  command=${command% }
   if have sudo; then
     for name in ${proxies//,/ }; do
       [[ -z ${!name:-} ]] || preserved+=,$name
     done
     echo "sudo ${preserved:+--preserve-env=${preserved#,} }$command"
   else
-    command=${command% }
     echo "su -c ${command@Q}"
   fi
 }

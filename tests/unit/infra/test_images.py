@@ -16,11 +16,13 @@ from infra import images, versions
 from infra.images import RECIPES, ROOT, dockerfile, network_arguments, reference
 from infra.images.source import Kind, RegistryError, Source, choose_image_source, mirrored
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.settings import SettingsError
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
 
 NEEDED = ("base", *versions.BUILT_IMAGES)
 """The images without which there is no stack."""
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
 HUB = 'Get "https://registry-1.docker.io/v2/": '
 # Answers of Docker's engine: the registry's own status and text, or status 500 and the text.
 REFUSALS = [
@@ -58,9 +60,9 @@ def test_registry_mirror_serves_the_official_names(official: str, expected: str)
 
 
 def test_image_setting_replaces_the_pinned_reference() -> None:
-    source = Source("registry", "", settings(images={"kafka": "example.com/kafka:1"}, registryMirror="mirror"))
+    source = Source("registry", "", settings(images={"kafka": "example.com/kafka:1"}, registryMirror="localhost"))
     assert source.reference("kafka") == "example.com/kafka:1"
-    assert source.reference("prometheus") == f"mirror/prom/prometheus:{versions.PROMETHEUS}"
+    assert source.reference("prometheus") == f"localhost/prom/prometheus:{versions.PROMETHEUS}"
 
 
 def test_official_images_are_pinned_to_a_full_version() -> None:
@@ -224,7 +226,7 @@ class TestTag:
     def test_ca_certificates_change_the_tag(self, root: Path) -> None:
         before = self.tags()
         (root / "certificates").mkdir()
-        (root / "certificates" / "own.crt").write_text("PEM")
+        (root / "certificates" / "own.crt").write_bytes(CERTIFICATE)
         assert "java" in self.changed(before)
         assert "prometheus" not in self.changed(before)
 
@@ -232,6 +234,22 @@ class TestTag:
         (root / "job" / "requirements.txt").unlink()
         with pytest.raises(FileNotFoundError, match=r"files of an image are missing: .*/job/requirements\.txt"):
             self.tags()
+
+
+@pytest.fixture
+def certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of the host's own CA certificates."""
+    monkeypatch.setattr(images, "CERTIFICATES", tmp_path)
+    return tmp_path
+
+
+def test_host_certificates_are_the_pem_blocks_of_its_files(certificates: Path) -> None:
+    (certificates / "1.crt").write_bytes("Größe\n".encode("latin-1") + CERTIFICATE + b"# and\r\n" + CERTIFICATE)
+    (certificates / "2.crt").write_bytes(b"\x30\x82\xff\x00")  # DER
+    (certificates / "3.crt").symlink_to("nowhere")
+    (certificates / "4.crt").mkdir()
+    (certificates / "4.crt" / "5.crt").write_bytes(CERTIFICATE)
+    assert images._certificates().encode() == 3 * CERTIFICATE
 
 
 def test_built_versions_are_the_pinned_versions() -> None:
@@ -279,6 +297,42 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
     assert network_arguments.__wrapped__() == expected | {"PIP_INDEX_URL": "https://other/simple"}
 
 
+@pytest.fixture
+def maven_settings_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The host's settings.xml for Maven."""
+    monkeypatch.setattr(images, "home_folder", lambda: tmp_path)
+    (tmp_path / ".m2").mkdir()
+    return tmp_path / ".m2" / "settings.xml"
+
+
+def test_unreadable_file_of_the_host_is_named_in_one_line(certificates: Path, maven_settings_file: Path) -> None:
+    for path in (certificates / "own.crt", maven_settings_file):
+        path.symlink_to("/proc/self/mem")  # which root cannot read either
+    with pytest.raises(SettingsError, match=r"^.*/own\.crt: Input/output error.*$"):
+        images._certificates()
+    with pytest.raises(SettingsError, match=r"^.*/settings\.xml: Input/output error.*$"):
+        network_arguments.__wrapped__()
+
+
+def test_maven_settings_in_another_encoding_are_named_in_one_line(maven_settings_file: Path) -> None:
+    maven_settings_file.write_bytes("<settings><!-- Größe --></settings>".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"^.*/settings\.xml: not UTF-8.*$"):
+        network_arguments.__wrapped__()
+
+
+@pytest.mark.parametrize("option", ["index-url", "trusted-host"])
+def test_pip_option_for_installing_takes_precedence_over_the_global_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str
+) -> None:
+    """As in pip on the host."""
+    argument = f"PIP_{option.upper().replace('-', '_')}"
+    monkeypatch.delenv(argument, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    for rest in ("", f"[global]\n{option} = other\n"):
+        (tmp_path / "pip.conf").write_text(f"[install]\n{option} = mirror\n{rest}")
+        assert network_arguments.__wrapped__()[argument] == "mirror"
+
+
 def recipes_that_run(command: str) -> list[str]:
     """The names of the recipes whose Dockerfile runs this command."""
     return [name for name in RECIPES if command in dockerfile(name)]
@@ -293,6 +347,35 @@ def test_every_maven_build_has_the_maven_settings(name: str) -> None:
 @pytest.mark.parametrize("name", recipes_that_run("pip install"))
 def test_every_pip_install_has_the_hosts_package_index(name: str) -> None:
     assert "ARG PIP_INDEX_URL\nARG PIP_TRUSTED_HOST\n" in dockerfile(name)
+
+
+def stages(path: Path) -> dict[str, list[list[str]]]:
+    """The instructions of each stage of a Dockerfile as words, after those of the stage that it is based on."""
+    found: dict[str, list[list[str]]] = {}
+    instructions: list[list[str]] = []
+    for line in re.sub(r"\\\n|^#.*\n", "", path.read_text(), flags=re.MULTILINE).splitlines():
+        words = line.split()
+        if words[:1] == ["FROM"]:
+            instructions = found[words[-1]] = list(found.get(words[1], []))
+        elif words:
+            instructions.append(words)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("[!.]*/**/Dockerfile")), ids=lambda path: str(path.parent.name))
+def test_copied_files_are_readable_by_the_images_user(path: Path) -> None:
+    """In a clone made with umask 077 they have mode 0600, and COPY makes them root's."""
+    for stage, instructions in stages(path).items():
+        user, private = "root", set[str]()
+        for keyword, *words in [*instructions, ["CMD"]]:
+            if keyword == "USER":
+                user = words[0]
+            elif keyword == "COPY" and not words[0].startswith((f"--chown={user}", "--from=")):
+                private.add(words[-1])
+            elif keyword in ("RUN", "CMD"):
+                opened = words[3:] if words[:3] == ["chmod", "-R", "a+rX"] else []
+                private = {target for target in private if not any(Path(target).is_relative_to(at) for at in opened)}
+                assert user == "root" or not private, f"{user} may be unable to read {private} in the stage {stage}"
 
 
 def maven_settings(tmp_path: Path, **environment: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic.alias_generators import to_camel
 
+from infra import versions
 from infra.images import ROOT
 from infra.settings import PORT_OFFSET_STEP, Settings, SettingsError
 from tests.support.pulumi_program import SCHEMA, raw_config, settings
@@ -78,6 +79,11 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"sparkWorkerCores": 1}, "sparkWorkerCores"),
         ({"generatorDuplicatesPercent": 95}, "generatorDuplicatesPercent"),
         ({"generatorPoisonPercent": 60, "generatorRemakesPercent": 60}, "together at most 100"),
+        ({"registryMirror": "harbor"}, "lolstack:registryMirror: no registry"),
+        ({"registryMirror": "harbor/x"}, "lolstack:registryMirror: no registry"),
+        ({"registryMirror": "mirror.example.com//x"}, "lolstack:registryMirror: no registry"),
+        ({"registryMirror": "mirror.example.com/X"}, "lolstack:registryMirror: no registry"),
+        ({"registryMirror": "mirror.example.com\n"}, "lolstack:registryMirror: no registry"),
         ({"images": {"kafka": 3}}, "lolstack:images.kafka"),
         (
             {"images": {"kafak": "example.com/kafka:1"}},
@@ -96,6 +102,39 @@ def test_invalid_setting_is_rejected_by_name(changes: dict[str, Any], named: str
     with pytest.raises(SettingsError) as refusal:
         Settings.load(raw_config(**changes), "dev")
     assert named in str(refusal.value).replace("elasticsearchPort and ", "")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("registry.example.com/Team/grafana:1", "Team/grafana", "a b", " ", "", "x/y:@", "x/y:", "x//y", "x/y/", "-x"),
+        *("x__.y", "x/y:1\n", "https://example.com/x", "x@sha256:12", "x:-1", "a:b:c"),
+    ],
+)
+def test_invalid_image_reference_is_rejected_with_its_service(reference: str) -> None:
+    """Docker's API answers each with `invalid reference format`."""
+    with pytest.raises(SettingsError) as refusal:
+        settings(images={"grafana": reference})
+    assert "lolstack:images.grafana: no image reference like registry.example.com/team/name:1" in str(refusal.value)
+    assert str(refusal.value).endswith("change it with `pulumi config set --path images.grafana VALUE`")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *versions.OFFICIAL_IMAGES.values(),
+        *("kafka", "localhost/x", "localhost:5000/a/b__c.d--e:V_1.2-x", "Registry.example.com/x", "harbor:80/x"),
+        *(f"x@sha256:{'0a' * 32}", f"example.com/x:1@sha256:{'0a' * 32}"),
+    ],
+)
+def test_valid_image_reference_is_accepted(reference: str) -> None:
+    assert settings(images={"grafana": reference}).images == {"grafana": reference}
+
+
+@pytest.mark.parametrize("mirror", ["localhost", "harbor:5000", "mirror.example.com", "10.0.0.1:80/a/b-c", ""])
+def test_registry_mirror_has_no_slash_at_its_end(mirror: str) -> None:
+    for setting in {mirror, f"{mirror}/" if mirror else ""}:
+        assert settings(registryMirror=setting).registry_mirror == mirror
 
 
 @pytest.mark.parametrize("job", [{"kafka": {"password": "hush"}}, '{"kafka": {"password": "hush"'])

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,13 @@ def sourced(variable: str) -> str:
     return bash(f"source tools/env.sh; source tools/env.sh; printenv {variable} || true")
 
 
-def bash(program: str) -> str:
-    """The output of a Bash program in the checkout, which must print no error."""
+def bash(program: str, error: str = "") -> str:
+    """The output of a Bash program in the checkout. It must print no error, or fail with one that has this text."""
     done = subprocess.run(
         ["bash", "-euc", f"unset BASH_ENV; {program}"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode != 0) == bool(error)
+    assert error in done.stderr if error else done.stderr == ""
     return done.stdout.rstrip("\n")
 
 
@@ -88,12 +90,11 @@ def test_user_without_a_passwd_entry_has_the_home_folder_of_home(
     assert bash("set -o pipefail; source tools/env.sh; echo $PULUMI_CONFIG_PASSPHRASE_FILE") == expected
 
 
-def set_up(home: Path, step: str) -> str:
-    """The output of a step of set-up's part for Pulumi, for a user with this home folder."""
-    return bash(
-        f"root=$PWD cache={home}/.cache home={home}; source tools/setup.d/steps.sh; "
-        f"source tools/setup.d/pulumi.sh; {step}"
-    )
+def set_up(home: Path, step: str, error: str = "") -> str:
+    """The output of a step of set-up for a user with this home folder, which has the folder `checkout`."""
+    parts = "".join(f"source tools/setup.d/{part}.sh; " for part in ("steps", "system", "docker", "python", "pulumi"))
+    variables = f"root={home}/checkout venv={home}/checkout/.venv cache={home}/.cache home={home} user=me"
+    return bash(f"set -o pipefail; source tools/versions.env; {variables}; {parts} {step}", error)
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -120,6 +121,92 @@ def test_passphrase_of_existing_stacks_is_copied_from_where_earlier_versions_kep
     assert str(former) in set_up(passwd_home, "ensure_passphrase")
     assert passphrase.read_text() == "former"
     assert passphrase.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("former", [True, False])
+def test_full_disk_leaves_no_empty_passphrase(passwd_home: Path, former: bool) -> None:
+    """The secrets of all stacks would be encrypted with it."""
+    if former:
+        (passwd_home / ".pulumi/stacks/lolstack").mkdir(parents=True)
+        (passwd_home / ".pulumi/stacks/lolstack/dev.json").touch()
+        (passwd_home.parent / "other/.pulumi").mkdir(parents=True)
+        (passwd_home.parent / "other/.pulumi/lolstack.passphrase").write_text("former")
+    set_up(passwd_home, "ulimit -f 0; ensure_passphrase", error="File size limit exceeded")
+    set_up(passwd_home, "ensure_passphrase")
+    passphrase = passwd_home / ".pulumi/lolstack.passphrase"
+    assert len(passphrase.read_text().strip()) == (len("former") if former else 44)
+    assert passphrase.stat().st_mode & 0o777 == 0o600
+
+
+def test_empty_passphrase_is_refused(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is chosen, in PULUMI_CONFIG_PASSPHRASE."""
+    passphrase = passwd_home / ".pulumi/lolstack.passphrase"
+    passphrase.parent.mkdir()
+    passphrase.touch()
+    set_up(passwd_home, "ensure_passphrase", error=f"setup: error: the passphrase file {passphrase} is empty")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    set_up(passwd_home, "ensure_passphrase")
+
+
+def test_every_download_of_set_up_has_a_time_limit() -> None:
+    """A server that stalls would keep set-up waiting for good."""
+    lines = [line for part in (ROOT / "tools").rglob("*.sh") for line in part.read_text().splitlines()]
+    requests = [line for line in lines if "curl -" in line]
+    assert len(requests) >= 3
+    assert all("--max-time" in line or "--speed-time" in line for line in requests)
+
+
+def test_moved_environment_is_outdated(passwd_home: Path) -> None:
+    """Its scripts name the interpreter by its former path. A link to the environment moves nothing."""
+    checkout = passwd_home / "checkout"
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / ".venv/bin/python").symlink_to(sys.executable)
+    for name in ("requirements.txt", "requirements-test.txt"):
+        (checkout / name).touch()
+    state = "if venv_is_current; then echo current; else echo outdated; fi"
+    assert set_up(passwd_home, f'inspect_venv; echo "${{venv_contents[0]}}" >"$venv_stamp"; {state}') == "current"
+    (passwd_home / "link").symlink_to(checkout / ".venv")
+    assert set_up(passwd_home, f"venv={passwd_home}/link; {state}") == "current"
+    checkout.rename(passwd_home / "elsewhere")
+    checkout.symlink_to(passwd_home / "elsewhere")
+    assert set_up(passwd_home, state) == "outdated"
+
+
+def ensure_system(home: Path, packages: str, sudo: bool, error: str = "") -> str:
+    """What set-up prints and does as root for a user whose engine works, and can reach no registry."""
+    return set_up(
+        home,
+        f"""
+        is_root() {{ false; }}
+        have() {{ true; }}
+        sudo() {{ if [[ $* == '-n true' ]]; then {str(sudo).lower()}; else echo as root: "$@"; fi; }}
+        needs_docker() {{ true; }}
+        find_docker() {{ docker_state=available; }}
+        missing_packages() {{ echo {packages}; }}
+        needs_mmdebstrap() {{ true; }}
+        system_command=(tools/setup.sh system me)
+        log={home}/log
+        touch $log
+        ensure_system
+        grep '^as root' $log || true
+        """,
+        error,
+    )
+
+
+def test_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path) -> None:
+    """Root does not see a rootless engine or Docker Desktop, and would set up a second one."""
+    done = ensure_system(passwd_home, "curl make", sudo=True)
+    as_root = [line for line in done.splitlines() if line.startswith("as root")]
+    assert all("apt-get" in line for line in as_root)
+    installed = [line.partition(" --no-remove ")[2] for line in as_root if " install " in line]
+    assert installed == ["curl make", "mmdebstrap uidmap"]
+
+
+def test_command_for_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path) -> None:
+    refusal = "root is needed for the packages curl make; run this, then start again:\n  sudo apt-get update && "
+    ensure_system(passwd_home, "curl make", sudo=False, error=f"{refusal}sudo apt-get install curl make\n")
+    assert "\n  sudo apt-get install mmdebstrap uidmap\n" in ensure_system(passwd_home, "", sudo=False) + "\n"
 
 
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
