@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections import namedtuple
 from collections.abc import Iterator
@@ -73,6 +74,47 @@ def test_a_fitting_host_has_no_problem(free_ports: dict[str, int]) -> None:
 def test_port_conflict_is_reported_with_its_setting(free_ports: dict[str, int], used_port: int) -> None:
     (problem,) = problems(free_ports | {"kafkaPort": used_port})
     assert problem.startswith(f"lolstack:kafkaPort: port conflict: another program uses port {used_port}")
+
+
+@pytest.mark.usefixtures("engine")
+def test_listener_on_the_ipv6_loopback_is_a_port_conflict(free_ports: dict[str, int]) -> None:
+    """`localhost` is ::1 first on many machines: that program would get the requests, with their logins."""
+    try:
+        server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("needs IPv6")
+    with server:
+        port = server.getsockname()[1]
+        (problem,) = problems(free_ports | {"kafkaPort": port})
+    assert problem.startswith(f"lolstack:kafkaPort: port conflict: another program uses port {port}")
+
+
+@pytest.mark.usefixtures("engine")
+def test_machine_without_ipv6_has_no_port_conflict(free_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ipv4Socket(socket.socket):
+        def __init__(self, family: int = socket.AF_INET) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family)
+
+    monkeypatch.setattr(socket, "socket", Ipv4Socket)
+    assert problems(free_ports) == []
+
+
+@pytest.mark.usefixtures("engine")
+def test_port_that_only_the_engine_may_bind_is_a_conflict_only_if_something_listens(
+    free_ports: dict[str, int], used_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port below 1024, for an ordinary user."""
+
+    class OrdinaryUsersSocket(socket.socket):
+        def bind(self, address: Any) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", OrdinaryUsersSocket)
+    assert problems(free_ports) == []
+    (problem,) = problems(free_ports | {"kafkaPort": used_port})
+    assert f"another program uses port {used_port}" in problem
 
 
 @pytest.mark.usefixtures("engine")
