@@ -15,7 +15,13 @@ import pulumi
 from packaging.version import Version
 
 from infra import ownership, versions
-from infra.clients.docker_engine import DockerUnavailableError, connect, engine_address, stack_containers
+from infra.clients.docker_engine import (
+    DockerUnavailableError,
+    connect,
+    engine_address,
+    engine_failures,
+    stack_containers,
+)
 from infra.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -34,14 +40,16 @@ def check(settings: Settings, stack: str) -> None:
     if is_remote(url):
         raise SettingsError(f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST")
     try:
-        client = connect()
-    except DockerUnavailableError as error:
+        with engine_failures():
+            client = connect()
+            containers = stack_containers(client, stack)
+            version, info = client.version(), client.info()
+            state = ownership.read_state(stack)
+            problem = ownership.foreign_deployment(state, stack, client) or ownership.renamed_deployment(state, stack)
+    except (DockerUnavailableError, ownership.StateError) as error:
         raise SettingsError(str(error)) from error
-    containers = stack_containers(client, stack)
-    state = ownership.read_state(stack)
-    if problem := (ownership.foreign_deployment(state, stack, client) or ownership.renamed_deployment(state, stack)):
+    if problem:
         raise SettingsError(problem)
-    version, info = client.version(), client.info()
     problems = [
         *_outdated_docker(version["Version"], version["ApiVersion"]),
         *_memory_shortage(settings, info["MemTotal"]),

@@ -34,7 +34,7 @@ from docker.models.networks import Network
 from docker.models.volumes import Volume
 from requests import RequestException
 
-from infra.clients.docker_engine import DockerUnavailableError, connect, stack_containers
+from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, stack_containers
 from infra.home import home_folder
 from infra.names import PROJECT, STACK_LABEL
 from infra.ownership import foreign_deployment, renamed_deployment
@@ -54,10 +54,18 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
     Raises RepairError if the state is incompatible and not to be discarded, if the stack on the Docker engine is not
     the one of the state, or if Pulumi or the Docker engine fails.
     """
+    try:
+        with engine_failures():
+            yield from _repair(stack, discard)
+    except DockerUnavailableError as error:
+        raise RepairError(str(error)) from error
+
+
+def _repair(stack: str, discard: bool) -> Iterator[str]:
     if dead := dead_locks(lock_folder(stack)):
         _pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
-    client = _engine()
+    client = connect()
     state = _export(stack, client)
     _refuse_foreign_deployment(state, stack, client)
     if discard:
@@ -199,13 +207,6 @@ def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str
     except (DockerException, RequestException) as error:
         raise RepairError(f"{resource.name} cannot be removed ({reason}): {error}") from error
     yield f"removed {resource.name}: {reason}"
-
-
-def _engine() -> docker.DockerClient:
-    try:
-        return connect()
-    except DockerUnavailableError as error:
-        raise RepairError(str(error)) from error
 
 
 def _pulumi(*words: str) -> str:

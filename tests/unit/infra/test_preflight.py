@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
+from requests.exceptions import ReadTimeout
 
-from infra import preflight
+from infra import ownership, preflight
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from infra.settings import SettingsError
 from tests.support.fake_docker import GIB, FakeContainer, FakeDockerEngine
@@ -146,6 +148,36 @@ def test_stack_that_another_state_deployed_is_the_only_problem(
     assert problems(free_ports) == []
 
 
+READ_STATE = ownership.read_state
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (None, "pulumi is not on the PATH: `source tools/env.sh`"),
+        ("printf 'warning: old\\nerror: access denied\\n' >&2; exit 255", "error: access denied"),
+    ],
+    ids=["no pulumi", "pulumi fails"],
+)
+def test_unreadable_state_does_not_make_the_own_stack_another_users(
+    engine: FakeDockerEngine,
+    free_ports: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    script: str | None,
+    reason: str,
+) -> None:
+    """Pulumi may have been started by its path, with nothing on PATH."""
+    own = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-unit-kafka")
+    engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = [own]
+    if script is not None:
+        (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(ownership, "read_state", READ_STATE)
+    assert problems(free_ports) == [f"the state of the stack {STACK} cannot be read: {reason}"]
+
+
 def test_volumes_of_another_state_are_not_adopted(engine: FakeDockerEngine, free_ports: dict[str, int]) -> None:
     """Its containers may be gone. A killed deployment of this state may have created a volume without recording it."""
     engine.volume_names = ["lolstack-unit-broker"]
@@ -268,6 +300,26 @@ def test_remote_docker_engine_is_refused(
         [] if accepted else [f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST"]
     )
     assert problems(free_ports) == expected
+
+
+FAILURES = [APIError("500 Server Error", explanation="containerd is not\nrunning"), ReadTimeout("Read timed out.")]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("request_", ["_list", "info"])
+def test_engine_that_answers_but_does_not_work_is_one_line(
+    engine: FakeDockerEngine,
+    free_ports: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    request_: str,
+) -> None:
+    def fail(**_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(engine.containers if request_ == "_list" else engine, request_.removeprefix("_"), fail)
+    (problem,) = problems(free_ports)
+    assert problem.startswith("the Docker engine at unix:///var/run/docker.sock does not work (")
 
 
 def test_unavailable_docker_engine_is_reported_with_its_url(monkeypatch: pytest.MonkeyPatch) -> None:

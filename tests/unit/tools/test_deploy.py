@@ -110,7 +110,7 @@ def test_interruption_reaches_pulumi_once_and_its_shutdown_is_awaited(
 def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "pulumi").write_text("#!/bin/sh\nexit 6\n")
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho \"error: no stack named 'other' found\" >&2; exit 6\n")
     (tmp_path / "pulumi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     engine = FakeDockerEngine(tmp_path)

@@ -17,6 +17,8 @@ from typing import Any
 
 import dill
 import pytest
+from docker.errors import APIError
+from requests.exceptions import ReadTimeout
 
 from infra.home import home_folder
 from infra.names import IMAGE_SOURCE_LABEL
@@ -293,6 +295,26 @@ def test_foreign_container_on_the_network_is_named_before_anything_is_destroyed(
     assert engine.existing == ALL
     write_state(calls.parent)
     assert run(monkeypatch) == 0
+
+
+@pytest.mark.parametrize("failure", [APIError("500 Server Error"), ReadTimeout("Read timed out.")])
+def test_engine_that_answers_but_does_not_work_is_one_line(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    failure: Exception,
+) -> None:
+    def fail(**_: Any) -> None:
+        raise failure
+
+    write_state(calls.parent)
+    monkeypatch.setattr(engine.containers, "list", fail)
+    assert run(monkeypatch) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("the Docker engine at ")
+    assert f"does not work ({failure})" in error
+    assert error.count("\n") == 1
 
 
 @pytest.fixture
