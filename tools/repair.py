@@ -8,8 +8,9 @@
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
 
-It refuses what the following deployment or destruction would only do by half: a stack that another state deployed on
-this Docker engine, a renamed stack, and, with `--discard`, a network to which other containers are connected.
+It refuses what the following deployment or destruction would only do by half: a stack that is being deployed, or that
+another state deployed on this Docker engine, a renamed stack, and, with `--discard`, a network to which other
+containers are connected.
 
 `make up` begins with this, and `make down` with `--discard`. If there is nothing to repair, nothing changes.
 """
@@ -62,7 +63,7 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
 
 
 def _repair(stack: str, discard: bool) -> Iterator[str]:
-    if dead := dead_locks(lock_folder(stack)):
+    if dead := check_locks(stack):
         _pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
     client = connect()
@@ -70,18 +71,21 @@ def _repair(stack: str, discard: bool) -> Iterator[str]:
     _refuse_foreign_deployment(state, stack, client)
     if discard:
         _refuse_foreign_endpoints(client, stack)
-    if reason := incompatibility(state):
-        if not discard:
-            raise RepairError(
-                f"the stack {stack} was deployed by another version of this program, which cannot manage it "
-                f"({reason}): run `make reset STACK={stack}`, which deletes all of its data, "
-                "or deploy with the version that created it"
-            )
+    reason = incompatibility(state)
+    if reason and not discard:
+        raise RepairError(
+            f"the stack {stack} was deployed by another version of this program, which cannot manage it "
+            f"({reason}): run `make reset STACK={stack}`, which deletes all of its data, "
+            "or deploy with the version that created it"
+        )
+    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
+    if reason or interrupted:
+        check_locks(stack)  # a deployment may have begun meanwhile
+    if reason:
         yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
         yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
-    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
@@ -133,14 +137,27 @@ def lock_folder(stack: str) -> Path | None:
     return ROOT / path / ".pulumi" / "locks" / "organization" / PROJECT / stack
 
 
-def dead_locks(folder: Path | None) -> list[int]:
-    """Process ids of stale locks: held by processes of this machine that are gone. Empty if any lock may be in use."""
+def check_locks(stack: str) -> list[int]:
+    """Process ids of the stack's stale locks: held by processes of this machine that are gone.
+
+    Raises RepairError if another lock may be in use.
+    """
+    folder = lock_folder(stack)
     dead = []
     for file in folder.glob("*.json") if folder else ():
-        lock = json.loads(file.read_text())
-        if lock["hostname"] != socket.gethostname() or _is_pulumi(lock["pid"]):
-            return []
-        dead.append(lock["pid"])
+        try:
+            lock = json.loads(file.read_text())
+        except FileNotFoundError:  # released meanwhile
+            continue
+        pid, host = lock["pid"], lock["hostname"]
+        if host != socket.gethostname():
+            raise RepairError(
+                f"the stack {stack} is locked by process {pid} on the machine {host}: wait for it; if it is gone, "
+                f"release its lock with `pulumi cancel --stack {stack}`"
+            )
+        if _is_pulumi(pid):
+            raise RepairError(f"the stack {stack} is being deployed by process {pid}: wait for it or end it")
+        dead.append(pid)
     return dead
 
 
