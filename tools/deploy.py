@@ -16,7 +16,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
+from typing import TextIO
 
 from infra.clients.docker_engine import DockerUnavailableError, connect, kill_containers
 from infra.home import home_folder
@@ -60,28 +62,44 @@ def log_file(command: str, stack: str) -> Path:
     return cache / f"{command}-{stack}.log"
 
 
+def write(target: TextIO, text: str) -> None:
+    """Write text at once. From a failure on, such as a closed pipe or a full disk, the target discards everything."""
+    try:
+        target.write(text)
+        target.flush()
+    except OSError as error:
+        # Python flushes what it could not write once more when it closes the target.
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), target.fileno())
+        if target is not sys.stderr:
+            write(sys.stderr, f"{target.name}: no more output: {error}\n")
+
+
 def run_without_terminal(command: list[str], log: Path) -> int:
-    """Run Pulumi, print its finished steps, write all of its output to `log`, return its exit code."""
+    """Run Pulumi, print its finished steps, write all of its output to `log`, return its exit code.
+
+    Pulumi must end by itself, or it leaves its lock and half-made resources. So all of its output is read, also if it
+    can be written nowhere: it would be killed at its next line.
+    """
     with (
-        log.open("w") as complete,
+        log.open("w", encoding="utf-8") as complete,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", bufsize=1
         ) as pulumi,
     ):
-        # Pulumi must end by itself, or it leaves its lock and half-made resources. Ctrl-C reaches it directly, as a
-        # member of the foreground process group; a second interrupt would make it exit at once.
+        # Ctrl-C reaches Pulumi directly, as a member of the foreground process group; a second interrupt would make it
+        # exit at once.
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: pulumi.terminate())
 
         def logged() -> Iterator[str]:
             assert pulumi.stdout is not None
             for line in pulumi.stdout:
-                complete.write(line)
-                complete.flush()
+                write(complete, line)
                 yield line.rstrip("\n")
 
         for line in finished_steps(logged()):
-            print(line, flush=True)
+            write(sys.stdout, f"{line}\n")
     return pulumi.returncode
 
 
@@ -105,7 +123,9 @@ def main() -> int:
     if sys.stdout.isatty():
         os.execvp(command[0], command)
     log = log_file(options.command, options.stack)
-    print(f"complete output: {log}", flush=True)
+    assert isinstance(sys.stdout, TextIOWrapper)
+    sys.stdout.reconfigure(errors="replace")  # a locale may lack some of Pulumi's characters
+    write(sys.stdout, f"complete output: {log}\n")
     return run_without_terminal([*command, "--suppress-progress", "--color=never"], log)
 
 

@@ -61,7 +61,7 @@ Diagnostics:
     )
 
 
-def deploy(tmp_path: Path, script: str) -> subprocess.Popen[str]:
+def deploy(tmp_path: Path, script: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """`python -m tools.deploy up` without a terminal, with `script` in place of Pulumi, in its own process group."""
     (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "pulumi").chmod(0o755)
@@ -71,6 +71,7 @@ def deploy(tmp_path: Path, script: str) -> subprocess.Popen[str]:
         cwd=ROOT,
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         start_new_session=True,
     )
@@ -105,6 +106,54 @@ def test_interruption_reaches_pulumi_once_and_its_shutdown_is_awaited(
     output, _ = run.communicate(timeout=20)
     assert output.splitlines() == ["interrupted", "unlocked"]
     assert run.returncode == 3
+
+
+PROGRESS = "n=0; while [ $((n += 1)) -le 300 ]; do echo line $n; done"
+"""Much output after a first line."""
+
+
+def test_reader_that_ends_early_does_not_end_pulumi(tmp_path: Path) -> None:
+    """`make up | head`, or Ctrl-C with `make up | tee`. A process that writes into a closed pipe is killed."""
+    run = deploy(tmp_path, f"echo started; while [ ! -e {tmp_path}/closed ]; do sleep 0.1; done; {PROGRESS}; exit 3")
+    assert run.stdout is not None
+    assert "started\n" in iter(run.stdout.readline, "")
+    run.stdout.close()
+    (tmp_path / "closed").touch()
+    _, errors = run.communicate(timeout=20)
+    assert run.returncode == 3
+    assert (tmp_path / "lolstack" / "up-other.log").read_text().splitlines()[-1] == "line 300"
+    assert errors == "<stdout>: no more output: [Errno 32] Broken pipe\n"
+
+
+def test_reader_of_output_and_errors_that_has_ended_before_the_start_does_not_end_pulumi(tmp_path: Path) -> None:
+    """`make up 2>&1 | false`."""
+    run = deploy(tmp_path, f"{PROGRESS}; exit 3", stderr=subprocess.STDOUT)
+    assert run.stdout is not None
+    run.stdout.close()
+    assert run.wait(timeout=20) == 3
+
+
+def test_full_disk_for_the_log_does_not_end_pulumi(tmp_path: Path) -> None:
+    log = tmp_path / "lolstack" / "up-other.log"
+    log.parent.mkdir()
+    log.symlink_to("/dev/full")
+    run = deploy(tmp_path, f"{PROGRESS}; exit 3")
+    output, errors = run.communicate(timeout=20)
+    assert run.returncode == 3
+    assert output.splitlines()[-1] == "line 300"
+    assert errors == f"{log}: no more output: [Errno 28] No space left on device\n"
+
+
+def test_character_that_the_output_cannot_encode_does_not_end_pulumi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    run = deploy(tmp_path, f"echo 'error: …'; {PROGRESS}; exit 3")
+    output, errors = run.communicate(timeout=20)
+    assert run.returncode == 3
+    assert output.splitlines()[1:3] == ["error: ?", "line 1"]
+    assert errors == ""
+    assert "error: …" in (tmp_path / "lolstack" / "up-other.log").read_text()
 
 
 def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(
