@@ -1,6 +1,7 @@
 """Run `pulumi up` or `pulumi destroy` with readable progress: `python -m tools.deploy up --stack dev`.
 
-Before `pulumi destroy` the stack's containers are killed: their data is deleted too, so none needs to end gracefully.
+Before `pulumi destroy` the stack's state is repaired (`tools.repair`), and its containers are killed: their data is
+deleted too, so none needs to end gracefully.
 
 On a terminal Pulumi draws its own progress display. Without one (CI, a pipe) it prints two or three lines for each
 resource, several hundred in all; this prints one line for each finished step and writes the complete output to a log
@@ -16,13 +17,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
-from infra.clients.docker_engine import DockerUnavailableError, connect, kill_containers
+from docker.errors import APIError
+from requests import RequestException
+
+from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, kill_containers
 from infra.home import home_folder
-from infra.ownership import foreign_deployment, read_state
+from infra.names import container_name
+from tools.repair import RepairError, check_locks, repair
 
 ARGUMENTS = {
     "up": ("--yes", "--skip-preview", "--refresh"),
@@ -103,6 +109,21 @@ def run_without_terminal(command: list[str], log: Path) -> int:
     return pulumi.returncode
 
 
+def end_containers(stack: str) -> None:
+    """Repair the stack's state, then kill its containers and remove a backfill's, which Pulumi does not know.
+
+    Raises RepairError, also if the stack is being deployed, or DockerUnavailableError.
+    """
+    for line in repair(stack, discard=True):
+        write(sys.stdout, f"{line}\n")
+    with engine_failures():
+        engine = connect()
+        check_locks(stack)  # as late as possible: a deployment may have begun meanwhile
+        kill_containers(engine, stack)
+        with suppress(APIError, RequestException):  # there is none, or `make backfill` is removing it
+            engine.containers.get(container_name(stack, "backfill")).remove(force=True)
+
+
 def main() -> int:
     """Deploy or destroy the stack."""
     parser = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
@@ -112,12 +133,8 @@ def main() -> int:
     command = ["pulumi", options.command, "--stack", options.stack, *ARGUMENTS[options.command]]
     if options.command == "destroy":
         try:
-            engine = connect()
-            if problem := foreign_deployment(read_state(options.stack), options.stack, engine):
-                print(problem, file=sys.stderr)
-                return 1
-            kill_containers(engine, options.stack)
-        except DockerUnavailableError as error:
+            end_containers(options.stack)
+        except (RepairError, DockerUnavailableError) as error:
             print(error, file=sys.stderr)
             return 1
     if sys.stdout.isatty():

@@ -12,7 +12,7 @@ It refuses what the following deployment or destruction would only do by half: a
 another state deployed on this Docker engine, a renamed stack, and, with `--discard`, a network to which other
 containers are connected.
 
-`make up` begins with this, and `make down` with `--discard`. If there is nothing to repair, nothing changes.
+`make up` and `make down` begin with this, the latter with `--discard`. If there is nothing to repair, nothing changes.
 """
 
 from __future__ import annotations

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from docker.errors import APIError
 
-from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, PROJECT, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tools import deploy as deploy_tool
+from tools import repair
 from tools.deploy import finished_steps
 
 ROOT = Path(__file__).parents[3]
@@ -156,17 +161,91 @@ def test_character_that_the_output_cannot_encode_does_not_end_pulumi(
     assert "error: …" in (tmp_path / "lolstack" / "up-other.log").read_text()
 
 
-def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "pulumi").write_text("#!/bin/sh\necho \"error: no stack named 'other' found\" >&2; exit 6\n")
-    (tmp_path / "pulumi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+KAFKA = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-other-kafka")
+OWN_STATE = json.dumps({"deployment": {"resources": [{"type": "docker:index/container:Container", "id": KAFKA.id}]}})
+
+
+@pytest.fixture
+def actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to the stack `other`: it has one container, and one of a backfill that ended without removing it."""
+    actions: list[str] = []
     engine = FakeDockerEngine(tmp_path)
-    foreign = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-other-kafka")
-    engine.containers_by_label[f"{STACK_LABEL}=other"] = [foreign]
-    monkeypatch.setattr(deploy_tool, "connect", lambda: engine)
-    monkeypatch.setattr(deploy_tool, "kill_containers", lambda *_: pytest.fail("they are killed"))
+    engine.containers_by_label[f"{STACK_LABEL}=other"] = [KAFKA]
+    engine.containers.get = lambda name: SimpleNamespace(remove=lambda force: actions.append(f"remove {name}"))
+    for tool in (repair, deploy_tool):
+        monkeypatch.setattr(tool, "connect", lambda: engine)
+    monkeypatch.setattr(deploy_tool, "kill_containers", lambda *_: actions.append("kill"))
+
+    def run(command: list[str], _log: Path) -> int:
+        actions.append(" ".join(command[:2]))
+        return 0
+
+    monkeypatch.setattr(deploy_tool, "run_without_terminal", run)
+    return actions
+
+
+def destroy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, export: str) -> int:
+    """`python -m tools.deploy destroy` without a terminal, with `export` in place of `pulumi stack export`."""
+    (tmp_path / "pulumi").write_text(
+        f"""#!/bin/sh
+case $1 in
+  whoami) echo '{{"url": "file://{tmp_path}"}}' ;;
+  stack) {export} ;;
+esac
+"""
+    )
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["deploy", "destroy", "--stack", "other"])
-    assert deploy_tool.main() == 1
+    return deploy_tool.main()
+
+
+def test_containers_are_killed_and_a_backfills_removed_before_the_stack_is_destroyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actions: list[str]
+) -> None:
+    assert destroy(tmp_path, monkeypatch, f"echo '{OWN_STATE}'") == 0
+    assert actions == ["kill", "remove lolstack-other-backfill", "pulumi destroy"]
+
+
+def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str]
+) -> None:
+    assert destroy(tmp_path, monkeypatch, "echo \"error: no stack named 'other' found\" >&2; exit 6") == 1
     assert "the stack other is already deployed on this Docker engine by another user" in capsys.readouterr().err
+    assert actions == []
+
+
+@pytest.mark.parametrize("begins", ["before", "while its state is read"])
+def test_containers_of_a_stack_that_is_being_deployed_are_not_killed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    actions: list[str],
+    running_pulumi: int,
+    begins: str,
+) -> None:
+    """Pulumi has its lock also while it asks whether to go on."""
+    locks = tmp_path / ".pulumi" / "locks" / "organization" / PROJECT / "other"
+    locks.mkdir(parents=True)
+    lock = json.dumps({"pid": running_pulumi, "hostname": socket.gethostname()})
+    begin = f"echo '{lock}' > {locks}/lock.json"
+    if begins == "before":
+        subprocess.run(begin, shell=True, check=True)
+    assert destroy(tmp_path, monkeypatch, f"{begin}; echo '{OWN_STATE}'") == 1
+    assert f"the stack other is being deployed by process {running_pulumi}: " in capsys.readouterr().err
+    assert actions == []
+
+
+def test_engine_that_answers_but_does_not_work_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise APIError("500 Server Error", explanation="containerd is not running")
+
+    monkeypatch.setattr(deploy_tool, "kill_containers", fail)
+    assert destroy(tmp_path, monkeypatch, f"echo '{OWN_STATE}'") == 1
+    error = capsys.readouterr().err
+    assert "does not work" in error
+    assert error.count("\n") == 1
+    assert actions == []

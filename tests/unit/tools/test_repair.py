@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,16 +39,6 @@ def finished_process() -> int:
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
-
-
-@pytest.fixture
-def running_pulumi(tmp_path: Path) -> Iterator[int]:
-    """The id of a running process with Pulumi's name."""
-    (tmp_path / "running").mkdir()
-    program = shutil.copy(str(shutil.which("sleep")), tmp_path / "running" / "pulumi")
-    with subprocess.Popen([program, "60"]) as pulumi:
-        yield pulumi.pid
-        pulumi.kill()
 
 
 @pytest.fixture
