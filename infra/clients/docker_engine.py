@@ -47,8 +47,9 @@ def engine_failures() -> Iterator[None]:
     try:
         yield
     except (APIError, RequestException) as error:
+        reason = (isinstance(error, APIError) and error.explanation) or str(error)
         raise DockerUnavailableError(
-            f"the Docker engine at {engine_address()} does not work ({' '.join(str(error).split())}): restart it"
+            f"the Docker engine at {engine_address()} does not work ({' '.join(reason.split())}): restart it"
         ) from error
 
 

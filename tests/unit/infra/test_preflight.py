@@ -319,7 +319,8 @@ def test_engine_that_answers_but_does_not_work_is_one_line(
 
     monkeypatch.setattr(engine.containers if request_ == "_list" else engine, request_.removeprefix("_"), fail)
     (problem,) = problems(free_ports)
-    assert problem.startswith("the Docker engine at unix:///var/run/docker.sock does not work (")
+    reason = "containerd is not running" if isinstance(failure, APIError) else "Read timed out."
+    assert problem == f"the Docker engine at unix:///var/run/docker.sock does not work ({reason}): restart it"
 
 
 def test_unavailable_docker_engine_is_reported_with_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
