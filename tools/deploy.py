@@ -62,10 +62,16 @@ def finished_steps(lines: Iterable[str]) -> Iterator[str]:
 
 
 def log_file(command: str, stack: str) -> Path:
-    """The file for the complete output of the last `command` on `stack`."""
+    """The file for the complete output of the last `command` on `stack`; /dev/null if it cannot be created."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "lolstack"
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache / f"{command}-{stack}.log"
+    log = cache / f"{command}-{stack}.log"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    except OSError as error:
+        write(sys.stderr, f"no log: {error}\n")
+        return Path(os.devnull)
+    return log
 
 
 def write(target: TextIO, text: str) -> None:

@@ -149,6 +149,16 @@ def test_full_disk_for_the_log_does_not_end_pulumi(tmp_path: Path) -> None:
     assert errors == f"{log}: no more output: [Errno 28] No space left on device\n"
 
 
+def test_log_that_cannot_be_created_does_not_prevent_a_deployment(tmp_path: Path) -> None:
+    """`make down` may be the way to free a full disk."""
+    (tmp_path / "lolstack").touch()  # where the log's folder would be
+    run = deploy(tmp_path, "echo done; exit 3")
+    output, errors = run.communicate(timeout=20)
+    assert run.returncode == 3
+    assert output.splitlines() == ["complete output: /dev/null", "done"]
+    assert errors.startswith("no log: [Errno 17] File exists")
+
+
 def test_character_that_the_output_cannot_encode_does_not_end_pulumi(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
