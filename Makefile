@@ -22,9 +22,6 @@ up: setup ## Set up what is missing, deploy the stack, wait for documents
 	@python -m tools.status --stack $(STACK) --wait
 
 down: setup ## Destroy the stack: no container, volume or network remains
-	@python -m tools.repair --stack $(STACK) --discard
-	@docker ps --all --quiet --filter name=^lolstack-$(STACK)-backfill$$ \
-	  | xargs --no-run-if-empty docker rm --force >/dev/null
 	@python -m tools.deploy destroy --stack $(STACK)
 
 reset: setup ## Destroy the stack and deploy it again; deletes all data

@@ -27,15 +27,29 @@ State = Mapping[str, Any]
 """The `deployment` of `pulumi stack export`."""
 
 
+class StateError(Exception):
+    """Pulumi cannot export the stack's state; the message is one line: the reason."""
+
+
 def read_state(stack: str) -> State:
-    """The stack's state, also while `pulumi up` runs this program. Empty if Pulumi cannot export it."""
+    """The stack's state, also while `pulumi up` runs this program. Empty if there is no such stack.
+
+    Raises StateError: with an empty state, the own stack would be another user's.
+    """
     try:
         run = subprocess.run(
             ["pulumi", "stack", "export", "--stack", stack], cwd=ROOT, capture_output=True, text=True, check=False
         )
-    except FileNotFoundError:  # Pulumi was started with its path
+    except FileNotFoundError as error:  # Pulumi was started with its path
+        raise StateError(
+            f"the state of the stack {stack} cannot be read: pulumi is not on the PATH: `source tools/env.sh`"
+        ) from error
+    if run.returncode and "no stack named" in run.stderr:
         return {}
-    deployment: State = json.loads(run.stdout)["deployment"] if run.returncode == 0 else {}
+    if run.returncode:
+        reason = run.stderr.strip().rpartition("\n")[2]
+        raise StateError(f"the state of the stack {stack} cannot be read: {reason}")
+    deployment: State = json.loads(run.stdout)["deployment"]
     return deployment
 
 

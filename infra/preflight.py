@@ -3,6 +3,7 @@ and that the stack on the Docker host is the one of this Pulumi state."""
 
 from __future__ import annotations
 
+import errno
 import shutil
 import socket
 from collections.abc import Sequence
@@ -14,7 +15,13 @@ import pulumi
 from packaging.version import Version
 
 from infra import ownership, versions
-from infra.clients.docker_engine import DockerUnavailableError, connect, engine_address, stack_containers
+from infra.clients.docker_engine import (
+    DockerUnavailableError,
+    connect,
+    engine_address,
+    engine_failures,
+    stack_containers,
+)
 from infra.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -33,14 +40,16 @@ def check(settings: Settings, stack: str) -> None:
     if is_remote(url):
         raise SettingsError(f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST")
     try:
-        client = connect()
-    except DockerUnavailableError as error:
+        with engine_failures():
+            client = connect()
+            containers = stack_containers(client, stack)
+            version, info = client.version(), client.info()
+            state = ownership.read_state(stack)
+            problem = ownership.foreign_deployment(state, stack, client) or ownership.renamed_deployment(state, stack)
+    except (DockerUnavailableError, ownership.StateError) as error:
         raise SettingsError(str(error)) from error
-    containers = stack_containers(client, stack)
-    state = ownership.read_state(stack)
-    if problem := (ownership.foreign_deployment(state, stack, client) or ownership.renamed_deployment(state, stack)):
+    if problem:
         raise SettingsError(problem)
-    version, info = client.version(), client.info()
     problems = [
         *_outdated_docker(version["Version"], version["ApiVersion"]),
         *_memory_shortage(settings, info["MemTotal"]),
@@ -107,7 +116,7 @@ def _disk_shortage(docker_root: Path) -> list[str]:
 def _port_conflicts(wanted: dict[str, int], own: set[int]) -> list[str]:
     """A problem for each host port, by its setting, that another program uses. The stack's `own` ports are fine."""
     return [
-        f"lolstack:{key}: port conflict: another program uses port {port} on 127.0.0.1 (`ss -ltnp` shows which): "
+        f"lolstack:{key}: port conflict: another program uses port {port} of this machine (`ss -ltnp` shows which): "
         "stop it, choose another port, or set lolstack:portOffset"
         for key, port in wanted.items()
         if port not in own and not _is_free(port)
@@ -125,11 +134,22 @@ def _published_ports(containers: Sequence[Container]) -> set[int]:
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As Docker's own binding: a port with connections in TIME_WAIT is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    """Whether no program has the port, on ::1 too: as that, most machines resolve `localhost` first, so a program that
+    listens there would get the requests to the stack's page, with their logins."""
+    return not any(
+        _is_used(family, address, port) for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+    )
+
+
+def _is_used(family: socket.AddressFamily, address: str, port: int) -> bool:
+    try:
+        with socket.socket(family) as probe:
+            # As Docker's own binding: a port with connections in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except PermissionError:  # below 1024: the engine may bind it, an ordinary user may only look who listens
+                return probe.connect_ex((address, port)) == 0
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE  # otherwise: a machine without IPv6
+    return False

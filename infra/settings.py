@@ -60,7 +60,7 @@ STACK_OWNED_JOB_KEYS = (
     *("http.port", "http.username", "http.password"),
     *("kafka.topic", "kafka.dead_letter_topic", "kafka.security_protocol", "kafka.sasl_mechanism"),
     *("kafka.username", "kafka.password", "kafka.ca_certificate"),
-    *("elasticsearch.matches", "elasticsearch.champions", "elasticsearch.positions"),
+    *("elasticsearch.matches", "elasticsearch.teams", "elasticsearch.champions", "elasticsearch.positions"),
     *("elasticsearch.username", "elasticsearch.password", "elasticsearch.ca_certificate"),
     *("archive.username", "archive.password"),
 )

@@ -31,9 +31,18 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     folder = ROOT / "credentials" / stack
-    for name, content in credential_files(folder, outputs).items():
+    try:
+        files, explanation = credential_files(folder, outputs), usage(folder.relative_to(ROOT), outputs)
+    except KeyError as missing:
+        print(
+            f"the stack {stack} has no output {missing}: an earlier version deployed it: "
+            f"run `make up STACK={stack}` first",
+            file=sys.stderr,
+        )
+        return 1
+    for name, content in files.items():
         write_private(folder / name, content)
-    print(usage(folder.relative_to(ROOT), outputs))
+    print(explanation)
     return 0
 
 

@@ -1,6 +1,7 @@
 """Run `pulumi up` or `pulumi destroy` with readable progress: `python -m tools.deploy up --stack dev`.
 
-Before `pulumi destroy` the stack's containers are killed: their data is deleted too, so none needs to end gracefully.
+Before `pulumi destroy` the stack's state is repaired (`tools.repair`), and its containers are killed: their data is
+deleted too, so none needs to end gracefully.
 
 On a terminal Pulumi draws its own progress display. Without one (CI, a pipe) it prints two or three lines for each
 resource, several hundred in all; this prints one line for each finished step and writes the complete output to a log
@@ -16,11 +17,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
+from typing import TextIO
 
-from infra.clients.docker_engine import DockerUnavailableError, connect, kill_containers
+from docker.errors import APIError
+from requests import RequestException
+
+from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, kill_containers
 from infra.home import home_folder
-from infra.ownership import foreign_deployment, read_state
+from infra.names import container_name
+from tools.repair import RepairError, check_locks, repair
 
 ARGUMENTS = {
     "up": ("--yes", "--skip-preview", "--refresh"),
@@ -54,35 +62,72 @@ def finished_steps(lines: Iterable[str]) -> Iterator[str]:
 
 
 def log_file(command: str, stack: str) -> Path:
-    """The file for the complete output of the last `command` on `stack`."""
+    """The file for the complete output of the last `command` on `stack`; /dev/null if it cannot be created."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "lolstack"
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache / f"{command}-{stack}.log"
+    log = cache / f"{command}-{stack}.log"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    except OSError as error:
+        write(sys.stderr, f"no log: {error}\n")
+        return Path(os.devnull)
+    return log
+
+
+def write(target: TextIO, text: str) -> None:
+    """Write text at once. From a failure on, such as a closed pipe or a full disk, the target discards everything."""
+    try:
+        target.write(text)
+        target.flush()
+    except OSError as error:
+        # Python flushes what it could not write once more when it closes the target.
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), target.fileno())
+        if target is not sys.stderr:
+            write(sys.stderr, f"{target.name}: no more output: {error}\n")
 
 
 def run_without_terminal(command: list[str], log: Path) -> int:
-    """Run Pulumi, print its finished steps, write all of its output to `log`, return its exit code."""
+    """Run Pulumi, print its finished steps, write all of its output to `log`, return its exit code.
+
+    Pulumi must end by itself, or it leaves its lock and half-made resources. So all of its output is read, also if it
+    can be written nowhere: it would be killed at its next line.
+    """
     with (
-        log.open("w") as complete,
+        log.open("w", encoding="utf-8") as complete,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", bufsize=1
         ) as pulumi,
     ):
-        # Pulumi must end by itself, or it leaves its lock and half-made resources. Ctrl-C reaches it directly, as a
-        # member of the foreground process group; a second interrupt would make it exit at once.
+        # Ctrl-C reaches Pulumi directly, as a member of the foreground process group; a second interrupt would make it
+        # exit at once.
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: pulumi.terminate())
 
         def logged() -> Iterator[str]:
             assert pulumi.stdout is not None
             for line in pulumi.stdout:
-                complete.write(line)
-                complete.flush()
+                write(complete, line)
                 yield line.rstrip("\n")
 
         for line in finished_steps(logged()):
-            print(line, flush=True)
+            write(sys.stdout, f"{line}\n")
     return pulumi.returncode
+
+
+def end_containers(stack: str) -> None:
+    """Repair the stack's state, then kill its containers and remove a backfill's, which Pulumi does not know.
+
+    Raises RepairError, also if the stack is being deployed, or DockerUnavailableError.
+    """
+    for line in repair(stack, discard=True):
+        write(sys.stdout, f"{line}\n")
+    with engine_failures():
+        engine = connect()
+        check_locks(stack)  # as late as possible: a deployment may have begun meanwhile
+        kill_containers(engine, stack)
+        with suppress(APIError, RequestException):  # there is none, or `make backfill` is removing it
+            engine.containers.get(container_name(stack, "backfill")).remove(force=True)
 
 
 def main() -> int:
@@ -94,18 +139,16 @@ def main() -> int:
     command = ["pulumi", options.command, "--stack", options.stack, *ARGUMENTS[options.command]]
     if options.command == "destroy":
         try:
-            engine = connect()
-            if problem := foreign_deployment(read_state(options.stack), options.stack, engine):
-                print(problem, file=sys.stderr)
-                return 1
-            kill_containers(engine, options.stack)
-        except DockerUnavailableError as error:
+            end_containers(options.stack)
+        except (RepairError, DockerUnavailableError) as error:
             print(error, file=sys.stderr)
             return 1
     if sys.stdout.isatty():
         os.execvp(command[0], command)
     log = log_file(options.command, options.stack)
-    print(f"complete output: {log}", flush=True)
+    assert isinstance(sys.stdout, TextIOWrapper)
+    sys.stdout.reconfigure(errors="replace")  # a locale may lack some of Pulumi's characters
+    write(sys.stdout, f"complete output: {log}\n")
     return run_without_terminal([*command, "--suppress-progress", "--color=never"], log)
 
 

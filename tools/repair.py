@@ -8,10 +8,11 @@
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
 
-It refuses what the following deployment or destruction would only do by half: a stack that another state deployed on
-this Docker engine, a renamed stack, and, with `--discard`, a network to which other containers are connected.
+It refuses what the following deployment or destruction would only do by half: a stack that is being deployed, or that
+another state deployed on this Docker engine, a renamed stack, and, with `--discard`, a network to which other
+containers are connected.
 
-`make up` begins with this, and `make down` with `--discard`. If there is nothing to repair, nothing changes.
+`make up` and `make down` begin with this, the latter with `--discard`. If there is nothing to repair, nothing changes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from docker.models.networks import Network
 from docker.models.volumes import Volume
 from requests import RequestException
 
-from infra.clients.docker_engine import DockerUnavailableError, connect, stack_containers
+from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, stack_containers
 from infra.home import home_folder
 from infra.names import PROJECT, STACK_LABEL
 from infra.ownership import foreign_deployment, renamed_deployment
@@ -54,26 +55,37 @@ def repair(stack: str, discard: bool = False) -> Iterator[str]:
     Raises RepairError if the state is incompatible and not to be discarded, if the stack on the Docker engine is not
     the one of the state, or if Pulumi or the Docker engine fails.
     """
-    if dead := dead_locks(lock_folder(stack)):
+    try:
+        with engine_failures():
+            yield from _repair(stack, discard)
+    except DockerUnavailableError as error:
+        raise RepairError(str(error)) from error
+
+
+def _repair(stack: str, discard: bool) -> Iterator[str]:
+    if dead := check_locks(stack):
         _pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
-    client = _engine()
+    client = connect()
     state = _export(stack, client)
     _refuse_foreign_deployment(state, stack, client)
     if discard:
         _refuse_foreign_endpoints(client, stack)
-    if reason := incompatibility(state):
-        if not discard:
-            raise RepairError(
-                f"the stack {stack} was deployed by another version of this program, which cannot manage it "
-                f"({reason}): run `make reset STACK={stack}`, which deletes all of its data, "
-                "or deploy with the version that created it"
-            )
+    reason = incompatibility(state)
+    if reason and not discard:
+        raise RepairError(
+            f"the stack {stack} was deployed by another version of this program, which cannot manage it "
+            f"({reason}): run `make reset STACK={stack}`, which deletes all of its data, "
+            "or deploy with the version that created it"
+        )
+    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
+    if reason or interrupted:
+        check_locks(stack)  # a deployment may have begun meanwhile
+    if reason:
         yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
         yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
-    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
@@ -125,14 +137,27 @@ def lock_folder(stack: str) -> Path | None:
     return ROOT / path / ".pulumi" / "locks" / "organization" / PROJECT / stack
 
 
-def dead_locks(folder: Path | None) -> list[int]:
-    """Process ids of stale locks: held by processes of this machine that are gone. Empty if any lock may be in use."""
+def check_locks(stack: str) -> list[int]:
+    """Process ids of the stack's stale locks: held by processes of this machine that are gone.
+
+    Raises RepairError if another lock may be in use.
+    """
+    folder = lock_folder(stack)
     dead = []
     for file in folder.glob("*.json") if folder else ():
-        lock = json.loads(file.read_text())
-        if lock["hostname"] != socket.gethostname() or _is_pulumi(lock["pid"]):
-            return []
-        dead.append(lock["pid"])
+        try:
+            lock = json.loads(file.read_text())
+        except FileNotFoundError:  # released meanwhile
+            continue
+        pid, host = lock["pid"], lock["hostname"]
+        if host != socket.gethostname():
+            raise RepairError(
+                f"the stack {stack} is locked by process {pid} on the machine {host}: wait for it; if it is gone, "
+                f"release its lock with `pulumi cancel --stack {stack}`"
+            )
+        if _is_pulumi(pid):
+            raise RepairError(f"the stack {stack} is being deployed by process {pid}: wait for it or end it")
+        dead.append(pid)
     return dead
 
 
@@ -199,13 +224,6 @@ def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str
     except (DockerException, RequestException) as error:
         raise RepairError(f"{resource.name} cannot be removed ({reason}): {error}") from error
     yield f"removed {resource.name}: {reason}"
-
-
-def _engine() -> docker.DockerClient:
-    try:
-        return connect()
-    except DockerUnavailableError as error:
-        raise RepairError(str(error)) from error
 
 
 def _pulumi(*words: str) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 import requests
 
-from infra.clients.docker_engine import DockerUnavailableError, connect
+from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures
 from infra.clients.prometheus import PrometheusClient
 from infra.logins import OPERATOR, PROMETHEUS_READER, kafka_client_settings, login_of, user_of
 from infra.names import PROMETHEUS_PORT
-from infra.ownership import foreign_deployment, read_state
+from infra.ownership import StateError, foreign_deployment, read_state
 from job.kafka_client import KafkaClientSettings
 
 
@@ -54,10 +54,13 @@ def read_stack_outputs(stack: str) -> dict[str, Any]:
 def _foreign_deployment(stack: str) -> str | None:
     """The problem if another user has deployed the stack; None also without a Docker engine."""
     try:
-        engine = connect()
+        with engine_failures():
+            engine = connect()
+            return foreign_deployment(read_state(stack), stack, engine)
     except DockerUnavailableError:
         return None
-    return foreign_deployment(read_state(stack), stack, engine)
+    except StateError as error:
+        raise NotDeployedError(str(error)) from error
 
 
 def kafka_settings(outputs: Mapping[str, Any], user: str = OPERATOR) -> dict[str, Any]:

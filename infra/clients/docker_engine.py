@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import docker
 from docker.errors import APIError, DockerException
+from requests import RequestException
 
 from infra.names import STACK_LABEL
 
@@ -21,7 +22,7 @@ EXECUTE_SECONDS = 30
 
 
 class DockerUnavailableError(Exception):
-    """The Docker engine does not answer."""
+    """The Docker engine does not answer, or not as it should; the message is one line."""
 
 
 def engine_address() -> str:
@@ -38,6 +39,18 @@ def connect(timeout: int = 30) -> docker.DockerClient:
             f"no Docker engine answers at {engine_address()} ({error}): start it, or `make setup`, or set DOCKER_HOST"
         ) from error
     return client
+
+
+@contextmanager
+def engine_failures() -> Iterator[None]:
+    """Raise DockerUnavailableError for what docker-py raises if the engine fails at a request or does not answer it."""
+    try:
+        yield
+    except (APIError, RequestException) as error:
+        reason = (isinstance(error, APIError) and error.explanation) or str(error)
+        raise DockerUnavailableError(
+            f"the Docker engine at {engine_address()} does not work ({' '.join(reason.split())}): restart it"
+        ) from error
 
 
 def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
@@ -69,7 +82,7 @@ def kill_containers(client: docker.DockerClient, stack: str) -> None:
     """Kill the stack's containers at once, before they and their data are deleted: none needs to end gracefully."""
 
     def kill(container: Container) -> None:
-        with suppress(APIError):  # it is not running
+        with suppress(APIError, RequestException):  # it is not running; or is slow, and Pulumi will remove it
             container.kill()
 
     with ThreadPoolExecutor(max_workers=32) as pool:

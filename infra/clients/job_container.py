@@ -50,7 +50,7 @@ def create_job_container(
         str(job.attrs["Image"]),
         [PYTHON, *arguments],
         name=name,
-        hostname=name,
+        hostname=task,  # Linux allows 64 characters, and a stack's name can be longer
         labels={STACK_LABEL: stack, SERVICE_LABEL: task},
         network=stack_prefix(stack),
         user=job.attrs["Config"]["User"],

@@ -20,6 +20,8 @@ from infra.logins import CERTIFICATE_RENEWAL
 AUTHORITY_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=825)
 """Of a server's certificate: the longest that all TLS clients accept."""
+MAX_COMMON_NAME = 64
+"""The longest that X.509 allows; a stack's name can be longer."""
 CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -80,7 +82,8 @@ def _issue(props: dict[str, Any], authority: dict[str, Any] | None) -> dict[str,
     now = datetime.now(UTC)
     if authority is None:
         authority_key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _sign_authority(f"{props['stack']} certificate authority", authority_key, now)
+        name = f"{props['stack']} certificate authority"[:MAX_COMMON_NAME]
+        certificate = _sign_authority(name, authority_key, now)
     else:
         loaded = serialization.load_pem_private_key(authority["authority_key"].encode(), password=None)
         assert isinstance(loaded, ec.EllipticCurvePrivateKey)

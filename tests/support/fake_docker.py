@@ -47,6 +47,7 @@ class FakeDockerEngine:
         self.volume_names: list[str] = []
         """Volumes with the label of each stack."""
         self.volumes = SimpleNamespace(list=lambda filters: [SimpleNamespace(name=each) for each in self.volume_names])
+        self.networks = SimpleNamespace(list=lambda filters: [])
         self.state: dict[str, Any] = {}
         """The `deployment` of the stack's Pulumi state."""
         self.local_images: set[str] = set()

@@ -1,6 +1,9 @@
 """Fixtures for all unit tests."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -18,3 +21,16 @@ def mock_kafka() -> Iterator[str]:
         cluster.list_topics(topic, timeout=10)  # creates the topic
     yield f"{broker.host}:{broker.port}"
     del cluster
+
+
+@pytest.fixture
+def running_pulumi(tmp_path: Path) -> Iterator[int]:
+    """The id of a running process with Pulumi's name."""
+    (tmp_path / "running").mkdir()
+    program = shutil.copy(str(shutil.which("cat")), tmp_path / "running" / "pulumi")
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("answer\n")
+        process.stdout.readline()  # from then on it has the name
+        yield process.pid

@@ -67,6 +67,13 @@ def test_client_refuses_another_name_and_another_authority(tmp_path: Path, issue
         handshake(tmp_path, issued, (PROVIDER.create(WANTED).outs or {})["authority"], "localhost")
 
 
+def test_stack_name_may_be_longer_than_a_common_name() -> None:
+    stack = "lolstack-" + "long" * 25  # Pulumi's limit is 100 characters
+    issued = PROVIDER.create(WANTED | {"stack": stack}).outs or {}
+    (name,) = x509.load_pem_x509_certificate(issued["authority"].encode()).subject
+    assert str(name.value).startswith("lolstack-longlong")
+
+
 def test_certificates_do_not_change_at_the_next_up(issued: dict[str, Any]) -> None:
     assert not PROVIDER.diff("generated", issued, WANTED).changes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections import namedtuple
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
+from requests.exceptions import ReadTimeout
 
-from infra import preflight
+from infra import ownership, preflight
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from infra.settings import SettingsError
 from tests.support.fake_docker import GIB, FakeContainer, FakeDockerEngine
@@ -76,6 +79,47 @@ def test_port_conflict_is_reported_with_its_setting(free_ports: dict[str, int], 
 
 
 @pytest.mark.usefixtures("engine")
+def test_listener_on_the_ipv6_loopback_is_a_port_conflict(free_ports: dict[str, int]) -> None:
+    """`localhost` is ::1 first on many machines: that program would get the requests, with their logins."""
+    try:
+        server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("needs IPv6")
+    with server:
+        port = server.getsockname()[1]
+        (problem,) = problems(free_ports | {"kafkaPort": port})
+    assert problem.startswith(f"lolstack:kafkaPort: port conflict: another program uses port {port}")
+
+
+@pytest.mark.usefixtures("engine")
+def test_machine_without_ipv6_has_no_port_conflict(free_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ipv4Socket(socket.socket):
+        def __init__(self, family: int = socket.AF_INET) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family)
+
+    monkeypatch.setattr(socket, "socket", Ipv4Socket)
+    assert problems(free_ports) == []
+
+
+@pytest.mark.usefixtures("engine")
+def test_port_that_only_the_engine_may_bind_is_a_conflict_only_if_something_listens(
+    free_ports: dict[str, int], used_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port below 1024, for an ordinary user."""
+
+    class OrdinaryUsersSocket(socket.socket):
+        def bind(self, address: Any) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", OrdinaryUsersSocket)
+    assert problems(free_ports) == []
+    (problem,) = problems(free_ports | {"kafkaPort": used_port})
+    assert f"another program uses port {used_port}" in problem
+
+
+@pytest.mark.usefixtures("engine")
 def test_port_conflict_is_checked_on_the_port_with_the_offset_added(free_ports: dict[str, int], used_port: int) -> None:
     shifted = {key: port - 100 for key, port in free_ports.items() if key != "portOffset"}
     (problem,) = problems(shifted | {"kafkaPort": used_port - 100, "portOffset": 100})
@@ -102,6 +146,36 @@ def test_stack_that_another_state_deployed_is_the_only_problem(
     assert "backfill" not in problem
     engine.state = {"resources": [{"type": "docker:index/container:Container", "id": kafka.id}]}
     assert problems(free_ports) == []
+
+
+READ_STATE = ownership.read_state
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (None, "pulumi is not on the PATH: `source tools/env.sh`"),
+        ("printf 'warning: old\\nerror: access denied\\n' >&2; exit 255", "error: access denied"),
+    ],
+    ids=["no pulumi", "pulumi fails"],
+)
+def test_unreadable_state_does_not_make_the_own_stack_another_users(
+    engine: FakeDockerEngine,
+    free_ports: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    script: str | None,
+    reason: str,
+) -> None:
+    """Pulumi may have been started by its path, with nothing on PATH."""
+    own = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-unit-kafka")
+    engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = [own]
+    if script is not None:
+        (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(ownership, "read_state", READ_STATE)
+    assert problems(free_ports) == [f"the state of the stack {STACK} cannot be read: {reason}"]
 
 
 def test_volumes_of_another_state_are_not_adopted(engine: FakeDockerEngine, free_ports: dict[str, int]) -> None:
@@ -226,6 +300,27 @@ def test_remote_docker_engine_is_refused(
         [] if accepted else [f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST"]
     )
     assert problems(free_ports) == expected
+
+
+FAILURES = [APIError("500 Server Error", explanation="containerd is not\nrunning"), ReadTimeout("Read timed out.")]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("request_", ["_list", "info"])
+def test_engine_that_answers_but_does_not_work_is_one_line(
+    engine: FakeDockerEngine,
+    free_ports: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    request_: str,
+) -> None:
+    def fail(**_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(engine.containers if request_ == "_list" else engine, request_.removeprefix("_"), fail)
+    (problem,) = problems(free_ports)
+    reason = "containerd is not running" if isinstance(failure, APIError) else "Read timed out."
+    assert problem == f"the Docker engine at unix:///var/run/docker.sock does not work ({reason}): restart it"
 
 
 def test_unavailable_docker_engine_is_reported_with_its_url(monkeypatch: pytest.MonkeyPatch) -> None:

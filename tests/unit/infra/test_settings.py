@@ -6,11 +6,13 @@ import subprocess
 from typing import Any
 
 import pytest
+import yaml
 from pydantic.alias_generators import to_camel
 
 from infra import versions
 from infra.images import ROOT
-from infra.settings import PORT_OFFSET_STEP, Settings, SettingsError
+from infra.names import INDEX_ALIASES
+from infra.settings import PORT_OFFSET_STEP, STACK_OWNED_JOB_KEYS, Settings, SettingsError
 from tests.support.pulumi_program import SCHEMA, raw_config, settings
 
 
@@ -142,6 +144,14 @@ def test_password_in_a_refused_setting_is_not_shown(job: Any) -> None:
     with pytest.raises(SettingsError, match="lolstack:job: ") as refusal:
         Settings.load(raw_config(job=job), "dev")
     assert "hush" not in str(refusal.value)
+
+
+def test_index_aliases_cannot_be_overridden() -> None:
+    """The index templates have their names: with another alias the job would wait forever."""
+    job = yaml.safe_load((ROOT / "job" / "config.yaml").read_text())
+    keys = {key for key, value in job["elasticsearch"].items() if value in INDEX_ALIASES}
+    assert len(keys) == len(INDEX_ALIASES)
+    assert {f"elasticsearch.{key}" for key in keys} <= set(STACK_OWNED_JOB_KEYS)
 
 
 def test_all_invalid_settings_are_reported_at_once() -> None:

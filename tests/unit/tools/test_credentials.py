@@ -61,6 +61,18 @@ def test_no_password_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]
         assert name in printed
 
 
+@pytest.mark.parametrize("missing", ["kafkaProducer", "elasticsearchUrl"])
+def test_stack_of_an_earlier_version_is_one_line_that_names_make_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    monkeypatch.delitem(OUTPUTS, missing)
+    assert credentials.main() == 1
+    assert capsys.readouterr().err == (
+        f"the stack unit has no output '{missing}': an earlier version deployed it: run `make up STACK=unit` first\n"
+    )
+    assert not folder.exists()
+
+
 def test_java_properties_have_the_login_as_jaas_configuration(folder: Path) -> None:
     lines = credentials.credential_files(folder, OUTPUTS)["kafka-producer-java.properties"].splitlines()
     assert "security.protocol=SASL_PLAINTEXT" in lines

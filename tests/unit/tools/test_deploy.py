@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from docker.errors import APIError
 
-from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, PROJECT, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tools import deploy as deploy_tool
+from tools import repair
 from tools.deploy import finished_steps
 
 ROOT = Path(__file__).parents[3]
@@ -61,7 +66,7 @@ Diagnostics:
     )
 
 
-def deploy(tmp_path: Path, script: str) -> subprocess.Popen[str]:
+def deploy(tmp_path: Path, script: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """`python -m tools.deploy up` without a terminal, with `script` in place of Pulumi, in its own process group."""
     (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "pulumi").chmod(0o755)
@@ -71,6 +76,7 @@ def deploy(tmp_path: Path, script: str) -> subprocess.Popen[str]:
         cwd=ROOT,
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         start_new_session=True,
     )
@@ -107,17 +113,149 @@ def test_interruption_reaches_pulumi_once_and_its_shutdown_is_awaited(
     assert run.returncode == 3
 
 
-def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+PROGRESS = "n=0; while [ $((n += 1)) -le 300 ]; do echo line $n; done"
+"""Much output after a first line."""
+
+
+def test_reader_that_ends_early_does_not_end_pulumi(tmp_path: Path) -> None:
+    """`make up | head`, or Ctrl-C with `make up | tee`. A process that writes into a closed pipe is killed."""
+    run = deploy(tmp_path, f"echo started; while [ ! -e {tmp_path}/closed ]; do sleep 0.1; done; {PROGRESS}; exit 3")
+    assert run.stdout is not None
+    assert "started\n" in iter(run.stdout.readline, "")
+    run.stdout.close()
+    (tmp_path / "closed").touch()
+    _, errors = run.communicate(timeout=20)
+    assert run.returncode == 3
+    assert (tmp_path / "lolstack" / "up-other.log").read_text().splitlines()[-1] == "line 300"
+    assert errors == "<stdout>: no more output: [Errno 32] Broken pipe\n"
+
+
+def test_reader_of_output_and_errors_that_has_ended_before_the_start_does_not_end_pulumi(tmp_path: Path) -> None:
+    """`make up 2>&1 | false`."""
+    run = deploy(tmp_path, f"{PROGRESS}; exit 3", stderr=subprocess.STDOUT)
+    assert run.stdout is not None
+    run.stdout.close()
+    assert run.wait(timeout=20) == 3
+
+
+def test_full_disk_for_the_log_does_not_end_pulumi(tmp_path: Path) -> None:
+    log = tmp_path / "lolstack" / "up-other.log"
+    log.parent.mkdir()
+    log.symlink_to("/dev/full")
+    run = deploy(tmp_path, f"{PROGRESS}; exit 3")
+    output, errors = run.communicate(timeout=20)
+    assert run.returncode == 3
+    assert output.splitlines()[-1] == "line 300"
+    assert errors == f"{log}: no more output: [Errno 28] No space left on device\n"
+
+
+def test_log_that_cannot_be_created_does_not_prevent_a_deployment(tmp_path: Path) -> None:
+    """`make down` may be the way to free a full disk."""
+    (tmp_path / "lolstack").touch()  # where the log's folder would be
+    run = deploy(tmp_path, "echo done; exit 3")
+    output, errors = run.communicate(timeout=20)
+    assert run.returncode == 3
+    assert output.splitlines() == ["complete output: /dev/null", "done"]
+    assert errors.startswith("no log: [Errno 17] File exists")
+
+
+def test_character_that_the_output_cannot_encode_does_not_end_pulumi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pulumi").write_text("#!/bin/sh\nexit 6\n")
-    (tmp_path / "pulumi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    run = deploy(tmp_path, f"echo 'error: …'; {PROGRESS}; exit 3")
+    output, errors = run.communicate(timeout=20)
+    assert run.returncode == 3
+    assert output.splitlines()[1:3] == ["error: ?", "line 1"]
+    assert errors == ""
+    assert "error: …" in (tmp_path / "lolstack" / "up-other.log").read_text()
+
+
+KAFKA = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-other-kafka")
+OWN_STATE = json.dumps({"deployment": {"resources": [{"type": "docker:index/container:Container", "id": KAFKA.id}]}})
+
+
+@pytest.fixture
+def actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to the stack `other`: it has one container, and one of a backfill that ended without removing it."""
+    actions: list[str] = []
     engine = FakeDockerEngine(tmp_path)
-    foreign = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-other-kafka")
-    engine.containers_by_label[f"{STACK_LABEL}=other"] = [foreign]
-    monkeypatch.setattr(deploy_tool, "connect", lambda: engine)
-    monkeypatch.setattr(deploy_tool, "kill_containers", lambda *_: pytest.fail("they are killed"))
+    engine.containers_by_label[f"{STACK_LABEL}=other"] = [KAFKA]
+    engine.containers.get = lambda name: SimpleNamespace(remove=lambda force: actions.append(f"remove {name}"))
+    for tool in (repair, deploy_tool):
+        monkeypatch.setattr(tool, "connect", lambda: engine)
+    monkeypatch.setattr(deploy_tool, "kill_containers", lambda *_: actions.append("kill"))
+
+    def run(command: list[str], _log: Path) -> int:
+        actions.append(" ".join(command[:2]))
+        return 0
+
+    monkeypatch.setattr(deploy_tool, "run_without_terminal", run)
+    return actions
+
+
+def destroy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, export: str) -> int:
+    """`python -m tools.deploy destroy` without a terminal, with `export` in place of `pulumi stack export`."""
+    (tmp_path / "pulumi").write_text(
+        f"""#!/bin/sh
+case $1 in
+  whoami) echo '{{"url": "file://{tmp_path}"}}' ;;
+  stack) {export} ;;
+esac
+"""
+    )
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["deploy", "destroy", "--stack", "other"])
-    assert deploy_tool.main() == 1
+    return deploy_tool.main()
+
+
+def test_containers_are_killed_and_a_backfills_removed_before_the_stack_is_destroyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actions: list[str]
+) -> None:
+    assert destroy(tmp_path, monkeypatch, f"echo '{OWN_STATE}'") == 0
+    assert actions == ["kill", "remove lolstack-other-backfill", "pulumi destroy"]
+
+
+def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str]
+) -> None:
+    assert destroy(tmp_path, monkeypatch, "echo \"error: no stack named 'other' found\" >&2; exit 6") == 1
     assert "the stack other is already deployed on this Docker engine by another user" in capsys.readouterr().err
+    assert actions == []
+
+
+@pytest.mark.parametrize("begins", ["before", "while its state is read"])
+def test_containers_of_a_stack_that_is_being_deployed_are_not_killed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    actions: list[str],
+    running_pulumi: int,
+    begins: str,
+) -> None:
+    """Pulumi has its lock also while it asks whether to go on."""
+    locks = tmp_path / ".pulumi" / "locks" / "organization" / PROJECT / "other"
+    locks.mkdir(parents=True)
+    lock = json.dumps({"pid": running_pulumi, "hostname": socket.gethostname()})
+    begin = f"echo '{lock}' > {locks}/lock.json"
+    if begins == "before":
+        subprocess.run(begin, shell=True, check=True)
+    assert destroy(tmp_path, monkeypatch, f"{begin}; echo '{OWN_STATE}'") == 1
+    assert f"the stack other is being deployed by process {running_pulumi}: " in capsys.readouterr().err
+    assert actions == []
+
+
+def test_engine_that_answers_but_does_not_work_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise APIError("500 Server Error", explanation="containerd is not running")
+
+    monkeypatch.setattr(deploy_tool, "kill_containers", fail)
+    assert destroy(tmp_path, monkeypatch, f"echo '{OWN_STATE}'") == 1
+    error = capsys.readouterr().err
+    assert "does not work" in error
+    assert error.count("\n") == 1
+    assert actions == []

@@ -17,17 +17,20 @@ from typing import Any
 
 import dill
 import pytest
+from docker.errors import APIError
+from requests.exceptions import ReadTimeout
 
 from infra.home import home_folder
 from infra.names import IMAGE_SOURCE_LABEL
 from infra.ownership import foreign_deployment
 from infra.provisioning.topic import Topic
 from tools import repair
-from tools.repair import dead_locks
+from tools.repair import RepairError, check_locks
 
 
 def write_lock(folder: Path, pid: int, host: str = socket.gethostname()) -> None:
     """A lock file in Pulumi's format."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{pid}-{host}.json").write_text(json.dumps({"pid": pid, "username": "me", "hostname": host}))
 
 
@@ -38,34 +41,43 @@ def finished_process() -> int:
     return process.pid
 
 
-def test_lock_of_finished_process_is_stale(tmp_path: Path) -> None:
+@pytest.fixture
+def locks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of the stack's locks, which does not exist yet."""
+    monkeypatch.setattr(repair, "lock_folder", lambda _stack: tmp_path / "locks")
+    return tmp_path / "locks"
+
+
+def test_lock_of_finished_process_is_stale(locks: Path) -> None:
     pid = finished_process()
-    write_lock(tmp_path, pid)
-    assert dead_locks(tmp_path) == [pid]
+    write_lock(locks, pid)
+    assert check_locks("old") == [pid]
 
 
-def test_lock_of_running_pulumi_is_kept_with_all_others(tmp_path: Path) -> None:
-    program = shutil.copy(str(shutil.which("sleep")), tmp_path / "pulumi")
-    with subprocess.Popen([program, "60"]) as pulumi:
-        write_lock(tmp_path, pulumi.pid)
-        write_lock(tmp_path, finished_process())
-        found = dead_locks(tmp_path)
-        pulumi.kill()
-    assert found == []
+def test_lock_of_running_pulumi_is_an_error_also_beside_a_stale_one(locks: Path, running_pulumi: int) -> None:
+    write_lock(locks, running_pulumi)
+    write_lock(locks, finished_process())
+    with pytest.raises(RepairError, match=f"^the stack old is being deployed by process {running_pulumi}: wait for it"):
+        check_locks("old")
 
 
-def test_lock_whose_process_id_was_reused_by_another_program_is_stale(tmp_path: Path) -> None:
-    write_lock(tmp_path, os.getpid())
-    assert dead_locks(tmp_path) == [os.getpid()]
+def test_lock_whose_process_id_was_reused_by_another_program_is_stale(locks: Path) -> None:
+    write_lock(locks, os.getpid())
+    assert check_locks("old") == [os.getpid()]
 
 
-def test_lock_of_another_machine_is_kept(tmp_path: Path) -> None:
-    write_lock(tmp_path, finished_process(), "elsewhere")
-    assert dead_locks(tmp_path) == []
+def test_lock_of_another_machine_is_an_error_that_says_how_to_release_it(locks: Path) -> None:
+    write_lock(locks, finished_process(), "elsewhere")
+    with pytest.raises(RepairError, match=r"on the machine elsewhere: .*`pulumi cancel --stack old`"):
+        check_locks("old")
 
 
-def test_no_lock_file_and_no_lock_folder(tmp_path: Path) -> None:
-    assert dead_locks(tmp_path) == dead_locks(tmp_path / "none") == dead_locks(None) == []
+def test_no_lock_file_and_no_lock_folder(locks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_locks("old") == []
+    locks.mkdir()
+    assert check_locks("old") == []
+    monkeypatch.setattr(repair, "lock_folder", lambda _stack: None)
+    assert check_locks("old") == []
 
 
 ALL = ["container", "network", "volume"]
@@ -192,6 +204,38 @@ def test_container_of_an_interrupted_deployment_is_removed_and_the_pending_opera
     assert calls.read_text().splitlines()[-1] == "refresh --clear-pending-creates --yes --skip-preview --stack old"
 
 
+PENDING_CONTAINER = {
+    "type": "creating",
+    "resource": {"type": "docker:index/container:Container", "inputs": {"name": "container"}},
+}
+
+
+@pytest.mark.parametrize("provider", [dill.dumps(Topic), MISSING_MODULE], ids=["pending", "incompatible"])
+@pytest.mark.parametrize("begins", ["before", "while its state is read"])
+def test_nothing_of_a_running_deployment_is_removed(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    locks: Path,
+    running_pulumi: int,
+    provider: bytes,
+    begins: str,
+) -> None:
+    write_state(calls.parent, provider, pending=[PENDING_CONTAINER])
+    write_lock(locks, running_pulumi)
+    if begins != "before":
+        locks.rename(calls.parent / "later")
+        pulumi = calls.parent / "pulumi"
+        pulumi.write_text(pulumi.read_text().replace("export')", f"export') mv {calls.parent}/later {locks};"))
+    assert run(monkeypatch, "--discard") == 1
+    assert capsys.readouterr().err == (
+        f"the stack old is being deployed by process {running_pulumi}: wait for it or end it\n"
+    )
+    assert engine.existing == ALL
+    assert "cancel" not in (calls.read_text() if calls.exists() else "")
+
+
 def test_container_that_a_deployment_is_creating_is_not_another_users(
     calls: Path, monkeypatch: pytest.MonkeyPatch, engine: Client
 ) -> None:
@@ -293,6 +337,26 @@ def test_foreign_container_on_the_network_is_named_before_anything_is_destroyed(
     assert engine.existing == ALL
     write_state(calls.parent)
     assert run(monkeypatch) == 0
+
+
+@pytest.mark.parametrize("failure", [APIError("500 Server Error"), ReadTimeout("Read timed out.")])
+def test_engine_that_answers_but_does_not_work_is_one_line(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    failure: Exception,
+) -> None:
+    def fail(**_: Any) -> None:
+        raise failure
+
+    write_state(calls.parent)
+    monkeypatch.setattr(engine.containers, "list", fail)
+    assert run(monkeypatch) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("the Docker engine at ")
+    assert f"does not work ({failure})" in error
+    assert error.count("\n") == 1
 
 
 @pytest.fixture

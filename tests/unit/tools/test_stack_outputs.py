@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from requests.exceptions import ReadTimeout
 
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
@@ -65,3 +67,31 @@ def test_stack_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         read_stack_outputs("other")
     assert str(error.value).startswith("the stack other is already deployed on this Docker engine by another user")
     assert "does not contain lolstack-other-a, lolstack-other-b, lolstack-other-c, …. Deploy" in str(error.value)
+
+
+def test_engine_that_answers_but_does_not_work_does_not_hide_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho \"error: no stack named 'other' found\" >&2; exit 6\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    engine = FakeDockerEngine(tmp_path)
+
+    def fail(**_: Any) -> None:
+        raise ReadTimeout
+
+    monkeypatch.setattr(engine.containers, "list", fail)
+    monkeypatch.setattr(stack_outputs, "connect", lambda: engine)
+    with pytest.raises(NotDeployedError, match=r"^the stack other is not deployed: `make up STACK=other`$"):
+        read_stack_outputs("other")
+
+
+def test_unreadable_state_is_an_error_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pulumi").write_text(
+        "#!/bin/sh\ncase $2 in output) echo '{}' ;; *) echo 'error: no space' >&2; exit 1 ;; esac\n"
+    )
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(stack_outputs, "connect", lambda: FakeDockerEngine(tmp_path))
+    with pytest.raises(NotDeployedError, match=r"^the state of the stack other cannot be read: error: no space$"):
+        read_stack_outputs("other")
