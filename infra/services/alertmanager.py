@@ -9,7 +9,7 @@ import yaml
 
 from infra import users
 from infra.logins import ALERTMANAGER_SENDER, OPERATOR
-from infra.names import ALERTMANAGER_PORT
+from infra.names import ALERTMANAGER_PORT, HOST_ADDRESS
 from infra.services.base import (
     ConfigFile,
     ContainerSpec,
@@ -63,7 +63,7 @@ class Alertmanager(Service):
                     f"--web.config.file={WEB_CONFIG}",
                     "--storage.path=/alertmanager",
                     "--cluster.listen-address=",  # a single instance has no cluster to gossip with
-                    f"--web.external-url=http://localhost:{deployment.host_port(settings.alertmanager_port)}",
+                    f"--web.external-url=http://{HOST_ADDRESS}:{deployment.host_port(settings.alertmanager_port)}",
                 ],
                 # Secret: a webhook's URL often contains its token.
                 files=[

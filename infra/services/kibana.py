@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra import users
-from infra.names import KIBANA_PORT
+from infra.names import HOST_ADDRESS, KIBANA_PORT
 from infra.services.base import (
     GROUP_ONLY,
     ConfigFile,
@@ -35,7 +35,7 @@ class Kibana(Service):
         providers = LOGIN_FORM if deployment.strict else WITHOUT_LOGIN | LOGIN_FORM
         config: dict[str, Any] = {
             "server.host": "0.0.0.0",
-            "server.publicBaseUrl": f"http://localhost:{deployment.host_port(settings.kibana_port)}",
+            "server.publicBaseUrl": f"http://{HOST_ADDRESS}:{deployment.host_port(settings.kibana_port)}",
             "server.shutdownTimeout": "5s",
             "elasticsearch.hosts": elasticsearch.hosts,
             "elasticsearch.username": login["username"],

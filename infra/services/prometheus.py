@@ -10,7 +10,14 @@ import yaml
 
 from infra import users
 from infra.logins import ALERTMANAGER_SENDER, OPERATOR, PROMETHEUS_READER, user_of
-from infra.names import ALERTMANAGER_PORT, GENERATOR_NETWORK, MAIN_NETWORK, PROMETHEUS_PORT, ZOOKEEPER_NETWORK
+from infra.names import (
+    ALERTMANAGER_PORT,
+    GENERATOR_NETWORK,
+    HOST_ADDRESS,
+    MAIN_NETWORK,
+    PROMETHEUS_PORT,
+    ZOOKEEPER_NETWORK,
+)
 from infra.services.alertmanager import Alertmanager
 from infra.services.base import (
     ConfigFile,
@@ -68,7 +75,7 @@ class Prometheus(Service):
                     "--storage.tsdb.path=/prometheus",
                     f"--storage.tsdb.retention.time={settings.prometheus_retention_days}d",
                     # The links in an alert.
-                    f"--web.external-url=http://localhost:{deployment.host_port(settings.prometheus_port)}",
+                    f"--web.external-url=http://{HOST_ADDRESS}:{deployment.host_port(settings.prometheus_port)}",
                     # No origin matches: by default any web page in a browser on this machine can read all metrics.
                     "--web.cors.origin=$^",
                 ],
