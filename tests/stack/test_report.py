@@ -174,7 +174,8 @@ def test_report_figures_match_the_statistics_windows(stack: Stack) -> None:
         assert windows, "no window is over yet"
         newest = windows[0]["_source"]
         rows = [hit["_source"] for hit in windows if hit["_source"]["window_end"] == newest["window_end"]]
-        time_range = TimeRange.between(*(datetime.fromisoformat(newest[key]) for key in ("window_start", "window_end")))
+        start, end = (datetime.fromisoformat(newest[key]) for key in ("window_start", "window_end"))
+        time_range = TimeRange.between(start, end, datetime.now(UTC))
         found = read_match_statistics(client, time_range, MatchFilter(queue_ids=tuple(counted)))
         assert {champion.name: champion.games for champion in found.champions} == {
             row["champion_name"]: row["games_played"] for row in rows
