@@ -15,7 +15,7 @@ help:
 	  $(MAKEFILE_LIST)
 
 ##@ Deploy
-up: setup ## Set up what is missing, deploy the stack, wait for documents
+up: setup ## Set up what is missing, deploy the stack, wait until it is healthy and has documents
 	@pulumi stack select --create $(STACK) >/dev/null
 	@python -m tools.repair --stack $(STACK)
 	@python -m tools.deploy up --stack $(STACK)

@@ -40,7 +40,7 @@ def _draw(view: View) -> None:
         if time_range:
             page.tiles(key_figures(matches.data, pipeline.data, time_range, datetime.now(UTC)))
         if matches.data and matches.time_range:
-            page.hint(explain_no_matches(matches.data, matches.time_range, "choose a longer time range"))
+            page.hint(explain_no_matches(matches.data, matches.time_range, "Choose a longer time range"))
             page.chart_cards(charts.match_charts(matches.data, matches.time_range))
             tables.champions(matches.data.champions)
             tables.last_matches(matches.data.last)

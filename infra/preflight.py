@@ -119,7 +119,7 @@ def _port_conflicts(wanted: dict[str, int], own: set[int]) -> list[str]:
         f"lolstack:{key}: port conflict: another program uses port {port} of this machine (`ss -ltnp` shows which): "
         "stop it, choose another port, or set lolstack:portOffset"
         for key, port in wanted.items()
-        if port not in own and not _is_free(port)
+        if not _is_free(port, port in own)
     ]
 
 
@@ -133,12 +133,14 @@ def _published_ports(containers: Sequence[Container]) -> set[int]:
     }
 
 
-def _is_free(port: int) -> bool:
-    """Whether no program has the port, on ::1 too: as that, most machines resolve `localhost` first, so a program that
-    listens there would get the requests to the stack's page, with their logins."""
-    return not any(
-        _is_used(family, address, port) for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
-    )
+def _is_free(port: int, is_own: bool) -> bool:
+    """Whether no other program has the port. The stack's own are published on 127.0.0.1.
+
+    Also on ::1, to which most machines resolve `localhost` first: a program that listens there would get the requests
+    of people, with their logins.
+    """
+    addresses = ((socket.AF_INET6, "::1"), *(() if is_own else ((socket.AF_INET, "127.0.0.1"),)))
+    return not any(_is_used(family, address, port) for family, address in addresses)
 
 
 def _is_used(family: socket.AddressFamily, address: str, port: int) -> bool:

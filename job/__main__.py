@@ -63,6 +63,8 @@ def run(options: settings.Settings) -> int:
     end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
     aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
     metrics = Metrics(aliases, options.http.max_batch_age_seconds)
+    for alias in (*aliases, options.elasticsearch.champions, options.elasticsearch.positions):
+        metrics.rejected.labels(alias)  # a counter exists before its first event, or Prometheus misses that one
     of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))
     of_statistics = metrics.add_query(STATISTICS, ConsumerLag("lol_job_statistics_lag_messages"))
     serve(pages(metrics), options.http)

@@ -173,10 +173,13 @@ def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
     except msgspec.ValidationError as error:
         return _decode_leniently(value, error)
     except UnicodeDecodeError as error:  # in a field that is read: perhaps a detail, which is dropped
-        with suppress(*_DECODE_ERRORS):
+        try:
             message, dropped = decode_leniently(value)
             return _Decoded(message, tuple(dropped))
-        return _not_json(value, error)
+        except msgspec.ValidationError as second:
+            return _invalid(second)
+        except _DECODE_ERRORS:
+            return _not_json(value, error)
     except _DECODE_ERRORS as error:
         return _not_json(value, error)
 

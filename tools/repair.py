@@ -162,11 +162,12 @@ def check_locks(stack: str) -> list[int]:
 
 
 def _is_pulumi(pid: int) -> bool:
-    """Whether the process exists and is Pulumi, not another program that got the same id later."""
+    """Whether the process runs and is Pulumi, not another program that got the same id later."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi"
+        status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+    return status.startswith("Name:\tpulumi\n") and "\nState:\tZ" not in status  # Z: it has ended (a zombie)
 
 
 def incompatibility(state: dict[str, Any]) -> str | None:
@@ -191,7 +192,7 @@ def remove_all(client: docker.DockerClient, stack: str) -> Iterator[str]:
     """Remove the containers, networks and volumes with the stack's label; yield a line for each."""
     label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     list_resources: tuple[Callable[[], Sequence[Container | Network | Volume]], ...] = (
-        lambda: client.containers.list(all=True, filters=label),
+        lambda: stack_containers(client, stack),
         lambda: client.networks.list(filters=label),
         lambda: client.volumes.list(filters=label),
     )
@@ -207,7 +208,9 @@ def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[
     """
     label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     list_resources: dict[str, Callable[[], Sequence[Container | Network]]] = {
-        "docker:index/container:Container": lambda: client.containers.list(all=True, filters=label),
+        "docker:index/container:Container": lambda: client.containers.list(
+            all=True, filters=label, ignore_removed=True
+        ),
         "docker:index/network:Network": lambda: client.networks.list(filters=label),
     }
     for existing in list_resources.get(resource["type"], list)():

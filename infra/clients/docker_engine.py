@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import docker
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 from requests import RequestException
 
 from infra.names import STACK_LABEL
@@ -46,6 +46,8 @@ def engine_failures() -> Iterator[None]:
     """Raise DockerUnavailableError for what docker-py raises if the engine fails at a request or does not answer it."""
     try:
         yield
+    except NotFound as error:
+        raise DockerUnavailableError(f"something was removed meanwhile ({error.explanation}): start again") from error
     except (APIError, RequestException) as error:
         reason = (isinstance(error, APIError) and error.explanation) or str(error)
         raise DockerUnavailableError(
@@ -75,7 +77,7 @@ def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
 
 def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]:
     """The containers of `stack`, running or not."""
-    return client.containers.list(all=True, filters={"label": f"{STACK_LABEL}={stack}"})
+    return client.containers.list(all=True, filters={"label": f"{STACK_LABEL}={stack}"}, ignore_removed=True)
 
 
 def kill_containers(client: docker.DockerClient, stack: str) -> None:

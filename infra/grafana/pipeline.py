@@ -33,8 +33,8 @@ def _quantiles_by_query(histogram: str) -> list[Query]:
 
 
 def _or_none(expression: str, label: str) -> str:
-    """`expression`, or a series of zeros with the label value `none` as long as the counter has no series."""
-    return f'{expression} or on() label_replace(vector(0), "{label}", "none", "", "")'
+    """The series of `expression` that are not zero, or one of zeros with the label value `none`."""
+    return f'{expression} > 0 or on() label_replace(vector(0), "{label}", "none", "", "")'
 
 
 def pipeline() -> Dashboard:

@@ -73,7 +73,7 @@ class VolumeOwners(Resource, module="container", name="VolumeOwners"):
 def _change_owners(users: Mapping[str, str], image: str) -> None:
     client = connect(timeout=120)  # a service may take a minute to end
     for volume, user in users.items():
-        containers: list[Container] = client.containers.list(filters={"volume": volume})
+        containers: list[Container] = client.containers.list(filters={"volume": volume}, ignore_removed=True)
         for container in containers:
             if container.attrs["Config"]["User"] != user:
                 container.stop()

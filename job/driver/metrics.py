@@ -82,8 +82,6 @@ class Metrics:
         self.participants = counter("participants", "Participants of decoded matches")
         self.indexed = counter("indexed_documents", "Documents that Elasticsearch acknowledged", "name")
         self.rejected = counter("rejected_documents", "Documents that Elasticsearch rejected permanently", "name")
-        for alias in aliases:
-            self.rejected.labels(alias)
         self._message_age = _MessageAgeHistogram()
         registry.register(self._message_age)
         self.sink_waits = counter("sink_waits", "Retries of a sink while a service was not available", "service")

@@ -88,8 +88,6 @@ class Queries:
         size = AdaptiveBatchSize(
             self.settings.batch.initial_size(len(start.offsets)) * window.update_seconds, 2 * window.update_seconds
         )
-        for alias in (aliases.champions, aliases.positions):
-            self.metrics.rejected.labels(alias)  # a counter that alerts are on exists before its first event
         event_times = CountsAccumulator(self.spark.sparkContext, EventTimes)
         counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts)
         late_matches = LateMatches(self.checkpoints, STATISTICS)

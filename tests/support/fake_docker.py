@@ -64,7 +64,7 @@ class FakeDockerEngine:
     def info(self) -> dict[str, Any]:
         return {"MemTotal": self.memory_bytes, "DockerRootDir": str(self.docker_root)}
 
-    def _list(self, all: bool, filters: Mapping[str, str]) -> list[FakeContainer]:
+    def _list(self, all: bool, filters: Mapping[str, str], ignore_removed: bool = False) -> list[FakeContainer]:
         assert all, "a stopped container also holds its ports"
         return self.containers_by_label.get(filters["label"], [])
 

@@ -19,13 +19,14 @@ find_python() {
 }
 
 # inspect_venv: sets python_version, and venv_contents to the stamp lines of an up-to-date environment: first the
-# program's packages, then the tests'. Returns non-zero if the environment's interpreter does not run. The path is part
-# of it, because scripts name the interpreter by its path: they do not run in a moved or copied checkout.
+# program's packages, then the tests'. Returns non-zero if the environment's interpreter does not run, or if it was
+# created at another path: its scripts name the interpreter by that, and do not run in a moved or copied checkout.
 inspect_venv() {
   [[ -x $venv/bin/python ]] || return 1
+  grep -qsF -e "$venv" -e "$(readlink -f "$venv")" "$venv/bin/activate" || return 1
   python_version=$("$venv/bin/python" -c 'import platform; print(platform.python_version())' 2>/dev/null) || return 1
   venv_contents=(
-    "Python ${python_version%.*} in $(readlink -f "$venv"), requirements.txt $(sha256sum <"$root/requirements.txt")"
+    "Python ${python_version%.*}, requirements.txt $(sha256sum <"$root/requirements.txt")"
     "tests $(sha256sum <"$root/requirements-test.txt")"
   )
 }

@@ -94,5 +94,5 @@ at_least() { [[ $(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]];
 # reachable URL: whether the URL can be fetched within 8 seconds.
 reachable() { have curl && curl -fsSL -o /dev/null --connect-timeout 4 --max-time 8 "$1" 2>/dev/null; }
 
-# download ARGUMENTS…: runs curl, and fails if the server stalls for a minute.
+# download ARGUMENTS…: runs curl, and tries again, at most three times, if the server stalls for a minute.
 download() { curl -fsSL --retry 3 --connect-timeout 10 --speed-limit 1000 --speed-time 60 "$@"; }

@@ -25,6 +25,6 @@ def test_every_container_is_killed_also_beside_one_that_does_not_run_and_a_slow_
 
     failures = (APIError("zookeeper is not running"), ReadTimeout("Read timed out."))
     containers = [Container("kafka"), *(Container("other", failure) for failure in failures), Container("spark-job")]
-    client: Any = SimpleNamespace(containers=SimpleNamespace(list=lambda all, filters: containers))
+    client: Any = SimpleNamespace(containers=SimpleNamespace(list=lambda all, filters, ignore_removed: containers))
     kill_containers(client, "unit")
     assert sorted(killed) == ["kafka", "spark-job"]

@@ -78,8 +78,7 @@ def test_port_conflict_is_reported_with_its_setting(free_ports: dict[str, int], 
     assert problem.startswith(f"lolstack:kafkaPort: port conflict: another program uses port {used_port}")
 
 
-@pytest.mark.usefixtures("engine")
-def test_listener_on_the_ipv6_loopback_is_a_port_conflict(free_ports: dict[str, int]) -> None:
+def test_listener_on_the_ipv6_loopback_is_a_port_conflict(engine: FakeDockerEngine, free_ports: dict[str, int]) -> None:
     """`localhost` is ::1 first on many machines: that program would get the requests, with their logins."""
     try:
         server = socket.create_server(("::1", 0), family=socket.AF_INET6)
@@ -88,6 +87,8 @@ def test_listener_on_the_ipv6_loopback_is_a_port_conflict(free_ports: dict[str, 
     with server:
         port = server.getsockname()[1]
         (problem,) = problems(free_ports | {"kafkaPort": port})
+        engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = [FakeContainer(ports={29092: port})]
+        assert problems(free_ports | {"kafkaPort": port}) == [problem], "the stack itself listens on 127.0.0.1 only"
     assert problem.startswith(f"lolstack:kafkaPort: port conflict: another program uses port {port}")
 
 

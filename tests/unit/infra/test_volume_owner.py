@@ -29,7 +29,7 @@ class FakeEngine:
         self.containers = SimpleNamespace(list=self._list, run=self._run)
         self.volumes = SimpleNamespace(get=self._volume)
 
-    def _list(self, filters: dict[str, str]) -> list[SimpleNamespace]:
+    def _list(self, filters: dict[str, str], ignore_removed: bool) -> list[SimpleNamespace]:
         return [
             SimpleNamespace(attrs={"Config": {"User": user}}, stop=lambda name=name: self.log.append(f"stop {name}"))
             for name, user in self.users.get(filters["volume"], {}).items()

@@ -228,17 +228,21 @@ def test_detail_that_is_not_utf8_is_dropped(field: str, broken: bytes) -> None:
     assert isinstance(found, Match), found
     assert found.dropped_details == (field,)
     assert isinstance(decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES, details=False), Match)
-    assert dead_letter(raw.replace(b'"kills": 7', b'"kills": -7')).reason == "invalid_field"
+    wrong = raw.replace(b'"kills": 7', b'"kills": -7')
+    first = dict(reversed(full_participant(1, kills=-7, **{field: "?"}).items()))
+    for each in (wrong, value(match(first, full_participant(2))).replace(b"?", broken)):
+        assert dead_letter(each).field == "info.participants[0].kills", "before and behind the detail"
 
 
 def test_too_many_participants_are_invalid_whatever_else_is_wrong() -> None:
     """Each makes a document and several windows. No mode has more than 18."""
     assert len(decoded(match(*map(participant, range(100)))).participants) == 100
     for details in ({}, {"perks": 7}, {"puuid": "?"}, {"kills": 7.0}):
-        many = value(match(*(participant(number, **details) for number in range(101)))).replace(b'"?"', rb'"\ud83d"')
-        letter = dead_letter(many)
-        assert (letter.reason, letter.field) == ("invalid_field", "info.participants")
-        assert decode(many, ARRIVED_AT, PLAUSIBLE_TIMES, details=False) == letter
+        for text in (rb'"\ud83d"', b'"\xff"'):
+            many = value(match(*(participant(number, **details) for number in range(101)))).replace(b'"?"', text)
+            letter = dead_letter(many)
+            assert (letter.reason, letter.field) == ("invalid_field", "info.participants")
+            assert decode(many, ARRIVED_AT, PLAUSIBLE_TIMES, details=False) == letter
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_empty_passphrase_is_refused(passwd_home: Path, monkeypatch: pytest.Monk
     set_up(passwd_home, "ensure_passphrase")
 
 
-def test_every_download_of_set_up_has_a_time_limit() -> None:
+def test_every_request_of_curl_in_set_up_has_a_time_limit() -> None:
     """A server that stalls would keep set-up waiting for good."""
     lines = [line for part in (ROOT / "tools").rglob("*.sh") for line in part.read_text().splitlines()]
     requests = [line for line in lines if "curl -" in line]
@@ -161,14 +161,15 @@ def test_moved_environment_is_outdated(passwd_home: Path) -> None:
     checkout = passwd_home / "checkout"
     (checkout / ".venv/bin").mkdir(parents=True)
     (checkout / ".venv/bin/python").symlink_to(sys.executable)
+    activate = checkout / ".venv/bin/activate"
+    activate.write_text(f'VIRTUAL_ENV="{checkout}/.venv"\n')
     for name in ("requirements.txt", "requirements-test.txt"):
         (checkout / name).touch()
     state = "if venv_is_current; then echo current; else echo outdated; fi"
     assert set_up(passwd_home, f'inspect_venv; echo "${{venv_contents[0]}}" >"$venv_stamp"; {state}') == "current"
     (passwd_home / "link").symlink_to(checkout / ".venv")
     assert set_up(passwd_home, f"venv={passwd_home}/link; {state}") == "current"
-    checkout.rename(passwd_home / "elsewhere")
-    checkout.symlink_to(passwd_home / "elsewhere")
+    activate.write_text(f'VIRTUAL_ENV="{passwd_home}/elsewhere/.venv"\n')
     assert set_up(passwd_home, state) == "outdated"
 
 
