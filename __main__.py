@@ -12,6 +12,7 @@ from infra.names import (
     CASSANDRA_PORT,
     DEAD_LETTER_TOPIC,
     ELASTICSEARCH_PORT,
+    HOST_ADDRESS,
     INDEX_ALIASES,
     KIBANA_PORT,
     MATCHES_TOPIC,
@@ -117,7 +118,7 @@ templates = [
 cassandra = Cassandra(deployment)
 archive_keyspace = with_overrides(settings.job).archive.keyspace
 roles = CassandraRoles(
-    "127.0.0.1",
+    HOST_ADDRESS,
     cassandra.host_ports[CASSANDRA_PORT],
     archive_keyspace,
     ARCHIVE_TABLE,

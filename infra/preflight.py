@@ -22,6 +22,7 @@ from infra.clients.docker_engine import (
     engine_failures,
     stack_containers,
 )
+from infra.names import HOST_ADDRESS
 from infra.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _is_free(port: int, is_own: bool) -> bool:
     Also on ::1, to which most machines resolve `localhost` first: a program that listens there would get the requests
     of people, with their logins.
     """
-    addresses = ((socket.AF_INET6, "::1"), *(() if is_own else ((socket.AF_INET, "127.0.0.1"),)))
+    addresses = ((socket.AF_INET6, "::1"), *(() if is_own else ((socket.AF_INET, HOST_ADDRESS),)))
     return not any(_is_used(family, address, port) for family, address in addresses)
 
 

@@ -172,14 +172,8 @@ def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
         return _Decoded(DECODER.decode(value), ())
     except msgspec.ValidationError as error:
         return _decode_leniently(value, error)
-    except UnicodeDecodeError as error:  # in a field that is read: perhaps a detail, which is dropped
-        try:
-            message, dropped = decode_leniently(value)
-            return _Decoded(message, tuple(dropped))
-        except msgspec.ValidationError as second:
-            return _invalid(second)
-        except _DECODE_ERRORS:
-            return _not_json(value, error)
+    except UnicodeDecodeError:  # in a field that is read: perhaps a detail
+        return _without_invalid_details(value)
     except _DECODE_ERRORS as error:
         return _not_json(value, error)
 
@@ -252,13 +246,18 @@ def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _Decoded 
         return DeadLetter("not_a_match", f"it is {other.name}, not a match", other.field, type(error).__name__)
     if _has_no_participants(value):  # aborted games have no participants and little else
         return _EMPTY
+    return _without_invalid_details(value)
+
+
+def _without_invalid_details(value: bytes) -> _Decoded | DeadLetter:
+    """Decode JSON without the invalid details; a dead letter if another field is invalid."""
     try:
         message, dropped = decode_leniently(value)
         return _Decoded(message, tuple(dropped))
-    except msgspec.ValidationError as second:
-        return _invalid(second)
-    except _DECODE_ERRORS as second:
-        return _not_json(value, second)
+    except msgspec.ValidationError as error:
+        return _invalid(error)
+    except _DECODE_ERRORS as error:
+        return _not_json(value, error)
 
 
 def _has_no_participants(value: bytes) -> bool:

@@ -222,15 +222,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(console: Console, options: argparse.Namespace, outputs: Mapping[str, Any], checker: HealthChecker) -> int:
-    if options.wait:
-        if "generator" in outputs["services"]:
-            with console.status("waiting for the first document to be searchable"):
-                _wait_for_documents(checker)
-        with console.status("waiting until every stage is healthy"):
-            _wait_until_healthy(checker)
+    if options.wait and "generator" in outputs["services"]:
+        with console.status("waiting for the first document to be searchable"):
+            _wait_for_documents(checker)
     if options.watch and console.is_terminal:
         return _watch(console, options.stack, outputs, checker)
-    status = read_status(options.stack, outputs, checker)
+    with console.status("checking every stage"):
+        status = _healthy_status(options.stack, outputs, checker, HEALTHY_TIMEOUT_SECONDS if options.wait else 0)
     console.print(render(status, console))
     for name, reason in outputs["leftOut"].items():
         console.print(Text(f"{name} is left out: {reason}", "yellow"), soft_wrap=True)
@@ -263,16 +261,18 @@ def _wait_for_documents(checker: HealthChecker) -> None:
         return
 
 
-def _wait_until_healthy(checker: HealthChecker) -> None:
-    """Wait, with a timeout: services that `make up` has just replaced need some seconds until they deliver."""
-    try:
-        Retrying(
-            retry=retry_if_result(lambda health: health.broken is not None),
-            stop=stop_after_delay(HEALTHY_TIMEOUT_SECONDS),
-            wait=wait_fixed(1),
-        )(checker.check)
-    except RetryError:
-        return
+def _healthy_status(
+    stack: str, outputs: Mapping[str, Any], checker: HealthChecker, timeout_seconds: float
+) -> StackStatus:
+    """The status as soon as every stage is healthy, or after the timeout: services that `make up` has just replaced
+    need some seconds until they deliver."""
+    attempts = Retrying(
+        retry=retry_if_result(lambda status: status.health.broken is not None),
+        stop=stop_after_delay(timeout_seconds),
+        wait=wait_fixed(1),
+        retry_error_callback=lambda attempt: attempt.outcome and attempt.outcome.result(),
+    )
+    return attempts(read_status, stack, outputs, checker)
 
 
 if __name__ == "__main__":
