@@ -6,7 +6,16 @@ from infra import preflight, users
 from infra.images import Images
 from infra.images.source import choose_image_source
 from infra.kafka_rights import ADMIN, RIGHTS, acls
-from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, LOGINS, OPERATOR, TLS_SERVERS, login_of, user_of
+from infra.logins import (
+    CASSANDRA_ADMIN,
+    CASSANDRA_ARCHIVE,
+    LOGINS,
+    OPERATOR,
+    TLS_SERVERS,
+    curl_login,
+    login_of,
+    user_of,
+)
 from infra.names import (
     ARCHIVE_TABLE,
     CASSANDRA_PORT,
@@ -164,5 +173,9 @@ pulumi.export("security", settings.security)
 pulumi.export("certificateAuthority", certificates.authority)
 pulumi.export("certificatesExpireAt", certificates.expires_at)
 pulumi.export("elasticsearchUrl", elasticsearch.url(ELASTICSEARCH_PORT))
+pulumi.export(
+    "elasticsearchCurl",
+    deployment.password(login_of("elasticsearch", "admin")).apply(lambda password: curl_login("admin", password)),
+)
 pulumi.export("credentials", pulumi.Output.secret(credentials.passwords))
 pulumi.export("operatorPassword", deployment.password(OPERATOR))

@@ -6,6 +6,7 @@ A login's key is `service.user`. It has the least that its user needs.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import timedelta
 
 from job.kafka_client import KafkaClientSettings
@@ -75,6 +76,16 @@ def login_of(service: str, user: str) -> str:
 def kafka_client_settings(servers: str, user: str, password: str) -> KafkaClientSettings:
     """A client's settings with the login of a user of the stack."""
     return KafkaClientSettings(servers, KAFKA_SECURITY_PROTOCOL, KAFKA_MECHANISM, user, password)
+
+
+def properties(settings: Mapping[str, str]) -> str:
+    """A client's settings as the text of a properties file."""
+    return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def curl_login(user: str, password: str) -> str:
+    """A login as a line of curl's configuration (`-K`)."""
+    return f'user = "{user}:{password}"\n'
 
 
 def sha256(user: str, password: str) -> str:

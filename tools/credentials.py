@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.logins import OPERATOR
+from infra.logins import OPERATOR, curl_login, kafka_client_settings, login_of, properties
 from infra.names import DEV_STACK, MATCHES_TOPIC
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
@@ -48,18 +48,16 @@ def main() -> int:
 
 def credential_files(folder: Path, outputs: Mapping[str, Any]) -> dict[str, str]:
     """The files' contents by name, from the stack's outputs. `folder` is where they will be."""
-    producer = dict(line.split("=", 1) for line in outputs["kafkaProducer"].splitlines())
+    producer = kafka_client_settings(
+        outputs["bootstrapServers"], "producer", outputs["credentials"][login_of("kafka", "producer")]
+    )
     trust = f'cacert = "{folder / AUTHORITY}"\n' if outputs["security"] == "strict" else ""
-
-    def curl(user: str, password: str) -> str:
-        return f'user = "{user}:{password}"\n{trust}'
-
     return {
         "operator-password": outputs["operatorPassword"] + "\n",
         "kafka-producer.properties": outputs["kafkaProducer"],
-        "kafka-producer-java.properties": _java_properties(producer),
-        "operator.curl": curl(OPERATOR, outputs["operatorPassword"]),
-        "elasticsearch-admin.curl": curl("admin", outputs["credentials"]["elasticsearch.admin"]),
+        "kafka-producer-java.properties": properties(producer.java()),
+        "operator.curl": curl_login(OPERATOR, outputs["operatorPassword"]) + trust,
+        "elasticsearch-admin.curl": outputs["elasticsearchCurl"] + trust,
         AUTHORITY: outputs["certificateAuthority"],
     }
 
@@ -89,15 +87,6 @@ def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
   {AUTHORITY}
       the stack's certificate authority
 After a rotation (the setting credentialsGeneration) run this again."""
-
-
-def _java_properties(producer: Mapping[str, str]) -> str:
-    """A producer's properties for Kafka's Java client, from those of librdkafka."""
-    login = {"sasl.username", "sasl.password"}
-    lines = [f"{key}={value}" for key, value in producer.items() if key not in login]
-    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
-    jaas = f'{module} required username="{producer["sasl.username"]}" password="{producer["sasl.password"]}";'
-    return "\n".join([*lines, f"sasl.jaas.config={jaas}", ""])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pulumi
 
 from infra import users
-from infra.logins import ELASTICSEARCH_ROLES, login_of, sha256
+from infra.logins import ELASTICSEARCH_ROLES, curl_login, login_of, sha256
 from infra.names import ELASTICSEARCH_PORT, HOST_ADDRESS
 from infra.services import FILES
 from infra.services.base import (
@@ -149,7 +149,7 @@ class Elasticsearch(Service):
     def _health_check(self, password: str) -> str:
         """What the health check's curl reads: a login on its command line would be in the container's description."""
         url = f"{self._scheme}://127.0.0.1:{ELASTICSEARCH_PORT}/_cluster/health?wait_for_status=yellow&timeout=3s"
-        return f'url = "{url}"\nuser = "exporter:{password}"\ncacert = "{AUTHORITY}"\n'
+        return f'url = "{url}"\ncacert = "{AUTHORITY}"\n' + curl_login("exporter", password)
 
 
 def users_file(passwords: Mapping[str, str]) -> str:

@@ -8,7 +8,14 @@ import pulumi
 
 from infra import users
 from infra.kafka_rights import ADMIN
-from infra.logins import KAFKA_ITERATIONS, KAFKA_MECHANISM, KAFKA_SECURITY_PROTOCOL, kafka_client_settings, login_of
+from infra.logins import (
+    KAFKA_ITERATIONS,
+    KAFKA_MECHANISM,
+    KAFKA_SECURITY_PROTOCOL,
+    kafka_client_settings,
+    login_of,
+    properties,
+)
 from infra.names import (
     GENERATOR_NETWORK,
     HOST_ADDRESS,
@@ -30,6 +37,8 @@ from infra.services.base import (
     Service,
 )
 
+ADMIN_CLIENT = "/etc/lolstack/admin-client.properties"
+"""In the container: for `--command-config` of Kafka's own tools, with the login of the broker itself."""
 LOCAL_PORT = 9091
 """Of the listener for the health check, without a login and on the container's loopback only."""
 REAUTHENTICATION_SECONDS = 600
@@ -94,6 +103,7 @@ class Kafka(Service):
                             lambda password: f"{KAFKA_MECHANISM}=iterations={KAFKA_ITERATIONS},password={password}\n"
                         ),
                     ),
+                    ConfigFile(ADMIN_CLIENT, _admin_client(deployment)),
                     ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
                     ConfigFile("/etc/lolstack/log4j-tools.properties", render("log4j-tools.properties")),
                     jmx.rules(deployment, "kafka"),
@@ -130,9 +140,13 @@ class Kafka(Service):
 
     def client_properties(self, user: str, on_host: bool = False) -> pulumi.Output[str]:
         """The same as the text of a properties file, a secret."""
-        return self.client_settings(user, on_host).apply(
-            lambda settings: "".join(f"{key}={value}\n" for key, value in settings.items())
-        )
+        return self.client_settings(user, on_host).apply(properties)
+
+
+def _admin_client(deployment: Deployment) -> pulumi.Output[str]:
+    return deployment.password(login_of("kafka", ADMIN)).apply(
+        lambda password: properties(kafka_client_settings(f"kafka:{KAFKA_PORT}", ADMIN, password).java())
+    )
 
 
 def _jaas(deployment: Deployment) -> pulumi.Output[str]:

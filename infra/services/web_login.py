@@ -11,7 +11,7 @@ import bcrypt
 import pulumi
 import yaml
 
-from infra.logins import MONITOR, sha256, user_of
+from infra.logins import MONITOR, curl_login, sha256, user_of
 from infra.names import CURL_CONFIG
 from infra.services.base import ConfigFile, Deployment
 
@@ -60,7 +60,7 @@ def curl_config(deployment: Deployment) -> ConfigFile:
     """curl's configuration with the login of metrics and Spark's pages, without any where they need none."""
     if not deployment.strict:
         return ConfigFile(CURL_CONFIG, "# No login is needed.\n")
-    login = deployment.password(MONITOR).apply(lambda password: f'user = "{user_of(MONITOR)}:{password}"\n')
+    login = deployment.password(MONITOR).apply(lambda password: curl_login(user_of(MONITOR), password))
     return ConfigFile(CURL_CONFIG, login)
 
 

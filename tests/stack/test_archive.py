@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 
 import pytest
+import yaml
 from confluent_kafka import Producer
 
 from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraError
 from infra.clients.job_container import put_files
+from infra.images import ROOT
 from infra.logins import login_of
 from infra.names import JOB_SETTINGS
 from job.times import now_ms
@@ -174,12 +177,29 @@ def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack)
         status = " ".join(stack.make("status").stdout.replace("│", " ").split())
         assert ", 31 behind an open transaction in partition 0" in status
         assert read_archive(stack, list(waiting)) == {}
+        assert "CurrentTransactionStartOffset" in output_of_runbook(stack, "OpenTransaction")
         transaction.commit_transaction(30)
         # The transaction's marker takes an offset of its own.
         eventually(lambda: has_lag(0), timeout_seconds=60)
         eventually(lambda: archived(stack, waiting), timeout_seconds=60)
     finally:
         generator.start()
+
+
+def output_of_runbook(stack: Stack, alert: str) -> str:
+    """What the first command of an alert's runbook prints, with this stack's container, for partition 0."""
+    [rule] = [
+        rule
+        for group in yaml.safe_load((ROOT / "mappings" / "prometheus" / "rules.yml").read_text())["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == alert
+    ]
+    command = rule["annotations"]["runbook"].split("`")[1]
+    container, *arguments = shlex.split(command.replace("partition N", "partition 0").removeprefix("docker exec "))
+    assert container == "lolstack-dev-kafka"
+    output = stack.container("kafka").exec_run(arguments).output
+    assert isinstance(output, bytes)
+    return output.decode()
 
 
 def archived(stack: Stack, messages: dict[str, bytes]) -> None:

@@ -193,7 +193,14 @@ def test_passwords_and_keys_are_secret(declared: dict[str, Recorder]) -> None:
     assert recorder.options["kafka-users"].secret_outputs == {"client", "passwords"}
     assert recorder.options["lol_matches"].secret_outputs == {"client"}
     assert recorder.secret_outputs == {
-        *("credentials", "operatorPassword", "kafkaProducer", "kafkaOperator", "grafanaAdminPassword"),
+        *(
+            "credentials",
+            "operatorPassword",
+            "kafkaProducer",
+            "kafkaOperator",
+            "elasticsearchCurl",
+            "grafanaAdminPassword",
+        ),
     }
 
 

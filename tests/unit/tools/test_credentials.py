@@ -12,11 +12,13 @@ from tools import credentials
 
 OUTPUTS: dict[str, Any] = {
     "security": "guarded",
-    "elasticsearchUrl": "http://localhost:9200",
-    "credentials": {"elasticsearch.admin": "secret-a"},
+    "elasticsearchUrl": "http://127.0.0.1:9200",
+    "elasticsearchCurl": 'user = "admin:secret-a"\n',
+    "bootstrapServers": "127.0.0.1:29092",
+    "credentials": {"kafka.producer": "secret-p"},
     "operatorPassword": "secret-o",
     "certificateAuthority": "-----BEGIN CERTIFICATE-----\n",
-    "kafkaProducer": "bootstrap.servers=localhost:29092\nsecurity.protocol=SASL_PLAINTEXT\n"
+    "kafkaProducer": "bootstrap.servers=127.0.0.1:29092\nsecurity.protocol=SASL_PLAINTEXT\n"
     "sasl.mechanism=SCRAM-SHA-512\nsasl.username=producer\nsasl.password=secret-p\n",
 }
 
