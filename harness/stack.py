@@ -105,7 +105,7 @@ class Stack:
         """Run `make` for this stack. Returns testinfra's result: rc, stdout, stderr."""
         return testinfra.get_host("local://").run(f"make -s -C {ROOT} STACK={self.name} {' '.join(arguments)}")
 
-    def wait_until_healthy(self, timeout_seconds: float = 60) -> None:
+    def wait_until_healthy(self, timeout_seconds: float = 180) -> None:
         """Wait until `make status` finds every stage healthy."""
 
         def healthy() -> None:

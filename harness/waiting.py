@@ -7,16 +7,18 @@ from typing import TypeVar
 
 import docker
 import requests
+from confluent_kafka import KafkaException
 from elasticsearch import ApiError, TransportError
 from elasticsearch.helpers import ScanError
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.clients.kafka import TopicError
+from infra.clients.prometheus import PrometheusError
 
 T = TypeVar("T")
 RETRIED = (
     *(AssertionError, requests.RequestException, docker.errors.APIError),
-    *(ApiError, TransportError, ScanError, TopicError),
+    *(ApiError, TransportError, ScanError, TopicError, KafkaException, PrometheusError),
 )
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 from tools.chromium import find_chromium
@@ -13,6 +14,10 @@ from tools.chromium import find_chromium
 # These variables of the user would change the behaviour under test.
 for name in ("FORCE_COLOR", "COLUMNS", "SPARK_HOME", "PYSPARK_SUBMIT_ARGS"):
     os.environ.pop(name, None)
+
+# The same examples in each run; an example may take long on a busy machine.
+settings.register_profile("lolstack", deadline=None, derandomize=True)
+settings.load_profile("lolstack")
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
 
 DOCUMENTS_TIMEOUT_SECONDS = 180
-HEALTHY_TIMEOUT_SECONDS = 60
+HEALTHY_TIMEOUT_SECONDS = 180
 TREND_STEP_SECONDS = 15
 """The trends cover the last 15 minutes."""
 REFRESH_SECONDS = 2

@@ -65,14 +65,14 @@ class TopicClient:
     `client` has librdkafka's settings: addresses and login.
     """
 
-    def __init__(self, client: Mapping[str, Any], timeout_seconds: int = TIMEOUT_SECONDS) -> None:
+    def __init__(self, client: Mapping[str, Any], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._client = client
         self._timeout = timeout_seconds
         self._errors = ConnectionErrors()
         settings: dict[str, Any] = {
             **client,
             "error_cb": self._errors,
-            "socket.timeout.ms": timeout_seconds * 1000,
+            "socket.timeout.ms": int(timeout_seconds * 1000),
             # Critical only: librdkafka's log line for each connection attempt would hide the error that is raised.
             "log_level": 2,
         }

@@ -149,7 +149,7 @@ class Elasticsearch(Service):
     def _health_check(self, password: str) -> str:
         """What the health check's curl reads: a login on its command line would be in the container's description."""
         url = f"{self._scheme}://127.0.0.1:{ELASTICSEARCH_PORT}/_cluster/health?wait_for_status=yellow&timeout=3s"
-        return f'url = "{url}"\ncacert = "{AUTHORITY}"\n' + curl_login("exporter", password)
+        return f'url = "{url}"\n{curl_login("exporter", password)}cacert = "{AUTHORITY}"\n'
 
 
 def users_file(passwords: Mapping[str, str]) -> str:

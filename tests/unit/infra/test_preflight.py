@@ -41,9 +41,10 @@ def disk(monkeypatch: pytest.MonkeyPatch, free_gib: float) -> None:
 
 
 @pytest.fixture
-def free_ports() -> dict[str, int]:
-    """A free host port for every port setting."""
+def free_ports(used_port: int) -> dict[str, int]:
+    """A free host port for every port setting, none of them `used_port`."""
     keys = settings().host_ports(STACK)
+    assert used_port
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in keys]
     ports = {key: probe.getsockname()[1] for key, probe in zip(keys, probes, strict=True)}
     for probe in probes:

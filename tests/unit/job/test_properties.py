@@ -31,7 +31,7 @@ from tests.support.sample_matches import (
 )
 
 # The same examples in every run, so that failures are reproducible and the duration is constant.
-EXAMPLES = settings(derandomize=True, deadline=None, max_examples=150)
+EXAMPLES = settings(max_examples=150)
 
 TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
 FIELDS: dict[str, dict[str, dict[str, str]]] = {

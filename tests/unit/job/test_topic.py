@@ -155,7 +155,7 @@ def test_timeout_for_kafka_names_setting_and_cause(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, servers: str, cause: str
 ) -> None:
     monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(topic, "_REQUEST_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(topic, "_REQUEST_TIMEOUT_SECONDS", 3)
     with pytest.raises(JobError) as error:
         TopicInspector(with_overrides({"kafka": {"bootstrap_servers": servers}}).kafka).connect()
     assert str(error.value).startswith(f"kafka.bootstrap_servers: {servers} is not available (")

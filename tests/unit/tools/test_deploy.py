@@ -108,7 +108,7 @@ def test_interruption_reaches_pulumi_once_and_its_shutdown_is_awaited(
         os.killpg(run.pid, interruption)  # as a terminal does
     else:
         run.send_signal(interruption)
-    output, _ = run.communicate(timeout=20)
+    output, _ = run.communicate(timeout=60)
     assert output.splitlines() == ["interrupted", "unlocked"]
     assert run.returncode == 3
 
@@ -124,7 +124,7 @@ def test_reader_that_ends_early_does_not_end_pulumi(tmp_path: Path) -> None:
     assert "started\n" in iter(run.stdout.readline, "")
     run.stdout.close()
     (tmp_path / "closed").touch()
-    _, errors = run.communicate(timeout=20)
+    _, errors = run.communicate(timeout=60)
     assert run.returncode == 3
     assert (tmp_path / "lolstack" / "up-other.log").read_text().splitlines()[-1] == "line 300"
     assert errors == "<stdout>: no more output: [Errno 32] Broken pipe\n"
@@ -135,7 +135,7 @@ def test_reader_of_output_and_errors_that_has_ended_before_the_start_does_not_en
     run = deploy(tmp_path, f"{PROGRESS}; exit 3", stderr=subprocess.STDOUT)
     assert run.stdout is not None
     run.stdout.close()
-    assert run.wait(timeout=20) == 3
+    assert run.wait(timeout=60) == 3
 
 
 def test_full_disk_for_the_log_does_not_end_pulumi(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_full_disk_for_the_log_does_not_end_pulumi(tmp_path: Path) -> None:
     log.parent.mkdir()
     log.symlink_to("/dev/full")
     run = deploy(tmp_path, f"{PROGRESS}; exit 3")
-    output, errors = run.communicate(timeout=20)
+    output, errors = run.communicate(timeout=60)
     assert run.returncode == 3
     assert output.splitlines()[-1] == "line 300"
     assert errors == f"{log}: no more output: [Errno 28] No space left on device\n"
@@ -153,7 +153,7 @@ def test_log_that_cannot_be_created_does_not_prevent_a_deployment(tmp_path: Path
     """`make down` may be the way to free a full disk."""
     (tmp_path / "lolstack").touch()  # where the log's folder would be
     run = deploy(tmp_path, "echo done; exit 3")
-    output, errors = run.communicate(timeout=20)
+    output, errors = run.communicate(timeout=60)
     assert run.returncode == 3
     assert output.splitlines() == ["complete output: /dev/null", "done"]
     assert errors.startswith("no log: [Errno 17] File exists")
@@ -164,7 +164,7 @@ def test_character_that_the_output_cannot_encode_does_not_end_pulumi(
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     run = deploy(tmp_path, f"echo 'error: …'; {PROGRESS}; exit 3")
-    output, errors = run.communicate(timeout=20)
+    output, errors = run.communicate(timeout=60)
     assert run.returncode == 3
     assert output.splitlines()[1:3] == ["error: ?", "line 1"]
     assert errors == ""

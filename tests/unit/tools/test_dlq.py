@@ -26,6 +26,7 @@ from job.sinks.elasticsearch import BulkSink, Connection, client
 from job.tasks.index_matches import index
 from job.times import iso, to_ms
 from tests.support.job_fakes import fake_elasticsearch
+from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ALIASES, ARRIVED_AT, PLAUSIBLE_TIMES, match, participant, value
 from tools.dlq import __main__ as dlq
@@ -385,10 +386,7 @@ def test_unreadable_batch_is_named_and_passed(
 ) -> None:
     """The limit of a batch's size is small here, so that a small batch exceeds it."""
     monkeypatch.setattr("job.consumer.MAX_BATCH_BYTES", 100_000)
-    producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0, "compression.type": "zstd"})
-    for _ in range(3):
-        producer.produce(DEAD_LETTER_TOPIC, b" " * 300_000, partition=0)
-    producer.flush(10)
+    send_batch({"bootstrap.servers": mock_kafka}, DEAD_LETTER_TOPIC, [b" " * 300_000] * 3, compression="zstd")
     write(job_sink, (message_at(1), NOT_JSON))
     assert run(monkeypatch, mock_kafka) == 0
     output = capsys.readouterr()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,6 +155,11 @@ lol_job_kafka_lag_messages 20
 PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
 
 
+def without_kafka(client: Mapping[str, Any], _timeout_seconds: float) -> TopicClient:
+    """A client that gives up at once: no Kafka is running."""
+    return TopicClient(client, 0.1)
+
+
 class TestStages:
     """The responses of the containers are fakes; no other server is running."""
 
@@ -175,7 +181,7 @@ class TestStages:
         engine = self.running_engine(*containers)
         monkeypatch.setattr(health, "connect", lambda: engine)
         monkeypatch.setattr(health, "execute", execute)
-        monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.1)
+        monkeypatch.setattr(health, "TopicClient", without_kafka)
         services = {"generator": {}, "elasticsearch": {"9200": elasticsearch}}
         checker = health.HealthChecker("sample", {"bootstrapServers": "localhost:1", "services": services})
         return checker.check()
@@ -314,7 +320,7 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
             monkeypatch.setattr(health, "METRICS_PORT", server.port)
             monkeypatch.setattr(health, "connect", self.running_engine)
             monkeypatch.setattr(health, "execute", lambda _, command: (0, subprocess.check_output(command, text=True)))
-            monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.1)
+            monkeypatch.setattr(health, "TopicClient", without_kafka)
             outputs = {"bootstrapServers": "localhost:1", "elasticsearchUrl": "http://localhost:1", "services": {}}
             stage = health.HealthChecker("sample", outputs).check()
         assert {each.name: each.figures for each in stage.stages}["archive"].startswith("7 matches")
