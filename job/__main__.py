@@ -28,6 +28,7 @@ from job.errors import JobError, root_cause
 from job.kafka_client import client_settings
 from job.lag import ConsumerLag
 from job.sinks import elasticsearch, sink_wait
+from job.sinks.sink_wait import SinkWait
 from job.tasks.index_matches import SinkConfig
 from job.topic import Incarnation, Offsets, TopicInspector
 from job.web_server import serve
@@ -37,6 +38,8 @@ log = logging.getLogger("job")
 _QUERY_POLL_SECONDS = 5
 _FIRST_BATCH_POLL_SECONDS = 0.5
 _FAILED_GRACE_SECONDS = 3
+_KAFKA_WAIT_SECONDS = 30
+"""Longer than the watch of the topic takes to find out that Kafka is still not available."""
 _EARLIEST = -2
 """Spark's offset for the beginning of a partition."""
 
@@ -96,7 +99,11 @@ def run(options: settings.Settings) -> int:
     queries = Queries(spark, options, sinks, checkpoints, metrics, on_end)
     running = [queries.start_matches(start, of_matches)]
     stopped = threading.Event()
-    topic.watch(kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped)
+
+    def on_wait(reason: str) -> None:
+        metrics.record_sink_wait(SinkWait("Kafka", reason, _KAFKA_WAIT_SECONDS, 0))
+
+    topic.watch(kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped, on_wait)
     # The first batches take many times as long as later ones. Those of the documents come first.
     reason = wait_for_end(end_reasons, running, of_matches.first_batch)
     if reason is None:
@@ -137,7 +144,10 @@ def resolve_starting_offsets(
     start = checkpoints.starting_offsets()
     if start is not None:
         for query in (MATCHES, STATISTICS):
-            _check_data_loss(start.offsets | checkpoints.committed_offsets(query), kafka, incarnation, checkpoints)
+            committed = checkpoints.committed_offsets(query)
+            # A query that has committed a batch reads partitions that were added since then from offset 0.
+            unread = dict.fromkeys(incarnation.partitions, 0) if committed else {}
+            _check_data_loss(unread | start.offsets | committed, kafka, incarnation, checkpoints)
         log.info("Resuming topic %s, id %s, from the checkpoint", incarnation.topic, incarnation.topic_id)
     else:
         if checkpoints.has_other_incarnation():

@@ -26,6 +26,7 @@ from cassandra import (
     ProtocolVersion,
     RequestExecutionException,
     RequestValidationException,
+    UnresolvableContactPoints,
 )
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
@@ -58,12 +59,20 @@ _CHUNK_BYTES = 8 * 2**20
 _POLL_SECONDS = 1
 _REQUEST_TIMEOUT_SECONDS = 10
 _RECONNECTION_SECONDS = 5
+_NEW_CONNECTION_SECONDS = 30
+"""After so long without a written row a new connection is made. The driver resolves Cassandra's name only once, and
+never connects again after an error during the login."""
 _KAFKA_TIMEOUT_SECONDS = 30
 _DAY_SECONDS = 86_400
 _HANGING_SECONDS = 300  # longer than the rate limit may delay a chunk
 
 # Cassandra is down, starting or overloaded: the same write can succeed later.
-_TRANSIENT_ERRORS = (NoHostAvailable, OperationTimedOut, RequestExecutionException, ConnectionException)
+_TRANSIENT_ERRORS = (
+    *(NoHostAvailable, UnresolvableContactPoints, OperationTimedOut),
+    *(RequestExecutionException, ConnectionException),
+)
+
+_EXPIRED = "they expired (retention) before they were archived"
 
 # The write time makes the match's later message win, in whatever order and however often rows are written.
 _INSERT = (
@@ -117,16 +126,8 @@ class ArchiveTable:
     ) -> None:
         """Raises JobError if the table does not exist."""
         self._heartbeat = heartbeat
-        self._session = session
         self._options = options
-        try:
-            self._insert = session.prepare(_INSERT.format(keyspace=options.keyspace, table=TABLE))
-        except InvalidRequest as error:
-            raise JobError(
-                f"archive.keyspace: {options.keyspace}.{TABLE} cannot be written ({first_line(error)}); create it "
-                "(`pulumi up` does)"
-            ) from error
-        self._insert.is_idempotent = True
+        self._use(session)
         self._ttl = options.retention_days * _DAY_SECONDS
         self._stopping = stopping
 
@@ -136,15 +137,43 @@ class ArchiveTable:
         Raises TransientError if the archive is stopped before all rows are written.
         """
         pending = list(rows)
+        written_at = time.monotonic()
 
         def attempt() -> None:
-            nonlocal pending
+            nonlocal pending, written_at
             self._heartbeat.beat()
-            pending, reason = self._write(pending)
+            if time.monotonic() > written_at + _NEW_CONNECTION_SECONDS:
+                self._connect_anew()
+            failed, reason = self._write(pending)
+            if len(failed) < len(pending):
+                written_at = time.monotonic()
+            pending = failed
             if pending:
                 raise TransientError(reason)
 
         retry_with_backoff("Cassandra", attempt, stopping=self._stopping)
+
+    def _use(self, session: Any) -> None:
+        keyspace = self._options.keyspace
+        try:
+            insert = session.prepare(_INSERT.format(keyspace=keyspace, table=TABLE))
+        except InvalidRequest as error:
+            raise JobError(
+                f"archive.keyspace: {keyspace}.{TABLE} cannot be written ({first_line(error)}); create it "
+                "(`pulumi up` does)"
+            ) from error
+        insert.is_idempotent = True
+        self._session, self._insert = session, insert
+
+    def _connect_anew(self) -> None:
+        """Replace the session by one of a new connection. Raises TransientError if Cassandra is not available."""
+        old = self._session
+        try:
+            self._use(_connect(self._options))
+        except _TRANSIENT_ERRORS as error:
+            raise TransientError(_describe(error, self._options)) from error
+        old.cluster.shutdown()
+        log.info("Connected to Cassandra again")
 
     def _write(self, rows: list[ArchivedMatch]) -> tuple[list[ArchivedMatch], str]:
         """Write the rows concurrently; return those that failed for a transient reason, and the first reason."""
@@ -155,7 +184,7 @@ class ArchiveTable:
                 future.result()
             except _TRANSIENT_ERRORS as error:
                 failed.append(row)
-                reason = reason or _refused_login(error, self._options) or first_line(error)
+                reason = reason or _describe(error, self._options)
         return failed, reason
 
 
@@ -169,8 +198,8 @@ def cassandra_session(options: settings.Archive) -> Iterator[Any]:
     def describe(error: Exception) -> str:
         hosts = ", ".join(options.hosts)
         return _refused_login(error, options) or (
-            f"archive.hosts: {hosts} is not available at port {options.port} ({first_line(error)}); is Cassandra "
-            "running, is the address right?"
+            f"archive.hosts: {hosts} is not available at port {options.port} ({_describe(error, options)}); is "
+            "Cassandra running, is the address right?"
         )
 
     session = wait_until_available(
@@ -204,6 +233,13 @@ def _connect(options: settings.Archive) -> Any:
     except Exception:
         cluster.shutdown()
         raise
+
+
+def _describe(error: Exception, options: settings.Archive) -> str:
+    """A transient error in one line."""
+    if isinstance(error, UnresolvableContactPoints):  # its text is empty
+        return f"the name {', '.join(options.hosts)} cannot be resolved"
+    return _refused_login(error, options) or first_line(error)
 
 
 def _refused_login(error: Exception, options: settings.Archive) -> str | None:
@@ -248,16 +284,16 @@ class OffsetTracker:
     def assign(self, begins: Offsets) -> None:
         """Read these partitions as well, from the committed offset, or from their beginning if there is none.
 
-        Logs the messages that Kafka deleted by its retention before they were archived: data loss in the archive.
+        Messages that Kafka deleted by its retention before they were archived are data loss in the archive: they are
+        logged and counted, as unreadable ones are.
         """
         partitions = [TopicPartition(self._topic, partition) for partition in begins]
         for committed in self._consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS):
             partition, begin = committed.partition, begins[committed.partition]
-            if 0 <= committed.offset < begin:
-                missing = begin - committed.offset
-                log.error("The archive lacks %d messages of partition %d that expired unread", missing, partition)
-            self._next[partition] = max(committed.offset, begin)
             self._unreadable.labels(str(partition))  # a counter that alerts are on exists before its first event
+            self._next[partition] = max(committed.offset, begin)
+            if 0 <= committed.offset < begin:
+                self._skip(UnreadableRange(self._topic, partition, committed.offset, begin, _EXPIRED))
         self._messages.assign(self._positions(self._next))
         self._lag.set_processed_offsets(self._next)
 
@@ -282,6 +318,8 @@ class OffsetTracker:
                 size += len(message.value or b"")
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._next[polled.partition()] = polled.offset()
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                self._continue_at_beginning(polled.partition())
             elif error.fatal():
                 raise KafkaException(error)
             else:
@@ -301,6 +339,20 @@ class OffsetTracker:
             self._committed, self._committed_at = dict(self._next), time.monotonic()
         except KafkaException as error:
             log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
+
+    def _continue_at_beginning(self, partition: int) -> None:
+        """Continue after Kafka has no message at the next offset any more. Raises KafkaException.
+
+        The messages up to the first that is left have expired. If there are none, Kafka has lost its latest messages:
+        all that it has are read again, which overwrites their rows.
+        """
+        begin, _ = self._consumer.get_watermark_offsets(
+            TopicPartition(self._topic, partition), timeout=_KAFKA_TIMEOUT_SECONDS
+        )
+        if begin > self._next[partition]:
+            self._skip(UnreadableRange(self._topic, partition, self._next[partition], begin, _EXPIRED))
+        self._next[partition] = begin
+        self._messages.assign(self._positions(self._next))
 
     def _assign_added_partitions(self) -> None:
         added = {p: offsets.begin for p, offsets in self._lag.topic_offsets.items() if p not in self._next}
@@ -344,7 +396,7 @@ def main() -> int:
     try:
         run(options, stopping, end)
     # RequestValidationException: for example, somebody has dropped the table, or taken the right to write it.
-    except (JobError, TransientError, RequestValidationException, KafkaException) as error:
+    except (JobError, TransientError, RequestValidationException, KafkaException, *_TRANSIENT_ERRORS) as error:
         faults.append(first_line(error))
     for fault in faults:
         log.error("The archive ends: %s", fault)
@@ -438,7 +490,7 @@ def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation) -> Consumer:
         {
             **consumer_settings(kafka.librdkafka(), f"lol-archive-{incarnation.topic_id}"),
             "client.id": "lol-archive",
-            "auto.offset.reset": "earliest",
+            "auto.offset.reset": "error",  # messages that have expired are counted
             "max.poll.interval.ms": _DAY_SECONDS * 1000,  # the longest outage of Cassandra that is tolerated
             "logger": logging.getLogger("librdkafka"),
         }

@@ -79,6 +79,8 @@ class TopicInspector:
     def __init__(self, settings: Kafka) -> None:
         self._settings = settings
         self._errors = ConnectionErrors()
+        self.unavailable_reason = ""
+        """Why Kafka was not available when its offsets were read last."""
         configuration: dict[str, Any] = {
             **client_settings(settings).librdkafka(),
             "client.id": "lol-job-driver",
@@ -155,7 +157,12 @@ class TopicInspector:
             # The high watermark is requested first: a message that arrives in between is not held by a transaction.
             ends = self._list_offsets(partitions, spec.latest(), IsolationLevel.READ_UNCOMMITTED)
             last_stable = self._list_offsets(partitions, spec.latest())
-        except (KafkaException, MissingTopicError):
+        except MissingTopicError as error:
+            self.unavailable_reason = str(error)
+            return {}
+        except KafkaException as error:
+            cause = self._errors.last or error.args[0]
+            self.unavailable_reason = describe_error(cause, client_settings(self._settings))
             return {}
         return {
             partition: PartitionOffsets(
@@ -226,12 +233,14 @@ def watch(
     on_end: Callable[[str], None],
     on_offsets: Callable[[TopicOffsets], None],
     stopped: threading.Event,
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Poll the topic every few seconds in a thread, until `stopped` is set or the topic was replaced.
 
-    Calls `on_offsets` at each poll, and `on_end` once, with the reason, if the topic was deleted or created again:
-    Spark would not notice a new topic that already has more messages than the old one had. `on_end` is also called if
-    the watch itself fails: without it, the process would go on with a lag that never changes.
+    Calls `on_offsets` at each poll, and `on_wait`, with the reason, at each at which Kafka is not available. Calls
+    `on_end` once, with the reason, if the topic was deleted or created again: Spark would not notice a new topic that
+    already has more messages than the old one had. `on_end` is also called if the watch itself fails: without it, the
+    process would go on with a lag that never changes.
     """
 
     def poll() -> None:
@@ -240,7 +249,10 @@ def watch(
             if reason:
                 on_end(reason)
                 return
-            on_offsets(topic.topic_offsets())
+            offsets = topic.topic_offsets()
+            on_offsets(offsets)
+            if not offsets:
+                on_wait(topic.unavailable_reason)
             stopped.wait(_WATCH_INTERVAL_SECONDS)
 
     def poll_until_end() -> None:

@@ -28,7 +28,7 @@ from job.settings import deep_merge, with_overrides
 
 NAME = "spark-job"
 _URL = f"http://127.0.0.1:{METRICS_PORT}"
-# /alive succeeds while a sink waits, for Elasticsearch for example, and fails if the query hangs.
+# /alive succeeds while the job waits for a service, and fails if the query hangs.
 _CURL = f"curl -fsSK {CURL_CONFIG}"
 HEALTH_CHECK = f"{_CURL} {_URL}/health || {{ {_CURL} -o /dev/null {_URL}/alive && exit {ALIVE}; exit 1; }}"
 

@@ -18,6 +18,8 @@ _MAX_GROWTH_FACTOR = 4
 class AdaptiveBatchSize:
     """The most messages that the next micro-batch takes (`messages`), so that it is shorter than `max_seconds`.
 
+    A message is an offset of the topic here, as in Spark's limit.
+
     `first` is the initial and the minimum size. Without a minimum, fixed planning time on a busy machine would shrink
     batches to one message: planning takes as long for one message as for hundreds.
     """

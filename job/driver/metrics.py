@@ -84,8 +84,8 @@ class Metrics:
         self.rejected = counter("rejected_documents", "Documents that Elasticsearch rejected permanently", "name")
         self._message_age = _MessageAgeHistogram()
         registry.register(self._message_age)
-        self.sink_waits = counter("sink_waits", "Retries of a sink while a service was not available", "service")
-        sink_waiting = gauge("sink_waiting", "1 while a sink waits for a service")
+        self.sink_waits = counter("sink_waits", "Retries while a service was not available", "service")
+        sink_waiting = gauge("sink_waiting", "1 while the job waits for a service")
         sink_waiting.set_function(lambda: float(self.current_sink_wait() is not None))
 
     def add_query(self, name: str, lag: ConsumerLag) -> "QueryMetrics":
@@ -151,7 +151,10 @@ class Metrics:
             log.error("%d documents of %s were rejected, the first: %s", number, alias, counts.rejections[alias])
 
     def record_sink_wait(self, wait: SinkWait) -> None:
-        """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited."""
+        """Record that a sink waits before a retry, or the queries for Kafka.
+
+        Several tasks wait at once, so the log line is rate limited.
+        """
         now = time.monotonic()
         if self.current_sink_wait() is None or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
             log.warning("Waiting for %s: %s; retrying", wait.service, wait.reason)
@@ -161,21 +164,21 @@ class Metrics:
         self._sink_wait_until = now + wait.seconds + 5  # the 5 s cover the attempt that follows
 
     def current_sink_wait(self) -> SinkWait | None:
-        """The wait of a sink that cannot deliver at present; None if every sink can."""
+        """The wait for a service that is not available at present; None if all are."""
         return self._sink_wait if time.monotonic() < self._sink_wait_until else None
 
     def unhealthy_reason(self) -> str:
-        """Why the job is unhealthy, with what a sink waits for; empty while it is healthy."""
+        """Why the job is unhealthy, with the service that it waits for; empty while it is healthy."""
         reason = next((reason for query in self._started_queries() if (reason := query.unhealthy_reason())), "")
         return f"{reason}; {waiting}" if reason and (waiting := self.sink_wait_reason()) else reason
 
     def sink_wait_reason(self) -> str:
-        """Which service a sink waits for at present, and why; empty if every sink can deliver."""
+        """Which service the job waits for at present, and why; empty if all are available."""
         wait = self.current_sink_wait()
-        return f"a sink waits for {wait.service}: {wait.reason}" if wait else ""
+        return f"waiting for {wait.service}: {wait.reason}" if wait else ""
 
     def hanging_reason(self) -> str:
-        """Why a query hangs: it has made no progress although no sink has waited for a service. Empty if none does."""
+        """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does."""
         now = time.monotonic()
         for query in self._started_queries():
             if now - max(query.last_activity_at, self._sink_wait_until) > self.max_batch_age:

@@ -34,6 +34,8 @@ _LIVE_MESSAGES = 200
 """A batch of at most this number is one of a live stream: its documents of this month become searchable at once. All
 others are after the refresh interval. A refresh after each batch of a backlog would only slow it down."""
 
+_UNLIMITED = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -66,10 +68,10 @@ class Queries:
 
         def on_batch(finished: FinishedBatch) -> None:
             self.metrics.record_outcomes(finished.number, outcomes.drain(finished.number))
-            if finished.messages <= _LIVE_MESSAGES:
+            if finished.offsets <= _LIVE_MESSAGES:
                 indices = [monthly_index(alias, now_ms()) for alias in aliases]
                 elasticsearch.refresh(self.sinks.elasticsearch_connection, indices)
-            if size.observe(finished.messages, finished.seconds):
+            if size.observe(finished.offsets, finished.seconds):
                 set_max_offsets(self.spark, query, size.messages)
                 self.metrics.batch_limit.set(size.messages)
 
@@ -98,7 +100,7 @@ class Queries:
             late = late_matches.count(finished.number, event_times.drain(finished.number).by_match)
             self.metrics.record_late_matches(finished.number, late)
             self.metrics.record_statistics(counts.drain(finished.number))
-            if size.observe(finished.messages, finished.seconds):
+            if size.observe(finished.offsets, finished.seconds):
                 set_max_offsets(self.spark, query, size.messages)
 
         session = self._session(STATISTICS, QueryListener(metrics, on_batch, self.on_end))
@@ -106,6 +108,7 @@ class Queries:
             self._read_topic(session, start, size.messages)
             .mapInArrow(decode, MATCH_SCHEMA)
             .transform(statistics, window)
+            .coalesce(1)  # one task, or tasks that wait for an index would leave no core for the documents
             .mapInArrow(index, NO_ROWS)
         )
         query = self._start(windows, STATISTICS, 1000 * window.update_seconds)
@@ -150,6 +153,8 @@ class Queries:
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
             .option("maxOffsetsPerTrigger", max_messages)
             .option("includeHeaders", True)
+            # During an outage of Kafka the query waits (a retry each second): it would end after three attempts.
+            .option("fetchOffset.numRetries", _UNLIMITED)
             # Messages of an aborted transaction were never sent.
             .option("kafka.isolation.level", "read_committed")
             # Spark requests a partition's offsets right after each fetch, on the same connection, where the broker

@@ -14,11 +14,30 @@ OnEnd = Callable[[str | None], None]
 
 
 class FinishedBatch(NamedTuple):
-    """A micro-batch that has ended: its number, how many messages it read, and how long it took."""
+    """A micro-batch that has ended: its number, how many offsets of the topic it covers, and how long it took.
+
+    Spark's limits count offsets: also those of aborted messages and of the markers of transactions.
+    """
 
     number: int
-    messages: int
+    offsets: int
     seconds: float
+
+
+def covered_offsets(progress: dict[str, Any]) -> int:
+    """How many offsets a batch covers, in all partitions; of a query's first batch, the number of messages.
+
+    A partition that was added to the topic begins at 0.
+    """
+    [source] = progress["sources"]
+    starts = source.get("startOffset")
+    if not starts:
+        return int(progress["numInputRows"])
+    return sum(
+        end - starts.get(topic, {}).get(partition, 0)
+        for topic, ends in source["endOffset"].items()
+        for partition, end in ends.items()
+    )
 
 
 class QueryListener:
@@ -54,7 +73,7 @@ class QueryListener:
         progress = json.loads(event.progress().json())
         self._metrics.record_progress(progress)
         seconds = progress["durationMs"].get("triggerExecution", 0) / 1000
-        self._on_batch(FinishedBatch(progress["batchId"], progress["numInputRows"], seconds))
+        self._on_batch(FinishedBatch(progress["batchId"], covered_offsets(progress), seconds))
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: N802
         self._metrics.query_idle()

@@ -121,7 +121,7 @@ def test_index_at_fault_makes_no_dead_letter_and_is_named_by_the_status(stack: S
 
     def waits_because(reason: str) -> None:
         health = stack.get_inside("spark-job", "/health")
-        assert "a sink waits for Elasticsearch: " in health
+        assert "waiting for Elasticsearch: " in health
         assert reason in health
 
     def indexed() -> None:

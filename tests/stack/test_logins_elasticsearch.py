@@ -173,7 +173,7 @@ def test_each_login_may_do_what_it_needs_and_no_more(stack: Stack, user: str) ->
 
 def waits_because_of_its_login(stack: Stack) -> None:
     health = stack.get_inside("spark-job", "/health")
-    assert "a sink waits for Elasticsearch: " in health
+    assert "waiting for Elasticsearch: " in health
     assert "correct elasticsearch.username and elasticsearch.password" in health
 
 

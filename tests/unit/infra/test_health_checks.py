@@ -91,7 +91,7 @@ def test_archive_or_generator_that_hangs_is_not_alive(check: str, line: str, exp
     ("pages", "expected"),
     [
         ({"health": "ok", "alive": "ok"}, 0),
-        ({"alive": "ok"}, ALIVE),  # a sink waits for Elasticsearch
+        ({"alive": "ok"}, ALIVE),  # waiting for Elasticsearch
         ({}, 1),  # the query hangs
     ],
 )

@@ -91,6 +91,7 @@ class FakeSession:
 
     def __init__(self, **errors: list[Exception]) -> None:
         self._errors = errors
+        self.cluster = SimpleNamespace(shutdown=lambda: None)
         self.written: list[tuple[Any, ...]] = []
         self.attempts: list[str] = []
 
@@ -148,6 +149,7 @@ def test_archive_hangs_without_progress_but_not_while_cassandra_is_unavailable(m
             return False
 
     session = FakeSession(EUW1_0=[OperationTimedOut() for _ in range(3)])
+    monkeypatch.setattr(archive, "_connect", lambda _options: session)
     ArchiveTable(session, with_overrides({}).archive, SlowOutage(), heartbeat).write(ROWS)
     assert hanging == [False, False, False]
     now += 301
@@ -187,6 +189,36 @@ class TestArchiveTable:
         (record,) = caplog.records
         assert "s for Cassandra: archive.username, archive.password: Cassandra at cassandra refuses" in record.message
         assert "Bad credentials" in record.message
+
+    def test_new_connection_is_made_if_none_of_the_old_one_works_any_more(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Cassandra has another address, which the driver does not notice."""
+        caplog.set_level(logging.INFO)
+        closed: list[bool] = []
+        old = FakeSession(EUW1_1=[NoHostAvailable("no host", {})] * 1_000)
+        old.cluster = SimpleNamespace(shutdown=lambda: closed.append(True))
+        new = FakeSession()
+        connections: list[Any] = [NoHostAvailable("not yet", {}), OperationTimedOut(), new]
+
+        def connect(_options: Any) -> FakeSession:
+            assert len(old.attempts) > 3, "a new connection without an outage"
+            connection = connections.pop(0)
+            if isinstance(connection, Exception):
+                raise connection
+            assert isinstance(connection, FakeSession)
+            return connection
+
+        now = time.monotonic()
+        monkeypatch.setattr(archive, "_connect", connect)
+        monkeypatch.setattr(time, "monotonic", lambda: now + 10 * max(0, len(old.attempts) - 3))
+        table(old).write(ROWS)
+        assert (sorted(row[0] for row in old.written), [row[0] for row in new.written]) == (
+            ["EUW1_0", "EUW1_2"],
+            ["EUW1_1"],
+        )
+        assert closed == [True]
+        assert "Connected to Cassandra again" in caplog.messages
 
     def test_missing_table_is_reported_with_the_setting(self) -> None:
         with pytest.raises(
@@ -377,14 +409,21 @@ def lags(lag: ConsumerLag) -> list[float]:
     return [sample.value for family in lag.collect() for sample in family.samples]
 
 
-def test_messages_that_expired_before_they_were_archived_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_that_expired_before_the_start_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     """Data loss in the archive by Kafka's retention. A partition without a committed offset has lost nothing."""
-    offsets, consumer, _ = tracker()
+    consumer, unreadable = FakeConsumer(), Counter("unreadable", "", ["partition"], registry=None)
     consumer.commits = {0: 7, 1: 10}
-    offsets.assign({0: 10, 1: 10, 2: 10})
+    OffsetTracker(consumer, "lol_matches", ConsumerLag("lag"), unreadable).assign({0: 10, 1: 10, 2: 10})  # type: ignore[arg-type]
     assert [record.message for record in caplog.records] == [
-        "The archive lacks 3 messages of partition 0 that expired unread"
+        "Not archived: topic lol_matches, partition 0, offsets 7 to 9 cannot be read: "
+        "they expired (retention) before they were archived"
     ]
+    counts = {sample.labels["partition"]: sample.value for sample in samples(unreadable)}
+    assert counts == {"0": 3, "1": 0, "2": 0}
+
+
+def samples(counter: Counter) -> list[Any]:
+    return [sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total")]
 
 
 class FakeTopic:
@@ -467,6 +506,24 @@ class TestRun:
         with pytest.raises(TransientError):
             self.archive(monkeypatch, mock_kafka, FakeSession(EUW1_1=[OperationTimedOut()]), 1)
         assert self.committed(mock_kafka) < 0
+
+    def test_messages_that_expire_while_it_runs_are_logged_and_counted(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The mock broker keeps the latest 5 MB of a partition."""
+        last = value(match(match_id="EUW1_8"))
+        for number in range(8):
+            self.send(mock_kafka, value(match(match_id=f"EUW1_{number}")) + b" " * 900_000)
+        self.send(mock_kafka, last)
+        session = FakeSession()
+        registry = self.archive(monkeypatch, mock_kafka, session, 6)
+        archived = [row[0] for row in session.written]
+        expired = 9 - len(archived)
+        assert 0 < expired < 9
+        assert archived == [f"EUW1_{number}" for number in range(expired, 9)]
+        assert registry.get_sample_value("lol_archive_unreadable_total", {"partition": "0"}) == expired
+        assert f"offsets 0 to {expired - 1} cannot be read: they expired (retention)" in caplog.text
+        assert self.committed(mock_kafka) == 9
 
     def test_match_too_large_for_cassandra_is_counted(self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str) -> None:
         monkeypatch.setattr(archive, "MAX_BYTES", 10_000)

@@ -68,7 +68,7 @@ def test_health_check_of_a_waiting_job_is_200_with_the_reason(metrics: Metrics, 
     query.query_started()
     query.query_idle()
     metrics.record_sink_wait(SinkWait("Elasticsearch", "it answers 400 (closed)", seconds=60, attempt=1))
-    assert get(port, "/health") == (200, "a sink waits for Elasticsearch: it answers 400 (closed)\n")
+    assert get(port, "/health") == (200, "waiting for Elasticsearch: it answers 400 (closed)\n")
 
 
 def test_hanging_query_is_not_alive(query: QueryMetrics, port: int, monkeypatch: pytest.MonkeyPatch) -> None:

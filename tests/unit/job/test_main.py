@@ -100,6 +100,13 @@ def test_partition_added_later_is_read_from_its_beginning() -> None:
     assert checkpoints.saved == StartingOffsets("lol_matches", "latest", {0: 7})
 
 
+def test_messages_of_an_added_partition_that_expired_are_reported() -> None:
+    """Spark would read it from offset 0. The query has committed a batch without that partition."""
+    start = StartingOffsets("lol_matches", "latest", {0: 7})
+    with pytest.raises(JobError, match=r"messages: 0-4 of partition 1 expired .* before they were read"):
+        resolve("latest", FakeCheckpoints(start, committed={"matches": {0: 9}, "statistics": {0: 9}}))
+
+
 BEHIND, UP_TO_DATE = {0: 2, 1: 5}, {0: 9, 1: 9}
 
 
@@ -110,6 +117,7 @@ BEHIND, UP_TO_DATE = {0: 2, 1: 5}, {0: 9, 1: 9}
         ({0: 0, 1: 0}, {"matches": BEHIND, "statistics": UP_TO_DATE}),
         ({0: 0, 1: 0}, {"matches": UP_TO_DATE, "statistics": BEHIND}),
     ],
+    ids=["before the first batch", "of the documents", "of the statistics"],
 )
 def test_data_loss_by_retention_is_reported_with_remedy(
     start: dict[int, int], committed: dict[str, dict[int, int]]

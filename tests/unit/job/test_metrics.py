@@ -290,7 +290,7 @@ def test_health_check_names_the_service_a_sink_waits_for(
     assert metrics.unhealthy_reason() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert metrics.unhealthy_reason().endswith("a sink waits for Elasticsearch: it cannot be reached")
+    assert metrics.unhealthy_reason().endswith("waiting for Elasticsearch: it cannot be reached")
 
 
 def test_query_hangs_without_progress_but_not_while_a_sink_waits(

@@ -219,7 +219,7 @@ class TestStages:
 
     @pytest.mark.parametrize(
         ("response", "problem"),
-        [("ok", None), *((problem, problem) for problem in ("no batch for 61 s", "a sink waits for Kafka: no answer"))],
+        [("ok", None), *((problem, problem) for problem in ("no batch for 61 s", "waiting for Kafka: no answer"))],
     )
     def test_failed_health_check_of_the_job_is_a_problem(
         self, monkeypatch: pytest.MonkeyPatch, response: str, problem: str | None
@@ -294,10 +294,10 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
 
     def test_control_characters_of_an_answer_do_not_reach_the_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The job's health check has the reason of a service, which can quote a message."""
-        response = "a sink waits for Elasticsearch: \x1b]0;owned\x07\u202e\x9b2J"
+        response = "waiting for Elasticsearch: \x1b]0;owned\x07\u202e\x9b2J"
         stages = self.check(monkeypatch, spark_job="", archive="", generator="", health=response)
         problem = stages["job"].problem or ""
-        assert problem.startswith("a sink waits for Elasticsearch: ")
+        assert problem.startswith("waiting for Elasticsearch: ")
         assert problem.isprintable()
 
     def test_archive_lag(self, monkeypatch: pytest.MonkeyPatch) -> None:
