@@ -14,8 +14,10 @@ from typing import Any, Literal, TypeVar
 
 import altair as alt
 
-from analytics.champion_details import GOLD_INTERVAL, ChampionDetails, GoldBucket, GroupStatistics
+from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
+from analytics.champion_details import ChampionDetails
 from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
+from analytics.key_figures import compact
 from analytics.match_statistics import (
     ChampionStatistics,
     GameLengthBucket,
@@ -31,6 +33,7 @@ from analytics.time_range import TimeRange
 _TOOLTIP: dict[str, Any] = {"description": "tooltip:N", "tooltip": "tooltip:N"}
 """For the report, whose page has the descriptions as tooltips and for screen readers, and for the dashboard."""
 Sizable = TypeVar("Sizable", alt.Chart, alt.LayerChart)
+Row = TypeVar("Row")
 
 _PADDING = {"left": 2, "top": 2, "right": 2, "bottom": 2}
 MIN_GAMES = 10
@@ -58,6 +61,23 @@ def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]
     ]
 
 
+def build_charts(builds: BuildStatistics) -> list[Chart]:
+    """Further charts from Elasticsearch, which the report has; the dashboard has them for one champion."""
+    games = "won, and number of games"
+    return [
+        gold_per_minute(builds.gold, "number of games; two-team modes"),
+        kill_participation(builds.kill_participation),
+        replace(
+            groups("items", "Most bought items", f"{games} that ended with it", builds.items),
+            empty="no match in this time range says what was bought",
+        ),
+        replace(
+            groups("keystones", "Most played keystones", games, builds.keystones),
+            empty="no match in this time range says which were played",
+        ),
+    ]
+
+
 def champion_charts(details: ChampionDetails, time_range: TimeRange) -> list[Chart]:
     """The charts of one champion."""
     note = "percent of the games of the sliding windows; all queues that they count"
@@ -73,7 +93,7 @@ def champion_charts(details: ChampionDetails, time_range: TimeRange) -> list[Cha
     ]
 
 
-def gold_per_minute(buckets: Sequence[GoldBucket]) -> Chart:
+def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games") -> Chart:
     """A histogram of gold per minute."""
     values = [
         {
@@ -96,7 +116,7 @@ def gold_per_minute(buckets: Sequence[GoldBucket]) -> Chart:
             **_TOOLTIP,
         )
     )
-    return Chart("gold-per-minute", "Gold per minute", "number of games", _sized(bars) if values else None)
+    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None)
 
 
 def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics]) -> Chart:
@@ -105,7 +125,7 @@ def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics]) -
         {
             "group": group.name,
             "rate": group.win_rate,
-            "text": f"{group.win_rate:.0%} of {group.games:,}",
+            "text": f"{group.win_rate:.0%} of {compact(group.games)}",
             "tooltip": f"{group.name}: won {group.win_rate:.1%} of {group.games:,} games, {group.share:.1%} of all",
         }
         for group in found
@@ -123,7 +143,8 @@ def _win_rate_bars(values: Sequence[Mapping[str, Any]], field: str) -> alt.Layer
     return _layered(
         bars.mark_bar(color=css_colour("accent"), size=16).encode(**_TOOLTIP),
         half.encode(x=alt.XDatum(0.5, axis=None)),
-        bars.mark_text(align="left", aria=False).encode(x=alt.XDatum(1.01, axis=None), text="text:N"),
+        # At the right edge, since long names of groups leave little room between the bars and it.
+        bars.mark_text(align="right", aria=False).encode(x=alt.value("width"), text="text:N"),
     )
 
 
@@ -265,24 +286,49 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics], matches:
 
 def positions(found: Sequence[PositionStatistics]) -> Chart:
     """Bars by position, one column for each measure."""
-    measures: tuple[tuple[str, Callable[[PositionStatistics], float | None], str], ...] = (
-        ("KDA", lambda position: position.kda, ".2f"),
-        ("CS", lambda position: position.cs, ".0f"),
-        ("Gold per minute", lambda position: position.gold_per_minute, ".0f"),
+    chart = _columns(
+        {position.name: position for position in found},
+        (
+            ("KDA", lambda position: (position.kda, position.games), ".2f"),
+            ("CS", lambda position: (position.cs, position.games), ".0f"),
+            ("Gold per minute", lambda position: (position.gold_per_minute, position.games), ".0f"),
+        ),
     )
+    return Chart("positions", "By position", "means of all games; two-team modes", chart)
+
+
+def kill_participation(found: Sequence[KillParticipation]) -> Chart:
+    """Bars by position: the share of the team's kills, of winners and of losers."""
+    chart = _columns(
+        {each.position: each for each in found},
+        (
+            ("Winners", lambda each: (each.won, each.won_games), ".0%"),
+            ("Losers", lambda each: (each.lost, each.lost_games), ".0%"),
+        ),
+    )
+    note = "mean share of the team's kills, by position; two-team modes"
+    return Chart("kill-participation", "Kill participation", note, chart)
+
+
+def _columns(
+    rows: Mapping[str, Row], measures: Sequence[tuple[str, Callable[[Row], tuple[float | None, int]], str]]
+) -> alt.LayerChart | None:
+    """Bars with a row for each position and a column for each measure: its title, the mean with its number of games,
+    and the format."""
     values = []
     for column, (title, measure, form) in enumerate(measures):
-        longest = max((mean for position in found if (mean := measure(position)) is not None), default=0) or 1
-        for position in found:
-            if (mean := measure(position)) is not None:
-                name = position.name.capitalize()
+        longest = max((mean for row in rows.values() if (mean := measure(row)[0]) is not None), default=0) or 1
+        for position, row in rows.items():
+            mean, games = measure(row)
+            if mean is not None:
+                name = position.capitalize()
                 values.append(
                     {
                         "position": name,
                         "from": column,
                         "to": column + mean / longest * 0.66,  # a third of the column is for the text
                         "text": f"{mean:{form}}",
-                        "tooltip": f"{name}: {title} {mean:{form}}, the mean of {position.games:,} games",
+                        "tooltip": f"{name}: {title} {mean:{form}}, the mean of {games:,} games",
                     }
                 )
     titles = alt.Axis(
@@ -302,7 +348,7 @@ def positions(found: Sequence[PositionStatistics]) -> Chart:
         bars.mark_bar(color=css_colour("accent")).encode(x2="to", **_TOOLTIP),
         bars.mark_text(align="left", dx=4, aria=False).encode(x="to:Q", text="text:N"),
     )
-    return Chart("positions", "By position", "means of all games; two-team modes", _sized(chart) if found else None)
+    return _sized(chart) if rows else None
 
 
 def sides(found: Sequence[SideStatistics]) -> Chart:
@@ -352,7 +398,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
         {
             "objective": each.name,
             "rate": each.win_rate,
-            "text": f"{each.win_rate:.0%} of {each.teams:,}",
+            "text": f"{each.win_rate:.0%} of {compact(each.teams)}",
             "tooltip": f"{each.win_rate:.1%} of {each.teams:,} teams with the first {each.name.lower()} won",
         }
         for each in found

@@ -13,6 +13,7 @@ from elasticsearch import Elasticsearch
 from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
 from infra.names import TEAMS_ALIAS
+from job.match_v5 import MAX_PARTICIPANTS
 from job.queues import ARENA, queue_ids, queue_name
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
@@ -24,8 +25,6 @@ EXACT_SHARD_SIZE = 1000
 GAME_LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, None))
 """Buckets in minutes, the same as in Kibana. The last is open: a wrong duration must not stretch the chart."""
 LAST_MATCHES = 10
-MAX_PARTICIPANTS = 100
-"""Of a match: the job accepts no more."""
 PRECISION_THRESHOLD = 40_000
 """Elasticsearch's maximum for `cardinality`. Fewer matches are counted to within a few, more to about a percent."""
 CHAMPION_PRECISION = 4_000

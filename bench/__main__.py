@@ -136,7 +136,11 @@ def parse_arguments(arguments: Sequence[str]) -> Options:
     parser.add_argument("--quick", action="store_true", help="a smoke test with small loads; its figures mean nothing")
     parser.add_argument("--sizes", nargs="+", choices=["compact", "full"], help="match sizes (default: both)")
     parser.add_argument("--rounds", type=int, help="how often each figure is measured")
-    parser.add_argument("--minutes", type=float, help="length of the memory measure")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="length of the memory measure; for rest, how long its first load runs until the stack's memory is read",
+    )
     parser.add_argument("--results", type=Path, help="folder of results.json and the report")
     parsed = parser.parse_args(arguments)
 
@@ -153,6 +157,7 @@ def parse_arguments(arguments: Sequence[str]) -> Options:
     if parsed.stack and "scaling" in measures:
         parser.error("scaling redeploys the job for each number of partitions: leave out --stack, or scaling")
     profile = QUICK if parsed.quick else FULL
+    warm_up = 60 * (parsed.minutes or 0) - profile.rest_windows * profile.rest_window_seconds
     return Options(
         measures=measures,
         stack=parsed.stack,
@@ -161,6 +166,7 @@ def parse_arguments(arguments: Sequence[str]) -> Options:
             sizes=tuple(parsed.sizes or profile.sizes),
             rounds=parsed.rounds or profile.rounds,
             memory_minutes=parsed.minutes or profile.memory_minutes,
+            rest_warm_up_seconds=max(profile.rest_warm_up_seconds, warm_up),
         ),
         folder=parsed.results or (RESULTS / "quick" if parsed.quick else RESULTS),
     )

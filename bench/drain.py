@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from itertools import chain
 from statistics import median
 
 from msgspec import Struct
@@ -10,10 +12,13 @@ from msgspec import Struct
 from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
 from bench.progress import print_progress
-from bench.throughput import Throughput, measure_throughput
+from bench.throughput import Throughput, indexed_count, measure_throughput
 from generator.match_factory import MatchSize
 from harness.load import Backlog
 from infra.names import MATCHES_ALIAS
+
+FIRST_SECONDS = 30
+"""Of draining, for the throughput of a new stack, whose JVMs have compiled nothing yet."""
 
 
 class DrainRound(Struct, frozen=True):
@@ -28,12 +33,29 @@ class DrainRound(Struct, frozen=True):
         return self.throughput.documents / self.statistics_seconds
 
 
+class FirstSeconds(Struct, frozen=True):
+    """The first rounds, warm-up included, until they took FIRST_SECONDS together, without the pauses between them.
+
+    `indexed_before`: documents that the stack had indexed before; 0 if it was new.
+    """
+
+    seconds: float
+    documents: int
+    indexed_before: int
+
+    @property
+    def throughput(self) -> float:
+        """Documents a second."""
+        return self.documents / self.seconds
+
+
 class Drain(Struct, frozen=True):
-    """The rounds of one match size."""
+    """The rounds of one match size. `first` is None in results of earlier versions."""
 
     size: MatchSize
     messages: int
     rounds: list[DrainRound]
+    first: FirstSeconds | None = None
 
     def sustained(self) -> float:
         """Sustained throughput in documents a second: the median of the rounds."""
@@ -45,11 +67,23 @@ def measure_drain(stack: MeasuredStack, profile: Profile) -> list[Drain]:
     figures = []
     for size in profile.sizes:
         messages = profile.backlog[size]
-        for _ in range(profile.warm_up_rounds):
-            drain_backlog(stack, size, messages)
-        rounds = [drain_backlog(stack, size, messages)[1] for _ in range(profile.rounds)]
-        figures.append(Drain(size, messages, rounds))
+        indexed_before = indexed_count(stack.elasticsearch, MATCHES_ALIAS)
+        warm_up, rounds = (
+            [drain_backlog(stack, size, messages)[1] for _ in range(number)]
+            for number in (profile.warm_up_rounds, profile.rounds)
+        )
+        first = first_seconds([each.throughput for each in chain(warm_up, rounds)], indexed_before)
+        figures.append(Drain(size, messages, rounds, first))
     return figures
+
+
+def first_seconds(rounds: Sequence[Throughput], indexed_before: int) -> FirstSeconds:
+    """The first of these rounds, as many as took FIRST_SECONDS together."""
+    seconds, documents = 0.0, 0
+    for each in rounds:
+        if seconds < FIRST_SECONDS:
+            seconds, documents = seconds + each.seconds, documents + each.documents
+    return FirstSeconds(seconds, documents, indexed_before)
 
 
 def drain_backlog(stack: MeasuredStack, size: MatchSize, messages: int) -> tuple[Backlog, DrainRound]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from bench.progress import BenchError, print_progress
@@ -117,6 +118,12 @@ class MeasuredStack:
         details = stats["memory_stats"]["stats"]
         # `total_rss` in version 1 of control groups, `anon` in version 2.
         return int(details["total_rss"] if "total_rss" in details else details["anon"])
+
+    def minutes_since_start(self) -> float:
+        """Minutes since the first of the services' containers started."""
+        containers = map(self.deployment.container, self.deployment.services)
+        started = min(datetime.fromisoformat(container.attrs["State"]["StartedAt"]) for container in containers)
+        return (datetime.now(UTC) - started).total_seconds() / 60
 
     def wait_until_processed(self, messages: int, limit_seconds: float = 600) -> None:
         """Wait until the job has processed `messages` since its start, statistics included, and its lag is 0."""

@@ -27,7 +27,8 @@ MIB = 2**20
 class Rest(Struct, frozen=True):
     """One load: `rate` matches a second, with `state_rows` rows in the job's state.
 
-    `windows`: cores in use by service, for each window. `memory_mib`: resident memory by service at the end.
+    `windows`: cores in use by service, for each window. `memory_mib`: resident memory by service at the end, when the
+    stack had run for `minutes`; None in results of earlier versions.
     """
 
     size: MatchSize
@@ -35,6 +36,7 @@ class Rest(Struct, frozen=True):
     state_rows: int
     windows: list[dict[str, float]]
     memory_mib: dict[str, float]
+    minutes: float | None = None
 
     def cores(self, service: str) -> float:
         """Cores in use by the service: the median of the windows."""
@@ -79,10 +81,11 @@ def measure_windows(stack: MeasuredStack, profile: Profile, rate: int) -> Rest:
         state_rows=int(sum(stack.job_metrics().get("lol_job_state_rows", []))),
         windows=windows,
         memory_mib={name: stack.resident_memory(name) / MIB for name in before},
+        minutes=stack.minutes_since_start(),
     )
     print_progress(
         f"rest, {rate} matches/s, {rest.state_rows:,} rows of state: {median(rest.all_cores()):.2f} cores, "
-        f"{sum(rest.memory_mib.values()):,.0f} MiB"
+        f"{sum(rest.memory_mib.values()):,.0f} MiB after {rest.minutes:.0f} minutes"
     )
     return rest
 

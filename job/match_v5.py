@@ -24,9 +24,9 @@ Millis = Annotated[int, Meta(ge=0, le=2**53)]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Text = Annotated[str, Meta(max_length=120)]
 
-
-_at_most = Meta(max_length=100)
-"""Of participants: no mode has more than 18. Each is a document, and its champion's name is in several windows."""
+MAX_PARTICIPANTS = 100
+"""Of a match: no mode has more than 18. Each is a document, and its champion's name is in several windows."""
+_at_most = Meta(max_length=MAX_PARTICIPANTS)
 
 
 class Rune(Struct, frozen=True, gc=False):

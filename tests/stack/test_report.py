@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,9 @@ from elasticsearch.helpers import scan
 from playwright.sync_api import Browser
 
 from analytics import match_statistics
+from analytics.builds import BuildStatistics, read_build_statistics
 from analytics.match_statistics import MatchFilter, read_match_statistics
+from analytics.names import item_name, keystone_name
 from analytics.pipeline_metrics import read_pipeline_metrics
 from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
@@ -65,8 +67,13 @@ def test_page_opens_without_network_request_or_error(browser: Browser, report_pa
         assert page.locator("#champions tbody tr").count() == 25
         assert page.locator("#last tbody tr").count() == 10
         empty = page.locator(".chart:has(.empty) h3").all_inner_texts()
-        # Only these may be empty.
-        assert set(empty) <= {"Dead letters", "Objectives and winning"}
+        # Only these may be empty: compact matches have no teams, items and runes.
+        assert set(empty) <= {
+            "Dead letters",
+            "Objectives and winning",
+            "Most bought items",
+            "Most played keystones",
+        }
 
 
 def test_each_chart_is_saved_as_a_picture(browser: Browser, report_page: Path) -> None:
@@ -155,6 +162,39 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
     for length in found.lengths:
         seconds = range(length.at_least * 60, (length.below or 10**6) * 60)
         assert length.matches == len(ids(game for game in games_played if game["game_duration"] in seconds))
+
+    assert_builds_match_documents(read_build_statistics(client, time_range, MatchFilter()), people)
+
+
+def assert_builds_match_documents(found: BuildStatistics, people: list[Participant]) -> None:
+    two_teams = [game for game in people if has_two_teams(game)]
+    gold = Counter(50 * int(game["gold_per_minute"] // 50) for game in two_teams if "gold_per_minute" in game)
+    assert {bucket.at_least: bucket.games for bucket in found.gold if bucket.games} == gold
+
+    by_position = grouped((game for game in two_teams if "kill_participation" in game), "position")
+    positions = [name for name in ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY") if name in by_position]
+    assert [each.position for each in found.kill_participation] == positions
+    for each in found.kill_participation:
+        for win, share, games in ((True, each.won, each.won_games), (False, each.lost, each.lost_games)):
+            shares = [game["kill_participation"] for game in by_position[each.position] if game["win"] is win]
+            assert games == len(shares)
+            assert share == (pytest.approx(mean(shares), rel=1e-5) if shares else None)
+
+    trinkets = {3340, 3348, 3363, 3364}
+    wins: dict[str, list[bool]] = defaultdict(list)
+    for game in people:
+        for item in set(game.get("items", ())) - trinkets:
+            wins[f"item {item_name(item)}"].append(game["win"])
+        if "keystone" in game:
+            wins[f"keystone {keystone_name(game['keystone'])}"].append(game["win"])
+    for kind, groups, shown in (("item", found.items, 10), ("keystone", found.keystones, 8)):
+        most = sorted((len(each) for name, each in wins.items() if name.startswith(kind)), reverse=True)
+        assert [group.games for group in groups] == most[:shown]
+        for group in groups:
+            group_wins = wins[f"{kind} {group.name}"]
+            assert group.games == len(group_wins)
+            assert group.win_rate == pytest.approx(mean(group_wins))
+            assert group.share == pytest.approx(len(group_wins) / len(people))
 
 
 def test_report_figures_match_the_statistics_windows(stack: Stack) -> None:

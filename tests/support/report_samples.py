@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from analytics.builds import BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
 from analytics.match_statistics import (
     GAME_LENGTHS,
     POSITIONS,
@@ -117,13 +118,25 @@ MATCHES = MatchStatistics(
 )
 NO_MATCHES = MatchStatistics(0, None, None, 0, 0, 0, (), (), (), (), (), (), ())
 
+BUILDS = BuildStatistics(
+    gold=tuple(GoldBucket(gold, 100 * number) for number, gold in enumerate(range(200, 700, 50), 1)),
+    kill_participation=tuple(KillParticipation(name, 0.55, 3500, 0.45, 3400) for name in POSITIONS),
+    items=(
+        GroupStatistics(XSS, 360_000, 0.5, 0.55),
+        *(GroupStatistics(f"Lord Dominik's Regards {number}", 9_000 - number, 0.12, 0.51) for number in range(9)),
+    ),
+    keystones=tuple(
+        GroupStatistics(name, 14_400, 0.2, 0.49) for name in ("Conqueror", "Electrocute", "Grasp of the Undying")
+    ),
+)
+NO_BUILDS = BuildStatistics((), (), (), ())
 
-REPORT = StackReport("sample", CREATED_AT, TIME_RANGE, MATCHES, PIPELINE)
+REPORT = StackReport("sample", CREATED_AT, TIME_RANGE, MATCHES, BUILDS, PIPELINE)
 EMPTY_REPORT = StackReport(
-    "sample", CREATED_AT, TIME_RANGE, NO_MATCHES, EMPTY_PIPELINE, ("No document is searchable yet.",)
+    "sample", CREATED_AT, TIME_RANGE, NO_MATCHES, NO_BUILDS, EMPTY_PIPELINE, ("No document is searchable yet.",)
 )
 REPORT_WITHOUT_SOURCES = StackReport(
-    "sample", CREATED_AT, TIME_RANGE, None, None, ("Elasticsearch does not answer", "Prometheus does not answer")
+    "sample", CREATED_AT, TIME_RANGE, None, None, None, ("Elasticsearch does not answer", "Prometheus does not answer")
 )
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from analytics.champion_details import ChampionDetails, GoldBucket, GroupStatistics
+from analytics.builds import GoldBucket, GroupStatistics
+from analytics.champion_details import ChampionDetails
 from analytics.match_statistics import FilterValues, MatchStatistics
 from analytics.player import Player, PlayerChampion, PlayerGame
 from analytics.time_range import TimeRange

@@ -11,6 +11,7 @@ from typing import Any
 
 from elasticsearch import ApiError, NotFoundError, TransportError
 
+from analytics.builds import read_build_statistics
 from analytics.chart import LIGHT
 from analytics.key_figures import explain_no_matches
 from analytics.match_statistics import EVERYTHING, MatchFilter, read_match_statistics
@@ -36,11 +37,12 @@ def read_report(
     """The report of a time range. `outputs` are the stack's, with its addresses and logins."""
     created_at = datetime.now(UTC)
     problems = []
-    matches = pipeline = None
+    matches = builds = pipeline = None
     elasticsearch = ElasticsearchServer.of_stack(outputs)
     try:
         with elasticsearch.client(request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
-            matches = read_match_statistics(client, time_range, only)
+            found = read_match_statistics(client, time_range, only)
+            matches, builds = found, read_build_statistics(client, time_range, only)
     except NotFoundError:
         problems.append(f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
     except (ApiError, TransportError) as error:
@@ -54,7 +56,7 @@ def read_report(
         pipeline = read_pipeline_metrics(prometheus, time_range)
     except PrometheusError as error:
         problems.append(f"{error}. The report has no pipeline metrics.")
-    return StackReport(stack, created_at, time_range, matches, pipeline, tuple(problems), _queue_of(only))
+    return StackReport(stack, created_at, time_range, matches, builds, pipeline, tuple(problems), _queue_of(only))
 
 
 def write_report(report: StackReport, folder: Path) -> Path:

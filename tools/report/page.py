@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analytics import charts
+from analytics.builds import BuildStatistics
 from analytics.chart import DARK, LIGHT, Chart, Palette
 from analytics.key_figures import KeyFigure, key_figures
 from analytics.match_statistics import MatchStatistics
@@ -31,6 +32,7 @@ class StackReport:
     created_at: datetime
     time_range: TimeRange
     matches: MatchStatistics | None
+    builds: BuildStatistics | None
     pipeline: PipelineMetrics | None
     problems: tuple[str, ...] = ()
     queue: str = ""
@@ -39,7 +41,8 @@ class StackReport:
     @property
     def match_charts(self) -> list[Chart]:
         """The charts from Elasticsearch."""
-        return charts.match_charts(self.matches, self.time_range) if self.matches else []
+        found = charts.match_charts(self.matches, self.time_range) if self.matches else []
+        return found + (charts.build_charts(self.builds) if self.builds else [])
 
     @property
     def pipeline_charts(self) -> list[Chart]:

@@ -29,6 +29,13 @@ def test_options_change_the_profile() -> None:
     assert options.folder == Path("/tmp/results")
 
 
+def test_minutes_are_those_of_the_memory_measure_and_of_rest_with_its_windows() -> None:
+    profile = parse_arguments(["rest", "--minutes", "60"]).profile
+    assert profile.memory_minutes == 60
+    assert profile.rest_warm_up_seconds + profile.rest_windows * profile.rest_window_seconds == 3600
+    assert parse_arguments(["rest", "--minutes", "1"]).profile.rest_warm_up_seconds == FULL.rest_warm_up_seconds
+
+
 def test_quick_results_do_not_overwrite_the_full_ones() -> None:
     assert parse_arguments(["--quick"]).folder == RESULTS / "quick"
 

@@ -11,7 +11,7 @@ from bench.alternatives import Alternative
 from bench.burst import Burst
 from bench.ceilings import Ceilings, Stage
 from bench.dashboard_queries import DashboardQueries, QueryLatency
-from bench.drain import Drain, DrainRound
+from bench.drain import Drain, DrainRound, first_seconds
 from bench.freshness import Freshness
 from bench.machine import Machine
 from bench.memory import Memory, MemorySample
@@ -33,6 +33,7 @@ def throughput(sustained: float) -> Throughput:
 def results() -> Results:
     """Figures of each measure: the job reaches 30,000 documents a second, one consumer 40,000, another 10,000."""
     drained = DrainRound(throughput(30_000), 0.1)
+    first = first_seconds([Throughput(200_000, seconds, 0) for seconds in (25, 15, 10)], 0)
     percentiles = [number / 100 for number in range(1, 100)]
     freshness = Freshness("compact", 2, 300, percentiles, 1.2, [(0.5, 0.95, 0.99)])
     queries = DashboardQueries("full", 2, 84_000, 40, [QueryLatency("Champions", 12.5, 31.25, 48)])
@@ -49,12 +50,12 @@ def results() -> Results:
     memory = Memory("full", 50, [MemorySample(minute, 300, 2000, 5, 1.5, 0.9) for minute in (1.0, 2.0, 3.0)])
 
     windows = [{"kafka": 0.02, "spark-job": 0.5}, {"kafka": 0.01, "spark-job": 0.1}, {"kafka": 0.03, "spark-job": 0.2}]
-    rest = Rest("full", 2, 1_200, windows, {"kafka": 300, "spark-job": 500.4})
+    rest = Rest("full", 2, 1_200, windows, {"kafka": 300, "spark-job": 500.4}, 61.6)
 
     return Results(
         freshness=Section(MACHINE, "abc", "now", [freshness]),
         queries=Section(MACHINE, "abc", "now", queries),
-        drain=Section(MACHINE, "abc", "now", [Drain("compact", 100, [drained, drained, drained])]),
+        drain=Section(MACHINE, "abc", "now", [Drain("compact", 100, [drained, drained, drained], first)]),
         ceilings=Section(MACHINE, "abc", "now", [Ceilings("compact", 100, stages)]),
         alternatives=Section(MACHINE, "abc", "now", alternatives),
         scaling=Section(MACHINE, "abc", "now", [ScalingPoint(1, 4, 400, drained)]),
@@ -127,7 +128,29 @@ def test_report_has_cores_by_service_the_busiest_first(results: Results, tmp_pat
     report.write_report(tmp_path, results)
     page = (tmp_path / report.FILE).read_text()
     assert "| spark-job | 0.200 |\n| kafka | 0.020 |\n| **all, cores** | 0.23 (0.11-0.52) |" in page
-    assert "| **all, memory, MiB** | 800 |" in page
+    assert "| **all, memory, MiB** | 800 |\n| … read so many minutes after the stack's start | 62 |" in page
+
+
+def test_report_has_the_goals_of_freshness_drain_and_memory(results: Results, tmp_path: Path) -> None:
+    report.write_report(tmp_path, results)
+    page = (tmp_path / report.FILE).read_text()
+    assert "p50 ≤ 0.9 s and p99 ≤ 1.7 s at 2 matches a second; p50 ≤ 1.2 s and p99 ≤ 2.2 s at 50" in page
+    assert "27,000 documents/s compact, 20,000 documents/s full; 14,000 compact in the first seconds" in page
+    assert "3.2 GiB (3,277 MiB) after 60 minutes at 2 matches a second" in page
+
+
+def test_report_has_the_first_seconds_of_a_new_stack(results: Results, tmp_path: Path) -> None:
+    report.write_report(tmp_path, results)
+    assert "| the job, its first 40 s on a new stack | 10,000 |" in (tmp_path / report.FILE).read_text()
+
+
+def test_first_seconds_of_a_warm_stack_are_labelled_with_its_documents() -> None:
+    rounds = [Throughput(60_000, 40, 30_000), Throughput(60_000, 3, 30_000)]
+    drained = [DrainRound(each, each.seconds) for each in rounds]
+    *_, table, _ = report.drain_chapter([Drain("full", 6_000, drained, first_seconds(rounds, 1_500_000))], None)
+    assert "| the job, its first 40 s after 1,500,000 documents | 1,500 |" in table
+    *_, table, _ = report.drain_chapter([Drain("full", 6_000, drained)], None)
+    assert "its first" not in table, "results of an earlier version"
 
 
 def test_report_has_the_median_of_each_start(results: Results, tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+"""Builds of all players: the same documents as in Kibana's panels count, and the response becomes figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from analytics.builds import BuildStatistics, GoldBucket, GroupStatistics, KillParticipation, read_build_statistics
+from analytics.match_statistics import POSITIONS, MatchFilter
+from analytics.time_range import TimeRange
+from harness.kibana import kql
+from harness.kibana.objects import panels
+from harness.kibana.schema import Terms
+
+NOBODY = {"doc_count": 0, "kill_participation": {"value": None}}
+TOP = {
+    "won": {"doc_count": 3, "kill_participation": {"value": 0.5}},
+    "lost": {"doc_count": 2, "kill_participation": {"value": 0.25}},
+}
+RESPONSE: dict[str, Any] = {
+    "hits": {"total": {"value": 10}},
+    "aggregations": {
+        "items": {
+            "buckets": [
+                {"key": 3031, "doc_count": 5, "win": {"value": 0.6}},
+                {"key": 999_999, "doc_count": 1, "win": {"value": 0.0}},
+            ]
+        },
+        "keystones": {"buckets": [{"key": 8112, "doc_count": 4, "win": {"value": 0.5}}]},
+        "two_teams": {
+            "gold": {"buckets": [{"key": 350.0, "doc_count": 6}, {"key": 400.0, "doc_count": 2}]},
+            "positions": {
+                "buckets": {
+                    "UTILITY": {"won": NOBODY, "lost": TOP["lost"]},
+                    "TOP": TOP,
+                    **{name: {"won": NOBODY, "lost": NOBODY} for name in ("JUNGLE", "MIDDLE", "BOTTOM")},
+                }
+            },
+        },
+    },
+}
+PERSON = {
+    "@timestamp": "2026-03-01T11:30:00Z",
+    "remake": False,
+    "win": True,
+    "bot": False,
+    "champion_name": "Ahri",
+    "position": "MIDDLE",
+    "queue_id": 420,
+    "queue": "5v5 Ranked Solo",
+    "game_mode": "CLASSIC",
+    "items": [3031],
+    "keystone": 8112,
+    "gold_per_minute": 402.5,
+    "kill_participation": 0.5,
+}
+ARENA = {"queue_id": 1700, "queue": "Arena", "game_mode": "CHERRY", "position": "UNKNOWN", "keystone": None}
+SWARM = {
+    "queue_id": 1810,
+    "queue": "Swarm",
+    "game_mode": "STRAWBERRY",
+    "position": "UNKNOWN",
+    "keystone": None,
+    "champion_name": "Strawberry_Jinx",
+}
+DOCUMENTS: dict[str, Mapping[str, Any]] = {
+    "person": {},
+    "loser": {"win": False},
+    "player of a compact match": {"game_mode": None, "items": None, "keystone": None, "bot": None},
+    "bot": {"bot": True, "queue_id": 870, "queue": "Co-op vs. AI Intro Bot"},
+    "person against bots": {"queue_id": 870, "queue": "Co-op vs. AI Intro Bot"},
+    "remake": {"remake": True},
+    "no winner": {"win": None},
+    "team without a kill": {"kill_participation": None},
+    "Arena": ARENA,
+    "Arena without a mode": {**ARENA, "game_mode": None},
+    "Swarm": SWARM,
+    "Swarm without a mode": {**SWARM, "game_mode": None},
+}
+
+
+def request_and_result() -> tuple[dict[str, Any], BuildStatistics]:
+    """The search, and the figures from the response."""
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = RESPONSE
+    found = read_build_statistics(client, TimeRange.last(timedelta(hours=1), datetime.now(UTC)), MatchFilter())
+    (call,) = client.search.call_args_list
+    return call.kwargs, found
+
+
+def is_selected(query: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+    """Whether the query matches the document; every time range does."""
+    ((kind, of),) = query.items()
+    if kind == "bool":
+        clauses = {name: found if isinstance(found, list) else [found] for name, found in of.items() if name[0] != "m"}
+        excluded = of.get("must_not", [])
+        return (
+            all(is_selected(clause, document) for clause in clauses.get("filter", []))
+            and any(is_selected(clause, document) for clause in clauses.get("should", [{"range": {}}]))
+            and not any(
+                is_selected(each, document) for each in (excluded if isinstance(excluded, list) else [excluded])
+            )
+        )
+    if kind == "range":
+        return True
+    if kind == "exists":
+        return document.get(of["field"]) is not None
+    ((field, wanted),) = of.items()
+    value = document.get(field)
+    match kind:
+        case "term" | "match":
+            return value is not None and str(value).lower() == str(wanted).lower()
+        case "terms":
+            return value in wanted
+        case "prefix":
+            return str(value or "").startswith(wanted)
+    raise NotImplementedError(kind)
+
+
+@pytest.mark.parametrize(
+    ("panel", "field", "path"),
+    [
+        ("lol-items", "items", ()),
+        ("lol-keystones", "keystone", ()),
+        ("lol-gold-distribution", "gold_per_minute", ("two_teams",)),
+        ("lol-kill-participation", "kill_participation", ("two_teams", "positions")),
+    ],
+)
+def test_the_same_games_count_as_in_kibanas_panel(panel: str, field: str, path: tuple[str, ...]) -> None:
+    request, _ = request_and_result()
+    kibana = kql.filter_query(panels()[panel].attributes.state.query.query)
+    aggregations, ours = request["aggs"], [request["query"]]
+    for name in path:
+        if "filter" in aggregations[name]:
+            ours.append(aggregations[name]["filter"])
+        else:
+            ours.append({"bool": {"should": list(aggregations[name]["filters"]["filters"].values())}})
+        aggregations = aggregations[name]["aggs"]
+    counted: dict[str, list[str]] = {"Kibana": [], "the report": []}
+    for name, fields in DOCUMENTS.items():
+        document = {**PERSON, **fields}
+        if document[field] is not None:
+            counted["Kibana"] += [name] * is_selected(kibana, document)
+            counted["the report"] += [name] * all(is_selected(query, document) for query in ours)
+    assert counted["the report"] == counted["Kibana"]
+    assert {"person", "loser", "person against bots"} <= set(counted["Kibana"]) < set(DOCUMENTS)
+
+
+def test_kill_participation_is_of_winners_and_losers_whose_team_has_a_kill() -> None:
+    halves = request_and_result()[0]["aggs"]["two_teams"]["aggs"]["positions"]["aggs"]
+
+    def selected(name: str) -> dict[str, bool]:
+        document = {**PERSON, **DOCUMENTS[name]}
+        return {half: is_selected(halves[half]["filter"], document) for half in ("won", "lost")}
+
+    assert selected("person") == {"won": True, "lost": False}
+    assert selected("loser") == {"won": False, "lost": True}
+    assert selected("team without a kill") == {"won": False, "lost": False}
+
+
+def test_positions_and_left_out_items_are_those_of_kibanas_panels() -> None:
+    request, _ = request_and_result()
+    item = panels()["lol-items"].layers["data"].columns["item"]
+    position = panels()["lol-kill-participation"].layers["data"].columns["position"]
+    assert isinstance(item, Terms)
+    assert isinstance(position, Terms)
+    assert request["aggs"]["items"]["terms"]["exclude"] == item.params.exclude
+    assert request["aggs"]["items"]["terms"]["size"] == item.params.size
+    positions = request["aggs"]["two_teams"]["aggs"]["positions"]["filters"]["filters"]
+    assert list(positions) == list(POSITIONS)
+    assert len(positions) == position.params.size
+    assert position.params.exclude == ["UNKNOWN"]
+
+
+def test_partial_results_of_a_search_for_builds_are_refused() -> None:
+    request, _ = request_and_result()
+    assert request["allow_partial_search_results"] is False
+    assert request["allow_no_indices"] is False
+    assert request["track_total_hits"] is True
+
+
+def test_builds_are_read_from_the_response() -> None:
+    _, found = request_and_result()
+    assert found == BuildStatistics(
+        gold=(GoldBucket(350, 6), GoldBucket(400, 2)),
+        kill_participation=(
+            KillParticipation("TOP", won=0.5, won_games=3, lost=0.25, lost_games=2),
+            KillParticipation("UTILITY", won=None, won_games=0, lost=0.25, lost_games=2),
+        ),
+        items=(GroupStatistics("Infinity Edge", 5, 0.5, 0.6), GroupStatistics("999999", 1, 0.1, 0.0)),
+        keystones=(GroupStatistics("Electrocute", 4, 0.4, 0.5),),
+    )
