@@ -34,7 +34,7 @@ _LIVE_MESSAGES = 200
 """A batch of at most this number is one of a live stream: its documents of this month become searchable at once. All
 others are after the refresh interval. A refresh after each batch of a backlog would only slow it down."""
 
-_UNLIMITED = 2**31 - 1
+_OUTAGE_MILLISECONDS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,10 @@ class Queries:
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
             .option("maxOffsetsPerTrigger", max_messages)
             .option("includeHeaders", True)
-            # During an outage of Kafka the query waits (a retry each second): it would end after three attempts.
-            .option("fetchOffset.numRetries", _UNLIMITED)
+            # During an outage of Kafka driver and tasks wait. By default they fail after one or two minutes.
+            .option("kafka.default.api.timeout.ms", _OUTAGE_MILLISECONDS)
+            .option("kafkaConsumer.pollTimeoutMs", _OUTAGE_MILLISECONDS)
+            .option("fetchOffset.numRetries", 1_000_000)
             # Messages of an aborted transaction were never sent.
             .option("kafka.isolation.level", "read_committed")
             # Spark requests a partition's offsets right after each fetch, on the same connection, where the broker

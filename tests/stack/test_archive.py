@@ -9,6 +9,7 @@ import time
 import pytest
 import yaml
 from confluent_kafka import Producer
+from docker.models.containers import Container
 
 from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
@@ -16,7 +17,7 @@ from infra.clients.cassandra import CassandraError
 from infra.clients.job_container import put_files
 from infra.images import ROOT
 from infra.logins import login_of
-from infra.names import JOB_SETTINGS
+from infra.names import JOB_SETTINGS, STACK_LABEL, stack_prefix
 from job.times import now_ms
 from tests.support.kafka_batch import send_batch
 from tests.support.known_messages import KnownMessages
@@ -108,7 +109,40 @@ def test_last_of_many_versions_of_a_match_in_one_millisecond_wins_in_both_stores
     eventually(archived, timeout_seconds=120)
 
 
-def test_archive_retries_through_cassandra_outage_and_resumes_after_crash(stack: Stack) -> None:
+def test_archive_retries_through_an_outage_and_connects_to_cassandras_new_address(stack: Stack) -> None:
+    """A restarted container gets another address if its former one is taken. The archive runs on."""
+    archive, cassandra = stack.container("archive"), stack.container("cassandra")
+    network, address = stack_prefix(stack.name), stack.address("cassandra")
+    started_at, known = archive.attrs["State"]["StartedAt"], KnownMessages(stack, count=300)
+    cassandra.stop()
+    others: list[Container] = []
+    try:
+        while address not in [stack.address(f"other-{number}") for number in range(len(others))]:
+            assert len(others) < 10, f"no container has got the address {address}"
+            others.append(
+                stack.engine.containers.run(
+                    str(stack.container("archive").attrs["Image"]),
+                    ["sleep", "infinity"],
+                    name=stack.container_name(f"other-{len(others)}"),
+                    labels={STACK_LABEL: stack.name},
+                    network=network,
+                    init=True,
+                    detach=True,
+                )
+            )
+        known.send()
+    finally:
+        cassandra.start()
+        new_address = stack.address("cassandra")
+        for other in others:
+            other.remove(force=True)
+    assert new_address != address
+    assert_archived(stack, known)
+    archive.reload()
+    assert archive.attrs["State"]["StartedAt"] == started_at, "the archive was restarted"
+
+
+def test_archive_logs_an_outage_of_cassandra_and_resumes_after_a_crash(stack: Stack) -> None:
     generator, cassandra = stack.container("generator"), stack.container("cassandra")
 
     def retries() -> int:

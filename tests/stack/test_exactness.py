@@ -22,7 +22,8 @@ from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.names import INDEX_ALIASES, MATCHES_ALIAS, TEAMS_ALIAS
 from job.ids import monthly_index
-from tests.support.known_messages import KnownMessages
+from job.times import now_ms
+from tests.support.known_messages import SPREAD_MS, WINDOW_SECONDS, KnownMessages
 from tests.support.sample_matches import match
 
 pytestmark = pytest.mark.disruptive
@@ -160,6 +161,23 @@ def test_index_at_fault_makes_no_dead_letter_and_is_named_by_the_status(stack: S
         )
 
 
+def test_statistics_index_at_fault_stops_no_document(stack: Stack) -> None:
+    """The statistics wait for their index, and are complete once it is open."""
+    client, known = stack.elasticsearch(), KnownMessages(stack)
+    months = {monthly_index("lol_champion_stats", now_ms() - ago) for ago in (0, SPREAD_MS + 1000 * WINDOW_SECONDS)}
+    for month in months:
+        client.indices.close(index=month, ignore_unavailable=True)
+    try:
+        known.send()
+        eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
+        known.assert_documents(timeout_seconds=60)
+        waits_for_sink(stack)
+    finally:
+        for month in months:
+            client.indices.open(index=month, ignore_unavailable=True)
+    known.assert_one_outcome_each()
+
+
 def match_of_years_ago(years: int) -> dict[str, Any]:
     """A match with an id of its own in the month of the sample match, that many years earlier."""
     found = match(match_id=f"EUW1_{time.time_ns()}")
@@ -174,7 +192,7 @@ def index_of(match: dict[str, Any]) -> str:
 
 
 def waits_for_sink(stack: Stack) -> None:
-    """Assert that the job reports waiting for a sink."""
+    """Assert that the job reports waiting for a service."""
     assert stack.job_metric("lol_job_sink_waiting") == 1
 
 

@@ -99,9 +99,13 @@ class KnownMessages:
         """Wait until each valid match is indexed, one document per participant and per team, and counted once in the
         statistics, and each other message is a dead letter with its original value. The expected values are the
         reference's."""
-        eventually(self._assert_documents, timeout_seconds)
+        self.assert_documents(timeout_seconds)
         eventually(self._assert_statistics, timeout_seconds)
         self._assert_dead_letters()
+
+    def assert_documents(self, timeout_seconds: float = 300) -> None:
+        """Wait until each valid match is indexed, one document per participant and per team."""
+        eventually(self._assert_documents, timeout_seconds)
 
     def assert_no_outcome(self) -> None:
         """No message is indexed, counted in the statistics or dead-lettered."""
