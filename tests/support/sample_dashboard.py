@@ -124,5 +124,5 @@ sources.READERS.update(
     }
 )
 sources.shared = getattr(sources.shared, "__wrapped__", sources.shared)  # not cached: each refresh reads
-page.REFRESH_SECONDS = float(st.query_params.get("refresh_seconds", sources.REFRESH_SECONDS))
+vars(page)["REFRESH_SECONDS"] = float(st.query_params.get("refresh_seconds", sources.REFRESH_SECONDS))
 runpy.run_path(str(Path(sources.__file__).with_name("app.py")))

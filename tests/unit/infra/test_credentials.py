@@ -53,7 +53,7 @@ def _pulumi_mocks() -> None:
 
 
 @pytest.mark.usefixtures("_pulumi_mocks")
-@pulumi.runtime.test
+@pulumi.runtime.test  # type: ignore[untyped-decorator]
 def test_unknown_login_is_an_error() -> None:
     known = Credentials(["operator"], generation=1)
     known.password("operator")
