@@ -225,10 +225,14 @@ def test_refresh_stops_while_paused(browser: Browser, address: str) -> None:
         changes(figure, times=2)
         page.get_by_text("Pause").click()
         expect(page).to_have_url(re.compile("paused=true"))
-        is_complete(page)
-        paused = figure.inner_text()
-        changes(tile(other, "Games"), times=3)
-        assert figure.inner_text() == paused
+
+        def stays() -> None:
+            """Retried, because a refresh may be under way when the viewer pauses."""
+            paused = figure.inner_text()
+            changes(tile(other, "Games"), times=3)
+            assert figure.inner_text() == paused
+
+        eventually(stays, timeout_seconds=20)
         page.get_by_text("Pause").click()
         changes(figure, times=2)
 
