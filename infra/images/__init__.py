@@ -10,7 +10,7 @@ import sys
 from ast import literal_eval
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 import pulumi
@@ -103,6 +103,11 @@ class Images(pulumi.ComponentResource):
         assert not isinstance(image, BaseImage), f"{service} is a base image, not a service"
         return image.image_id
 
+    @cached_property
+    def _network_arguments(self) -> dict[str, str]:
+        # Cached because it runs pip, for each of a dozen images otherwise.
+        return network_arguments()
+
     def _declare(self, name: str) -> docker.RemoteImage | PulledImage | BaseImage:
         if name not in self._declared:
             if name in self.source.official():
@@ -121,11 +126,11 @@ class Images(pulumi.ComponentResource):
             key: reference(parent, self.source) for key, parent in recipe.parents.items()
         }
         if name == "java":
-            arguments["CA_CERTIFICATES"] = _certificates()
+            arguments["CA_CERTIFICATES"] = ca_certificates()
         text = dockerfile(name)
         arguments |= {
             key: pulumi.Output.secret(value)  # the URL of a proxy or an index may contain a password
-            for key, value in network_arguments().items()
+            for key, value in self._network_arguments.items()
             if key.lower() in PROXIES or f"ARG {key}\n" in text
         }
         return docker.RemoteImage(
@@ -160,7 +165,7 @@ def reference(name: str, source: Source) -> str:
     parts = [(argument, reference(parent, source).encode()) for argument, parent in sorted(recipe.parents.items())]
     parts += _content(ROOT / recipe.context, recipe.content)
     if name == "java":
-        parts.append(("CA_CERTIFICATES", _certificates().encode()))
+        parts.append(("CA_CERTIFICATES", ca_certificates().encode()))
     return f"{BUILT_REPOSITORY}/{name}:{_digest(parts)}"
 
 
@@ -192,7 +197,7 @@ def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _certificates() -> str:
+def ca_certificates() -> str:
     """The host's own CA certificates (PEM): behind a proxy that re-signs TLS each build needs them."""
     files = [_read(path) for path in sorted(CERTIFICATES.rglob("*.crt"))]
     return "".join(f"{block.decode()}\n" for content in files for block in PEM_CERTIFICATE.findall(content))
@@ -208,7 +213,6 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-@cache
 def network_arguments() -> dict[str, str]:
     """Build arguments for network access like this machine's: its proxies, pip's index and Maven's settings.
 

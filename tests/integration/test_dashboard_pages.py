@@ -31,6 +31,12 @@ FULL = {
     "Dead letters": "?page=Dead+letters&letter=0:17",
 }
 """The URL at which each page has all that it can have."""
+FILTERS = ("Time range", "Queue", "Platform", "Patch", "Champion", "Position", "Pause")
+CONTROLS = {
+    "Matches": FILTERS,
+    "Player": ("Player: Riot ID (name#tag) or puuid", "Pause"),
+}
+"""The controls of a page, in the order in which the Tab key reaches them."""
 MORNING = "range=from-to&from=2026-11-20T10:00&to=2026-11-20T12:00"
 EVENING = "range=from-to&from=2026-11-20T20:00&to=2026-11-20T22:00"
 
@@ -67,16 +73,27 @@ def test_page_is_accessible_and_fits_any_window_and_has_no_html_from_names(
 ) -> None:
     with open_dashboard(browser, address + FULL[name]) as page:
         assert violations(page) == []
+        fits(page, 2560)
         page.emulate_media(color_scheme="dark")
-        page.set_viewport_size({"width": 400, "height": 900})
+        fits(page, 400)
         expect(page.locator(".stApp")).to_have_css("background-color", "rgb(15, 20, 26)")
         assert violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= 400
         assert page.locator("img").count() == 0
         if name == "Dead letters":
             expect(page.locator("pre.value")).to_have_text(r"\x00{")
             expect(page.get_by_role("cell", name=r"\x1b[31m")).to_be_visible()
             expect(page.get_by_text("make dlq REPLAY=0:17")).to_be_visible()
+
+
+def fits(page: Page, width: int) -> None:
+    """Wait until the page, in a window of this width, needs no horizontal scrolling."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_function(
+        """width => ["html", "[data-testid='stMain']"].every(
+            part => document.querySelector(part).scrollWidth <= width && window.innerWidth === width
+        )""",
+        arg=width,
+    )
 
 
 def violations(page: Page) -> list[tuple[str, list[str]]]:
@@ -157,6 +174,104 @@ def test_pages_of_other_hosts_cannot_connect(address: str, headers: dict[str, st
     connection.request("GET", "/_stcore/stream", headers=handshake | headers)
     assert connection.getresponse().status == status
     connection.close()
+
+
+@pytest.mark.parametrize(("name", "controls"), CONTROLS.items())
+def test_keyboard_reaches_every_control_with_a_visible_focus(
+    browser: Browser, address: str, name: str, controls: tuple[str, ...]
+) -> None:
+    expected, reached, unseen = ["Matches", *controls], list[str](), list[str]()
+    with open_dashboard(browser, address + FULL[name]) as page:
+        while (control := press_tab(page)) and reached != expected:
+            if control in expected:
+                reached.append(control)
+                widget = page.locator("[data-testid='stElementContainer']", has=page.locator(":focus")).element_handle()
+                focused = widget.screenshot()
+                page.keyboard.press("Shift+Tab")
+                if widget.screenshot() == focused:
+                    unseen.append(control)
+                page.keyboard.press("Tab")
+    assert reached == expected
+    assert unseen == []
+
+
+def press_tab(page: Page) -> str:
+    """The accessible name of the next element that the Tab key reaches; empty after the last one."""
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    if not focused.count():
+        return ""
+    name = re.search(r'"(.*?)"', focused.aria_snapshot())
+    return name[1] if name else "(no name)"
+
+
+def test_keyboard_selects_a_filter_and_a_page(browser: Browser, address: str) -> None:
+    with open_dashboard(browser, f"{address}?page=Champion") as page:
+        page.get_by_label("Champion", exact=True).focus()
+        page.keyboard.type("Jinx")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Jinx")).to_be_visible()
+        page.get_by_role("radio", name="Champion").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Space")
+        expect(page.get_by_text("Enter a player's Riot ID")).to_be_visible()
+
+
+def test_refresh_stops_while_paused(browser: Browser, address: str) -> None:
+    """A page that is not paused shows when a refresh is due."""
+    url = f"{address}{FULL['Player']}&refresh_seconds=1"
+    with open_dashboard(browser, url) as page, open_dashboard(browser, url) as other:
+        figure = tile(page, "Games")
+        page.get_by_text("Pause").click()
+        expect(page).to_have_url(re.compile("paused=true"))
+
+        def stays() -> None:
+            """Retried, because a refresh may be under way when the viewer pauses."""
+            paused = figure.inner_text()
+            changes(tile(other, "Games"), times=2)
+            assert figure.inner_text() == paused
+
+        eventually(stays, timeout_seconds=20)
+        page.get_by_text("Pause").click()
+        changes(figure, times=2)
+
+
+def test_refresh_keeps_scroll_position_and_filter_and_charts(browser: Browser, address: str) -> None:
+    with open_dashboard(browser, f"{address}?refresh_seconds=1&champion=Jinx") as page:
+        main = page.get_by_test_id("stMain")
+        chart = page.locator(".st-key-card-matches-per-minute svg.marks").element_handle()
+        main.evaluate("main => main.scrollTo(0, 300)")
+        changes(tile(page, "Documents"), times=2)
+        assert main.evaluate("main => main.scrollTop") == 300
+        assert chart.evaluate("chart => chart.isConnected"), "the chart was replaced"
+        expect(page.get_by_label("Champion", exact=True)).to_have_value("Jinx")
+        expect(tile(page, "Matches")).to_have_text("2,000")
+
+
+def changes(figure: Locator, times: int) -> None:
+    """Wait until this many refreshes have changed a key figure."""
+    for _ in range(times):
+        expect(figure).not_to_have_text(figure.inner_text())
+
+
+@pytest.mark.parametrize(
+    ("outage", "problem", "opacity"),
+    [
+        ("elasticsearch-fails", "Elasticsearch does not answer", "0.5"),
+        ("prometheus-fails", "Prometheus does not answer", "1"),
+    ],
+    ids=["main source", "other source"],
+)
+def test_outage_of_a_source_is_an_alert_above_the_last_data(
+    browser: Browser, address: str, outage: str, problem: str, opacity: str
+) -> None:
+    """The page is grey if its main source fails."""
+    with open_dashboard(browser, f"{address}?refresh_seconds=1&patch={outage}") as page:
+        alert = page.get_by_role("alert").filter(has_text=problem)
+        expect(alert).to_contain_text("Below is the data of")
+        expect(page.locator(".st-key-data")).to_have_css("opacity", opacity)
+        expect(tile(page, "Matches")).to_have_text("7,200")
+        expect(tile(page, "Lag")).to_have_text("0")
 
 
 def is_complete(page: Page) -> None:

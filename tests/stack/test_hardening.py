@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from harness.stack import Stack
 from infra.names import SERVICE_LABEL
-from tests.support.local_user import DIRECT, NOBODY, curl
+from tests.support.local_user import DIRECT, NOBODY, curl, run_as
 from tests.support.open_ports import LISTENERS
 from tools.repair import lock_folder
 
@@ -77,10 +76,8 @@ def test_local_user_can_neither_read_a_containers_files_nor_signal_its_processes
     for uid in (NOBODY, 999, 1000, 1001):
         for name, pid in pids.items():
             script = f"ls /proc/{pid}/root/etc/lolstack || cat /proc/{pid}/environ || kill -0 {pid}"
-            run = subprocess.run(
-                ["sh", "-c", script], user=uid, group=uid, extra_groups=[], capture_output=True, check=False
-            )
-            assert (run.returncode, run.stdout) == (1, b""), f"{name} as uid {uid}"
+            run = run_as(uid, "sh", "-c", script)
+            assert (run.returncode, run.stdout) == (1, ""), f"{name} as uid {uid}"
 
 
 def test_containers_reach_zookeeper_and_the_generator_only_from_kafka_and_prometheus(
@@ -194,5 +191,4 @@ def test_pulumis_state_is_accessible_to_its_user_only(stack: Stack) -> None:
     assert state.name == ".pulumi"
     assert state.stat().st_mode & 0o077 == 0
     if os.geteuid() == 0:
-        listed = subprocess.run(["ls", str(state)], user=NOBODY, cwd="/", capture_output=True, text=True, check=False)
-        assert "Permission denied" in listed.stderr
+        assert "Permission denied" in run_as(NOBODY, "ls", str(state)).stderr

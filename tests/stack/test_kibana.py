@@ -1,12 +1,11 @@
-"""Kibana's dashboard: each panel's query returns data in less than 100 ms; and if Kibana is deployed, all saved objects
-are imported and every panel is rendered. harness/kibana/queries.py derives the queries; `python -m bench queries`
-measures the 95th percentile of their latency.
+"""Kibana's dashboard: each panel's query returns data; and if Kibana is deployed, all saved objects are imported and
+every panel is rendered. harness/kibana/queries.py derives the queries; their latency is measured by
+`python -m bench queries`.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 from typing import Any
 
 import pytest
@@ -20,8 +19,6 @@ from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.kibana import SavedObjectClient, canonical
 
-MEDIAN_LIMIT_MS = 100
-WARM_UP_RUNS, RUNS = 5, 20
 RENDER_TIMEOUT_MS = 120_000
 
 
@@ -43,30 +40,16 @@ def has_statistics(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("has_statistics")
 @pytest.mark.parametrize("query", panel_queries(), ids=lambda query: f"{query.panel_id}-{query.layer_id}")
-class TestPanels:
-    def test_panel_query_returns_data(self, stack: Stack, query: PanelQuery) -> None:
-        layer = panels()[query.panel_id].layers[query.layer_id]
-        expected = [id_ for id_, column in layer.columns.items() if isinstance(column, Count | FieldMetric | Formula)]
+def test_panel_query_returns_data(stack: Stack, query: PanelQuery) -> None:
+    layer = panels()[query.panel_id].layers[query.layer_id]
+    expected = [id_ for id_, column in layer.columns.items() if isinstance(column, Count | FieldMetric | Formula)]
 
-        def every_column_has_a_value() -> None:
-            table = query.run(stack.elasticsearch()).rows
-            empty = [column_id for column_id in expected if not any(row[column_id] for row in table)]
-            assert not empty, f"{query.title} has no {', '.join(empty)} in {len(table)} rows"
+    def every_column_has_a_value() -> None:
+        table = query.run(stack.elasticsearch()).rows
+        empty = [column_id for column_id in expected if not any(row[column_id] for row in table)]
+        assert not empty, f"{query.title} has no {', '.join(empty)} in {len(table)} rows"
 
-        eventually(every_column_has_a_value, timeout_seconds=30)
-
-    def test_panel_query_median_latency_is_below_100_ms(self, stack: Stack, query: PanelQuery) -> None:
-        client = stack.elasticsearch()
-        for _ in range(WARM_UP_RUNS):
-            query.run(client)
-
-        def median_is_below_limit() -> None:
-            """Measured again from scratch if other load on the machine has disturbed it."""
-            durations = [query.run(client).took_ms for _ in range(RUNS)]
-            median = statistics.median(durations)
-            assert median < MEDIAN_LIMIT_MS, f"{query.title}: the median is {median:g} ms, of {durations} ms"
-
-        eventually(median_is_below_limit, timeout_seconds=60)
+    eventually(every_column_has_a_value, timeout_seconds=30)
 
 
 @pytest.mark.usefixtures("has_statistics")

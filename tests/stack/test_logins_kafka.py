@@ -52,6 +52,7 @@ from job import topic as job_topic
 from job.errors import JobError
 from job.settings import with_overrides
 from job.topic import TopicInspector
+from tests.support import zookeeper_request
 from tools.dlq import dead_letters
 from tools.dlq.dead_letters import DlqError, read_dead_letters
 
@@ -206,25 +207,21 @@ def test_listener_of_the_health_check_has_no_rights(stack: Stack) -> None:
     assert "Authorization failed" in created.stdout + created.stderr
 
 
-def test_zookeeper_refuses_a_client_without_its_login(stack: Stack) -> None:
-    """A session is opened, but its first request ends it."""
-    with socket.create_connection((stack.address("zookeeper"), 2181), timeout=TIMEOUT_SECONDS) as connection:
-
-        def send(content: bytes) -> None:
-            connection.sendall(struct.pack(">i", len(content)) + content)
-
-        def receive() -> bytes:
-            (length,) = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL) or bytes(4))
-            return connection.recv(length, socket.MSG_WAITALL)
-
-        send(struct.pack(">iqiqi16s", 0, 0, 10_000, 0, 16, bytes(16)))
-        assert len(receive()) >= 36, "no session"
-        path = b"/config/users/admin"
-        send(struct.pack(f">iii{len(path)}s?", 1, 4, len(path), path, False))  # getData
-        answer = receive()
-        closed = not answer
-        error = 0 if closed else struct.unpack(">iqi", answer[:16])[2]
-        assert closed or error == -124, f"{error}: {answer!r}"  # SESSIONCLOSEDREQUIRESASLAUTH
+@pytest.mark.parametrize(
+    "request_",
+    [
+        zookeeper_request.get_children("/brokers/ids"),
+        zookeeper_request.get_data("/config/users/admin"),
+        zookeeper_request.create("/of-a-test"),
+        zookeeper_request.set_data("/config/users/admin"),
+        zookeeper_request.delete("/config/users/admin"),
+    ],
+    ids=["list", "read", "create", "write", "delete"],
+)
+def test_zookeeper_refuses_a_client_without_its_login(stack: Stack, request_: bytes) -> None:
+    """By its address only: its port is not published. A session is opened, but its first request ends it."""
+    assert not stack.outputs["services"]["zookeeper"]
+    assert zookeeper_request.error_of(stack.address("zookeeper"), request_) in zookeeper_request.REFUSED
 
 
 def test_wrong_password_is_one_clear_line_in_each_client(

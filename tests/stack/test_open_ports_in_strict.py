@@ -6,6 +6,7 @@ import socket
 import struct
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 import pytest
@@ -18,6 +19,7 @@ from harness.stack import Stack
 from harness.waiting import eventually
 from infra.logins import MONITOR, OPERATOR, user_of
 from infra.services.spark import PROPERTIES
+from tests.support import zookeeper_request
 from tests.support.local_user import DIRECT
 from tests.support.open_ports import JMX_EXPORTER, LISTENERS
 
@@ -50,38 +52,22 @@ def http(stack: Stack, service: str, port: int, _browser: Browser) -> None:
                 assert answer.status_code == 401, f"{path} {login}: {answer.status_code}"
 
 
-def zookeeper(stack: Stack, service: str, port: int, _browser: Browser) -> None:
+def zookeeper(stack: Stack, service: str, _port: int, _browser: Browser) -> None:
     """The first request of a session ends it."""
-    path = b"/brokers/ids"
-    connect = struct.pack(">iqiqi16s", 0, 0, 10_000, 0, 16, bytes(16))
-    get_children = struct.pack(f">iii{len(path)}s?", 1, 8, len(path), path, False)
-    answer = ask(
-        stack.address(service), port, *(struct.pack(">i", len(each)) + each for each in (connect, get_children))
-    )
-    session = 4 + struct.unpack(">i", answer[:4])[0]
-    refusal = answer[session:]
-    assert not refusal or struct.unpack(">iqi", refusal[4:20])[2] != 0, f"{refusal!r}"
+    error = zookeeper_request.error_of(stack.address(service), zookeeper_request.get_children("/brokers/ids"))
+    assert error in zookeeper_request.REFUSED, error
 
 
 def kafka(stack: Stack, service: str, port: int, _browser: Browser) -> None:
-    """A request for metadata is not answered."""
-    request = struct.pack(">hhihi", 3, 1, 1, -1, 0)
-    answer = ask(stack.address(service), port, struct.pack(">i", len(request)) + request)
+    """A request for metadata is not answered: the broker closes the connection."""
+    metadata, answer = struct.pack(">ihhihi", 14, 3, 1, 1, -1, 0), b""
+    with (
+        socket.create_connection((stack.address(service), port), timeout=TIMEOUT_SECONDS) as connection,
+        suppress(ConnectionResetError),
+    ):
+        connection.sendall(metadata)
+        answer = connection.recv(100)
     assert answer == b"", f"{answer!r}"
-
-
-def ask(address: str, port: int, *frames: bytes) -> bytes:
-    """Everything that the server answers until it closes the connection."""
-    with socket.create_connection((address, port), timeout=TIMEOUT_SECONDS) as connection:
-        answer = b""
-        for frame in frames:
-            connection.sendall(frame)
-        try:
-            while received := connection.recv(4096):
-                answer += received
-        except ConnectionResetError:
-            pass
-        return answer
 
 
 def cassandra(stack: Stack, service: str, port: int, _browser: Browser) -> None:

@@ -1,4 +1,4 @@
-"""HTTP requests as a local user of the Docker host sends them, who can connect to every container by its address."""
+"""What a local user of the Docker host can do, who can connect to every container by its address."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import requests
 NOBODY = 65534
 
 
+def run_as(uid: int, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as this user of the host, without the tester's groups. Needs root."""
+    return subprocess.run(
+        command, user=uid, group=uid, extra_groups=[], cwd="/", capture_output=True, text=True, check=False
+    )
+
+
 def curl(base: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run curl, without a proxy. `arguments` are curl's own, and end with the path after the URL `base`."""
-    return subprocess.run(
-        ["curl", "-sS", "-m", "10", "--noproxy", "*", *arguments[:-1], base + arguments[-1]],
-        user=NOBODY if os.geteuid() == 0 else None,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["curl", "-sS", "-m", "10", "--noproxy", "*", *arguments[:-1], base + arguments[-1]]
+    if os.geteuid() == 0:
+        return run_as(NOBODY, *command)
+    return subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
 
 
 def _direct() -> requests.Session:

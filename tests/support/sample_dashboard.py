@@ -1,22 +1,30 @@
-"""The dashboard with sample data: `streamlit run tests/support/sample_dashboard.py`."""
+"""The dashboard with sample data: `streamlit run tests/support/sample_dashboard.py`.
+
+The numbers of documents and of a player's games change with each refresh. In the URL, `refresh_seconds=1` shortens the
+interval, and with one of OUTAGES as the patch, as in `patch=elasticsearch-fails`, a source fails after its first read.
+"""
 
 from __future__ import annotations
 
 import runpy
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import streamlit as st
+from elastic_transport import ConnectionError as ElasticConnectionError
 
 from analytics.builds import GoldBucket, GroupStatistics
 from analytics.champion_details import ChampionDetails
 from analytics.match_statistics import FilterValues, MatchStatistics
 from analytics.player import Player, PlayerChampion, PlayerGame
 from analytics.time_range import TimeRange
-from dashboard import sources
+from dashboard import page, sources
 from dashboard.sources import Letter
 from dashboard.view import View
-from infra.clients.prometheus import Alert
+from infra.clients.prometheus import Alert, PrometheusError
 from tests.support.report_samples import CREATED_AT, MATCHES, PIPELINE, XSS
 
 GROUPS = (GroupStatistics(XSS, 20, 0.2, 0.55), GroupStatistics("Infinity Edge", 10, 0.1, 0.45))
@@ -30,11 +38,34 @@ MEANS = {
 }
 
 
+def changing() -> int:
+    """A number that is another one in each second."""
+    return int(time.time()) % 1_000_000
+
+
+# Source and error by patch. Not a docstring, which Streamlit would show.
+OUTAGES = {
+    "elasticsearch-fails": ("matches", ElasticConnectionError("Connection refused")),
+    "prometheus-fails": ("pipeline", PrometheusError("Prometheus does not answer")),
+}
+
+
+def fail(source: str, view: View) -> None:
+    """Raise the error of the selected outage, but not at the viewer's first read."""
+    failing, error = OUTAGES.get(view.filter.patch, ("", None))
+    if error and failing == source:
+        if st.session_state.get("was_read"):
+            raise error
+        st.session_state["was_read"] = True
+
+
 def matches(time_range: TimeRange, view: View, _: str) -> MatchStatistics:
     """The samples, moved to the time range; with a champion selected, only its row and its number of games."""
+    fail("matches", view)
     champions = [champion for champion in MATCHES.champions if view.filter.champion in ("", champion.name)]
     return replace(
         MATCHES,
+        total_documents=changing(),
         count=champions[0].games if view.filter.champion else MATCHES.count,
         champions=tuple(champions),
         steps=tuple(
@@ -56,7 +87,7 @@ def player(_: TimeRange, __: View, wanted: str) -> Player | None:
     game = PlayerGame("EUW1_1", CREATED_AT, 1845, "5v5 Ranked Solo", "Ahri", "Middle", 7, 3, 9, True)
     games = (game, replace(game, won=False), replace(game, won=None))
     champions = (PlayerChampion(XSS, 2, 0.5, 3.2),)
-    return None if wanted == "nobody" else Player("p" * 78, (wanted, XSS), 2, MEANS, champions, games)
+    return None if wanted == "nobody" else Player("p" * 78, (wanted, XSS), changing(), MEANS, champions, games)
 
 
 LETTER = Letter(
@@ -65,8 +96,9 @@ LETTER = Letter(
 ALERT = Alert("JobDown", "firing", "critical", "The job is down", XSS, "Look: …\nDo: …", CREATED_AT)
 
 
-def pipeline(time_range: TimeRange, *_: Any) -> Any:
+def pipeline(time_range: TimeRange, view: View, _: str) -> Any:
     """The samples, moved to the time range."""
+    fail("pipeline", view)
 
     def moved(lines: Any) -> Any:
         times = time_range.step_times[1:]
@@ -92,4 +124,6 @@ sources.READERS.update(
         "dead letter": lambda *_: LETTER,
     }
 )
+sources.shared = getattr(sources.shared, "__wrapped__", sources.shared)  # not cached: each refresh reads
+vars(page)["REFRESH_SECONDS"] = float(st.query_params.get("refresh_seconds", sources.REFRESH_SECONDS))
 runpy.run_path(str(Path(sources.__file__).with_name("app.py")))

@@ -17,23 +17,11 @@ from bench.in_network.workload import Timing, Workload, parse_timings, print_tim
 from generator.match_factory import MatchFactory, MatchSize
 from job.documents import MatchAliases, documents
 from job.match import Match, PlausibleTimes, decode
+from tests.support.fakes import FakeMessage
 from tests.support.sample_matches import ALIASES
 
 NOW = 1_790_000_000_123
 PLAUSIBLE_TIMES = PlausibleTimes.of(date(2019, 1, 1), 300)
-
-
-class FakeMessage:
-    """A Kafka message: its value and timestamp."""
-
-    def __init__(self, value: bytes) -> None:
-        self._value = value
-
-    def value(self) -> bytes:
-        return self._value
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, NOW
 
 
 @pytest.fixture
@@ -60,7 +48,7 @@ def test_spark_stage_parses_every_participant(values: list[bytes], aliases: Matc
 
 def test_raw_bulk_requests_have_every_document(monkeypatch: pytest.MonkeyPatch, values: list[bytes]) -> None:
     def consume_batches(_workload: Workload, max_messages: int) -> Any:
-        yield [FakeMessage(value) for value in values]
+        yield [FakeMessage(value=value, arrived_at=NOW) for value in values]
 
     monkeypatch.setattr(raw_bulk, "consume_batches", consume_batches)
     monkeypatch.setattr(raw_bulk, "DOCUMENTS_PER_REQUEST", 20)
@@ -82,6 +70,7 @@ def test_plain_consumer_builds_the_same_documents_as_the_job(size: MatchSize, lo
         match = decode(value, NOW, PLAUSIBLE_TIMES)
         assert isinstance(match, Match)
         built: dict[str, Any] = {
-            action["_id"]: action["_source"] for action in bulk_actions(FakeMessage(value), loads, "an_index")
+            action["_id"]: action["_source"]
+            for action in bulk_actions(FakeMessage(value=value, arrived_at=NOW), loads, "an_index")
         }
         assert built == {f"{match.match_id}_{each['participant_id']}": each for each in documents(match, NOW)}

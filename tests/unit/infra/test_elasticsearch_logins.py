@@ -16,7 +16,7 @@ from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.logins import ELASTICSEARCH_ROLES
 from infra.services import FILES
 from infra.services.elasticsearch import users_file, users_roles_file
-from tests.support.job_fakes import fake_elasticsearch
+from tests.support.fakes import fake_elasticsearch
 from tests.support.pulumi_program import Recorder, declare
 from tests.support.tls import tls_server
 

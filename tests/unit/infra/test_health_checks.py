@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import re
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -17,28 +15,17 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from infra.names import CURL_CONFIG
 from infra.services import archive, generator, spark_job, spark_master, spark_worker
 from infra.services.base import ALIVE, http_check
+from tests.support.http_server import HTTPServer
 
 
 @contextmanager
 def server(status: int = 200, **bodies: Any) -> Iterator[int]:
     """The port of an HTTP server that answers with `status`, or with 200 and JSON on a path in `bodies`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.strip("/")
-            self.send_response(200 if path in bodies else status)
-            self.end_headers()
-            self.wfile.write(json.dumps(bodies.get(path)).encode())
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=[0.01], daemon=True)
-        thread.start()
-        yield http.server_address[1]
-        http.shutdown()
-        thread.join()
+    with HTTPServer(host="127.0.0.1") as http:
+        for path, body in bodies.items():
+            http.expect_request(re.compile(f"/{path}/?")).respond_with_json(body)
+        http.expect_request(re.compile("/.*")).respond_with_data(status=status)
+        yield http.port
 
 
 def unused_port() -> int:

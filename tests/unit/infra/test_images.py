@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from infra import images, versions
-from infra.images import RECIPES, ROOT, dockerfile, network_arguments, reference
+from infra.images import RECIPES, ROOT, ca_certificates, dockerfile, network_arguments, reference
 from infra.images.source import Kind, RegistryError, Source, choose_image_source, mirrored
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from infra.settings import SettingsError
@@ -249,7 +249,7 @@ def test_host_certificates_are_the_pem_blocks_of_its_files(certificates: Path) -
     (certificates / "3.crt").symlink_to("nowhere")
     (certificates / "4.crt").mkdir()
     (certificates / "4.crt" / "5.crt").write_bytes(CERTIFICATE)
-    assert images._certificates().encode() == 3 * CERTIFICATE
+    assert ca_certificates().encode() == 3 * CERTIFICATE
 
 
 def test_built_versions_are_the_pinned_versions() -> None:
@@ -292,9 +292,9 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
         "PIP_TRUSTED_HOST": "one\ntwo",
         "MAVEN_SETTINGS": "<settings/>",
     }
-    assert network_arguments.__wrapped__() == expected
+    assert network_arguments() == expected
     monkeypatch.setenv("PIP_INDEX_URL", "https://other/simple")
-    assert network_arguments.__wrapped__() == expected | {"PIP_INDEX_URL": "https://other/simple"}
+    assert network_arguments() == expected | {"PIP_INDEX_URL": "https://other/simple"}
 
 
 @pytest.fixture
@@ -309,15 +309,15 @@ def test_unreadable_file_of_the_host_is_named_in_one_line(certificates: Path, ma
     for path in (certificates / "own.crt", maven_settings_file):
         path.symlink_to("/proc/self/mem")  # which root cannot read either
     with pytest.raises(SettingsError, match=r"^.*/own\.crt: Input/output error.*$"):
-        images._certificates()
+        ca_certificates()
     with pytest.raises(SettingsError, match=r"^.*/settings\.xml: Input/output error.*$"):
-        network_arguments.__wrapped__()
+        network_arguments()
 
 
 def test_maven_settings_in_another_encoding_are_named_in_one_line(maven_settings_file: Path) -> None:
     maven_settings_file.write_bytes("<settings><!-- Größe --></settings>".encode("latin-1"))
     with pytest.raises(SettingsError, match=r"^.*/settings\.xml: not UTF-8.*$"):
-        network_arguments.__wrapped__()
+        network_arguments()
 
 
 @pytest.mark.parametrize("option", ["index-url", "trusted-host"])
@@ -330,7 +330,7 @@ def test_pip_option_for_installing_takes_precedence_over_the_global_one(
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
     for rest in ("", f"[global]\n{option} = other\n"):
         (tmp_path / "pip.conf").write_text(f"[install]\n{option} = mirror\n{rest}")
-        assert network_arguments.__wrapped__()[argument] == "mirror"
+        assert network_arguments()[argument] == "mirror"
 
 
 def recipes_that_run(command: str) -> list[str]:

@@ -154,8 +154,8 @@ class TestClient:
             IndexTemplateClient(ElasticsearchServer("http://127.0.0.1:1")).read("a")
 
 
-class FakeElasticsearch:
-    """Stands in for IndexTemplateClient: its templates by name. `down`: it does not answer."""
+class FakeIndexTemplateClient:
+    """A fake client with templates by name. `down`: it does not answer."""
 
     def __init__(self) -> None:
         self.templates: dict[str, dict[str, Any]] = {}
@@ -187,8 +187,8 @@ class TestResource:
     NAME = "lol_matches_stream"
 
     @pytest.fixture
-    def elasticsearch(self, monkeypatch: pytest.MonkeyPatch) -> FakeElasticsearch:
-        fake = FakeElasticsearch()
+    def elasticsearch(self, monkeypatch: pytest.MonkeyPatch) -> FakeIndexTemplateClient:
+        fake = FakeIndexTemplateClient()
         monkeypatch.setattr(index_template, "IndexTemplateClient", lambda host: fake)
         return fake
 
@@ -197,7 +197,7 @@ class TestResource:
         assert (settings["index.number_of_replicas"], settings["index.refresh_interval"]) == ("1", "1s")
 
     def test_edit_by_hand_is_drift_and_update_reverts_it(
-        self, elasticsearch: FakeElasticsearch, inputs: dict[str, Any]
+        self, elasticsearch: FakeIndexTemplateClient, inputs: dict[str, Any]
     ) -> None:
         state = PROVIDER.create(inputs).outs or {}
         refreshed = PROVIDER.read(self.NAME, state).outs or {}
@@ -213,7 +213,7 @@ class TestResource:
     @pytest.mark.parametrize("down", [False, True])
     def test_template_that_is_missing_or_unreachable_is_recreated(
         self,
-        elasticsearch: FakeElasticsearch,
+        elasticsearch: FakeIndexTemplateClient,
         inputs: dict[str, Any],
         down: bool,
     ) -> None:
@@ -226,7 +226,7 @@ class TestResource:
 
     @pytest.mark.parametrize("key", ["host", "password", "ca_certificate"])
     def test_changed_login_is_an_update(
-        self, elasticsearch: FakeElasticsearch, inputs: dict[str, Any], key: str
+        self, elasticsearch: FakeIndexTemplateClient, inputs: dict[str, Any], key: str
     ) -> None:
         """Otherwise the state would keep the old one, and the next refresh would be refused."""
         state = PROVIDER.create(inputs).outs or {}

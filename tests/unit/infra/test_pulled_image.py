@@ -4,74 +4,64 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
+import re
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug import Request, Response
 
 from infra.provisioning import pulled_image
 from infra.provisioning.pulled_image import PullError
+from tests.support.http_server import HTTPServer
 from tests.support.pulumi_program import dynamic_provider
 
 PROVIDER = dynamic_provider(pulled_image)
 IMAGE_ID = "sha256:0123"
 
 
-class Engine(ThreadingHTTPServer):
+class Engine:
     """The part of the Docker engine's API that a pull uses."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
         self.images: set[str] = set()
         self.status = 200
         self.progress: list[dict[str, Any]] = [{"status": "Pulling"}]
-        self.pulled: list[tuple[str, dict[str, str]]] = []
-        """What was requested: path with query, and the credentials sent with it."""
+        self.pulled: list[tuple[dict[str, str], dict[str, str]]] = []
+        """What was requested: the query's parameters, and the credentials sent with it."""
+
+    def respond(self, request: Request) -> Response:
+        """The response to any request."""
+        if request.method == "POST":
+            credentials = json.loads(base64.urlsafe_b64decode(request.headers.get("X-Registry-Auth", "e30=")))
+            self.pulled.append((dict(request.args), credentials))
+            if not any("error" in line for line in self.progress):
+                self.images.add("kafka")
+            return _response(self.status, self.progress)
+        if request.path.endswith("/version"):
+            return _response(200, [{"ApiVersion": "1.41"}])
+        if any(name in request.path for name in self.images):
+            return _response(200, [{"Id": IMAGE_ID}])
+        return _response(404, [{"message": "No such image"}])
 
 
-class Handler(BaseHTTPRequestHandler):
-    server: Engine
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        if self.path.endswith("/version"):
-            self._respond(200, [{"ApiVersion": "1.41"}])
-        elif any(name in self.path for name in self.server.images):
-            self._respond(200, [{"Id": IMAGE_ID}])
-        else:
-            self._respond(404, [{"message": "No such image"}])
-
-    def do_POST(self) -> None:
-        credentials = json.loads(base64.urlsafe_b64decode(self.headers.get("X-Registry-Auth", "e30=")))
-        self.server.pulled.append((self.path, credentials))
-        if not any("error" in line for line in self.server.progress):
-            self.server.images.add("kafka")
-        self._respond(self.server.status, self.server.progress)
-
-    def _respond(self, status: int, lines: list[dict[str, Any]]) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for chunk in (*(json.dumps(line).encode() for line in lines), b""):
-            self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def _response(status: int, lines: list[dict[str, Any]]) -> Response:
+    """A line a chunk, without which docker-py reads the first line only."""
+    chunks = (f"{len(each):x}\r\n{each}\r\n" for each in (*map(json.dumps, lines), ""))
+    return Response(chunks, status, {"Transfer-Encoding": "chunked"}, content_type="application/json")
 
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
     """An engine without images, and a person without logins."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with Engine() as server:
-        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
+    with HTTPServer(host="127.0.0.1") as server:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.port}")
+        found = Engine()
+        server.expect_request(re.compile("")).respond_with_handler(found.respond)
+        yield found
+        server.check_assertions()
 
 
 def test_missing_image_is_pulled_and_an_existing_one_is_not(engine: Engine) -> None:
@@ -79,8 +69,7 @@ def test_missing_image_is_pulled_and_an_existing_one_is_not(engine: Engine) -> N
     created = PROVIDER.create(inputs)
     assert created.outs is not None
     assert created.outs["image_id"] == IMAGE_ID
-    assert "fromImage=apache%2Fkafka" in engine.pulled[0][0]
-    assert "tag=3.9.1" in engine.pulled[0][0]
+    assert engine.pulled == [({"fromImage": "apache/kafka", "tag": "3.9.1"}, {})]
     assert PROVIDER.create(inputs).outs == created.outs
     assert len(engine.pulled) == 1
 

@@ -30,6 +30,7 @@ from job.rate_limit import RateLimiter
 from job.retry import TransientError
 from job.settings import with_overrides
 from job.topic import Incarnation, PartitionOffsets, TopicOffsets
+from tests.support.fakes import FakeMessage
 from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, match, participant, value
@@ -231,40 +232,9 @@ class TestArchiveTable:
             table(FakeSession(EUW1_1=[InvalidRequest("unconfigured table")])).write(ROWS)
 
 
-class FakePolled:
-    """A message as confluent_kafka's consumer returns it."""
-
-    def __init__(self, offset: int, value: bytes | None = b"", error: int | None = None, partition: int = 0) -> None:
-        self._offset, self._value, self._error, self._partition = offset, value, error, partition
-
-    def topic(self) -> str:
-        return "lol_matches"
-
-    def partition(self) -> int:
-        return self._partition
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, ARRIVED_AT
-
-    def key(self) -> None:
-        return None
-
-    def value(self) -> bytes | None:
-        return self._value
-
-    def headers(self) -> None:
-        return None
-
-    def error(self) -> KafkaError | None:
-        return None if self._error is None else KafkaError(self._error)
-
-
 class FakeConsumer:
-    def __init__(self, *polled: FakePolled, committed: dict[int, int] | None = None) -> None:
-        self._polled: Iterator[FakePolled] = iter(polled)
+    def __init__(self, *polled: FakeMessage, committed: dict[int, int] | None = None) -> None:
+        self._polled: Iterator[FakeMessage] = iter(polled)
         self.commits: dict[int, int] = committed or {}
         self.commit_errors: list[KafkaException] = []
         self.committed_errors: list[KafkaException] = []
@@ -279,7 +249,7 @@ class FakeConsumer:
     def get_watermark_offsets(self, _partition: Any, timeout: float) -> tuple[int, int]:
         return 0, 6
 
-    def poll(self, _seconds: float) -> FakePolled | None:
+    def poll(self, _seconds: float) -> FakeMessage | None:
         return next(self._polled, None)
 
     def commit(self, offsets: list[Any], asynchronous: bool) -> None:
@@ -294,7 +264,7 @@ class FakeConsumer:
         return [SimpleNamespace(partition=p.partition, offset=self.commits.get(p.partition, -1001)) for p in partitions]
 
 
-def tracker(*polled: FakePolled) -> tuple[OffsetTracker, FakeConsumer, ConsumerLag]:
+def tracker(*polled: FakeMessage) -> tuple[OffsetTracker, FakeConsumer, ConsumerLag]:
     """A tracker of a consumer with these messages, and its lag."""
     consumer, lag = FakeConsumer(*polled), ConsumerLag("lag")
     unreadable = Counter("unreadable", "", ["partition"], registry=None)
@@ -308,15 +278,15 @@ def topic_offsets(**ends: int) -> TopicOffsets:
 
 class TestOffsetTracker:
     def test_commits_the_offsets_behind_the_polled_messages(self) -> None:
-        end = FakePolled(10, error=KafkaError._PARTITION_EOF, partition=1)
-        offsets, consumer, _ = tracker(FakePolled(4), FakePolled(5), end)
+        end = FakeMessage(10, error=KafkaError._PARTITION_EOF, partition=1)
+        offsets, consumer, _ = tracker(FakeMessage(4), FakeMessage(5), end)
         assert [message.offset for message in offsets.poll()] == [4, 5]
         assert consumer.commits == {}
         offsets.commit()
         assert consumer.commits == {0: 6, 1: 10}
 
     def test_failed_commit_is_logged_and_repeated_with_the_next(self, caplog: pytest.LogCaptureFixture) -> None:
-        offsets, consumer, _ = tracker(FakePolled(4))
+        offsets, consumer, _ = tracker(FakeMessage(4))
         consumer.commit_errors = [KafkaException(KafkaError(KafkaError._TRANSPORT))]
         offsets.poll()
         offsets.commit()
@@ -340,7 +310,7 @@ class TestOffsetTracker:
         assert consumer.commits == {0: 7}
 
     def test_consumer_error_is_logged_and_polling_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
-        offsets, _, _ = tracker(FakePolled(0, error=KafkaError._ALL_BROKERS_DOWN), FakePolled(4))
+        offsets, _, _ = tracker(FakeMessage(0, error=KafkaError._ALL_BROKERS_DOWN), FakeMessage(4))
         assert [message.offset for message in offsets.poll()] == [4]
         assert "Waiting for Kafka: " in caplog.text
 
@@ -353,7 +323,7 @@ class TestOffsetTracker:
         assert lags(lag) == [4, 5]
 
     def test_lag_includes_messages_that_wait_for_cassandra(self) -> None:
-        offsets, _, lag = tracker(FakePolled(8), FakePolled(9))
+        offsets, _, lag = tracker(FakeMessage(8), FakeMessage(9))
         offsets.assign({0: 8})
         lag.set_topic_offsets(topic_offsets(p0=11))
         assert lags(lag) == [3]
@@ -366,7 +336,7 @@ class TestOffsetTracker:
 
     def test_added_partition_has_lag_at_once_and_is_read_from_its_beginning(self) -> None:
         """Also if it already has messages. The others are read on from where they are."""
-        offsets, consumer, lag = tracker(FakePolled(4))
+        offsets, consumer, lag = tracker(FakeMessage(4))
         offsets.assign({0: 4})
         offsets.poll()
         lag.set_topic_offsets(topic_offsets(p0=5, p1=5_000))
@@ -375,7 +345,7 @@ class TestOffsetTracker:
         assert consumer.assigned == {0: 5, 1: 0}
 
     def test_added_partition_is_assigned_once_kafka_answers(self, caplog: pytest.LogCaptureFixture) -> None:
-        offsets, consumer, lag = tracker(FakePolled(4))
+        offsets, consumer, lag = tracker(FakeMessage(4))
         offsets.assign({0: 4})
         lag.set_topic_offsets(topic_offsets(p0=5, p1=5_000))
         consumer.committed_errors = [KafkaException(KafkaError(KafkaError._TRANSPORT))]
@@ -386,7 +356,7 @@ class TestOffsetTracker:
         assert consumer.assigned == {0: 5, 1: 0}
 
     def test_fatal_error_ends_the_archive(self) -> None:
-        class Fatal(FakePolled):
+        class Fatal(FakeMessage):
             def error(self) -> KafkaError:
                 return KafkaError(KafkaError._FATAL, "fatal", True)
 
@@ -395,12 +365,12 @@ class TestOffsetTracker:
             offsets.poll()
 
     def test_chunk_is_limited_by_bytes(self) -> None:
-        large = FakePolled(0, b" " * 5 * 2**20)
+        large = FakeMessage(0, b" " * 5 * 2**20)
         offsets, _, _ = tracker(*[large] * 5)
         assert [len(offsets.poll()) for _ in range(3)] == [2, 2, 1]
 
     def test_chunk_is_limited_by_messages(self) -> None:
-        offsets, _, _ = tracker(*[FakePolled(number) for number in range(250)])
+        offsets, _, _ = tracker(*[FakeMessage(number) for number in range(250)])
         assert [len(offsets.poll()) for _ in range(2)] == [200, 50]
 
 

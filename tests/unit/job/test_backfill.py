@@ -26,7 +26,7 @@ from job.message import Message, Original
 from job.rate_limit import RateLimiter
 from job.times import iso, now_ms
 from job.topic import Incarnation, RetainedRange
-from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
+from tests.support.fakes import FakeElasticsearch, FakeMessage, fake_elasticsearch
 from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import TWO_TEAMS, match, participant, value
@@ -139,19 +139,9 @@ class FakeConsumer:
     def assign(self, _partitions: Any) -> None:
         pass
 
-    def poll(self, _seconds: float) -> SimpleNamespace:
+    def poll(self, _seconds: float) -> FakeMessage:
         offset, content = self._polled.pop(0)
-        error = KafkaError(KafkaError._PARTITION_EOF) if content is None else None
-        return SimpleNamespace(
-            topic=lambda: "lol_matches",
-            partition=lambda: 0,
-            offset=lambda: offset,
-            timestamp=lambda: (2, 1_000),
-            key=lambda: None,
-            value=lambda: content,
-            headers=lambda: None,
-            error=lambda: error,
-        )
+        return FakeMessage(offset, content, error=KafkaError._PARTITION_EOF if content is None else None)
 
     def pause(self, partitions: list[Any]) -> None:
         self.paused += [each.partition for each in partitions]

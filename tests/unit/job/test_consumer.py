@@ -6,7 +6,6 @@ Kafka is librdkafka's mock broker, or a fake consumer for errors that no broker 
 from __future__ import annotations
 
 from contextlib import closing
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from job import consumer
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
+from tests.support.fakes import FakeMessage
 from tests.support.kafka_batch import send_batch
 
 TOPIC = "lol_matches"
@@ -103,7 +103,7 @@ class FakeConsumer:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
         return 0, sum(self._sizes)
 
-    def poll(self, _seconds: float) -> Any:
+    def poll(self, _seconds: float) -> FakeMessage:
         self.polls += 1
         assert self.polls < 5_000, "endless loop"
         first = 0
@@ -112,14 +112,9 @@ class FakeConsumer:
                 code = self._errors.get(number)
                 offset = self.position if code is None else first
                 self.position += code is None
-                return _polled(offset, code)
+                return FakeMessage(offset, error=code)
             first += size
-        return _polled(first, KafkaError._PARTITION_EOF)
-
-
-def _polled(offset: int, code: int | None) -> SimpleNamespace:
-    error = None if code is None else KafkaError(code)
-    return SimpleNamespace(topic=lambda: TOPIC, partition=lambda: 0, offset=lambda: offset, error=lambda: error)
+        return FakeMessage(first, error=KafkaError._PARTITION_EOF)
 
 
 def offsets_read(source: FakeConsumer) -> tuple[list[int], list[tuple[int, int]]]:

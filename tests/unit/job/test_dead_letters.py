@@ -12,7 +12,7 @@ from job.kafka_client import ConnectionErrors
 from job.match import DeadLetter
 from job.message import Headers, Message
 from job.sinks.dead_letters import DeadLetterSink
-from tests.support.job_fakes import FakeProducer
+from tests.support.fakes import FakeProducer
 from tests.support.sample_matches import ARRIVED_AT
 
 MESSAGE = Message("lol_matches", 2, 41, ARRIVED_AT, b"EUW1_7", b"{", [("trace", b"\x00\xff"), ("empty", None)])
@@ -171,10 +171,10 @@ def test_rejected_login_is_the_reason_of_a_retry() -> None:
     errors = ConnectionErrors()
 
     class RejectedProducer(FakeProducer):
-        def flush(self, timeout: float) -> None:
+        def flush(self, timeout: float = -1) -> int:
             if self._faults:
                 errors(KafkaError(KafkaError._AUTHENTICATION, "invalid credentials"))
-            super().flush(timeout)
+            return super().flush(timeout)
 
     waits: list[Any] = []
     sink = dead_letter_sink(RejectedProducer(KafkaError._MSG_TIMED_OUT), waits, errors)

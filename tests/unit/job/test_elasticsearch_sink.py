@@ -11,7 +11,7 @@ from job.documents import Action, action
 from job.errors import JobError
 from job.sinks import elasticsearch
 from job.sinks.elasticsearch import BulkSink, Connection, Rejection
-from tests.support.job_fakes import Answer, FakeElasticsearch, Lines, fake_elasticsearch
+from tests.support.fakes import Answer, FakeElasticsearch, Lines, fake_elasticsearch
 
 INDEX = "n-2026.02"
 

@@ -17,7 +17,7 @@ from job.sinks.sink_wait import Address
 from job.tasks.index_matches import IndexMatches, SinkConfig
 from job.tasks.outcomes import BatchCounts
 from job.times import iso, now_ms
-from tests.support.job_fakes import FakeElasticsearch, FakeProducer, fake_elasticsearch
+from tests.support.fakes import FakeElasticsearch, FakeProducer, fake_elasticsearch
 from tests.support.sample_matches import (
     ALIASES,
     ARRIVED_AT,

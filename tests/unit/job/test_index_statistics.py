@@ -15,7 +15,7 @@ from job.sinks.elasticsearch import Connection
 from job.sinks.sink_wait import Address
 from job.tasks.index_matches import SinkConfig
 from job.tasks.index_statistics import IndexStatistics, StatisticsCounts, window_action
-from tests.support.job_fakes import fake_elasticsearch
+from tests.support.fakes import fake_elasticsearch
 
 FIGURES = ("kills", "deaths", "assists", "kda", "gpm", "dpm", "cspm")
 

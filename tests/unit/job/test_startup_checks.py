@@ -12,7 +12,7 @@ from job.errors import JobError
 from job.ids import monthly_index
 from job.settings import Elasticsearch, with_overrides
 from job.startup_checks import wait_for_elasticsearch, wait_for_spark_master
-from tests.support.job_fakes import FakeElasticsearch, fake_elasticsearch
+from tests.support.fakes import FakeElasticsearch, fake_elasticsearch
 from tests.support.tls import tls_server
 
 ALIASES = ("lol_matches_stream", "lol_teams_stream", "lol_champion_stats", "lol_position_stats")

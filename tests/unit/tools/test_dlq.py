@@ -25,7 +25,7 @@ from job.sinks.dead_letters import DeadLetterSink
 from job.sinks.elasticsearch import BulkSink, Connection, client
 from job.tasks.index_matches import index
 from job.times import iso, to_ms
-from tests.support.job_fakes import fake_elasticsearch
+from tests.support.fakes import FakeProducer, fake_elasticsearch
 from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ALIASES, ARRIVED_AT, PLAUSIBLE_TIMES, match, participant, value
@@ -421,16 +421,7 @@ def test_messages_beyond_the_end_offset_are_not_read(monkeypatch: pytest.MonkeyP
 
 def test_failed_delivery_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The producer is a fake, because the mock broker accepts every message."""
-
-    class FailingProducer:
-        def produce(self, _topic: str, **message: Any) -> None:
-            message["on_delivery"](KafkaError(KafkaError._MSG_TIMED_OUT), None)
-
-        def poll(self, _seconds: float) -> None: ...
-
-        def flush(self) -> None: ...
-
-    monkeypatch.setattr(dlq, "create_replay_producer", lambda _: FailingProducer())
+    monkeypatch.setattr(dlq, "create_replay_producer", lambda _: FakeProducer(KafkaError._MSG_TIMED_OUT))
     letter = dead_letter()
     monkeypatch.setattr(dlq, "select_dead_letters", lambda *_: iter([letter]))
     output = io.StringIO()

@@ -1,4 +1,4 @@
-"""Fakes of Elasticsearch and Kafka with failures on demand.
+"""Fakes of Elasticsearch and of Kafka's clients with failures on demand.
 
 Real servers answer 429, 503 or nothing at moments that no test can choose. The fake Elasticsearch is a real HTTP
 server: the official client, its connections and its errors are real, only the answers are made up. The fake producer
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 from werkzeug import Request, Response
 
 from tests.support.http_server import HTTPServer
@@ -97,31 +97,80 @@ def _closed_connection() -> Iterator[bytes]:
     yield b""
 
 
+class FakeMessage:
+    """A message, or with an error code an event, as a consumer returns it."""
+
+    def __init__(
+        self,
+        offset: int = 0,
+        value: bytes | None = b"",
+        error: int | None = None,
+        partition: int = 0,
+        arrived_at: int = 1_000,
+    ) -> None:
+        self._offset, self._value, self._error = offset, value, error
+        self._partition, self._arrived_at = partition, arrived_at
+
+    def topic(self) -> str:
+        return "lol_matches"
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_LOG_APPEND_TIME, self._arrived_at
+
+    def key(self) -> None:
+        return None
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def headers(self) -> None:
+        return None
+
+    def error(self) -> KafkaError | None:
+        return None if self._error is None else KafkaError(self._error)
+
+
 class FakeProducer:
     """A fake producer. `faults` has the error code of each delivery, None for success; later ones succeed.
 
     `too_large` is the size in bytes above which it refuses a value, `queue_size` the number of messages that its queue
-    takes until it is flushed.
+    takes until they are delivered, `unacknowledged` how many messages a flush reports as not delivered.
     """
 
-    def __init__(self, *faults: int | None, too_large: int | None = None, queue_size: int = 1000) -> None:
+    def __init__(
+        self,
+        *faults: int | None,
+        too_large: int | None = None,
+        queue_size: int = 1000,
+        unacknowledged: int = 0,
+    ) -> None:
         self.delivered: list[dict[str, Any]] = []
         self._faults = list(faults)
         self._too_large = too_large
         self._queue_size = queue_size
+        self._unacknowledged = unacknowledged
         self._queue: list[dict[str, Any]] = []
 
-    def produce(self, topic: str, **message: Any) -> None:
-        if self._too_large is not None and len(message["value"] or b"") > self._too_large:
+    def produce(self, topic: str, value: bytes | None = None, key: bytes | None = None, **message: Any) -> None:
+        if self._too_large is not None and len(value or b"") > self._too_large:
             raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
         if len(self._queue) >= self._queue_size:
             raise BufferError("queue full")
-        self._queue.append({"topic": topic, **message})
+        self._queue.append({"topic": topic, "value": value, "key": key, **message})
 
-    def poll(self, _timeout: float) -> None:
-        """Deliver nothing before `flush`."""
+    def poll(self, timeout: float) -> None:
+        """Deliver the queue's messages if there is time for it."""
+        if timeout:
+            self.flush(timeout)
 
-    def flush(self, _timeout: float) -> None:
+    def flush(self, timeout: float = -1) -> int:
+        """Deliver the queue's messages."""
         queue, self._queue = self._queue, []
         for message in queue:
             fault = self._faults.pop(0) if self._faults else None
@@ -129,3 +178,4 @@ class FakeProducer:
             if fault is None:
                 self.delivered.append(message)
             delivered(None if fault is None else KafkaError(fault), None)
+        return self._unacknowledged
