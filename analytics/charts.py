@@ -69,11 +69,11 @@ def build_charts(builds: BuildStatistics) -> list[Chart]:
         kill_participation(builds.kill_participation),
         replace(
             groups("items", "Most bought items", f"{games} that ended with it", builds.items),
-            empty="no match in this time range says what was bought",
+            empty="no match in this time range has items",
         ),
         replace(
             groups("keystones", "Most played keystones", games, builds.keystones),
-            empty="no match in this time range says which were played",
+            empty="no match in this time range has keystones",
         ),
     ]
 
@@ -408,7 +408,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
         "Objectives and winning",
         "won by the team that took the first one",
         _sized(_win_rate_bars(values, "objective")) if found else None,
-        "no match in this time range says who took them",
+        "no match in this time range has objectives",
     )
 
 

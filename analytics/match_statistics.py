@@ -72,7 +72,7 @@ class ChampionStatistics:
     pick_rate: float
     """Both teams can pick it in some modes: a match counts once."""
     ban_rate: float | None
-    """None if no match says what was banned."""
+    """None if no match has bans."""
     win_rate: float
     kda: float
     gold_per_minute: float | None
@@ -170,7 +170,7 @@ class MatchStatistics:
     """Blue and red; empty if no match has two sides."""
     lengths: tuple[GameLengthBucket, ...]
     objectives: tuple[ObjectiveStatistics, ...]
-    """Empty if no match says who took them."""
+    """Empty if no match has objectives."""
     last: tuple[MatchSummary, ...]
     """Newest first, at any time up to now: a match can arrive before its game's end."""
 

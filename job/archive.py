@@ -420,7 +420,7 @@ def run(
     refused = Counter("lol_archive_refused_total", "Matches that are too large for Cassandra", registry=registry)
     unreadable = Counter(
         "lol_archive_unreadable_total",
-        "Messages in batches that Kafka's client cannot read",
+        "Messages that expired before they were read, or that Kafka's client cannot read",
         ["partition"],
         registry=registry,
     )

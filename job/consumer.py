@@ -84,7 +84,7 @@ class _Search(NamedTuple):
 class BatchSkipper:
     """Polls a consumer, and skips the batches that it cannot read.
 
-    The client tells where such a batch begins, not where it ends: at every offset within the batch it fails with the
+    The client reports where such a batch begins, not where it ends: at every offset within the batch it fails with the
     batch's first offset. A binary search finds the first offset behind it.
     """
 

@@ -26,7 +26,7 @@ PYTHON = "/opt/venv/bin/python"
 
 
 class JobContainerError(Exception):
-    """The container cannot be created; the message is one line that says why and what to do."""
+    """The container cannot be created; the message is one line with the reason and what to do."""
 
 
 def create_job_container(

@@ -47,7 +47,7 @@ class Checkpoints:
         self.folder = f"{self._location}/{incarnation.cluster_id}/{incarnation.topic_id}"
         context: Any = spark.sparkContext
         self._jvm = context._jvm
-        # Py4J asks the JVM for each part of a class's name, each time that it is used.
+        # Py4J looks up each part of a class's name, each time that it is used.
         self._path, self._streams = self._jvm.org.apache.hadoop.fs.Path, self._jvm.org.apache.commons.io.IOUtils
         rename = getattr(self._jvm.org.apache.hadoop.fs, "Options$Rename")
         self._overwrite = context._gateway.new_array(rename, 1)

@@ -153,9 +153,9 @@ def test_stack_without_data_has_a_page_with_the_reason(browser: Browser, tmp_pat
         assert set(page.locator(".chart .empty").all_inner_texts()) == {
             "no data in this time range",
             "no champion has 10 games yet",
-            "no match in this time range says who took them",
-            "no match in this time range says what was bought",
-            "no match in this time range says which were played",
+            "no match in this time range has objectives",
+            "no match in this time range has items",
+            "no match in this time range has keystones",
             "none since the job last started",
         }
         assert "–" in page.locator(".figures .value").all_inner_texts()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pulumi
 import pytest
+from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.provisioning import credentials
 from infra.provisioning.credentials import Credentials
@@ -48,12 +51,17 @@ def test_another_generation_replaces_every_password() -> None:
 
 
 @pytest.fixture
-def _pulumi_mocks() -> None:
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """The event loop of a Pulumi program with mocks."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(Recorder())
+    yield loop
+    loop.run_until_complete(wait_for_rpcs())
+    loop.close()
 
 
-@pytest.mark.usefixtures("_pulumi_mocks")
-@pulumi.runtime.test  # type: ignore[untyped-decorator]
+@pytest.mark.usefixtures("loop")
 def test_unknown_login_is_an_error() -> None:
     known = Credentials(["operator"], generation=1)
     known.password("operator")
