@@ -305,19 +305,23 @@ def kill_participation(found: Sequence[KillParticipation]) -> Chart:
             ("Winners", lambda each: (each.won, each.won_games), ".0%"),
             ("Losers", lambda each: (each.lost, each.lost_games), ".0%"),
         ),
+        longest=1.0,
     )
     note = "mean share of the team's kills, by position; two-team modes"
     return Chart("kill-participation", "Kill participation", note, chart)
 
 
 def _columns(
-    rows: Mapping[str, Row], measures: Sequence[tuple[str, Callable[[Row], tuple[float | None, int]], str]]
+    rows: Mapping[str, Row],
+    measures: Sequence[tuple[str, Callable[[Row], tuple[float | None, int]], str]],
+    longest: float | None = None,
 ) -> alt.LayerChart | None:
     """Bars with a row for each position and a column for each measure: its title, the mean with its number of games,
-    and the format."""
+    and the format. `longest` is the value of the longest bar; without it, the greatest of each column."""
     values = []
     for column, (title, measure, form) in enumerate(measures):
-        longest = max((mean for row in rows.values() if (mean := measure(row)[0]) is not None), default=0) or 1
+        means = [mean for row in rows.values() if (mean := measure(row)[0]) is not None]
+        full = longest or max(means, default=0) or 1
         for position, row in rows.items():
             mean, games = measure(row)
             if mean is not None:
@@ -326,7 +330,7 @@ def _columns(
                     {
                         "position": name,
                         "from": column,
-                        "to": column + mean / longest * 0.66,  # a third of the column is for the text
+                        "to": column + mean / full * 0.66,  # a third of the column is for the text
                         "text": f"{mean:{form}}",
                         "tooltip": f"{name}: {title} {mean:{form}}, the mean of {games:,} games",
                     }

@@ -11,7 +11,6 @@ PARTICIPANT_CONSTANTS: dict[str, int | bool | str] = {
     "sightWardsBoughtInGame": 0,
     "unrealKills": 0,
     "eligibleForProgression": True,
-    "roleBoundItem": 0,
 }
 
 # Participant fields that are counters: the maximum in a game of half an hour.

@@ -91,6 +91,9 @@ def _participant(
     own = {name: by_seat[seat] for name, by_seat in ours.by_seat.items()}
     lane, role = _lane_and_role(game, seat)
     slots = loadout.items(draw, player.gold, player.champion, of_format)
+    role_item = 0
+    if player.position == "BOTTOM":  # the reward of this role's quest is a slot for the boots
+        role_item, slots = slots[0], [0, *slots[1:]]
     spell1, spell2 = loadout.spells(draw, seat, of_format)
     doubles, triples, quadras, pentas = _multikills(rng, player.kills)
     sprees = int(draw() * player.kills / 3)
@@ -145,6 +148,7 @@ def _participant(
         "inhibitorTakedowns": min(ours.kills["inhibitor"], own["inhibitor"] + int(draw() * 2)),
         "inhibitorsLost": theirs.kills["inhibitor"],
         **{f"item{slot}": item for slot, item in enumerate(slots)},
+        "roleBoundItem": role_item,
         "killingSprees": sprees,
         "kills": player.kills,
         "lane": lane,

@@ -28,7 +28,6 @@ from job.errors import JobError, root_cause
 from job.kafka_client import client_settings
 from job.lag import ConsumerLag
 from job.sinks import elasticsearch, sink_wait
-from job.sinks.sink_wait import SinkWait
 from job.tasks.index_matches import SinkConfig
 from job.topic import Incarnation, Offsets, TopicInspector
 from job.web_server import serve
@@ -38,8 +37,6 @@ log = logging.getLogger("job")
 _QUERY_POLL_SECONDS = 5
 _FIRST_BATCH_POLL_SECONDS = 0.5
 _FAILED_GRACE_SECONDS = 3
-_KAFKA_WAIT_SECONDS = 30
-"""Longer than the watch of the topic takes to find out that Kafka is still not available."""
 _EARLIEST = -2
 """Spark's offset for the beginning of a partition."""
 
@@ -100,10 +97,9 @@ def run(options: settings.Settings) -> int:
     running = [queries.start_matches(start, of_matches)]
     stopped = threading.Event()
 
-    def on_wait(reason: str) -> None:
-        metrics.record_sink_wait(SinkWait("Kafka", reason, _KAFKA_WAIT_SECONDS, 0))
-
-    topic.watch(kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped, on_wait)
+    topic.watch(
+        kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped, on_wait=metrics.record_kafka_wait
+    )
     # The first batches take many times as long as later ones. Those of the documents come first.
     reason = wait_for_end(end_reasons, running, of_matches.first_batch)
     if reason is None:
@@ -114,8 +110,9 @@ def run(options: settings.Settings) -> int:
         log.error("The job ends: %s", root_cause(reason))
     else:
         log.info("Stopping: the current batch is finished first")
-    # After an error the current batch may never finish, so it gets less time.
-    grace_seconds = _FAILED_GRACE_SECONDS if reason else options.stop_grace_seconds
+    # After an error, and while a service is not available, the current batch may never finish: it gets less time.
+    never = reason or metrics.current_sink_wait() is not None
+    grace_seconds = _FAILED_GRACE_SECONDS if never else options.stop_grace_seconds
     if not stop_gracefully(spark, running, grace_seconds):
         log.warning("The batch did not finish in time; it runs again at the next start")
     spark.stop()

@@ -144,6 +144,7 @@ class ArchiveTable:
             self._heartbeat.beat()
             if time.monotonic() > written_at + _NEW_CONNECTION_SECONDS:
                 self._connect_anew()
+                written_at = time.monotonic()  # the new connection gets as long
             failed, reason = self._write(pending)
             if len(failed) < len(pending):
                 written_at = time.monotonic()
@@ -169,7 +170,12 @@ class ArchiveTable:
         """Replace the session by one of a new connection. Raises TransientError if Cassandra is not available."""
         old = self._session
         try:
-            self._use(_connect(self._options))
+            new = _connect(self._options)
+            try:
+                self._use(new)
+            except Exception:
+                new.cluster.shutdown()
+                raise
         except _TRANSIENT_ERRORS as error:
             raise TransientError(_describe(error, self._options)) from error
         old.cluster.shutdown()
@@ -237,7 +243,7 @@ def _connect(options: settings.Archive) -> Any:
 
 def _describe(error: Exception, options: settings.Archive) -> str:
     """A transient error in one line."""
-    if isinstance(error, UnresolvableContactPoints):  # its text is empty
+    if isinstance(error, UnresolvableContactPoints):  # it has no text
         return f"the name {', '.join(options.hosts)} cannot be resolved"
     return _refused_login(error, options) or first_line(error)
 
@@ -341,17 +347,23 @@ class OffsetTracker:
             log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
 
     def _continue_at_beginning(self, partition: int) -> None:
-        """Continue after Kafka has no message at the next offset any more. Raises KafkaException.
+        """Continue at the first message that Kafka has, because it has none at the next offset any more.
 
-        The messages up to the first that is left have expired. If there are none, Kafka has lost its latest messages:
-        all that it has are read again, which overwrites their rows.
+        Messages before it have expired. If the next offset is behind the partition's end, Kafka has lost its latest
+        messages: all that it has are read again, which overwrites their rows.
         """
-        begin, _ = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic, partition), timeout=_KAFKA_TIMEOUT_SECONDS
-        )
-        if begin > self._next[partition]:
-            self._skip(UnreadableRange(self._topic, partition, self._next[partition], begin, _EXPIRED))
-        self._next[partition] = begin
+        try:
+            begin, _ = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), timeout=_KAFKA_TIMEOUT_SECONDS
+            )
+        except KafkaException as error:
+            log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
+        else:
+            if begin > self._next[partition]:
+                self._skip(UnreadableRange(self._topic, partition, self._next[partition], begin, _EXPIRED))
+            else:
+                log.error("Kafka has lost messages of partition %d that were archived: reading it again", partition)
+            self._next[partition] = begin
         self._messages.assign(self._positions(self._next))
 
     def _assign_added_partitions(self) -> None:

@@ -143,6 +143,7 @@ def _teams(match: Match) -> Iterator[Document]:
         yield document
 
 
+UNKNOWN = "UNKNOWN"
 TEAM_IDS = {100, 200}
 """The blue and the red team."""
 OBJECTIVES = ("baron", "dragon", "herald", "horde", "atakhan", "tower", "inhibitor")
@@ -165,8 +166,9 @@ _DETAILS = {
     "quadra_kills": "quadra_kills",
     "penta_kills": "penta_kills",
 }
-_details = attrgetter(*_DETAILS.values(), "puuid", "placement", "player_subteam_id", "perks", *SUMMONER_SPELLS, *ITEMS)
-_NO_DETAILS = (None,) * (len(_DETAILS) + 4 + len(SUMMONER_SPELLS) + len(ITEMS))
+_OTHER_DETAILS = ("puuid", "placement", "player_subteam_id", "role_bound_item", "perks", *SUMMONER_SPELLS, *ITEMS)
+_details = attrgetter(*_DETAILS.values(), *_OTHER_DETAILS)
+_NO_DETAILS = (None,) * (len(_DETAILS) + len(_OTHER_DETAILS))
 
 
 def _match_fields(match: Match, arrived_at: int) -> Document:
@@ -223,7 +225,8 @@ def _add_shares(document: Document, participant: Participant, team: Totals) -> N
 
 def _add_details(document: Document, details: tuple[Any, ...]) -> None:
     """Add what a participant has beyond the required fields. 0 stands for none: of items, spells, runes, placements."""
-    details, (puuid, placement, subteam_id, perks, *slots) = details[: len(_DETAILS)], details[len(_DETAILS) :]
+    details, others = details[: len(_DETAILS)], details[len(_DETAILS) :]
+    puuid, placement, subteam_id, role_item, perks, *slots = others
     if None not in details:
         document.update(zip(_DETAILS, details, strict=True))
     else:
@@ -235,6 +238,8 @@ def _add_details(document: Document, details: tuple[Any, ...]) -> None:
         document["placement"] = placement
     if subteam_id:
         document["subteam_id"] = subteam_id
+    if role_item:
+        document["role_item"] = role_item
     spells, items = slots[: len(SUMMONER_SPELLS)], slots[len(SUMMONER_SPELLS) :]
     for name, ids in (("summoner_spells", spells), ("items", items)):
         if ids.count(None) < len(ids):
@@ -319,14 +324,19 @@ def creep_score(participant: Participant) -> int:
 
 
 def position(participant: Participant) -> str:
-    """teamPosition, or UNKNOWN: Match-V5 leaves it empty in modes without positions."""
-    return participant.team_position or "UNKNOWN"
+    """teamPosition, or UNKNOWN: Match-V5 leaves it empty in modes without positions.
+
+    Its other fields for a position have `Invalid` or `NONE` then, which some producers copy.
+    """
+    sent = participant.team_position
+    return UNKNOWN if not sent or sent.upper() in ("INVALID", "NONE") else sent
 
 
 def summoner_name(participant: Participant) -> str:
     """The Riot ID, or the summoner name in matches older than Riot IDs."""
-    if not participant.riot_id_game_name:
+    game_name = participant.riot_id_game_name or participant.riot_id_name  # before patch 14.5, for a while
+    if not game_name:
         return participant.summoner_name or ""
     if not participant.riot_id_tagline:
-        return participant.riot_id_game_name
-    return f"{participant.riot_id_game_name}#{participant.riot_id_tagline}"
+        return game_name
+    return f"{game_name}#{participant.riot_id_tagline}"

@@ -180,7 +180,8 @@ def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
 
 def _not_json(value: bytes, error: Exception) -> DeadLetter:
     """The dead letter of a value that is not JSON, with the format where the first bytes identify it."""
-    kind = next((kind for prefix, kind in _NOT_JSON.items() if value.startswith(prefix)), None)
+    patterns = _TRAILING_CHARACTERS if "trailing characters" in str(error) else _NOT_JSON
+    kind = next((kind for pattern, kind in patterns.items() if re.match(pattern, value, re.DOTALL)), None)
     return DeadLetter("not_json", f"{error}; it is {kind}" if kind else str(error), error_class=type(error).__name__)
 
 
@@ -280,19 +281,28 @@ _BRACKETS = re.compile(
 _MAX_DEPTH = 100
 _UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
 _NOT_JSON = {
-    b"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd; let the producer compress (compression.type), not the value",
-    b"\x00": "written by a schema registry's serializer; send plain JSON",
-    b"\xff\xfe": _UTF_16,
-    b"\xfe\xff": _UTF_16,
-    b"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
+    rb"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
+    rb"\x28\xb5\x2f\xfd": "compressed by zstd; let the producer compress (compression.type), not the value",
+    rb"\xff\xfe\x00\x00|\x00\x00(\xfe\xff|\x00[\[{])|[\[{]\x00\x00": "text in UTF-32; send UTF-8",
+    rb"\xff\xfe|\xfe\xff|\x00[\[{]\x00|[\[{]\x00": _UTF_16,
+    rb"\x00(?![\[{])": "written by a schema registry's serializer; send plain JSON",
+    rb"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
 }
+"""Patterns of values that are not JSON, and what they are."""
+_TRAILING_CHARACTERS = {
+    rb".*\}\x00+$": "JSON with NUL bytes behind it; send only the text's own bytes",
+    rb".*\}\s*\{": "several JSON values; send each match in a message of its own",
+}
+"""The same of values that begin with JSON."""
 _EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _DURATION_UNIT_LIMIT = 100_000
 """The threshold between the units: a smaller gameDuration or timePlayed is in seconds, any other in milliseconds. No
 game lasts 100,000 s (over a day), and none ends within 100,000 ms."""
 _SHORTEST_GAME_SECONDS = 60
+_TOO_LONG_SECONDS = 60
+"""Before patch 11.20, gameDuration ends when the server closes the game, which can be minutes after its end.
+Source: https://github.com/RiotGames/developer-relations/issues/538."""
 _OTHER_UNIT = 100
 """From this factor on, gameDuration and timePlayed differ by their unit (a factor of 1,000) and not by their value."""
 _PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
@@ -374,6 +384,8 @@ def _seconds_played(info: Info) -> int:
 def _duration(info: Info, played: int) -> int:
     """The length of the game in milliseconds. The unit of gameDuration follows from the seconds `played`.
 
+    Before patch 11.20 a gameDuration that is much longer is wrong: the seconds played are right.
+
     Without them, gameDuration is in milliseconds in matches from before patch 11.20, which have no gameEndTimestamp (or
     0, as a producer with typed fields may write it). In other matches the unit follows from the usual length of a game.
     """
@@ -381,10 +393,16 @@ def _duration(info: Info, played: int) -> int:
     if played and duration:
         if played >= _OTHER_UNIT * duration:  # a producer divided seconds by 1,000
             return played * 1000
-        return duration if duration >= _OTHER_UNIT * played else duration * 1000
+        if duration < _OTHER_UNIT * played:
+            return duration * 1000
+        is_too_long = duration >= 1000 * (played + _TOO_LONG_SECONDS) and _is_before_11_20(info)
+        return played * 1000 if is_too_long else duration
+    return duration if _is_before_11_20(info) or duration >= _DURATION_UNIT_LIMIT else duration * 1000
+
+
+def _is_before_11_20(info: Info) -> bool:
     patch = None if info.game_end_timestamp else _PATCH.match(info.game_version)
-    before_11_20 = patch is not None and (int(patch[1]), int(patch[2])) < (11, 20)
-    return duration if before_11_20 or duration >= _DURATION_UNIT_LIMIT else duration * 1000
+    return patch is not None and (int(patch[1]), int(patch[2])) < (11, 20)
 
 
 class _Moment(NamedTuple):

@@ -19,6 +19,7 @@ from msgspec.structs import fields
 Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Creeps = Annotated[int, Meta(ge=0, le=2**30 - 1)]
+ChampionId = Annotated[int, Meta(ge=-(2**31), le=1_000_000)]  # before patch 11.4 some ids are invalid, such as 37225015
 Damage = Annotated[int, Meta(ge=0, le=10**11)]
 Millis = Annotated[int, Meta(ge=0, le=2**53)]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
@@ -46,7 +47,7 @@ class Perks(Struct, frozen=True, gc=False):
 
 class ParticipantDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=True):
     puuid: Text | None = None
-    champion_id: Int | None = None
+    champion_id: ChampionId | None = None
     champ_level: Count | None = None
     placement: Count | None = None
     player_subteam_id: Count | None = None
@@ -57,6 +58,7 @@ class ParticipantDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=
     item4: Count | None = None
     item5: Count | None = None
     item6: Count | None = None
+    role_bound_item: Count | None = None
     summoner1_id: Count | None = None
     summoner2_id: Count | None = None
     perks: Perks | None = None
@@ -87,6 +89,7 @@ class Participant(ParticipantDetails, rename="camel", frozen=True, gc=False, kw_
 
     participant_id: Count
     riot_id_game_name: Text | None = None
+    riot_id_name: Text | None = None
     riot_id_tagline: Text | None = None
     summoner_name: Text | None = None
     champion_name: Name

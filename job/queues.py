@@ -1,10 +1,10 @@
 """Riot's queues: the English name of each queue id, and which of them are Arena.
 
-Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". Queue
-1750 is not in that list: it is Arena with eighteen players in matches of 2025 and later.
+Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". Queues
+1740 and 1750 are not in that list: they are Arena in matches of 2026 and, with eighteen players, of 2025 and later.
 """
 
-ARENA = frozenset({1700, 1710, 1750})
+ARENA = frozenset({1700, 1710, 1740, 1750})
 """Queues in which `teamId` is no side of the map: 100 has the winning half of the participants."""
 
 _NAMES = {
@@ -64,6 +64,7 @@ _NAMES = {
     1400: "Ultimate Spellbook",
     1700: "Arena",
     1710: "Arena",
+    1740: "Arena",
     1750: "Arena",
     1810: "Swarm",
     1820: "Swarm",

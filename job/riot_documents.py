@@ -43,7 +43,7 @@ def describe(value: bytes) -> OtherDocument | None:
 
 def _describe(value: dict[str, msgspec.Raw] | list[msgspec.Raw] | str) -> OtherDocument | None:
     if isinstance(value, str):
-        return OtherDocument("JSON that was encoded twice") if value.lstrip().startswith("{") else None
+        return OtherDocument("JSON that was encoded twice") if value.lstrip().startswith(("{", '"')) else None
     if isinstance(value, list):
         return _describe_list(value)
     if "info" in value:
@@ -51,7 +51,14 @@ def _describe(value: dict[str, msgspec.Raw] | list[msgspec.Raw] | str) -> OtherD
     if "status" in value and (error := _decoded(value["status"], _Status)):
         return OtherDocument(f"an error response of Riot's API ({error.status_code} {error.message[:120]})", "status")
     name = next((name for fields, name in _OBJECTS if fields <= value.keys()), None)
-    return OtherDocument(name) if name else None
+    if name:
+        return OtherDocument(name)
+    envelopes = (field for field, part in value.items() if _is_match(part))
+    return next((OtherDocument(f"an envelope: send the match that is in {field}", field) for field in envelopes), None)
+
+
+def _is_match(part: msgspec.Raw) -> bool:
+    return {"metadata", "info"} <= (_decoded(part, dict[str, msgspec.Raw]) or {}).keys()
 
 
 def _describe_info(info: msgspec.Raw) -> OtherDocument | None:

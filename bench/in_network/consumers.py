@@ -156,6 +156,8 @@ def details(participant: dict[str, Any]) -> dict[str, Any]:
     if "item0" in participant:
         found["items"] = [item for slot in range(7) if (item := participant[f"item{slot}"])]
         found["summoner_spells"] = [participant["summoner1Id"], participant["summoner2Id"]]
+    if participant.get("roleBoundItem"):
+        found["role_item"] = participant["roleBoundItem"]
     if "perks" in participant:
         primary, secondary = participant["perks"]["styles"]
         found["keystone"] = primary["selections"][0]["perk"]

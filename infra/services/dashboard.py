@@ -21,7 +21,7 @@ AUTHORITY = "/etc/lolstack/elasticsearch-authority.crt"
 class Dashboard(Service):
     """A Streamlit application that reads from Elasticsearch, Prometheus and the dead-letter topic.
 
-    It waits for none of them, only for its user of Kafka: a page names the service that is away, and recovers by itself.
+    It waits for none of them, only for its user of Kafka: a page names a service that is away, and recovers by itself.
     """
 
     def __init__(

@@ -40,6 +40,8 @@ class Metrics:
         self._sink_wait: SinkWait | None = None
         self._sink_wait_until = 0.0
         self._sink_wait_logged_at = 0.0
+        self._kafka_wait: SinkWait | None = None
+        self._kafka_waited_at = 0.0
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"lol_job_{name}", text, labels, registry=registry)
@@ -100,6 +102,8 @@ class Metrics:
 
     def set_topic_offsets(self, offsets: TopicOffsets) -> None:
         """Record the topic's present offsets, for the lags and open transactions; empty if they are unknown."""
+        if offsets:
+            self._kafka_wait = None
         for query in self._queries:
             query.lag.set_topic_offsets(offsets)
         self._open_transactions.set_topic_offsets(offsets)
@@ -151,21 +155,27 @@ class Metrics:
             log.error("%d documents of %s were rejected, the first: %s", number, alias, counts.rejections[alias])
 
     def record_sink_wait(self, wait: SinkWait) -> None:
-        """Record that a sink waits before a retry, or the queries for Kafka.
+        """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited."""
+        self._count_wait(wait)
+        self._sink_wait = wait
+        self._sink_wait_until = time.monotonic() + wait.seconds + 5  # the 5 s cover the attempt that follows
 
-        Several tasks wait at once, so the log line is rate limited.
-        """
+    def record_kafka_wait(self, reason: str) -> None:
+        """Record that the topic cannot be read, until its offsets are known again."""
+        wait = SinkWait("Kafka", reason, 0, 0)
+        self._count_wait(wait)
+        self._kafka_wait, self._kafka_waited_at = wait, time.monotonic()
+
+    def _count_wait(self, wait: SinkWait) -> None:
         now = time.monotonic()
         if self.current_sink_wait() is None or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
             log.warning("Waiting for %s: %s; retrying", wait.service, wait.reason)
             self._sink_wait_logged_at = now
         self.sink_waits.labels(wait.service).inc()
-        self._sink_wait = wait
-        self._sink_wait_until = now + wait.seconds + 5  # the 5 s cover the attempt that follows
 
     def current_sink_wait(self) -> SinkWait | None:
         """The wait for a service that is not available at present; None if all are."""
-        return self._sink_wait if time.monotonic() < self._sink_wait_until else None
+        return self._sink_wait if time.monotonic() < self._sink_wait_until else self._kafka_wait
 
     def unhealthy_reason(self) -> str:
         """Why the job is unhealthy, with the service that it waits for; empty while it is healthy."""
@@ -180,8 +190,9 @@ class Metrics:
     def hanging_reason(self) -> str:
         """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does."""
         now = time.monotonic()
+        waited_at = max(self._sink_wait_until, self._kafka_waited_at)
         for query in self._started_queries():
-            if now - max(query.last_activity_at, self._sink_wait_until) > self.max_batch_age:
+            if now - max(query.last_activity_at, waited_at) > self.max_batch_age:
                 return query.unhealthy_reason()
         return ""
 

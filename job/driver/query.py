@@ -1,10 +1,13 @@
 """The two streaming queries: Kafka → documents or dead letters, and Kafka → windowed statistics. Graceful shutdown."""
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -15,6 +18,7 @@ from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
+from job.errors import first_line
 from job.ids import monthly_index
 from job.kafka_client import client_settings
 from job.match import PlausibleTimes
@@ -26,15 +30,18 @@ from job.tasks.match_rows import MATCH_SCHEMA, DecodeMatches, EventTimes
 from job.tasks.outcomes import BatchCounts, CountsAccumulator
 from job.times import now_ms
 
+log = logging.getLogger(__name__)
+
 MATCHES = "matches"
 """The name of the query that indexes the documents of matches."""
 STATISTICS = "statistics"
 """The name of the query that indexes the statistics."""
 _LIVE_MESSAGES = 200
-"""A batch of at most this number is one of a live stream: its documents of this month become searchable at once. All
-others are after the refresh interval. A refresh after each batch of a backlog would only slow it down."""
+"""A batch of at most this number of offsets is one of a live stream: its documents of this month become searchable at
+once. All others are after the refresh interval. A refresh after each batch of a backlog would only slow it down."""
 
 _OUTAGE_MILLISECONDS = 86_400_000
+"""A day: the longest outage of Kafka that does not end the queries."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Queries:
             self._read_topic(session, start, size.messages)
             .mapInArrow(decode, MATCH_SCHEMA)
             .transform(statistics, window)
-            .coalesce(1)  # one task, or tasks that wait for an index would leave no core for the documents
+            .coalesce(1)  # one task: several that wait for an index would leave no core for the documents
             .mapInArrow(index, NO_ROWS)
         )
         query = self._start(windows, STATISTICS, 1000 * window.update_seconds)
@@ -153,10 +160,11 @@ class Queries:
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
             .option("maxOffsetsPerTrigger", max_messages)
             .option("includeHeaders", True)
-            # During an outage of Kafka driver and tasks wait. By default they fail after one or two minutes.
+            # The driver and the tasks wait while Kafka is not available. By default they fail after a minute or two.
             .option("kafka.default.api.timeout.ms", _OUTAGE_MILLISECONDS)
             .option("kafkaConsumer.pollTimeoutMs", _OUTAGE_MILLISECONDS)
-            .option("fetchOffset.numRetries", 1_000_000)
+            # A second apart. Not many, because Spark also waits so for offsets that Kafka has lost.
+            .option("fetchOffset.numRetries", 30)
             # Messages of an aborted transaction were never sent.
             .option("kafka.isolation.level", "read_committed")
             # Spark requests a partition's offsets right after each fetch, on the same connection, where the broker
@@ -187,7 +195,10 @@ def stop_gracefully(spark: SparkSession, queries: Iterable[StreamingQuery], grac
             break
         time.sleep(0.05)
     for query in running:
-        query.stop()
+        try:
+            query.stop()
+        except (Py4JError, PySparkException) as error:  # it waits for a service: the process ends all the same
+            log.warning("The query %s does not stop: %s", query.name, first_line(error))
     return not busy
 
 

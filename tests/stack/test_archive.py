@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import time
+from contextlib import suppress
 
 import pytest
 import yaml
 from confluent_kafka import Producer
-from docker.models.containers import Container
+from docker.errors import NotFound
 
 from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
@@ -115,27 +116,28 @@ def test_archive_retries_through_an_outage_and_connects_to_cassandras_new_addres
     network, address = stack_prefix(stack.name), stack.address("cassandra")
     started_at, known = archive.attrs["State"]["StartedAt"], KnownMessages(stack, count=300)
     cassandra.stop()
-    others: list[Container] = []
+    others: list[str] = []
     try:
-        while address not in [stack.address(f"other-{number}") for number in range(len(others))]:
+        while address not in [stack.address(other) for other in others]:
             assert len(others) < 10, f"no container has got the address {address}"
-            others.append(
-                stack.engine.containers.run(
-                    str(stack.container("archive").attrs["Image"]),
-                    ["sleep", "infinity"],
-                    name=stack.container_name(f"other-{len(others)}"),
-                    labels={STACK_LABEL: stack.name},
-                    network=network,
-                    init=True,
-                    detach=True,
-                )
+            others.append(f"other-{len(others)}")
+            stack.engine.containers.run(
+                str(archive.attrs["Image"]),
+                ["sleep", "infinity"],
+                name=stack.container_name(others[-1]),
+                labels={STACK_LABEL: stack.name},
+                network=network,
+                init=True,
+                detach=True,
             )
         known.send()
-    finally:
         cassandra.start()
         new_address = stack.address("cassandra")
-        for other in others:
-            other.remove(force=True)
+    finally:
+        cassandra.start()
+        for number in range(10):
+            with suppress(NotFound):
+                stack.engine.containers.get(stack.container_name(f"other-{number}")).remove(force=True)
     assert new_address != address
     assert_archived(stack, known)
     archive.reload()

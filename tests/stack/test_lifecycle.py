@@ -100,7 +100,13 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
 
     Resources inside a stopped server cannot be read during the refresh, and are adopted.
     """
-    before = stack.document_count()
+    stack.container("generator").stop()  # a task that began during the outage would end the job
+
+    def idle() -> None:
+        assert stack.job_metric("lol_job_kafka_lag_messages") == 0
+
+    eventually(idle, timeout_seconds=60)
+    job, before = stack.container("spark-job"), stack.document_count()
     stopped = ("cassandra", "elasticsearch", "kafka")
     with ThreadPoolExecutor() as pool:
         list(pool.map(Container.stop, [stack.container(service) for service in stopped]))
@@ -125,8 +131,11 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
     repaired = stack.make("up")
     assert repaired.rc == 0, repaired.stdout + repaired.stderr
     assert f"removed {stack.container_name('alertmanager')}" in repaired.stdout
-    assert {stack.container(service).status for service in stopped} == {"running"}
+    assert {stack.container(service).status for service in (*stopped, "generator")} == {"running"}
     assert stack.document_count() >= before > 0
+    started_at = job.attrs["State"]["StartedAt"]
+    job.reload()
+    assert job.attrs["State"]["StartedAt"] == started_at, "the outage has ended the job"
     assert changes(stack.preview().change_summary) == {}
 
 

@@ -60,6 +60,7 @@ QUEUES = {
     890: "Co-op vs. AI Intermediate Bot",
     1700: "Arena",
     1710: "Arena",
+    1740: "Arena",
     1750: "Arena",
     1810: "Swarm",
     1820: "Swarm",
@@ -125,6 +126,7 @@ _PARTICIPANT: Mapping[str, Callable[[Any], Any]] = {
     "teamPosition": _optional(_TEXT),
     "riotIdGameName": _optional(_TEXT),
     "riotIdTagline": _optional(_TEXT),
+    "riotIdName": _optional(_TEXT),
     "summonerName": _optional(_TEXT),
     "totalMinionsKilled": _optional(_CREEPS),
     "neutralMinionsKilled": _optional(_CREEPS),
@@ -143,7 +145,7 @@ _INFO: Mapping[str, Callable[[Any], Any]] = {
 
 
 _DETAILS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "champion_id": ("championId", _INTEGER),
+    "champion_id": ("championId", _integer_between(-(2**31), 1_000_000)),
     "champion_level": ("champLevel", _COUNT),
     "damage_taken": ("totalDamageTaken", _DAMAGE),
     "physical_damage": ("physicalDamageDealtToChampions", _DAMAGE),
@@ -185,7 +187,7 @@ def documents(value: bytes | None, arrived_at: int) -> list[Figures] | None:
             "summoner_name": _summoner_name(player),
             "champion_name": _champion(player),
             "team_id": player["teamId"],
-            "position": player["teamPosition"] or "UNKNOWN",
+            "position": _position(player),
             **({"win": player["win"]} if match["has_winner"] else {}),
             "kills": player["kills"],
             "deaths": player["deaths"],
@@ -280,7 +282,7 @@ def statistics(
                     continue
                 row = {**player, **_ratios(player, match["duration"])}
                 rows[start, "champion", _champion(player)].append(row)
-                rows[start, "position", player["teamPosition"] or "UNKNOWN"].append(row)
+                rows[start, "position", _position(player)].append(row)
     return {key: _averages(group) for key, group in rows.items()}
 
 
@@ -349,7 +351,11 @@ def _read(message: Any, arrived_at: int) -> Json:
         played //= 1000
     seconds: int | Fraction = info["gameDuration"]
     if played and seconds:
-        seconds = Fraction(seconds, 1000) if seconds >= 100 * played else played if played >= 100 * seconds else seconds
+        if seconds >= 100 * played:
+            old = not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])
+            seconds = played if old and seconds >= (played + 60) * 1000 else Fraction(seconds, 1000)
+        elif played >= 100 * seconds:
+            seconds = played
     elif seconds >= 100_000 or (not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])):
         seconds = Fraction(seconds, 1000)
     milliseconds = int(seconds * 1000)
@@ -365,7 +371,7 @@ def _read(message: Any, arrived_at: int) -> Json:
     return {
         **info,
         "details": {name: held for name, held in details.items() if held is not None},
-        "arena": info["queueId"] in (1700, 1710, 1750) or game_mode == "CHERRY" or subteams,
+        "arena": info["queueId"] in (1700, 1710, 1740, 1750) or game_mode == "CHERRY" or subteams,
         "teams": _detail(parts["info"], "teams", _teams) or [],
         "id": parts["metadata"]["matchId"],
         "duration": milliseconds // 1000,
@@ -391,6 +397,7 @@ def _participant_details(player: Json) -> Figures:
     found |= {"puuid": puuid or None, "bot": puuid == "BOT" if puuid else None}
     found["placement"] = _detail(player, "placement", _COUNT) or None
     found["subteam_id"] = _detail(player, "playerSubteamId", _COUNT) or None
+    found["role_item"] = _detail(player, "roleBoundItem", _COUNT) or None
     for name, slots in _SLOTS.items():
         sent = [slot for slot in slots if player.get(slot) is not None]
         held = [_detail(player, slot, _COUNT) for slot in sent]
@@ -493,12 +500,17 @@ def _champion(player: Json) -> str:
     return _CHAMPIONS.get(_spelling(name), name)
 
 
+def _position(player: Json) -> str:
+    sent: str = player["teamPosition"] or "UNKNOWN"
+    return "UNKNOWN" if sent.upper() in ("INVALID", "NONE") else sent
+
+
 def _creeps(player: Json) -> int:
     return (player["totalMinionsKilled"] or 0) + (player["neutralMinionsKilled"] or 0)
 
 
 def _summoner_name(player: Json) -> str:
-    riot_id = [player["riotIdGameName"], player["riotIdTagline"]]
+    riot_id = [player["riotIdGameName"] or player["riotIdName"], player["riotIdTagline"]]
     return "#".join(part for part in riot_id if part) if riot_id[0] else player["summonerName"] or ""
 
 

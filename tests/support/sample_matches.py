@@ -51,6 +51,7 @@ def full_participant(number: int, **changes: Any) -> Json:
         "placement": 0,
         "playerSubteamId": 0,
         **{f"item{slot}": item for slot, item in enumerate([3157, 0, 3089, 3020, 0, 4645, 3363])},
+        "roleBoundItem": 3006,
         "summoner1Id": 4,
         "summoner2Id": 14,
         "perks": {

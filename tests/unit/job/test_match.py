@@ -71,6 +71,7 @@ RUNES = {"keystone", "primary_style", "secondary_style"}
     [
         ("puuid", 7, {"puuid", "bot"}), ("puuid", [], {"puuid", "bot"}), ("puuid", "x" * 121, {"puuid", "bot"}),
         ("championId", "Ahri", {"champion_id"}), ("championId", 2**31, {"champion_id"}),
+        ("championId", 37_225_015, {"champion_id"}), ("roleBoundItem", "boots", {"role_item"}),
         ("champLevel", -1, {"champion_level"}), ("champLevel", 16.5, {"champion_level"}),
         ("placement", "first", set()), ("playerSubteamId", [1], set()),
         ("item3", "boots", {"items"}), ("item6", None, set()), ("summoner1Id", {}, {"summoner_spells"}),

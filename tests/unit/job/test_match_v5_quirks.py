@@ -107,6 +107,19 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
             match(gameCreation=ARRIVED_AT, gameStartTimestamp=ARRIVED_AT, gameEndTimestamp=ARRIVED_AT + 1_845_000),
             **{"timestamp": ARRIVED_AT, "@timestamp": "2026-02-02T03:10:45.000Z"},
         ),
+        quirk(
+            "duration of an old match until the server closed the game: the time played is right",
+            match(gameEndTimestamp=..., gameVersion="11.17.1", gameDuration=1_845_000 + 60_000),
+            patch="11.17",
+        ),
+        quirk(
+            "duration in milliseconds that is a little longer than the time played",
+            match(gameEndTimestamp=..., gameVersion="11.17.1", gameDuration=1_845_000 + 1_999),
+            patch="11.17",
+            game_duration=1846,
+            gold_per_minute=401.25,
+            damage_per_minute=762.38,
+        ),
         quirk("end days later than the time played", match(gameEndTimestamp=START + 3 * DAY_MS)),
         quirk(
             "different times played: the longest counts",
@@ -155,6 +168,15 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
         ),
         quirk("Riot ID empty", of_one(riotIdGameName="", riotIdTagline="", summonerName="Old"), summoner_name="Old"),
         quirk("Riot ID and summoner name null", of_one(riotIdGameName=None, summonerName=None), summoner_name=""),
+        quirk(
+            "Riot ID under its name before patch 14.5",
+            of_one(riotIdGameName=..., riotIdName="Neo", summonerName="Old"),
+            summoner_name="Neo#EUW",
+        ),
+        quirk(
+            "position copied from a field that has words for none", of_one(teamPosition="Invalid"), position="UNKNOWN"
+        ),
+        quirk("position copied from lane", of_one(teamPosition="NONE"), position="UNKNOWN"),
         quirk("position empty", of_one(teamPosition=""), position="UNKNOWN"),
         quirk("position missing", of_one(teamPosition=...), position="UNKNOWN"),
         quirk("position null", of_one(teamPosition=None), position="UNKNOWN"),
@@ -264,6 +286,12 @@ def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes
         (b"\x00\x00\x00\x00\x07" + value(match()), "written by a schema registry's serializer"),
         (value(match()).decode().encode("utf-16"), "text in UTF-16"),
         (b"\xfe\xff" + value(match()).decode().encode("utf-16-be"), "text in UTF-16"),
+        (value(match()).decode().encode("utf-16-be"), "text in UTF-16"),
+        (value(match()).decode().encode("utf-16-le"), "text in UTF-16"),
+        (value(match()).decode().encode("utf-32"), "text in UTF-32"),
+        (b"\x00\x00\x00\x00\x07\x02\x0eEUW1_42", "written by a schema registry's serializer"),
+        (value(match()) + b"\n" + value(match()), "several JSON values; send each match in a message of its own"),
+        (value(match()) + bytes(8), "JSON with NUL bytes behind it"),
         (b"<html><title>502 Bad Gateway</title></html>", "HTML or XML, perhaps the error page of a server"),
     ],
 )
@@ -326,6 +354,13 @@ def without(message: Json, *path: str) -> Json:
         ([match(), match()], "not_an_object", "", "send each match in a message of its own"),
         ([LEAGUE_ENTRY], "not_an_object", "", "a list whose first element is a league or an entry of one"),
         (json.dumps(match()), "not_an_object", "", "JSON that was encoded twice"),
+        (json.dumps(json.dumps(match())), "not_an_object", "", "JSON that was encoded twice"),
+        (
+            {"schema": {}, "payload": match()},
+            "not_a_match",
+            "payload",
+            "an envelope: send the match that is in payload",
+        ),
     ],
     ids=lambda case: case if isinstance(case, str) else "",
 )

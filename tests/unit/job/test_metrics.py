@@ -356,3 +356,24 @@ def test_sink_wait_log_is_rate_limited(
     monkeypatch.setattr(time, "monotonic", lambda: later)
     metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=2))
     assert [record.getMessage() for record in caplog.records] == ["Waiting for Elasticsearch: 429; retrying"] * 2
+
+
+def test_job_that_waits_for_kafka_is_unhealthy_with_the_reason_and_does_not_hang(
+    metrics: Metrics, query: QueryMetrics, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    query.query_started()
+    query.query_idle()
+    for _ in range(10):
+        now += 20
+        metrics.record_kafka_wait("Connection refused")
+        assert metrics.hanging_reason() == ""
+    assert metrics.unhealthy_reason() == (
+        "query matches has finished no batch for 200 s; waiting for Kafka: Connection refused"
+    )
+    assert registry.get_sample_value("lol_job_sink_waiting") == 1
+    metrics.set_topic_offsets(OFFSETS)
+    assert registry.get_sample_value("lol_job_sink_waiting") == 0
+    now += 61
+    assert metrics.hanging_reason() == "query matches has finished no batch for 261 s"

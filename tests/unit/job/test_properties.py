@@ -135,6 +135,7 @@ DETAILS: dict[str, st.SearchStrategy[Any]] = {
     "puuid": st.sampled_from(["", "BOT", "a-b_c"]) | WORDS,
     "championId": INTEGERS,
     "placement": st.integers(0, 8),
+    "roleBoundItem": st.integers(0, 4000),
     "playerSubteamId": st.integers(0, 8),
     "perks": PERKS,
     "firstBloodKill": st.booleans(),

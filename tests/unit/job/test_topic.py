@@ -193,8 +193,11 @@ def test_watch_reports_offsets_until_the_topic_is_recreated(monkeypatch: pytest.
     inspector, admin = inspector_of(monkeypatch, **BOTH)
     reasons: SimpleQueue[str] = SimpleQueue()
     offsets: SimpleQueue[TopicOffsets] = SimpleQueue()
-    topic.watch(inspector, inspector.connect(), reasons.put, offsets.put, threading.Event())
+    waits: SimpleQueue[str] = SimpleQueue()
+    topic.watch(inspector, inspector.connect(), reasons.put, offsets.put, threading.Event(), waits.put)
     assert {partition: each.end for partition, each in offsets.get(timeout=10).items()} == {0: 50, 1: 51, 2: 52}
+    admin.errors = [KafkaError._TIMED_OUT] * 2
+    assert waits.get(timeout=10) == "Local: Timed out"
     admin.topics["lol_matches"] = Uuid(7, 7)
     assert "was deleted and created again" in reasons.get(timeout=10)
 
