@@ -150,6 +150,7 @@ def test_pages_without_a_choice_say_what_to_do(browser: Browser, address: str) -
         expect(page.get_by_text("Choose a champion above")).to_be_visible()
         page.get_by_role("radio", name="Player").click()
         expect(page.get_by_text("Enter a player's Riot ID")).to_be_visible()
+        is_complete(page)
         player = page.get_by_label("Player: Riot ID")
         player.fill("nobody")
         player.press("Enter")
@@ -193,9 +194,9 @@ def test_keyboard_reaches_every_control_with_a_visible_focus(
             if control in expected:
                 reached.append(control)
                 widget = page.locator("[data-testid='stElementContainer']", has=page.locator(":focus")).element_handle()
-                focused = widget.screenshot()
+                focused = widget.screenshot(animations="disabled")
                 page.keyboard.press("Shift+Tab")
-                if widget.screenshot() == focused:
+                if widget.screenshot(animations="disabled") == focused:
                     unseen.append(control)
                 page.keyboard.press("Tab")
     assert reached == expected
@@ -214,10 +215,13 @@ def press_tab(page: Page) -> str:
 
 def test_keyboard_selects_a_filter_and_a_page(browser: Browser, address: str) -> None:
     with open_dashboard(browser, f"{address}?page=Champion") as page:
+        is_complete(page)
         page.get_by_label("Champion", exact=True).focus()
         page.keyboard.type("Jinx")
+        expect(page.get_by_role("option")).to_have_text(["Jinx"])
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="Jinx")).to_be_visible()
+        is_complete(page)
         page.get_by_role("radio", name="Champion").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Space")
@@ -229,6 +233,7 @@ def test_refresh_stops_while_paused(browser: Browser, address: str) -> None:
     url = f"{address}{FULL['Player']}&refresh_seconds=1"
     with open_dashboard(browser, url) as page, open_dashboard(browser, url) as other:
         figure = tile(page, "Games")
+        changes(figure, times=1)
         page.get_by_text("Pause").click()
         expect(page).to_have_url(re.compile("paused=true"))
 
@@ -247,6 +252,7 @@ def test_refresh_keeps_scroll_position_and_filter_and_charts(browser: Browser, a
     with open_dashboard(browser, f"{address}?refresh_seconds=1&champion=Jinx") as page:
         main = page.get_by_test_id("stMain")
         chart = page.locator(".st-key-card-matches-per-minute svg.marks").element_handle()
+        changes(tile(page, "Documents"), times=2)  # until every chart has its height
         main.evaluate("main => main.scrollTo(0, 300)")
         changes(tile(page, "Documents"), times=2)
         assert main.evaluate("main => main.scrollTop") == 300
