@@ -110,9 +110,9 @@ def run(options: settings.Settings) -> int:
         log.error("The job ends: %s", root_cause(reason))
     else:
         log.info("Stopping: the current batch is finished first")
-    # After an error, and while a service is not available, the current batch may never finish: it gets less time.
-    never = reason or metrics.current_sink_wait() is not None
-    grace_seconds = _FAILED_GRACE_SECONDS if never else options.stop_grace_seconds
+    # After an error, and without Kafka, the current batch may never finish: it gets less time.
+    may_not_finish = reason or metrics.waits_for_kafka()
+    grace_seconds = _FAILED_GRACE_SECONDS if may_not_finish else options.stop_grace_seconds
     if not stop_gracefully(spark, running, grace_seconds):
         log.warning("The batch did not finish in time; it runs again at the next start")
     spark.stop()

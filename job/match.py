@@ -283,7 +283,7 @@ _UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-
 _NOT_JSON = {
     rb"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
     rb"\x28\xb5\x2f\xfd": "compressed by zstd; let the producer compress (compression.type), not the value",
-    rb"\xff\xfe\x00\x00|\x00\x00(\xfe\xff|\x00[\[{])|[\[{]\x00\x00": "text in UTF-32; send UTF-8",
+    rb"\xff\xfe\x00\x00|\x00\x00(\xfe\xff|\x00[\[{]\x00\x00\x00)|[\[{]\x00\x00\x00": "text in UTF-32; send UTF-8",
     rb"\xff\xfe|\xfe\xff|\x00[\[{]\x00|[\[{]\x00": _UTF_16,
     rb"\x00(?![\[{])": "written by a schema registry's serializer; send plain JSON",
     rb"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
@@ -386,8 +386,9 @@ def _duration(info: Info, played: int) -> int:
 
     Before patch 11.20 a gameDuration that is much longer is wrong: the seconds played are right.
 
-    Without them, gameDuration is in milliseconds in matches from before patch 11.20, which have no gameEndTimestamp (or
-    0, as a producer with typed fields may write it). In other matches the unit follows from the usual length of a game.
+    Without `played`, gameDuration is in milliseconds in matches from before patch 11.20, which have no gameEndTimestamp
+    (or 0, as a producer with typed fields may write it). In other matches the unit follows from the usual length of a
+    game.
     """
     duration = info.game_duration
     if played and duration:

@@ -7,6 +7,9 @@ import msgspec
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+_MAX_ENVELOPE_FIELDS = 20
+
+
 class OtherDocument(NamedTuple):
     """What a message is instead of a match, in words, and the path of the field that identifies it (or empty)."""
 
@@ -53,12 +56,15 @@ def _describe(value: dict[str, msgspec.Raw] | list[msgspec.Raw] | str) -> OtherD
     name = next((name for fields, name in _OBJECTS if fields <= value.keys()), None)
     if name:
         return OtherDocument(name)
+    if len(value) > _MAX_ENVELOPE_FIELDS:
+        return None
     envelopes = (field for field, part in value.items() if _is_match(part))
     return next((OtherDocument(f"an envelope: send the match that is in {field}", field) for field in envelopes), None)
 
 
 def _is_match(part: msgspec.Raw) -> bool:
-    return {"metadata", "info"} <= (_decoded(part, dict[str, msgspec.Raw]) or {}).keys()
+    fields = _decoded(part, dict[str, msgspec.Raw]) or {}
+    return {"metadata", "info"} <= fields.keys() and _describe_info(fields["info"]) is None
 
 
 def _describe_info(info: msgspec.Raw) -> OtherDocument | None:

@@ -166,9 +166,14 @@ class Metrics:
         self._count_wait(wait)
         self._kafka_wait, self._kafka_waited_at = wait, time.monotonic()
 
+    def waits_for_kafka(self) -> bool:
+        """Whether the topic cannot be read at present."""
+        return self._kafka_wait is not None
+
     def _count_wait(self, wait: SinkWait) -> None:
-        now = time.monotonic()
-        if self.current_sink_wait() is None or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
+        now, current = time.monotonic(), self.current_sink_wait()
+        is_new = current is None or current.service != wait.service
+        if is_new or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
             log.warning("Waiting for %s: %s; retrying", wait.service, wait.reason)
             self._sink_wait_logged_at = now
         self.sink_waits.labels(wait.service).inc()

@@ -53,7 +53,7 @@ _FIXED = {
     "spark.kafka.consumer.fetchedData.cache.evictorThreadRunInterval": "1s",
     # Checkpoints: enough batches to debug by hand, instead of 100 with small files each.
     "spark.sql.streaming.minBatchesToRetain": "20",
-    "spark.sql.streaming.stopTimeout": "10s",
+    "spark.sql.streaming.stopTimeout": "2s",
     # The Spark UI shows the recent past only; with a batch a second its history would fill the heap.
     "spark.ui.retainedJobs": "40",
     "spark.ui.retainedStages": "60",

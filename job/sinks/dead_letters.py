@@ -17,6 +17,7 @@ from job.times import iso, now_ms
 # The topics' size limit plus a margin: the client counts before compression and includes the headers.
 _MAX_MESSAGE_BYTES = 10 * 2**20 + 2**16
 _TRUNCATED_BYTES = 2**20
+_MAX_TEXT = 1000
 _HEADER_OVERHEAD_BYTES = 20  # the most that a header's two lengths take
 _DELIVERY_TIMEOUT_SECONDS = 30
 
@@ -146,6 +147,11 @@ def _is_truncated(headers: Headers) -> bool:
     return any(name == _ORIGINAL_SIZE for name, _ in headers)
 
 
+def _text(text: str) -> bytes:
+    """A header's value. Text that comes from the message, such as a field's name, may have any length."""
+    return text[:_MAX_TEXT].encode("utf-8", "replace")
+
+
 def _headers(message: Message, letter: DeadLetter) -> Headers:
     """The headers dlq.*: where the message was, the reason, the job's version and the time."""
     return [
@@ -154,8 +160,8 @@ def _headers(message: Message, letter: DeadLetter) -> Headers:
         ("dlq.offset", str(message.offset).encode()),
         ("dlq.timestamp", iso(message.arrived_at).encode()),
         ("dlq.reason", letter.reason.encode()),
-        ("dlq.detail", letter.detail.encode("utf-8", "replace")),
-        ("dlq.field", letter.field.encode()),
+        ("dlq.detail", _text(letter.detail)),
+        ("dlq.field", _text(letter.field)),
         ("dlq.error_class", letter.error_class.encode()),
         ("dlq.job_version", __version__.encode()),
         ("dlq.failed_at", iso(now_ms()).encode()),

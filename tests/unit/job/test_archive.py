@@ -200,7 +200,9 @@ class TestArchiveTable:
         old = FakeSession(EUW1_1=[NoHostAvailable("no host", {})] * 1_000)
         old.cluster = SimpleNamespace(shutdown=lambda: closed.append(True))
         new = FakeSession()
-        connections: list[Any] = [NoHostAvailable("not yet", {}), OperationTimedOut(), new]
+        starting = FakeSession(prepare=[OperationTimedOut()])
+        starting.cluster = SimpleNamespace(shutdown=lambda: closed.append(False))
+        connections: list[Any] = [NoHostAvailable("not yet", {}), OperationTimedOut(), starting, new]
 
         def connect(_options: Any) -> FakeSession:
             assert len(old.attempts) > 3, "a new connection without an outage"
@@ -218,7 +220,7 @@ class TestArchiveTable:
             ["EUW1_0", "EUW1_2"],
             ["EUW1_1"],
         )
-        assert closed == [True]
+        assert closed == [False, True]
         assert "Connected to Cassandra again" in caplog.messages
 
     def test_missing_table_is_reported_with_the_setting(self) -> None:
@@ -238,6 +240,8 @@ class FakeConsumer:
         self.commits: dict[int, int] = committed or {}
         self.commit_errors: list[KafkaException] = []
         self.committed_errors: list[KafkaException] = []
+        self.watermark_errors: list[KafkaException] = []
+        self.begin = 0
         self.assigned: dict[int, int] = {}
 
     def assign(self, partitions: list[Any]) -> None:
@@ -247,7 +251,9 @@ class FakeConsumer:
         self.assigned[partition.partition] = partition.offset
 
     def get_watermark_offsets(self, _partition: Any, timeout: float) -> tuple[int, int]:
-        return 0, 6
+        if self.watermark_errors:
+            raise self.watermark_errors.pop()
+        return self.begin, 6
 
     def poll(self, _seconds: float) -> FakeMessage | None:
         return next(self._polled, None)
@@ -284,6 +290,22 @@ class TestOffsetTracker:
         assert consumer.commits == {}
         offsets.commit()
         assert consumer.commits == {0: 6, 1: 10}
+
+    def test_partition_is_read_from_its_first_message_if_the_next_one_does_not_exist(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Kafka has lost the messages that were read, and then deleted some by its retention."""
+        gone = [FakeMessage(offset, error=KafkaError._AUTO_OFFSET_RESET) for offset in (9, 9, 0)]
+        offsets, consumer, _ = tracker(*gone)
+        offsets.assign({0: 9, 1: 4})
+        consumer.watermark_errors = [KafkaException(KafkaError(KafkaError._TIMED_OUT))]
+        positions = []
+        consumer.assign = lambda partitions: positions.append({each.partition: each.offset for each in partitions})  # type: ignore[method-assign]
+        offsets.poll()
+        assert positions == [{0: 9, 1: 4}, {0: 0, 1: 4}, {0: 0, 1: 4}]
+        assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR", "ERROR"]
+        assert "Waiting for Kafka: " in caplog.messages[0]
+        assert caplog.messages[1] == "Kafka has lost messages of partition 0 that were archived: reading it again"
 
     def test_failed_commit_is_logged_and_repeated_with_the_next(self, caplog: pytest.LogCaptureFixture) -> None:
         offsets, consumer, _ = tracker(FakeMessage(4))

@@ -121,6 +121,17 @@ def test_large_key_is_truncated_and_large_headers_are_dropped() -> None:
     assert all(name.startswith("dlq.") for name, _ in message["headers"])
 
 
+def test_text_of_the_message_in_the_reason_is_truncated() -> None:
+    """For example the name of a field. Kafka would accept no dead letter with it, and the job would retry for ever."""
+    producer = FakeProducer()
+    sink = dead_letter_sink(producer)
+    sink.add(MESSAGE, DeadLetter("not_a_match", "é" * 9_000_000, "f" * 9_000_000))
+    sink.flush()
+    headers = dict(producer.delivered[0]["headers"])
+    assert headers["dlq.detail"] == "é".encode() * 1000
+    assert headers["dlq.field"] == b"f" * 1000
+
+
 def test_many_headers_without_content_are_dropped() -> None:
     """Each takes some bytes nevertheless."""
     producer = FakeProducer(KafkaError.MSG_SIZE_TOO_LARGE)

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JError
 
 from job.driver.query import stop_gracefully
 
@@ -16,6 +17,8 @@ class FakeQuery:
         self._seconds = seconds
         self._ends_at = float("inf")
         self.isActive = True
+        self.stop_error: Exception | None = None
+        self.name = "a query"
 
     def set_limit(self, messages: int) -> None:
         if messages:
@@ -33,6 +36,8 @@ class FakeQuery:
 
     def stop(self) -> None:
         self.isActive = False
+        if self.stop_error:
+            raise self.stop_error
 
 
 @pytest.mark.parametrize(
@@ -49,3 +54,16 @@ def test_graceful_shutdown_waits_for_the_current_batches_and_starts_no_other(
     assert stop_gracefully(spark, queries, grace_seconds=1.0) == in_time
     assert time.monotonic() - started_at >= min(max(batch_seconds), 1.0)
     assert not any(query.isActive for query in queries)
+
+
+def test_query_that_does_not_stop_does_not_keep_the_others_from_stopping(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its thread waits for Kafka."""
+    queries: Any = [FakeQuery(60.0), FakeQuery(0.0)]
+    queries[0].stop_error = Py4JError("a timeout")
+    monkeypatch.setattr("job.driver.query.set_max_offsets", lambda _, query, messages: query.set_limit(messages))
+    spark: Any = None
+    assert not stop_gracefully(spark, queries, grace_seconds=0.1)
+    assert caplog.messages == ["The query a query does not stop: a timeout"]
+    assert not queries[1].isActive
