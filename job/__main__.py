@@ -96,7 +96,6 @@ def run(options: settings.Settings) -> int:
     queries = Queries(spark, options, sinks, checkpoints, metrics, on_end)
     running = [queries.start_matches(start, of_matches)]
     stopped = threading.Event()
-
     topic.watch(
         kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped, on_wait=metrics.record_kafka_wait
     )
