@@ -116,14 +116,30 @@ def gold(found: Mapping[str, Any]) -> tuple[GoldBucket, ...]:
     return tuple(GoldBucket(int(bucket["key"]), bucket["doc_count"]) for bucket in found["buckets"])
 
 
-def read_build_statistics(client: Elasticsearch, time_range: TimeRange, only: MatchFilter) -> BuildStatistics:
-    """The games of the matches that ended in `time_range`. Raises the client's errors."""
+def search_games(
+    client: Elasticsearch, time_range: TimeRange, only: MatchFilter, aggregations: Mapping[str, Any]
+) -> tuple[int, dict[str, Any]]:
+    """The number of people's games in matches that ended in `time_range`, and the aggregations of them.
+
+    Without remakes, matches without a winner, and bots. Raises the client's errors.
+    """
     response = search_matches(
         client,
         size=0,
         track_total_hits=True,
         query=all_of(in_range(time_range), *only.of_matches, *only.of_participants, *PLAYED, PEOPLE),
-        aggs={
+        aggs=aggregations,
+    )
+    return response["hits"]["total"]["value"], response["aggregations"]
+
+
+def read_build_statistics(client: Elasticsearch, time_range: TimeRange, only: MatchFilter) -> BuildStatistics:
+    """The games of the matches that ended in `time_range`. Raises the client's errors."""
+    games, found = search_games(
+        client,
+        time_range,
+        only,
+        {
             "items": ITEMS,
             "keystones": KEYSTONES,
             "two_teams": {
@@ -138,7 +154,6 @@ def read_build_statistics(client: Elasticsearch, time_range: TimeRange, only: Ma
             },
         },
     )
-    games, found = response["hits"]["total"]["value"], response["aggregations"]
     positions = found["two_teams"]["positions"]["buckets"]
     return BuildStatistics(
         gold=gold(found["two_teams"]["gold"]),

@@ -11,8 +11,6 @@ from elasticsearch import Elasticsearch
 from analytics import builds
 from analytics.builds import GoldBucket, GroupStatistics
 from analytics.match_statistics import (
-    PEOPLE,
-    PLAYED,
     MatchFilter,
     all_of,
     averages,
@@ -20,7 +18,7 @@ from analytics.match_statistics import (
     wilson_interval,
 )
 from analytics.pipeline_metrics import Points
-from analytics.search import search, search_matches
+from analytics.search import search
 from analytics.time_range import TimeRange
 from infra.names import CHAMPIONS_ALIAS
 
@@ -51,13 +49,11 @@ MEANS = ("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute")
 
 def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: MatchFilter) -> ChampionDetails:
     """The games of `only.champion`. Raises the client's errors."""
-
-    response = search_matches(
+    games, found = builds.search_games(
         client,
-        size=0,
-        track_total_hits=True,
-        query=all_of(in_range(time_range), *only.of_matches, *only.of_participants, *PLAYED, PEOPLE),
-        aggs={
+        time_range,
+        only,
+        {
             **averages(*MEANS),
             "positions": builds.group("position", 10),
             "patches": builds.group("patch", 10),
@@ -66,7 +62,6 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
             "gold": builds.GOLD,
         },
     )
-    games, found = response["hits"]["total"]["value"], response["aggregations"]
     return ChampionDetails(
         games=games,
         means={field: found[field]["value"] for field in MEANS} if games else {},
