@@ -21,7 +21,7 @@ from testinfra.host import Host
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraUnavailableError
 from infra.clients.cassandra import connect as connect_cassandra
-from infra.clients.docker_engine import execute, kill_containers
+from infra.clients.docker_engine import execute, kill_containers, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import PrometheusClient
@@ -248,7 +248,7 @@ class Stack:
         """Names of all containers, volumes and networks on the Docker host that carry the stack's label."""
         by_label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={self.name}"}
         objects = [
-            *self.engine.containers.list(all=True, filters=by_label),
+            *stack_containers(self.engine, self.name),
             *self.engine.volumes.list(filters=by_label),
             *self.engine.networks.list(filters=by_label),
         ]
@@ -256,7 +256,7 @@ class Stack:
 
     def failed_container_logs(self, lines: int = 60) -> Iterator[tuple[str, str]]:
         """Name and status, and the last log lines, of each container that is not healthy, and always of the job's."""
-        for container in self.engine.containers.list(all=True, filters={"label": f"{STACK_LABEL}={self.name}"}):
+        for container in stack_containers(self.engine, self.name):
             state = container.attrs["State"]
             health = state.get("Health", {}).get("Status")
             if health != "healthy" or not state["Running"] or container.labels.get(SERVICE_LABEL) == "spark-job":

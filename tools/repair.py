@@ -208,9 +208,7 @@ def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[
     """
     label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     list_resources: dict[str, Callable[[], Sequence[Container | Network]]] = {
-        "docker:index/container:Container": lambda: client.containers.list(
-            all=True, filters=label, ignore_removed=True
-        ),
+        "docker:index/container:Container": lambda: stack_containers(client, stack),
         "docker:index/network:Network": lambda: client.networks.list(filters=label),
     }
     for existing in list_resources.get(resource["type"], list)():
