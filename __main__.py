@@ -2,7 +2,7 @@
 
 import pulumi
 
-from infra import preflight, users
+from infra import preflight, users, versions
 from infra.images import Images
 from infra.images.source import choose_image_source
 from infra.kafka_rights import ADMIN, RIGHTS, acls
@@ -65,7 +65,7 @@ source = choose_image_source(settings, stack)
 pulumi.log.info(f"images: {source.kind} ({source.reason})")
 
 images = Images(source)
-left_out = {name: reason for name in ("kibana", "grafana") if (reason := source.why_not(name))}
+left_out = {name: reason for name in versions.OFFICIAL_ONLY if (reason := source.why_not(name))}
 credentials = Credentials(LOGINS, settings.credentials_generation)
 certificates = Certificates(stack_prefix(stack), TLS_SERVERS, settings.credentials_generation)
 deployment = Deployment(

@@ -24,11 +24,11 @@ OFFICIAL_IMAGES = {
 }
 """The official image of each service that has one. docs/images.md lists what we rely on in each."""
 
-BUILT_IMAGES = (
-    *("kafka", "elasticsearch", "cassandra"),
-    *("prometheus", "alertmanager", "elasticsearch-exporter", "node-exporter"),
-)
-"""The services whose image can also be built from package registries alone; Kibana and Grafana cannot."""
+OFFICIAL_ONLY = ("kibana", "grafana")
+"""The services whose image cannot be built from package registries: without a container registry they are left out."""
+
+BUILT_IMAGES = tuple(name for name in OFFICIAL_IMAGES if name not in ("base", *OFFICIAL_ONLY))
+"""The services with an official image that can also be built from package registries alone."""
 
 MINIMUM_DOCKER = "20.10"
 SAFE_DOCKER = "28.0"

@@ -20,6 +20,7 @@ from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
 from job.consumer import MAX_BATCH_BYTES
 from job.settings import with_overrides
+from tests.support.open_ports import LISTENERS, SCRAPE_TARGETS
 from tests.support.pulumi_program import IMAGE, PULLED_IMAGE, ImageSource, Recorder, declare
 from tools.backfill import MEMORY as BACKFILL_MEMORY
 
@@ -32,28 +33,7 @@ KAFKA_USERS = "pulumi-python:dynamic/kafka:Users"
 SAVED_OBJECT = "pulumi-python:dynamic/kibana:SavedObject"
 CASSANDRA_ROLES = "pulumi-python:dynamic/cassandra:Roles"
 INDEX_TEMPLATE = "pulumi-python:dynamic/elasticsearch:IndexTemplate"
-BUILT_SERVICES = {
-    *("zookeeper", "kafka", "elasticsearch", "cassandra"),
-    *("elasticsearch-exporter", "node-exporter", "prometheus", "alertmanager"),
-    *("spark-master", "spark-worker", "spark-job", "archive", "generator", "dashboard"),
-}
-SCRAPE_TARGETS = {
-    "prometheus": ("/metrics", ["localhost:9090"]),
-    "alertmanager": ("/metrics", ["alertmanager:9093"]),
-    "node": ("/metrics", ["node-exporter:9100"]),
-    "zookeeper": ("/metrics", ["zookeeper:9404"]),
-    "kafka": ("/metrics", ["kafka:9404"]),
-    "cassandra": ("/metrics", ["cassandra:9404"]),
-    "elasticsearch": ("/metrics", ["elasticsearch-exporter:9114"]),
-    "spark-master": ("/metrics/master/prometheus/", ["spark-master:8080"]),
-    "spark-worker": ("/metrics/prometheus/", ["spark-worker:8081"]),
-    "spark-driver": ("/metrics/prometheus/", ["spark-job:4040"]),
-    "spark-executors": ("/metrics/executors/prometheus", ["spark-job:4040"]),
-    "job": ("/metrics", ["spark-job:8000"]),
-    "archive": ("/metrics", ["archive:8000"]),
-    "generator": ("/metrics", ["generator:8000"]),
-}
-"""The scrape jobs that alerts and dashboards use: name → (metrics path, targets)."""
+BUILT_SERVICES = set(LISTENERS) - set(versions.OFFICIAL_ONLY)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +65,7 @@ def scrape_targets(recorder: Recorder) -> dict[str, tuple[str, list[str]]]:
 
 def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
     assert set(declared["build"].containers) == BUILT_SERVICES
-    assert set(declared["registry"].containers) == BUILT_SERVICES | {"kibana", "grafana"}
+    assert set(declared["registry"].containers) == set(LISTENERS)
 
 
 @pytest.mark.parametrize("kind", ["registry", "build"])
