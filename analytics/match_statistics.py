@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from elasticsearch import Elasticsearch
@@ -13,23 +13,23 @@ from elasticsearch import Elasticsearch
 from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
 from infra.names import TEAMS_ALIAS
-from job.match_v5 import MAX_PARTICIPANTS
-from job.queues import ARENA, queue_ids, queue_name
+from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, RED_TEAM_ID
+from job.queues import ARENA, ARENA_MODE, queue_ids, queue_name
+from job.times import from_ms, to_ms
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
-BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
 MAX_CHAMPIONS = 500
 """More than the game has, so that Elasticsearch's counts are exact."""
 EXACT_SHARD_SIZE = 1000
-"""Of a `terms` aggregation: more values than there are items, so that no shard leaves one out of its answer."""
+"""`shard_size` of a `terms` aggregation: more values than there are items, so that no shard leaves one out."""
 GAME_LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, None))
 """Buckets in minutes, the same as in Kibana. The last is open: a wrong duration must not stretch the chart."""
 LAST_MATCHES = 10
 PRECISION_THRESHOLD = 40_000
 """Elasticsearch's maximum for `cardinality`. Fewer matches are counted to within a few, more to about a percent."""
 CHAMPION_PRECISION = 4_000
-"""The same for one champion, of which there are many."""
-SWARM = (1810, 1820, 1830, 1840)
+"""The precision for a single champion; lower, because there is one counter per champion."""
+SWARM = queue_ids("Swarm")
 CO_OP = tuple(
     queue_id
     for name in ("Intro Bot", "Beginner Bot", "Intermediate Bot")
@@ -38,10 +38,10 @@ CO_OP = tuple(
 """Queues against bots, which are no comparison of sides."""
 SUMMONERS_RIFT = 11
 """Riot's id of the map with the objectives."""
-SINGLE_TEAM_MODES = ("CHERRY", "STRAWBERRY")
+SINGLE_TEAM_MODES = (ARENA_MODE, "STRAWBERRY")
 """Riot's names of Arena, where `team_id` is no side of the map, and of Swarm, where all play against the game."""
 SWARM_PREFIX = "Strawberry_"
-"""Of Swarm's champions, which are not those of Summoner's Rift."""
+"""Name prefix of Swarm's champions, which are not those of Summoner's Rift."""
 OBJECTIVES = {
     "tower": "Tower",
     "horde": "Void grubs",
@@ -146,7 +146,7 @@ class MatchSummary:
 
 @dataclass(frozen=True)
 class MatchStatistics:
-    """The report's statistics of a time range.
+    """Statistics of the matches in a time range, for the report and the dashboard.
 
     Remakes, and matches without a winner, count in `count`, `documents`, `steps` and `last` only. A bot's game is
     neither a champion's nor a position's.
@@ -161,7 +161,7 @@ class MatchStatistics:
     count: int
     documents: int
     played: int
-    """Matches without remakes and those without a winner: the pick rates' whole."""
+    """Matches that are no remakes and have a winner: the denominator of the pick rates."""
     steps: tuple[StepRate, ...]
     champions: tuple[ChampionStatistics, ...]
     """Most games first."""
@@ -177,7 +177,10 @@ class MatchStatistics:
 
 @dataclass(frozen=True)
 class MatchFilter:
-    """Which matches count, and which of their participants. An empty value selects all."""
+    """Which matches count, and which of their participants. An empty value selects all.
+
+    Values become `term` and `terms` queries, never query strings, so a viewer cannot inject query syntax.
+    """
 
     queue_ids: tuple[int, ...] = ()
     """Several queues can have the same name."""
@@ -207,6 +210,7 @@ def read_match_statistics(
     """The statistics of matches that ended in `time_range`, without closed indices. Raises the client's errors."""
     arrived = {"arrived": {"max": {"field": "ingested_at"}}}
     overall = search_matches(client, size=0, track_total_hits=True, aggs=arrived)
+    arrived_at = overall["aggregations"]["arrived"]["value"]
     found = search_matches(
         client,
         size=0,
@@ -220,7 +224,7 @@ def read_match_statistics(
     return MatchStatistics(
         total_documents=overall["hits"]["total"]["value"],
         newest_ended=last[0].ended if last else None,
-        newest_arrived_at=_from_millis(overall["aggregations"]["arrived"]["value"]),
+        newest_arrived_at=None if arrived_at is None else from_ms(int(arrived_at)),
         count=selected["matches"]["value"],
         documents=selected["doc_count"],
         played=matches_played,
@@ -336,7 +340,7 @@ def wilson_interval(rate: float, games: int) -> tuple[float, float]:
 
 def in_range(time_range: TimeRange, field: str = "@timestamp") -> dict[str, Any]:
     """A query for documents of the time range."""
-    return {"range": {field: {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}}
+    return {"range": {field: {"gte": to_ms(time_range.start), "lt": to_ms(time_range.end)}}}
 
 
 def averages(*fields: str) -> dict[str, Any]:
@@ -377,7 +381,7 @@ def _aggregations(time_range: TimeRange, only: MatchFilter) -> dict[str, Any]:
                         "fixed_interval": f"{time_range.step_seconds}s",
                         "offset": f"{int(time_range.start.timestamp()) % time_range.step_seconds}s",
                         "min_doc_count": 0,
-                        "extended_bounds": {"min": _to_millis(first), "max": _to_millis(last)},
+                        "extended_bounds": {"min": to_ms(first), "max": to_ms(last)},
                     },
                     "aggs": {"matches": MATCHES},
                 },
@@ -452,7 +456,7 @@ _SIDE_SUMS = {
 
 def _step(bucket: Mapping[str, Any], minutes: float) -> StepRate:
     return StepRate(
-        datetime.fromtimestamp(bucket["key"] / 1000, UTC),
+        from_ms(bucket["key"]),
         bucket["matches"]["value"] / minutes,
         bucket["doc_count"] / minutes,
     )
@@ -539,11 +543,3 @@ def _summary(found: list[Mapping[str, Any]]) -> MatchSummary:
         blue_kills=sum(source["kills"] for source in sides["blue"]),
         red_kills=sum(source["kills"] for source in sides["red"]),
     )
-
-
-def _to_millis(time: datetime) -> int:
-    return int(time.timestamp() * 1000)
-
-
-def _from_millis(millis: float | None) -> datetime | None:
-    return None if millis is None else datetime.fromtimestamp(millis / 1000, UTC)

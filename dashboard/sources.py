@@ -1,4 +1,5 @@
-"""What the pages show, read from Elasticsearch and Prometheus: shared by all viewers, and kept while a source is away.
+"""Reads the pages' data from Elasticsearch, Prometheus and Kafka: shared by all viewers; the last data is kept while a
+source does not answer.
 
 Nothing is read without a viewer: only a page that is open in a browser calls these functions.
 """
@@ -23,6 +24,7 @@ from dashboard.settings import Settings, SettingsError, load
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, PrometheusError
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_ALIAS
+from job.errors import first_line
 from tools.dlq.dead_letters import (
     HEADER_PREFIX,
     DeadLetterMessage,
@@ -36,14 +38,16 @@ T = TypeVar("T")
 
 REFRESH_SECONDS = 10
 TTL_SECONDS = REFRESH_SECONDS - 0.5
-"""Of what is shared: shorter than a viewer's interval, which varies a little, so that each refresh has new data."""
+"""How long shared data is cached (TTL): shorter than a viewer's interval, which varies a little, so that each refresh
+has new data."""
 TIMEOUT_SECONDS = 8
-"""Of a query. A longer one would hold up the next refresh."""
+"""Timeout of a query. A longer one would hold up the next refresh."""
 FILTER_VALUES_TTL_SECONDS = 300
 KEPT_VIEWS = 64
+"""Maximum number of cached views."""
 NEWEST_LETTERS = 50
 SHOWN_BYTES = 20_000
-"""Of a dead letter's value, and of all of its headers."""
+"""Limit of the displayed part of a dead letter's value, and of all of its headers."""
 CONSUMER_LIMITS = {"receive.message.max.bytes": 40_000_000, "queued.max.messages.kbytes": 4096}
 """The largest batch after decompression: the container has no memory for those that `make dlq` can read."""
 
@@ -200,11 +204,12 @@ def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
 
 
 @st.cache_resource(ttl=FILTER_VALUES_TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
-def shared_longer(source: str, view: View, argument: str = "") -> Answer[Any]:
-    return _read(source, view, argument)
+def shared_longer(source: str, view: View) -> Answer[Any]:
+    """The same, read less often."""
+    return _read(source, view)
 
 
-def _read(source: str, view: View, argument: str) -> Answer[Any]:
+def _read(source: str, view: View, argument: str = "") -> Answer[Any]:
     last = _last(source, view, argument)
     now = datetime.now(UTC)
     time_range = view.time_range(now)
@@ -214,7 +219,7 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
         last[0] = replace(last[0], problem=f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
-        last[0] = replace(last[0], problem=f"Elasticsearch {failure}: {str(error).splitlines()[0][:200]}")
+        last[0] = replace(last[0], problem=f"Elasticsearch {failure}: {first_line(error)}")
     except (PrometheusError, DlqError, SettingsError) as error:
         last[0] = replace(last[0], problem=str(error))
     return last[0]

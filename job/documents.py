@@ -10,7 +10,16 @@ from msgspec import Struct
 from job.champions import canonical_name
 from job.ids import external_version, monthly_index, participant_document_id, team_document_id
 from job.match import Match
-from job.match_v5 import BOT, ITEMS, SUMMONER_SPELLS, ObjectivesDetails, Participant, Perks
+from job.match_v5 import (
+    BLUE_TEAM_ID,
+    BOT,
+    ITEMS,
+    RED_TEAM_ID,
+    SUMMONER_SPELLS,
+    ObjectivesDetails,
+    Participant,
+    Perks,
+)
 from job.queues import queue_name
 from job.times import iso
 
@@ -67,15 +76,6 @@ def documents(match: Match, arrived_at: int) -> Iterator[Document]:
     return ({**match_fields, **fields} for fields in _participants(match))
 
 
-def team_documents(match: Match, arrived_at: int) -> Iterator[Document]:
-    """Yield the documents of a match's two teams, in the order in which the match has them.
-
-    Without any in a mode that has no two teams (Arena, Swarm), and if the match has no `teams`.
-    """
-    match_fields = _match_fields(match, arrived_at)
-    return ({**match_fields, **fields} for fields in _teams(match))
-
-
 def _participants(match: Match) -> Iterator[Document]:
     """The participants' documents without the fields of the match."""
     teams = _teams_of_participants(match)
@@ -114,7 +114,10 @@ def _participants(match: Match) -> Iterator[Document]:
 
 
 def _teams(match: Match) -> Iterator[Document]:
-    """The teams' documents without the fields of the match."""
+    """The documents of a match's two teams without the fields of the match, in the order in which the match has them.
+
+    Yields nothing in a mode without two teams (Arena, Swarm), or if the match has no `teams`.
+    """
     totals = _totals(match, _teams_of_participants(match))
     if match.is_arena or totals.keys() != TEAM_IDS:
         return
@@ -144,12 +147,11 @@ def _teams(match: Match) -> Iterator[Document]:
 
 
 UNKNOWN = "UNKNOWN"
-TEAM_IDS = {100, 200}
-"""The blue and the red team."""
+TEAM_IDS = {BLUE_TEAM_ID, RED_TEAM_ID}
 OBJECTIVES = ("baron", "dragon", "herald", "horde", "atakhan", "tower", "inhibitor")
 _objectives = attrgetter("baron", "dragon", "rift_herald", "horde", "atakhan", "tower", "inhibitor")
 _NO_OBJECTIVES = ObjectivesDetails()
-# Fields of a participant's document that are those of the participant.
+# Document field → field of Participant: copied unchanged.
 _DETAILS = {
     "champion_id": "champion_id",
     "champion_level": "champ_level",
@@ -224,7 +226,7 @@ def _add_shares(document: Document, participant: Participant, team: Totals) -> N
 
 
 def _add_details(document: Document, details: tuple[Any, ...]) -> None:
-    """Add what a participant has beyond the required fields. 0 stands for none: of items, spells, runes, placements."""
+    """Add a participant's optional fields. In items, spells, runes and placements, 0 means none."""
     details, others = details[: len(_DETAILS)], details[len(_DETAILS) :]
     puuid, placement, subteam_id, role_item, perks, *slots = others
     if None not in details:
@@ -307,7 +309,7 @@ def rates_of(participant: Participant, duration: int) -> Rates:
     """The ratios of a participant in a game of `duration` seconds."""
     takedowns = participant.kills + participant.assists
     kda = takedowns / (participant.deaths or 1)
-    if not duration:
+    if not duration:  # against a division by zero
         return Rates(kda, None, None, None)
     minutes = duration / 60
     return Rates(

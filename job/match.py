@@ -26,8 +26,63 @@ from job.match_v5 import (
     Team,
     decode_leniently,
 )
-from job.queues import ARENA
+from job.queues import ARENA, ARENA_MODE
 from job.riot_documents import describe
+
+REASONS = (
+    "null_value",
+    "empty_value",
+    "not_json",
+    "not_an_object",
+    "not_a_match",
+    "invalid_field",
+    "empty_match",
+    "duplicate_participant",
+    "implausible_timestamp",
+    "rejected_by_elasticsearch",
+)
+"""The dead-letter reasons: the values of the header dlq.reason."""
+UNCOUNTED_REASONS = ("queue", "remake", "no_winner")
+"""Why a match does not count in the windows of the statistics."""
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
+    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
+    re.DOTALL,
+)
+_BRACKETS = re.compile(
+    rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
+)  # a text may contain brackets, and have no end
+_MAX_DEPTH = 100
+_UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
+_NOT_JSON = {
+    rb"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
+    rb"\x28\xb5\x2f\xfd": "compressed by zstd; let the producer compress (compression.type), not the value",
+    rb"\xff\xfe\x00\x00|\x00\x00(\xfe\xff|\x00[\[{]\x00\x00\x00)|[\[{]\x00\x00\x00": "text in UTF-32; send UTF-8",
+    rb"\xff\xfe|\xfe\xff|\x00[\[{]\x00|[\[{]\x00": _UTF_16,
+    rb"\x00(?![\[{])": "written by a schema registry's serializer; send plain JSON",
+    rb"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
+}
+"""Patterns of values that are not JSON, and what they are."""
+_TRAILING_CHARACTERS = {
+    rb".*\}\x00+$": "JSON with NUL bytes behind it; send only the text's own bytes",
+    rb".*\}\s*\{": "several JSON values; send each match in a message of its own",
+}
+"""The same of values that begin with JSON."""
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_DURATION_UNIT_LIMIT = 100_000
+"""The threshold between the units: a smaller gameDuration or timePlayed is in seconds, any other in milliseconds. No
+game lasts 100,000 s (over a day), and none ends within 100,000 ms."""
+_SHORTEST_GAME_SECONDS = 60
+_TOO_LONG_SECONDS = 60
+"""Before patch 11.20, gameDuration ends when the server closes the game, which can be minutes after its end.
+Source: https://github.com/RiotGames/developer-relations/issues/538."""
+_OTHER_UNIT = 100
+"""From this factor on, gameDuration and timePlayed differ by their unit (a factor of 1,000) and not by their value."""
+_PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
+_MISSING = re.compile(r"missing required field `(.*?)`")
 
 
 class _OnlyParticipants(Struct, frozen=True):
@@ -44,7 +99,7 @@ class Match(Struct, frozen=True, gc=False):
     Times are milliseconds since 1970, `duration` is in seconds. `event_time` is the time by which the statistics assign
     the match to windows: its end, or its arrival time if that is earlier, so that no match moves the watermark past
     Kafka's clock. `remake` belongs to the match: Riot repeats it on each participant, and one participant with it
-    suffices. `has_winner` is false if no participant won or all of them did, and they belong to several teams.
+    suffices. `has_winner` is false if several teams play and either no participant or every participant won.
     `is_arena`: a participant's team is its subteam, and `team_id` is no side of the map. `dropped_details` names the
     invalid optional fields that were dropped.
     """
@@ -75,24 +130,6 @@ class Match(Struct, frozen=True, gc=False):
         return None if queue_ids is None or self.queue_id in queue_ids else "queue"
 
 
-UNCOUNTED_REASONS = ("queue", "remake", "no_winner")
-
-
-REASONS = (
-    "null_value",
-    "empty_value",
-    "not_json",
-    "not_an_object",
-    "not_a_match",
-    "invalid_field",
-    "empty_match",
-    "duplicate_participant",
-    "implausible_timestamp",
-    "rejected_by_elasticsearch",
-)
-"""The dead-letter reasons: the values of the header dlq.reason."""
-
-
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Why a message becomes a dead letter.
@@ -107,11 +144,15 @@ class DeadLetter:
     error_class: str = ""
 
 
+_EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
+
+
 @dataclass(frozen=True, slots=True)
 class PlausibleTimes:
     """The plausible range of a match's timestamps: from `earliest` to `ahead` after its arrival, in milliseconds.
 
-    Each month has its own indices, so without this range a few wrong clocks would fill the cluster with indices.
+    Each month has its own indices, so without this range, clock skew (timestamps in the far past or future) would fill
+    the cluster with indices.
     """
 
     earliest: int
@@ -132,7 +173,6 @@ class _Decoded(NamedTuple):
 
 
 _participants_decoder = msgspec.json.Decoder(_OnlyInfo)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode(
@@ -141,8 +181,8 @@ def decode(
     """Decode and validate the value of one message; never raises.
 
     `arrived_at` is the message's LogAppendTime in milliseconds. A single invalid participant makes the whole message a
-    dead letter, so that each message has exactly one outcome. Without `details`, the optional fields that documents
-    alone have may be missing in the match, which saves a third of the time.
+    dead letter, so that each message has exactly one outcome. Without `details`, optional fields that only documents
+    use may be missing in the match, which saves a third of the time.
     """
     if value is None:
         return DeadLetter("null_value", "the message has no value (a tombstone)")
@@ -207,7 +247,7 @@ def _decode_lone_surrogates(value: bytes) -> _Decoded | DeadLetter:
     """Decode JSON with escapes of lone surrogates (`\\ud83d` without its other half), which are no characters.
 
     JSON's grammar allows them, msgspec does not. Each is replaced by another character, in two ways: if the two results
-    differ, a field that is read has one, and is invalid. Otherwise only fields that nobody reads have some.
+    differ, a field that is read contains a lone surrogate and is invalid; otherwise only ignored fields contain one.
     """
     one, other = (_decode(_replace_lone_surrogates(value, escape)) for escape in (rb"\ufffd", rb"\ufffc"))
     if isinstance(one, DeadLetter) or isinstance(other, DeadLetter) or one == other:
@@ -268,48 +308,6 @@ def _has_no_participants(value: bytes) -> bool:
         return False
 
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
-    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
-    re.DOTALL,
-)
-_BRACKETS = re.compile(
-    rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
-)  # a text may contain brackets, and have no end
-_MAX_DEPTH = 100
-_UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
-_NOT_JSON = {
-    rb"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
-    rb"\x28\xb5\x2f\xfd": "compressed by zstd; let the producer compress (compression.type), not the value",
-    rb"\xff\xfe\x00\x00|\x00\x00(\xfe\xff|\x00[\[{]\x00\x00\x00)|[\[{]\x00\x00\x00": "text in UTF-32; send UTF-8",
-    rb"\xff\xfe|\xfe\xff|\x00[\[{]\x00|[\[{]\x00": _UTF_16,
-    rb"\x00(?![\[{])": "written by a schema registry's serializer; send plain JSON",
-    rb"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
-}
-"""Patterns of values that are not JSON, and what they are."""
-_TRAILING_CHARACTERS = {
-    rb".*\}\x00+$": "JSON with NUL bytes behind it; send only the text's own bytes",
-    rb".*\}\s*\{": "several JSON values; send each match in a message of its own",
-}
-"""The same of values that begin with JSON."""
-_EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
-_PATH = re.compile(r" - at `\$\.?(.*)`$")
-_DURATION_UNIT_LIMIT = 100_000
-"""The threshold between the units: a smaller gameDuration or timePlayed is in seconds, any other in milliseconds. No
-game lasts 100,000 s (over a day), and none ends within 100,000 ms."""
-_SHORTEST_GAME_SECONDS = 60
-_TOO_LONG_SECONDS = 60
-"""Before patch 11.20, gameDuration ends when the server closes the game, which can be minutes after its end.
-Source: https://github.com/RiotGames/developer-relations/issues/538."""
-_OTHER_UNIT = 100
-"""From this factor on, gameDuration and timePlayed differ by their unit (a factor of 1,000) and not by their value."""
-_PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
-_ARENA_MODE = "CHERRY"
-_MISSING = re.compile(r"missing required field `(.*?)`")
-
-
 def _invalid(error: msgspec.ValidationError) -> DeadLetter:
     """The dead letter of a schema error, with the path of the field, such as info.participants[3].kills."""
     text = str(error)
@@ -358,7 +356,7 @@ def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTime
         game_mode=info.game_mode or None,
         map_id=info.map_id,
         is_arena=info.queue_id in ARENA
-        or info.game_mode == _ARENA_MODE
+        or info.game_mode == ARENA_MODE
         or any(participant.player_subteam_id for participant in info.participants),
         teams=info.teams or (),
         dropped_details=decoded.dropped,

@@ -78,6 +78,8 @@ class ParticipantDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=
 
 BOT = "BOT"
 """The puuid of a bot."""
+BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
+"""The ids of the two teams of a match. In Arena, the two halves of the participants have them."""
 ITEMS = tuple(f"item{slot}" for slot in range(7))
 SUMMONER_SPELLS = ("summoner1_id", "summoner2_id")
 DETAIL_TEXTS = ("puuid", "gameMode")

@@ -6,6 +6,8 @@ Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `descri
 
 ARENA = frozenset({1700, 1710, 1740, 1750})
 """Queues in which `teamId` is no side of the map: 100 has the winning half of the participants."""
+ARENA_MODE = "CHERRY"
+"""Arena's gameMode."""
 
 _NAMES = {
     0: "Custom",

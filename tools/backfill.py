@@ -18,6 +18,7 @@ from requests import RequestException
 from infra.clients.docker_engine import DockerUnavailableError, connect
 from infra.clients.job_container import JobContainerError, create_job_container, put_files, read_job_file
 from infra.names import JOB_SETTINGS
+from job.errors import first_line
 from tools.printable import sanitize
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def main() -> int:
     try:
         return run(create(connect(), options.stack, arguments))
     except (JobContainerError, DockerUnavailableError, APIError, RequestException) as error:
-        print(sanitize(str(error).partition("\n")[0]), file=sys.stderr)
+        print(sanitize(first_line(error)), file=sys.stderr)
         return 1
 
 

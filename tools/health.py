@@ -32,6 +32,7 @@ from infra.names import (
     POSITIONS_ALIAS,
     container_name,
 )
+from job.errors import first_line
 from tools.printable import sanitize
 from tools.stack_outputs import kafka_settings
 
@@ -50,8 +51,8 @@ CONCURRENT_REQUESTS = 16
 OPEN_TRANSACTION_SECONDS = 30
 """How long a transaction may stay open before it counts as a problem; the same as of the alert OpenTransaction."""
 
-Metrics = dict[str, dict[str, float]]
-"""By metric: the samples by their labels in words, such as "partition 1"."""
+Samples = dict[str, dict[str, float]]
+"""Sample values by metric name, then by labels in words, such as "partition 1"."""
 StageResult = tuple[str, str | None]
 """A stage's figures, and its problem or None."""
 
@@ -238,10 +239,10 @@ class HealthChecker:
         ).body
         return [index["index"] for index in indices if index["status"] == "close"]
 
-    def _metrics(self, service: str) -> Metrics:
+    def _metrics(self, service: str) -> Samples:
         """The service's metrics, from its metrics endpoint."""
         text = self._get_in_container(service, "/metrics")
-        metrics: Metrics = {}
+        metrics: Samples = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 labels = ", ".join(f"{name} {value}" for name, value in sample.labels.items())
@@ -277,16 +278,16 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
     except ELASTICSEARCH_ERRORS as error:
         problem = describe_failure(error)
     except (docker.errors.APIError, TopicError, RuntimeError) as error:
-        problem = str(error).splitlines()[0]
+        problem = first_line(error)
     return StageHealth(name, sanitize(figures), problem and sanitize(problem))
 
 
-def _total(metrics: Metrics, name: str) -> str:
+def _total(metrics: Samples, name: str) -> str:
     """The sum of a metric's samples in words; a metric without samples is unknown, not 0."""
     return f"{sum(metrics[name].values()):,.0f}" if name in metrics else "unknown"
 
 
-def _by_label(metrics: Metrics, name: str, what: str) -> str:
+def _by_label(metrics: Samples, name: str, what: str) -> str:
     """The sum of a counter with one label in words, and its parts; empty if it is 0."""
     parts = {label.partition(" ")[2]: number for label, number in metrics.get(name, {}).items() if number}
     if not parts:

@@ -24,6 +24,7 @@ from tenacity import (
 )
 
 from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, OPERATOR, user_of
+from job.errors import first_line
 
 ADMIN = user_of(CASSANDRA_ADMIN)
 DEFAULT_LOGIN = ("cassandra", "cassandra")
@@ -32,7 +33,7 @@ TIMEOUT_SECONDS = 15
 START_SECONDS = 10
 """After CQL is served, the default superuser can take a moment to exist."""
 CACHE_SECONDS = 2.5
-"""Longer than Cassandra caches roles and permissions: only then nobody uses a dropped one any more."""
+"""Longer than Cassandra caches roles and permissions: after that, a dropped role is no longer accepted."""
 
 
 class CassandraError(Exception):
@@ -90,14 +91,14 @@ def connect(host: str, port: int, user: str, password: str) -> Iterator[Any]:
         yield cluster.connect()
     except (NoHostAvailable, ConnectionException) as error:
         causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else [error]
-        reason = str(causes[0] if causes else error).partition("\n")[0]
+        reason = first_line(causes[0] if causes else error)
         if any(isinstance(cause, AuthenticationFailed) for cause in causes):
             raise LoginRefusedError(f"Cassandra at {host}:{port} refuses the role {user}: {reason}") from error
         raise CassandraUnavailableError(f"Cassandra does not answer at {host}:{port}: {reason}") from error
     except (OperationTimedOut, Timeout, Unavailable) as error:
         raise CassandraUnavailableError(f"Cassandra at {host}:{port} does not answer a statement: {error}") from error
     except DriverException as error:
-        raise CassandraError(f"Cassandra at {host}:{port}: {str(error).partition(chr(10))[0]}") from error
+        raise CassandraError(f"Cassandra at {host}:{port}: {first_line(error)}") from error
     finally:
         cluster.shutdown()
 
@@ -211,7 +212,7 @@ def _set_role(session: Any, name: str, role: Role, superuser: bool | None) -> No
     """Create the role, or change it: `superuser` is whether it is one already, None if it does not exist."""
     # Passwords are hexadecimal digits: nothing in them needs quoting.
     options = f"WITH PASSWORD = '{role.password}' AND LOGIN = true"
-    if superuser != role.superuser:  # nobody may set this option of his own role
+    if superuser != role.superuser:  # a role may not change this option of itself
         options += f" AND SUPERUSER = {str(role.superuser).lower()}"
     # Retry: for some seconds after a change of a password, Cassandra refuses another one as if it were overloaded.
     Retrying(

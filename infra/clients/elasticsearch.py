@@ -20,6 +20,7 @@ from elasticsearch import (
 
 from infra.logins import OPERATOR, login_of
 from infra.names import ELASTICSEARCH_PORT
+from job.errors import first_line
 
 TIMEOUT_SECONDS = 30
 
@@ -55,7 +56,7 @@ class ElasticsearchServer:
 
 def describe_failure(error: ApiError | TransportError) -> str:
     """An error in one line, with what to do about a refused login or certificate."""
-    text = (error.message if isinstance(error, TransportError) else str(error)).partition("\n")[0][:200]
+    text = first_line(error.message if isinstance(error, TransportError) else error)
     if isinstance(error, AuthenticationException):
         return f"{text}; it has other passwords than the stack's state: `make up`"
     if isinstance(error, TlsError):

@@ -38,9 +38,9 @@ JVM_RETURNS_MEMORY = ("-XX:+UseSerialGC", "-Xms96m", "-XX:MinHeapFreeRatio=20", 
 JVM_EXITS_ON_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 """A JVM without memory ends, and Docker restarts it, instead of going on with threads that have died."""
 INTERVAL_SECONDS = 30
-"""Between two health checks. Each starts processes in the container, which costs more than the check itself."""
+"""The time between two health checks. Each starts processes in the container, which cost more than the check itself."""
 TIMEOUT_SECONDS = 8
-"""Of a health check. Docker's own is longer, so that the script can count a check that timed out."""
+"""Timeout of a health check. Docker's own is longer, so that the script can count a check that timed out."""
 FAILED_CHECKS = 4
 """Failed health checks in a row before a service is restarted: within two and a half minutes if they time out, within
 two if they fail at once. No garbage collection takes that long, and on an overloaded machine one check in two minutes
@@ -51,8 +51,8 @@ themselves. Each recovers from a SIGKILL."""
 START_FACTOR = 4
 """Before the first success a service has this many times its `limit_seconds`: it may have a long log to replay."""
 MAX_PROCESSES = 4096
-"""Of all processes and threads of a container's user, as a limit to what a compromised container can start. Spark has
-the most, about 400."""
+"""Limit (nproc) of the processes and threads of a container's user, and so of what a compromised container can start.
+Spark has the most, about 400."""
 ALIVE = 75
 """Exit code of a health check (EX_TEMPFAIL): the service does not serve, but a restart would not help, because it waits
 for another service, for example."""
@@ -96,7 +96,7 @@ class Deployment:
 
     @property
     def strict(self) -> bool:
-        """Whether even looking needs a login, and Elasticsearch has TLS."""
+        """Whether reading needs a login too, and Elasticsearch uses TLS."""
         return self.settings.security == "strict"
 
     def password(self, login: str) -> pulumi.Output[str]:
@@ -115,7 +115,8 @@ class Deployment:
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A command in the container that succeeds once the service itself answers, and how long a start may take.
+    """A readiness and liveness check: a command in the container that succeeds once the service itself answers, and how
+    long a start may take.
 
     A service whose check fails for two minutes is restarted (files/health_check.sh), unless the exit code is ALIVE.
     """
@@ -163,6 +164,7 @@ class ContainerSpec:
     image: str
     user: str
     memory_mib: int
+    """The container's memory limit, without swap."""
     health: HealthCheck
     command: Sequence[pulumi.Input[str]] | None = None
     entrypoint: Sequence[str] | None = None
@@ -203,11 +205,28 @@ class Service(pulumi.ComponentResource):
         self.scrape_endpoints = spec.scrape_endpoints
         self.host_ports = {inside: deployment.host_port(setting) for inside, setting in spec.ports.items()}
         full_name = container_name(deployment.stack, name)
+        needed = [*(service.ready for service in depends_on), *provisioned]
+        self.container = self._declare_container(full_name, spec, needed)
+        self.ready: HealthGate = HealthGate(
+            f"{name}-healthy",
+            container=full_name,
+            container_id=self.container.id,
+            check=spec.health.command,
+            limit_seconds=spec.health.limit_seconds,
+            opts=pulumi.ResourceOptions(parent=self, deleted_with=self.container),
+        )
+        deployment.services.append(self)
+        self.register_outputs({"container": self.container.name})
+
+    def _declare_container(
+        self, full_name: str, spec: ContainerSpec, depends_on: Sequence[pulumi.Resource]
+    ) -> docker.Container:
+        deployment = self.deployment
         files = [ConfigFile(HEALTH_CHECK_SCRIPT, (FILES / "health_check.sh").read_text()), *spec.files]
-        self.container = docker.Container(
-            name,
+        return docker.Container(
+            self.name,
             name=full_name,
-            hostname=name,
+            hostname=self.name,
             image=deployment.images.id_of(spec.image),
             command=spec.command,
             entrypoints=spec.entrypoint,
@@ -224,7 +243,7 @@ class Service(pulumi.ComponentResource):
             ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=MAX_PROCESSES, hard=MAX_PROCESSES)],
             network_mode=deployment.networks[spec.networks[0]].name,
             networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=deployment.networks[network].name, aliases=[name])
+                docker.ContainerNetworksAdvancedArgs(name=deployment.networks[network].name, aliases=[self.name])
                 for network in spec.networks
             ],
             ports=[
@@ -257,30 +276,16 @@ class Service(pulumi.ComponentResource):
                 docker.ContainerLabelArgs(label=label, value=value)
                 for label, value in (
                     (STACK_LABEL, deployment.stack),
-                    (SERVICE_LABEL, name),
+                    (SERVICE_LABEL, self.name),
                     (IMAGE_SOURCE_LABEL, deployment.images.source.kind),
                 )
             ],
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[
-                    *(service.ready for service in depends_on),
-                    *([deployment.volumes.owners] if spec.mounts else []),
-                    *provisioned,
-                ],
+                depends_on=[*depends_on, *([deployment.volumes.owners] if spec.mounts else [])],
                 delete_before_replace=True,  # the old container holds the name and the host ports
             ),
         )
-        self.ready: HealthGate = HealthGate(
-            f"{name}-healthy",
-            container=full_name,
-            container_id=self.container.id,
-            check=spec.health.command,
-            limit_seconds=spec.health.limit_seconds,
-            opts=pulumi.ResourceOptions(parent=self, deleted_with=self.container),
-        )
-        deployment.services.append(self)
-        self.register_outputs({"container": self.container.name})
 
     def url(self, port: int) -> str:
         """The host's URL for the container's HTTP `port`."""

@@ -11,7 +11,7 @@ import msgspec
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
-from job.errors import JobError
+from job.errors import JobError, first_line
 from job.topic import Incarnation, Offsets
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ class Checkpoints:
 
     def _inaccessible(self, verb: str, error: Py4JError) -> JobError:
         java = getattr(error, "java_exception", None)
-        cause = str(java.toString() if java is not None else error).partition("\n")[0]
+        cause = first_line(java.toString() if java is not None else error)
         return JobError(
             f"checkpoint_location: {self._location} cannot be {verb} ({cause}); is it mounted, does this user own it?"
         )

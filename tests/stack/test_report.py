@@ -36,6 +36,7 @@ from harness.stack import ROOT, Stack
 from harness.waiting import eventually
 from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.names import CHAMPIONS_ALIAS, MATCHES_ALIAS, MATCHES_TOPIC
+from job.match_v5 import BLUE_TEAM_ID, RED_TEAM_ID
 from job.settings import with_overrides
 from tests.support.browser_page import open_page
 
@@ -148,7 +149,7 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
 
     assert len(found.sides) == 2, "no match of two teams yet"
     two_teams = [game for game in games_played if has_two_teams(game) and not game["queue"].startswith("Co-op")]
-    for side, team in zip(found.sides, (match_statistics.BLUE_TEAM_ID, match_statistics.RED_TEAM_ID), strict=True):
+    for side, team in zip(found.sides, (BLUE_TEAM_ID, RED_TEAM_ID), strict=True):
         team_games = grouped(two_teams, "team_id")[team]
         count = len(ids(team_games))
         won = ids(game for game in team_games if game["win"])

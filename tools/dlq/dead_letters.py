@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -30,7 +30,7 @@ from job.times import to_ms
 from tools.printable import sanitize
 
 HEADER_PREFIX = "dlq."
-"""Of the headers that the job adds; the others are the original message's."""
+"""Prefix of the headers that the job adds; the others are the original message's."""
 UNKNOWN_REASON = "(not from the job)"
 """The reason of a message that another producer sent to the dead-letter topic."""
 GROUP = "dlq"
@@ -144,18 +144,25 @@ def _digest(*parts: bytes | None) -> bytes:
     return digest.digest()
 
 
-class Deduplicator:
-    """Deduplication on disk: the topic keeps its messages for ever, and may hold more than fit into memory."""
+class TemporaryTable:
+    """A table on disk: the topic keeps its messages for ever, and may hold more than fit into memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, definition: str) -> None:
         self._database = sqlite3.connect("")  # a temporary file, deleted with the process
-        self._database.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._database.execute(f"CREATE TABLE {definition} WITHOUT ROWID")
 
-    def __enter__(self) -> Deduplicator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._database.close()
+
+
+class Deduplicator(TemporaryTable):
+    """Deduplication by digests."""
+
+    def __init__(self) -> None:
+        super().__init__("seen (digest BLOB PRIMARY KEY)")
 
     def is_new(self, digest: bytes) -> bool:
         """Remember the digest; False if it is a duplicate."""
@@ -172,7 +179,9 @@ def read_dead_letters(
     the topic does not exist.
     """
     errors = ConnectionErrors()
-    own = {"log_level": 0, "error_cb": errors, "auto.offset.reset": "error"}  # no letter is skipped without a word
+    # "error": an expired offset raises an error instead of being skipped silently.
+    own = {"log_level": 0, "error_cb": errors, "auto.offset.reset": "error"}
+    # `client` last: its limits (the dashboard's CONSUMER_LIMITS) override consumer_settings.
     consumer = Consumer({**consumer_settings(client, GROUP), **own, **client})
     try:
         # End offsets are read first: a message that is replayed and fails again must not be replayed in a loop.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from infra.names import MATCHES_TOPIC
-from tools.dlq.dead_letters import DeadLetterMessage
+from tools.dlq.dead_letters import DeadLetterMessage, TemporaryTable
 
 DELIVERY_TIMEOUT_SECONDS = 30
 
@@ -92,20 +91,11 @@ class Replay:
             self.failed.append(error)
 
 
-class _LatestOriginals:
-    """Of dead letters with equal key and value, the one whose original arrived last. On disk, as `Deduplicator`."""
+class _LatestOriginals(TemporaryTable):
+    """Of dead letters with equal key and value, the one whose original arrived last."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("")  # a temporary file, deleted with the process
-        self._database.execute(
-            "CREATE TABLE latest (content BLOB PRIMARY KEY, version INTEGER, position TEXT) WITHOUT ROWID"
-        )
-
-    def __enter__(self) -> _LatestOriginals:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
+        super().__init__("latest (content BLOB PRIMARY KEY, version INTEGER, position TEXT)")
 
     def add(self, dead_letter: DeadLetterMessage) -> bool:
         """Whether its key and value are new. It replaces an equal one whose original arrived earlier."""

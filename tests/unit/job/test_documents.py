@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.documents import actions, documents, team_documents
+from job.documents import actions, documents
 from job.ids import cassandra_write_time, external_version, monthly_index, statistics_document_id
 from job.queues import queue_name
 from job.settings import with_overrides
 from job.times import from_ms, iso, now_ms, to_ms
 from tests.support.sample_matches import ALIASES, ARRIVED_AT, TWO_TEAMS, decoded, full_participant, match, participant
+from tests.support.team_documents import team_documents
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=50)
 TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"

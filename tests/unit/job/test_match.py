@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from job.documents import documents, team_documents
+from job.documents import documents
 from job.match import Match, decode
 from tests.support.sample_matches import (
     ARRIVED_AT,
@@ -23,6 +23,7 @@ from tests.support.sample_matches import (
     participant,
     value,
 )
+from tests.support.team_documents import team_documents
 
 
 def test_valid_match() -> None:
@@ -121,13 +122,13 @@ def test_detail_of_a_team_of_a_wrong_type_loses_only_its_fields(
     path: tuple[Any, ...], wrong: Any, dropped: str, lost: set[str] | None
 ) -> None:
     message = match(full_participant(1), full_participant(6), teams=deepcopy(TWO_TEAMS))
-    whole = list(team_documents(decoded(message), ARRIVED_AT))
+    whole = team_documents(decoded(message), ARRIVED_AT)
     *way, last = ("info", "teams", *path)
     holder: Any = reduce(getitem, way, message)
     holder[last] = wrong
     found = decoded(message)
     expected = [] if lost is None else [{n: held for n, held in whole[0].items() if n not in lost}, whole[1]]
-    assert list(team_documents(found, ARRIVED_AT)) == expected
+    assert team_documents(found, ARRIVED_AT) == expected
     assert found.dropped_details == ((dropped,) if dropped else ())
     assert len(list(documents(found, ARRIVED_AT))) == 2
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from job.documents import documents, team_documents
+from job.documents import documents
 from job.settings import with_overrides
 from job.tasks.match_rows import match_rows
 from tests.support import reference
@@ -21,6 +21,7 @@ from tests.support.mode_matches import (
     swarm,
 )
 from tests.support.sample_matches import ARRIVED_AT, START, decoded, value
+from tests.support.team_documents import team_documents
 
 MATCH = {
     "match_id": "EUW1_420",
@@ -260,21 +261,21 @@ def test_arena_of_16_has_subteams_and_no_teams() -> None:
     last = document(arena_16(), 1)
     assert {"kill_participation", "damage_share"}.isdisjoint(last), "its subteam has no kills"
     assert (last["gold_share"], last["placement"], last["team_id"], last["win"]) == (0.4762, 8, 200, False)
-    assert list(team_documents(decoded(arena_16()), ARRIVED_AT)) == []
+    assert team_documents(decoded(arena_16()), ARRIVED_AT) == []
 
 
 def test_arena_of_18_has_subteams_of_three() -> None:
     found = document(arena_18(), 18)
     names = ("queue_id", "queue", "placement", "subteam_id", "kill_participation", "damage_share", "gold_share")
     assert [found[name] for name in names] == [1750, "Arena", 1, 6, 0.6, 0.3333, 0.3636]
-    assert list(team_documents(decoded(arena_18()), ARRIVED_AT)) == []
+    assert team_documents(decoded(arena_18()), ARRIVED_AT) == []
 
 
 def test_arena_without_placement_has_no_shares_and_no_winner() -> None:
     found = document(arena_without_placement(), 16)
     absent = {"placement", "subteam_id", "kill_participation", "damage_share", "gold_share", "win"}
     assert absent.isdisjoint(found)
-    assert list(team_documents(decoded(arena_without_placement()), ARRIVED_AT)) == []
+    assert team_documents(decoded(arena_without_placement()), ARRIVED_AT) == []
 
 
 def test_swarm_has_one_team_and_champions_of_its_own() -> None:
@@ -310,7 +311,7 @@ def test_swarm_has_one_team_and_champions_of_its_own() -> None:
         **NO_RUNES,
         **NO_WARDS,
     )
-    assert list(team_documents(decoded(swarm()), ARRIVED_AT)) == []
+    assert team_documents(decoded(swarm()), ARRIVED_AT) == []
 
 
 def test_coop_has_bots_and_two_teams() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from generator.match_factory import MatchFactory, MatchSize
 from generator.modes import MODE_NAMES, RIFT_5V5
-from job.documents import actions, documents, team_documents
+from job.documents import actions, documents
 from job.match import REASONS, DeadLetter, Match, decode
 from job.tasks.match_rows import match_rows
 from tests.support import reference
@@ -29,6 +29,7 @@ from tests.support.sample_matches import (
     participant,
     value,
 )
+from tests.support.team_documents import team_documents
 
 # The same examples in every run, so that failures are reproducible and the duration is constant.
 EXAMPLES = settings(max_examples=150)
