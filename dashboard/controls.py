@@ -1,4 +1,4 @@
-"""The controls at the top of the pages. Their values are in the page's URL."""
+"""The controls at the top of the pages. Their values are query parameters of the page's URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a viewer has selected: a time range and filters. All of it is in the page's URL, so that a view can be sent."""
+"""What a viewer has selected: a time range and filters. All of it is in the page's URL (query parameters), so that a
+view can be sent."""
 
 from __future__ import annotations
 

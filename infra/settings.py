@@ -216,7 +216,8 @@ class Settings(BaseModel):
         owned = [path for path in STACK_OWNED_JOB_KEYS if _contains(job, path.split("."))]
         if owned:
             raise ValueError(
-                f"{', '.join(owned)}: set by the stack: topics, templates, ports and dashboards depend on it; remove it"
+                f"{', '.join(owned)}: set by the stack: topics, templates, ports, dashboards or logins depend on it; "
+                "remove it"
             )
         return job
 

@@ -60,8 +60,8 @@ _POLL_SECONDS = 1
 _REQUEST_TIMEOUT_SECONDS = 10
 _RECONNECTION_SECONDS = 5
 _NEW_CONNECTION_SECONDS = 30
-"""After so long without a written row a new connection is made. The driver resolves Cassandra's name only once, and
-never connects again after an error during the login."""
+"""Without a written row for this long, the archive makes a new connection. The driver resolves Cassandra's name only
+once, and never connects again after an error during the login."""
 _KAFKA_TIMEOUT_SECONDS = 30
 _DAY_SECONDS = 86_400
 _HANGING_SECONDS = 300  # longer than the rate limit may delay a chunk
@@ -427,7 +427,9 @@ def run(
     """
     matches = Counter("lol_archive_matches_total", "Matches written to Cassandra", registry=registry)
     read = Counter(
-        "lol_archive_messages_total", "Messages read from Kafka, those that are no matches too", registry=registry
+        "lol_archive_messages_total",
+        "Messages read from Kafka, including those that are not matches",
+        registry=registry,
     )
     refused = Counter("lol_archive_refused_total", "Matches that are too large for Cassandra", registry=registry)
     unreadable = Counter(

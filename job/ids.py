@@ -6,7 +6,10 @@ _MAX_LONG = 2**63 - 1
 
 
 def monthly_index(alias: str, milliseconds: int) -> str:
-    """The index behind the alias for the UTC month of a timestamp in milliseconds: lol_matches_stream-2026.11."""
+    """The index behind the alias for the UTC month of a timestamp in milliseconds: lol_matches_stream-2026.11.
+
+    A month is the unit of index retention (docs/operations.md, "Retire a month"); there is no ILM policy or rollover.
+    """
     month = from_ms(milliseconds)
     return f"{alias}-{month.year}.{month.month:02d}"
 

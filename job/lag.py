@@ -14,7 +14,7 @@ class ConsumerLag(Collector):
 
     It counts up to the high watermark, so that messages behind an open transaction count too. It is computed at each
     scrape from the latest known offsets, because the topic grows while the reader waits. A partition from which nothing
-    was read has all of its retained messages as lag. While Kafka does not tell its offsets, the lag is unknown and has
+    was read has all of its retained messages as lag. While Kafka's offsets are unavailable, the lag is unknown and has
     no sample.
     """
 

@@ -19,7 +19,7 @@ _JSON_KEYS = {
 
 
 def configure(settings: Log) -> None:
-    """Send all Python logging to stdout, in the level and format of the settings."""
+    """Send all Python logging to stdout, in the log level and format of the settings."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_formatter(settings.format))
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)

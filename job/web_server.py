@@ -1,4 +1,4 @@
-"""HTTP server of the job and of the archive, with a login if the settings have one. Of a thread for each request."""
+"""HTTP server of the job and of the archive, with a login if the settings have one."""
 
 import base64
 import hmac

@@ -3,7 +3,7 @@
 - Lock: a Pulumi process that was killed leaves the stack locked. A lock whose process is gone is released.
 - Interrupted deployment: Pulumi records a pending operation, creates the resource, then records the result. Killed in
   between, it leaves a container or network that is not in its state: the next `up` fails with a name conflict, and
-  `destroy` leaves it behind. It is removed.
+  `destroy` leaves it behind. This orphaned resource is removed.
 - Incompatible state: dynamic resources are stored with a pickled provider. After a change of the program's modules,
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.

@@ -1,1 +1,2 @@
-"""Dynamic Pulumi resources: topics, index templates, saved objects, health gates, the base image, passwords."""
+"""Dynamic Pulumi resources: topics, Kafka's users, Cassandra's roles, index templates, saved objects, health gates,
+images, volume owners, certificates, credentials."""

@@ -1,4 +1,4 @@
-"""Health gate: a resource that is created once a container's health check succeeds, so that dependents wait for it.
+"""Health gate (readiness): a resource that is created once a container's health check succeeds: dependents wait for it.
 
 pulumi-docker's own `wait` reports only a timeout; the health gate names the service and shows its last log lines. It
 runs the check several times a second, so that Docker's own interval need not be short for as long as the stack runs.

@@ -1,4 +1,4 @@
-"""An Elasticsearch index template as a Pulumi resource, with drift detection."""
+"""An Elasticsearch index template as a Pulumi resource, with drift detection. Strict mappings (`dynamic: strict`)."""
 
 from __future__ import annotations
 

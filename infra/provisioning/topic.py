@@ -1,4 +1,4 @@
-"""A Kafka topic as a Pulumi resource: grows in place, refuses to shrink, and is replaced only if its name changes."""
+"""A Kafka topic as a Pulumi resource: partitions are added in place, never removed. A new name replaces the topic."""
 
 from __future__ import annotations
 

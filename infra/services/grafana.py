@@ -27,7 +27,7 @@ DASHBOARDS = "/etc/lolstack/dashboards"
 
 
 class Grafana(Service):
-    """Grafana with data sources and dashboards. Users sign in as `admin`; in `guarded`, looking needs no login."""
+    """Grafana with data sources and dashboards. Users sign in as `admin`; in `guarded`, reading needs no login."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ WITHOUT_LOGIN = {"anonymous": {"looking": {"order": 0, "credentials": "elasticse
 
 
 class Kibana(Service):
-    """Kibana, of the same version as Elasticsearch. In `guarded`, looking needs no login."""
+    """Kibana, of the same version as Elasticsearch. In `guarded`, reading needs no login."""
 
     def __init__(self, deployment: Deployment, elasticsearch: Elasticsearch) -> None:
         settings = deployment.settings

@@ -28,7 +28,11 @@ _BATCH_DURATION_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60
 
 
 class Metrics:
-    """The job's metrics, and the health check that follows from them. Thread-safe."""
+    """The job's metrics, and the health check that follows from them. Thread-safe.
+
+    Label cardinality is bounded: values are queries, state operators, aliases, reasons, services, partitions and field
+    names of the schema, never text of a message.
+    """
 
     def __init__(self, aliases: MatchAliases, max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
         """`aliases` are those of the matches' documents, `max_batch_age` (seconds) is the time without a batch after

@@ -1,7 +1,8 @@
 """The Elasticsearch sink: indexes documents with `_bulk`, retries with backoff, returns rejected documents.
 
-A document is rejected only for an error that names it or one of its fields. Every other error is the index's or the
-cluster's fault: the sink waits until somebody has repaired it, and no valid match becomes a dead letter.
+A document is rejected only for an error that names it or one of its fields. Every other error (429 Too Many Requests,
+5xx, a closed index) is the index's or the cluster's fault: the sink waits until somebody has repaired it, and no valid
+match becomes a dead letter.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Elasticsearch's logins: who may look, who may change what, TLS in `strict`. Switching and rotation lose nothing."""
+"""Elasticsearch's logins: who may read, who may change what, TLS in `strict`. Switching and rotation lose nothing."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TestGuarded:
         assert {status(*each) for each in requests} <= {"401", "403"}, change
 
     @pytest.mark.parametrize("login", ["admin:wrong", "job:", "elastic:changeme", "kibana_system:x", "nobody:x"])
-    def test_wrong_login_is_refused_even_for_looking(self, bases: tuple[str, str], login: str) -> None:
+    def test_wrong_login_is_refused_even_for_reading(self, bases: tuple[str, str], login: str) -> None:
         assert [status(base, "-u", login, "/") for base in bases] == ["401", "401"]
 
 
@@ -142,7 +142,7 @@ MAY_NOT_IN_STRICT: dict[str, list[Request]] = {
     "dashboard": [HEALTH, INDEX_STATISTICS, NODE_STATISTICS],
     "lol_kibana": [COUNT],
 }
-"""In `guarded`, a login may look as whoever has none."""
+"""In `guarded`, each login may read what somebody without a login may."""
 
 
 @pytest.fixture
@@ -221,8 +221,8 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
         authority, login = tmp_path / "ca.crt", tmp_path / "login"
         authority.write_text(stack.outputs["certificateAuthority"])
         login.write_text(f'user = "operator:{stack.outputs["operatorPassword"]}"\n')
-        looking = ["curl", "-fsS", "--noproxy", "*", "--cacert", str(authority), "-K", str(login)]
-        subprocess.run([*looking, f"{url}/{ALIAS}/_count"], check=True, capture_output=True)
+        curl = ["curl", "-fsS", "--noproxy", "*", "--cacert", str(authority), "-K", str(login)]
+        subprocess.run([*curl, f"{url}/{ALIAS}/_count"], check=True, capture_output=True)
         for user, requests in MAY_NOT_IN_STRICT.items():
             for request in requests:
                 assert_refused(stack.elasticsearch(user), request)

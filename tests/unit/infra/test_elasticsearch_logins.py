@@ -63,7 +63,7 @@ class TestFileRealm:
 
 
 class TestNode:
-    def test_looking_needs_a_login_only_in_strict(self, stack: tuple[str, Recorder]) -> None:
+    def test_reading_needs_a_login_only_in_strict(self, stack: tuple[str, Recorder]) -> None:
         security, recorder = stack
         settings = environment(recorder.containers["elasticsearch"])
         assert settings["xpack.security.enabled"] == "true"
@@ -123,7 +123,7 @@ class TestClients:
             "certificate of the authority\n" if security == "strict" else ""
         )
 
-    def test_kibana_has_its_login_and_looking_without_one_only_in_guarded(self, stack: tuple[str, Recorder]) -> None:
+    def test_kibana_has_its_login_and_reading_without_one_only_in_guarded(self, stack: tuple[str, Recorder]) -> None:
         security, recorder = stack
         files = uploads(recorder.containers["kibana"])
         config = yaml.safe_load(files["/usr/share/kibana/config/kibana.yml"])
