@@ -44,7 +44,7 @@ from job.lag import ConsumerLag
 from job.match import Match, PlausibleTimes, decode
 from job.message import Message
 from job.rate_limit import RateLimiter
-from job.retry import TransientError, retry_with_backoff, wait_until_available
+from job.retry import TransientError, log_wait, retry_with_backoff, wait_until_available
 from job.topic import Incarnation, Offsets, TopicInspector, watch
 from job.web_server import serve
 
@@ -103,11 +103,12 @@ class ArchivedMatch(NamedTuple):
 class Heartbeat:
     """Detects that the archive hangs, for the container's health check: no poll and no attempt to write for minutes.
 
-    While Cassandra is not available the archive does not hang: it repeats its attempts.
+    While Cassandra is not available the archive does not hang: it repeats its attempts, and `waits_for_cassandra`.
     """
 
     def __init__(self) -> None:
         self._at = time.monotonic()
+        self.waits_for_cassandra = False
 
     def beat(self) -> None:
         """Record progress."""
@@ -152,7 +153,12 @@ class ArchiveTable:
             if pending:
                 raise TransientError(reason)
 
-        retry_with_backoff("Cassandra", attempt, stopping=self._stopping)
+        def on_wait(service: str, reason: str, seconds: float, number: int) -> None:
+            self._heartbeat.waits_for_cassandra = True
+            log_wait(service, reason, seconds, number)
+
+        retry_with_backoff("Cassandra", attempt, on_wait, self._stopping)
+        self._heartbeat.waits_for_cassandra = False
 
     def _use(self, session: Any) -> None:
         keyspace = self._options.keyspace
@@ -326,17 +332,19 @@ class OffsetTracker:
                 self._next[polled.partition()] = polled.offset()
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 self._continue_at_beginning(polled.partition())
+                break
             elif error.fatal():
                 raise KafkaException(error)
-            else:
+            else:  # it can be repeated without end
                 log.warning("Waiting for Kafka: %s", self._describe(error))
+                break
         return messages
 
     def commit(self) -> None:
         """Commit the offsets of all polled messages. A failed commit is repeated with the next chunk's.
 
-        Repeats an old commit: Kafka deletes offsets that a consumer without a group membership has not committed for
-        a week (offsets.retention.minutes).
+        Repeats an old commit: by default, Kafka deletes offsets that a consumer without a group membership has not
+        committed for a week (offsets.retention.minutes).
         """
         if self._next == self._committed and time.monotonic() < self._committed_at + _DAY_SECONDS:
             return
@@ -443,6 +451,8 @@ def run(
         "lol_archive_hanging", "1 after five minutes without a poll or an attempt to write", registry=registry
     )
     hanging.set_function(heartbeat.hanging)
+    waiting = Gauge("lol_archive_waiting", "1 while matches wait for Cassandra", registry=registry)
+    waiting.set_function(lambda: heartbeat.waits_for_cassandra)
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
     lag = ConsumerLag("lol_archive_lag_messages")

@@ -224,7 +224,17 @@ class HealthChecker:
     def _check_archive(self) -> StageResult:
         metrics = self._metrics("archive")
         written, lag = _total(metrics, "lol_archive_matches_total"), _total(metrics, "lol_archive_lag_messages")
-        return f"{written} matches written since it started, lag {lag}", None
+        lost = {
+            kind: sum(metrics.get(f"lol_archive_{name}_total", {}).values())
+            for kind, name in (("too large", "refused"), ("unreadable", "unreadable"))
+        }
+        not_archived = "".join(f", {count:,.0f} {kind}" for kind, count in lost.items() if count)
+        problem = None
+        if metrics.get("lol_archive_waiting", {}).get("") == 1:
+            problem = "it waits for Cassandra: `make logs SERVICE=archive` has the reason"
+        elif "lol_archive_lag_messages" not in metrics:
+            problem = "its lag is unknown: it cannot read the topic"
+        return f"{written} matches written since it started{not_archived}, lag {lag}", problem
 
     # Requests
 

@@ -107,6 +107,7 @@ class Checkpoints:
             stream = files.create(draft, True)
             try:
                 stream.write(bytearray(msgspec.json.encode(start)))
+                stream.hsync()  # otherwise the file can be empty after a power failure
             finally:
                 stream.close()
             # Unlike FileSystem's, FileContext's rename can replace a file.

@@ -104,9 +104,9 @@ class Queries:
         index = IndexStatistics(self.sinks, {"champion": aliases.champions, "position": aliases.positions}, counts)
 
         def on_batch(finished: FinishedBatch) -> None:
+            self.metrics.record_statistics(counts.drain(finished.number))
             late = late_matches.count(finished.number, event_times.drain(finished.number).by_match)
             self.metrics.record_late_matches(finished.number, late)
-            self.metrics.record_statistics(counts.drain(finished.number))
             if size.observe(finished.offsets, finished.seconds):
                 set_max_offsets(self.spark, query, size.messages)
 

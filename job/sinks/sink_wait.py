@@ -9,7 +9,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -24,11 +24,14 @@ class Address(NamedTuple):
 
 
 class SinkWait(msgspec.Struct, frozen=True):
-    """A sink's backoff: the service, the reason, seconds until the next attempt, attempts so far."""
+    """A sink's backoff: the service, the reason, seconds until the next attempt, attempts so far.
 
-    service: str
+    Anything in the stack's network can send a datagram: a wait without end would hide that the job hangs.
+    """
+
+    service: Annotated[str, msgspec.Meta(pattern="^(Elasticsearch|Kafka)$")]
     reason: str
-    seconds: float
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=60)]
     attempt: int
 
 
@@ -60,7 +63,7 @@ class Receiver:
             try:
                 data = self._channel.recv(8192)
                 self._handle(decoder.decode(data))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 log.debug("A datagram is not a sink's wait: %s", error)
             except OSError:  # closed
                 return

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,7 +139,7 @@ def test_archive_hangs_without_progress_but_not_while_cassandra_is_unavailable(m
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     heartbeat = Heartbeat()
-    hanging = []
+    hanging, waiting = [], []
 
     class SlowOutage(InstantEvent):
         """Four minutes pass during each backoff."""
@@ -147,12 +148,14 @@ def test_archive_hangs_without_progress_but_not_while_cassandra_is_unavailable(m
             nonlocal now
             now += 240
             hanging.append(heartbeat.hanging())
+            waiting.append(heartbeat.waits_for_cassandra)
             return False
 
     session = FakeSession(EUW1_0=[OperationTimedOut() for _ in range(3)])
     monkeypatch.setattr(archive, "_connect", lambda _options: session)
     ArchiveTable(session, with_overrides({}).archive, SlowOutage(), heartbeat).write(ROWS)
     assert hanging == [False, False, False]
+    assert [*waiting, heartbeat.waits_for_cassandra] == [True, True, True, False]
     now += 301
     assert heartbeat.hanging()
 
@@ -301,11 +304,26 @@ class TestOffsetTracker:
         consumer.watermark_errors = [KafkaException(KafkaError(KafkaError._TIMED_OUT))]
         positions = []
         consumer.assign = lambda partitions: positions.append({each.partition: each.offset for each in partitions})  # type: ignore[method-assign]
-        offsets.poll()
+        for _ in gone:
+            offsets.poll()
         assert positions == [{0: 9, 1: 4}, {0: 0, 1: 4}, {0: 0, 1: 4}]
         assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR", "ERROR"]
         assert "Waiting for Kafka: " in caplog.messages[0]
         assert caplog.messages[1] == "Kafka has lost messages of partition 0 that were archived: reading it again"
+
+    @pytest.mark.parametrize("code", [KafkaError.KAFKA_STORAGE_ERROR, KafkaError._AUTO_OFFSET_RESET])
+    def test_repeated_error_ends_each_poll(self, code: int) -> None:
+        """Between two polls the archive commits offsets, reports that it lives, and obeys SIGTERM."""
+        offsets, consumer, _ = tracker()
+        offsets.assign({0: 4})
+        errors = count()
+
+        def poll(_seconds: float) -> FakeMessage:
+            assert next(errors) < 100, "the poll does not end"
+            return FakeMessage(4, error=code)
+
+        consumer.poll = poll  # type: ignore[method-assign]
+        assert [offsets.poll(), offsets.poll()] == [[], []]
 
     def test_failed_commit_is_logged_and_repeated_with_the_next(self, caplog: pytest.LogCaptureFixture) -> None:
         offsets, consumer, _ = tracker(FakeMessage(4))
@@ -333,7 +351,7 @@ class TestOffsetTracker:
 
     def test_consumer_error_is_logged_and_polling_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
         offsets, _, _ = tracker(FakeMessage(0, error=KafkaError._ALL_BROKERS_DOWN), FakeMessage(4))
-        assert [message.offset for message in offsets.poll()] == [4]
+        assert [[message.offset for message in offsets.poll()] for _ in range(2)] == [[], [4]]
         assert "Waiting for Kafka: " in caplog.text
 
     def test_partitions_are_read_from_their_committed_offset_or_their_beginning(self) -> None:

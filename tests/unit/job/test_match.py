@@ -1,6 +1,7 @@
 """Validation: the invalid field is named, and limits. test_match_v5_quirks.py has the quirks of Match-V5."""
 
 import json
+import tracemalloc
 from copy import deepcopy
 from functools import reduce
 from operator import getitem
@@ -10,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from job.documents import documents
-from job.match import Match, decode
+from job.match import DeadLetter, Match, decode
 from tests.support.sample_matches import (
     ARRIVED_AT,
     PLAUSIBLE_TIMES,
@@ -153,6 +154,25 @@ def test_lone_surrogate_in_a_detail_loses_only_its_field() -> None:
     assert sorted(found.dropped_details) == ["gameMode", "puuid"]
     letter = dead_letter(raw.replace(b'"?"', rb'"a\ud83d"').replace(b"Player 2", rb"\ud83d"))
     assert letter.field == "info.participants[1].riotIdGameName"
+
+
+@pytest.mark.parametrize("details", [True, False])
+@pytest.mark.parametrize(
+    ("field", "part"),
+    [("participants", "{}"), ("participants", '{"item0":[[],[],[]]}'), ("teams", "{}"), ("mine", "[]")],
+)
+def test_value_of_very_many_objects_takes_little_memory(field: str, part: str, details: bool) -> None:
+    """Each would take up to a hundred times its size, and the service that decodes it would end again and again."""
+    raw = b'{"metadata":{"matchId":"EUW1_1"},"info":{"%s":[' % field.encode()
+    raw += b",".join([part.encode()] * (3_400_000 // len(part) * 2)) + b"]}}"
+    tracemalloc.start()
+    letter = decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES, details)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "not_a_match"
+    assert "objects and arrays" in letter.detail
+    assert peak < 10 * 2**20
 
 
 LONE_SURROGATES = [

@@ -305,6 +305,34 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
         stages = self.check(monkeypatch, archive=metrics, spark_job="", generator="", health="")
         assert stages["archive"] == StageHealth("archive", "7 matches written since it started, lag 2")
 
+    @pytest.mark.parametrize(
+        ("metrics", "figures", "problem"),
+        [
+            (
+                "lol_archive_lag_messages 2\nlol_archive_waiting 1\n",
+                "7 matches written since it started, lag 2",
+                "it waits for Cassandra: `make logs SERVICE=archive` has the reason",
+            ),
+            (
+                "lol_archive_waiting 0\n",
+                "7 matches written since it started, lag unknown",
+                "its lag is unknown: it cannot read the topic",
+            ),
+            (
+                'lol_archive_lag_messages 0\nlol_archive_refused_total 1\nlol_archive_unreadable_total{partition="1"} 14\n',
+                "7 matches written since it started, 1 too large, 14 unreadable, lag 0",
+                None,
+            ),
+        ],
+        ids=["Cassandra does not answer", "Kafka does not answer", "messages that are not archived"],
+    )
+    def test_archive_that_does_not_archive_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, metrics: str, figures: str, problem: str | None
+    ) -> None:
+        metrics = f"lol_archive_matches_total 7\n{metrics}"
+        stages = self.check(monkeypatch, archive=metrics, spark_job="", generator="", health="")
+        assert stages["archive"] == StageHealth("archive", figures, problem)
+
     @pytest.mark.parametrize("has_login", [True, False], ids=["strict", "guarded, or of an earlier version"])
     def test_login_for_metrics_is_used_where_the_container_has_one(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_login: bool
