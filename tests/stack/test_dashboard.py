@@ -124,6 +124,26 @@ def test_bots_are_no_player(stack: Stack, matches_of_2019: Callable[..., TimeRan
 
 
 @pytest.mark.disruptive
+@pytest.mark.parametrize(
+    ("name", "tag", "wanted"),
+    [
+        ("Éclair", "EUW", "éclair#euw"),
+        ("ЖАННА", "RU", "жанна#ru"),
+        ("Οδυσσευς", "GR", "ΟΔΥΣΣΕΥΣ#gr"),
+        ('.*"~<1-3>[A]\\d', "EUW", '.*"~<1-3>[a]\\D#euw'),
+    ],
+)
+def test_riot_id_is_found_in_any_case_of_every_alphabet(
+    stack: Stack, matches_of_2019: Callable[..., TimeRange], name: str, tag: str, wanted: str
+) -> None:
+    found = participant(1, puuid="of-one-person", riotIdGameName=name, riotIdTagline=tag)
+    matches_of_2019(found, participant(6, puuid="of-another"))
+    player = read_player(stack.elasticsearch("dashboard"), wanted)
+    assert player is not None
+    assert (player.puuid, player.names, player.games) == ("of-one-person", (f"{name}#{tag}",), 1)
+
+
+@pytest.mark.disruptive
 def test_wrong_duration_does_not_break_the_page_of_a_champion(
     stack: Stack, matches_of_2019: Callable[..., TimeRange]
 ) -> None:
