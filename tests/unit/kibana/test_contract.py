@@ -197,6 +197,27 @@ def test_panel_keeps_modes_and_bots_apart(panel_id: str) -> None:
     assert {name for name, document in DOCUMENTS.items() if accepts(query, each_has | document)} == ACCEPTED[panel_id]
 
 
+def test_arrivals_are_per_minute_also_where_kibana_makes_the_interval_longer() -> None:
+    """Kibana limits the number of intervals: in the last day each has several minutes."""
+    five_minutes = parse_changed("lens/lol-arrivals", {f"{COLUMNS}.minute.params.interval": "5m"})
+    bucket = {"key": 0, "doc_count": 100, "matchesX0": {"value": 10}}
+    response = {"hits": {"total": {"value": 100}}, "aggregations": {"minute": {"buckets": [bucket]}}}
+    (row,) = queries.rows(five_minutes.layers["data"], response, datetime.now(UTC))
+    assert (row["matches"], row["documents"]) == (2, 20)
+
+
+def test_win_rate_of_several_windows_is_weighted_by_their_games() -> None:
+    """One window with 1 win in 1 game, and one with 2 wins in 7 games, are 3 in 8: not the mean of 100% and 29%."""
+    both = {"key": 0, "doc_count": 2, "winrateX0": {"value": 3}, "winrateX1": {"value": 8}}
+    champions = {"buckets": [{"key": "Ahri", "doc_count": 2, "end": {"buckets": [both]}}]}
+    layer = panels()["lol-champion-trend"].layers["data"]
+    now = datetime.now(UTC)
+    sums = queries.search(layer, "", "window_end", now, now)["aggs"]["champion"]["aggs"]["end"]["aggs"]
+    assert sums == {"winrateX0": {"sum": {"field": "wins"}}, "winrateX1": {"sum": {"field": "games_played"}}}
+    response = {"hits": {"total": {"value": 2}}, "aggregations": {"champion": champions}}
+    assert [row["winrate"] for row in queries.rows(layer, response, now)] == [0.375]
+
+
 def test_panel_queries_have_distinct_titles() -> None:
     titles = [query.title for query in panel_queries()]
     assert len(set(titles)) == len(titles) == 19
@@ -315,6 +336,11 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
             "an edit of the formula would delete winrateY",
         ),
         (
+            "lens/lol-arrivals",
+            {f"{COLUMNS}.minute": column("item", "lol-items")},
+            "matchesX1 is per unit of time, but the layer has no date histogram",
+        ),
+        (
             "lens/lol-win-rate-and-picks",
             {f"{LAYER}.half.columns": {"champion": column("kda", "lol-sides")}},
             "two layers have a column champion",
@@ -324,6 +350,11 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
             "lens/lol-sides",
             {f"{COLUMNS}.winrate.params.formula": "count(kql='win: false') / count()"},
             r"is count\(kql='win: false'\) / count\(\), but its columns compute count\(kql='win: true'\) / count\(\)",
+        ),
+        (
+            "lens/lol-arrivals",
+            {f"{COLUMNS}.matchesX1.params.unit": "h"},
+            r"is normalize_by_unit\(.*, unit='m'\), but its columns compute normalize_by_unit\(.*, unit='h'\)",
         ),
         (
             "lens/lol-matches-per-minute",
