@@ -334,9 +334,9 @@ def wilson_interval(rate: float, games: int) -> tuple[float, float]:
     return (middle - half) / (1 + z * z / games), (middle + half) / (1 + z * z / games)
 
 
-def in_range(time_range: TimeRange, field: str = "@timestamp") -> dict[str, Any]:
+def in_range(time_range: TimeRange) -> dict[str, Any]:
     """A query for documents of the time range."""
-    return {"range": {field: {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}}
+    return {"range": {"@timestamp": {"gte": _to_millis(time_range.start), "lt": _to_millis(time_range.end)}}}
 
 
 def averages(*fields: str) -> dict[str, Any]:
