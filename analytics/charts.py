@@ -391,7 +391,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     return Chart(
         "sides",
         "Blue against red",
-        "wins, and a team's means per match; two-team modes, no co-op",
+        "wins, and a team's means per match; two-team modes, no bots",
         _sized(chart) if found else None,
     )
 

@@ -14,7 +14,7 @@ from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
 from infra.names import TEAMS_ALIAS
 from job.match_v5 import MAX_PARTICIPANTS
-from job.queues import ARENA, queue_ids, queue_name
+from job.queues import AGAINST_BOTS, ARENA, TUTORIALS, queue_name
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
@@ -30,16 +30,13 @@ PRECISION_THRESHOLD = 40_000
 CHAMPION_PRECISION = 4_000
 """The same for one champion, of which there are many."""
 SWARM = (1810, 1820, 1830, 1840)
-CO_OP = tuple(
-    queue_id
-    for name in ("Intro Bot", "Beginner Bot", "Intermediate Bot")
-    for queue_id in queue_ids(f"Co-op vs. AI {name}")
-)
-"""Queues against bots, which are no comparison of sides."""
 SUMMONERS_RIFT = 11
 """Riot's id of the map with the objectives."""
-SINGLE_TEAM_MODES = ("CHERRY", "STRAWBERRY")
-"""Riot's names of Arena, where `team_id` is no side of the map, and of Swarm, where all play against the game."""
+SINGLE_TEAM_MODES = ("CHERRY", "STRAWBERRY", "PRACTICETOOL")
+"""Riot's names of Arena, where `team_id` is no side of the map, of Swarm, where all play against the game, and of the
+practice tool."""
+TUTORIAL_MODE_PREFIX = "TUTORIAL"
+"""Of the tutorials' modes: TUTORIAL_MODULE_1, …"""
 SWARM_PREFIX = "Strawberry_"
 """Of Swarm's champions, which are not those of Summoner's Rift."""
 OBJECTIVES = {
@@ -65,7 +62,8 @@ class StepRate:
 
 @dataclass(frozen=True)
 class ChampionStatistics:
-    """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` and `ban_rate` of all matches."""
+    """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` of all matches, `ban_rate` of the
+    matches that have bans."""
 
     name: str
     games: int
@@ -280,7 +278,7 @@ def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter)
                 "aggs": {"matches": _distinct_matches(CHAMPION_PRECISION)},
             },
             "on_rift": {
-                "filter": all_of({"term": {"map_id": SUMMONERS_RIFT}}, NO_CO_OP),
+                "filter": all_of({"term": {"map_id": SUMMONERS_RIFT}}, TWO_TEAMS, AMONG_PEOPLE),
                 "aggs": {
                     "objectives": {
                         "filters": {"filters": {name: {"term": {f"first_{name}": True}} for name in OBJECTIVES}},
@@ -356,10 +354,14 @@ MATCHES = _distinct_matches(PRECISION_THRESHOLD)
 """The aggregation that counts matches."""
 PLAYED: tuple[dict[str, Any], ...] = ({"term": {"remake": False}}, {"exists": {"field": "win"}})
 """Clauses for matches that count: no remakes, and none without a winner."""
-TWO_TEAMS = none_of({"terms": {"queue_id": [*sorted(ARENA), *SWARM]}}, {"terms": {"game_mode": [*SINGLE_TEAM_MODES]}})
+TWO_TEAMS = none_of(
+    {"terms": {"queue_id": [*sorted(ARENA), *SWARM, *sorted(TUTORIALS)]}},
+    {"terms": {"game_mode": [*SINGLE_TEAM_MODES]}},
+    {"prefix": {"game_mode": TUTORIAL_MODE_PREFIX}},
+)
 """A query for the modes of two teams. Documents may lack the mode, so that the queues are named too."""
-NO_CO_OP = none_of({"terms": {"queue_id": [*CO_OP]}})
-"""A query for matches among people."""
+AMONG_PEOPLE = none_of({"terms": {"queue_id": sorted(AGAINST_BOTS)}})
+"""A query for matches among people: a team of bots is no comparison of sides."""
 PEOPLE = none_of({"term": {"bot": True}}, {"prefix": {"champion_name": SWARM_PREFIX}})
 """A query for participants who are no bots, and play a champion of Summoner's Rift."""
 
@@ -392,7 +394,7 @@ def _aggregations(time_range: TimeRange, only: MatchFilter) -> dict[str, Any]:
                 "sides": {
                     "filters": {
                         "filters": {
-                            name: all_of(TWO_TEAMS, NO_CO_OP, {"term": {"team_id": team}})
+                            name: all_of(TWO_TEAMS, AMONG_PEOPLE, {"term": {"team_id": team}})
                             for name, team in _TEAMS.items()
                         }
                     },
@@ -517,7 +519,12 @@ def _objectives(teams: Mapping[str, Any]) -> tuple[ObjectiveStatistics, ...]:
 
 
 def _has_two_teams(match: Mapping[str, Any]) -> bool:
-    return match["queue_id"] not in (*ARENA, *SWARM) and match.get("game_mode") not in SINGLE_TEAM_MODES
+    mode = match.get("game_mode", "")
+    return (
+        match["queue_id"] not in (*ARENA, *SWARM, *TUTORIALS)
+        and mode not in SINGLE_TEAM_MODES
+        and not mode.startswith(TUTORIAL_MODE_PREFIX)
+    )
 
 
 def _summary(found: list[Mapping[str, Any]]) -> MatchSummary:

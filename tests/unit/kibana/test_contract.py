@@ -145,6 +145,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "compact": {"queue": "5v5 Draft Pick"},
     "coop": {"queue": "Co-op vs. AI Intro Bot", "game_mode": "CLASSIC", "map_id": 11, "bot": False},
     "bot": {"queue": "Co-op vs. AI Intro Bot", "game_mode": "CLASSIC", "map_id": 11, "bot": True},
+    "coop in urf": {"queue": "Co-op vs AI Ultra Rapid Fire", "game_mode": "URF", "map_id": 11, "bot": False},
+    "doom bots": {"queue": "Doom Bots Voting", "game_mode": "DOOMBOTSTEEMO", "map_id": 11, "bot": False},
+    "tutorial": {"queue": "Tutorial 1", "game_mode": "TUTORIAL_MODULE_1", "map_id": 11, "bot": False},
+    "compact tutorial": {"queue": "Tutorial 3"},
+    "practice tool": {"queue": "Custom", "game_mode": "PRACTICETOOL", "map_id": 11, "bot": False},
     "arena": {"queue": "Arena", "game_mode": "CHERRY", "bot": False},
     "compact arena": {"queue": "Arena"},
     "arena of an unknown queue": {"queue": "1740", "game_mode": "CHERRY", "bot": False},
@@ -153,18 +158,20 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 }
 """Fields of a document by which panels tell modes and bots apart."""
 TWO_TEAMS_OF_PEOPLE = {"ranked", "aram", "compact"}
+AGAINST_BOTS = {"coop", "coop in urf", "doom bots"}
+OF_ONE_PLAYER = {"tutorial", "compact tutorial", "practice tool"}
 ARENAS = {"arena", "compact arena", "arena of an unknown queue"}
 ACCEPTED = {
     "lol-sides": TWO_TEAMS_OF_PEOPLE,
     "lol-wins-by-side": TWO_TEAMS_OF_PEOPLE,
     "lol-objectives": {"ranked"},
-    "lol-positions": {*TWO_TEAMS_OF_PEOPLE, "coop"},
-    "lol-kill-participation": {*TWO_TEAMS_OF_PEOPLE, "coop"},
-    "lol-gold-distribution": {*TWO_TEAMS_OF_PEOPLE, "coop"},
-    "lol-last-matches": {*TWO_TEAMS_OF_PEOPLE, "coop", "bot"},
-    "lol-champions": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
-    "lol-win-rate-and-picks": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
-    "lol-items": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
+    "lol-positions": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
+    "lol-kill-participation": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
+    "lol-gold-distribution": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
+    "lol-last-matches": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS, "bot"},
+    "lol-champions": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
+    "lol-win-rate-and-picks": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
+    "lol-items": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
     "lol-keystones": set(DOCUMENTS) - {"bot"},
 }
 
