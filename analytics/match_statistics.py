@@ -329,7 +329,9 @@ def wilson_interval(rate: float, games: int) -> tuple[float, float]:
     z = 1.96
     middle = rate + z * z / (2 * games)
     half = z * math.sqrt(rate * (1 - rate) / games + z * z / (4 * games * games))
-    return (middle - half) / (1 + z * z / games), (middle + half) / (1 + z * z / games)
+    low, high = ((middle + sign * half) / (1 + z * z / games) for sign in (-1, 1))
+    # Rounding can exceed 0 and 1 a little, which would show as "-0%".
+    return max(low, 0.0), min(high, 1.0)
 
 
 def in_range(time_range: TimeRange) -> dict[str, Any]:

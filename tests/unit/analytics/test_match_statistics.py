@@ -17,6 +17,7 @@ from analytics.match_statistics import (
     MatchStatistics,
     read_last_matches,
     read_match_statistics,
+    wilson_interval,
 )
 from analytics.time_range import TimeRange
 from harness.kibana import kql
@@ -148,3 +149,17 @@ def test_last_match_has_a_winning_side_in_modes_of_two_teams_only(mode: str | No
     client.search.return_value = {"hits": {"hits": hits}}
     (found,) = read_last_matches(client)
     assert found.winner == winner
+
+
+def test_confidence_interval_is_within_0_and_1() -> None:
+    """A limit a little below 0 would show as "-0%"."""
+    for games in range(1, 200):
+        (none_low, none_high), (all_low, all_high) = wilson_interval(0.0, games), wilson_interval(1.0, games)
+        assert f"{none_low:.0%}" == "0%"
+        assert 0 <= none_low < none_high < 1
+        assert 0 < all_low < all_high <= 1
+
+
+def test_confidence_interval_is_wilsons() -> None:
+    assert wilson_interval(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wilson_interval(0.0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
