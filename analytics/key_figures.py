@@ -72,7 +72,8 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
         KeyFigure("Documents", compact(matches.total_documents), f"{compact(matches.documents)} {time_range.words}"),
     ]
     if matches.newest_arrived_at:
-        age = (now - matches.newest_arrived_at).total_seconds()
+        # Its message may have arrived after `now` was read.
+        age = max((now - matches.newest_arrived_at).total_seconds(), 0)
         figures.append(
             KeyFigure("Newest document", duration(age), "since its message arrived in Kafka", bad=age > STALE_SECONDS)
         )
