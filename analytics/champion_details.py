@@ -14,13 +14,13 @@ from analytics.match_statistics import (
     MatchFilter,
     all_of,
     averages,
-    in_range,
     wilson_interval,
 )
 from analytics.pipeline_metrics import Points
 from analytics.search import search
 from analytics.time_range import TimeRange
 from infra.names import CHAMPIONS_ALIAS
+from job.times import to_ms
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,23 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
 
 
 def _win_rate(client: Elasticsearch, time_range: TimeRange, champion: str) -> Points:
-    """The win rate over time, in percent, at the end of each step that has games."""
+    """The win rate over time, in percent: at the end of each step, of the windows that ended in it or with it."""
     step = time_range.step_seconds
     response = search(
         client,
         CHAMPIONS_ALIAS,
         size=0,
-        query=all_of(in_range(time_range, "window_end"), {"term": {"champion_name": champion}}),
+        query=all_of(
+            {"range": {"window_end": {"gt": to_ms(time_range.start), "lte": to_ms(time_range.end)}}},
+            {"term": {"champion_name": champion}},
+        ),
         aggs={
             "steps": {
                 "date_histogram": {
                     "field": "window_end",
                     "fixed_interval": f"{step}s",
-                    "offset": f"{int(time_range.start.timestamp()) % step}s",
+                    # A bucket includes its start and not its end: one millisecond later, it is the other way round.
+                    "offset": f"{to_ms(time_range.start) % (1000 * step) + 1}ms",
                     "min_doc_count": 1,
                 },
                 "aggs": {"wins": {"sum": {"field": "wins"}}, "games": {"sum": {"field": "games_played"}}},
@@ -96,7 +100,7 @@ def _win_rate(client: Elasticsearch, time_range: TimeRange, champion: str) -> Po
     )
     steps = response["aggregations"]["steps"]["buckets"] if "aggregations" in response else []
     return tuple(
-        (datetime.fromtimestamp(bucket["key"] / 1000 + step, UTC), 100 * bucket["wins"]["value"] / games)
+        (datetime.fromtimestamp((bucket["key"] - 1) / 1000 + step, UTC), 100 * bucket["wins"]["value"] / games)
         for bucket in steps
         if (games := bucket["games"]["value"])
     )

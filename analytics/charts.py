@@ -17,7 +17,7 @@ import altair as alt
 from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
 from analytics.champion_details import ChampionDetails
 from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
-from analytics.key_figures import compact
+from analytics.key_figures import compact, rate
 from analytics.match_statistics import (
     ChampionStatistics,
     GameLengthBucket,
@@ -205,7 +205,7 @@ def rate_per_minute(
             "from": _millis(step.start),
             "to": _millis(step.start) + time_range.step_seconds * 1000,
             "amount": getattr(step, what),
-            "tooltip": f"{step.start:{DATE_TIME}}: {getattr(step, what):,.0f} {what} per minute",
+            "tooltip": f"{step.start:{DATE_TIME}}: {rate(getattr(step, what))} {what} per minute",
         }
         for step in steps
     ]
@@ -391,7 +391,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     return Chart(
         "sides",
         "Blue against red",
-        "wins, and a team's means per match; two-team modes, no co-op",
+        "wins, and a team's means per match; two-team modes, no bots",
         _sized(chart) if found else None,
     )
 
@@ -466,7 +466,7 @@ def lines_over_time(
     tooltips: dict[datetime, list[str]] = {}
     for line in names:
         for at, value in lines[line]:
-            tooltips.setdefault(at, []).append(f"{line} {value:{form}}")
+            tooltips.setdefault(at, []).append(f"{line} {_number(value, form)}")
     half = time_range.step_seconds * 500
     hover_areas = [
         {
@@ -543,6 +543,12 @@ def _log_pick_rate(champion: ChampionStatistics) -> float:
 
 def _win_rate(champion: ChampionStatistics) -> float:
     return champion.win_rate
+
+
+def _number(value: float, form: str) -> str:
+    """The value in this format; with two significant digits if it would be 0, and is not."""
+    text = f"{value:{form}}"
+    return f"{value:.2g}" if value and not text.strip("-0.") else text
 
 
 def _data(values: Iterable[Mapping[str, Any]]) -> alt.InlineData:

@@ -37,7 +37,7 @@ def key_figures(
     return found
 
 
-def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, advice: str) -> list[str]:
+def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, now: datetime, advice: str) -> list[str]:
     """Why the time range has no matches, and what to do; empty if it has some. `advice`: how to choose a longer one."""
     if matches.count:
         return []
@@ -49,7 +49,10 @@ def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, advice: 
     if matches.newest_ended >= time_range.end:
         do = "Look again later" if time_range.is_last else advice
         return [f"No game ended in this time range; {newest}. {do}."]
-    silent = f" No message has arrived since {matches.newest_arrived_at:%H:%M}." if matches.newest_arrived_at else ""
+    # Messages may arrive all the time, of games that ended long ago.
+    arrived = matches.newest_arrived_at
+    is_silent = arrived is not None and (now - arrived).total_seconds() > STALE_SECONDS
+    silent = f" No message has arrived since {arrived:%Y-%m-%d %H:%M}." if is_silent else ""
     return [f"No game ended in this time range; {newest}.{silent} {advice}."]
 
 
@@ -63,13 +66,14 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
         KeyFigure("Matches", compact(matches.count), f"{time_range.words}"),
         KeyFigure(
             "Matches per minute",
-            f"{matches_per_minute:,.{1 if matches_per_minute < 1000 else 0}f}",
-            f"{documents_per_minute:,.0f} documents; mean of {span}",
+            rate(matches_per_minute),
+            f"{rate(documents_per_minute)} documents; mean of {span}",
         ),
         KeyFigure("Documents", compact(matches.total_documents), f"{compact(matches.documents)} {time_range.words}"),
     ]
     if matches.newest_arrived_at:
-        age = (now - matches.newest_arrived_at).total_seconds()
+        # Its message may have arrived after `now` was read.
+        age = max((now - matches.newest_arrived_at).total_seconds(), 0)
         figures.append(
             KeyFigure("Newest document", duration(age), "since its message arrived in Kafka", bad=age > STALE_SECONDS)
         )
@@ -105,6 +109,11 @@ def compact(number: float) -> str:
             scaled = number / size
             return f"{scaled:,.{max(0, 3 - len(str(int(scaled))))}f} {unit}"
     return f"{number:,.0f}"
+
+
+def rate(number: float) -> str:
+    """A number per minute in few characters: 1,234, then 12.3, then 0.12 and 0.0012. Only 0 is "0"."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:,.1f}" if number >= 1 else f"{number:.2g}"
 
 
 def _seconds(value: float | None) -> str:

@@ -14,7 +14,7 @@ from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
 from infra.names import TEAMS_ALIAS
 from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, RED_TEAM_ID
-from job.queues import ARENA, ARENA_MODE, queue_ids, queue_name
+from job.queues import AGAINST_BOTS, ARENA, ARENA_MODE, TUTORIALS, queue_ids, queue_name
 from job.times import from_ms, to_ms
 
 POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
@@ -30,16 +30,13 @@ PRECISION_THRESHOLD = 40_000
 CHAMPION_PRECISION = 4_000
 """The precision for a single champion; lower, because there is one counter per champion."""
 SWARM = queue_ids("Swarm")
-CO_OP = tuple(
-    queue_id
-    for name in ("Intro Bot", "Beginner Bot", "Intermediate Bot")
-    for queue_id in queue_ids(f"Co-op vs. AI {name}")
-)
-"""Queues against bots, which are no comparison of sides."""
 SUMMONERS_RIFT = 11
 """Riot's id of the map with the objectives."""
-SINGLE_TEAM_MODES = (ARENA_MODE, "STRAWBERRY")
-"""Riot's names of Arena, where `team_id` is no side of the map, and of Swarm, where all play against the game."""
+SINGLE_TEAM_MODES = (ARENA_MODE, "STRAWBERRY", "PRACTICETOOL")
+"""Riot's names of Arena, where `team_id` is no side of the map, of Swarm, where all play against the game, and of the
+practice tool."""
+TUTORIAL_MODE_PREFIX = "TUTORIAL"
+"""Of the tutorials' modes: TUTORIAL_MODULE_1, …"""
 SWARM_PREFIX = "Strawberry_"
 """Name prefix of Swarm's champions, which are not those of Summoner's Rift."""
 OBJECTIVES = {
@@ -65,7 +62,8 @@ class StepRate:
 
 @dataclass(frozen=True)
 class ChampionStatistics:
-    """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` and `ban_rate` of all matches."""
+    """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` of all matches, `ban_rate` of the
+    matches that have bans."""
 
     name: str
     games: int
@@ -284,7 +282,7 @@ def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter)
                 "aggs": {"matches": _distinct_matches(CHAMPION_PRECISION)},
             },
             "on_rift": {
-                "filter": all_of({"term": {"map_id": SUMMONERS_RIFT}}, NO_CO_OP),
+                "filter": all_of({"term": {"map_id": SUMMONERS_RIFT}}, TWO_TEAMS, AMONG_PEOPLE),
                 "aggs": {
                     "objectives": {
                         "filters": {"filters": {name: {"term": {f"first_{name}": True}} for name in OBJECTIVES}},
@@ -335,12 +333,14 @@ def wilson_interval(rate: float, games: int) -> tuple[float, float]:
     z = 1.96
     middle = rate + z * z / (2 * games)
     half = z * math.sqrt(rate * (1 - rate) / games + z * z / (4 * games * games))
-    return (middle - half) / (1 + z * z / games), (middle + half) / (1 + z * z / games)
+    low, high = ((middle + sign * half) / (1 + z * z / games) for sign in (-1, 1))
+    # Rounding can exceed 0 and 1 a little, which would show as "-0%".
+    return max(low, 0.0), min(high, 1.0)
 
 
-def in_range(time_range: TimeRange, field: str = "@timestamp") -> dict[str, Any]:
+def in_range(time_range: TimeRange) -> dict[str, Any]:
     """A query for documents of the time range."""
-    return {"range": {field: {"gte": to_ms(time_range.start), "lt": to_ms(time_range.end)}}}
+    return {"range": {"@timestamp": {"gte": to_ms(time_range.start), "lt": to_ms(time_range.end)}}}
 
 
 def averages(*fields: str) -> dict[str, Any]:
@@ -360,10 +360,14 @@ MATCHES = _distinct_matches(PRECISION_THRESHOLD)
 """The aggregation that counts matches."""
 PLAYED: tuple[dict[str, Any], ...] = ({"term": {"remake": False}}, {"exists": {"field": "win"}})
 """Clauses for matches that count: no remakes, and none without a winner."""
-TWO_TEAMS = none_of({"terms": {"queue_id": [*sorted(ARENA), *SWARM]}}, {"terms": {"game_mode": [*SINGLE_TEAM_MODES]}})
+TWO_TEAMS = none_of(
+    {"terms": {"queue_id": [*sorted(ARENA), *SWARM, *sorted(TUTORIALS)]}},
+    {"terms": {"game_mode": [*SINGLE_TEAM_MODES]}},
+    {"prefix": {"game_mode": TUTORIAL_MODE_PREFIX}},
+)
 """A query for the modes of two teams. Documents may lack the mode, so that the queues are named too."""
-NO_CO_OP = none_of({"terms": {"queue_id": [*CO_OP]}})
-"""A query for matches among people."""
+AMONG_PEOPLE = none_of({"terms": {"queue_id": sorted(AGAINST_BOTS)}})
+"""A query for matches among people: a team of bots is no comparison of sides."""
 PEOPLE = none_of({"term": {"bot": True}}, {"prefix": {"champion_name": SWARM_PREFIX}})
 """A query for participants who are no bots, and play a champion of Summoner's Rift."""
 
@@ -396,7 +400,7 @@ def _aggregations(time_range: TimeRange, only: MatchFilter) -> dict[str, Any]:
                 "sides": {
                     "filters": {
                         "filters": {
-                            name: all_of(TWO_TEAMS, NO_CO_OP, {"term": {"team_id": team}})
+                            name: all_of(TWO_TEAMS, AMONG_PEOPLE, {"term": {"team_id": team}})
                             for name, team in _TEAMS.items()
                         }
                     },
@@ -521,7 +525,12 @@ def _objectives(teams: Mapping[str, Any]) -> tuple[ObjectiveStatistics, ...]:
 
 
 def _has_two_teams(match: Mapping[str, Any]) -> bool:
-    return match["queue_id"] not in (*ARENA, *SWARM) and match.get("game_mode") not in SINGLE_TEAM_MODES
+    mode = match.get("game_mode", "")
+    return (
+        match["queue_id"] not in (*ARENA, *SWARM, *TUTORIALS)
+        and mode not in SINGLE_TEAM_MODES
+        and not mode.startswith(TUTORIAL_MODE_PREFIX)
+    )
 
 
 def _summary(found: list[Mapping[str, Any]]) -> MatchSummary:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from elasticsearch import Elasticsearch
@@ -16,6 +18,10 @@ from job.queues import queue_name
 SHOWN_GAMES, SHOWN_CHAMPIONS, SHOWN_NAMES = 20, 10, 5
 NO_BOT = none_of({"term": {"bot": True}})
 """All bots have the same puuid, and the names of champions."""
+LONGEST_PATTERN = 1000
+"""Elasticsearch's default of `index.max_regex_length`, which counts UTF-16 code units."""
+LAST_CASED_CHARACTER = 0x1E943
+"""Unicode's last character with an upper or lower case."""
 MEANS = ("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute", "kill_participation")
 
 
@@ -64,7 +70,7 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
 
     A Riot ID can change hands: it means who played under it last.
     """
-    by_name = {"term": {"summoner_name": {"value": wanted, "case_insensitive": True}}}
+    by_name = has_name(wanted)
     either = {"bool": {"should": [{"term": {"puuid": wanted}}, by_name]}}
     newest = search_matches(client, size=1, query=all_of(either, NO_BOT), sort=_NEWEST)
     hits = newest["hits"]["hits"]
@@ -106,6 +112,38 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
         ),
         last=tuple(_game(hit["_source"]) for hit in found["hits"]["hits"]),
     )
+
+
+def has_name(wanted: str) -> dict[str, Any]:
+    """A query for documents whose `summoner_name` is `wanted` in any case, in every alphabet.
+
+    A pattern, because `case_insensitive` of a `term` query folds ASCII only, and because it also finds documents that
+    were indexed without a normalizer.
+    """
+    pattern = "".join(_any_case(character) for character in wanted)
+    if len(pattern.encode("utf-16-le")) // 2 > LONGEST_PATTERN:  # far longer than any name
+        return {"term": {"summoner_name": wanted}}
+    return {"regexp": {"summoner_name": {"value": pattern, "flags": "NONE"}}}
+
+
+def _any_case(character: str) -> str:
+    """A regular expression of Lucene for the character in any case."""
+    if cases := _cases().get(character.casefold()):
+        return f"[{cases}]"
+    # A backslash before a letter or digit could be a class such as \d; before anything else it is literal.
+    return character if character.isalnum() else f"\\{character}"
+
+
+@cache
+def _cases() -> Mapping[str, str]:
+    """The characters that Unicode's case folding makes equal, by what they become: σ, ς and Σ by σ; ß and ẞ by ss.
+
+    Turkish İ and ı are letters of their own, as in Unicode.
+    """
+    found: dict[str, str] = defaultdict(str)
+    for character in map(chr, range(LAST_CASED_CHARACTER + 1)):
+        found[character.casefold()] += character
+    return {folded: cases for folded, cases in found.items() if len(cases) > 1}
 
 
 _NEWEST = [{"@timestamp": "desc"}, {"match_id": "desc"}]

@@ -36,11 +36,11 @@ def _draw(view: View) -> None:
     matches, pipeline = sources.matches(view), sources.pipeline(view)
     page.problems(matches, pipeline)
     with st.container(key="data"):
-        time_range = matches.time_range or pipeline.time_range
+        now, time_range = datetime.now(UTC), matches.time_range or pipeline.time_range
         if time_range:
-            page.tiles(key_figures(matches.data, pipeline.data, time_range, datetime.now(UTC)))
+            page.tiles(key_figures(matches.data, pipeline.data, time_range, now))
         if matches.data and matches.time_range:
-            page.hint(explain_no_matches(matches.data, matches.time_range, "Choose a longer time range"))
+            page.hint(explain_no_matches(matches.data, matches.time_range, now, "Choose a longer time range"))
             page.chart_cards(charts.match_charts(matches.data, matches.time_range))
             tables.champions(matches.data.champions)
             tables.last_matches(matches.data.last)

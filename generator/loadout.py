@@ -25,7 +25,7 @@ _WEAPONS = (3031, 3033, 3036, 3046, 3071, 3072, 3074, 3094, 3142, 3153, 3508, 66
 _STAVES = (3003, 3089, 3100, 3102, 3115, 3116, 3135, 3152, 3157, 3165, 4628, 4645, 4646, 6653, 6655)
 _SHARED = (3065, 3068, 3075, 3083, 3084, 3107, 3109, 3110, 3143, 3190, 3222, 3504, 6617, 6665)
 _TRINKETS = (3340, 3363, 3364)
-_ARENA_TRINKET = 3348
+_ARAM_TRINKET, _ARENA_TRINKET = 2052, 3348
 _SWARM_ITEMS = tuple(range(9271, 9299))
 _GOLD_PER_ITEM = 2600
 # Arena has the items of the Rift under ids of its own.
@@ -117,7 +117,7 @@ def items(draw: Callable[[], float], gold: int, champion: Champion, of_format: F
     empty = [0] * (6 - len(bought))
     if not of_format.two_teams:
         return [*(_ARENA_ITEM + item for item in bought), *empty, _ARENA_TRINKET]
-    return [*bought, *empty, _pick(draw, _TRINKETS)]
+    return [*bought, *empty, _ARAM_TRINKET if of_format is ARAM else _pick(draw, _TRINKETS)]
 
 
 def augments(draw: Callable[[], float], number: int) -> list[int]:

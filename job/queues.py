@@ -1,4 +1,4 @@
-"""Riot's queues: the English name of each queue id, and which of them are Arena.
+"""Riot's queues: the English name of each queue id, and which of them are Arena, tutorials, or against bots.
 
 Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". Queues
 1740 and 1750 are not in that list: they are Arena in matches of 2026 and, with eighteen players, of 2025 and later.
@@ -79,6 +79,10 @@ _NAMES = {
     2300: "Brawl",
     2400: "ARAM: Mayhem",
 }
+
+TUTORIALS = frozenset(queue_id for queue_id, name in _NAMES.items() if name.startswith("Tutorial"))
+AGAINST_BOTS = TUTORIALS | {queue_id for queue_id, name in _NAMES.items() if name.startswith(("Co-op vs", "Doom Bots"))}
+"""Queues in which one of the teams is of bots. A custom game (queue 0) can have bots too."""
 
 
 def queue_name(queue_id: int) -> str:

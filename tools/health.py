@@ -201,7 +201,8 @@ class HealthChecker:
         processed, lag = _total(metrics, "lol_job_messages_total"), _total(metrics, "lol_job_kafka_lag_messages")
         late = sum(metrics.get("lol_job_late_matches_total", {}).values())
         too_late = f", {late:,.0f} matches too late for the windows" if late else ""
-        uncounted = _by_label(metrics, "lol_job_uncounted_matches_total", "matches do not count in the windows")
+        of_uncounted = "messages of matches that do not count in the windows"
+        uncounted = _by_label(metrics, "lol_job_uncounted_matches_total", of_uncounted)
         dropped = _by_label(metrics, "lol_job_dropped_fields_total", "optional fields dropped")
         problem = None if health == "ok" else health
         return f"{processed} messages processed since it started{too_late}{uncounted}{dropped}, lag {lag}", problem

@@ -29,6 +29,7 @@ from harness.kibana.schema import (
     LensXY,
     Math,
     MathNode,
+    NormalizeByUnit,
     Now,
     OrderByColumn,
     OverallSum,
@@ -147,6 +148,9 @@ def column_id_violations(layer: Layer) -> Iterator[str]:
                     yield f"{column_id} is ordered by {by}, which is not a plain metric of the layer"
             if (column.params.order_by.type == "custom") != (column.params.order_agg is not None):
                 yield f"{column_id}: orderAgg belongs to the order `custom` only"
+        has_interval = any(isinstance(other, DateHistogram) for other in layer.columns.values())
+        if isinstance(column, NormalizeByUnit) and not has_interval:
+            yield f"{column_id} is per unit of time, but the layer has no date histogram"
         if isinstance(column, Formula):
             # When a user edits a formula, Kibana deletes every column whose id begins with the formula's id.
             others = [other for other in layer.columns if other.startswith(column_id) and other != column_id]
@@ -229,6 +233,8 @@ def formula_text(layer: Layer, column_id: str) -> str:
             return "now()"
         case OverallSum(references=[other]):
             return f"overall_sum({formula_text(layer, other)})"
+        case NormalizeByUnit(references=[other], params=params):
+            return f"normalize_by_unit({formula_text(layer, other)}, unit='{params.unit}')"
         case Math(params=params):
             return math_text(layer, params.tinymath_ast)
         case _:

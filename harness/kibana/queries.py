@@ -23,6 +23,7 @@ from harness.kibana.schema import (
     Layer,
     Math,
     MathNode,
+    NormalizeByUnit,
     Now,
     OrderAlphabetical,
     OrderByColumn,
@@ -34,6 +35,7 @@ from harness.kibana.schema import (
 
 AGGREGATIONS = {"unique_count": "cardinality", "average": "avg", "sum": "sum", "max": "max"}
 ORDER = "order"
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 Row = dict[str, Any]
 
 
@@ -71,6 +73,10 @@ def rows(layer: Layer, response: Mapping[str, Any], now: datetime) -> list[Row]:
             case OverallSum():
                 overall = sum(row[column.references[0]] or 0 for row in table)
                 _fill(table, column_id, [overall for _ in table])
+            case NormalizeByUnit():
+                units = _interval_seconds(layer) / UNIT_SECONDS[column.params.unit]
+                rate = MathNode(type="function", name="divide", args=[column.references[0], units])
+                _fill(table, column_id, [_computed(rate, row) for row in table])
             case Math():
                 _fill(table, column_id, [_computed(column.params.tinymath_ast, row) for row in table])
             case Formula():
@@ -149,6 +155,12 @@ def _date_histogram(column: DateHistogram, start: datetime, end: datetime) -> di
         bounds = {"min": round(start.timestamp() * 1000), "max": round(end.timestamp() * 1000)}
         histogram |= {"min_doc_count": 0, "extended_bounds": bounds}
     return {"date_histogram": histogram}
+
+
+def _interval_seconds(layer: Layer) -> int:
+    """The interval of the layer's date histogram. Kibana makes it longer in a long time range."""
+    (interval,) = (c.params.interval for c in layer.columns.values() if isinstance(c, DateHistogram))
+    return int(interval[:-1]) * UNIT_SECONDS[interval[-1]]
 
 
 def _with_aggregations(below: dict[str, Any], aggregations: dict[str, Any]) -> dict[str, Any]:

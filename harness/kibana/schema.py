@@ -142,6 +142,19 @@ class OverallSum(Metric):
     references: list[ColumnId] = Field(min_length=1, max_length=1)
 
 
+class TimeUnit(StrictModel):
+    unit: Literal["s", "m", "h", "d"]
+
+
+class NormalizeByUnit(Metric):
+    """Another metric's value per unit of time: divided by the interval of the layer's date histogram."""
+
+    operation_type: Literal["normalize_by_unit"]
+    data_type: Literal["number"]
+    references: list[ColumnId] = Field(min_length=1, max_length=1)
+    params: TimeUnit
+
+
 class MathNode(StrictModel):
     """A call in a formula; an argument is a number, a column's id, or another call."""
 
@@ -293,7 +306,18 @@ class Filters(Bucket):
 
 
 AnyColumn = Annotated[
-    Count | FieldMetric | Now | OverallSum | Math | Formula | StaticValue | Terms | DateHistogram | Ranges | Filters,
+    Count
+    | FieldMetric
+    | Now
+    | OverallSum
+    | NormalizeByUnit
+    | Math
+    | Formula
+    | StaticValue
+    | Terms
+    | DateHistogram
+    | Ranges
+    | Filters,
     Field(discriminator="operation_type"),
 ]
 

@@ -238,11 +238,11 @@ def pipeline() -> Dashboard:
                         no_data="no watermark yet",
                     ),
                     time_series(
-                        "Late matches, and matches that do not count",
-                        "Matches in no window, per minute: those older than the watermark, with the rows that Spark "
-                        "drops for them (one for each message); and those of other queues than statistics.queue_ids, "
-                        "remakes and matches without a winner.",
-                        "count:matches/min",
+                        "Late matches, and messages of matches that do not count",
+                        "In no window, per minute: matches older than the watermark, each once, with the rows that "
+                        "Spark drops for them, one for each message; and messages of matches of other queues than "
+                        "statistics.queue_ids, of remakes and of matches without a winner.",
+                        "count:/min",
                         Query("sum(60 * rate(lol_job_late_matches_total[$__rate_interval]))", "late matches"),
                         Query(
                             "sum by (operator) (60 * rate(lol_job_rows_dropped_by_watermark_total[$__rate_interval]))",

@@ -74,7 +74,9 @@ class Metrics:
         self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state store", "query", "operator")
         self.late_rows = counter("rows_dropped_by_watermark", "Late rows that were dropped", "query", "operator")
         self.late_matches = counter("late_matches", "Matches too late for the windows: older than the watermark")
-        self.uncounted_matches = counter("uncounted_matches", "Matches that do not count in the windows", "reason")
+        self.uncounted_matches = counter(
+            "uncounted_matches", "Messages of matches that do not count in the windows", "reason"
+        )
         for reason in UNCOUNTED_REASONS:
             self.uncounted_matches.labels(reason)
         self.dropped_fields = counter("dropped_fields", "Optional fields dropped because of a wrong type", "field")

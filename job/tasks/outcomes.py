@@ -43,8 +43,8 @@ class BatchCounts(Struct):
     `matches` counts messages whose documents are all indexed, `dead_letters` the other messages by reason.
     `participants` counts the participants of decoded matches, `indexed` their acknowledged documents; `teams` and
     `indexed_teams` are the same of teams. `dropped_details` has the optional fields that were dropped, by name,
-    `uncounted` the matches that do not count in the statistics, by reason. `age_counts` has the matches by bucket of
-    AGE_BUCKETS, the last one for older matches; `age_seconds` is the sum of their ages.
+    `uncounted` the messages of matches that do not count in the statistics, by reason. `age_counts` has the matches by
+    bucket of AGE_BUCKETS, the last one for older matches; `age_seconds` is the sum of their ages.
     """
 
     matches: int = 0

@@ -123,7 +123,7 @@ def test_chart_marks_have_tooltips(browser: Browser, path: Path) -> None:
     with open_page(browser, path) as page:
         titles = page.locator("svg title").all_text_contents()
     for words in (
-        "01 Mar 11:00: 120 matches per minute",
+        "01 Mar 11:00: 120.0 matches per minute",
         "0–15 minutes: 100 matches",
         "40+ minutes: 140 matches",
         "Jinx: won 49.3% of 2,000 games",

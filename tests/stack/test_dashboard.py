@@ -19,7 +19,7 @@ from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
 from harness.stack import Stack
 from harness.waiting import eventually
-from infra.names import DASHBOARD_PORT, MATCHES_ALIAS, MATCHES_TOPIC
+from infra.names import CHAMPIONS_ALIAS, DASHBOARD_PORT, MATCHES_ALIAS, MATCHES_TOPIC
 from job.documents import documents
 from job.times import to_ms
 from tests.support.dashboard_page import open_dashboard
@@ -121,6 +121,56 @@ def test_bots_are_no_player(stack: Stack, matches_of_2019: Callable[..., TimeRan
     player = read_player(client, "nautilus OF 2019#euw")
     assert player is not None
     assert (player.puuid, player.games) == ("of-one-person", 1)
+
+
+@pytest.mark.disruptive
+@pytest.mark.parametrize(
+    ("name", "tag", "wanted"),
+    [
+        ("Éclair", "EUW", "éclair#euw"),
+        ("ЖАННА", "RU", "жанна#ru"),
+        ("Οδυσσευς", "GR", "ΟΔΥΣΣΕΥΣ#gr"),
+        ('.*"~<1-3>[A]\\d', "EUW", '.*"~<1-3>[a]\\D#euw'),
+    ],
+)
+def test_riot_id_is_found_in_any_case_of_every_alphabet(
+    stack: Stack, matches_of_2019: Callable[..., TimeRange], name: str, tag: str, wanted: str
+) -> None:
+    found = participant(1, puuid="of-one-person", riotIdGameName=name, riotIdTagline=tag)
+    matches_of_2019(found, participant(6, puuid="of-another"))
+    player = read_player(stack.elasticsearch("dashboard"), wanted)
+    assert player is not None
+    assert (player.puuid, player.names, player.games) == ("of-one-person", (f"{name}#{tag}",), 1)
+
+
+@pytest.fixture
+def windows_of_2019(stack: Stack) -> Iterator[Callable[..., None]]:
+    """Indexes Rell's windows: the end of each, its wins and its games."""
+    client, index = stack.elasticsearch(), f"{CHAMPIONS_ALIAS}-2019.03"
+
+    def add(*windows: tuple[datetime, int, int]) -> None:
+        for end, wins, games in windows:
+            document = {"champion_name": "Rell", "window_end": end.isoformat(), "wins": wins, "games_played": games}
+            client.index(index=index, document=document)
+        client.indices.refresh(index=index)
+
+    yield add
+    client.indices.delete(index=index)
+
+
+@pytest.mark.disruptive
+@pytest.mark.parametrize("hours", [1, 7, 48])
+def test_win_rate_over_time_is_that_of_the_windows_up_to_each_point(
+    stack: Stack, windows_of_2019: Callable[..., None], hours: int
+) -> None:
+    """The first window ends with the time range's start, so it is of another time. The last ends with its end."""
+    end = datetime(2019, 3, 5, 12, 34, tzinfo=UTC)
+    time_range = TimeRange.between(end - timedelta(hours=hours), end, datetime.now(UTC))
+    first, second, third, *_, last = time_range.step_times
+    after_second = second + timedelta(seconds=1)
+    windows_of_2019((first, 9, 10), (second, 1, 4), (after_second, 1, 1), (third, 1, 3), (last, 3, 5))
+    found = read_champion_details(stack.elasticsearch("dashboard"), time_range, MatchFilter(champion="Rell"))
+    assert found.win_rate == ((second, 25), (third, 50), (last, 60))
 
 
 @pytest.mark.disruptive

@@ -26,7 +26,7 @@ from playwright.sync_api import Browser
 from analytics import match_statistics
 from analytics.builds import BuildStatistics, read_build_statistics
 from analytics.match_statistics import MatchFilter, read_match_statistics
-from analytics.names import item_name, keystone_name
+from analytics.names import TRINKETS, item_name, keystone_name
 from analytics.pipeline_metrics import read_pipeline_metrics
 from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
@@ -181,10 +181,9 @@ def assert_builds_match_documents(found: BuildStatistics, people: list[Participa
             assert games == len(shares)
             assert share == (pytest.approx(mean(shares), rel=1e-5) if shares else None)
 
-    trinkets = {3340, 3348, 3363, 3364}
     wins: dict[str, list[bool]] = defaultdict(list)
     for game in people:
-        for item in set(game.get("items", ())) - trinkets:
+        for item in set(game.get("items", ())).difference(TRINKETS):
             wins[f"item {item_name(item)}"].append(game["win"])
         if "keystone" in game:
             wins[f"keystone {keystone_name(game['keystone'])}"].append(game["win"])

@@ -50,7 +50,9 @@ def read_report(
         problem = f"Elasticsearch at {elasticsearch.url} {failure}: {describe_failure(error)}"
         problems.append(f"{problem}. The report has no matches.")
     else:
-        problems += explain_no_matches(matches, time_range, "Choose a longer time range: `make report HOURS=…`")
+        problems += explain_no_matches(
+            matches, time_range, created_at, "Choose a longer time range: `make report HOURS=…`"
+        )
     prometheus = connect_prometheus(outputs)
     try:
         pipeline = read_pipeline_metrics(prometheus, time_range)

@@ -10,7 +10,7 @@ import pytest
 
 from analytics import charts
 from analytics.chart import DARK, LIGHT, Chart, Palette
-from analytics.match_statistics import GameLengthBucket
+from analytics.match_statistics import GameLengthBucket, StepRate
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
 from tests.support.report_samples import CREATED_AT, PIPELINE, REPORT, TIME_RANGE, champion
@@ -112,3 +112,19 @@ def test_time_axis_labels_each_day_once(hours: int, labels: list[str]) -> None:
 def test_game_lengths_without_games_have_no_chart() -> None:
     assert charts.game_lengths([]).specification is None
     assert charts.game_lengths([GameLengthBucket(0, 15, 0), GameLengthBucket(15, None, 0)]).specification is None
+
+
+def test_tooltip_shows_0_only_if_the_rate_is_0() -> None:
+    rates = (0, 0.0013, 0.25, 1.04, 120, 1200)
+    steps = [
+        StepRate(start, matches, 10 * matches) for start, matches in zip(TIME_RANGE.step_times, rates, strict=False)
+    ]
+    shown = svg(charts.rate_per_minute(steps, TIME_RANGE, "matches", ""))
+    assert re.findall(r"(\S+) matches per minute", shown) == ["0", "0.0013", "0.25", "1.0", "120.0", "1,200"]
+
+
+def test_tooltip_of_a_line_shows_0_only_if_the_value_is_0() -> None:
+    values = (0.0, 0.004, 0.06, 3.0)
+    points = tuple(zip(TIME_RANGE.step_times, values, strict=False))
+    shown = svg(charts.lines_over_time("messages", "Messages", "", {"sent": points}, TIME_RANGE, ",.1f"))
+    assert re.findall(r": sent ([^<]+)<", shown) == ["0.0", "0.004", "0.1", "3.0"]

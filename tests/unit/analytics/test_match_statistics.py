@@ -11,9 +11,19 @@ from unittest.mock import create_autospec
 import pytest
 from elasticsearch import Elasticsearch
 
-from analytics.match_statistics import GAME_LENGTHS, GameLengthBucket, MatchStatistics, read_match_statistics
+from analytics.match_statistics import (
+    GAME_LENGTHS,
+    GameLengthBucket,
+    MatchStatistics,
+    read_last_matches,
+    read_match_statistics,
+    wilson_interval,
+)
 from analytics.time_range import TimeRange
+from harness.kibana import kql
+from harness.kibana.objects import panels
 from tests.support.http_server import HTTPServer
+from tests.support.selected_documents import DOCUMENTS, PERSON, is_selected
 
 KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,3 +93,73 @@ def test_game_length_buckets_equal_those_of_kibanas_panel() -> None:
     assert [(each["from"], each.get("to")) for each in ranges] == [(each["from"], each["to"]) for each in panel]
     assert found.lengths[0] == GameLengthBucket(0, 15, 0)
     assert found.lengths[-1] == GameLengthBucket(40, None, 6)
+
+
+OF_TWO_TEAMS = {"person", "loser", "player of a compact match", "team without a kill", "custom game"}
+AGAINST_BOTS = {"person against bots", "person against bots in URF", "person against Doom Bots"}
+
+
+@pytest.mark.parametrize(
+    ("panel", "path", "selected"),
+    [
+        ("lol-sides", ("played", "sides"), OF_TWO_TEAMS),
+        ("lol-wins-by-side", ("played", "sides"), OF_TWO_TEAMS),
+        ("lol-positions", ("selected", "played", "people", "positions"), OF_TWO_TEAMS | AGAINST_BOTS),
+        ("lol-objectives", ("on_rift",), OF_TWO_TEAMS),
+    ],
+)
+def test_modes_of_two_teams_are_the_same_as_in_kibanas_panel(
+    panel: str, path: tuple[str, ...], selected: set[str]
+) -> None:
+    """Neither the practice tool nor tutorials; sides and objectives also without queues against bots."""
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = EMPTY_RESPONSE
+    read_match_statistics(client, TimeRange.last(timedelta(hours=1), datetime(2026, 3, 1, tzinfo=UTC)))
+    searches = client.search.call_args_list
+    request = searches[2 if panel == "lol-objectives" else 1].kwargs
+    aggregations, ours = request["aggs"], [request["query"]]
+    for name in path:
+        if "filter" in aggregations[name]:
+            ours.append(aggregations[name]["filter"])
+        if "filters" in aggregations[name]:
+            ours.append(aggregations[name]["filters"]["filters"].get("blue", {"range": {}}))
+        aggregations = aggregations[name].get("aggs", {})
+    kibana = kql.filter_query(panels()[panel].attributes.state.query.query)
+    documents = {name: {**PERSON, "map_id": 11, "team_id": 100, **fields} for name, fields in DOCUMENTS.items()}
+    documents = {name: document for name, document in documents.items() if not document.get("bot")}
+    assert {name for name, document in documents.items() if is_selected(kibana, document)} == selected
+    assert {name for name, document in documents.items() if all(is_selected(q, document) for q in ours)} == selected
+
+
+@pytest.mark.parametrize(
+    ("mode", "winner"),
+    [
+        ("CLASSIC", "blue"),
+        (None, "blue"),
+        ("PRACTICETOOL", None),
+        ("TUTORIAL_MODULE_2", None),
+        ("CHERRY", None),
+    ],
+)
+def test_last_match_has_a_winning_side_in_modes_of_two_teams_only(mode: str | None, winner: str | None) -> None:
+    fields = {"match_id": "EUW1_1", "game_duration": 1800, "patch": "16.4", "kills": 1, "queue_id": 0}
+    match = {field: value for field, value in {**PERSON, **fields, "game_mode": mode}.items() if value is not None}
+    hits = [{"_source": {**match, "team_id": team, "win": team == 100}} for team in (100, 200)]
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = {"hits": {"hits": hits}}
+    (found,) = read_last_matches(client)
+    assert found.winner == winner
+
+
+def test_confidence_interval_is_within_0_and_1() -> None:
+    """A limit a little below 0 would show as "-0%"."""
+    for games in range(1, 200):
+        (none_low, none_high), (all_low, all_high) = wilson_interval(0.0, games), wilson_interval(1.0, games)
+        assert f"{none_low:.0%}" == "0%"
+        assert 0 <= none_low < none_high < 1
+        assert 0 < all_low < all_high <= 1
+
+
+def test_confidence_interval_is_wilsons() -> None:
+    assert wilson_interval(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wilson_interval(0.0, 10) == pytest.approx((0, 0.2775), abs=1e-4)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analytics.names import TRINKETS
 from generator.accounts import POPULATION, all_accounts
 from generator.champions import CHAMPIONS, MAX_STRENGTH, POSITIONS, champion_pool
 from generator.match_factory import GeneratedMatch, MatchFactory, MatchSize
@@ -375,6 +376,13 @@ class TestModes:
             for p in players:
                 assert set(p) >= READ_OF_PARTICIPANT
                 assert 0 < p["timePlayed"] <= match.duration
+
+    @pytest.mark.parametrize("mode", MODE_NAMES)
+    def test_item_in_the_last_slot_is_a_trinket_which_tables_of_items_leave_out(self, mode: str) -> None:
+        last = {p["item6"] for match in matches_of(mode, "full") for p in participants(match)}
+        expected = {"aram": {2052}, "arena_16": {3348}, "arena_18": {3348}, "swarm": {0}}
+        assert last == expected.get(mode, {3340, 3363, 3364})
+        assert last <= {0, *TRINKETS}
 
     @pytest.mark.parametrize("mode", TWO_TEAM_MODES)
     def test_two_teams_kill_each_other_and_one_wins(self, mode: str) -> None:

@@ -145,6 +145,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "compact": {"queue": "5v5 Draft Pick"},
     "coop": {"queue": "Co-op vs. AI Intro Bot", "game_mode": "CLASSIC", "map_id": 11, "bot": False},
     "bot": {"queue": "Co-op vs. AI Intro Bot", "game_mode": "CLASSIC", "map_id": 11, "bot": True},
+    "coop in urf": {"queue": "Co-op vs AI Ultra Rapid Fire", "game_mode": "URF", "map_id": 11, "bot": False},
+    "doom bots": {"queue": "Doom Bots Voting", "game_mode": "DOOMBOTSTEEMO", "map_id": 11, "bot": False},
+    "tutorial": {"queue": "Tutorial 1", "game_mode": "TUTORIAL_MODULE_1", "map_id": 11, "bot": False},
+    "compact tutorial": {"queue": "Tutorial 3"},
+    "practice tool": {"queue": "Custom", "game_mode": "PRACTICETOOL", "map_id": 11, "bot": False},
     "arena": {"queue": "Arena", "game_mode": "CHERRY", "bot": False},
     "compact arena": {"queue": "Arena"},
     "arena of an unknown queue": {"queue": "1740", "game_mode": "CHERRY", "bot": False},
@@ -153,18 +158,20 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 }
 """Fields of a document by which panels tell modes and bots apart."""
 TWO_TEAMS_OF_PEOPLE = {"ranked", "aram", "compact"}
+AGAINST_BOTS = {"coop", "coop in urf", "doom bots"}
+OF_ONE_PLAYER = {"tutorial", "compact tutorial", "practice tool"}
 ARENAS = {"arena", "compact arena", "arena of an unknown queue"}
 ACCEPTED = {
     "lol-sides": TWO_TEAMS_OF_PEOPLE,
     "lol-wins-by-side": TWO_TEAMS_OF_PEOPLE,
     "lol-objectives": {"ranked"},
-    "lol-positions": {*TWO_TEAMS_OF_PEOPLE, "coop"},
-    "lol-kill-participation": {*TWO_TEAMS_OF_PEOPLE, "coop"},
-    "lol-gold-distribution": {*TWO_TEAMS_OF_PEOPLE, "coop"},
-    "lol-last-matches": {*TWO_TEAMS_OF_PEOPLE, "coop", "bot"},
-    "lol-champions": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
-    "lol-win-rate-and-picks": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
-    "lol-items": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, "coop"},
+    "lol-positions": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
+    "lol-kill-participation": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
+    "lol-gold-distribution": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
+    "lol-last-matches": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS, "bot"},
+    "lol-champions": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
+    "lol-win-rate-and-picks": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
+    "lol-items": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
     "lol-keystones": set(DOCUMENTS) - {"bot"},
 }
 
@@ -195,6 +202,27 @@ def test_panel_keeps_modes_and_bots_apart(panel_id: str) -> None:
     query = kql.filter_query(panels()[panel_id].attributes.state.query.query)
     each_has = {"remake": False, "win": True}
     assert {name for name, document in DOCUMENTS.items() if accepts(query, each_has | document)} == ACCEPTED[panel_id]
+
+
+def test_arrivals_are_per_minute_also_where_kibana_makes_the_interval_longer() -> None:
+    """Kibana limits the number of intervals: in the last day each has several minutes."""
+    five_minutes = parse_changed("lens/lol-arrivals", {f"{COLUMNS}.minute.params.interval": "5m"})
+    bucket = {"key": 0, "doc_count": 100, "matchesX0": {"value": 10}}
+    response = {"hits": {"total": {"value": 100}}, "aggregations": {"minute": {"buckets": [bucket]}}}
+    (row,) = queries.rows(five_minutes.layers["data"], response, datetime.now(UTC))
+    assert (row["matches"], row["documents"]) == (2, 20)
+
+
+def test_win_rate_of_several_windows_is_weighted_by_their_games() -> None:
+    """One window with 1 win in 1 game, and one with 2 wins in 7 games, are 3 in 8: not the mean of 100% and 29%."""
+    both = {"key": 0, "doc_count": 2, "winrateX0": {"value": 3}, "winrateX1": {"value": 8}}
+    champions = {"buckets": [{"key": "Ahri", "doc_count": 2, "end": {"buckets": [both]}}]}
+    layer = panels()["lol-champion-trend"].layers["data"]
+    now = datetime.now(UTC)
+    sums = queries.search(layer, "", "window_end", now, now)["aggs"]["champion"]["aggs"]["end"]["aggs"]
+    assert sums == {"winrateX0": {"sum": {"field": "wins"}}, "winrateX1": {"sum": {"field": "games_played"}}}
+    response = {"hits": {"total": {"value": 2}}, "aggregations": {"champion": champions}}
+    assert [row["winrate"] for row in queries.rows(layer, response, now)] == [0.375]
 
 
 def test_panel_queries_have_distinct_titles() -> None:
@@ -315,6 +343,11 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
             "an edit of the formula would delete winrateY",
         ),
         (
+            "lens/lol-arrivals",
+            {f"{COLUMNS}.minute": column("item", "lol-items")},
+            "matchesX1 is per unit of time, but the layer has no date histogram",
+        ),
+        (
             "lens/lol-win-rate-and-picks",
             {f"{LAYER}.half.columns": {"champion": column("kda", "lol-sides")}},
             "two layers have a column champion",
@@ -324,6 +357,11 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
             "lens/lol-sides",
             {f"{COLUMNS}.winrate.params.formula": "count(kql='win: false') / count()"},
             r"is count\(kql='win: false'\) / count\(\), but its columns compute count\(kql='win: true'\) / count\(\)",
+        ),
+        (
+            "lens/lol-arrivals",
+            {f"{COLUMNS}.matchesX1.params.unit": "h"},
+            r"is normalize_by_unit\(.*, unit='m'\), but its columns compute normalize_by_unit\(.*, unit='h'\)",
         ),
         (
             "lens/lol-matches-per-minute",

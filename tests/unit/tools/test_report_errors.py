@@ -15,7 +15,7 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 from analytics.key_figures import explain_no_matches
 from analytics.match_statistics import MatchStatistics
-from tests.support.report_samples import MATCHES, NO_MATCHES, TIME_RANGE
+from tests.support.report_samples import CREATED_AT, MATCHES, NO_MATCHES, TIME_RANGE
 from tools.report.__main__ import read_report, write_report
 
 
@@ -87,8 +87,8 @@ def test_error_response_of_elasticsearch_is_reported(
 
 
 def test_missing_matches_are_explained() -> None:
-    def explained(matches: MatchStatistics) -> list[str]:
-        return explain_no_matches(matches, TIME_RANGE, "Choose a longer one")
+    def explained(matches: MatchStatistics, silent_for: timedelta = timedelta(days=1)) -> list[str]:
+        return explain_no_matches(matches, TIME_RANGE, CREATED_AT + silent_for, "Choose a longer one")
 
     assert explained(MATCHES) == []
     (no_documents,) = explained(NO_MATCHES)
@@ -97,8 +97,12 @@ def test_missing_matches_are_explained() -> None:
     assert not_ended.startswith("No game in the index that these filters select has ended yet")
     before = replace(MATCHES, count=0, newest_ended=TIME_RANGE.start - timedelta(minutes=1))
     assert explained(before) == [
-        "No game ended in this time range; the newest ended 2026-03-01 10:59. No message has arrived since 12:00. "
-        "Choose a longer one."
+        "No game ended in this time range; the newest ended 2026-03-01 10:59. No message has arrived since "
+        "2026-03-01 12:00. Choose a longer one."
+    ]
+    # Messages of games that ended earlier are arriving.
+    assert explained(before, timedelta(seconds=10)) == [
+        "No game ended in this time range; the newest ended 2026-03-01 10:59. Choose a longer one."
     ]
     assert explained(replace(before, newest_ended=TIME_RANGE.end)) == [
         "No game ended in this time range; the newest ended 2026-03-01 12:00. Look again later."

@@ -245,8 +245,8 @@ class TestStages:
         )
         stages = self.check(monkeypatch, spark_job=metrics, health="ok", generator="", archive="")
         assert stages["job"].figures == (
-            "100 messages processed since it started, 1,203 matches do not count in the windows (queue 1,200, remake "
-            "3), 4 optional fields dropped (perks 4), lag 20"
+            "100 messages processed since it started, 1,203 messages of matches that do not count in the windows "
+            "(queue 1,200, remake 3), 4 optional fields dropped (perks 4), lag 20"
         )
 
     def test_unknown_figures_are_not_reported_as_zero(self, monkeypatch: pytest.MonkeyPatch) -> None:

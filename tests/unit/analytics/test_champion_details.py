@@ -1,0 +1,76 @@
+"""A champion's win rate over time: each window counts at its end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from analytics.champion_details import read_champion_details
+from analytics.match_statistics import MatchFilter
+from analytics.pipeline_metrics import Points
+from analytics.time_range import TimeRange
+from infra.names import CHAMPIONS_ALIAS
+
+NO_GAMES: dict[str, Any] = {
+    "hits": {"total": {"value": 0}},
+    "aggregations": defaultdict(lambda: {"buckets": []}),
+}
+END = datetime(2026, 3, 1, 12, 34, tzinfo=UTC)
+Windows = dict[datetime, tuple[int, int]]
+"""Wins and games by the window's end."""
+
+
+def win_rate(windows: Windows, time_range: TimeRange) -> Points:
+    """The points, of an Elasticsearch with these windows."""
+
+    def search(*, index: str, query: Any, aggs: Any, **_: object) -> Any:
+        if index != CHAMPIONS_ALIAS:
+            return NO_GAMES
+        (range_of, _) = query["bool"]["filter"]
+        compare = {"gt": int.__gt__, "gte": int.__ge__, "lt": int.__lt__, "lte": int.__le__}
+        histogram = aggs["steps"]["date_histogram"]
+        interval, offset = (milliseconds(histogram[key]) for key in ("fixed_interval", "offset"))
+        buckets: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for end, figures in windows.items():
+            at = int(end.timestamp()) * 1000
+            if all(compare[key](at, bound) for key, bound in range_of["range"]["window_end"].items()):
+                buckets[at - (at - offset) % interval].append(figures)
+        sums = {key: [sum(each) for each in zip(*found, strict=True)] for key, found in sorted(buckets.items())}
+        found = [{"key": key, "wins": {"value": w}, "games": {"value": g}} for key, (w, g) in sums.items()]
+        return {"aggregations": {"steps": {"buckets": found}}}
+
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = search
+    return read_champion_details(client, time_range, MatchFilter(champion="Ahri")).win_rate
+
+
+def milliseconds(text: str) -> int:
+    return int(text.removesuffix("ms")) if text.endswith("ms") else 1000 * int(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("step_seconds", [60, 61, 15])
+def test_win_rate_is_that_of_the_window_that_ends_at_the_point(step_seconds: int) -> None:
+    """The first window ends with the time range's start, so it is of another time. The last ends with its end."""
+    time_range = TimeRange(END, step_seconds)
+    first, second, *_, last = time_range.step_times
+    windows: Windows = {first: (9, 10), second: (1, 4), last: (3, 5), last + timedelta(seconds=1): (0, 7)}
+    assert win_rate(windows, time_range) == ((second, 25), (last, 60))
+
+
+def test_win_rate_of_a_long_step_is_that_of_all_windows_that_end_in_it() -> None:
+    """Weighted by their games: 4 wins in 10."""
+    time_range = TimeRange(END, 3600)
+    _, second, third, *_ = time_range.step_times
+    windows: Windows = {
+        second: (1, 1),
+        second + timedelta(minutes=1): (1, 7),
+        third - timedelta(minutes=1): (2, 2),
+        third: (1, 1),
+        third + timedelta(minutes=1): (0, 0),
+    }
+    assert win_rate(windows, time_range) == ((second, 100), (third, 40))
