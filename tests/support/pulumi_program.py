@@ -144,7 +144,7 @@ def _run_program(
         return Source(kind, "the test says so", settings)
 
     monkeypatch.setattr("infra.images.source.choose_image_source", choose_image_source)
-    monkeypatch.setattr(preflight, "check", lambda *_: None)
+    monkeypatch.setattr(preflight, "check", lambda *_: "id of the engine")
     monkeypatch.setattr(
         Source,
         "why_not",
