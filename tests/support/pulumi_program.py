@@ -26,7 +26,7 @@ from infra.images.source import Source
 from infra.names import PROJECT
 from infra.settings import Settings
 
-SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 """An image that is built."""
