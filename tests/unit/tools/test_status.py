@@ -18,6 +18,7 @@ import requests
 from rich.console import Console
 
 from infra.clients.kafka import TopicClient
+from infra.names import IMAGE_SOURCE_LABEL
 from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
@@ -201,6 +202,27 @@ class TestStages:
         answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
         (service,) = self.stack_health(monkeypatch, "localhost:1", container, **answers).services
         assert (service.name, service.memory) == ("kafka", 300)
+
+    @pytest.mark.parametrize(
+        ("labels", "state", "counts"),
+        [({}, "exited", False), ({}, "running", True), ({IMAGE_SOURCE_LABEL: "build"}, "exited", True)],
+    )
+    def test_container_of_a_killed_backfill_is_no_problem_of_the_stack(
+        self, monkeypatch: pytest.MonkeyPatch, labels: dict[str, str], state: str, counts: bool
+    ) -> None:
+        """A service that has exited is one, also one that the last deployment's outputs do not contain."""
+        container = MagicMock(labels=labels)
+        container.name = "lolstack-sample-backfill"
+        container.attrs = {"State": {"Status": state, "StartedAt": "2026-03-01T11:00:00Z"}, "RestartCount": 0}
+        container.stats.return_value = {"memory_stats": {}}
+        answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
+        found = self.stack_health(monkeypatch, "localhost:1", container, **answers)
+        assert [service.name for service in found.services] == ["backfill"] * counts
+        assert ("backfill is exited" in str(found.stages[0].problem)) == (counts and state == "exited")
+
+    def test_unreadable_answer_is_a_problem_of_its_stage(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stages = self.check(monkeypatch, spark_job="<html>\n", archive="", generator="", health="ok")
+        assert (stages["job"].problem or "").startswith("unreadable answer: ")
 
     @pytest.mark.parametrize(
         ("silent_seconds", "problem"),
