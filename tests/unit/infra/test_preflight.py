@@ -142,6 +142,18 @@ def test_ports_of_the_stacks_own_containers_are_no_conflict(
     assert problems(free_ports | {"kafkaPort": used_port}) == []
 
 
+def test_stack_of_another_engine_is_the_only_problem(
+    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int
+) -> None:
+    """For plain `pulumi up`."""
+    container = {"type": ownership.CONTAINER, "id": "not here"}
+    engine.state = {"resources": [{"type": ownership.STACK, "outputs": {"dockerEngine": "other"}}, container]}
+    (problem,) = problems(free_ports | {"kafkaPort": used_port})
+    assert problem.startswith("the stack unit was deployed on another Docker engine (id other)")
+    engine.state["resources"][0]["outputs"]["dockerEngine"] = engine.id
+    assert problems(free_ports) == []
+
+
 def test_stack_that_another_state_deployed_is_the_only_problem(
     engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int
 ) -> None:
