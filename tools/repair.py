@@ -180,7 +180,7 @@ def check_locks(stack: str) -> list[int]:
         except (OSError, ValueError, KeyError, TypeError) as error:  # of a full disk, for example
             raise RepairError(
                 f"the lock {file} of the stack {stack} cannot be read ({error}): if nobody deploys the stack "
-                f"(`pgrep -a pulumi`), release it with `pulumi cancel --stack {stack}`"
+                "(`pgrep -a pulumi`), delete that file"
             ) from error
         if host != socket.gethostname():
             raise RepairError(
