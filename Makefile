@@ -1,13 +1,38 @@
 # After `make setup` and `source tools/env.sh`, plain `pulumi up` and `pulumi destroy` work as well.
-STACK ?= dev
-SHELL := /bin/bash
-export BASH_ENV := tools/env.sh
-IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
 UNIT := unit-infra unit-job unit-other
 INTEGRATION := integration-spark integration-pages
+TARGETS := help up down reset setup status watch report credentials logs dlq backfill \
+  check lint types unit $(UNIT) $(INTEGRATION) test verify bench bench-long
+VARIABLES := STACK HOURS FROM TO QUEUE SERVICE SHOW REPLAY RATE MINUTES
+STACK ?= dev
+
+# Before anything runs: `make down other` and `make down stack=other` would otherwise destroy the stack dev. The shells'
+# completion asks for .DEFAULT or .PHONY.
+unknown_goals := $(filter-out $(TARGETS) .DEFAULT .PHONY,$(MAKECMDGOALS))
+set_variables := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+unknown_variables := $(filter-out $(VARIABLES) __BASH_MAKE_COMPLETION__,$(set_variables))
+ifneq ($(unknown_goals),)
+  $(error unknown target $(unknown_goals): `make` lists all targets, and STACK=NAME selects a stack)
+endif
+ifneq ($(unknown_variables),)
+  $(error unknown variable $(unknown_variables): the variables are $(VARIABLES); \
+    those of the environment are written before `make`)
+endif
+ifeq ($(strip $(STACK)),)
+  $(error STACK is empty: without it, the stack is dev)
+endif
+
+SHELL := /bin/bash
+export BASH_ENV := tools/env.sh
+# They would change what Python imports, and whether Bash reads BASH_ENV.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH POSIXLY_CORRECT SHELLOPTS
+# A word of the shell, whatever the value contains.
+quote = '$(subst ','\'',$(1))'
+option = $(if $($(2)),$(1) $(call quote,$($(2))))
+stack := --stack $(call quote,$(STACK))
+IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
 .DEFAULT_GOAL := help
-.PHONY: help up down reset setup status watch report credentials logs dlq backfill
-.PHONY: check lint types unit $(UNIT) $(INTEGRATION) test verify bench bench-long
+.PHONY: $(TARGETS)
 
 help:
 	@echo 'Usage: make TARGET [STACK=dev]'
@@ -16,16 +41,15 @@ help:
 
 ##@ Deploy
 up: setup ## Set up what is missing, deploy the stack, wait until it is healthy and has documents
-	@pulumi stack select --create $(STACK) >/dev/null
-	@python -m tools.repair --stack $(STACK)
-	@python -m tools.deploy up --stack $(STACK)
-	@python -m tools.status --stack $(STACK) --wait
+	@python -m tools.repair --create $(stack)
+	@python -m tools.deploy up $(stack)
+	@python -m tools.status $(stack) --wait
 
 down: setup ## Destroy the stack: no container, volume or network remains
-	@python -m tools.deploy destroy --stack $(STACK)
+	@python -m tools.deploy destroy $(stack)
 
 reset: setup ## Destroy the stack and deploy it again; deletes all data
-	@pulumi stack select --create $(STACK) >/dev/null
+	@python -m tools.repair --create --discard $(stack)
 	@$(MAKE) --no-print-directory down
 	@$(MAKE) --no-print-directory up
 
@@ -34,31 +58,32 @@ setup: ## Only set up the machine: Docker Engine, Pulumi, Python environment
 
 ##@ Observe and operate
 status: ## Health and figures of each stage; names the first broken stage and exits with code 1
-	@python -m tools.status --stack $(STACK)
+	@python -m tools.status $(stack)
 
 watch: ## The same, live, until Ctrl-C
-	@python -m tools.status --stack $(STACK) --watch
+	@python -m tools.status $(stack) --watch
 
 report: ## One HTML page with charts of the data: make report [HOURS=24 | FROM=2026-11-24T06:00Z TO=…] [QUEUE=420]
-	@python -m tools.report --stack $(STACK) $(if $(HOURS),--hours '$(HOURS)') $(if $(FROM),--from '$(FROM)') \
-	  $(if $(TO),--to '$(TO)') $(if $(QUEUE),--queue '$(QUEUE)')
+	@python -m tools.report $(stack) $(call option,--hours,HOURS) $(call option,--from,FROM) $(call option,--to,TO) \
+	  $(call option,--queue,QUEUE)
 
 credentials: ## Write the logins for people to files that only you can read: own matches, reading, pages
-	@python -m tools.credentials --stack $(STACK)
+	@python -m tools.credentials $(stack)
 
 logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job
-	@names=$$(docker ps -a --filter label=lolstack.stack=$(STACK) --format '{{.Names}}' \
-	  $(if $(SERVICE),--filter label=lolstack.service=$(SERVICE)) | sort); \
+	@stack=$(call quote,$(STACK)) service=$(call quote,$(SERVICE)); \
+	  names=$$(docker ps -a --filter "label=lolstack.stack=$$stack" --format '{{.Names}}' \
+	    $${service:+--filter "label=lolstack.service=$$service"} | sort); \
 	  [ -n "$$names" ] \
-	    || { echo "the stack $(STACK) has no container$(if $(SERVICE), of $(SERVICE)): make status"; exit 1; }; \
+	    || { echo "the stack $$stack has no container$${service:+ of $$service}: make status"; exit 1; }; \
 	  for name in $$names; do echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done \
 	  | python3 -m tools.printable
 
 dlq: ## Count dead letters by reason; SHOW=0:17 prints one, REPLAY=REASON, OFFSET or all sends them again
-	@python -m tools.dlq --stack $(STACK) $(if $(SHOW),--show '$(SHOW)') $(if $(REPLAY),--replay '$(REPLAY)')
+	@python -m tools.dlq $(stack) $(call option,--show,SHOW) $(call option,--replay,REPLAY)
 
 backfill: ## Re-index a time range without stopping the job: make backfill FROM=2026-11-24T06:00Z TO=… RATE=200
-	@python -m tools.backfill --stack $(STACK) --from '$(FROM)' $(if $(TO),--to '$(TO)') $(if $(RATE),--rate '$(RATE)')
+	@python -m tools.backfill $(stack) --from $(call quote,$(FROM)) $(call option,--to,TO) $(call option,--rate,RATE)
 
 ##@ Test
 check: ## Fast feedback without Docker: lint, types and unit tests, in parallel
@@ -72,7 +97,7 @@ test: ## Everything: check, Spark, pages in Chromium, then testinfra against a s
 
 verify: ## Verification checklist against the running stack
 	@tools/setup.sh tests
-	@pytest tests/stack --stack $(STACK)
+	@pytest tests/stack $(stack)
 
 bench: ## Benchmarks on a stack of their own, about 100 minutes
 	@tools/setup.sh tests
@@ -80,7 +105,7 @@ bench: ## Benchmarks on a stack of their own, about 100 minutes
 
 bench-long: ## Soak test: memory of the job over 30 minutes, after 20 minutes of warm-up: make bench-long [MINUTES=30]
 	@tools/setup.sh tests
-	@python -m bench memory $(if $(MINUTES),--minutes $(MINUTES))
+	@python -m bench memory $(call option,--minutes,MINUTES)
 
 lint:
 	@ruff check . && ruff format --check .
@@ -109,5 +134,5 @@ integration-pages:
 
 status watch report credentials dlq backfill: .venv/.lolstack
 
-.venv/.lolstack: # the stamp of a finished set-up
+.venv/.lolstack: requirements.txt # the stamp of a finished set-up
 	@tools/setup.sh

@@ -28,6 +28,7 @@ from infra.names import (
     NETWORKS,
     stack_prefix,
 )
+from infra.ownership import ENGINE_OUTPUT
 from infra.provisioning.cassandra_roles import CassandraRoles
 from infra.provisioning.certificates import Certificates
 from infra.provisioning.credentials import Credentials
@@ -60,7 +61,7 @@ MAX_DEAD_LETTER_BYTES = "11534336"  # a dead letter is the message with addition
 
 stack = pulumi.get_stack()
 settings = Settings.load(pulumi.runtime.get_config_env(), stack)
-preflight.check(settings, stack)
+pulumi.export(ENGINE_OUTPUT, preflight.check(settings, stack))
 source = choose_image_source(settings, stack)
 pulumi.log.info(f"images: {source.kind} ({source.reason})")
 

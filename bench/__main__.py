@@ -34,8 +34,10 @@ from bench.scaling import measure_scaling
 from bench.start import measure_start
 from harness.load import LoadError
 from harness.stack import Stack
-from infra.clients.docker_engine import connect
+from infra.clients.docker_engine import DockerUnavailableError, connect
 from infra.clients.job_container import JobContainerError
+from tools.repair import RepairError
+from tools.stack_outputs import NotDeployedError
 
 StackMeasure = Literal[
     "freshness", "queries", "rest", "drain", "burst", "ceilings", "alternatives", "scaling", "memory"
@@ -51,6 +53,10 @@ DEFAULT_MEASURES: tuple[Measure, ...] = (
     *("ceilings", "alternatives", "scaling"),
 )
 RESULTS = Path(__file__).parent / "results"
+FAILURES = (
+    *(BenchError, JobContainerError, LoadError, AssertionError),
+    *(NotDeployedError, RepairError, DockerUnavailableError),
+)
 
 
 @dataclass(frozen=True)
@@ -80,13 +86,17 @@ def main() -> int:
                 write_results(options.folder, results)
             others = [measure for measure in options.measures if measure != "start"]
             if others:
-                with nullcontext(MeasuredStack(Stack(options.stack))) if options.stack else bench_stack() as stack:
+                with (
+                    nullcontext(MeasuredStack(Stack.deployed(options.stack)))
+                    if options.stack
+                    else bench_stack() as stack
+                ):
                     for measure in others:
                         print_progress(f"measuring {measure}")
                         take_measure(measure, stack, options.profile, results)
                         write_results(options.folder, results)
         report.write_report(options.folder, results)
-    except (BenchError, JobContainerError, LoadError, AssertionError) as error:
+    except FAILURES as error:
         print(f"not measured: {error}", file=sys.stderr)
         return 1
     except CommandError:

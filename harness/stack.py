@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
-import docker
 import requests
 import testinfra
 from docker.errors import NotFound
@@ -21,7 +22,7 @@ from testinfra.host import Host
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraUnavailableError
 from infra.clients.cassandra import connect as connect_cassandra
-from infra.clients.docker_engine import execute, kill_containers, stack_containers
+from infra.clients.docker_engine import connect, execute, kill_containers, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import PrometheusClient
@@ -36,8 +37,9 @@ from infra.names import (
     SERVICE_LABEL,
     STACK_LABEL,
 )
-from tools.repair import repair
-from tools.stack_outputs import connect_prometheus, kafka_settings
+from tools.cache import cache_folder
+from tools.repair import RepairError, repair
+from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
 
 ROOT = Path(__file__).parents[1]
 WEBHOOK = "webhook"
@@ -51,15 +53,39 @@ def sum_samples(samples: Sequence[Sample], name: str, **labels: str) -> float:
     return sum(values)
 
 
+def lock_stack(name: str) -> TextIO:
+    """The lock of a stack that tests or benchmarks deploy for themselves. It is released when the file is closed.
+
+    Raises RepairError if another run of this user has it: it would destroy that run's stack.
+    """
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / f"{name}.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise RepairError(f"another run of tests or benchmarks uses the stack {name}: wait for its end") from error
+    return file
+
+
 class Stack:
-    """The Pulumi stack `name`; `config` overrides Pulumi.yaml's defaults when it is deployed from here."""
+    """The Pulumi stack `name`. With `config`, which overrides Pulumi.yaml's defaults, it is a run's own stack: the run
+    has its lock. Raises RepairError if another run has it."""
 
     def __init__(self, name: str, config: Mapping[str, str] | None = None) -> None:
         self.name = name
-        self.engine = docker.from_env()
+        self._lock = None if config is None else lock_stack(name)
+        self.engine = connect()
         self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
         self._outputs: dict[str, Any] | None = None
         self._set_config(config or {})
+
+    @classmethod
+    def deployed(cls, name: str) -> Self:
+        """A running stack. Raises NotDeployedError; a misspelt name does not create a stack."""
+        read_stack_outputs(name)
+        return cls(name)
 
     # Deployment
 
@@ -88,10 +114,12 @@ class Stack:
         return self._pulumi.destroy(on_output=print, color="never")
 
     def clean_up(self) -> None:
-        """Remove what an interrupted run left: the state's lock, pending resources, containers, volumes, networks."""
+        """Remove what an interrupted run left: the state's lock, pending resources, containers, volumes, networks.
+
+        Raises RepairError, for example if the stack is another user's, or is being deployed.
+        """
         with suppress(NotFound):  # attached to the stack's network, which could not be removed otherwise
             self.engine.containers.get(self.container_name(WEBHOOK)).remove(force=True)
-        self._pulumi.cancel()
         for line in repair(self.name, discard=True):
             print(line)
         self.destroy()
@@ -103,7 +131,9 @@ class Stack:
 
     def make(self, *arguments: str) -> Any:
         """Run `make` for this stack. Returns testinfra's result: rc, stdout, stderr."""
-        return testinfra.get_host("local://").run(f"make -s -C {ROOT} STACK={self.name} {' '.join(arguments)}")
+        return testinfra.get_host("local://").run(
+            f"make -s -C {shlex.quote(str(ROOT))} STACK={self.name} {' '.join(arguments)}"
+        )
 
     def wait_until_healthy(self, timeout_seconds: float = 180) -> None:
         """Wait until `make status` finds every stage healthy."""
@@ -168,6 +198,10 @@ class Stack:
             assert self.document_count() > before, f"{MATCHES_ALIAS} stays at {before} documents"
 
         eventually(more, timeout_seconds)
+
+    def setting(self, key: str) -> str:
+        """The value of a setting: its default, or that of the stack's configuration."""
+        return self._pulumi.get_config(f"{PROJECT}:{key}").value
 
     def message_count(self, topic: str = "lol_matches") -> int:
         """How many messages the topic has received: the sum of its end offsets."""

@@ -1,7 +1,8 @@
 """Whether the containers and volumes of a stack on the Docker engine belong to its Pulumi state.
 
 A stack is identified by its name on the engine, and by its state for Pulumi. Another user of the machine has another
-state; `pulumi stack rename` changes the name in the state only.
+state; `pulumi stack rename` changes the name in the state only. A machine can have several engines (rootless, Docker
+Desktop): on another one than it was deployed on, Pulumi's refresh would take all of the stack as deleted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 CONTAINER = "docker:index/container:Container"
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
+STACK = "pulumi:pulumi:Stack"
+ENGINE_OUTPUT = "dockerEngine"
+"""The stack's output with the id of the Docker engine. Stacks of earlier versions do not have it."""
 _NAMED = 3
 
 State = Mapping[str, Any]
@@ -54,6 +58,26 @@ def read_state(stack: str) -> State:
 
 
 def foreign_deployment(state: State, stack: str, engine: docker.DockerClient) -> str | None:
+    """A problem if this state deployed the stack on another engine, or another state deployed it on this one."""
+    return _of_another_engine(state, stack, engine) or _of_another_state(state, stack, engine)
+
+
+def _of_another_engine(state: State, stack: str, engine: docker.DockerClient) -> str | None:
+    """A problem if this engine is not the one of the state's containers, networks and volumes."""
+    recorded = next((each.get("outputs", {}).get(ENGINE_OUTPUT) for each in _resources(state, STACK)), None)
+    deployed = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK, VOLUME)}
+    if not recorded or not deployed or recorded == engine.info()["ID"]:
+        return None
+    if any(each.id in deployed for each in stack_containers(engine, stack)):  # the same engine has got a new id
+        return None
+    return (
+        f"the stack {stack} was deployed on another Docker engine (id {recorded}) than the selected one: select that "
+        "one (`docker context ls`, DOCKER_HOST). If it is gone with its containers and volumes, "
+        f"`pulumi state delete --all --force --yes --stack {stack}` makes Pulumi forget them"
+    )
+
+
+def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> str | None:
     """A problem if another state deployed the stack: it has service containers that this state does not contain, or it
     has volumes, and this state has deployed nothing.
 

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pulumi
 from packaging.version import Version
@@ -18,7 +17,6 @@ from infra import ownership, versions
 from infra.clients.docker_engine import (
     DockerUnavailableError,
     connect,
-    engine_address,
     engine_failures,
     stack_containers,
 )
@@ -32,14 +30,12 @@ MIN_FREE_DISK_GIB = 5
 """Space for the data of a day or two. Images that are already on the host need no more."""
 
 
-def check(settings: Settings, stack: str) -> None:
-    """Check that the Docker host fits the stack. Raises SettingsError with one line for each problem.
+def check(settings: Settings, stack: str) -> str:
+    """Check that the Docker host fits the stack; return the id of its engine. Raises SettingsError with one line for
+    each problem.
 
     If the stack there is not the one of this state, that is the only problem reported: the others follow from it.
     """
-    url = engine_address()
-    if is_remote(url):
-        raise SettingsError(f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST")
     try:
         with engine_failures():
             client = connect()
@@ -62,12 +58,7 @@ def check(settings: Settings, stack: str) -> None:
         raise SettingsError("\n".join(problems))
     if warning := _exposed_ports(version["Version"]):
         pulumi.log.warn(warning)
-
-
-def is_remote(engine_url: str) -> bool:
-    """Whether the Docker engine is on another machine: its published ports would be on that machine's loopback, where
-    this program, which creates topics and index templates through them, cannot connect."""
-    return urlsplit(engine_url).hostname not in (None, "localhost", "127.0.0.1", "::1")
+    return str(info["ID"])
 
 
 def _outdated_docker(version: str, api_version: str) -> list[str]:

@@ -19,6 +19,7 @@ from infra.clients.docker_engine import DockerUnavailableError, connect
 from infra.clients.job_container import JobContainerError, create_job_container, put_files, read_job_file
 from infra.names import JOB_SETTINGS
 from job.errors import first_line
+from tools import command_line
 from tools.printable import sanitize
 
 if TYPE_CHECKING:
@@ -76,4 +77,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command_line.run(main)

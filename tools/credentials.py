@@ -14,6 +14,7 @@ from typing import Any
 
 from infra.logins import OPERATOR, curl_login, kafka_client_settings, login_of, properties
 from infra.names import DEV_STACK, MATCHES_TOPIC
+from tools.command_line import run
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
 ROOT = Path(__file__).parent.parent
@@ -21,7 +22,7 @@ AUTHORITY = "ca.crt"
 
 
 def main() -> int:
-    """Write the files and say what each is for. Exit code 1 if the stack is not deployed."""
+    """Write the files and say what each is for. Exit code 1 if the stack is not deployed, or they cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", default=DEV_STACK, help="the Pulumi stack (default: %(default)s)")
     stack = parser.parse_args().stack
@@ -40,8 +41,12 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    for name, content in files.items():
-        write_private(folder / name, content)
+    try:
+        for name, content in files.items():
+            write_private(folder / name, content)
+    except OSError as error:
+        print(f"the logins cannot be written to {folder}: {error}", file=sys.stderr)
+        return 1
     print(explanation)
     return 0
 
@@ -90,4 +95,4 @@ After a rotation (the setting credentialsGeneration) run this again."""
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

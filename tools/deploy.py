@@ -18,7 +18,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -26,8 +25,9 @@ from docker.errors import APIError
 from requests import RequestException
 
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, kill_containers
-from infra.home import home_folder
 from infra.names import container_name
+from tools.cache import cache_folder
+from tools.command_line import run
 from tools.repair import RepairError, check_locks, repair
 
 ARGUMENTS = {
@@ -63,7 +63,7 @@ def finished_steps(lines: Iterable[str]) -> Iterator[str]:
 
 def log_file(command: str, stack: str) -> Path:
     """The file for the complete output of the last `command` on `stack`; /dev/null if it cannot be created."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "lolstack"
+    cache = cache_folder()
     log = cache / f"{command}-{stack}.log"
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -146,11 +146,9 @@ def main() -> int:
     if sys.stdout.isatty():
         os.execvp(command[0], command)
     log = log_file(options.command, options.stack)
-    assert isinstance(sys.stdout, TextIOWrapper)
-    sys.stdout.reconfigure(errors="replace")  # a locale may lack some of Pulumi's characters
     write(sys.stdout, f"complete output: {log}\n")
     return run_without_terminal([*command, "--suppress-progress", "--color=never"], log)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

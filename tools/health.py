@@ -25,6 +25,7 @@ from infra.names import (
     CHAMPIONS_ALIAS,
     CURL_CONFIG,
     DEAD_LETTER_TOPIC,
+    IMAGE_SOURCE_LABEL,
     INDEX_ALIASES,
     MATCHES_ALIAS,
     MATCHES_TOPIC,
@@ -130,9 +131,15 @@ class HealthChecker:
 
     def _containers(self) -> list[Container]:
         try:
-            return stack_containers(self._engine, self._stack)
+            containers = stack_containers(self._engine, self._stack)
         except DOCKER_ERRORS:
             return []
+        # A backfill that was killed leaves its container; the next one, or `make down`, removes it.
+        return [
+            each
+            for each in containers
+            if each.attrs["State"]["Status"] == "running" or IMAGE_SOURCE_LABEL in each.labels
+        ]
 
     def _check_service(self, container: Container) -> ServiceHealth:
         state = container.attrs["State"]
@@ -180,7 +187,7 @@ class HealthChecker:
         """How many messages wait behind open transactions, and the problem: transactions that stay open."""
         try:
             metrics = self._metrics("spark-job")
-        except (*DOCKER_ERRORS, RuntimeError):
+        except (*DOCKER_ERRORS, RuntimeError, ValueError):
             return "", None  # the problem of another stage
         held = metrics.get("lol_job_open_transaction_messages", {})
         seconds = metrics.get("lol_job_open_transaction_seconds", {})
@@ -275,7 +282,8 @@ class HealthChecker:
         curl = f'[ ! -r {CURL_CONFIG} ] || set -- -K {CURL_CONFIG} "$@"; exec curl "$@"'
         exit_code, output = execute(name, ["sh", "-c", curl, "curl", "-fsS" if fail else "-sS", "-m", "5", url])
         if exit_code:
-            raise RuntimeError(f"{service}: {output}")
+            reason = output.rpartition("\n")[2]  # warnings of Docker's client come first
+            raise RuntimeError(f"{service}: {reason}")
         return output
 
 
@@ -290,6 +298,8 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
         problem = describe_failure(error)
     except (docker.errors.APIError, TopicError, RuntimeError) as error:
         problem = first_line(error)
+    except ValueError as error:
+        problem = f"unreadable answer: {first_line(error)}"
     return StageHealth(name, sanitize(figures), problem and sanitize(problem))
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text, object_key
 from infra.names import DEV_STACK, KIBANA_PORT
 from infra.provisioning.saved_object import OBJECTS
+from tools.command_line import run
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
 
@@ -17,7 +20,7 @@ def export_dashboards(client: SavedObjectClient, folder: Path) -> list[str]:
 
     Returns the changed files, relative to `folder`. Raises SavedObjectError.
     """
-    before = {path.relative_to(folder): path.read_text() for path in folder.glob("*/*.json")}
+    before = {path.relative_to(folder): path.read_text(encoding="utf-8") for path in folder.glob("*/*.json")}
     after: dict[Path, str] = {}
     for dashboard in (path for path in before if path.parent.name == "dashboard"):
         exported = client.export("dashboard", dashboard.stem, with_references=True)
@@ -28,8 +31,17 @@ def export_dashboards(client: SavedObjectClient, folder: Path) -> list[str]:
         (folder / path).unlink()
     for path, text in after.items():
         (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text)
+        (folder / path).write_text(text, encoding="utf-8")
     return sorted(str(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+
+
+def kibana_url(stack: str, outputs: Mapping[str, Any]) -> str:
+    """Kibana's URL, from the stack's outputs. Raises SavedObjectError if the stack has no Kibana."""
+    service = outputs["services"].get("kibana")
+    if service is None:
+        reason = outputs["leftOut"].get("kibana", "its last deployment was interrupted")
+        raise SavedObjectError(f"the stack {stack} has no Kibana: {reason}; --kibana gives the URL of another one")
+    return f"http://{service[str(KIBANA_PORT)]}"
 
 
 def main() -> int:
@@ -40,10 +52,10 @@ def main() -> int:
     options = parser.parse_args()
     try:
         outputs = read_stack_outputs(options.stack)
-        url = options.kibana or f"http://{outputs['services']['kibana'][str(KIBANA_PORT)]}"
+        url = options.kibana or kibana_url(options.stack, outputs)
         client = SavedObjectClient(url, "admin", outputs["credentials"]["elasticsearch.admin"])
         changed = export_dashboards(client, OBJECTS)
-    except (SavedObjectError, NotDeployedError) as error:
+    except (SavedObjectError, NotDeployedError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(changed) or "nothing has changed")
@@ -51,4 +63,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

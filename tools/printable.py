@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from io import TextIOWrapper
 
 
 def sanitize(text: str) -> str:
@@ -14,11 +15,17 @@ def sanitize(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def replace_unencodable() -> None:
+    """Let standard output replace characters that its encoding lacks, by "?". Without this they are an error."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Copy standard input to standard output, sanitized, until its end or until nobody reads the output."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    replace_unencodable()
     for line in sys.stdin:
         sys.stdout.write(sanitize(line))
 

@@ -8,11 +8,12 @@
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
 
-It refuses what the following deployment or destruction would only do by half: a stack that is being deployed, or that
-another state deployed on this Docker engine, a renamed stack, and, with `--discard`, a network to which other
-containers are connected.
+It refuses what the following deployment or destruction would only do by half: a stack that is being deployed, that
+was deployed on another Docker engine, or that another state deployed on this one, a renamed stack, and, with
+`--discard`, a network to which other containers are connected.
 
-`make up` and `make down` begin with this, the latter with `--discard`. If there is nothing to repair, nothing changes.
+`make up` and `make down` begin with this, the former with `--create`, the latter with `--discard`. If there is nothing
+to repair, nothing changes.
 """
 
 from __future__ import annotations
@@ -39,36 +40,46 @@ from infra.clients.docker_engine import DockerUnavailableError, connect, engine_
 from infra.home import home_folder
 from infra.names import PROJECT, STACK_LABEL
 from infra.ownership import foreign_deployment, renamed_deployment
+from tools.command_line import run
 
 ROOT = Path(__file__).parent.parent
+WRONG_PASSPHRASE = "incorrect passphrase"
+"""Of Pulumi's error."""
 
 
 class RepairError(Exception):
     """The stack cannot be repaired; the message names the reason and what to do."""
 
 
-def repair(stack: str, discard: bool = False) -> Iterator[str]:
+def repair(stack: str, discard: bool = False, create: bool = False) -> Iterator[str]:
     """Release a dead process's lock and remove what an interrupted deployment left; yield a line for each action.
 
     `discard`: the stack is about to be destroyed; remove it here if its state is incompatible with this program.
+    `create`: select the stack, after creating it if there is none.
 
     Raises RepairError if the state is incompatible and not to be discarded, if the stack on the Docker engine is not
     the one of the state, or if Pulumi or the Docker engine fails.
     """
     try:
         with engine_failures():
-            yield from _repair(stack, discard)
+            yield from _repair(stack, discard, create)
     except DockerUnavailableError as error:
         raise RepairError(str(error)) from error
 
 
-def _repair(stack: str, discard: bool) -> Iterator[str]:
+def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
+    client = connect()  # first: a remote engine is refused
     if dead := check_locks(stack):
         _pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
-    client = connect()
-    state = _export(stack, client)
-    _refuse_foreign_deployment(state, stack, client)
+    state = _export(stack)
+    if problem := foreign_deployment(state or {}, stack, client):
+        raise RepairError(problem)
+    if create:
+        _select(stack)
+    elif state is None:
+        raise RepairError(f"there is no stack {stack}: `pulumi stack ls` lists yours")
+    state = state or {}
     if discard:
         _refuse_foreign_endpoints(client, stack)
     reason = incompatibility(state)
@@ -95,20 +106,36 @@ def _repair(stack: str, discard: bool) -> Iterator[str]:
         raise RepairError(problem)
 
 
-def _export(stack: str, client: docker.DockerClient) -> dict[str, Any]:
-    """The stack's state. Raises RepairError if there is none, with the reason if another state deployed the stack."""
+def _export(stack: str) -> dict[str, Any] | None:
+    """The stack's state; None if there is no such stack."""
     try:
         state: dict[str, Any] = json.loads(_pulumi("stack", "export", "--show-secrets", "--stack", stack))["deployment"]
     except RepairError as error:
         if "no stack named" in str(error):
-            _refuse_foreign_deployment({}, stack, client)
+            return None
+        if WRONG_PASSPHRASE in str(error):
+            raise RepairError(
+                f"the secrets of the stack {stack} are encrypted with another passphrase than the one in use: "
+                "PULUMI_CONFIG_PASSPHRASE or the file PULUMI_CONFIG_PASSPHRASE_FILE, which `source tools/env.sh` sets; "
+                "see 'Secrets' in docs/operations.md"
+            ) from error
         raise
     return state
 
 
-def _refuse_foreign_deployment(state: dict[str, Any], stack: str, client: docker.DockerClient) -> None:
-    if problem := foreign_deployment(state, stack, client):
-        raise RepairError(problem)
+def _select(stack: str) -> None:
+    """Select the stack for plain `pulumi` commands; create it if there is none."""
+    try:
+        _pulumi("stack", "select", "--create", stack)
+    except RepairError as error:
+        if WRONG_PASSPHRASE not in str(error):
+            raise
+        raise RepairError(
+            f"the stack {stack} cannot be created: the line `encryptionsalt` of {ROOT / f'Pulumi.{stack}.yaml'} is of "
+            "another passphrase than yours, because another user or machine, or you before ~/.pulumi was deleted, "
+            f"deployed {stack} from this checkout. Choose another name (`make up STACK=other`), use a checkout of your "
+            "own, or delete that line and all values `secure:` of the file"
+        ) from error
 
 
 def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
@@ -147,9 +174,14 @@ def check_locks(stack: str) -> list[int]:
     for file in folder.glob("*.json") if folder else ():
         try:
             lock = json.loads(file.read_text())
+            pid, host = lock["pid"], lock["hostname"]
         except FileNotFoundError:  # released meanwhile
             continue
-        pid, host = lock["pid"], lock["hostname"]
+        except (OSError, ValueError, KeyError, TypeError) as error:  # of a full disk, for example
+            raise RepairError(
+                f"the lock {file} of the stack {stack} cannot be read ({error}): if nobody deploys the stack "
+                "(`pgrep -a pulumi`), delete that file"
+            ) from error
         if host != socket.gethostname():
             raise RepairError(
                 f"the stack {stack} is locked by process {pid} on the machine {host}: wait for it; if it is gone, "
@@ -240,11 +272,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.repair", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stack", required=True, help="an existing stack, deployed or not")
+    parser.add_argument("--stack", required=True, help="the stack, deployed or not")
+    parser.add_argument("--create", action="store_true", help="select the stack, after creating it if there is none")
     parser.add_argument("--discard", action="store_true", help="discard a stack with incompatible state and its data")
     options = parser.parse_args()
     try:
-        for line in repair(options.stack, options.discard):
+        for line in repair(options.stack, options.discard, options.create):
             print(line, flush=True)
     except RepairError as error:
         print(error, file=sys.stderr)
@@ -253,4 +286,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -13,7 +13,12 @@
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
-root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+# Variables of the person that change where Python and pip find and install packages, what `cd` enters, and what Go
+# builds. Proxies, mirrors and certificates stay.
+unset PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT
+unset CDPATH GOROOT GOOS GOARCH
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # As Pulumi: the home folder of the passwd entry. HOME may be another user's (with sudo) or not set.
 home=$(getent passwd "$(id -u)" | cut -d : -f 6) || true
 home=${home:-${HOME:-}}

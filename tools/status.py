@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from infra.clients.docker_engine import DockerUnavailableError
 from infra.clients.prometheus import PrometheusError
 from infra.logins import CERTIFICATE_RENEWAL
 from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT
+from tools.command_line import run
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
@@ -215,10 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotDeployedError, DockerUnavailableError) as error:
         console.print(Text(str(error)), soft_wrap=True)
         return 2 if isinstance(error, NotDeployedError) else 1
-    try:
-        return _show(console, options, outputs, checker)
-    except KeyboardInterrupt:
-        return 130
+    return _show(console, options, outputs, checker)
 
 
 def _show(console: Console, options: argparse.Namespace, outputs: Mapping[str, Any], checker: HealthChecker) -> int:
@@ -276,4 +273,4 @@ def _healthy_status(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

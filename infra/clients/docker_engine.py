@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
@@ -31,12 +32,21 @@ def engine_address() -> str:
 
 
 def connect(timeout: int = 30) -> docker.DockerClient:
-    """A client of the engine, with a timeout for each call in seconds. Raises DockerUnavailableError with the URL."""
+    """A client of the engine, with a timeout for each call in seconds. Raises DockerUnavailableError with the URL.
+
+    The engine must be on this machine: published ports would be on the other machine's loopback, where this program,
+    which creates topics and index templates through them, cannot connect.
+    """
+    url = engine_address()
+    if urlsplit(url).hostname not in (None, "localhost", "127.0.0.1", "::1"):
+        raise DockerUnavailableError(
+            f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST"
+        )
     try:
         client = docker.from_env(timeout=timeout)
     except DockerException as error:
         raise DockerUnavailableError(
-            f"no Docker engine answers at {engine_address()} ({error}): start it, or `make setup`, or set DOCKER_HOST"
+            f"no Docker engine answers at {url} ({error}): start it, or `make setup`, or set DOCKER_HOST"
         ) from error
     return client
 
@@ -56,15 +66,15 @@ def engine_failures() -> Iterator[None]:
 
 
 def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
-    """Run `command` in a running container. Returns exit code and output; 124, as timeout(1), after 30 s.
+    """Run `command` in a running container. Returns the exit code, and its standard output, after a failure with its
+    standard error; 124, as timeout(1), after 30 s.
 
     Uses Docker's CLI: docker-py can lose the beginning of the output (https://github.com/docker/docker-py/issues/425).
     """
     try:
         done = subprocess.run(
             ["docker", "exec", container, *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             errors="replace",
             timeout=EXECUTE_SECONDS,
@@ -72,7 +82,8 @@ def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
         )
     except subprocess.TimeoutExpired:
         return 124, f"no answer in {EXECUTE_SECONDS} s"
-    return done.returncode, done.stdout.strip()
+    # Docker's client writes warnings to standard error, for example of a configuration file that it cannot read.
+    return done.returncode, (done.stderr + done.stdout if done.returncode else done.stdout).strip()
 
 
 def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]:

@@ -51,7 +51,10 @@ class Recipe:
 def _in_checkout() -> tuple[str, ...]:
     """The files and folders that .dockerignore lets into the build context that is the checkout, and itself."""
     name = ".dockerignore"
-    return (name, *(line[1:] for line in (ROOT / name).read_text().splitlines() if line.startswith("!")))
+    return (
+        name,
+        *(line[1:] for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line.startswith("!")),
+    )
 
 
 ON_BASE = {"BASE_IMAGE": "base"}
@@ -172,7 +175,7 @@ def reference(name: str, source: Source) -> str:
 def dockerfile(name: str) -> str:
     """The Dockerfile of the image `name`."""
     recipe = RECIPES[name]
-    return (ROOT / recipe.context / recipe.dockerfile).read_text()
+    return (ROOT / recipe.context / recipe.dockerfile).read_text(encoding="utf-8")
 
 
 def _content(context: Path, content: Iterable[str]) -> list[tuple[str, bytes]]:

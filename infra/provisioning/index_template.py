@@ -66,7 +66,7 @@ class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
         settings: Mapping[str, Any],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        body = json.loads((TEMPLATES / f"{name}.json").read_text())
+        body = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
         body["template"]["settings"] = body["template"]["settings"] | dict(settings)
         # As canonical text, the declared template and the one read back differ only if there is drift.
         props = {"host": host, **login, "name": name, "body": _text(canonical(body))}

@@ -69,7 +69,7 @@ class SavedObject(Resource, module="kibana", name="SavedObject"):
 
 def declare_saved_objects(url: str, login: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions) -> None:
     """Declare every object of mappings/kibana/ in the Kibana at `url`, each after the objects it references."""
-    files = [json.loads(path.read_text()) for path in OBJECTS.glob("*/*.json")]
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in OBJECTS.glob("*/*.json")]
     bodies = {object_key(body): body for body in files}
     needs = {name: [object_key(reference) for reference in body["references"]] for name, body in bodies.items()}
     declared: dict[str, SavedObject] = {}

@@ -10,4 +10,6 @@ FILES = Path(__file__).parent / "files"
 
 def render(name: str, **values: object) -> str:
     """The configuration file `files/<name>` with its `${placeholders}` filled in. A missing value raises KeyError."""
-    return Template((FILES / name).read_text()).substitute({key: str(value) for key, value in values.items()})
+    return Template((FILES / name).read_text(encoding="utf-8")).substitute(
+        {key: str(value) for key, value in values.items()}
+    )

@@ -222,7 +222,7 @@ class Service(pulumi.ComponentResource):
         self, full_name: str, spec: ContainerSpec, depends_on: Sequence[pulumi.Resource]
     ) -> docker.Container:
         deployment = self.deployment
-        files = [ConfigFile(HEALTH_CHECK_SCRIPT, (FILES / "health_check.sh").read_text()), *spec.files]
+        files = [ConfigFile(HEALTH_CHECK_SCRIPT, (FILES / "health_check.sh").read_text(encoding="utf-8")), *spec.files]
         return docker.Container(
             self.name,
             name=full_name,

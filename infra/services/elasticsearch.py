@@ -110,7 +110,7 @@ class Elasticsearch(Service):
                 files=[
                     ConfigFile(f"{CONFIG}/users", _users_file(deployment), GROUP_ONLY),
                     ConfigFile(f"{CONFIG}/users_roles", users_roles_file()),
-                    ConfigFile(f"{CONFIG}/roles.yml", (FILES / "roles.yml").read_text()),
+                    ConfigFile(f"{CONFIG}/roles.yml", (FILES / "roles.yml").read_text(encoding="utf-8")),
                     ConfigFile(
                         HEALTH_CHECK,
                         deployment.password("elasticsearch.exporter").apply(self._health_check),

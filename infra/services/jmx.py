@@ -18,7 +18,7 @@ AGENT = f"-javaagent:/opt/jmx/jmx_prometheus_javaagent.jar={PORT}:{_RULES}"
 
 def rules(deployment: Deployment, service: str) -> ConfigFile:
     """The agent's configuration: which of the service's beans become which metrics, and the login, if one is needed."""
-    text = (FILES / f"jmx-{service}.yml").read_text()
+    text = (FILES / f"jmx-{service}.yml").read_text(encoding="utf-8")
     if monitor_login(deployment) is None:
         return ConfigFile(_RULES, text)
     return ConfigFile(_RULES, deployment.password(MONITOR).apply(lambda password: text + _with_login(password)))

@@ -95,7 +95,7 @@ class Kafka(Service):
                             retention_hours=settings.topic_retention_hours,
                         ),
                     ),
-                    ConfigFile("/etc/lolstack/start_kafka.sh", (FILES / "start_kafka.sh").read_text()),
+                    ConfigFile("/etc/lolstack/start_kafka.sh", (FILES / "start_kafka.sh").read_text(encoding="utf-8")),
                     ConfigFile("/etc/lolstack/kafka.jaas", _jaas(deployment)),
                     ConfigFile(
                         "/etc/lolstack/admin.properties",

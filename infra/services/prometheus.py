@@ -81,7 +81,7 @@ class Prometheus(Service):
                 ],
                 files=[
                     ConfigFile(CONFIG, yaml.safe_dump(config, sort_keys=False)),
-                    ConfigFile(RULES_FILE, RULES.read_text()),
+                    ConfigFile(RULES_FILE, RULES.read_text(encoding="utf-8")),
                     *config_files(deployment, readers, own=self.reader),
                     *(ConfigFile(_password_file(login), deployment.password(login)) for login in sorted(logins)),
                 ],

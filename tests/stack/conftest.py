@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from harness.stack import WEBHOOK, Stack
+from infra.clients.docker_engine import DockerUnavailableError
 from tests.support import private_registry
 from tests.support.private_registry import PrivateRegistry
+from tools.repair import RepairError
+from tools.stack_outputs import NotDeployedError
 
 OWN_STACK = "selftest"
 OWN_CONFIG = {
@@ -62,11 +65,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The stack under test, deployed. Ends the test run if the deployment fails: every other test would fail too."""
     name = request.config.getoption("--stack")
-    if name:
-        yield Stack(name)
-        return
-    own = Stack(OWN_STACK, OWN_CONFIG)
-    own.clean_up()
+    try:
+        if name:
+            yield Stack.deployed(name)
+            return
+        own = Stack(OWN_STACK, OWN_CONFIG)
+        own.clean_up()
+    except (NotDeployedError, RepairError, DockerUnavailableError) as error:
+        pytest.exit(str(error), returncode=1)
     try:
         own.up()
     except Exception as error:

@@ -85,6 +85,8 @@ def test_containers_reach_zookeeper_and_the_generator_only_from_kafka_and_promet
 ) -> None:
     for service in ("spark-worker", "archive"):
         for other, port in (("zookeeper", 2181), ("generator", 8000)):
+            if other not in stack.services:
+                continue
             run = stack.host(service).run(f"curl -s -m 3 --noproxy '*' telnet://{stack.address(other)}:{port}")
             assert run.rc == TIMED_OUT, f"{service} reaches {other}"
 

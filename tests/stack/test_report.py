@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -293,7 +294,7 @@ def test_rejected_prometheus_query_is_reported(stack: Stack) -> None:
 
 @pytest.mark.parametrize("tool", ["report", "status"])
 def test_missing_stack_is_reported(tool: str) -> None:
-    run = testinfra.get_host("local://").run(f"make -s -C {ROOT} {tool} STACK=nowhere")
+    run = testinfra.get_host("local://").run(f"make -s -C {shlex.quote(str(ROOT))} {tool} STACK=nowhere")
     assert run.rc != 0
     assert run.stdout == "the stack nowhere is not deployed: `make up STACK=nowhere`\n"
 

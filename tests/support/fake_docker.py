@@ -42,6 +42,7 @@ class FakeDockerEngine:
         self.api_version = api_version
         self.memory_bytes = memory_bytes
         self.docker_version = "1.2.3-test"
+        self.id = "id of the engine"
         self.containers_by_label: dict[str, list[FakeContainer]] = {}
         """The containers by `label=value` filter."""
         self.volume_names: list[str] = []
@@ -62,7 +63,7 @@ class FakeDockerEngine:
         return {"Version": self.docker_version, "ApiVersion": self.api_version}
 
     def info(self) -> dict[str, Any]:
-        return {"MemTotal": self.memory_bytes, "DockerRootDir": str(self.docker_root)}
+        return {"ID": self.id, "MemTotal": self.memory_bytes, "DockerRootDir": str(self.docker_root)}
 
     def _list(self, all: bool, filters: Mapping[str, str], ignore_removed: bool = False) -> list[FakeContainer]:
         assert all, "a stopped container also holds its ports"

@@ -26,7 +26,7 @@ from infra.images.source import Source
 from infra.names import PROJECT
 from infra.settings import Settings
 
-SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 """An image that is built."""
@@ -144,7 +144,7 @@ def _run_program(
         return Source(kind, "the test says so", settings)
 
     monkeypatch.setattr("infra.images.source.choose_image_source", choose_image_source)
-    monkeypatch.setattr(preflight, "check", lambda *_: None)
+    monkeypatch.setattr(preflight, "check", lambda *_: "id of the engine")
     monkeypatch.setattr(
         Source,
         "why_not",

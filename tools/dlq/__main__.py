@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
 from job.times import iso
+from tools.command_line import run
 from tools.dlq.dead_letters import (
     HEADER_PREFIX,
     DeadLetterMessage,
@@ -117,8 +117,6 @@ def main() -> int:
     except DlqError as error:
         console.print(_text(str(error)), style="red", soft_wrap=True)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
@@ -145,4 +143,4 @@ def replay(console: Console, outputs: Mapping[str, Any], selection: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

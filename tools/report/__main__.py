@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from elasticsearch import ApiError, NotFoundError, TransportError
@@ -21,11 +22,14 @@ from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.prometheus import PrometheusError
 from infra.names import MATCHES_ALIAS
 from job.queues import queue_ids, queue_name
+from job.settings import parse_time
+from tools.command_line import run
 from tools.printable import sanitize
 from tools.report.page import StackReport, render
 from tools.report.rendering import png
 from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
 
+PAGE = "report.html"
 TIMEOUT_SECONDS = 30
 MAX_HOURS = 24 * 31
 MAX_QUEUE_DIGITS = 9
@@ -62,16 +66,22 @@ def read_report(
 
 
 def write_report(report: StackReport, folder: Path) -> Path:
-    """Write the page and the charts' PNGs into `folder`, replacing older ones. Returns the page's path."""
+    """Write the page and the charts' PNGs into `folder`, replacing older ones. Returns the page's path.
+
+    Raises OSError. Until everything is written, the former report stays.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for picture in folder.glob("*.png"):
-        picture.unlink()
-    for chart in (*report.match_charts, *report.pipeline_charts):
-        if chart.specification:
-            (folder / f"{chart.name}.png").write_bytes(png(chart, LIGHT))
-    page = folder / "report.html"
-    page.write_text(render(report), encoding="utf-8")
-    return page
+    with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.partial.") as name:
+        partial = Path(name)
+        for chart in (*report.match_charts, *report.pipeline_charts):
+            if chart.specification:
+                (partial / f"{chart.name}.png").write_bytes(png(chart, LIGHT))
+        (partial / PAGE).write_text(render(report), encoding="utf-8")
+        for picture in folder.glob("*.png"):
+            picture.unlink()
+        for file in partial.iterdir():
+            file.replace(folder / file.name)
+    return folder / PAGE
 
 
 def _time_range(hours: int | None, begin: str | None, end: str | None, now: datetime) -> TimeRange:
@@ -92,10 +102,9 @@ def _time_range(hours: int | None, begin: str | None, end: str | None, now: date
 
 def _parse_time(name: str, text: str) -> datetime:
     try:
-        time = datetime.fromisoformat(text)
+        return parse_time(text)
     except ValueError:
         raise ValueError(f"{name}={text} is not a time: write 2026-11-24T06:00Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _queue_ids(text: str) -> tuple[int, ...]:
@@ -116,7 +125,8 @@ def _queue_of(only: MatchFilter) -> str:
 
 
 def main() -> int:
-    """Returns 0 if the report is complete, 1 if a service does not answer or fails, 2 if the stack is not deployed."""
+    """Returns 0 if the report is complete, 1 if a service does not answer or fails or the report cannot be written, 2
+    if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make report")
     parser.add_argument("--stack", required=True)
     parser.add_argument("--hours", type=int, help=f"length of the time range: 1 (the default) to {MAX_HOURS}")
@@ -136,7 +146,12 @@ def main() -> int:
         print(error)
         return 2
     report = read_report(options.stack, outputs, time_range, only)
-    page = write_report(report, Path("report") / options.stack)
+    folder = Path("report") / options.stack
+    try:
+        page = write_report(report, folder)
+    except OSError as error:
+        print(f"the report cannot be written to {folder.absolute()}: {error}", file=sys.stderr)
+        return 1
     for problem in report.problems:
         print(sanitize(problem))
     pictures = len(list(page.parent.glob("*.png")))
@@ -145,4 +160,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -192,7 +192,7 @@ fetch_go() {
   local old=go package
   if ! have go; then
     cd "$go_cache" || return
-    package=$(apt-cache depends golang-go | sed -n 's/.*Depends: \(golang-[0-9.]*-go\)$/\1/p')
+    package=$(LC_ALL=C apt-cache depends golang-go | sed -n 's/.*Depends: \(golang-[0-9.]*-go\)$/\1/p')
     if [[ -z $package ]]; then
       echo "apt has no package golang-go: run 'apt-get update' as root, or install Go $GO_VERSION or Pulumi yourself"
       return 1

@@ -42,6 +42,8 @@ ensure_venv() {
     step "installing requirements-test.txt into .venv" install_requirements requirements-test.txt
     echo "${venv_contents[1]}" >>"$venv_stamp"
   fi
+  # Newer than requirements.txt, which `make` compares. Another user's environment may be in use, too.
+  touch "$venv_stamp" 2>/dev/null || true
 }
 
 update_venv() {

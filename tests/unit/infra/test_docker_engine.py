@@ -2,13 +2,54 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
+import docker
+import pytest
 from docker.errors import APIError
 from requests.exceptions import ReadTimeout
 
-from infra.clients.docker_engine import kill_containers
+from infra.clients.docker_engine import DockerUnavailableError, connect, execute, kill_containers
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("unix:///var/run/docker.sock", True),
+        ("tcp://localhost:2375", True),
+        ("tcp://docker:2375", False),
+        ("ssh://me@example.com", False),
+    ],
+)
+def test_remote_docker_engine_is_refused_before_a_connection(
+    monkeypatch: pytest.MonkeyPatch, url: str, accepted: bool
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", url)
+    client = MagicMock()
+    monkeypatch.setattr(docker, "from_env", lambda timeout: client)
+    if accepted:
+        assert connect() is client
+        return
+    problem = f"^the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST$"
+    with pytest.raises(DockerUnavailableError, match=problem):
+        connect()
+
+
+@pytest.mark.parametrize(("exit_code", "output"), [(0, "ok"), (7, "WARNING: no config.json\ncurl: (7) refused\nok")])
+def test_warnings_of_dockers_client_are_no_output_of_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int, output: str
+) -> None:
+    """Such as of a ~/.docker/config.json that is another user's. Of a failed command, errors are output."""
+    (tmp_path / "docker").write_text(
+        f"#!/bin/sh\necho ok; echo 'WARNING: no config.json' >&2; echo 'curl: (7) refused' >&2; exit {exit_code}\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert execute("container", ["curl"]) == (exit_code, output)
 
 
 def test_every_container_is_killed_also_beside_one_that_does_not_run_and_a_slow_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -380,7 +381,7 @@ def test_copied_files_are_readable_by_the_images_user(path: Path) -> None:
 
 def maven_settings(tmp_path: Path, **environment: str) -> str:
     """The settings.xml that mavenrc writes for mvn; empty if it writes none."""
-    program = f". {ROOT}/infra/images/builder/mavenrc"
+    program = f". {shlex.quote(str(ROOT))}/infra/images/builder/mavenrc"
     outside = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     subprocess.run(["sh", "-euc", program], env=outside | environment, check=True)
     settings = tmp_path / ".m2" / "settings.xml"

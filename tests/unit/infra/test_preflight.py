@@ -73,6 +73,12 @@ def test_a_fitting_host_has_no_problem(free_ports: dict[str, int]) -> None:
     assert problems(free_ports) == []
 
 
+def test_id_of_the_engine_is_returned_for_the_stacks_outputs(
+    engine: FakeDockerEngine, free_ports: dict[str, int]
+) -> None:
+    assert preflight.check(settings(STACK, **free_ports), STACK) == engine.id
+
+
 @pytest.mark.usefixtures("engine")
 def test_port_conflict_is_reported_with_its_setting(free_ports: dict[str, int], used_port: int) -> None:
     (problem,) = problems(free_ports | {"kafkaPort": used_port})
@@ -134,6 +140,18 @@ def test_ports_of_the_stacks_own_containers_are_no_conflict(
     own = [FakeContainer(), FakeContainer(ports={29092: used_port})]
     engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = own
     assert problems(free_ports | {"kafkaPort": used_port}) == []
+
+
+def test_stack_of_another_engine_is_the_only_problem(
+    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int
+) -> None:
+    """For plain `pulumi up`."""
+    container = {"type": ownership.CONTAINER, "id": "not here"}
+    engine.state = {"resources": [{"type": ownership.STACK, "outputs": {"dockerEngine": "other"}}, container]}
+    (problem,) = problems(free_ports | {"kafkaPort": used_port})
+    assert problem.startswith("the stack unit was deployed on another Docker engine (id other)")
+    engine.state["resources"][0]["outputs"]["dockerEngine"] = engine.id
+    assert problems(free_ports) == []
 
 
 def test_stack_that_another_state_deployed_is_the_only_problem(
@@ -284,26 +302,6 @@ def test_all_problems_are_reported_at_once(
         assert word in text
 
 
-@pytest.mark.usefixtures("engine")
-@pytest.mark.parametrize(
-    ("url", "accepted"),
-    [
-        ("unix:///var/run/docker.sock", True),
-        ("tcp://localhost:2375", True),
-        ("tcp://docker:2375", False),
-        ("ssh://me@example.com", False),
-    ],
-)
-def test_remote_docker_engine_is_refused(
-    free_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch, url: str, accepted: bool
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", url)
-    expected = (
-        [] if accepted else [f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST"]
-    )
-    assert problems(free_ports) == expected
-
-
 FAILURES = [APIError("500 Server Error", explanation="containerd is not\nrunning"), ReadTimeout("Read timed out.")]
 
 
@@ -325,7 +323,16 @@ def test_engine_that_answers_but_does_not_work_is_one_line(
     assert problem == f"the Docker engine at unix:///var/run/docker.sock does not work ({reason}): restart it"
 
 
-def test_unavailable_docker_engine_is_reported_with_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("unix:///nowhere/docker.sock", "no Docker engine answers at unix:///nowhere/docker.sock"),
+        ("tcp://docker:2375", "the Docker engine at tcp://docker:2375 is on another machine: "),
+    ],
+)
+def test_unavailable_docker_engine_is_reported_with_its_url(
+    monkeypatch: pytest.MonkeyPatch, url: str, expected: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", url)
     (problem,) = problems({})
-    assert problem.startswith("no Docker engine answers at unix:///nowhere/docker.sock")
+    assert problem.startswith(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -66,6 +67,22 @@ def scrape_targets(recorder: Recorder) -> dict[str, tuple[str, list[str]]]:
 def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
     assert set(declared["build"].containers) == BUILT_SERVICES
     assert set(declared["registry"].containers) == set(LISTENERS)
+
+
+@pytest.mark.parametrize("kind", ["registry", "build"])
+def test_outputs_have_the_id_of_the_engine(declared: dict[str, Recorder], kind: str) -> None:
+    """By which a deployment on another engine is refused."""
+    assert declared[kind].outputs["dockerEngine"] == "id of the engine"
+
+
+def test_files_of_the_checkout_are_read_as_utf8_whatever_the_locale() -> None:
+    """Alerts and dashboards would have wrong characters, or none in Python's C locale."""
+    program = "from tests.support.pulumi_program import declare; declare('registry', generatorEnabled=True)"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("kind", ["registry", "build"])

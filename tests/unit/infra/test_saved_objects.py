@@ -259,6 +259,16 @@ class TestExport:
         assert len(list(folder.glob("*/*.json"))) == len(list(OBJECTS.glob("*/*.json")))
 
 
+def test_export_without_kibana_is_an_error_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = {"services": {"kafka": {}}, "leftOut": {"kibana": "its image cannot be pulled"}}
+    monkeypatch.setattr(kibana_export, "read_stack_outputs", lambda _: outputs)
+    monkeypatch.setattr("sys.argv", ["kibana_export", "--stack", "unit"])
+    assert kibana_export.main() == 1
+    assert capsys.readouterr().err.startswith("the stack unit has no Kibana: its image cannot be pulled; --kibana ")
+
+
 def test_program_declares_every_saved_object_in_kibana() -> None:
     declared = declare("registry").resources["pulumi-python:dynamic/kibana:SavedObject"]
     assert {f"{name}.json" for name in declared} == {

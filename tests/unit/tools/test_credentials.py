@@ -55,6 +55,16 @@ def test_a_file_and_a_folder_that_others_could_read_are_closed_to_them(folder: P
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_folder_that_cannot_be_written_is_one_line_with_folder_and_reason(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.parent.write_text("a file")
+    assert credentials.main() == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"the logins cannot be written to {folder}: ")
+    assert error.count("\n") == 1
+
+
 def test_no_password_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert credentials.main() == 0
     printed = capsys.readouterr().out

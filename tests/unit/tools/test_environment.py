@@ -173,6 +173,41 @@ def test_moved_environment_is_outdated(passwd_home: Path) -> None:
     assert set_up(passwd_home, state) == "outdated"
 
 
+def test_used_environment_is_newer_than_its_requirements(passwd_home: Path) -> None:
+    """`make` compares the times, to run set-up after `git pull`; it would run it each time."""
+    (passwd_home / "checkout/.venv").mkdir(parents=True)
+    stamp = passwd_home / "checkout/.venv/.lolstack"
+    stamp.touch()
+    os.utime(stamp, (0, 0))
+    functions = "venv_is_current() { true; }; needs_test_packages() { false; }"
+    set_up(passwd_home, f"{functions}; ensure_venv")
+    assert stamp.stat().st_mtime > 0
+
+
+def test_variables_that_change_where_packages_are_installed_do_not_reach_set_up(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mirrors and certificates do."""
+    (passwd_home.parent / "getent").write_text(f"#!/bin/sh\nenv >{passwd_home}/environment\n")
+    names = {"PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_USER", "PIP_TARGET", "CDPATH", "GOROOT", "GOOS"}
+    for name in names | {"PIP_INDEX_URL", "GOPROXY"}:
+        monkeypatch.setenv(name, "/elsewhere")
+    bash("tools/setup.sh wrong", error="setup: error: unknown arguments")
+    found = {line.partition("=")[0] for line in (passwd_home / "environment").read_text().splitlines()}
+    assert not names & found
+    assert {"PIP_INDEX_URL", "GOPROXY"} <= found
+
+
+def test_package_of_go_is_found_in_any_language(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apt_cache = '[ "$LC_ALL" = C ] && word=Depends || word="Hängt ab von"; echo "  $word: golang-1.19-go"'
+    for name, script in (("apt-cache", apt_cache), ("apt-get", "echo $@ >&2; exit 1")):
+        (passwd_home.parent / name).write_text(f"#!/bin/sh\n{script}\n")
+        (passwd_home.parent / name).chmod(0o755)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    (passwd_home / ".cache/go").mkdir(parents=True)
+    set_up(passwd_home, "have() { false; }; fetch_go", error="download golang-1.19-go")
+
+
 def ensure_system(home: Path, packages: str, sudo: bool, error: str = "") -> str:
     """What set-up prints and does as root for a user whose engine works, and can reach no registry."""
     return set_up(

@@ -20,6 +20,7 @@ import pytest
 from docker.errors import APIError
 from requests.exceptions import ReadTimeout
 
+from infra.clients import docker_engine
 from infra.home import home_folder
 from infra.names import IMAGE_SOURCE_LABEL
 from infra.ownership import foreign_deployment
@@ -72,6 +73,15 @@ def test_lock_of_another_machine_is_an_error_that_says_how_to_release_it(locks: 
         check_locks("old")
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}'])
+def test_unreadable_lock_is_an_error_that_says_how_to_release_it(locks: Path, content: str) -> None:
+    """A full disk leaves an empty file."""
+    locks.mkdir()
+    (locks / "1.json").write_text(content)
+    with pytest.raises(RepairError, match=rf"^the lock {locks}/1.json .* cannot be read .*: if nobody .*, delete"):
+        check_locks("old")
+
+
 def test_no_lock_file_and_no_lock_folder(locks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_locks("old") == []
     locks.mkdir()
@@ -88,6 +98,7 @@ class Client:
 
     def __init__(self) -> None:
         self.existing = list(ALL)
+        self.info = lambda: {"ID": "this"}
         self.containers, self.networks, self.volumes = (Kind(self, name) for name in list(self.existing))
 
 
@@ -303,7 +314,95 @@ def test_stack_of_another_user_is_named_to_a_user_who_has_no_such_stack(
     assert "the stack old is already deployed on this Docker engine by another user" in capsys.readouterr().err
     engine.existing = []
     assert run(monkeypatch, "--discard") == 1
-    assert "no stack named 'old' found" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("there is no stack old: ")
+
+
+def test_missing_stack_is_created_only_if_no_other_user_has_deployed_it(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, engine: Client
+) -> None:
+    pulumi = calls.parent / "pulumi"
+    failure = "echo \"error: no stack named 'old' found\" >&2; exit 6"
+    pulumi.write_text(pulumi.read_text().replace(f"cat {calls.parent}/state.json", failure))
+    engine.containers.labels = {IMAGE_SOURCE_LABEL: "build"}
+    assert run(monkeypatch, "--create") == 1
+    assert "--create" not in calls.read_text()
+    engine.existing = []
+    assert run(monkeypatch, "--create") == 0
+    assert calls.read_text().splitlines()[-1] == "stack select --create old"
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("stack select", "the line `encryptionsalt` of {root}/Pulumi.old.yaml is of another passphrase than yours"),
+        ("stack export", "the secrets of the stack old are encrypted with another passphrase than the one in use"),
+    ],
+)
+def test_wrong_passphrase_is_one_line_that_says_what_to_do(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, problem: str
+) -> None:
+    write_state(calls.parent)
+    pulumi = calls.parent / "pulumi"
+    pulumi.write_text(
+        pulumi.read_text().replace("in\n", f"in\n'{command}') echo 'error: incorrect passphrase' >&2; exit 1 ;;\n", 1)
+    )
+    assert run(monkeypatch, "--create") == 1
+    error = capsys.readouterr().err
+    assert problem.format(root=repair.ROOT) in error
+    assert error.count("\n") == 1
+
+
+def test_remote_engine_is_refused_before_pulumi_is_run(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pulumi's refresh would take all of the stack as deleted, and drop it from the state."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    monkeypatch.setattr(repair, "connect", docker_engine.connect)
+    assert run(monkeypatch, "--create") == 1
+    assert "the Docker engine at tcp://elsewhere:2375 is on another machine" in capsys.readouterr().err
+    assert not calls.exists()
+
+
+@pytest.mark.parametrize("arguments", [("--create",), ("--discard",)])
+@pytest.mark.parametrize(
+    ("recorded", "containers", "refused"),
+    [
+        ("other", [], True),
+        ("this", [], False),
+        ("other", ["container"], False),  # the engine has got a new id, for example with a new key.json
+        (None, [], False),  # an earlier version deployed the stack
+    ],
+)
+def test_stack_that_was_deployed_on_another_docker_engine_is_refused(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    arguments: tuple[str, ...],
+    recorded: str | None,
+    containers: list[str],
+    refused: bool,
+) -> None:
+    """Its containers are all missing there, so that Pulumi's refresh would drop them from the state."""
+    engine.existing = containers
+    outputs = {} if recorded is None else {"dockerEngine": recorded}
+    own = {"type": "docker:index/container:Container", "id": "container"}
+    write_state(calls.parent, resources=[{"type": "pulumi:pulumi:Stack", "outputs": outputs}, own])
+    assert run(monkeypatch, *arguments) == int(refused)
+    error = capsys.readouterr().err
+    if refused:
+        assert "the stack old was deployed on another Docker engine (id other) than the selected one" in error
+        assert "`pulumi state delete --all --force --yes --stack old`" in error
+        assert "select" not in calls.read_text()
+
+
+def test_stack_without_any_resource_may_be_deployed_on_another_docker_engine(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, engine: Client
+) -> None:
+    engine.existing = []
+    stack = {"type": "pulumi:pulumi:Stack", "outputs": {"dockerEngine": "other"}}
+    write_state(calls.parent, resources=[stack])
+    assert run(monkeypatch, "--create") == 0
 
 
 def test_renamed_stack_is_not_deployed_but_can_be_destroyed(

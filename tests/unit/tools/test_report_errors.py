@@ -15,7 +15,8 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 from analytics.key_figures import explain_no_matches
 from analytics.match_statistics import MatchStatistics
-from tests.support.report_samples import CREATED_AT, MATCHES, NO_MATCHES, TIME_RANGE
+from tests.support.report_samples import CREATED_AT, MATCHES, NO_MATCHES, REPORT, TIME_RANGE
+from tools.report import __main__ as report_tool
 from tools.report.__main__ import read_report, write_report
 
 
@@ -84,6 +85,46 @@ def test_error_response_of_elasticsearch_is_reported(
     report = read_report("sample", outputs(address), TIME_RANGE)
     assert report.problems[0].startswith(problem.format(address=f"http://{address}"))
     assert report.matches is None
+
+
+def test_former_report_stays_until_the_new_one_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not after a full disk, or Ctrl-C in the middle. Other files stay in any case."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in ("matches.png", "report.html", "notes.txt"):
+        (folder / name).write_text("former")
+
+    def png(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tools.report.__main__.png", png)
+        with pytest.raises(KeyboardInterrupt):
+            write_report(REPORT, folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        ("matches.png", "report.html", "notes.txt"), "former"
+    )
+    assert list(tmp_path.iterdir()) == [folder]
+    monkeypatch.setattr("tools.report.__main__.png", lambda *_: b"new")
+    write_report(REPORT, folder)
+    assert (folder / "report.html").read_text() != "former"
+    assert {path.read_bytes() for path in folder.glob("*.png")} == {b"new"}
+    assert (folder / "notes.txt").read_text() == "former"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_report_that_cannot_be_written_is_one_line_with_folder_and_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report").write_text("a file")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report_tool, "read_stack_outputs", lambda _: {})
+    monkeypatch.setattr(report_tool, "read_report", lambda *_: REPORT)
+    monkeypatch.setattr("sys.argv", ["report", "--stack", "unit"])
+    assert report_tool.main() == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"the report cannot be written to {tmp_path}/report/unit: ")
+    assert error.count("\n") == 1
 
 
 def test_missing_matches_are_explained() -> None:

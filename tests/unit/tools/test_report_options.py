@@ -72,6 +72,8 @@ def test_queue_is_selected_by_id_or_name(
         (["--to", "2026-11-24T06:00Z"], "TO needs FROM"),
         (["--hours", "2", "--from", "2026-11-24T06:00Z"], "either HOURS or FROM"),
         (["--from", "yesterday"], "FROM=yesterday is not a time"),
+        (["--from", "2026-11-24T06:00Z", "--to", "9999-12-31T23:59-14:00"], "TO=9999-12-31T23:59-14:00 is not a time"),
+        (["--from", "0001-01-01T00:00+14:00"], "FROM=0001-01-01T00:00+14:00 is not a time"),
         (
             ["--from", "2026-11-24T06:00Z", "--to", "2026-11-24T06:00Z"],
             "FROM must be one minute to",

@@ -18,6 +18,7 @@ import requests
 from rich.console import Console
 
 from infra.clients.kafka import TopicClient
+from infra.names import IMAGE_SOURCE_LABEL
 from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
@@ -203,6 +204,27 @@ class TestStages:
         assert (service.name, service.memory) == ("kafka", 300)
 
     @pytest.mark.parametrize(
+        ("labels", "state", "counts"),
+        [({}, "exited", False), ({}, "running", True), ({IMAGE_SOURCE_LABEL: "build"}, "exited", True)],
+    )
+    def test_container_of_a_killed_backfill_is_no_problem_of_the_stack(
+        self, monkeypatch: pytest.MonkeyPatch, labels: dict[str, str], state: str, counts: bool
+    ) -> None:
+        """A service that has exited is one, also one that the last deployment's outputs do not contain."""
+        container = MagicMock(labels=labels)
+        container.name = "lolstack-sample-backfill"
+        container.attrs = {"State": {"Status": state, "StartedAt": "2026-03-01T11:00:00Z"}, "RestartCount": 0}
+        container.stats.return_value = {"memory_stats": {}}
+        answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
+        found = self.stack_health(monkeypatch, "localhost:1", container, **answers)
+        assert [service.name for service in found.services] == ["backfill"] * counts
+        assert ("backfill is exited" in str(found.stages[0].problem)) == (counts and state == "exited")
+
+    def test_unreadable_answer_is_a_problem_of_its_stage(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stages = self.check(monkeypatch, spark_job="<html>\n", archive="", generator="", health="ok")
+        assert (stages["job"].problem or "").startswith("unreadable answer: ")
+
+    @pytest.mark.parametrize(
         ("silent_seconds", "problem"),
         [(5, None), (125, "nothing delivered for 0:02:05"), (None, "nothing delivered yet")],
     )
@@ -319,7 +341,8 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
                 "its lag is unknown: it cannot read the topic",
             ),
             (
-                'lol_archive_lag_messages 0\nlol_archive_refused_total 1\nlol_archive_unreadable_total{partition="1"} 14\n',
+                "lol_archive_lag_messages 0\nlol_archive_refused_total 1\n"
+                'lol_archive_unreadable_total{partition="1"} 14\n',
                 "7 matches written since it started, 1 too large, 14 unreadable, lag 0",
                 None,
             ),

@@ -1,0 +1,57 @@
+"""Stacks that tests and benchmarks deploy for themselves, and running ones that they use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import stack as harness
+from harness.stack import ROOT, Stack, lock_stack
+from tools.repair import RepairError
+from tools.stack_outputs import NotDeployedError
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def test_second_run_beside_the_first_is_refused_before_it_changes_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would destroy the first run's stack."""
+    monkeypatch.setattr(harness, "connect", lambda: pytest.fail("goes on"))
+    program = "from harness.stack import lock_stack; lock = lock_stack('unit'); print('has it', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "has it\n"
+        with pytest.raises(RepairError, match=r"^another run of tests or benchmarks uses the stack unit: wait"):
+            Stack("unit", {})
+        lock_stack("other").close()
+        first.kill()
+    lock_stack("unit").close()
+
+
+def test_stack_that_is_not_deployed_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make verify` with a misspelt name."""
+    (tmp_path / "pulumi").write_text(f"#!/bin/sh\necho $@ >>{tmp_path}/calls\necho '{{}}'\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
+    with pytest.raises(NotDeployedError, match=r"^the stack typo is not deployed: "):
+        Stack.deployed("typo")
+    assert (tmp_path / "calls").read_text() == "stack output --json --show-secrets --stack typo\n"
+
+
+def test_make_runs_in_a_checkout_whose_path_has_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = tmp_path / "my checkout"
+    checkout.mkdir()
+    (checkout / "Makefile").write_text("status:\n\t@echo status of $(STACK)\n")
+    monkeypatch.setattr(harness, "ROOT", checkout)
+    stack = Stack.__new__(Stack)
+    stack.name = "unit"
+    run = stack.make("status")
+    assert (run.rc, run.stdout) == (0, "status of unit\n"), run.stderr

@@ -1,0 +1,46 @@
+"""How the tools run: Ctrl-C, and an output that is not in UTF-8."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("statement", "exit_code"), [("return 3", 3), ("raise KeyboardInterrupt", 130)])
+def test_ctrl_c_is_exit_code_130_without_a_traceback(statement: str, exit_code: int) -> None:
+    done = run(f"from tools.command_line import run\ndef main():\n  {statement}\nrun(main)")
+    assert (done.returncode, done.stderr) == (exit_code, "")
+
+
+@pytest.mark.parametrize(
+    "tool", ["status", "dlq", "report", "backfill", "credentials", "deploy", "repair", "kibana_export"]
+)
+def test_character_that_the_output_cannot_encode_is_a_question_mark(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a terminal in Latin-1, for example. The tool prints its help."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "from argparse import ArgumentParser\n"
+        "def parse(*_): print('a – b'); sys.exit(0)\n"
+        "ArgumentParser.parse_args = ArgumentParser.parse_known_args = parse\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", f"tools.{tool}", "--stack", "unit"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a ? b\n", "")

@@ -1,0 +1,22 @@
+"""How every tool runs whose output is for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from tools.printable import replace_unencodable
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as of a shell."""
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Exit with the exit code that `main` returns. Ctrl-C is no traceback, nor is a character that the output's
+    encoding lacks."""
+    replace_unencodable()
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
