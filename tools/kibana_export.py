@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from infra.clients.docker_engine import is_published
 from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text, object_key
 from infra.names import DEV_STACK, KIBANA_PORT
 from infra.provisioning.saved_object import OBJECTS
@@ -41,6 +42,8 @@ def main() -> int:
     try:
         outputs = read_stack_outputs(options.stack)
         url = options.kibana or f"http://{outputs['services']['kibana'][str(KIBANA_PORT)]}"
+        if not options.kibana and not is_published(url):  # another program may listen there
+            raise SavedObjectError(f"no running container publishes Kibana at {url}: `make up`")
         client = SavedObjectClient(url, "admin", outputs["credentials"]["elasticsearch.admin"])
         changed = export_dashboards(client, OBJECTS)
     except (SavedObjectError, NotDeployedError) as error:

@@ -204,12 +204,12 @@ class Service(pulumi.ComponentResource):
         self.deployment = deployment
         self.scrape_endpoints = spec.scrape_endpoints
         self.host_ports = {inside: deployment.host_port(setting) for inside, setting in spec.ports.items()}
-        full_name = container_name(deployment.stack, name)
+        self.container_name = container_name(deployment.stack, name)
         needed = [*(service.ready for service in depends_on), *provisioned]
-        self.container = self._declare_container(full_name, spec, needed)
+        self.container = self._declare_container(spec, needed)
         self.ready: HealthGate = HealthGate(
             f"{name}-healthy",
-            container=full_name,
+            container=self.container_name,
             container_id=self.container.id,
             check=spec.health.command,
             limit_seconds=spec.health.limit_seconds,
@@ -218,14 +218,12 @@ class Service(pulumi.ComponentResource):
         deployment.services.append(self)
         self.register_outputs({"container": self.container.name})
 
-    def _declare_container(
-        self, full_name: str, spec: ContainerSpec, depends_on: Sequence[pulumi.Resource]
-    ) -> docker.Container:
+    def _declare_container(self, spec: ContainerSpec, depends_on: Sequence[pulumi.Resource]) -> docker.Container:
         deployment = self.deployment
         files = [ConfigFile(HEALTH_CHECK_SCRIPT, (FILES / "health_check.sh").read_text()), *spec.files]
         return docker.Container(
             self.name,
-            name=full_name,
+            name=self.container_name,
             hostname=self.name,
             image=deployment.images.id_of(spec.image),
             command=spec.command,
