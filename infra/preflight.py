@@ -112,8 +112,11 @@ def _disk_shortage(docker_root: Path) -> list[str]:
 
 
 def _port_conflicts(wanted: dict[str, int], own: set[int]) -> list[str]:
-    """A problem for each host port, by its setting, that another program uses. `own`: the ports that the stack's running
-    containers publish. A stopped container's port may be another program's, which would get the stack's logins."""
+    """A problem for each host port, by its setting, that another program uses.
+
+    `own`: the ports that the stack's running containers publish. While a container is stopped, another program may have
+    its port, and would get the stack's logins.
+    """
     return [
         f"lolstack:{key}: port conflict: another program uses port {port} of this machine (`ss -ltnp` shows which): "
         "stop it, choose another port, or set lolstack:portOffset"

@@ -41,7 +41,7 @@ class _Provider(ResourceProvider):
 class CassandraRoles(Resource, module="cassandra", name="Roles"):
     """The roles with these passwords and no others, their permissions, and the archive's table in `keyspace`.
 
-    The administrator logs in only while `container` publishes the port.
+    No role is a member of another one. The administrator logs in only while `container` publishes the port.
     """
 
     def __init__(

@@ -1,8 +1,10 @@
 """Refuses to send a login to a published port that the stack's own container does not hold.
 
-The engine holds a published port only while the container runs. Before, any local user can listen on it, and would
-catch the administrator's password at the next `pulumi up`, `refresh` or `destroy`. Kafka's providers need no such check:
-SCRAM sends no password, and a client ends the connection to a broker that does not know it.
+The engine holds a published port only while the container runs. Otherwise any local user can listen on it, and would
+catch the administrator's password at the next `pulumi up`, `refresh` or `destroy`.
+
+Kafka's providers need no such check: SCRAM sends no password, and the client ends the connection to a broker that does
+not know it either.
 """
 
 from __future__ import annotations
