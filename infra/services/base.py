@@ -28,6 +28,7 @@ from infra.provisioning.health_gate import HealthGate
 from infra.provisioning.volume_owner import VolumeOwners
 from infra.services import FILES
 from infra.settings import Settings
+from infra.users import MAX_PROCESSES
 
 HEALTH_CHECK_SCRIPT = "/etc/lolstack/health_check.sh"
 JVM_STARTS_QUICKLY = "-XX:TieredStopAtLevel=1"
@@ -50,9 +51,6 @@ HUNG_GRACE_SECONDS = 15
 themselves. Each recovers from a SIGKILL."""
 START_FACTOR = 4
 """Before the first success a service has this many times its `limit_seconds`: it may have a long log to replay."""
-MAX_PROCESSES = 4096
-"""Limit (nproc) of the processes and threads of a container's user, and so of what a compromised container can start.
-Spark has the most, about 400."""
 ALIVE = 75
 """Exit code of a health check (EX_TEMPFAIL): the service does not serve, but a restart would not help, because it waits
 for another service, for example."""

@@ -62,6 +62,7 @@ def read_report(
 def write_report(report: StackReport, folder: Path) -> Path:
     """Write the page and the charts' PNGs into `folder`, replacing older ones. Returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # whoever may look at a page with a login in `strict` only, may not read its report either
     for picture in folder.glob("*.png"):
         picture.unlink()
     for chart in (*report.match_charts, *report.pipeline_charts):
