@@ -92,7 +92,7 @@ def published_ports(client: docker.DockerClient, stack: str | None = None, conta
         for each in client.api.containers(filters={"label": label, "status": ["running", "paused"]})
         if container is None or f"/{container}" in each["Names"]
         for port in each["Ports"]
-        if port.get("IP") == HOST_ADDRESS  # the list also has ports that are not published, without an address
+        if port.get("IP") in (HOST_ADDRESS, "0.0.0.0")  # the list also has ports that are not published, without one
     }
 
 

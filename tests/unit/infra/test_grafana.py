@@ -171,6 +171,11 @@ class TestProvisioning:
             "tlsCACert": "",
         }
 
+    def test_metrics_that_nobody_scrapes_and_that_need_no_login_are_off(self) -> None:
+        recorder = declare("registry", generatorEnabled=True)
+        assert "GF_METRICS_ENABLED=false" in recorder.containers["grafana"]["envs"]
+        assert "grafana:3000" not in str(recorder.containers["prometheus"]["uploads"])
+
     def test_shortest_step_is_the_scrape_interval(self, files: dict[str, dict[str, Any]]) -> None:
         (source, _) = files[f"{PROVISIONING}/datasources/lolstack.yaml"]["datasources"]
         assert source["jsonData"]["timeInterval"] == f"{SCRAPE_SECONDS}s"

@@ -19,6 +19,7 @@ from infra.provisioning import cassandra_roles, index_template, saved_object
 from infra.provisioning.own_port import PortNotPublishedError, require_own_port
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import dynamic_provider
+from tools import kibana_export
 from tools.stack_outputs import connect_prometheus
 
 CONTAINER = "lolstack-unit-server"
@@ -121,3 +122,15 @@ def test_tools_send_a_login_only_while_a_container_publishes_the_port(
     monkeypatch.setattr("tools.stack_outputs.PrometheusClient", lambda _url, session: sessions.append(session))
     connect_prometheus(outputs_of(port))
     assert bool(sessions[0].auth) is sent
+
+
+def test_export_from_kibana_sends_no_login_while_its_container_is_stopped(
+    engine: FakeDockerEngine, listener: socket.socket, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {"services": {"kibana": {"5601": f"127.0.0.1:{port}"}}, "credentials": {"elasticsearch.admin": "secret"}}
+    monkeypatch.setattr(kibana_export, "read_stack_outputs", lambda _: outputs)
+    monkeypatch.setattr("sys.argv", ["kibana_export", "--stack", "unit"])
+    deploy(engine, status="exited", ports={5601: port})
+    assert kibana_export.main() == 1
+    with pytest.raises(BlockingIOError):
+        listener.accept()
