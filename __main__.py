@@ -113,6 +113,7 @@ templates = [
     IndexTemplate(
         alias,
         elasticsearch.url(ELASTICSEARCH_PORT),
+        elasticsearch.container_name,
         {**elasticsearch.login("admin"), "ca_certificate": elasticsearch.ca_certificate},
         {
             "number_of_replicas": settings.elasticsearch_replicas,
@@ -130,6 +131,7 @@ archive_keyspace = with_overrides(settings.job).archive.keyspace
 roles = CassandraRoles(
     HOST_ADDRESS,
     cassandra.host_ports[CASSANDRA_PORT],
+    cassandra.container_name,
     archive_keyspace,
     ARCHIVE_TABLE,
     {user_of(login): deployment.password(login) for login in (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, OPERATOR)},
@@ -157,7 +159,7 @@ if "kibana" not in left_out:
     after_kibana = pulumi.ResourceOptions(
         parent=kibana, depends_on=[kibana.ready, *templates], deleted_with=kibana.container
     )
-    declare_saved_objects(kibana.url(KIBANA_PORT), elasticsearch.login("admin"), after_kibana)
+    declare_saved_objects(kibana.url(KIBANA_PORT), kibana.container_name, elasticsearch.login("admin"), after_kibana)
 if "grafana" not in left_out:
     Grafana(deployment, prometheus, elasticsearch, generator)
     pulumi.export("grafanaAdminPassword", deployment.password("grafana.admin"))

@@ -6,9 +6,7 @@ from __future__ import annotations
 import errno
 import shutil
 import socket
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pulumi
 from packaging.version import Version
@@ -18,13 +16,11 @@ from infra.clients.docker_engine import (
     DockerUnavailableError,
     connect,
     engine_failures,
+    published_ports,
     stack_containers,
 )
 from infra.names import HOST_ADDRESS
 from infra.settings import Settings, SettingsError
-
-if TYPE_CHECKING:
-    from docker.models.containers import Container
 
 MIN_FREE_DISK_GIB = 5
 """Space for the data of a day or two. Images that are already on the host need no more."""
@@ -43,6 +39,7 @@ def check(settings: Settings, stack: str) -> str:
             version, info = client.version(), client.info()
             state = ownership.read_state(stack)
             problem = ownership.foreign_deployment(state, stack, client) or ownership.renamed_deployment(state, stack)
+            own_ports = published_ports(client, stack)
     except (DockerUnavailableError, ownership.StateError) as error:
         raise SettingsError(str(error)) from error
     if problem:
@@ -52,7 +49,7 @@ def check(settings: Settings, stack: str) -> str:
         *_memory_shortage(settings, info["MemTotal"]),
         # Not for an existing stack: on a full disk, `up` with other settings may be the way to free space.
         *([] if containers else _disk_shortage(Path(info["DockerRootDir"]))),
-        *_port_conflicts(settings.host_ports(stack), _published_ports(containers)),
+        *_port_conflicts(settings.host_ports(stack), own_ports),
     ]
     if problems:
         raise SettingsError("\n".join(problems))
@@ -106,7 +103,11 @@ def _disk_shortage(docker_root: Path) -> list[str]:
 
 
 def _port_conflicts(wanted: dict[str, int], own: set[int]) -> list[str]:
-    """A problem for each host port, by its setting, that another program uses. The stack's `own` ports are fine."""
+    """A problem for each host port, by its setting, that another program uses.
+
+    `own`: the ports that the stack's running containers publish. While a container is stopped, another program may have
+    its port, and would get the stack's logins.
+    """
     return [
         f"lolstack:{key}: port conflict: another program uses port {port} of this machine (`ss -ltnp` shows which): "
         "stop it, choose another port, or set lolstack:portOffset"
@@ -115,18 +116,8 @@ def _port_conflicts(wanted: dict[str, int], own: set[int]) -> list[str]:
     ]
 
 
-def _published_ports(containers: Sequence[Container]) -> set[int]:
-    """The host ports that the stack's own containers publish."""
-    return {
-        int(binding["HostPort"])
-        for container in containers
-        for bindings in (container.attrs["HostConfig"]["PortBindings"] or {}).values()
-        for binding in bindings or ()
-    }
-
-
 def _is_free(port: int, is_own: bool) -> bool:
-    """Whether no other program has the port. The stack's own are published on 127.0.0.1.
+    """Whether no other program has the port. The stack's own is published on 127.0.0.1.
 
     Also on ::1, to which most machines resolve `localhost` first: a program that listens there would get the requests
     of people, with their logins.

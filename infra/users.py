@@ -21,6 +21,10 @@ DASHBOARD = "60719:60719"
 KIBANA = "60720:0"  # as Elasticsearch
 GRAFANA = "60721:0"  # as Elasticsearch
 
+MAX_PROCESSES = 4096
+"""Limit (nproc) of the processes and threads of a container's user, and so of what a compromised container can start.
+Spark has the most, about 400."""
+
 VOLUMES = {
     # Of ZooKeeper and Kafka: if one lost its data and the other kept it, their cluster ids would differ, and Kafka
     # would never start.

@@ -68,6 +68,8 @@ def log_file(command: str, stack: str) -> Path:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         log.touch()
+        if log.is_file():  # also one of an earlier version
+            log.chmod(0o600)  # it can have the last lines of a container's log
     except OSError as error:
         write(sys.stderr, f"no log: {error}\n")
         return Path(os.devnull)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.clients.docker_engine import is_published
 from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text, object_key
 from infra.names import DEV_STACK, KIBANA_PORT
 from infra.provisioning.saved_object import OBJECTS
@@ -53,6 +54,8 @@ def main() -> int:
     try:
         outputs = read_stack_outputs(options.stack)
         url = options.kibana or kibana_url(options.stack, outputs)
+        if not options.kibana and not is_published(url):  # another program may listen there
+            raise SavedObjectError(f"no running container publishes Kibana at {url}: `make up`")
         client = SavedObjectClient(url, "admin", outputs["credentials"]["elasticsearch.admin"])
         changed = export_dashboards(client, OBJECTS)
     except (SavedObjectError, NotDeployedError, OSError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures
+from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, is_published
 from infra.clients.prometheus import PrometheusClient
 from infra.logins import OPERATOR, PROMETHEUS_READER, kafka_client_settings, login_of, user_of
 from infra.names import PROMETHEUS_PORT
@@ -22,11 +22,16 @@ class NotDeployedError(Exception):
 
 
 def connect_prometheus(outputs: Mapping[str, Any]) -> PrometheusClient:
-    """A client of the stack's Prometheus. Its login is given also where none is needed."""
+    """A client of the stack's Prometheus. Its login is given also where none is needed.
+
+    No login is given while no container publishes the port: another program that listens there would catch it.
+    """
+    url = f"http://{outputs['services']['prometheus'][str(PROMETHEUS_PORT)]}"
     session = requests.Session()
-    if password := outputs.get("credentials", {}).get(PROMETHEUS_READER):  # none in a stack of an earlier version
+    password = outputs.get("credentials", {}).get(PROMETHEUS_READER)  # none in a stack of an earlier version
+    if password and is_published(url):
         session.auth = (user_of(PROMETHEUS_READER), password)
-    return PrometheusClient(f"http://{outputs['services']['prometheus'][str(PROMETHEUS_PORT)]}", session)
+    return PrometheusClient(url, session)
 
 
 def read_stack_outputs(stack: str) -> dict[str, Any]:

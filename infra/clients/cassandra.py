@@ -1,4 +1,4 @@
-"""Client for Cassandra's roles, their permissions, and the archive's table: create, compare, correct."""
+"""Client for Cassandra's roles with their rights, and for the archive's table: create, compare, correct."""
 
 from __future__ import annotations
 
@@ -34,6 +34,17 @@ START_SECONDS = 10
 """After CQL is served, the default superuser can take a moment to exist."""
 CACHE_SECONDS = 2.5
 """Longer than Cassandra caches roles and permissions: after that, a dropped role is no longer accepted."""
+
+
+COLUMNS = {
+    "match_id": ("text", "partition_key"),
+    "ended": ("timestamp", "regular"),
+    "arrived": ("timestamp", "regular"),
+    "partition": ("int", "regular"),
+    "offset": ("bigint", "regular"),
+    "message": ("blob", "regular"),
+}
+"""The archive's table: type and kind of each column, as Cassandra's own schema tables name them."""
 
 
 class CassandraError(Exception):
@@ -106,11 +117,11 @@ def connect(host: str, port: int, user: str, password: str) -> Iterator[Any]:
 def provision(
     host: str, port: int, keyspace: str, table: str, passwords: Mapping[str, str], former_password: str = ""
 ) -> None:
-    """Create the keyspace and the archive's table if they do not exist, and the declared roles and no other.
+    """Create or correct the keyspace and the archive's table, and the declared roles, with no other role.
 
     The administrator logs in with the password of `passwords` or the former one. On a node without roles, of a new
     stack or of one from before it had logins, Cassandra's default superuser creates the administrator, who drops it.
-    Raises CassandraError.
+    Raises CassandraError, also if the table has other columns and rows: an empty one is replaced.
     """
     Retrying(
         retry=retry_if_exception_type(CassandraUnavailableError),
@@ -133,19 +144,15 @@ def _provision(
             _set_role(session, ADMIN, Role(passwords[ADMIN], superuser=True), _superusers_by_role(session).get(ADMIN))
     roles = declared_roles(passwords, keyspace, table)
     with connect(host, port, ADMIN, passwords[ADMIN]) as session:
-        session.execute(
-            f"CREATE KEYSPACE IF NOT EXISTS {keyspace} "
-            "WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
-        )
-        session.execute(
-            f"CREATE TABLE IF NOT EXISTS {keyspace}.{table} (match_id text PRIMARY KEY, ended timestamp, "
-            "arrived timestamp, partition int, offset bigint, message blob) "
-            "WITH compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"
-        )
-        dropped = False
+        _provision_table(session, keyspace, table)
+        had_rights = False
         for name in sorted(_superusers_by_role(session).keys() - roles.keys()):
             session.execute(f"DROP ROLE IF EXISTS {_quoted(name)}")
-            dropped = True
+            had_rights = True
+        for name, granted_roles in _memberships(session).items():
+            for granted_role in granted_roles:
+                session.execute(f"REVOKE {_quoted(granted_role)} FROM {_quoted(name)}")
+                had_rights = True
         found = _superusers_by_role(session)
         for name, role in roles.items():
             if found.get(name) != role.superuser or not accepts(host, port, name, role.password):
@@ -155,8 +162,8 @@ def _provision(
                 session.execute(f"REVOKE {permission} ON {resource.strip('<>')} FROM {_quoted(name)}")
             for resource, permission in role.permissions - granted:
                 session.execute(f"GRANT {permission} ON {resource.strip('<>')} TO {_quoted(name)}")
-        if dropped:
-            _wait_until_only(host, port, session, roles)
+        if had_rights:
+            _check_after_caches(host, port, session, roles, keyspace, table)
 
 
 def differences(host: str, port: int, keyspace: str, table: str, passwords: Mapping[str, str]) -> list[str]:
@@ -164,20 +171,95 @@ def differences(host: str, port: int, keyspace: str, table: str, passwords: Mapp
     roles = declared_roles(passwords, keyspace, table)
     try:
         with connect(host, port, ADMIN, passwords[ADMIN]) as session:
-            found = _superusers_by_role(session)
-            lines = [f"the role {name} is not declared" for name in sorted(found.keys() - roles.keys())]
-            for name, role in roles.items():
-                if found.get(name) != role.superuser or _permissions(session, name, role) != role.permissions:
-                    lines.append(f"the role {name} has other rights")
-                elif name != ADMIN and not accepts(host, port, name, role.password):
-                    lines.append(f"the role {name} has another password")
-            tables = session.execute(
-                "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s",
-                (keyspace, table),
-            )
-            return lines if tables.one() else [*lines, f"there is no table {keyspace}.{table}"]
+            lines = _differences(session, roles, keyspace, table)
+            others = [name for name in roles if name != ADMIN and not accepts(host, port, name, roles[name].password)]
+            return [*lines, *(f"the role {name} has another password" for name in others)]
     except LoginRefusedError as error:
         return [str(error)]
+
+
+def _differences(session: Any, roles: Mapping[str, Role], keyspace: str, table: str) -> list[str]:
+    """The same without the passwords."""
+    found, memberships = _superusers_by_role(session), _memberships(session)
+    lines = [f"the role {name} is not declared" for name in sorted(found.keys() - roles.keys())]
+    for name, role in roles.items():
+        rights = name not in found or _permissions(session, name, role) == role.permissions
+        if found.get(name) != role.superuser or memberships.get(name) or not rights:
+            lines.append(f"the role {name} has other rights")
+    return [*lines, *_table_differences(session, keyspace, table)]
+
+
+def _provision_table(session: Any, keyspace: str, table: str) -> None:
+    """Create the keyspace and the table, or correct them. Raises CassandraError if it would delete rows."""
+    name = f"{keyspace}.{table}"
+    options = "replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1} AND durable_writes = true"
+    session.execute(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH {options}")
+    if not _keyspace_is_right(session, keyspace):
+        session.execute(f"ALTER KEYSPACE {keyspace} WITH {options}")
+    if _columns(session, keyspace, table) not in ({}, COLUMNS):
+        if session.execute(f"SELECT * FROM {name} LIMIT 1").one():
+            raise CassandraError(
+                f"Cassandra's table {name} has other columns than the archive's, and has rows: drop the table as "
+                f"{ADMIN} if nobody needs them, then `make up`; or `make reset`"
+            )
+        session.execute(f"DROP TABLE {name}")
+    columns = ", ".join(
+        f"{column} {type_}{' PRIMARY KEY' if kind == 'partition_key' else ''}"
+        for column, (type_, kind) in COLUMNS.items()
+    )
+    session.execute(
+        f"CREATE TABLE IF NOT EXISTS {name} ({columns}) "
+        "WITH compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"
+    )
+    if _time_to_live(session, keyspace, table):
+        session.execute(f"ALTER TABLE {name} WITH default_time_to_live = 0")
+    for index in _indexes(session, keyspace, table):
+        session.execute(f"DROP INDEX {keyspace}.{_quoted(index)}")
+
+
+def _table_differences(session: Any, keyspace: str, table: str) -> list[str]:
+    name = f"{keyspace}.{table}"
+    if not (columns := _columns(session, keyspace, table)):
+        return [f"there is no table {name}"]
+    is_right = _keyspace_is_right(session, keyspace)
+    found = {
+        f"the keyspace {keyspace} has another replication, or writes are not durable": not is_right,
+        f"the table {name} has other columns": columns != COLUMNS,
+        f"the table {name} deletes its rows after a time": _time_to_live(session, keyspace, table) != 0,
+        f"the table {name} has an index": bool(_indexes(session, keyspace, table)),
+    }
+    return [line for line, differs in found.items() if differs]
+
+
+def _keyspace_is_right(session: Any, keyspace: str) -> bool:
+    """Whether the keyspace has one replica on this node, and its writes are in the commit log."""
+    found = session.execute(
+        "SELECT durable_writes, replication FROM system_schema.keyspaces WHERE keyspace_name = %s", [keyspace]
+    ).one()
+    data_center = session.execute("SELECT data_center FROM system.local").one().data_center
+    replication = {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", data_center: "1"}
+    return bool(found.durable_writes) and dict(found.replication) == replication
+
+
+def _columns(session: Any, keyspace: str, table: str) -> dict[str, tuple[str, str]]:
+    return {
+        row.column_name: (row.type, row.kind)
+        for row in _schema_rows(session, "columns", "column_name, type, kind", keyspace, table)
+    }
+
+
+def _time_to_live(session: Any, keyspace: str, table: str) -> int:
+    (row,) = _schema_rows(session, "tables", "default_time_to_live", keyspace, table)
+    return int(row.default_time_to_live)
+
+
+def _indexes(session: Any, keyspace: str, table: str) -> list[str]:
+    return [row.index_name for row in _schema_rows(session, "indexes", "index_name", keyspace, table)]
+
+
+def _schema_rows(session: Any, what: str, columns: str, keyspace: str, table: str) -> list[Any]:
+    select = f"SELECT {columns} FROM system_schema.{what} WHERE keyspace_name = %s AND table_name = %s"
+    return list(session.execute(select, (keyspace, table)))
 
 
 def accepts(host: str, port: int, user: str, password: str) -> bool:
@@ -227,6 +309,12 @@ def _superusers_by_role(session: Any) -> dict[str, bool]:
     return {row.role: row.super for row in session.execute("LIST ROLES")}
 
 
+def _memberships(session: Any) -> dict[str, list[str]]:
+    """By role: the roles that were granted to it, whose rights it has too. None of the stack's has any."""
+    rows = session.execute("SELECT role, member_of FROM system_auth.roles")
+    return {row.role: sorted(row.member_of) for row in rows if row.member_of}
+
+
 def _permissions(session: Any, name: str, role: Role) -> frozenset[tuple[str, str]]:
     """The granted permissions. A superuser needs none, but has those on what it has created: they do not count."""
     if role.superuser:
@@ -238,17 +326,19 @@ def _permissions(session: Any, name: str, role: Role) -> frozenset[tuple[str, st
     )
 
 
-def _wait_until_only(host: str, port: int, session: Any, roles: Mapping[str, Role]) -> None:
-    """Check again once no cache has a dropped role: until then it could log in, and have created others.
+def _check_after_caches(
+    host: str, port: int, session: Any, roles: Mapping[str, Role], keyspace: str, table: str
+) -> None:
+    """Check again once no cache has a dropped role or a revoked membership: its rights could be used until then.
 
-    Raises CassandraError if there are others.
+    Raises CassandraError if something was changed meanwhile.
     """
     time.sleep(CACHE_SECONDS)
-    others = _superusers_by_role(session).keys() - roles.keys()
-    if others or accepts(host, port, *DEFAULT_LOGIN):
-        raise CassandraError(
-            f"Cassandra at {host}:{port} has other roles again: {', '.join(sorted(others))}; run `make up`"
-        )
+    lines = _differences(session, roles, keyspace, table)
+    if accepts(host, port, *DEFAULT_LOGIN):
+        lines.append("the default superuser can log in")
+    if lines:
+        raise CassandraError(f"Cassandra at {host}:{port} was changed meanwhile: {'; '.join(lines)}; run `make up`")
 
 
 def _quoted(name: str) -> str:

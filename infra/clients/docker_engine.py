@@ -1,4 +1,4 @@
-"""The Docker engine: connecting, running a command in a container, and the containers of a stack."""
+"""The Docker engine: connecting, running a command in a container, and a stack's containers and published ports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 from requests import RequestException
 
-from infra.names import STACK_LABEL
+from infra.names import HOST_ADDRESS, STACK_LABEL
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -89,6 +89,33 @@ def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
 def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]:
     """The containers of `stack`, running or not."""
     return client.containers.list(all=True, filters={"label": f"{STACK_LABEL}={stack}"}, ignore_removed=True)
+
+
+def published_ports(client: docker.DockerClient, stack: str | None = None, container: str | None = None) -> set[int]:
+    """The ports of HOST_ADDRESS that running containers publish: those of `stack`, or of all stacks; only `container`.
+
+    A container that does not run does not hold its ports: any local user can listen on them meanwhile.
+    """
+    label = STACK_LABEL if stack is None else f"{STACK_LABEL}={stack}"
+    return {
+        port["PublicPort"]
+        for each in client.api.containers(filters={"label": label, "status": ["running", "paused"]})
+        if container is None or f"/{container}" in each["Names"]
+        for port in each["Ports"]
+        if port.get("IP") in (HOST_ADDRESS, "0.0.0.0")  # the list also has ports that are not published, without one
+    }
+
+
+def is_published(url: str, container: str | None = None) -> bool:
+    """Whether a stack's running container publishes the port of `url`, this `container` if one is given.
+
+    Otherwise another program may listen there, and would catch a login. False also if the engine does not answer.
+    """
+    try:
+        with engine_failures():
+            return urlsplit(url).port in published_ports(connect(), container=container)
+    except DockerUnavailableError:
+        return False
 
 
 def kill_containers(client: docker.DockerClient, stack: str) -> None:

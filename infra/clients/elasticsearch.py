@@ -18,6 +18,7 @@ from elasticsearch import (
     TransportError,
 )
 
+from infra.clients.docker_engine import is_published
 from infra.logins import OPERATOR, login_of
 from infra.names import ELASTICSEARCH_PORT
 from job.errors import first_line
@@ -36,12 +37,15 @@ class ElasticsearchServer:
 
     @classmethod
     def of_stack(cls, outputs: Mapping[str, Any], user: str = OPERATOR) -> ElasticsearchServer:
-        """The stack's, from its outputs. Those of a version before the logins have neither URL nor passwords."""
+        """The stack's, from its outputs. Those of a version before the logins have neither URL nor passwords.
+
+        Without a login while no container publishes the port: another program that listens there would catch it.
+        """
         url = (
             outputs.get("elasticsearchUrl") or f"http://{outputs['services']['elasticsearch'][str(ELASTICSEARCH_PORT)]}"
         )
         password = outputs.get("credentials", {}).get(login_of("elasticsearch", user))
-        if password is None:
+        if password is None or not is_published(url):
             return cls(url)
         return cls(url, user, password, outputs["certificateAuthority"] if url.startswith("https:") else "")
 

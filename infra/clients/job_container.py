@@ -13,8 +13,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
+from docker.types import Ulimit
 
 from infra.names import SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
+from infra.users import MAX_PROCESSES
 
 if TYPE_CHECKING:
     import docker
@@ -58,6 +60,7 @@ def create_job_container(
         security_opt=["no-new-privileges"],
         mem_limit=memory,
         memswap_limit=memory,
+        ulimits=[Ulimit(name="nproc", soft=MAX_PROCESSES, hard=MAX_PROCESSES)],
         init=True,
     )
 

@@ -10,8 +10,9 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.cassandra import ADMIN, CassandraUnavailableError, differences, provision
+from infra.provisioning.own_port import PortNotPublishedError, require_own_port
 
-DECLARED = ("host", "port", "keyspace", "table", "passwords")
+DECLARED = ("host", "port", "container", "keyspace", "table", "passwords")
 
 
 class _Provider(ResourceProvider):
@@ -20,12 +21,12 @@ class _Provider(ResourceProvider):
         return CreateResult("roles", props)
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=bool(old["drift"]) or any(old[key] != new[key] for key in DECLARED))
+        return DiffResult(changes=bool(old["drift"]) or any(old.get(key) != new[key] for key in DECLARED))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
             drift = differences(*_arguments(props))
-        except CassandraUnavailableError:
+        except (CassandraUnavailableError, PortNotPublishedError):
             # Its container may be gone: the `up` that recreates it must then provision it again, by an update, which
             # knows the former passwords.
             drift = ["Cassandra does not answer"]
@@ -38,21 +39,35 @@ class _Provider(ResourceProvider):
 
 
 class CassandraRoles(Resource, module="cassandra", name="Roles"):
-    """The roles with these passwords and no others, their permissions, and the archive's table in `keyspace`."""
+    """The roles with these passwords and no others, their permissions, and the archive's table in `keyspace`.
+
+    No role is a member of another one. The administrator logs in only while `container` publishes the port.
+    """
 
     def __init__(
         self,
         host: str,
         port: int,
+        container: str,
         keyspace: str,
         table: str,
         passwords: Mapping[str, pulumi.Input[str]],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        props = {"host": host, "port": port, "keyspace": keyspace, "table": table, "passwords": passwords, "drift": []}
+        props = {
+            "host": host,
+            "port": port,
+            "container": container,
+            "keyspace": keyspace,
+            "table": table,
+            "passwords": passwords,
+            "drift": [],
+        }
         secret = pulumi.ResourceOptions(additional_secret_outputs=["passwords"])
         super().__init__(_Provider(), "cassandra-roles", props, pulumi.ResourceOptions.merge(opts, secret))
 
 
 def _arguments(props: dict[str, Any]) -> tuple[str, int, str, str, dict[str, str]]:
-    return props["host"], int(props["port"]), props["keyspace"], props["table"], dict(props["passwords"])
+    host, port = props["host"], int(props["port"])
+    require_own_port(props, f"//{host}:{port}")
+    return host, port, props["keyspace"], props["table"], dict(props["passwords"])

@@ -17,6 +17,7 @@ from infra.clients.elasticsearch import (
     IndexTemplateClient,
     canonical,
 )
+from infra.provisioning.own_port import PortNotPublishedError, require_own_port
 
 SERVER = ("host", "username", "password", "ca_certificate")
 TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
@@ -26,7 +27,7 @@ class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         replaces = ["name"] if old["name"] != new["name"] else []
         # Also the login: the next `read` and `delete` have only what is in the state.
-        changes = any(old.get(key, "") != new.get(key, "") for key in (*SERVER, "body"))
+        changes = any(old.get(key, "") != new.get(key, "") for key in (*SERVER, "container", "body"))
         return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -36,7 +37,7 @@ class _Provider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
             found = _client(props).read(props["name"])
-        except ElasticsearchUnavailableError:
+        except (ElasticsearchUnavailableError, PortNotPublishedError):
             # Its container may be gone, or have another login since an interrupted `up`: the next `up` then creates the
             # template again.
             found = None
@@ -53,7 +54,7 @@ class _Provider(ResourceProvider):
 class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
     """The template mappings/index_templates/`name`.json with the stack's `settings`, in the Elasticsearch at `host`.
 
-    `login` has username, password and ca_certificate.
+    `login` has username, password and ca_certificate. It is sent only while `container` publishes the port of `host`.
     """
 
     name: pulumi.Output[str]
@@ -62,6 +63,7 @@ class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
         self,
         name: str,
         host: str,
+        container: str,
         login: Mapping[str, pulumi.Input[str]],
         settings: Mapping[str, Any],
         opts: pulumi.ResourceOptions,
@@ -69,12 +71,13 @@ class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
         body = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
         body["template"]["settings"] = body["template"]["settings"] | dict(settings)
         # As canonical text, the declared template and the one read back differ only if there is drift.
-        props = {"host": host, **login, "name": name, "body": _text(canonical(body))}
+        props = {"host": host, "container": container, **login, "name": name, "body": _text(canonical(body))}
         secret = pulumi.ResourceOptions(additional_secret_outputs=["password"])
         super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
 
 def _client(props: dict[str, Any]) -> IndexTemplateClient:
+    require_own_port(props, props["host"])
     return IndexTemplateClient(ElasticsearchServer(*(props.get(key, "") for key in SERVER)))
 
 

@@ -13,6 +13,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.kibana import KibanaUnavailableError, SavedObjectClient, object_key
+from infra.provisioning.own_port import PortNotPublishedError, require_own_port
 
 SERVER = ("url", "username", "password")
 OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
@@ -22,7 +23,7 @@ class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         replaces = ["name"] if old["name"] != new["name"] else []
         # Also the login: the next `read` and `delete` have only what is in the state.
-        changes = any(old.get(key, "") != new.get(key, "") for key in (*SERVER, "body"))
+        changes = any(old.get(key, "") != new.get(key, "") for key in (*SERVER, "container", "body"))
         return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -32,7 +33,7 @@ class _Provider(ResourceProvider):
         declared = json.loads(props["body"])
         try:
             found = _client(props).read(declared["type"], declared["id"])
-        except KibanaUnavailableError:
+        except (KibanaUnavailableError, PortNotPublishedError):
             # Its container may be gone: the `up` that recreates it must then import again.
             found = None
         if found is None:
@@ -49,7 +50,8 @@ class _Provider(ResourceProvider):
 
 
 class SavedObject(Resource, module="kibana", name="SavedObject"):
-    """The object `body`, in its file's form, in the Kibana at `url`. `login` has username and password.
+    """The object `body`, in its file's form, in the Kibana at `url`. `login` has username and password, which are sent
+    only while `container` publishes the port of `url`.
 
     Kibana may store more than it received (a newer Kibana migrates objects), so the state keeps the object as it was
     `stored`: a later difference from that is drift, an edit by hand.
@@ -59,15 +61,22 @@ class SavedObject(Resource, module="kibana", name="SavedObject"):
     stored: pulumi.Output[str]
 
     def __init__(
-        self, url: str, login: Mapping[str, pulumi.Input[str]], body: Mapping[str, Any], opts: pulumi.ResourceOptions
+        self,
+        url: str,
+        container: str,
+        login: Mapping[str, pulumi.Input[str]],
+        body: Mapping[str, Any],
+        opts: pulumi.ResourceOptions,
     ) -> None:
         name = object_key(body)
-        props = {"url": url, **login, "name": name, "body": _text(body), "stored": None}
+        props = {"url": url, "container": container, **login, "name": name, "body": _text(body), "stored": None}
         secret = pulumi.ResourceOptions(additional_secret_outputs=["password"])
         super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
 
-def declare_saved_objects(url: str, login: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions) -> None:
+def declare_saved_objects(
+    url: str, container: str, login: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions
+) -> None:
     """Declare every object of mappings/kibana/ in the Kibana at `url`, each after the objects it references."""
     files = [json.loads(path.read_text(encoding="utf-8")) for path in OBJECTS.glob("*/*.json")]
     bodies = {object_key(body): body for body in files}
@@ -75,7 +84,7 @@ def declare_saved_objects(url: str, login: Mapping[str, pulumi.Input[str]], opts
     declared: dict[str, SavedObject] = {}
     for name in TopologicalSorter(needs).static_order():
         after = pulumi.ResourceOptions(depends_on=[declared[other] for other in needs[name]])
-        declared[name] = SavedObject(url, login, bodies[name], pulumi.ResourceOptions.merge(opts, after))
+        declared[name] = SavedObject(url, container, login, bodies[name], pulumi.ResourceOptions.merge(opts, after))
 
 
 def _put(props: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +93,7 @@ def _put(props: dict[str, Any]) -> dict[str, Any]:
 
 
 def _client(props: dict[str, Any]) -> SavedObjectClient:
+    require_own_port(props, props["url"])
     return SavedObjectClient(*(props.get(key, "") for key in SERVER))
 
 

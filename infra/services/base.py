@@ -28,6 +28,7 @@ from infra.provisioning.health_gate import HealthGate
 from infra.provisioning.volume_owner import VolumeOwners
 from infra.services import FILES
 from infra.settings import Settings
+from infra.users import MAX_PROCESSES
 
 HEALTH_CHECK_SCRIPT = "/etc/lolstack/health_check.sh"
 JVM_STARTS_QUICKLY = "-XX:TieredStopAtLevel=1"
@@ -50,9 +51,6 @@ HUNG_GRACE_SECONDS = 15
 themselves. Each recovers from a SIGKILL."""
 START_FACTOR = 4
 """Before the first success a service has this many times its `limit_seconds`: it may have a long log to replay."""
-MAX_PROCESSES = 4096
-"""Limit (nproc) of the processes and threads of a container's user, and so of what a compromised container can start.
-Spark has the most, about 400."""
 ALIVE = 75
 """Exit code of a health check (EX_TEMPFAIL): the service does not serve, but a restart would not help, because it waits
 for another service, for example."""
@@ -204,12 +202,12 @@ class Service(pulumi.ComponentResource):
         self.deployment = deployment
         self.scrape_endpoints = spec.scrape_endpoints
         self.host_ports = {inside: deployment.host_port(setting) for inside, setting in spec.ports.items()}
-        full_name = container_name(deployment.stack, name)
+        self.container_name = container_name(deployment.stack, name)
         needed = [*(service.ready for service in depends_on), *provisioned]
-        self.container = self._declare_container(full_name, spec, needed)
+        self.container = self._declare_container(spec, needed)
         self.ready: HealthGate = HealthGate(
             f"{name}-healthy",
-            container=full_name,
+            container=self.container_name,
             container_id=self.container.id,
             check=spec.health.command,
             limit_seconds=spec.health.limit_seconds,
@@ -218,14 +216,12 @@ class Service(pulumi.ComponentResource):
         deployment.services.append(self)
         self.register_outputs({"container": self.container.name})
 
-    def _declare_container(
-        self, full_name: str, spec: ContainerSpec, depends_on: Sequence[pulumi.Resource]
-    ) -> docker.Container:
+    def _declare_container(self, spec: ContainerSpec, depends_on: Sequence[pulumi.Resource]) -> docker.Container:
         deployment = self.deployment
         files = [ConfigFile(HEALTH_CHECK_SCRIPT, (FILES / "health_check.sh").read_text(encoding="utf-8")), *spec.files]
         return docker.Container(
             self.name,
-            name=full_name,
+            name=self.container_name,
             hostname=self.name,
             image=deployment.images.id_of(spec.image),
             command=spec.command,

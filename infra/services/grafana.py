@@ -7,6 +7,7 @@ from typing import Any
 from infra import users
 from infra.logins import user_of
 from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
+from infra.services import FILES
 from infra.services.base import (
     GROUP_ONLY,
     ConfigFile,
@@ -24,6 +25,8 @@ from infra.services.prometheus import SCRAPE_SECONDS, Prometheus
 PASSWORD_FILE = "/etc/lolstack/grafana-admin-password"
 PROVISIONING = "/etc/grafana/provisioning"
 DASHBOARDS = "/etc/lolstack/dashboards"
+DATA = "/var/lib/grafana"
+START_SCRIPT = "/etc/lolstack/start_grafana.sh"
 
 
 class Grafana(Service):
@@ -106,8 +109,10 @@ class Grafana(Service):
                 image="grafana",
                 user=users.GRAFANA,
                 memory_mib=settings.grafana_memory,
+                entrypoint=["sh", START_SCRIPT, f"{DATA}/grafana.db", PASSWORD_FILE, "/run.sh"],
                 environment={
                     "GF_SECURITY_ADMIN_PASSWORD__FILE": PASSWORD_FILE,
+                    "GF_METRICS_ENABLED": "false",  # Prometheus does not scrape them, and they need no login
                     "GF_USERS_ALLOW_SIGN_UP": "false",
                     "GF_AUTH_ANONYMOUS_ENABLED": "false" if deployment.strict else "true",
                     "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
@@ -117,6 +122,7 @@ class Grafana(Service):
                     "GF_PLUGINS_PREINSTALL_DISABLED": "true",  # preinstalled plugins would be downloaded at start
                 },
                 files=[
+                    ConfigFile(START_SCRIPT, (FILES / "start_grafana.sh").read_text()),
                     ConfigFile(PASSWORD_FILE, deployment.password("grafana.admin"), GROUP_ONLY),
                     ConfigFile(f"{PROVISIONING}/datasources/lolstack.yaml", yaml_text(data_sources), GROUP_ONLY),
                     ConfigFile(f"{PROVISIONING}/dashboards/lolstack.yaml", yaml_text(dashboard_provider)),
@@ -126,7 +132,7 @@ class Grafana(Service):
                     ),
                 ],
                 ports={GRAFANA_PORT: settings.grafana_port},
-                mounts=[Mount("grafana", "/var/lib/grafana")],
+                mounts=[Mount("grafana", DATA)],
                 health=HealthCheck(
                     ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{GRAFANA_PORT}/api/health"],
                     limit_seconds=120,

@@ -16,10 +16,11 @@ import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from harness.waiting import eventually
 from infra.images import ROOT
-from tests.support.dashboard_page import open_dashboard
+from tests.support.dashboard_page import load, open_dashboard
 from tests.support.report_samples import XSS
 
 PAGES = ("Matches", "Champion", "Player", "Pipeline", "Dead letters")
@@ -295,3 +296,27 @@ def is_complete(page: Page) -> None:
 def tile(page: Page, name: str) -> Locator:
     """The number of a key figure."""
     return page.locator(".figures .card", has=page.locator("dt", has_text=name)).locator(".value").first
+
+
+def test_upload_is_limited_to_a_megabyte(browser: Browser, address: str) -> None:
+    """No page has an upload, but Streamlit takes one in each session, also before the login of `strict`."""
+    sessions: list[str] = []
+
+    def received(payload: str | bytes) -> None:
+        message = ForwardMsg()
+        message.ParseFromString(payload)
+        if message.HasField("new_session"):
+            sessions.append(message.new_session.initialize.session_id)
+
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.on("websocket", lambda websocket: websocket.on("framereceived", received))
+        load(page, address)
+        (token,) = [cookie["value"] for cookie in context.cookies() if cookie["name"] == "_streamlit_xsrf"]
+        for size, status in ((2**19, 204), (2**21, 413)):
+            answer = context.request.put(
+                f"{address}_stcore/upload_file/{sessions[-1]}/1",
+                multipart={"file": {"name": "a", "mimeType": "text/plain", "buffer": b"a" * size}},
+                headers={"X-Xsrftoken": token},
+            )
+            assert answer.status == status, answer.text()

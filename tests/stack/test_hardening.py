@@ -7,11 +7,13 @@ import os
 import pwd
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from harness.stack import Stack
+from harness.waiting import eventually
 from infra.names import SERVICE_LABEL
 from tests.support.local_user import DIRECT, NOBODY, curl, run_as
 from tests.support.open_ports import LISTENERS
@@ -19,6 +21,8 @@ from tools.repair import lock_folder
 
 EPHEMERAL = range(32768, 61000)
 """Linux's default range for ports that a program does not choose."""
+FROM_ELSEWHERE = {"Origin": "http://attacker.example"}
+"""The header of a web page's request to another server."""
 SPARK = ("spark-worker", "spark-job")
 """Spark's executors and its driver also listen on ports that they do not choose, for blocks and RPC."""
 
@@ -163,21 +167,44 @@ def test_spark_masters_rpc_port_is_not_published(containers: dict[str, dict[str,
 
 def test_sparks_pages_accept_no_kill_request(stack: Stack) -> None:
     """A web page can send them too: a form needs no permission of the server that it posts to."""
-    form = ("-X", "POST", "-H", "Origin: http://attacker.example", "-o", "/dev/null", "-w", "%{http_code}")
+    form = ("-X", "POST", "-H", f"Origin: {FROM_ELSEWHERE['Origin']}", "-o", "/dev/null", "-w", "%{http_code}")
     for path in ("/app/kill/?id=app-1&terminate=true", "/driver/kill/?id=driver-1&terminate=true", "/workers/kill/"):
         answer = curl(f"http://{stack.address('spark-master')}:8080", *form, path).stdout
         refused = "401" if stack.outputs["security"] == "strict" else "405"
         assert answer == refused, f"{path}: {answer}; the page redirects after a kill request that it obeys"
-    # The job's page redirects after each request, and kills only with this setting.
     (job,) = stack.get("spark-job", 4040, "/api/v1/applications").json()
     environment = stack.get("spark-job", 4040, f"/api/v1/applications/{job['id']}/environment").json()
     assert dict(environment["sparkProperties"])["spark.ui.killEnabled"] == "false"
+    assert curl(f"http://{stack.address('spark-worker')}:8081", *form, "/").stdout == refused
+
+
+def test_job_goes_on_after_requests_to_kill_its_jobs_and_stages(stack: Stack) -> None:
+    """The job's page redirects after each such request, whether it obeys or not."""
+    (application,) = stack.get("spark-job", 4040, "/api/v1/applications").json()
+    jobs = f"/api/v1/applications/{application['id']}/jobs"
+    page = f"http://{stack.address('spark-job')}:4040"
+
+    def kill_running_job() -> int:
+        (job, *_) = stack.get("spark-job", 4040, f"{jobs}?status=running").json() or [None]
+        assert job, "no job of a micro-batch is running"
+        kinds = (("jobs/job", [job["jobId"]]), ("stages/stage", job["stageIds"]))
+        for path in (f"/{kind}/kill/?id={number}&terminate=true" for kind, numbers in kinds for number in numbers):
+            answer = DIRECT.post(page + path, headers=FROM_ELSEWHERE, allow_redirects=False, timeout=10)
+            assert answer.status_code == (401 if stack.outputs["security"] == "strict" else 302), path
+        return int(job["jobId"])
+
+    def succeeded(job: int) -> None:
+        assert stack.get("spark-job", 4040, f"{jobs}/{job}").json()["status"] == "SUCCEEDED"
+
+    for _ in range(5):
+        job = eventually(kill_running_job, timeout_seconds=120, poll_seconds=0.05)
+        eventually(partial(succeeded, job), timeout_seconds=60, poll_seconds=0.2)
 
 
 def test_prometheus_lets_no_web_page_of_another_origin_read_it(stack: Stack) -> None:
     answer = DIRECT.get(
         f"http://{stack.address('prometheus')}:9090/api/v1/query?query=up",
-        headers={"Origin": "http://attacker.example"},
+        headers=FROM_ELSEWHERE,
         auth=stack.login("prometheus"),
         timeout=10,
     )

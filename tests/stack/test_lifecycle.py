@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -144,6 +146,27 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
     job.reload()
     assert job.attrs["State"]["StartedAt"] == started_at, "the outage has ended the job"
     assert changes(stack.preview().change_summary) == {}
+
+
+def test_no_login_is_sent_to_whoever_listens_on_the_port_of_a_stopped_container(stack: Stack) -> None:
+    """At a reboot, or while the stack is stopped, any local user can listen there before `up` or `refresh`."""
+    ports = {"elasticsearch": "9200", "cassandra": "9042"}
+    addresses = [stack.outputs["services"][service][port].split(":") for service, port in ports.items()]
+    stack.container("generator").stop()  # a task that began during the outage would end the job
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Container.stop, [stack.container(service) for service in ports]))
+    with ExitStack() as opened:
+        listeners = [opened.enter_context(socket.create_server((host, int(port)))) for host, port in addresses]
+        stack.refresh()
+        with pytest.raises(CommandError, match="port conflict: another program uses port"):
+            stack.up(refresh=False)
+        for listener in listeners:
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+    stack.up()
+    assert changes(stack.preview().change_summary) == {}
+    wait_for_documents(stack)
 
 
 def test_destroy_of_a_stack_under_load_leaves_nothing_and_up_works_again(stack: Stack) -> None:

@@ -17,6 +17,7 @@ from infra.clients.cassandra import (
     accepts,
     connect,
     differences,
+    provision,
 )
 from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, OPERATOR, user_of
 
@@ -108,6 +109,10 @@ def intruder(stack: Stack) -> Iterator[str]:
         session.execute("CREATE ROLE intruder WITH PASSWORD = 'x' AND LOGIN = true AND SUPERUSER = true")
         session.execute("GRANT SELECT ON KEYSPACE lol TO lol_archive")
         session.execute("REVOKE SELECT ON KEYSPACE lol FROM operator")
+        session.execute(f"GRANT {ADMIN} TO operator")  # its rights are then the administrator's
+        session.execute("ALTER KEYSPACE lol WITH durable_writes = false")
+        session.execute("ALTER TABLE lol.matches WITH default_time_to_live = 60000000")
+        session.execute("CREATE INDEX intruder ON lol.matches (offset)")
     yield "intruder"
     with stack.cassandra(CASSANDRA_ADMIN) as session:
         session.execute("DROP ROLE IF EXISTS intruder")
@@ -115,9 +120,65 @@ def intruder(stack: Stack) -> Iterator[str]:
 
 @pytest.mark.disruptive
 def test_drift_of_roles_is_corrected(stack: Stack, intruder: str) -> None:
-    assert len(differences(*address(stack), "lol", "matches", passwords(stack))) == 3
+    assert differences(*address(stack), "lol", "matches", passwords(stack)) == [
+        "the role intruder is not declared",
+        "the role lol_archive has other rights",
+        "the role operator has other rights",
+        "the keyspace lol has another replication, or writes are not durable",
+        "the table lol.matches deletes its rows after a time",
+        "the table lol.matches has an index",
+    ]
     summary = stack.up().summary.resource_changes or {}
     assert summary.get(OpType.UPDATE) == 1
     assert differences(*address(stack), "lol", "matches", passwords(stack)) == []
     with pytest.raises(CassandraError, match="refuses the role intruder"), connect(*address(stack), intruder, "x"):
         pass
+
+
+@pytest.mark.disruptive
+@pytest.mark.parametrize("superuser", ["intruder", ADMIN])
+def test_membership_alone_is_drift_and_is_revoked(stack: Stack, superuser: str) -> None:
+    """LIST ROLES shows no superuser, and LIST PERMISSIONS shows the granted role's as that role's."""
+    arguments = (*address(stack), "lol", "matches", passwords(stack))
+    with stack.cassandra(CASSANDRA_ADMIN) as session:
+        if superuser != ADMIN:
+            session.execute(f"CREATE ROLE {superuser} WITH SUPERUSER = true")
+        session.execute(f"GRANT {superuser} TO operator")
+    assert "the role operator has other rights" in differences(*arguments)
+    provision(*arguments)
+    assert differences(*arguments) == []
+    with stack.cassandra() as session, pytest.raises(Unauthorized):
+        session.execute("SELECT * FROM system_auth.roles")
+
+
+@pytest.fixture
+def foreign_table(stack: Stack) -> Iterator[str]:
+    """A table of a name that the archive could have, with other columns."""
+    with stack.cassandra(CASSANDRA_ADMIN) as session:
+        session.execute("CREATE TABLE lol.foreign_matches (match_id blob, n int, PRIMARY KEY (match_id, n))")
+        yield "foreign_matches"
+        session.execute("DROP TABLE IF EXISTS lol.foreign_matches")
+
+
+@pytest.mark.disruptive
+def test_empty_table_with_other_columns_is_replaced_and_one_with_rows_is_an_error(
+    stack: Stack, foreign_table: str
+) -> None:
+    """Whoever logs in as the default superuser before the stack could create the archive's table first."""
+    table = (*address(stack), "lol", foreign_table, passwords(stack))
+    archive = (*address(stack), "lol", "matches", passwords(stack))
+    assert f"the table lol.{foreign_table} has other columns" in differences(*table)
+    with stack.cassandra(CASSANDRA_ADMIN) as session:
+        session.execute(f"INSERT INTO lol.{foreign_table} (match_id, n) VALUES (0x00, 1)")
+        with pytest.raises(CassandraError, match=f"lol.{foreign_table} has other columns than the archive's, and has"):
+            provision(*table)
+        assert session.execute(f"SELECT * FROM lol.{foreign_table}").one(), "no row is deleted"
+        session.execute(f"TRUNCATE lol.{foreign_table}")
+    stack.container("archive").pause()  # its role may write this other table only, meanwhile
+    try:
+        provision(*table)
+        assert differences(*table) == []
+    finally:
+        provision(*archive)
+        stack.container("archive").unpause()
+    assert differences(*archive) == []

@@ -46,7 +46,22 @@ CHANGES = {
     "remove an alias": (*POST_JSON, json.dumps({"actions": [{"remove": REMOVED}]}), "/_aliases"),
     "refresh": ("-X", "POST", "/lol_*/_refresh"),
     "scroll away": ("-X", "DELETE", "/_search/scroll/_all"),
+    "cancel tasks": ("-X", "POST", "/_tasks/_cancel"),
+    "clear caches": ("-X", "POST", "/lol_*/_cache/clear"),
+    "flush": ("-X", "POST", "/lol_*/_flush"),
+    "force a merge": ("-X", "POST", "/lol_*/_forcemerge"),
+    "create a snapshot repository": (*PUT_JSON, '{"type": "fs", "settings": {"location": "/tmp"}}', "/_snapshot/evil"),
+    "create a user": (*PUT_JSON, '{"password": "evil-evil", "roles": ["superuser"]}', "/_security/user/evil"),
+    "create a role": (*PUT_JSON, '{"cluster": ["all"]}', "/_security/role/evil"),
+    "list the users": ("/_security/user",),
 }
+LONG_LIVED = {
+    "scroll": (f"/{ALIAS}/_search?size=1&scroll=",),
+    "point in time": ("-X", "POST", f"/{ALIAS}/_pit?keep_alive="),
+}
+"""What holds segments of an index, without the time at the end of the path."""
+STORING = ("indices:data/read/sql", "indices:data/read/sql/async", "indices:data/read/eql", "indices:data/read/esql")
+"""Searches whose results can be stored for as long as one likes. The built image has no module for them."""
 FOREIGN = ("-H", "Host: attacker.example", "-H", "Origin: http://attacker.example")
 """What a web page sends: after DNS rebinding with its own host name, otherwise with its origin."""
 
@@ -81,6 +96,25 @@ class TestGuarded:
     def test_nobody_may_change_anything_without_a_login(self, bases: tuple[str, str], change: Sequence[str]) -> None:
         requests = [(base, *more, *change) for base in bases for more in ((), FOREIGN)]
         assert {status(*each) for each in requests} <= {"401", "403"}, change
+
+    @pytest.mark.parametrize("request_", LONG_LIVED.values(), ids=LONG_LIVED)
+    def test_scroll_or_point_in_time_cannot_be_kept_for_hours(
+        self, bases: tuple[str, str], request_: Sequence[str]
+    ) -> None:
+        *arguments, path = request_
+        for base in bases:
+            assert status(base, *arguments, f"{path}10m") == "200"
+            assert status(base, *arguments, f"{path}24h") == "400"
+
+    def test_nobody_has_the_right_to_a_query_that_stores_its_results_without_a_login(
+        self, bases: tuple[str, str]
+    ) -> None:
+        asked = [*STORING, "indices:data/read/search", "indices:data/read/msearch", "indices:data/read/get"]
+        body = json.dumps({"index": [{"names": [f"{ALIAS}-2026.01"], "privileges": asked}]})
+        for base in bases:
+            answer = json.loads(curl(base, *POST_JSON, body, "/_security/user/_has_privileges").stdout)
+            (rights,) = answer["index"].values()
+            assert {name for name, granted in rights.items() if not granted} == set(STORING), answer
 
     @pytest.mark.parametrize("login", ["admin:wrong", "job:", "elastic:changeme", "kibana_system:x", "nobody:x"])
     def test_wrong_login_is_refused_even_for_reading(self, bases: tuple[str, str], login: str) -> None:

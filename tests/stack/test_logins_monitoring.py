@@ -59,8 +59,9 @@ def test_prometheus_can_be_read_but_not_changed(stack: Stack) -> None:
         changes = ("/-/quit", "/-/reload", "/api/v1/write", "/api/v1/admin/tsdb/delete_series?match[]=up")
         for path in changes:
             for login in (NO_LOGIN, WRONG_PASSWORD, stack.login("prometheus")):
-                answer = DIRECT.post(url + path, auth=login, timeout=10)
-                assert answer.status_code in (401, 403, 404, 500), f"{path}: {answer.status_code} {answer.text}"
+                for headers in ({}, {"Host": "attacker.example"}):  # of a web page after DNS rebinding
+                    answer = DIRECT.post(url + path, headers=headers, auth=login, timeout=10)
+                    assert answer.status_code in (401, 403, 404, 500), f"{path}: {answer.status_code} {answer.text}"
     eventually(lambda: is_up(stack, "prometheus"), timeout_seconds=60)
 
 

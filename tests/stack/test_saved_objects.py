@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pulumi
 import pytest
@@ -14,12 +16,15 @@ from pulumi.dynamic import CreateResult, Resource, ResourceProvider
 
 from harness.stack import ROOT
 from infra.provisioning.saved_object import OBJECTS, declare_saved_objects
+from infra.versions import MINIMUM_DOCKER_API
 from tests.stack.test_lifecycle import changes
 from tests.support.fake_kibana import FakeKibana, running
+from tests.support.http_server import HTTPServer
 
 pytestmark = pytest.mark.disruptive
 
 KEY = ("dashboard", "lol-matches-live")
+CONTAINER = "lolstack-selftest-kibana"
 
 
 class _Provider(ResourceProvider):
@@ -41,13 +46,26 @@ def kibana() -> Iterator[FakeKibana]:
 
 
 @pytest.fixture
-def stack(kibana: FakeKibana, tmp_path: Path) -> automation.Stack:
+def engine(kibana: FakeKibana) -> Iterator[HTTPServer]:
+    """A Docker engine with one running container, which publishes Kibana's port: otherwise no login would be sent."""
+    published = {"IP": "127.0.0.1", "PrivatePort": 5601, "PublicPort": urlsplit(kibana.url).port, "Type": "tcp"}
+    with HTTPServer() as server:
+        server.expect_request("/version").respond_with_json({"ApiVersion": MINIMUM_DOCKER_API})
+        server.expect_request(re.compile("/v.*/containers/json")).respond_with_json(
+            [{"Names": [f"/{CONTAINER}"], "Ports": [published]}]
+        )
+        yield server
+
+
+@pytest.fixture
+def stack(kibana: FakeKibana, engine: HTTPServer, tmp_path: Path) -> automation.Stack:
     """A stack of only Kibana's container and its saved objects."""
 
     def program() -> None:
         container = Container()
         login: dict[str, pulumi.Input[str]] = {"username": "admin", "password": pulumi.Output.secret("of the admin")}
-        declare_saved_objects(kibana.url, login, pulumi.ResourceOptions(depends_on=[container], deleted_with=container))
+        options = pulumi.ResourceOptions(depends_on=[container], deleted_with=container)
+        declare_saved_objects(kibana.url, CONTAINER, login, options)
 
     return automation.create_stack(
         "selftest-saved-objects",
@@ -60,6 +78,7 @@ def stack(kibana: FakeKibana, tmp_path: Path) -> automation.Stack:
             env_vars={
                 "PULUMI_BACKEND_URL": tmp_path.as_uri(),  # the user's own would take precedence over the project's
                 "PULUMI_CONFIG_PASSPHRASE": "none",
+                "DOCKER_HOST": f"tcp://{engine.host}:{engine.port}",
                 "PYTHONPATH": str(ROOT),
             },
         ),

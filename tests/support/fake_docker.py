@@ -27,11 +27,11 @@ class FakeContainer:
         self.id = f"id of {name}"
         self.labels = dict(labels or {})
         self.status = status
-        bindings = {
-            f"{inside}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}] for inside, port in (ports or {}).items()
-        }
-        # Docker reports null where no port is published.
-        self.attrs = {"HostConfig": {"PortBindings": bindings or None}}
+        self.published = [{"PrivatePort": 1, "Type": "tcp"}]  # the image's own port, which is not published
+        self.published += [
+            {"IP": "127.0.0.1", "PrivatePort": inside, "PublicPort": port, "Type": "tcp"}
+            for inside, port in (ports or {}).items()
+        ]
 
 
 class FakeDockerEngine:
@@ -57,6 +57,7 @@ class FakeDockerEngine:
         self.answer = (500, "dial tcp: lookup registry-1.docker.io: no such host")
         """Status and text of the engine's answer about a reference that no registry has."""
         self.containers = SimpleNamespace(list=self._list)
+        self.api = SimpleNamespace(containers=self._list_running)
         self.images = SimpleNamespace(get=self._local_image, get_registry_data=self._registry_data)
 
     def version(self) -> dict[str, Any]:
@@ -68,6 +69,18 @@ class FakeDockerEngine:
     def _list(self, all: bool, filters: Mapping[str, str], ignore_removed: bool = False) -> list[FakeContainer]:
         assert all, "a stopped container also holds its ports"
         return self.containers_by_label.get(filters["label"], [])
+
+    def _list_running(self, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """As the engine's own API answers, which has a container's ports only while it runs."""
+        label = filters["label"]
+        found = self.containers_by_label.items()
+        return [
+            {"Names": [f"/{each.name}"], "Ports": each.published}
+            for key, containers in found
+            if key == label or key.startswith(f"{label}=")
+            for each in containers
+            if each.status in filters["status"]
+        ]
 
     def _local_image(self, reference: str) -> None:
         if reference not in self.local_images:

@@ -71,6 +71,7 @@ def write_report(report: StackReport, folder: Path) -> Path:
     Raises OSError. Until everything is written, the former report stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # whoever may look at a page with a login in `strict` only, may not read its report either
     with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.partial.") as name:
         partial = Path(name)
         for chart in (*report.match_charts, *report.pipeline_charts):

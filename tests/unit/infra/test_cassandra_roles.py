@@ -11,9 +11,13 @@ from infra.provisioning import cassandra_roles
 from tests.support.pulumi_program import dynamic_provider
 
 PROVIDER = dynamic_provider(cassandra_roles)
-PROPS = {"host": "h", "port": 9042, "keyspace": "lol", "table": "matches", "passwords": {ADMIN: "new"}, "drift": []}
+PROPS: dict[str, Any] = {
+    **{"host": "h", "port": 9042, "container": "lolstack-unit-cassandra"},
+    **{"keyspace": "lol", "table": "matches", "passwords": {ADMIN: "new"}, "drift": []},
+}
 
 
+@pytest.mark.usefixtures("published_ports")
 def test_former_password_survives_a_refresh_while_cassandra_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a rotation could not log in any more."""
 
@@ -32,3 +36,10 @@ def test_former_password_survives_a_refresh_while_cassandra_does_not_answer(monk
     assert former_passwords == ["old"]
     unchanged = dict(PROVIDER.read("roles", PROPS).outs or {})
     assert PROVIDER.diff("roles", unchanged, PROPS).changes, "its container may be new and have no roles"
+
+
+def test_role_resource_of_a_state_without_the_container_is_updated_not_replaced() -> None:
+    state = {key: value for key, value in PROPS.items() if key != "container"}
+    change = PROVIDER.diff("roles", state, PROPS)
+    assert change.changes
+    assert not change.replaces

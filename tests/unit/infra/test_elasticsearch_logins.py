@@ -167,6 +167,7 @@ class TestServer:
         outputs = {"services": {"elasticsearch": {"9200": "localhost:9200"}}}
         assert ElasticsearchServer.of_stack(outputs) == ElasticsearchServer("http://localhost:9200")
 
+    @pytest.mark.usefixtures("published_ports")
     def test_operators_password_is_the_same_for_all_services(self) -> None:
         outputs = {"elasticsearchUrl": "http://a:1", "credentials": {"operator": "x", "elasticsearch.job": "y"}}
         assert ElasticsearchServer.of_stack(outputs).password == "x"

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.grafana import dashboards
 from infra.images import ROOT
+from infra.services import FILES
 from infra.services.grafana import DASHBOARDS, PROVISIONING
 from infra.services.prometheus import SCRAPE_SECONDS
 from tests.support.promql import panels, parse, selectors, targets
@@ -170,6 +171,11 @@ class TestProvisioning:
             "tlsCACert": "",
         }
 
+    def test_metrics_that_nobody_scrapes_and_that_need_no_login_are_off(self) -> None:
+        recorder = declare("registry", generatorEnabled=True)
+        assert "GF_METRICS_ENABLED=false" in recorder.containers["grafana"]["envs"]
+        assert "grafana:3000" not in str(recorder.containers["prometheus"]["uploads"])
+
     def test_shortest_step_is_the_scrape_interval(self, files: dict[str, dict[str, Any]]) -> None:
         (source, _) = files[f"{PROVISIONING}/datasources/lolstack.yaml"]["datasources"]
         assert source["jsonData"]["timeInterval"] == f"{SCRAPE_SECONDS}s"
@@ -184,6 +190,45 @@ class TestProvisioning:
     def test_no_provisioning_value_has_an_environment_variable(self, files: dict[str, dict[str, Any]]) -> None:
         """Grafana expands $NAME in provisioning files (not in dashboards)."""
         assert not [path for path, content in files.items() if path.startswith(PROVISIONING) and "$" in str(content)]
+
+
+class TestStart:
+    """The entrypoint, with scripts in place of Grafana's programs."""
+
+    @staticmethod
+    def start(tmp_path: Path, reset: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "bin").mkdir()
+        programs = {"bin/grafana": f'echo "$*" >$0.arguments; cat >$0.password; {reset}', "run.sh": "echo started"}
+        for name, script in programs.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+        (tmp_path / "password").write_text("rotated")
+        shell, _, *arguments = declare("registry", generatorEnabled=True).containers["grafana"]["entrypoints"]
+        own = {"/var/lib/grafana/grafana.db": "grafana.db", "/etc/lolstack/grafana-admin-password": "password"}
+        own["/run.sh"] = "run.sh"
+        return subprocess.run(
+            [shell, FILES / "start_grafana.sh", *(tmp_path / own[argument] for argument in arguments)],
+            env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_password_of_an_existing_database_follows_a_rotation(self, tmp_path: Path) -> None:
+        """Otherwise the former one would stay valid: Grafana's own setting counts for a new database only."""
+        (tmp_path / "grafana.db").touch()
+        assert self.start(tmp_path, "exit 0").stdout == "started\n"
+        assert (tmp_path / "bin" / "grafana.password").read_text() == "rotated"
+        arguments = (tmp_path / "bin" / "grafana.arguments").read_text().split()
+        assert arguments[-3:] == ["admin", "reset-admin-password", "--password-from-stdin"]
+
+    def test_grafana_does_not_start_with_the_former_password(self, tmp_path: Path) -> None:
+        (tmp_path / "grafana.db").touch()
+        run = self.start(tmp_path, "exit 3")
+        assert (run.returncode, run.stdout) == (3, "")
+
+    def test_new_database_gets_its_password_from_the_setting(self, tmp_path: Path) -> None:
+        assert self.start(tmp_path, "exit 3").stdout == "started\n"
 
 
 @pytest.fixture(scope="module")

@@ -181,6 +181,7 @@ def inputs() -> dict[str, Any]:
     return dict(recorder.resources["pulumi-python:dynamic/elasticsearch:IndexTemplate"][TestResource.NAME])
 
 
+@pytest.mark.usefixtures("published_ports")
 class TestResource:
     """The dynamic provider's operations in the order in which Pulumi calls them."""
 
@@ -224,7 +225,7 @@ class TestResource:
             PROVIDER.delete(self.NAME, state)
         assert PROVIDER.read(self.NAME, state).id is None
 
-    @pytest.mark.parametrize("key", ["host", "password", "ca_certificate"])
+    @pytest.mark.parametrize("key", ["host", "container", "password", "ca_certificate"])
     def test_changed_login_is_an_update(
         self, elasticsearch: FakeIndexTemplateClient, inputs: dict[str, Any], key: str
     ) -> None:

@@ -134,10 +134,11 @@ def test_port_conflict_is_checked_on_the_port_with_the_offset_added(free_ports: 
     assert f"port {used_port} " in problem
 
 
-def test_ports_of_the_stacks_own_containers_are_no_conflict(
-    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int
+@pytest.mark.parametrize("status", ["running", "paused"])
+def test_ports_of_the_stacks_own_running_containers_are_no_conflict(
+    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int, status: str
 ) -> None:
-    own = [FakeContainer(), FakeContainer(ports={29092: used_port})]
+    own = [FakeContainer(), FakeContainer(status=status, ports={29092: used_port})]
     engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = own
     assert problems(free_ports | {"kafkaPort": used_port}) == []
 
@@ -151,6 +152,18 @@ def test_stack_of_another_engine_is_the_only_problem(
     (problem,) = problems(free_ports | {"kafkaPort": used_port})
     assert problem.startswith("the stack unit was deployed on another Docker engine (id other)")
     engine.state["resources"][0]["outputs"]["dockerEngine"] = engine.id
+    assert problems(free_ports) == []
+
+
+@pytest.mark.parametrize("status", ["exited", "created", "restarting"])
+def test_port_of_a_stopped_container_that_another_program_has_is_a_conflict(
+    engine: FakeDockerEngine, free_ports: dict[str, int], used_port: int, status: str
+) -> None:
+    """While the stack is down, a local user can listen there, and would get the logins of its clients."""
+    stopped = FakeContainer(status=status, ports={29092: used_port})
+    engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = [stopped]
+    (problem,) = problems(free_ports | {"kafkaPort": used_port})
+    assert problem.startswith(f"lolstack:kafkaPort: port conflict: another program uses port {used_port}")
     assert problems(free_ports) == []
 
 

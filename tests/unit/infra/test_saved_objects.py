@@ -139,13 +139,21 @@ class TestClient:
             client.delete(*KEY)
 
 
+@pytest.mark.usefixtures("published_ports")
 class TestResource:
     """The dynamic provider's operations in the order in which Pulumi calls them."""
 
     @pytest.fixture
     def inputs(self, kibana: FakeKibana) -> dict[str, Any]:
         login = {"username": "admin", "password": "secret"}
-        return {"url": kibana.url, **login, "name": "/".join(KEY), "body": json.dumps(DASHBOARD), "stored": None}
+        return {
+            "url": kibana.url,
+            "container": "kibana",
+            **login,
+            "name": "/".join(KEY),
+            "body": json.dumps(DASHBOARD),
+            "stored": None,
+        }
 
     @pytest.fixture
     def state(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -193,8 +201,9 @@ class TestResource:
 
     def test_changed_login_is_an_update(self, state: dict[str, Any], inputs: dict[str, Any]) -> None:
         """Otherwise the state would keep the old one, and the next refresh would be refused."""
-        change = PROVIDER.diff("id", state, inputs | {"password": "other"})
-        assert (change.changes, change.replaces) == (True, [])
+        for key in ("password", "container"):
+            change = PROVIDER.diff("id", state, inputs | {key: "other"})
+            assert (change.changes, change.replaces) == (True, [])
 
     def test_objects_behind_a_refused_login_are_recreated(self, kibana: FakeKibana, state: dict[str, Any]) -> None:
         """Its login changed in an `up` that was interrupted: the refresh of the next one must not fail."""

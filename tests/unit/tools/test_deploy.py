@@ -92,6 +92,7 @@ def test_exit_code_is_pulumis_and_complete_output_is_in_the_log(tmp_path: Path) 
     assert output.splitlines()[1].startswith("up --stack other --yes --skip-preview --refresh")
     assert output.splitlines()[2:] == ["error: no engine"]
     assert log.read_text().splitlines()[1:] == [progress, "error: no engine"]
+    assert log.stat().st_mode & 0o777 == 0o600, "others can read the log"
 
 
 @pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])

@@ -49,6 +49,7 @@ def test_unreachable_services_are_reported_in_one_line_each_and_the_page_is_writ
     page = write_report(report, tmp_path / "out")
     assert f"Prometheus does not answer at http://{address}" in page.read_text()
     assert list(page.parent.glob("*.png")) == []
+    assert page.parent.stat().st_mode & 0o777 == 0o700, "others can read the report, also in `strict`"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""Refuses to send a login to a published port that the stack's own container does not hold.
+
+The engine holds a published port only while the container runs. Otherwise any local user can listen on it, and would
+catch the administrator's password at the next `pulumi up`, `refresh` or `destroy`.
+
+Kafka's providers need no such check: SCRAM sends no password, and the client ends the connection to a broker that does
+not know it either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import infra.provisioning.preload  # noqa: F401
+from infra.clients.docker_engine import is_published
+
+
+class PortNotPublishedError(Exception):
+    """The container of the service does not run, or does not publish the port. Nothing was sent."""
+
+
+def require_own_port(props: Mapping[str, Any], url: str) -> None:
+    """Raise PortNotPublishedError unless the resource's `container` runs and publishes the port of `url`.
+
+    A state from before resources had that input names no container: then any container of a stack will do.
+    """
+    container = props.get("container")
+    if not is_published(url, container):
+        raise PortNotPublishedError(
+            f"no login is sent to {url}: the port is not published by {container or 'a running container of a stack'}, "
+            "and another program may listen there: `docker ps -a` shows the container, `ss -ltnp` the program; "
+            "start the one and stop the other, then `make up`"
+        )
