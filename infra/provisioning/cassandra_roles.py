@@ -21,7 +21,7 @@ class _Provider(ResourceProvider):
         return CreateResult("roles", props)
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
-        return DiffResult(changes=bool(old["drift"]) or any(old.get(key) != new[key] for key in DECLARED))
+        return DiffResult(changes=bool(old["drift"]) or any(old.get(key) != new.get(key) for key in DECLARED))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:

@@ -43,3 +43,4 @@ def test_role_resource_of_a_state_without_the_container_is_updated_not_replaced(
     change = PROVIDER.diff("roles", state, PROPS)
     assert change.changes
     assert not change.replaces
+    assert not PROVIDER.diff("roles", state, state).changes, "a refresh compares with the former inputs"
