@@ -87,6 +87,20 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     assert own.leftovers() == []
 
 
+@pytest.fixture
+def has_documents(stack: Stack) -> None:
+    """Skips the test if nobody has sent a match yet: such a stack is healthy, too."""
+    if not stack.document_count():
+        pytest.skip("the stack has no documents yet")
+
+
+@pytest.fixture
+def has_generator(stack: Stack) -> None:
+    """Skips the test if nobody need send matches."""
+    if "generator" not in stack.services:
+        pytest.skip("the stack has no generator")
+
+
 @pytest.fixture(scope="session")
 def second_stack_deployment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Stack]]:
     """The second stack's deployment, running in the background. Its images come from a private registry."""

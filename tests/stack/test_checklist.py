@@ -28,20 +28,6 @@ def generator_has_started(stack: Stack) -> None:
     eventually(documents, timeout_seconds=120)
 
 
-@pytest.fixture
-def has_documents(stack: Stack) -> None:
-    """Skips the test if nobody has sent a match yet: such a stack is healthy, too."""
-    if not stack.document_count():
-        pytest.skip("the stack has no documents yet")
-
-
-@pytest.fixture
-def has_generator(stack: Stack) -> None:
-    """Skips the test if nobody need send matches."""
-    if "generator" not in stack.services:
-        pytest.skip("the stack has no generator")
-
-
 def sending_seconds(stack: Stack, matches: int) -> float:
     """How long the generator may need for this number of matches until they are processed."""
     return 30 + 2 * matches / float(stack.setting("generatorRate"))

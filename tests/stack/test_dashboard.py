@@ -34,6 +34,7 @@ def url(stack: Stack) -> str:
     return stack.url("dashboard", DASHBOARD_PORT)
 
 
+@pytest.mark.usefixtures("has_generator")
 def test_each_page_opens_with_the_reports_figures(browser: Browser, stack: Stack, url: str) -> None:
     def minutes_with_matches() -> TimeRange:
         end = datetime.now(UTC).replace(second=0, microsecond=0)
