@@ -16,15 +16,15 @@ ifneq ($(unknown_goals),)
 endif
 ifneq ($(unknown_variables),)
   $(error unknown variable $(unknown_variables): the variables are $(VARIABLES); \
-    those of the environment are written before `make`)
+    set environment variables before `make`: NAME=VALUE make TARGET)
 endif
 ifeq ($(strip $(STACK)),)
-  $(error STACK is empty: without it, the stack is dev)
+  $(error STACK is empty: name a stack, or leave STACK out for dev)
 endif
 
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
-# They would change what Python imports, and whether Bash reads BASH_ENV.
+# These would change what Python imports, and whether Bash reads BASH_ENV.
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH POSIXLY_CORRECT SHELLOPTS
 # A word of the shell, whatever the value contains.
 quote = '$(subst ','\'',$(1))'

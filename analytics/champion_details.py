@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from elasticsearch import Elasticsearch
 
@@ -20,7 +19,7 @@ from analytics.pipeline_metrics import Points
 from analytics.search import search
 from analytics.time_range import TimeRange
 from infra.names import CHAMPIONS_ALIAS
-from job.times import to_ms
+from job.times import from_ms, to_ms
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
 
 
 def _win_rate(client: Elasticsearch, time_range: TimeRange, champion: str) -> Points:
-    """The win rate over time, in percent: at the end of each step, of the windows that ended in it or with it."""
+    """The win rate over time in percent: one point at the end of each step, of the windows that end after the step's
+    start and not after its end."""
     step = time_range.step_seconds
     response = search(
         client,
@@ -90,7 +90,8 @@ def _win_rate(client: Elasticsearch, time_range: TimeRange, champion: str) -> Po
                 "date_histogram": {
                     "field": "window_end",
                     "fixed_interval": f"{step}s",
-                    # A bucket includes its start and not its end: one millisecond later, it is the other way round.
+                    # A bucket includes its start but not its end. Shifted by a millisecond, it excludes the start and
+                    # includes the end.
                     "offset": f"{to_ms(time_range.start) % (1000 * step) + 1}ms",
                     "min_doc_count": 1,
                 },
@@ -100,7 +101,7 @@ def _win_rate(client: Elasticsearch, time_range: TimeRange, champion: str) -> Po
     )
     steps = response["aggregations"]["steps"]["buckets"] if "aggregations" in response else []
     return tuple(
-        (datetime.fromtimestamp((bucket["key"] - 1) / 1000 + step, UTC), 100 * bucket["wins"]["value"] / games)
+        (from_ms(bucket["key"] - 1 + 1000 * step), 100 * bucket["wins"]["value"] / games)
         for bucket in steps
         if (games := bucket["games"]["value"])
     )

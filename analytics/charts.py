@@ -546,7 +546,7 @@ def _win_rate(champion: ChampionStatistics) -> float:
 
 
 def _number(value: float, form: str) -> str:
-    """The value in this format; with two significant digits if it would be 0, and is not."""
+    """The value in this format; with two significant digits if the format would show a value other than 0 as 0."""
     text = f"{value:{form}}"
     return f"{value:.2g}" if value and not text.strip("-0.") else text
 

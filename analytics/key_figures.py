@@ -49,7 +49,7 @@ def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, now: dat
     if matches.newest_ended >= time_range.end:
         do = "Look again later" if time_range.is_last else advice
         return [f"No game ended in this time range; {newest}. {do}."]
-    # Messages may arrive all the time, of games that ended long ago.
+    # Messages of games that ended long ago may still be arriving.
     arrived = matches.newest_arrived_at
     is_silent = arrived is not None and (now - arrived).total_seconds() > STALE_SECONDS
     silent = f" No message has arrived since {arrived:%Y-%m-%d %H:%M}." if is_silent else ""

@@ -29,7 +29,8 @@ PRECISION_THRESHOLD = 40_000
 """Elasticsearch's maximum for `cardinality`. Fewer matches are counted to within a few, more to about a percent."""
 CHAMPION_PRECISION = 4_000
 """The precision for a single champion; lower, because there is one counter per champion."""
-SWARM = queue_ids("Swarm")
+SINGLE_TEAM_QUEUES = frozenset({*ARENA, *TUTORIALS, *queue_ids("Swarm")})
+
 SUMMONERS_RIFT = 11
 """Riot's id of the map with the objectives."""
 SINGLE_TEAM_MODES = (ARENA_MODE, "STRAWBERRY", "PRACTICETOOL")
@@ -361,7 +362,7 @@ MATCHES = _distinct_matches(PRECISION_THRESHOLD)
 PLAYED: tuple[dict[str, Any], ...] = ({"term": {"remake": False}}, {"exists": {"field": "win"}})
 """Clauses for matches that count: no remakes, and none without a winner."""
 TWO_TEAMS = none_of(
-    {"terms": {"queue_id": [*sorted(ARENA), *SWARM, *sorted(TUTORIALS)]}},
+    {"terms": {"queue_id": sorted(SINGLE_TEAM_QUEUES)}},
     {"terms": {"game_mode": [*SINGLE_TEAM_MODES]}},
     {"prefix": {"game_mode": TUTORIAL_MODE_PREFIX}},
 )
@@ -527,7 +528,7 @@ def _objectives(teams: Mapping[str, Any]) -> tuple[ObjectiveStatistics, ...]:
 def _has_two_teams(match: Mapping[str, Any]) -> bool:
     mode = match.get("game_mode", "")
     return (
-        match["queue_id"] not in (*ARENA, *SWARM, *TUTORIALS)
+        match["queue_id"] not in SINGLE_TEAM_QUEUES
         and mode not in SINGLE_TEAM_MODES
         and not mode.startswith(TUTORIAL_MODE_PREFIX)
     )

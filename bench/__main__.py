@@ -24,20 +24,16 @@ from bench.ceilings import measure_ceilings
 from bench.dashboard_queries import measure_dashboard_queries
 from bench.drain import measure_drain
 from bench.freshness import measure_freshness
-from bench.measured_stack import MeasuredStack
+from bench.measured_stack import FAILURES, MeasuredStack
 from bench.memory import measure_memory
 from bench.profiles import FULL, QUICK, Profile
-from bench.progress import BenchError, print_progress
+from bench.progress import print_progress
 from bench.rest import measure_rest
 from bench.results import Results, current_commit, new_section, read_results, write_results
 from bench.scaling import measure_scaling
 from bench.start import measure_start
-from harness.load import LoadError
 from harness.stack import Stack
-from infra.clients.docker_engine import DockerUnavailableError, connect
-from infra.clients.job_container import JobContainerError
-from tools.repair import RepairError
-from tools.stack_outputs import NotDeployedError
+from infra.clients.docker_engine import connect
 
 StackMeasure = Literal[
     "freshness", "queries", "rest", "drain", "burst", "ceilings", "alternatives", "scaling", "memory"
@@ -53,10 +49,6 @@ DEFAULT_MEASURES: tuple[Measure, ...] = (
     *("ceilings", "alternatives", "scaling"),
 )
 RESULTS = Path(__file__).parent / "results"
-FAILURES = (
-    *(BenchError, JobContainerError, LoadError, AssertionError),
-    *(NotDeployedError, RepairError, DockerUnavailableError),
-)
 
 
 @dataclass(frozen=True)

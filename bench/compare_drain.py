@@ -14,11 +14,10 @@ from statistics import median
 from typing import get_args
 
 from bench.drain import drain_backlog
-from bench.measured_stack import MeasuredStack
+from bench.measured_stack import FAILURES, MeasuredStack
 from bench.profiles import FULL
-from bench.progress import BenchError, print_progress
+from bench.progress import print_progress
 from generator.match_factory import MatchSize
-from harness.load import LoadError
 from harness.stack import Stack
 
 
@@ -43,9 +42,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     try:
-        stacks = [MeasuredStack(Stack(name)) for name in options.stacks]
+        stacks = [MeasuredStack(Stack.deployed(name)) for name in options.stacks]
         ratios = compare(stacks, options.size, options.warm_up_rounds, options.rounds)
-    except (BenchError, LoadError, AssertionError) as error:
+    except FAILURES as error:
         print(f"not measured: {error}", file=sys.stderr)
         return 1
     one, other = options.stacks

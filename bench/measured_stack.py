@@ -11,12 +11,20 @@ from typing import Any
 
 from bench.progress import BenchError, print_progress
 from generator.match_factory import MatchSize
-from harness.load import Backlog, send_backlog
+from harness.load import Backlog, LoadError, send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
-from infra.clients.docker_engine import execute
+from infra.clients.docker_engine import DockerUnavailableError, execute
+from infra.clients.job_container import JobContainerError
 from infra.names import MATCHES_ALIAS, SPARK_MASTER_UI_PORT
+from tools.repair import RepairError
+from tools.stack_outputs import NotDeployedError
 
+FAILURES = (
+    *(BenchError, JobContainerError, LoadError, AssertionError),
+    *(NotDeployedError, RepairError, DockerUnavailableError),
+)
+"""What can prevent a measure, each with one line that names the reason."""
 PAUSE_LIMIT_SECONDS = 100
 """A Spark executor exits when it gets no heartbeat response from its driver for 120 s."""
 
@@ -33,13 +41,12 @@ class JobProgress:
 class MeasuredStack:
     """A deployed stack without a generator: its topic receives nothing but what the benchmarks send.
 
-    Raises BenchError if the stack is not deployed or has a generator.
+    Raises BenchError if the stack has a generator.
     """
 
     def __init__(self, stack: Stack) -> None:
         self.deployment = stack
-        if "services" not in stack.outputs:
-            raise BenchError(f"the stack {stack.name} is not deployed: `make up STACK={stack.name}`")
+
         if "generator" in stack.services:
             raise BenchError(
                 f"the generator of stack {stack.name} would add its own load to the measured one: "

@@ -2,7 +2,8 @@
 
 A stack is identified by its name on the engine, and by its state for Pulumi. Another user of the machine has another
 state; `pulumi stack rename` changes the name in the state only. A machine can have several engines (rootless, Docker
-Desktop): on another one than it was deployed on, Pulumi's refresh would take all of the stack as deleted.
+Desktop): on an engine other than
+the one it was deployed on, Pulumi's refresh would treat the whole stack as deleted.
 """
 
 from __future__ import annotations

@@ -54,9 +54,11 @@ _ESCAPES = re.compile(
 )
 _BRACKETS = re.compile(
     rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
-)  # a text may contain brackets, and have no end
+)  # a string may contain brackets, or be unterminated
 _MAX_DEPTH = 100
 _LARGE_BYTES = 2**20
+"""Smaller values are decoded without counting their objects and arrays."""
+
 _MAX_PARTS = 200_000
 """The limit of the objects and arrays in a large value. Each takes up to 330 bytes once it is decoded (an empty
 participant): without a limit, a message of 10 MB took 1.1 GB, and ended the archive at each start."""

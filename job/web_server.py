@@ -28,7 +28,8 @@ def serve(application: Application, options: Http) -> WSGIServer:
 
 
 def require_login(application: Application, username: str, password: str) -> Application:
-    """The application behind a login by HTTP Basic: 401 for any request without it."""
+    """The application behind a login by HTTP Basic: 401 for any request without it. The comparison takes constant
+    time."""
     expected = b"Basic " + base64.b64encode(f"{username}:{password}".encode())
 
     def with_login(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

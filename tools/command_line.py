@@ -1,4 +1,4 @@
-"""How every tool runs whose output is for people."""
+"""Runs a command-line tool: exit code, Ctrl-C, and characters that the output's encoding lacks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ INTERRUPTED = 130
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Exit with the exit code that `main` returns. Ctrl-C is no traceback, nor is a character that the output's
-    encoding lacks."""
+    """Exit with the exit code that `main` returns. Neither Ctrl-C nor a character that the output's
+    encoding lacks ends in a traceback."""
     replace_unencodable()
     try:
         sys.exit(main())

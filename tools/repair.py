@@ -12,7 +12,7 @@ It refuses what the following deployment or destruction would only do by half: a
 was deployed on another Docker engine, or that another state deployed on this one, a renamed stack, and, with
 `--discard`, a network to which other containers are connected.
 
-`make up` and `make down` begin with this, the former with `--create`, the latter with `--discard`. If there is nothing
+`make up` begins with this and `--create`, `make down` with `--discard`, `make reset` with both. If there is nothing
 to repair, nothing changes.
 """
 
@@ -44,7 +44,7 @@ from tools.command_line import run
 
 ROOT = Path(__file__).parent.parent
 WRONG_PASSPHRASE = "incorrect passphrase"
-"""Of Pulumi's error."""
+"""Part of Pulumi's error message."""
 
 
 class RepairError(Exception):
@@ -72,14 +72,14 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
     if dead := check_locks(stack):
         _pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
-    state = _export(stack)
-    if problem := foreign_deployment(state or {}, stack, client):
+        exported = _export(stack)
+    state = exported or {}
+    if problem := foreign_deployment(state, stack, client):
         raise RepairError(problem)
     if create:
         _select(stack)
-    elif state is None:
+    elif exported is None:
         raise RepairError(f"there is no stack {stack}: `pulumi stack ls` lists yours")
-    state = state or {}
     if discard:
         _refuse_foreign_endpoints(client, stack)
     reason = incompatibility(state)

@@ -19,19 +19,19 @@ def paths() -> list[Path]:
 
 def body(type_: str, id_: str) -> dict[str, Any]:
     """A new copy of the object's JSON."""
-    loaded: dict[str, Any] = json.loads((OBJECTS / type_ / f"{id_}.json").read_text())
+    loaded: dict[str, Any] = json.loads((OBJECTS / type_ / f"{id_}.json").read_text(encoding="utf-8"))
     return loaded
 
 
 @cache
 def data_views() -> dict[str, DataView]:
-    parsed = [parse(json.loads(path.read_text())) for path in paths()]
+    parsed = [parse(json.loads(path.read_text(encoding="utf-8"))) for path in paths()]
     return {each.id: each for each in parsed if isinstance(each, DataView)}
 
 
 @cache
 def panels() -> dict[str, Lens]:
-    parsed = [parse(json.loads(path.read_text())) for path in paths()]
+    parsed = [parse(json.loads(path.read_text(encoding="utf-8"))) for path in paths()]
     return {each.id: each for each in parsed if isinstance(each, Lens)}
 
 
@@ -48,6 +48,6 @@ def field_types() -> dict[str, FieldTypes]:
 
 
 def _types(index: str) -> dict[str, str]:
-    template = json.loads((TEMPLATES / f"{index}.json").read_text())
+    template = json.loads((TEMPLATES / f"{index}.json").read_text(encoding="utf-8"))
     properties = template["template"]["mappings"]["properties"]
     return {field: KIBANA_TYPES[mapping["type"]] for field, mapping in properties.items()}

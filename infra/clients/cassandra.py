@@ -179,7 +179,7 @@ def differences(host: str, port: int, keyspace: str, table: str, passwords: Mapp
 
 
 def _differences(session: Any, roles: Mapping[str, Role], keyspace: str, table: str) -> list[str]:
-    """The same without the passwords."""
+    """The differences of roles, rights, keyspace and table, without those of passwords."""
     found, memberships = _superusers_by_role(session), _memberships(session)
     lines = [f"the role {name} is not declared" for name in sorted(found.keys() - roles.keys())]
     for name, role in roles.items():

@@ -66,8 +66,8 @@ def engine_failures() -> Iterator[None]:
 
 
 def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
-    """Run `command` in a running container. Returns the exit code, and its standard output, after a failure with its
-    standard error; 124, as timeout(1), after 30 s.
+    """Run `command` in a running container. Returns exit code and standard output; after a failure, standard error
+    comes before it. After 30 s the exit code is 124, as of timeout(1).
 
     Uses Docker's CLI: docker-py can lose the beginning of the output (https://github.com/docker/docker-py/issues/425).
     """
@@ -92,7 +92,8 @@ def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]
 
 
 def published_ports(client: docker.DockerClient, stack: str | None = None, container: str | None = None) -> set[int]:
-    """The ports of HOST_ADDRESS that running containers publish: those of `stack`, or of all stacks; only `container`.
+    """The ports on HOST_ADDRESS that running containers publish: of `stack` or of all stacks, and of `container` or of
+    all containers.
 
     A container that does not run does not hold its ports: any local user can listen on them meanwhile.
     """
@@ -107,7 +108,7 @@ def published_ports(client: docker.DockerClient, stack: str | None = None, conta
 
 
 def is_published(url: str, container: str | None = None) -> bool:
-    """Whether a stack's running container publishes the port of `url`, this `container` if one is given.
+    """Whether a stack's running container publishes the port of `url`. With `container`, only that one counts.
 
     Otherwise another program may listen there, and would catch a login. False also if the engine does not answer.
     """

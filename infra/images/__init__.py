@@ -148,7 +148,7 @@ class Images(pulumi.ComponentResource):
                 # the engine's images and would look for parent images in a registry.
                 builder="default",
             ),
-            keep_locally=True,  # an image is a cache: `destroy` keeps it
+            keep_locally=True,  # an image is a build cache: `destroy` keeps it
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[self._declare(parent) for parent in recipe.parents.values()],

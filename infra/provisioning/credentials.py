@@ -12,6 +12,7 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider,
 import infra.provisioning.preload  # noqa: F401
 
 BYTES = 20
+"""160 random bits: a brute-force attack is hopeless, also without a lock-out."""
 
 
 class _Provider(ResourceProvider):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import is_published
@@ -27,8 +28,9 @@ def require_own_port(props: Mapping[str, Any], url: str) -> None:
     """
     container = props.get("container")
     if not is_published(url, container):
+        publisher = container or "a running container of a stack"
         raise PortNotPublishedError(
-            f"no login is sent to {url}: the port is not published by {container or 'a running container of a stack'}, "
+            f"no login is sent to {urlsplit(url).netloc}: the port is not published by {publisher}, "
             "and another program may listen there: `docker ps -a` shows the container, `ss -ltnp` the program; "
-            "start the one and stop the other, then `make up`"
+            "start the container and stop the program, then `make up`"
         )

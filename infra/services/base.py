@@ -293,7 +293,7 @@ class Service(pulumi.ComponentResource):
 
 
 def declare_network(stack: str, name: str) -> docker.Network:
-    """A Docker network of the stack."""
+    """A Docker network of the stack, in a subnet that the engine chooses."""
     main = name == MAIN_NETWORK
     return docker.Network(
         "network" if main else f"{name}-network",

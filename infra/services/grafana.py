@@ -122,7 +122,7 @@ class Grafana(Service):
                     "GF_PLUGINS_PREINSTALL_DISABLED": "true",  # preinstalled plugins would be downloaded at start
                 },
                 files=[
-                    ConfigFile(START_SCRIPT, (FILES / "start_grafana.sh").read_text()),
+                    ConfigFile(START_SCRIPT, (FILES / "start_grafana.sh").read_text(encoding="utf-8")),
                     ConfigFile(PASSWORD_FILE, deployment.password("grafana.admin"), GROUP_ONLY),
                     ConfigFile(f"{PROVISIONING}/datasources/lolstack.yaml", yaml_text(data_sources), GROUP_ONLY),
                     ConfigFile(f"{PROVISIONING}/dashboards/lolstack.yaml", yaml_text(dashboard_provider)),

@@ -22,7 +22,7 @@ CONFIG = "/usr/share/kibana/config"
 AUTHORITY = f"{CONFIG}/elasticsearch-authority.crt"
 USER = "lol_kibana"
 LOGIN_FORM = {"basic": {"login": {"order": 1}}}
-WITHOUT_LOGIN = {"anonymous": {"looking": {"order": 0, "credentials": "elasticsearch_anonymous_user"}}}
+WITHOUT_LOGIN = {"anonymous": {"reading": {"order": 0, "credentials": "elasticsearch_anonymous_user"}}}
 """Whoever has no login has the rights of Elasticsearch's anonymous user."""
 
 

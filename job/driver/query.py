@@ -49,8 +49,8 @@ class Queries:
     """The streaming queries with their dependencies.
 
     Both write to Elasticsearch in a function of `mapInArrow`, not in a sink of Spark: Spark has none that can return
-    what was rejected. The side effect is idempotent (fixed document ids), so a task or micro-batch that is retried is
-    safe. The counts of a task reach the driver through an accumulator.
+    what was rejected. The side effect is idempotent (fixed document ids), so a retry is safe: of a task
+    (`spark.task.maxFailures`), or of a micro-batch. The counts of a task reach the driver through an accumulator.
     """
 
     spark: SparkSession

@@ -96,7 +96,7 @@ def has_documents(stack: Stack) -> None:
 
 @pytest.fixture
 def has_generator(stack: Stack) -> None:
-    """Skips the test if nobody need send matches."""
+    """Skips the test if the stack has no generator: then perhaps nobody sends matches."""
     if "generator" not in stack.services:
         pytest.skip("the stack has no generator")
 

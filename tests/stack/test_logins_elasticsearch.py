@@ -106,9 +106,7 @@ class TestGuarded:
             assert status(base, *arguments, f"{path}10m") == "200"
             assert status(base, *arguments, f"{path}24h") == "400"
 
-    def test_nobody_has_the_right_to_a_query_that_stores_its_results_without_a_login(
-        self, bases: tuple[str, str]
-    ) -> None:
+    def test_query_that_stores_its_results_needs_a_login(self, bases: tuple[str, str]) -> None:
         asked = [*STORING, "indices:data/read/search", "indices:data/read/msearch", "indices:data/read/get"]
         body = json.dumps({"index": [{"names": [f"{ALIAS}-2026.01"], "privileges": asked}]})
         for base in bases:

@@ -70,7 +70,7 @@ def test_values_reach_the_tools_as_they_are(value: str) -> None:
         assert words[words.index(option) + 1] == value
 
 
-def test_logs_of_a_service_name_with_an_apostrophe_are_of_no_container(tmp_path: Path) -> None:
+def test_logs_accepts_a_service_name_with_an_apostrophe(tmp_path: Path) -> None:
     (tmp_path / "docker").write_text("#!/bin/sh\n")
     (tmp_path / "docker").chmod(0o755)
     run = make("-s", "logs", "SERVICE=it's", PATH=f"{tmp_path}:{os.environ['PATH']}", DOCKER_HOST="unix:///nowhere")
