@@ -7,8 +7,8 @@ VARIABLES := STACK HOURS FROM TO QUEUE SERVICE SHOW REPLAY RATE MINUTES
 STACK ?= dev
 
 # Before anything runs: `make down other` and `make down stack=other` would otherwise destroy the stack dev. The shells'
-# completion asks for .DEFAULT or .PHONY.
-unknown_goals := $(filter-out $(TARGETS) .DEFAULT .PHONY,$(MAKECMDGOALS))
+# completion asks for .DEFAULT (bash), .PHONY (zsh) or : (fish).
+unknown_goals := $(filter-out $(TARGETS) .DEFAULT .PHONY :,$(MAKECMDGOALS))
 set_variables := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 unknown_variables := $(filter-out $(VARIABLES) __BASH_MAKE_COMPLETION__,$(set_variables))
 ifneq ($(unknown_goals),)

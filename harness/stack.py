@@ -37,6 +37,7 @@ from infra.names import (
     SERVICE_LABEL,
     STACK_LABEL,
 )
+from infra.ownership import foreign_deployment, read_state
 from tools.cache import cache_folder
 from tools.repair import RepairError, repair
 from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
@@ -118,6 +119,8 @@ class Stack:
 
         Raises RepairError, for example if the stack is another user's, or is being deployed.
         """
+        if problem := foreign_deployment(read_state(self.name), self.name, self.engine):
+            raise RepairError(problem)
         with suppress(NotFound):  # attached to the stack's network, which could not be removed otherwise
             self.engine.containers.get(self.container_name(WEBHOOK)).remove(force=True)
         for line in repair(self.name, discard=True):

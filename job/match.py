@@ -56,7 +56,7 @@ _BRACKETS = re.compile(
     rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
 )  # a string may contain brackets, or be unterminated
 _MAX_DEPTH = 100
-_LARGE_BYTES = 2**20
+_LARGE_BYTES = 600_000
 """Smaller values are decoded without counting their objects and arrays."""
 
 _MAX_PARTS = 200_000

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import requests
-from elasticsearch import ApiError, TransportError
+from elasticsearch import ApiError, Elasticsearch, TransportError
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.clients.docker_engine import connect, execute, stack_containers
@@ -101,9 +101,6 @@ class HealthChecker:
         self._outputs = outputs
         self._engine = connect()
         self._topics = TopicClient(kafka_settings(outputs), TIMEOUT_SECONDS)
-        self._elasticsearch = ElasticsearchServer.of_stack(outputs).client(
-            request_timeout=TIMEOUT_SECONDS, max_retries=0
-        )
 
     def check(self) -> StackHealth:
         """Check every stage and service concurrently. A stage that does not answer has a problem."""
@@ -246,15 +243,21 @@ class HealthChecker:
 
     # Requests
 
+    def _elasticsearch(self) -> Elasticsearch:
+        """A client. Whether it has a login is known anew each time: the container may start during `make watch`."""
+        return ElasticsearchServer.of_stack(self._outputs).client(request_timeout=TIMEOUT_SECONDS, max_retries=0)
+
     def _count(self, alias: str) -> int:
         """The number of documents in the alias's open indices."""
-        return int(self._elasticsearch.count(index=alias, ignore_unavailable=True)["count"])
+        with self._elasticsearch() as elasticsearch:
+            return int(elasticsearch.count(index=alias, ignore_unavailable=True)["count"])
 
     def _closed_indices(self) -> list[str]:
         """The closed indices of all aliases. An alias that does not exist is an HTTP error."""
-        indices: Any = self._elasticsearch.cat.indices(
-            index=list(INDEX_ALIASES), h="index,status", s="index", format="json"
-        ).body
+        with self._elasticsearch() as elasticsearch:
+            indices: Any = elasticsearch.cat.indices(
+                index=list(INDEX_ALIASES), h="index,status", s="index", format="json"
+            ).body
         return [index["index"] for index in indices if index["status"] == "close"]
 
     def _metrics(self, service: str) -> Samples:

@@ -72,7 +72,7 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
     if dead := check_locks(stack):
         _pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
-        exported = _export(stack)
+    exported = _export(stack)
     state = exported or {}
     if problem := foreign_deployment(state, stack, client):
         raise RepairError(problem)

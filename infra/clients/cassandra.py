@@ -192,7 +192,9 @@ def _differences(session: Any, roles: Mapping[str, Role], keyspace: str, table: 
 def _provision_table(session: Any, keyspace: str, table: str) -> None:
     """Create the keyspace and the table, or correct them. Raises CassandraError if it would delete rows."""
     name = f"{keyspace}.{table}"
-    options = "replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1} AND durable_writes = true"
+    # By name: `replication_factor` changes nothing for a data center that the keyspace has already.
+    replication = f"{{'class': 'NetworkTopologyStrategy', '{_data_center(session)}': 1}}"
+    options = f"replication = {replication} AND durable_writes = true"
     session.execute(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH {options}")
     if not _keyspace_is_right(session, keyspace):
         session.execute(f"ALTER KEYSPACE {keyspace} WITH {options}")
@@ -236,9 +238,12 @@ def _keyspace_is_right(session: Any, keyspace: str) -> bool:
     found = session.execute(
         "SELECT durable_writes, replication FROM system_schema.keyspaces WHERE keyspace_name = %s", [keyspace]
     ).one()
-    data_center = session.execute("SELECT data_center FROM system.local").one().data_center
-    replication = {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", data_center: "1"}
+    replication = {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", _data_center(session): "1"}
     return bool(found.durable_writes) and dict(found.replication) == replication
+
+
+def _data_center(session: Any) -> str:
+    return str(session.execute("SELECT data_center FROM system.local").one().data_center)
 
 
 def _columns(session: Any, keyspace: str, table: str) -> dict[str, tuple[str, str]]:

@@ -67,7 +67,7 @@ def engine_failures() -> Iterator[None]:
 
 def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
     """Run `command` in a running container. Returns exit code and standard output; after a failure, standard error
-    comes before it. After 30 s the exit code is 124, as of timeout(1).
+    follows it. After 30 s the exit code is 124, as of timeout(1).
 
     Uses Docker's CLI: docker-py can lose the beginning of the output (https://github.com/docker/docker-py/issues/425).
     """
@@ -83,7 +83,7 @@ def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
     except subprocess.TimeoutExpired:
         return 124, f"no answer in {EXECUTE_SECONDS} s"
     # Docker's client writes warnings to standard error, for example of a configuration file that it cannot read.
-    return done.returncode, (done.stderr + done.stdout if done.returncode else done.stdout).strip()
+    return done.returncode, (done.stdout + done.stderr if done.returncode else done.stdout).strip()
 
 
 def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]:

@@ -54,7 +54,7 @@ class SinkConfig(NamedTuple):
 
 
 class IndexMatches:
-    """A function for `mapInArrow` (a Python UDF over Arrow batches): indexes the matches of Kafka rows and returns none.
+    """A function for `mapInArrow` (a Python UDF over Arrow batches): indexes the matches of Kafka rows. Returns none.
 
     The input columns are those of Spark's Kafka source. `aliases` are those of the monthly indices. `queue_ids` are the
     queues that count in the statistics, None for all.

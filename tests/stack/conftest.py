@@ -109,8 +109,9 @@ def second_stack_deployment(stack: Stack, tmp_path_factory: pytest.TempPathFacto
     registry = PrivateRegistry(SECOND_STACK)
     second = Stack(SECOND_STACK, SECOND_CONFIG)
 
+    second.clean_up()
+
     def deploy() -> Stack:
-        second.clean_up()
         registry.start()
         second.up()
         return second

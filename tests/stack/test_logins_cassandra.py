@@ -110,7 +110,8 @@ def intruder(stack: Stack) -> Iterator[str]:
         session.execute("GRANT SELECT ON KEYSPACE lol TO lol_archive")
         session.execute("REVOKE SELECT ON KEYSPACE lol FROM operator")
         session.execute(f"GRANT {ADMIN} TO operator")  # its rights are then the administrator's
-        session.execute("ALTER KEYSPACE lol WITH durable_writes = false")
+        replication = "{'class': 'NetworkTopologyStrategy', 'datacenter1': 3}"
+        session.execute(f"ALTER KEYSPACE lol WITH replication = {replication} AND durable_writes = false")
         session.execute("ALTER TABLE lol.matches WITH default_time_to_live = 60000000")
         session.execute("CREATE INDEX intruder ON lol.matches (offset)")
     yield "intruder"

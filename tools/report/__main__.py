@@ -71,17 +71,19 @@ def write_report(report: StackReport, folder: Path) -> Path:
     Raises OSError. Until everything is written, the former report stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)  # whoever may look at a page with a login in `strict` only, may not read its report either
-    with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.partial.") as name:
+    folder.chmod(0o700)  # in `strict`, pages need a login: other users must not read the report either
+    with TemporaryDirectory(dir=folder, prefix=".partial.") as name:
         partial = Path(name)
         for chart in (*report.match_charts, *report.pipeline_charts):
             if chart.specification:
                 (partial / f"{chart.name}.png").write_bytes(png(chart, LIGHT))
         (partial / PAGE).write_text(render(report), encoding="utf-8")
-        for picture in folder.glob("*.png"):
-            picture.unlink()
-        for file in partial.iterdir():
-            file.replace(folder / file.name)
+        former = {picture.name for picture in folder.glob("*.png")}
+        new = {file.name for file in partial.iterdir()}
+        for file_name in new:
+            (partial / file_name).replace(folder / file_name)
+        for file_name in former - new:
+            (folder / file_name).unlink()
     return folder / PAGE
 
 

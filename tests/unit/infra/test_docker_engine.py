@@ -39,11 +39,11 @@ def test_remote_docker_engine_is_refused_before_a_connection(
         connect()
 
 
-@pytest.mark.parametrize(("exit_code", "output"), [(0, "ok"), (7, "WARNING: no config.json\ncurl: (7) refused\nok")])
+@pytest.mark.parametrize(("exit_code", "output"), [(0, "ok"), (7, "ok\nWARNING: no config.json\ncurl: (7) refused")])
 def test_warnings_of_dockers_client_are_no_output_of_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int, output: str
 ) -> None:
-    """Such as of a ~/.docker/config.json that is another user's. Of a failed command, errors are output."""
+    """For example about another user's ~/.docker/config.json. After a failure, standard error is part of the output."""
     (tmp_path / "docker").write_text(
         f"#!/bin/sh\necho ok; echo 'WARNING: no config.json' >&2; echo 'curl: (7) refused' >&2; exit {exit_code}\n"
     )

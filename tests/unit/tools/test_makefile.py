@@ -50,8 +50,8 @@ def test_stack_is_selected_on_the_command_line_or_in_the_environment_also_for_re
 
 
 def test_shell_completion_still_lists_the_targets() -> None:
-    """bash-completion and zsh ask with these arguments."""
-    for arguments in (("-npq", "__BASH_MAKE_COMPLETION__=1", ".DEFAULT"), ("-nsp", ".PHONY")):
+    """bash-completion, zsh and fish ask with these arguments."""
+    for arguments in (("-npq", "__BASH_MAKE_COMPLETION__=1", ".DEFAULT"), ("-nsp", ".PHONY"), ("-pRrq", ":")):
         assert "\ncredentials:" in make(*arguments).stdout
 
 
