@@ -62,7 +62,7 @@ def describe_failure(error: ApiError | TransportError) -> str:
     """An error in one line, with what to do about a refused login or certificate."""
     text = first_line(error.message if isinstance(error, TransportError) else error)
     if isinstance(error, AuthenticationException):
-        return f"{text}; it has other passwords than the stack's state, or was starting: `make up`"
+        return f"{text}; it has other passwords than the stack's state: `make up`"
     if isinstance(error, TlsError):
         expired = "certificate has expired" in text
         return f"{text}; " + (
