@@ -12,7 +12,7 @@ unknown_goals := $(filter-out $(TARGETS) .DEFAULT .PHONY :,$(MAKECMDGOALS))
 set_variables := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 unknown_variables := $(filter-out $(VARIABLES) __BASH_MAKE_COMPLETION__,$(set_variables))
 ifneq ($(unknown_goals),)
-  $(error unknown target $(unknown_goals): `make` lists all targets, and STACK=NAME selects a stack)
+  $(error unknown target $(unknown_goals): `make` lists the targets, and STACK=NAME selects a stack)
 endif
 ifneq ($(unknown_variables),)
   $(error unknown variable $(unknown_variables): the variables are $(VARIABLES); \
@@ -79,7 +79,7 @@ logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job
 	  for name in $$names; do echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done \
 	  | python3 -m tools.printable
 
-dlq: ## Count dead letters by reason; SHOW=0:17 prints one, REPLAY=REASON, OFFSET or all sends them again
+dlq: ## Count dead letters by reason; SHOW=0:17 prints one, REPLAY=REASON, 0:17 or all sends them again
 	@python -m tools.dlq $(stack) $(call option,--show,SHOW) $(call option,--replay,REPLAY)
 
 backfill: ## Re-index a time range without stopping the job: make backfill FROM=2026-11-24T06:00Z TO=… RATE=200

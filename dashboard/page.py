@@ -39,7 +39,7 @@ def text(untrusted: object) -> str:
 def problems(main: Answer[Any], *others: Answer[Any]) -> None:
     """What could not be read. The page is grey if that is its main part."""
     lines = []
-    for answer in (main, *others):
+    for answer in {answer.problem: answer for answer in (*others, main)}.values():  # each problem once
         if answer.problem:
             since = ""
             if answer.read_at:

@@ -21,7 +21,7 @@ def show() -> None:
 
 def _draw(view: View) -> None:
     pipeline, alerts = sources.pipeline(view), sources.alerts()
-    page.problems(pipeline)
+    page.problems(pipeline, alerts)
     with st.container(key="data"):
         if not pipeline.data or not pipeline.time_range:
             return

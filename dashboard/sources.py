@@ -79,7 +79,10 @@ def champion(view: View) -> Answer[ChampionDetails]:
 
 def filter_values(view: View) -> Answer[FilterValues]:
     """The values that the filters can have."""
-    return cast(Answer[FilterValues], shared_longer("filter values", view))
+    answer = shared_longer("filter values", view)
+    if answer.problem or not answer.data or not answer.data.champions:  # Elasticsearch is starting, or has no match yet
+        answer = shared("filter values", view)
+    return cast(Answer[FilterValues], answer)
 
 
 def player(wanted: str) -> Answer[Player | None]:

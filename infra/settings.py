@@ -315,7 +315,10 @@ def _explain(error: Any) -> str:
         return f"{PROJECT}:{key}: not set and without a default: run from a checkout with its Pulumi.yaml"
     if not key:
         return f"{PROJECT}: {what}"
-    # An override of the job's settings may have a password.
-    value = "" if key == "job" else f" (is {error['input']!r})"
+    if key == "job":  # without the value: it may have a password
+        return (
+            f"{PROJECT}:{key}: {what}; `pulumi config set --path job.KEY VALUE` changes a key, "
+            "`pulumi config rm --path job.KEY` removes it"
+        )
     path = "--path " if len(error["loc"]) > 1 else ""
-    return f"{PROJECT}:{key}: {what}{value}; change it with `pulumi config set {path}{key} VALUE`"
+    return f"{PROJECT}:{key}: {what} (is {error['input']!r}); change it with `pulumi config set {path}{key} VALUE`"

@@ -327,5 +327,7 @@ def _memory(container: Container) -> int:
     except DOCKER_ERRORS:  # the container has just exited, for example
         return 0
     usage = stats["memory_stats"]
-    # The same figure as in `docker stats`: without the page cache that the kernel would give back.
-    return int(usage.get("usage", 0)) - int(usage.get("stats", {}).get("total_inactive_file", 0))
+    # The same figure as in `docker stats`: without the page cache that the kernel would give back. Its first name is
+    # that of control groups of version 1, its second one that of version 2.
+    details = usage.get("stats", {})
+    return int(usage.get("usage", 0)) - int(details.get("total_inactive_file", details.get("inactive_file", 0)))

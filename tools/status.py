@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -240,6 +241,11 @@ def _watch(console: Console, stack: str, outputs: Mapping[str, Any], checker: He
         with Live(render(status, console), console=console, screen=True, auto_refresh=False) as live:
             while True:
                 time.sleep(REFRESH_SECONDS)
+                if status.health.broken:  # perhaps because `make up` has changed logins or addresses meanwhile
+                    with suppress(NotDeployedError, DockerUnavailableError):
+                        now = read_stack_outputs(stack)
+                        if now != outputs:
+                            outputs, checker = now, HealthChecker(stack, now)
                 status = read_status(stack, outputs, checker)
                 live.update(render(status, console), refresh=True)
     except KeyboardInterrupt:

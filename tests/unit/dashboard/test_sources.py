@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from analytics.match_statistics import MatchFilter
+from analytics.match_statistics import FilterValues, MatchFilter
 from analytics.time_range import TimeRange
 from dashboard import sources
 from dashboard.sources import Answer, Letter
@@ -94,3 +94,27 @@ def test_large_headers_of_a_dead_letter_are_cut() -> None:
     assert sum(len(name) + len(content) for name, content in letter.headers) < 30_000
     few = DeadLetterMessage(position, datetime(2026, 3, 1, tzinfo=UTC), None, b"{", empty + job)
     assert len(Letter.of(few).headers) == 4
+
+
+def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is opened while Elasticsearch starts, or before the first match."""
+    values = FilterValues(champions=("Ahri",))
+    answers: list[FilterValues | Exception] = [PrometheusError("away"), PrometheusError("away"), FilterValues(), values]
+
+    def read(_: TimeRange, __: View, ___: str) -> FilterValues:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setitem(sources.READERS, "filter values", read)
+    sources.shared.clear()
+    sources.shared_longer.clear()
+    assert sources.filter_values(VIEW).data is None
+    found = []
+    for _ in range(2):
+        sources.shared.clear()  # as after its time to live
+        found.append(sources.filter_values(VIEW).data)
+    assert found == [FilterValues(), values]
+    sources.shared.clear()
+    sources.shared_longer.clear()

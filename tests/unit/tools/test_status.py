@@ -23,7 +23,7 @@ from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
 from tools.health import StackHealth, StageHealth
-from tools.status import TREND_STEP_SECONDS, StackStatus, certificate_expiry, render, sparkline
+from tools.status import TREND_STEP_SECONDS, StackStatus, certificate_expiry, main, render, sparkline
 
 HEALTHY = StageHealth("producer", "12 messages delivered since it started, 0 failed")
 BROKEN = replace(HEALTHY, problem="nothing delivered for 0:02:00 [sic]")
@@ -87,6 +87,28 @@ def test_stale_metrics_are_not_shown_as_current() -> None:
     trends = replace(PIPELINE, lag={"lag": stale})
     text = " ".join(" ".join(output_lines(replace(status(HEALTHY), trends=trends), 120)).split())
     assert "lag –" in text
+
+
+def test_watch_of_a_broken_stack_follows_new_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make up` has rotated the passwords meanwhile, or switched to `strict`."""
+    outputs: list[dict[str, Any]] = [{"services": {}, "generation": number} for number in (1, 2, 2)]
+    read = iter(outputs)
+    checked: list[int] = []
+
+    def read_status(_stack: str, outputs: Mapping[str, Any], checker: Mapping[str, Any]) -> StackStatus:
+        assert checker == outputs
+        checked.append(outputs["generation"])
+        if len(checked) == 4:
+            raise KeyboardInterrupt
+        return status(BROKEN if outputs["generation"] == 1 else HEALTHY)
+
+    monkeypatch.setattr("tools.status.read_status", read_status)
+    monkeypatch.setattr("tools.status.read_stack_outputs", lambda _: next(read))
+    monkeypatch.setattr("tools.status.HealthChecker", lambda _, outputs: outputs)
+    monkeypatch.setattr("tools.status.Console", lambda: Console(file=io.StringIO(), force_terminal=True))
+    monkeypatch.setattr("tools.status.REFRESH_SECONDS", 0)
+    assert main(["--stack", "sample", "--watch"]) == 0
+    assert checked == [1, 2, 2, 2]
 
 
 def test_sparkline_rises_with_its_values_and_is_blank_without_values() -> None:
@@ -193,12 +215,13 @@ class TestStages:
         engine.containers.list.return_value = list(containers)
         return engine
 
-    def test_memory_of_a_service_is_without_the_page_cache(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("cache", ["total_inactive_file", "inactive_file"], ids=["control groups v1", "v2"])
+    def test_memory_of_a_service_is_without_the_page_cache(self, monkeypatch: pytest.MonkeyPatch, cache: str) -> None:
         """As in `docker stats`: the kernel would give it back."""
         container = MagicMock()
         container.name = "lolstack-sample-kafka"
         container.attrs = {"State": {"Status": "running", "StartedAt": "2026-03-01T11:00:00Z"}, "RestartCount": 0}
-        container.stats.return_value = {"memory_stats": {"usage": 500, "stats": {"total_inactive_file": 200}}}
+        container.stats.return_value = {"memory_stats": {"usage": 500, "stats": {cache: 200}}}
         answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
         (service,) = self.stack_health(monkeypatch, "localhost:1", container, **answers).services
         assert (service.name, service.memory) == ("kafka", 300)
