@@ -40,6 +40,10 @@ class KafkaLoginError(TopicError):
     """Kafka rejects the login, or does not permit its user the request."""
 
 
+class _NotShownError(TopicError):
+    """The broker's metadata do not show an expected state of the topic in time."""
+
+
 class _TopicExistsError(KafkaException):
     """A topic of this name exists."""
 
@@ -129,9 +133,12 @@ class TopicClient:
 
     def change(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
         """Grow the topic to `partitions` and set its own settings to exactly `config`. Raises TopicError."""
-        found = self.read(name)
-        if found is None:
-            raise TopicError(f"topic {name} no longer exists; run `pulumi refresh`, then `pulumi up`")
+        try:
+            # A broker that has just started answers before it knows its topics.
+            found = self._read_until(name, lambda state: state is not None)
+        except _NotShownError as error:
+            raise TopicError(f"topic {name} no longer exists; run `pulumi refresh`, then `pulumi up`") from error
+        assert found is not None
         if partitions < found.partitions:
             raise TopicError(shrink_refusal(name, found.partitions, partitions))
         try:
@@ -187,7 +194,7 @@ class TopicClient:
                 wait=wait_fixed(0.2),
             )(self.read, name)
         except RetryError:
-            raise TopicError(
+            raise _NotShownError(
                 f"topic {name} does not show the change after {self._timeout} s at {self._client['bootstrap.servers']}"
             ) from None
 

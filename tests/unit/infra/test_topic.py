@@ -171,6 +171,14 @@ class TestClient:
         with pytest.raises(TopicError, match="topic lol_matches no longer exists"):
             client.change(NAME, 3, CONFIG)
 
+    def test_topic_that_a_starting_broker_does_not_know_yet_is_changed(
+        self, client: TopicClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state = TopicState("id", 3, 1, CONFIG)
+        answers = [None, None, state]
+        monkeypatch.setattr(client, "read", lambda name: answers.pop(0) if len(answers) > 1 else state)
+        assert client.change(NAME, 3, CONFIG) == state
+
     def test_unavailable_broker_is_an_error_of_its_own(self, client: TopicClient) -> None:
         with pytest.raises(KafkaUnavailableError, match=r"Kafka at 127\.0\.0\.1:1 did not read topic lol_matches"):
             client.read(NAME)
