@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -120,11 +119,11 @@ def is_published(url: str, container: str | None = None) -> bool:
 
 
 def kill_containers(client: docker.DockerClient, stack: str) -> None:
-    """Kill the stack's containers at once, before they and their data are deleted: none needs to end gracefully."""
+    """Kill the stack's containers, before they and their data are deleted: none needs to end gracefully.
 
-    def kill(container: Container) -> None:
+    One after the other: if many end at the same moment, Docker Engine 20.10 can lose count of a network's endpoints,
+    and then refuses to remove the network until it is restarted.
+    """
+    for container in stack_containers(client, stack):
         with suppress(APIError, RequestException):  # it is not running; or is slow, and Pulumi will remove it
             container.kill()
-
-    with ThreadPoolExecutor(max_workers=32) as pool:
-        list(pool.map(kill, stack_containers(client, stack)))
