@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import requests
 import testinfra
@@ -54,20 +55,21 @@ def sum_samples(samples: Sequence[Sample], name: str, **labels: str) -> float:
     return sum(values)
 
 
-def lock_stack(name: str) -> TextIO:
-    """The lock of a stack that tests or benchmarks deploy for themselves. It is released when the file is closed.
+def lock_stack(name: str) -> int:
+    """The lock of a stack that tests or benchmarks deploy for themselves. A file descriptor: it is released when
+    that is closed, at the latest with the process.
 
     Raises RepairError if another run of this user has it: it would destroy that run's stack.
     """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / f"{name}.lock").open("w")
+    descriptor = os.open(folder / f"{name}.lock", os.O_CREAT | os.O_WRONLY, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        file.close()
+        os.close(descriptor)
         raise RepairError(f"another run of tests or benchmarks uses the stack {name}: wait for its end") from error
-    return file
+    return descriptor
 
 
 class Stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +31,9 @@ def test_second_run_beside_the_first_is_refused_before_it_changes_the_stack(monk
         assert first.stdout.readline() == "has it\n"
         with pytest.raises(RepairError, match=r"^another run of tests or benchmarks uses the stack unit: wait"):
             Stack("unit", {})
-        lock_stack("other").close()
+        os.close(lock_stack("other"))
         first.kill()
-    lock_stack("unit").close()
+    os.close(lock_stack("unit"))
 
 
 def test_stack_that_is_not_deployed_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
