@@ -2,8 +2,7 @@
 
 A stack is identified by its name on the engine, and by its state for Pulumi. Another user of the machine has another
 state; `pulumi stack rename` changes the name in the state only. A machine can have several engines (rootless, Docker
-Desktop): on an engine other than
-the one it was deployed on, Pulumi's refresh would treat the whole stack as deleted.
+Desktop): on an engine other than the one it was deployed on, Pulumi's refresh would treat the whole stack as deleted.
 """
 
 from __future__ import annotations

@@ -302,13 +302,18 @@ def test_stack_of_another_state_is_refused_before_anything_else_of_it_is_looked_
     assert engine.existing == ALL
 
 
+def forget_stack(calls: Path) -> None:
+    """Pulumi has no stack `old`."""
+    pulumi = calls.parent / "pulumi"
+    failure = "echo \"error: no stack named 'old' found\" >&2; exit 6"
+    pulumi.write_text(pulumi.read_text().replace(f"cat {calls.parent}/state.json", failure))
+
+
 def test_stack_of_another_user_is_named_to_a_user_who_has_no_such_stack(
     calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Client
 ) -> None:
     """`make down` without a `make up` before it."""
-    pulumi = calls.parent / "pulumi"
-    failure = "echo \"error: no stack named 'old' found\" >&2; exit 6"
-    pulumi.write_text(pulumi.read_text().replace(f"cat {calls.parent}/state.json", failure))
+    forget_stack(calls)
     engine.containers.labels = {IMAGE_SOURCE_LABEL: "build"}
     assert run(monkeypatch, "--discard") == 1
     assert "the stack old is already deployed on this Docker engine by another user" in capsys.readouterr().err
@@ -320,9 +325,7 @@ def test_stack_of_another_user_is_named_to_a_user_who_has_no_such_stack(
 def test_missing_stack_is_created_only_if_no_other_user_has_deployed_it(
     calls: Path, monkeypatch: pytest.MonkeyPatch, engine: Client
 ) -> None:
-    pulumi = calls.parent / "pulumi"
-    failure = "echo \"error: no stack named 'old' found\" >&2; exit 6"
-    pulumi.write_text(pulumi.read_text().replace(f"cat {calls.parent}/state.json", failure))
+    forget_stack(calls)
     engine.containers.labels = {IMAGE_SOURCE_LABEL: "build"}
     assert run(monkeypatch, "--create") == 1
     assert "--create" not in calls.read_text()
