@@ -1,4 +1,4 @@
-"""Burst: batch durations and freshness when many messages arrive at once (back-pressure of the running stream)."""
+"""Burst: batch durations and freshness when many messages arrive at once (backpressure of the running stream)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class MessageProducer:
     """Sends messages to `topic` and records the outcome of each in `report`.
 
     While no broker is available, the client library retries for up to five minutes per message. Meanwhile its buffer
-    fills, and `send` blocks until there is room in it (back-pressure).
+    fills, and `send` blocks until there is room in it (backpressure).
     """
 
     def __init__(

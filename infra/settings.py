@@ -58,14 +58,14 @@ DRIVER_EXTRA_MIB = 512
 STACK_OWNED_JOB_KEYS = (
     *("master", "spark_properties_file", "driver.host", "driver.ui_port", "checkpoint_location"),
     *("http.port", "http.username", "http.password"),
-    *("kafka.topic", "kafka.dead_letter_topic", "kafka.security_protocol", "kafka.sasl_mechanism"),
-    *("kafka.username", "kafka.password", "kafka.ca_certificate"),
-    *("elasticsearch.matches", "elasticsearch.teams", "elasticsearch.champions", "elasticsearch.positions"),
-    *("elasticsearch.username", "elasticsearch.password", "elasticsearch.ca_certificate"),
-    *("archive.username", "archive.password"),
+    *("kafka.bootstrap_servers", "kafka.topic", "kafka.dead_letter_topic", "kafka.security_protocol"),
+    *("kafka.sasl_mechanism", "kafka.username", "kafka.password", "kafka.ca_certificate"),
+    *("elasticsearch.hosts", "elasticsearch.matches", "elasticsearch.teams", "elasticsearch.champions"),
+    *("elasticsearch.positions", "elasticsearch.username", "elasticsearch.password", "elasticsearch.ca_certificate"),
+    *("archive.hosts", "archive.port", "archive.username", "archive.password"),
 )
 """The keys of job/config.yaml that a deployment cannot override: topics, templates, ports and dashboards depend on
-them, and logins are generated."""
+them, the tools read the services of the stack, and logins are generated."""
 
 
 class SettingsError(pulumi.RunError):

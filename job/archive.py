@@ -358,7 +358,7 @@ class OffsetTracker:
         """Continue at the first message that Kafka has, because it has none at the next offset any more.
 
         Messages before it have expired. If the next offset is behind the partition's end, Kafka has lost its latest
-        messages: all that it has are read again, which overwrites their rows.
+        messages: all messages that it still has are read again, which overwrites their rows.
         """
         try:
             begin, _ = self._consumer.get_watermark_offsets(

@@ -98,7 +98,7 @@ def pipeline() -> Dashboard:
                 [
                     time_series(
                         "Messages into lol_matches, by partition",
-                        "Growth of the end offsets. Very different partitions mean an uneven distribution of keys.",
+                        "Growth of the end offsets. Very different partitions mean an uneven distribution of keys (skew).",
                         MESSAGES_PER_SECOND,
                         Query(
                             "sum by (partition) "
@@ -177,7 +177,7 @@ def pipeline() -> Dashboard:
                     ),
                     time_series(
                         "Retries of the sinks",
-                        "How often a sink waited for a service and retried (back-pressure); 1 while one waits.",
+                        "How often a sink waited for a service and retried (backpressure); 1 while one waits.",
                         "count:waits/s",
                         Query(
                             _or_none("sum by (service) (rate(lol_job_sink_waits_total[$__rate_interval]))", "service"),

@@ -252,12 +252,12 @@ def _spark_executors() -> Row:
             ),
             time_series(
                 "Heap",
-                "Used heap of the JVM, and the part of the heap that Spark's memory manager uses.",
+                "Used heap of the JVM, and the memory that is available to Spark's memory manager.",
                 units.BytesIEC,
                 Query(
                     f"sum by (executor_id) (metrics_executor_JVMHeapMemory_bytes{executors})", "{{executor_id}} used"
                 ),
-                Query(f"sum by (executor_id) (metrics_executor_maxMemory_bytes{executors})", "{{executor_id}} Spark's"),
+                Query(f"sum by (executor_id) (metrics_executor_maxMemory_bytes{executors})", "{{executor_id}} available to Spark"),
             ),
             time_series(
                 "Garbage collection",
@@ -314,7 +314,7 @@ def _elasticsearch() -> Row:
             ),
             time_series(
                 "Rejected requests",
-                "Requests that a full thread pool queue rejected (back-pressure). The job retries them.",
+                "Requests that a full thread pool queue rejected (backpressure). The job retries them.",
                 REQUESTS_PER_SECOND,
                 Query(
                     "sum by (type) "

@@ -79,7 +79,7 @@ class Volumes:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What all services of one stack share."""
+    """The context of a deployment, which all services of the stack share."""
 
     stack: str
     settings: Settings
@@ -157,7 +157,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What differs between the services' containers. Everything else is the same for all of them."""
+    """The container settings of a service; `Service` adds those that all containers have."""
 
     image: str
     user: str

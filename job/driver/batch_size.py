@@ -1,4 +1,4 @@
-"""Adaptive batch size: limits the next micro-batch from the duration of the last full ones (back-pressure).
+"""Adaptive batch size: limits the next micro-batch from the duration of the last full ones (backpressure).
 
 Spark's rate limit (`maxOffsetsPerTrigger`) is fixed when a query starts, but the size of messages varies by a factor of
 twenty, and so does the speed of machines.

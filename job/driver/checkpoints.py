@@ -2,6 +2,9 @@
 
 Layout: <location>/<cluster id>/<topic id>/start.json and /<query>/. The files are accessed through Hadoop's file system
 API, so every location that Spark accepts for checkpoints works here too.
+
+A checkpoint has one writer. In the stack the driver's container has a fixed name, so a zombie driver cannot run beside
+a new one. Elsewhere the deployment must see to that.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Late matches: counts the matches that came too late for the windows of the statistics, because of the watermark.
+"""Late data: counts the matches that came too late for the windows of the statistics, because of the watermark.
 
 Spark counts the rows that it drops (`numRowsDroppedByWatermark` in a progress event): a match that is sent four times
 counts four times, and tasks that are retried count again.

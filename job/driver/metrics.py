@@ -56,8 +56,8 @@ class Metrics:
         Info("lol_job", "The job", registry=registry).info({"version": __version__})
         self.active = gauge("query_active", "1 while the query runs", "query")
         self.input_rows = counter("input_rows", "Messages read from Kafka", "query")
-        self.input_rate = gauge("input_rows_per_second", "Messages that arrived during the last trigger", "query")
-        self.processed_rate = gauge("processed_rows_per_second", "Messages processed in the last batch", "query")
+        self.input_rate = gauge("input_rows_per_second", "Arrival rate since the previous trigger, messages per second", "query")
+        self.processed_rate = gauge("processed_rows_per_second", "Processing rate of the last batch, messages per second", "query")
         self.batch_duration = Histogram(
             "lol_job_batch_duration_seconds",
             "Duration of a batch with input",
@@ -230,6 +230,9 @@ class QueryMetrics:
 
     def query_idle(self) -> None:
         """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
+        self._record_activity()
+
+    def _record_activity(self) -> None:
         self.first_batch.set()
         self.last_activity_at = time.monotonic()
 
@@ -241,7 +244,7 @@ class QueryMetrics:
     def record_progress(self, event: dict[str, Any]) -> None:
         """Record a Spark progress event (decoded JSON): rows, rates, batch duration, lag, watermark, state."""
         metrics, query = self._metrics, self._name
-        self.query_idle()
+        self._record_activity()
         metrics.last_batch.labels(query).set_to_current_time()
         metrics.batch_id.labels(query).set(event["batchId"])
         rows = event.get("numInputRows") or 0

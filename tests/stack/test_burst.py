@@ -1,4 +1,4 @@
-"""A burst of messages: back-pressure limits the batches, freshness recovers, and no memory leaks."""
+"""A burst of messages: backpressure limits the batches, freshness recovers, and no memory leaks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_back_pressure_limits_batches_of_a_burst_and_freshness_recovers(stack: S
     largest = participants / PARTICIPANTS_PER_MATCH
     assert largest > initial_batch_size, "Kafka's source did not apply the adapted batch size"
     # 1.1: some matches of the generator, which runs beside the burst, have 18 participants.
-    assert largest <= 1.1 * max(limits), "a batch took more messages than back-pressure allowed"
+    assert largest <= 1.1 * max(limits), "a batch took more messages than backpressure allowed"
 
     def batches_and_late_matches() -> tuple[float, float]:
         """Batches so far, and matches indexed later than FRESH_SECONDS after arrival."""

@@ -78,7 +78,7 @@ class Replay:
                 )
                 self.producer.poll(0)
                 return
-            except BufferError:  # back-pressure: the queue is full until some messages are delivered
+            except BufferError:  # backpressure: the queue is full until some messages are delivered
                 self.producer.poll(1)
             except KafkaException as error:
                 self._on_delivery(error.args[0], None)

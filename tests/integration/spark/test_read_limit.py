@@ -1,4 +1,4 @@
-"""The read limit of a running query, for back-pressure."""
+"""The read limit of a running query, for backpressure."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Kafka producer of the generator: delivery reports, back-pressure, log rate limit and exit code."""
+"""Kafka producer of the generator: delivery reports, backpressure, log rate limit and exit code."""
 
 import logging
 import signal
