@@ -68,9 +68,9 @@ class Totals(Struct, gc=False):
 def documents(match: Match, arrived_at: int) -> Iterator[Document]:
     """Yield the documents of a match's participants, in their order.
 
-    `arrived_at` is the message's arrival time in milliseconds; for a replay, that of the original message. Fields per minute are missing if the
-    game has no duration, `win` if the match has no winner, shares if the team has nothing to share, and details if the
-    match does not have them; every other field is in each document.
+    `arrived_at` is the message's arrival time in milliseconds; for a replay, that of the original message. Fields per
+    minute are missing if the game has no duration, `win` if the match has no winner, shares if the team has nothing to
+    share, and details if the match does not have them; every other field is in each document.
     """
     match_fields = _match_fields(match, arrived_at)
     return ({**match_fields, **fields} for fields in _participants(match))
@@ -264,8 +264,8 @@ def actions(match: Match, arrived_at: int, offset: int, aliases: MatchAliases, s
     """The bulk actions of a match's documents, first those of the participants, then those of the teams.
 
     They are for the aliases' indices of the month in which the game ended. `arrived_at` and `offset` are those of the
-    message; for a replay, those of the original message. If a match is sent twice, the message with the later Kafka timestamp (then offset) wins, in
-    whatever order concurrent tasks write.
+    message; for a replay, those of the original message. If a match is sent twice, the message with the later Kafka
+    timestamp (then offset) wins, in whatever order concurrent tasks write.
     """
     version = external_version(arrived_at, offset)
     # Serialized once, not once per document.

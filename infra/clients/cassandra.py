@@ -209,8 +209,8 @@ def _provision_table(session: Any, keyspace: str, table: str) -> None:
         f"{column} {type_}{' PRIMARY KEY' if kind == 'partition_key' else ''}"
         for column, (type_, kind) in COLUMNS.items()
     )
-    # Compaction (size-tiered) and gc_grace_seconds (ten days) are Cassandra's defaults: an expired row becomes a tombstone,
-    # and its space is free at a compaction after that.
+    # Compaction (size-tiered) and gc_grace_seconds (ten days) are Cassandra's defaults: an expired row becomes a
+    # tombstone, and its space is free at a compaction after that.
     session.execute(
         f"CREATE TABLE IF NOT EXISTS {name} ({columns}) "
         "WITH compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"

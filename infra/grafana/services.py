@@ -257,7 +257,10 @@ def _spark_executors() -> Row:
                 Query(
                     f"sum by (executor_id) (metrics_executor_JVMHeapMemory_bytes{executors})", "{{executor_id}} used"
                 ),
-                Query(f"sum by (executor_id) (metrics_executor_maxMemory_bytes{executors})", "{{executor_id}} available to Spark"),
+                Query(
+                    f"sum by (executor_id) (metrics_executor_maxMemory_bytes{executors})",
+                    "{{executor_id}} available to Spark",
+                ),
             ),
             time_series(
                 "Garbage collection",

@@ -56,8 +56,10 @@ class Metrics:
         Info("lol_job", "The job", registry=registry).info({"version": __version__})
         self.active = gauge("query_active", "1 while the query runs", "query")
         self.input_rows = counter("input_rows", "Messages read from Kafka", "query")
-        self.input_rate = gauge("input_rows_per_second", "Arrival rate since the previous trigger, messages per second", "query")
-        self.processed_rate = gauge("processed_rows_per_second", "Processing rate of the last batch, messages per second", "query")
+        self.input_rate = gauge("input_rows_per_second", "Arrival rate since the last trigger, messages/s", "query")
+        self.processed_rate = gauge(
+            "processed_rows_per_second", "Processing rate of the last batch, messages/s", "query"
+        )
         self.batch_duration = Histogram(
             "lol_job_batch_duration_seconds",
             "Duration of a batch with input",
