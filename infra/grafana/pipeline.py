@@ -98,7 +98,7 @@ def pipeline() -> Dashboard:
                 [
                     time_series(
                         "Messages into lol_matches, by partition",
-                        "Growth of the end offsets. Very different partitions mean that keys are unevenly distributed: skew.",
+                        "Growth of the end offsets. Very different partitions mean unevenly distributed keys (skew).",
                         MESSAGES_PER_SECOND,
                         Query(
                             "sum by (partition) "
