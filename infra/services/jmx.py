@@ -25,8 +25,8 @@ def rules(deployment: Deployment, service: str) -> ConfigFile:
 
 
 def _with_login(password: str) -> str:
-    # Not its hash: the agent drops a hash's leading zeros, so it would refuse one password in sixteen; and it
-    # keeps wrong logins, up to 10 MB of them, in the service's heap (both in MessageDigestAuthenticator of version 1.0.1).
+    # Not its hash: the agent drops the leading zeros of a hash, so it would refuse one password in sixteen; and
+    # it keeps wrong logins in the heap, up to 10 MB of them (MessageDigestAuthenticator of version 1.0.1).
     basic = {"username": user_of(MONITOR), "password": password}
     return yaml.safe_dump({"httpServer": {"authentication": {"basic": basic}}})
 
