@@ -12,6 +12,7 @@ from bench.profiles import Profile
 from bench.progress import BenchError, print_progress
 from harness.stack import Stack
 from harness.waiting import eventually
+from infra.clients.elasticsearch import ElasticsearchServer
 from infra.names import MATCHES_ALIAS
 
 NAME = "bench-start"
@@ -79,7 +80,8 @@ def seconds_until_document(stack: Stack) -> float:
     """The time until a search finds a document of a match that arrived after the call."""
     started = time.monotonic()
     arrived = {"range": {"ingested_at": {"gte": datetime.now(UTC).isoformat()}}}
-    elasticsearch = stack.elasticsearch()
+    # Without a login, which `guarded` allows: the passwords of a new deployment are known only when its `up` has ended.
+    elasticsearch = ElasticsearchServer(stack.outputs["elasticsearchUrl"]).client(request_timeout=10)
 
     def found() -> None:
         count = elasticsearch.count(index=MATCHES_ALIAS, ignore_unavailable=True, query=arrived)["count"]
