@@ -130,8 +130,8 @@ def resolve_starting_offsets(
 ) -> StartingOffsets:
     """The offsets at which the queries start: resolved at the first start over an incarnation, and saved from then on.
 
-    A recreated topic (deleted and created again) is read from its beginning, whatever the setting is: otherwise the
-    messages that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed.
+    A recreated topic (deleted and created again) is read from its beginning instead of `latest`: otherwise the messages
+    that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed.
 
     Raises JobError if the checkpoint location is not writable, or if Kafka has lost messages (`_check_data_loss`).
     """
@@ -146,7 +146,7 @@ def resolve_starting_offsets(
             _check_data_loss(unread | start.offsets | committed, kafka, incarnation, checkpoints)
         log.info("Resuming topic %s, id %s, from the checkpoint", incarnation.topic, incarnation.topic_id)
     else:
-        if checkpoints.has_other_incarnation():
+        if position == "latest" and checkpoints.has_other_incarnation():
             log.info("Topic %s was deleted and created again: reading it from its beginning", incarnation.topic)
             position = "earliest"
         start = StartingOffsets(incarnation.topic, str(position), kafka.offsets(incarnation, position))

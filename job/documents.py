@@ -195,9 +195,13 @@ def _match_fields(match: Match, arrived_at: int) -> Document:
 
 
 def _teams_of_participants(match: Match) -> list[int | None]:
-    """The team id of each participant, in Arena that of the subteam; None if it is unknown."""
+    """The team id of each participant, in Arena that of the subteam.
+
+    None if it is unknown, for all if that of one is: it may be any of the subteams.
+    """
     if match.is_arena:
-        return [participant.player_subteam_id or None for participant in match.participants]
+        subteams = [participant.player_subteam_id or None for participant in match.participants]
+        return subteams if None not in subteams else [None] * len(subteams)
     return [participant.team_id for participant in match.participants]
 
 

@@ -28,6 +28,7 @@ from job.match_v5 import (
 )
 from job.queues import ARENA, ARENA_MODE
 from job.riot_documents import describe
+from job.times import LATEST_MS
 
 REASONS = (
     "null_value",
@@ -190,6 +191,12 @@ def decode(
     dead letter, so that each message has exactly one outcome. Without `details`, optional fields are not decoded, which
     saves a third of the time: only the documents use them.
     """
+    if not 0 <= arrived_at <= LATEST_MS:
+        return DeadLetter(
+            "implausible_timestamp",
+            f"Kafka's timestamp of the message, {arrived_at}, is no time in milliseconds: its producer has set it; set "
+            "message.timestamp.type of the topic to LogAppendTime",
+        )
     if value is None:
         return DeadLetter("null_value", "the message has no value (a tombstone)")
     value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows parsers to ignore a BOM

@@ -3,6 +3,9 @@
 import time
 from datetime import UTC, datetime
 
+LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999: no datetime is later."""
+
 
 def now_ms() -> int:
     """The current time in milliseconds since 1970."""
@@ -20,5 +23,5 @@ def from_ms(milliseconds: int) -> datetime:
 
 
 def iso(milliseconds: int) -> str:
-    """Milliseconds since 1970 as ISO 8601 text: 2026-11-23T21:45:00.123Z."""
-    return from_ms(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Milliseconds since 1970 as ISO 8601 text: 2026-11-23T21:45:00.123Z. From 1970 to LATEST_MS."""
+    return from_ms(min(max(milliseconds, 0), LATEST_MS)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

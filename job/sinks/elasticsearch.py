@@ -34,8 +34,10 @@ MAX_ACTIONS = 5000
 _REFRESH_TIMEOUT_SECONDS = 1
 
 # filter_path keeps the response small: only the fields that are evaluated here. The client's own `helpers.bulk` would
-# parse and serialize the lines again.
-_PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+# parse and serialize the lines again. Elasticsearch waits for an unassigned shard as long as `timeout`, and then says
+# which one it is. Its default of a minute is longer than the client waits (elasticsearch.request_timeout_seconds), and
+# the documents of all the other shards would be sent again and again.
+_PATH = "/_bulk?timeout=10s&filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 _HEADERS = {"accept": "application/json", "content-type": "application/x-ndjson"}
 
 # The error types that name a document or one of its fields, of an item or of a whole request. Any other error is the

@@ -161,6 +161,34 @@ def test_index_at_fault_makes_no_dead_letter_and_is_named_by_the_status(stack: S
         )
 
 
+def test_unassigned_shard_is_named_and_delays_only_its_own_documents(stack: Stack) -> None:
+    client, waiting, other = stack.elasticsearch(), match_of_years_ago(2), match_of_years_ago(1)
+    unassigned, assigned = index_of(waiting), index_of(other)
+    routing = "index.routing.allocation.require._name"
+    client.indices.create(index=unassigned, settings={routing: "no-such-node"}, wait_for_active_shards=0)
+
+    def indexed(message: dict[str, Any]) -> None:
+        query = {"term": {"match_id": message["metadata"]["matchId"]}}
+        assert client.count(index=index_of(message), query=query)["count"] == 10
+
+    def waits_for_shard() -> None:
+        health = stack.get_inside("spark-job", "/health")
+        assert f"a document of {unassigned} (unavailable_shards_exception" in health
+
+    producer = Producer(stack.kafka_settings())
+    try:
+        for message in (waiting, other):
+            producer.produce("lol_matches", json.dumps(message), partition=0)  # in one task, probably in one request
+        assert producer.flush(60) == 0
+        eventually(waits_for_shard, timeout_seconds=60)
+        eventually(partial(indexed, other), timeout_seconds=60)
+        waits_for_shard()
+        client.indices.put_settings(index=unassigned, settings={routing: None})
+        eventually(partial(indexed, waiting), timeout_seconds=60)
+    finally:
+        client.indices.delete(index=[unassigned, assigned], ignore_unavailable=True)
+
+
 def test_statistics_index_at_fault_stops_no_document(stack: Stack) -> None:
     """The statistics wait for their index, and are complete once it is open."""
     client, known = stack.elasticsearch(), KnownMessages(stack)

@@ -244,7 +244,9 @@ def _match_fields(match: Json, arrived_at: int) -> Figures:
 
 
 def _shares(match: Json, player: Json) -> Figures:
-    """Of the team; in Arena of the subteam, without which there are none."""
+    """Of the team; in Arena of the subteam. There are none if the subteam of any player is unknown."""
+    if match["arena"] and any("subteam_id" not in each["details"] for each in match["players"]):
+        return {}
 
     def team_of(each: Json) -> Any:
         return each["details"].get("subteam_id") if match["arena"] else each["teamId"]
@@ -258,8 +260,7 @@ def _shares(match: Json, player: Json) -> Figures:
         ),
         "gold_share": (player["goldEarned"], sum(each["goldEarned"] for each in team)),
     }
-    known = team_of(player) is not None
-    return {name: Share(min(part, whole), whole) for name, (part, whole) in parts.items() if whole and known}
+    return {name: Share(min(part, whole), whole) for name, (part, whole) in parts.items() if whole}
 
 
 def statistics(

@@ -88,6 +88,13 @@ def test_recreated_topic_is_read_from_its_beginning_and_old_checkpoints_are_remo
     assert not checkpoints.other
 
 
+@pytest.mark.parametrize(("position", "offset"), [("earliest", 5), (datetime(2026, 11, 24, 6, tzinfo=UTC), 7)])
+def test_explicit_starting_offsets_apply_beside_a_checkpoint_of_another_incarnation(
+    position: Position, offset: int
+) -> None:
+    assert resolve(position, FakeCheckpoints(other=True)).offsets == {0: offset, 1: offset}
+
+
 def test_saved_starting_offsets_win_over_the_setting() -> None:
     checkpoints = FakeCheckpoints(SAVED, other=True)
     assert resolve("earliest", checkpoints) == SAVED

@@ -301,6 +301,16 @@ def test_missing_or_invalid_match_id() -> None:
         assert dead_letter(match(match_id=wrong)).field == "metadata.matchId"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("arrived_at", [-(2**63), -1, 1_764_440_000_000_000, 2**63 - 1])
+@pytest.mark.parametrize("details", [True, False])
+def test_kafka_timestamp_that_is_no_time_in_milliseconds_is_a_dead_letter(arrived_at: int, details: bool) -> None:
+    """A producer sets it in a topic with CreateTime, here in microseconds."""
+    letter = decode(value(match()), arrived_at, PLAUSIBLE_TIMES, details)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.field) == ("implausible_timestamp", "")
+    assert "message.timestamp.type" in letter.detail
+
+
 def test_limits_of_the_plausible_times_are_inclusive() -> None:
     ended = START + 1_845_000
     assert decode(value(match()), ended - PLAUSIBLE_TIMES.ahead, PLAUSIBLE_TIMES) == structs.replace(

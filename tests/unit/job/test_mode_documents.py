@@ -278,6 +278,17 @@ def test_arena_without_placement_has_no_shares_and_no_winner() -> None:
     assert team_documents(decoded(arena_without_placement()), ARRIVED_AT) == []
 
 
+@pytest.mark.parametrize("subteam", ["3", None, 0])
+def test_arena_has_no_shares_if_a_subteam_is_unknown(subteam: object) -> None:
+    """The player may belong to any of the subteams."""
+    message = arena_16()
+    message["info"]["participants"][0]["playerSubteamId"] = subteam
+    shares = {"kill_participation", "damage_share", "gold_share"}
+    found = [document(message, number) for number in range(1, 17)]
+    assert all(shares.isdisjoint(each) for each in found)
+    assert ["subteam_id" in each for each in found] == [False] + 15 * [True]
+
+
 def test_swarm_has_one_team_and_champions_of_its_own() -> None:
     assert document(swarm(), 1) == expected(
         match_id="EUW1_1820",
