@@ -151,16 +151,9 @@ class Metrics:
         self.late_matches.inc(matches)
 
     def record_statistics(self, counts: StatisticsCounts) -> None:
-        """Record how many statistics documents of a micro-batch were indexed and rejected.
-
-        A rejected one is logged as an error and does not end the job: it is indexed again with the window's next
-        change.
-        """
+        """Record how many statistics documents of a micro-batch were indexed."""
         for alias, number in counts.indexed.items():
             self.indexed.labels(alias).inc(number)
-        for alias, number in counts.rejected.items():
-            self.rejected.labels(alias).inc(number)
-            log.error("%d documents of %s were rejected, the first: %s", number, alias, counts.rejections[alias])
 
     def record_sink_wait(self, wait: SinkWait) -> None:
         """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited."""

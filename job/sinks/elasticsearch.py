@@ -183,6 +183,21 @@ class BulkSink:
         retry_with_backoff("Elasticsearch", attempt, self._on_wait, max_seconds=self._max_backoff)
         return rejections
 
+    def index_all(self, actions: Sequence[Action]) -> None:
+        """Index actions whose documents cannot be at fault: a rejection is the index's fault, and retried as well."""
+        pending = list(actions)
+
+        def attempt() -> None:
+            nonlocal pending
+            rejections = self.index(pending)
+            pending = [rejection.action for rejection in rejections]
+            if rejections:
+                first = rejections[0]
+                index, cause = _index_of(first.action), f"{first.error_class}: {first.reason}"
+                raise TransientError(f"it rejects a document of {index} with {first.status} ({cause})")
+
+        retry_with_backoff("Elasticsearch", attempt, self._on_wait, max_seconds=self._max_backoff)
+
     def _send(self, actions: list[Action]) -> tuple[list[Action], str, list[Rejection]]:
         """Send one request. Returns the actions to retry, the reason of the first of them, and the rejections.
 

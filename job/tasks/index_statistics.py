@@ -35,27 +35,21 @@ _NAME_FIELD = {"champion": "champion_name", "position": "position"}
 
 
 class StatisticsCounts(Struct):
-    """Counts of the statistics documents of a task or a micro-batch, by alias.
-
-    `rejections` has the reason of an alias's first rejection.
-    """
+    """The indexed statistics documents of a task or a micro-batch, by alias."""
 
     indexed: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
-    rejections: dict[str, str] = field(default_factory=dict)
 
     def merge(self, other: "StatisticsCounts") -> None:
         """Add the counts of another task."""
         self.indexed += other.indexed
-        self.rejected += other.rejected
-        self.rejections = other.rejections | self.rejections
 
 
 class IndexStatistics:
     """A function for `mapInArrow`: indexes rows of `statistics.statistics`, and returns no rows.
 
     `aliases` has the alias of each kind (champion, position). Indexing is a side effect, as in IndexMatches, and
-    idempotent: a window's figures overwrite its earlier figures under the same document id.
+    idempotent: a window's figures overwrite its earlier figures under the same document id. All content of a document
+    is the job's own, so a rejected one waits for the repair of its index: a window that is over never comes again.
     """
 
     def __init__(
@@ -76,19 +70,13 @@ class IndexStatistics:
 
     def _index(self, sink: BulkSink, rows: list[dict[str, Any]], counts: StatisticsCounts) -> None:
         """Index the rows of all kinds together and count them."""
-        actions = [window_action(row, self._aliases[row["kind"]], index) for index, row in enumerate(rows)]
+        for chunk in elasticsearch.chunks(window_action(row, self._aliases[row["kind"]]) for row in rows):
+            sink.index_all(chunk)
         counts.indexed.update(self._aliases[row["kind"]] for row in rows)
-        for chunk in elasticsearch.chunks(actions):
-            for rejection in sink.index(chunk):
-                alias = self._aliases[rows[rejection.action.source_index]["kind"]]
-                counts.indexed[alias] -= 1
-                counts.rejected[alias] += 1
-                reason = f"{rejection.action.document_id}: {rejection.status} {rejection.reason}"
-                counts.rejections.setdefault(alias, reason)
 
 
-def window_action(row: dict[str, Any], alias: str, index: int = 0) -> Action:
-    """The bulk action of one row, the `index`-th. Its document id makes later figures of the window replace it."""
+def window_action(row: dict[str, Any], alias: str) -> Action:
+    """The bulk action of one row. Its document id makes later figures of the window replace it."""
     start = to_ms(row["window_start"])
     document: Document = {
         "window_start": iso(start),
@@ -96,4 +84,4 @@ def window_action(row: dict[str, Any], alias: str, index: int = 0) -> Action:
         _NAME_FIELD[row["kind"]]: row["name"],
     }
     document.update((figure, row[figure]) for figure in _FIGURES[row["kind"]] if row[figure] is not None)
-    return action(monthly_index(alias, start), statistics_document_id(start, row["name"]), document, index)
+    return action(monthly_index(alias, start), statistics_document_id(start, row["name"]), document)

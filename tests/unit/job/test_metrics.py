@@ -267,18 +267,10 @@ def test_lag_of_the_statistics_is_a_metric_of_its_own(
     assert [lag(registry, partition) for partition in range(3)] == [0, 5, 3]
 
 
-def test_statistics_documents_are_counted_by_alias_and_rejected_ones_logged(
-    registry: CollectorRegistry, metrics: Metrics, caplog: pytest.LogCaptureFixture
-) -> None:
-    counts = StatisticsCounts(Counter(champions=7, positions=2), Counter(positions=3), {"positions": "id: 400 why"})
-    metrics.record_statistics(counts)
-    for name, number in (("indexed", 7), ("rejected", None)):
-        assert registry.get_sample_value(f"lol_job_{name}_documents_total", {"name": "champions"}) == number
-    for name, number in (("indexed", 2), ("rejected", 3)):
-        assert registry.get_sample_value(f"lol_job_{name}_documents_total", {"name": "positions"}) == number
-    assert [record.getMessage() for record in caplog.records] == [
-        "3 documents of positions were rejected, the first: id: 400 why"
-    ]
+def test_statistics_documents_are_counted_by_alias(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.record_statistics(StatisticsCounts(Counter(champions=7, positions=2)))
+    for name, number in (("champions", 7), ("positions", 2)):
+        assert registry.get_sample_value("lol_job_indexed_documents_total", {"name": name}) == number
 
 
 def test_health_check_names_the_service_a_sink_waits_for(
