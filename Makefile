@@ -99,7 +99,7 @@ verify: ## Verification checklist against the running stack
 	@tools/setup.sh tests
 	@pytest tests/stack $(stack)
 
-bench: ## Benchmarks on a stack of their own, about 100 minutes
+bench: ## Benchmarks on a stack of their own, about two hours
 	@tools/setup.sh tests
 	@python -m bench
 

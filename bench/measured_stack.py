@@ -161,6 +161,15 @@ class MeasuredStack:
         eventually(no_lag, timeout_seconds=600)
         self.wait_until_merged()
 
+    def wait_until_archived(self) -> None:
+        """Wait until the archive has written every match. Its rate limit is below that of a backlog."""
+
+        def no_lag() -> None:
+            lag = self.deployment.prometheus().value("sum(lol_archive_lag_messages)")
+            assert lag == 0, f"the archive's lag is {lag:.0f} messages"
+
+        eventually(no_lag, timeout_seconds=3600, poll_seconds=5)
+
     def wait_until_merged(self) -> None:
         """Wait until Elasticsearch has no running segment merge."""
 

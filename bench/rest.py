@@ -58,6 +58,7 @@ def measure_rest(stack: MeasuredStack, profile: Profile) -> list[Rest]:
     silent = measure_windows(stack, profile, 0)
     stack.send_backlog(FILL_SIZE, profile.rest_fill)
     stack.wait_until_idle()
+    stack.wait_until_archived()
     with background_stream(stack.kafka_settings, SIZE, RATE):
         time.sleep(profile.rest_window_seconds)  # the merges and garbage collections after the fill
         filled = measure_windows(stack, profile, RATE)
