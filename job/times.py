@@ -3,8 +3,8 @@
 import time
 from datetime import UTC, datetime
 
-LATEST_MS = 253_402_300_799_999
-"""The end of the year 9999: no datetime is later."""
+LATEST_MS = 253_402_300_799_000
+"""The last second of the year 9999, which no datetime exceeds."""
 
 
 def now_ms() -> int:
