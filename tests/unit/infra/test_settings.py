@@ -96,6 +96,11 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
             {"job": {"http": {"port": 8001, "username": "u", "password": "p"}, "kafka": {"topic": "t"}}},
             "lolstack:job: http.port, http.username, http.password, kafka.topic: set by the stack",
         ),
+        (
+            {"job": {"kafka": {"bootstrap_servers": "b:9092"}, "elasticsearch": {"hosts": ["http://e:9200"]}}},
+            "lolstack:job: kafka.bootstrap_servers, elasticsearch.hosts: set by the stack",
+        ),
+        ({"job": {"archive": {"hosts": ["c"], "port": 9042}}}, "lolstack:job: archive.hosts, archive.port: set by"),
         ({"job": {"kafka": "lol"}}, "job.kafka"),
         ({"portOffset": 35000, "kafkaPort": 31000}, "kafkaPort (66000)"),
     ],
