@@ -267,7 +267,7 @@ def test_every_build_context_is_relative_so_that_the_state_fits_any_checkout() -
         assert dockerfile(name)
 
 
-def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
+def test_builds_use_the_hosts_proxy_debian_mirror_pip_index_and_maven_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in (
@@ -281,6 +281,7 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://mirror")
     # As Maven: the passwd entry's home folder.
     monkeypatch.setattr("infra.home.pwd.getpwuid", lambda _uid: SimpleNamespace(pw_dir=str(tmp_path)))
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
@@ -289,6 +290,7 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
     (tmp_path / ".m2" / "settings.xml").write_text("<settings/>")
     expected = {
         "HTTPS_PROXY": "http://proxy:3128",
+        "DEBIAN_MIRROR": "http://mirror",
         "PIP_INDEX_URL": "https://mirror/simple?a=b",
         "PIP_TRUSTED_HOST": "one\ntwo",
         "MAVEN_SETTINGS": "<settings/>",

@@ -237,6 +237,17 @@ def test_build_arguments_with_passwords_are_secret() -> None:
         assert arguments["value"]["buildArgs"]["HTTPS_PROXY"] == proxy, name
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_debian_mirror_reaches_every_image_on_the_official_base_that_installs_packages(kind: ImageSource) -> None:
+    """`java` is given it; its children have its package sources. A base that is built has the mirror itself."""
+    mirror = {"DEBIAN_MIRROR": "http://mirror"}
+    images = declare(kind, network_arguments=mirror).resources[IMAGE]
+    assert images["java"]["build"]["value"]["buildArgs"]["DEBIAN_MIRROR"] == "http://mirror"
+    for name in images:
+        if "apt-get" in dockerfile(name) and kind == "registry":
+            assert name == "java" or set(RECIPES[name].parents.values()) <= {"java"}, name
+
+
 def test_health_check_durations_have_dockers_own_form(declared: dict[str, Recorder]) -> None:
     """90 s as 1m30s: with any other form, every `up` would find a difference."""
     for name, container in declared["build"].containers.items():
