@@ -64,7 +64,7 @@ def foreign_deployment(state: State, stack: str, engine: docker.DockerClient) ->
 
 def _of_another_engine(state: State, stack: str, engine: docker.DockerClient) -> str | None:
     """A problem if this engine is not the one of the state's containers, networks and volumes."""
-    recorded = next((each.get("outputs", {}).get(ENGINE_OUTPUT) for each in _resources(state, STACK)), None)
+    recorded = stack_output(state, ENGINE_OUTPUT)
     deployed = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK, VOLUME)}
     if not recorded or not deployed or recorded == engine.info()["ID"]:
         return None
@@ -120,6 +120,11 @@ def renamed_deployment(state: State, stack: str) -> str | None:
                 f"rename {former} --stack {stack}`, or delete the data with `make reset STACK={stack}`"
             )
     return None
+
+
+def stack_output(state: State, name: str) -> Any:
+    """The value of an output of the stack's last deployment; None if it has none."""
+    return next((each.get("outputs", {}).get(name) for each in _resources(state, STACK)), None)
 
 
 def _resources(state: State, *types: str) -> Iterator[dict[str, Any]]:

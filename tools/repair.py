@@ -9,8 +9,8 @@
   volumes are removed by their label, and its state is emptied.
 
 It refuses what the following deployment or destruction would only do by half: a stack that is being deployed, that
-was deployed on another Docker engine, or that another state deployed on this one, a renamed stack, and, with
-`--discard`, a network to which other containers are connected.
+was deployed on another Docker engine, or that another state deployed on this one, a renamed stack, with `--create` a
+checkout without the stack's settings, and, with `--discard`, a network to which other containers are connected.
 
 `make up` begins with this and `--create`, `make down` with `--discard`, `make reset` with both. If there is nothing
 to repair, nothing changes.
@@ -37,9 +37,10 @@ from docker.models.volumes import Volume
 from requests import RequestException
 
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, stack_containers
+from infra.configuration import lost_settings
 from infra.home import home_folder
 from infra.names import PROJECT, STACK_LABEL
-from infra.ownership import foreign_deployment, renamed_deployment
+from infra.ownership import CONTAINER, NETWORK, foreign_deployment, renamed_deployment
 from tools.command_line import run
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +59,7 @@ def repair(stack: str, discard: bool = False, create: bool = False) -> Iterator[
     `create`: select the stack, after creating it if there is none.
 
     Raises RepairError if the state is incompatible and not to be discarded, if the stack on the Docker engine is not
-    the one of the state, or if Pulumi or the Docker engine fails.
+    the one of the state, if a deployment would lose settings, or if Pulumi or the Docker engine fails.
     """
     try:
         with engine_failures():
@@ -77,6 +78,9 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
     if problem := foreign_deployment(state, stack, client):
         raise RepairError(problem)
     if create:
+        # Before Pulumi creates the file, and records a configuration without settings as the latest one.
+        if problem := lost_settings(state, stack):
+            raise RepairError(problem)
         _select(stack)
     elif exported is None:
         raise RepairError(f"there is no stack {stack}: `pulumi stack ls` lists yours")

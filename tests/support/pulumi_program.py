@@ -145,6 +145,7 @@ def _run_program(
 
     monkeypatch.setattr("infra.images.source.choose_image_source", choose_image_source)
     monkeypatch.setattr(preflight, "check", lambda *_: "id of the engine")
+    monkeypatch.setattr(preflight, "check_ports", lambda *_: None)
     monkeypatch.setattr(
         Source,
         "why_not",

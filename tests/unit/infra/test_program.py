@@ -22,7 +22,7 @@ from infra.settings import WORKER_EXTRA_MIB
 from job.consumer import MAX_BATCH_BYTES
 from job.settings import with_overrides
 from tests.support.open_ports import LISTENERS, SCRAPE_TARGETS
-from tests.support.pulumi_program import IMAGE, PULLED_IMAGE, ImageSource, Recorder, declare
+from tests.support.pulumi_program import IMAGE, PULLED_IMAGE, ImageSource, Recorder, declare, settings
 from tools.backfill import MEMORY as BACKFILL_MEMORY
 
 KINDS: tuple[ImageSource, ...] = ("build", "registry")
@@ -92,6 +92,22 @@ def test_outputs_list_every_service_with_its_host_ports(declared: dict[str, Reco
         name: {f"{port['internal']:.0f}": f"127.0.0.1:{port['external']:.0f}" for port in container["ports"]}
         for name, container in recorder.containers.items()
     }
+
+
+def test_host_ports_of_the_settings_are_those_of_the_declared_services() -> None:
+    """By which preflight finds port conflicts."""
+    published = {
+        (name, port["external"])
+        for name, container in declare("registry", sparkWorkers=2).containers.items()
+        for port in container["ports"]
+    }
+    wanted = settings("unit", sparkWorkers=2).host_ports("unit")
+    assert {(service, number) for _, service, number in wanted} == published
+
+
+def test_outputs_name_the_settings_of_the_stacks_file(declared: dict[str, Recorder]) -> None:
+    """By which a deployment without them is refused. The stack `unit` has no file."""
+    assert declared["build"].outputs["configuration"] == {"id": "", "settings": []}
 
 
 def test_services_without_an_image_are_left_out_with_the_reason(declared: dict[str, Recorder]) -> None:

@@ -408,6 +408,26 @@ def test_stack_without_any_resource_may_be_deployed_on_another_docker_engine(
     assert run(monkeypatch, "--create") == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "refused"), [(("--create",), True), (("--create", "--discard"), True), (("--discard",), False)]
+)
+def test_checkout_without_the_settings_of_the_last_deployment_is_refused_before_pulumi_creates_the_file(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    refused: bool,
+) -> None:
+    """`make up` and `make reset`, whose deployment would have the defaults; `make down` needs no settings."""
+    monkeypatch.setattr("infra.configuration.ROOT", calls.parent)
+    deployed = {"id": "0123456789ab", "settings": ["topicRetentionHours"]}
+    stack = {"type": "pulumi:pulumi:Stack", "outputs": {"configuration": deployed}}
+    write_state(calls.parent, resources=[stack, {"type": "docker:index/volume:Volume", "id": "volume"}])
+    assert run(monkeypatch, *arguments) == int(refused)
+    assert ("which does not set topicRetentionHours" in capsys.readouterr().err) is refused
+    assert "select" not in calls.read_text()
+
+
 def test_renamed_stack_is_not_deployed_but_can_be_destroyed(
     calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
