@@ -71,9 +71,10 @@ def _of_another_engine(state: State, stack: str, engine: docker.DockerClient) ->
     if any(each.id in deployed for each in stack_containers(engine, stack)):  # the same engine has got a new id
         return None
     return (
-        f"the stack {stack} was deployed on another Docker engine (id {recorded}) than the selected one: select that "
-        "one (`docker context ls`, DOCKER_HOST). If it is gone with its containers and volumes, "
-        f"`pulumi state delete --all --force --yes --stack {stack}` makes Pulumi forget them"
+        f"the stack {stack} was deployed on another Docker engine (id {recorded}) than the selected one: deploy "
+        "another stack (`make up STACK=other`), or select that engine (`docker context ls`, DOCKER_HOST). If that "
+        f"engine is gone for good, `pulumi state delete --all --force --yes --stack {stack}` makes Pulumi forget the "
+        "stack; it removes nothing: containers and volumes that still exist stay"
     )
 
 

@@ -4,6 +4,9 @@
 - Interrupted deployment: Pulumi records a pending operation, creates the resource, then records the result. Killed in
   between, it leaves a container or network that is not in its state: the next `up` fails with a name conflict, and
   `destroy` leaves it behind. This orphaned resource is removed.
+- Failed creation: a container whose creation failed half-way, for example while its files were uploaded, is in the
+  state with its errors. A refresh would drop the errors, and the next `up` only start it, without its files. It is
+  removed, so that `up` creates it again.
 - Incompatible state: dynamic resources are stored with a pickled provider. After a change of the program's modules,
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
@@ -53,7 +56,8 @@ class RepairError(Exception):
 
 
 def repair(stack: str, discard: bool = False, create: bool = False) -> Iterator[str]:
-    """Release a dead process's lock and remove what an interrupted deployment left; yield a line for each action.
+    """Release a dead process's lock and remove what an interrupted or failed deployment left; yield a line for each
+    action.
 
     `discard`: the stack is about to be destroyed; remove it here if its state is incompatible with this program.
     `create`: select the stack, after creating it if there is none.
@@ -94,13 +98,15 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
             "or deploy with the version that created it"
         )
     interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
-    if reason or interrupted:
+    failed = [each["id"] for each in state.get("resources", ()) if each["type"] == CONTAINER and each.get("initErrors")]
+    if reason or interrupted or failed:
         check_locks(stack)  # a deployment may have begun meanwhile
     if reason:
         yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
         yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
+    yield from remove_failed(client, stack, failed)
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
@@ -244,12 +250,19 @@ def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[
     """
     label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     list_resources: dict[str, Callable[[], Sequence[Container | Network]]] = {
-        "docker:index/container:Container": lambda: stack_containers(client, stack),
-        "docker:index/network:Network": lambda: client.networks.list(filters=label),
+        CONTAINER: lambda: stack_containers(client, stack),
+        NETWORK: lambda: client.networks.list(filters=label),
     }
     for existing in list_resources.get(resource["type"], list)():
         if existing.name == resource["inputs"].get("name"):
             yield from _remove(existing, "an interrupted deployment left it half created")
+
+
+def remove_failed(client: docker.DockerClient, stack: str, ids: Sequence[str]) -> Iterator[str]:
+    """Remove the stack's containers with these ids."""
+    for container in stack_containers(client, stack):
+        if container.id in ids:
+            yield from _remove(container, "its creation failed half-way")
 
 
 def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str]:

@@ -110,6 +110,12 @@ def test_outputs_name_the_settings_of_the_stacks_file(declared: dict[str, Record
     assert declared["build"].outputs["configuration"] == {"id": "", "settings": []}
 
 
+def test_container_whose_creation_failed_half_way_is_replaced(declared: dict[str, Recorder]) -> None:
+    """Pulumi would only start it, without the files that were not uploaded."""
+    for name in declared["registry"].containers:
+        assert declared["registry"].options[name].replace_on_changes == {"#initerror"}, name
+
+
 def test_services_without_an_image_are_left_out_with_the_reason(declared: dict[str, Recorder]) -> None:
     assert set(declared["build"].outputs["leftOut"]) == {"kibana", "grafana"}
     assert declared["registry"].outputs["leftOut"] == {}
