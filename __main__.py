@@ -2,7 +2,7 @@
 
 import pulumi
 
-from infra import preflight, users, versions
+from infra import configuration, preflight, users, versions
 from infra.images import Images
 from infra.images.source import choose_image_source
 from infra.kafka_rights import ADMIN, RIGHTS, acls
@@ -64,9 +64,10 @@ settings = Settings.load(pulumi.runtime.get_config_env(), stack)
 pulumi.export(ENGINE_OUTPUT, preflight.check(settings, stack))
 source = choose_image_source(settings, stack)
 pulumi.log.info(f"images: {source.kind} ({source.reason})")
+left_out = {name: reason for name in versions.OFFICIAL_ONLY if (reason := source.why_not(name))}
+preflight.check_ports(settings, stack, left_out)
 
 images = Images(source)
-left_out = {name: reason for name in versions.OFFICIAL_ONLY if (reason := source.why_not(name))}
 credentials = Credentials(LOGINS, settings.credentials_generation)
 certificates = Certificates(stack_prefix(stack), TLS_SERVERS, settings.credentials_generation)
 deployment = Deployment(
@@ -169,6 +170,7 @@ if "grafana" not in left_out:
 for name, reason in left_out.items():
     pulumi.log.warn(f"{name} is left out: {reason}")
 
+pulumi.export(configuration.CONFIGURATION_OUTPUT, configuration.describe(stack))
 pulumi.export("imageSource", source.kind)
 pulumi.export("services", {service.name: service.addresses() for service in deployment.services})
 pulumi.export("leftOut", left_out)

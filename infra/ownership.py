@@ -64,16 +64,17 @@ def foreign_deployment(state: State, stack: str, engine: docker.DockerClient) ->
 
 def _of_another_engine(state: State, stack: str, engine: docker.DockerClient) -> str | None:
     """A problem if this engine is not the one of the state's containers, networks and volumes."""
-    recorded = next((each.get("outputs", {}).get(ENGINE_OUTPUT) for each in _resources(state, STACK)), None)
+    recorded = stack_output(state, ENGINE_OUTPUT)
     deployed = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK, VOLUME)}
     if not recorded or not deployed or recorded == engine.info()["ID"]:
         return None
     if any(each.id in deployed for each in stack_containers(engine, stack)):  # the same engine has got a new id
         return None
     return (
-        f"the stack {stack} was deployed on another Docker engine (id {recorded}) than the selected one: select that "
-        "one (`docker context ls`, DOCKER_HOST). If it is gone with its containers and volumes, "
-        f"`pulumi state delete --all --force --yes --stack {stack}` makes Pulumi forget them"
+        f"the stack {stack} was deployed on another Docker engine (id {recorded}) than the selected one: deploy "
+        "another stack (`make up STACK=other`), or select that engine (`docker context ls`, DOCKER_HOST). If that "
+        f"engine is gone for good, `pulumi state delete --all --force --yes --stack {stack}` makes Pulumi forget the "
+        "stack; it removes nothing: containers and volumes that still exist stay"
     )
 
 
@@ -120,6 +121,11 @@ def renamed_deployment(state: State, stack: str) -> str | None:
                 f"rename {former} --stack {stack}`, or delete the data with `make reset STACK={stack}`"
             )
     return None
+
+
+def stack_output(state: State, name: str) -> Any:
+    """The value of an output of the stack's last deployment; None if it has none."""
+    return next((each.get("outputs", {}).get(name) for each in _resources(state, STACK)), None)
 
 
 def _resources(state: State, *types: str) -> Iterator[dict[str, Any]]:

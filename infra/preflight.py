@@ -1,17 +1,19 @@
 """Preflight checks before any resource is created: the Docker host's version, memory, disk space and port conflicts,
-and that the stack on the Docker host is the one of this Pulumi state."""
+that the stack on the Docker host is the one of this Pulumi state, and that this checkout has the stack's settings."""
 
 from __future__ import annotations
 
 import errno
 import shutil
 import socket
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from packaging.version import Version
 
-from infra import ownership, versions
+from infra import configuration, ownership, versions
 from infra.clients.docker_engine import (
     DockerUnavailableError,
     connect,
@@ -19,18 +21,22 @@ from infra.clients.docker_engine import (
     published_ports,
     stack_containers,
 )
-from infra.names import HOST_ADDRESS
-from infra.settings import Settings, SettingsError
+from infra.names import HOST_ADDRESS, container_name
+from infra.settings import HostPort, Settings, SettingsError
 
 MIN_FREE_DISK_GIB = 5
 """Space for the data of a day or two. Images that are already on the host need no more."""
+CONTAINERD_ROOT = Path("/var/lib/containerd")
+"""Where containerd keeps images by default. The Docker engine does not know its configuration."""
+CONTAINERD_IMAGE_STORE = "io.containerd.snapshotter.v1"
 
 
 def check(settings: Settings, stack: str) -> str:
     """Check that the Docker host fits the stack; return the id of its engine. Raises SettingsError with one line for
     each problem.
 
-    If the stack there is not the one of this state, that is the only problem reported: the others follow from it.
+    If the stack there is not the one of this state, or the checkout lacks its settings, that is the only problem
+    reported: the others follow from it. `check_ports` follows once it is known which services will be deployed.
     """
     try:
         with engine_failures():
@@ -38,8 +44,11 @@ def check(settings: Settings, stack: str) -> str:
             containers = stack_containers(client, stack)
             version, info = client.version(), client.info()
             state = ownership.read_state(stack)
-            problem = ownership.foreign_deployment(state, stack, client) or ownership.renamed_deployment(state, stack)
-            own_ports = published_ports(client, stack)
+            problem = (
+                ownership.foreign_deployment(state, stack, client)
+                or ownership.renamed_deployment(state, stack)
+                or configuration.lost_settings(state, stack)
+            )
     except (DockerUnavailableError, ownership.StateError) as error:
         raise SettingsError(str(error)) from error
     if problem:
@@ -48,14 +57,26 @@ def check(settings: Settings, stack: str) -> str:
         *_outdated_docker(version["Version"], version["ApiVersion"]),
         *_memory_shortage(settings, info["MemTotal"]),
         # Not for an existing stack: on a full disk, `up` with other settings may be the way to free space.
-        *([] if containers else _disk_shortage(Path(info["DockerRootDir"]))),
-        *_port_conflicts(settings.host_ports(stack), own_ports),
+        *([] if containers else _disk_shortage(info)),
     ]
     if problems:
         raise SettingsError("\n".join(problems))
     if warning := _exposed_ports(version["Version"]):
         pulumi.log.warn(warning)
     return str(info["ID"])
+
+
+def check_ports(settings: Settings, stack: str, left_out: Collection[str]) -> None:
+    """Check that the host ports of all services but those in `left_out` are free. Raises SettingsError with one line
+    for each port conflict."""
+    try:
+        with engine_failures():
+            published = published_ports(connect(), stack)
+    except DockerUnavailableError as error:
+        raise SettingsError(str(error)) from error
+    wanted = [port for port in settings.host_ports(stack) if port.service not in left_out]
+    if problems := _port_conflicts(wanted, stack, published):
+        raise SettingsError("\n".join(problems))
 
 
 def _outdated_docker(version: str, api_version: str) -> list[str]:
@@ -90,30 +111,44 @@ def _memory_shortage(settings: Settings, total_bytes: int) -> list[str]:
     ]
 
 
-def _disk_shortage(docker_root: Path) -> list[str]:
-    """A problem if the disk with Docker's data has too little free space."""
-    if not docker_root.exists():  # the engine runs in a virtual machine
-        return []
-    free = shutil.disk_usage(docker_root).free / 2**30
-    if free >= MIN_FREE_DISK_GIB:
-        return []
+def _disk_shortage(info: Mapping[str, Any]) -> list[str]:
+    """A problem for each folder with Docker's data whose disk has too little free space. `info` is the engine's."""
+    folders = [Path(info["DockerRootDir"])]
+    if any(CONTAINERD_IMAGE_STORE in each for each in info["DriverStatus"] or ()):
+        folders.append(CONTAINERD_ROOT)
+    # Neither exists if the engine runs in a virtual machine.
+    free = {folder: shutil.disk_usage(folder).free / 2**30 for folder in folders if folder.exists()}
     return [
-        f"not enough disk space: {docker_root} has {free:.1f} GiB free, at least {MIN_FREE_DISK_GIB} GiB are needed"
+        f"not enough disk space: {folder} has {gib:.1f} GiB free, at least {MIN_FREE_DISK_GIB} GiB are needed"
+        for folder, gib in free.items()
+        if gib < MIN_FREE_DISK_GIB
     ]
 
 
-def _port_conflicts(wanted: dict[str, int], own: set[int]) -> list[str]:
-    """A problem for each host port, by its setting, that another program uses.
+def _port_conflicts(wanted: Sequence[HostPort], stack: str, published: Mapping[int, str]) -> list[str]:
+    """A problem for each host port that another program uses, or that another service of the stack still publishes.
 
-    `own`: the ports that the stack's running containers publish. While a container is stopped, another program may have
-    its port, and would get the stack's logins.
+    `published`: the ports of the stack's running containers, and those containers' names. While a container is stopped,
+    another program may have its port, and would get the stack's logins.
+
+    Pulumi replaces containers in the order of their dependencies, and deletes those without a successor last: the new
+    container of one service could need the port before the old one of the other is gone.
     """
-    return [
-        f"lolstack:{key}: port conflict: another program uses port {port} of this machine (`ss -ltnp` shows which): "
-        "stop it, choose another port, or set lolstack:portOffset"
-        for key, port in wanted.items()
-        if not _is_free(port, port in own)
-    ]
+    problems = []
+    for key, service, port in wanted:
+        holder = published.get(port)
+        is_own = holder == container_name(stack, service)
+        if holder and not is_own:
+            problems.append(
+                f"lolstack:{key}: port conflict: {holder}, another container of this stack, still has port {port}: "
+                f"`docker stop {holder}` and start again, or choose another port"
+            )
+        elif not _is_free(port, is_own):
+            problems.append(
+                f"lolstack:{key}: port conflict: another program uses port {port} of this machine (`ss -ltnp` shows "
+                "which): stop it, choose another port, or set lolstack:portOffset"
+            )
+    return problems
 
 
 def _is_free(port: int, is_own: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import pulumi
 from pydantic import (
@@ -78,6 +78,14 @@ def _image_reference(text: str) -> str:
     return text
 
 
+class HostPort(NamedTuple):
+    """A port that a service publishes on the host, and the setting that it comes from."""
+
+    setting: str
+    service: str
+    number: int
+
+
 class Settings(BaseModel):
     """Every setting of one stack, with Pulumi.yaml's names in snake_case. The defaults are in Pulumi.yaml only."""
 
@@ -146,9 +154,8 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _host_ports_are_distinct_and_valid(self) -> Self:
-        ports = self._base_ports()
         by_port: dict[int, str] = {}
-        for key, port in ports.items():
+        for key, _, port in self._base_ports():
             if port in by_port:
                 raise ValueError(f"{key} and {by_port[port]} are both {port}: give one of them another port")
             by_port[port] = key
@@ -241,20 +248,21 @@ class Settings(BaseModel):
             )
         return self
 
-    def _base_ports(self) -> dict[str, int]:
-        ports = {
-            to_camel(name): getattr(self, name)
+    def _base_ports(self) -> list[HostPort]:
+        ports = [
+            HostPort(to_camel(name), re.sub("(_ui)?_port$", "", name).replace("_", "-"), getattr(self, name))
             for name in type(self).model_fields
             if name.endswith("_port") and name != "spark_worker_ui_port"
-        }
+        ]
         for n in range(self.spark_workers):
-            ports["sparkWorkerUiPort" + (f" (worker {n + 1})" if n else "")] = self.spark_worker_ui_port + n
-        return ports
+            key = "sparkWorkerUiPort" + (f" (worker {n + 1})" if n else "")
+            ports.append(HostPort(key, worker_name(n + 1), self.spark_worker_ui_port + n))
+        return [port for port in ports if port.service != "dashboard" or self.dashboard_enabled]
 
-    def host_ports(self, stack: str) -> dict[str, int]:
-        """The host ports of the stack by setting, with the port offset added."""
+    def host_ports(self, stack: str) -> list[HostPort]:
+        """The host ports of the stack, with the port offset added: of Kibana and Grafana also if they are left out."""
         offset = self.offset(stack)
-        return {key: port + offset for key, port in self._base_ports().items()}
+        return [port._replace(number=port.number + offset) for port in self._base_ports()]
 
     def offset(self, stack: str) -> int:
         """The stack's port offset: the number added to each of its host ports."""
@@ -280,13 +288,18 @@ class Settings(BaseModel):
             settings = cls.model_validate(values)
         except ValidationError as error:
             raise SettingsError("\n".join(_explain(e) for e in error.errors())) from error
-        too_high = {key: port for key, port in settings.host_ports(stack).items() if port > 65535}
+        too_high = [f"{key} ({port})" for key, _, port in settings.host_ports(stack) if port > 65535]
         if too_high:
-            names = ", ".join(f"{key} ({port})" for key, port in too_high.items())
+            names = ", ".join(too_high)
             raise SettingsError(
                 f"{names}: above 65535 with the stack's port offset {settings.offset(stack)}: lower {prefix}portOffset"
             )
         return settings
+
+
+def worker_name(number: int) -> str:
+    """The service name of the `number`-th Spark worker, from 1."""
+    return "spark-worker" if number == 1 else f"spark-worker-{number}"
 
 
 def _contains(values: Any, path: Sequence[str]) -> bool:

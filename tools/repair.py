@@ -4,13 +4,16 @@
 - Interrupted deployment: Pulumi records a pending operation, creates the resource, then records the result. Killed in
   between, it leaves a container or network that is not in its state: the next `up` fails with a name conflict, and
   `destroy` leaves it behind. This orphaned resource is removed.
+- Failed creation: a container whose creation failed half-way, for example while its files were uploaded, is in the
+  state with its errors. A refresh would drop the errors, and the next `up` only start it, without its files. It is
+  removed, so that `up` creates it again.
 - Incompatible state: dynamic resources are stored with a pickled provider. After a change of the program's modules,
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
 
 It refuses what the following deployment or destruction would only do by half: a stack that is being deployed, that
-was deployed on another Docker engine, or that another state deployed on this one, a renamed stack, and, with
-`--discard`, a network to which other containers are connected.
+was deployed on another Docker engine, or that another state deployed on this one, a renamed stack, with `--create` a
+checkout without the stack's settings, and, with `--discard`, a network to which other containers are connected.
 
 `make up` begins with this and `--create`, `make down` with `--discard`, `make reset` with both. If there is nothing
 to repair, nothing changes.
@@ -37,9 +40,10 @@ from docker.models.volumes import Volume
 from requests import RequestException
 
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, stack_containers
+from infra.configuration import lost_settings
 from infra.home import home_folder
 from infra.names import PROJECT, STACK_LABEL
-from infra.ownership import foreign_deployment, renamed_deployment
+from infra.ownership import CONTAINER, NETWORK, foreign_deployment, renamed_deployment
 from tools.command_line import run
 
 ROOT = Path(__file__).parent.parent
@@ -52,13 +56,14 @@ class RepairError(Exception):
 
 
 def repair(stack: str, discard: bool = False, create: bool = False) -> Iterator[str]:
-    """Release a dead process's lock and remove what an interrupted deployment left; yield a line for each action.
+    """Release a dead process's lock and remove what an interrupted or failed deployment left; yield a line for each
+    action.
 
     `discard`: the stack is about to be destroyed; remove it here if its state is incompatible with this program.
     `create`: select the stack, after creating it if there is none.
 
     Raises RepairError if the state is incompatible and not to be discarded, if the stack on the Docker engine is not
-    the one of the state, or if Pulumi or the Docker engine fails.
+    the one of the state, if a deployment would lose settings, or if Pulumi or the Docker engine fails.
     """
     try:
         with engine_failures():
@@ -77,6 +82,9 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
     if problem := foreign_deployment(state, stack, client):
         raise RepairError(problem)
     if create:
+        # Before Pulumi creates the file, and records a configuration without settings as the latest one.
+        if problem := lost_settings(state, stack):
+            raise RepairError(problem)
         _select(stack)
     elif exported is None:
         raise RepairError(f"there is no stack {stack}: `pulumi stack ls` lists yours")
@@ -90,13 +98,15 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
             "or deploy with the version that created it"
         )
     interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
-    if reason or interrupted:
+    failed = [each["id"] for each in state.get("resources", ()) if each["type"] == CONTAINER and each.get("initErrors")]
+    if reason or interrupted or failed:
         check_locks(stack)  # a deployment may have begun meanwhile
     if reason:
         yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
         yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
+    yield from remove_failed(client, stack, failed)
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
@@ -240,12 +250,19 @@ def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[
     """
     label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     list_resources: dict[str, Callable[[], Sequence[Container | Network]]] = {
-        "docker:index/container:Container": lambda: stack_containers(client, stack),
-        "docker:index/network:Network": lambda: client.networks.list(filters=label),
+        CONTAINER: lambda: stack_containers(client, stack),
+        NETWORK: lambda: client.networks.list(filters=label),
     }
     for existing in list_resources.get(resource["type"], list)():
         if existing.name == resource["inputs"].get("name"):
             yield from _remove(existing, "an interrupted deployment left it half created")
+
+
+def remove_failed(client: docker.DockerClient, stack: str, ids: Sequence[str]) -> Iterator[str]:
+    """Remove the stack's containers with these ids."""
+    for container in stack_containers(client, stack):
+        if container.id in ids:
+            yield from _remove(container, "its creation failed half-way")
 
 
 def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str]:

@@ -90,15 +90,17 @@ def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]
     return client.containers.list(all=True, filters={"label": f"{STACK_LABEL}={stack}"}, ignore_removed=True)
 
 
-def published_ports(client: docker.DockerClient, stack: str | None = None, container: str | None = None) -> set[int]:
-    """The ports on HOST_ADDRESS that running containers publish: of `stack` or of all stacks, and of `container` or of
-    all containers.
+def published_ports(
+    client: docker.DockerClient, stack: str | None = None, container: str | None = None
+) -> dict[int, str]:
+    """The ports on HOST_ADDRESS that running containers publish, and their containers' names: of `stack` or of all
+    stacks, and of `container` or of all containers.
 
     A container that does not run does not hold its ports: any local user can listen on them meanwhile.
     """
     label = STACK_LABEL if stack is None else f"{STACK_LABEL}={stack}"
     return {
-        port["PublicPort"]
+        port["PublicPort"]: each["Names"][0].removeprefix("/")
         for each in client.api.containers(filters={"label": label, "status": ["running", "paused"]})
         if container is None or f"/{container}" in each["Names"]
         for port in each["Ports"]

@@ -217,11 +217,12 @@ def _read(path: Path) -> bytes:
 
 
 def network_arguments() -> dict[str, str]:
-    """Build arguments for network access like this machine's: its proxies, pip's index and Maven's settings.
+    """Build arguments for network access like this machine's: proxies, Debian mirror, pip's index, Maven's settings.
 
     They change how packages are downloaded, not which, and are not part of an image's tag.
     """
-    found = {name: os.environ.get(name, "") for proxy in PROXIES for name in (proxy, proxy.upper())}
+    variables = ("DEBIAN_MIRROR", *(name for proxy in PROXIES for name in (proxy, proxy.upper())))
+    found = {name: os.environ.get(name, "") for name in variables}
     pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     configured = dict(line.split("=", 1) for line in pip.stdout.splitlines() if "=" in line)  # values as Python text
     for option in ("index-url", "trusted-host"):

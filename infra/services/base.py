@@ -280,6 +280,8 @@ class Service(pulumi.ComponentResource):
                 parent=self,
                 depends_on=[*depends_on, *([deployment.volumes.owners] if spec.mounts else [])],
                 delete_before_replace=True,  # the old container holds the name and the host ports
+                # A container whose creation failed half-way would only be started, without its files.
+                replace_on_changes=["#initerror"],
             ),
         )
 

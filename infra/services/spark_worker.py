@@ -17,7 +17,7 @@ from infra.services.spark import config_files
 from infra.services.spark_master import DAEMON_JVM_OPTIONS, PROPERTIES_ARGUMENT, SparkMaster
 from infra.services.spark_master import NAME as MASTER
 from infra.services.web_login import monitor_login
-from infra.settings import WORKER_EXTRA_MIB
+from infra.settings import WORKER_EXTRA_MIB, worker_name
 
 SPARK_LOCAL_DIR = "/home/spark/local"
 DAEMON_HEAP_MIB = 128
@@ -42,7 +42,7 @@ class SparkWorker(Service):
 
     def __init__(self, deployment: Deployment, number: int, master: SparkMaster) -> None:
         settings = deployment.settings
-        name = "spark-worker" if number == 1 else f"spark-worker-{number}"
+        name = worker_name(number)
         super().__init__(
             deployment,
             name,

@@ -41,6 +41,7 @@ class FakeDockerEngine:
         self.docker_root = docker_root
         self.api_version = api_version
         self.memory_bytes = memory_bytes
+        self.driver_status = [["Backing Filesystem", "extfs"]]
         self.docker_version = "1.2.3-test"
         self.id = "id of the engine"
         self.containers_by_label: dict[str, list[FakeContainer]] = {}
@@ -64,7 +65,12 @@ class FakeDockerEngine:
         return {"Version": self.docker_version, "ApiVersion": self.api_version}
 
     def info(self) -> dict[str, Any]:
-        return {"ID": self.id, "MemTotal": self.memory_bytes, "DockerRootDir": str(self.docker_root)}
+        return {
+            "ID": self.id,
+            "MemTotal": self.memory_bytes,
+            "DockerRootDir": str(self.docker_root),
+            "DriverStatus": self.driver_status,
+        }
 
     def _list(self, all: bool, filters: Mapping[str, str], ignore_removed: bool = False) -> list[FakeContainer]:
         assert all, "a stopped container also holds its ports"

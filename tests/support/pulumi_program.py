@@ -55,6 +55,7 @@ class Options:
     depends_on: frozenset[str]
     deleted_with: str
     delete_before_replace: bool
+    replace_on_changes: frozenset[str]
     secret_outputs: frozenset[str]
 
 
@@ -111,6 +112,7 @@ class OptionsMonitor(pulumi.runtime.mocks.MockMonitor):
             frozenset(_name(urn) for urn in request.dependencies),
             _name(request.deletedWith),
             request.deleteBeforeReplace,
+            frozenset(request.replaceOnChanges),
             frozenset(request.additionalSecretOutputs),
         )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
@@ -145,6 +147,7 @@ def _run_program(
 
     monkeypatch.setattr("infra.images.source.choose_image_source", choose_image_source)
     monkeypatch.setattr(preflight, "check", lambda *_: "id of the engine")
+    monkeypatch.setattr(preflight, "check_ports", lambda *_: None)
     monkeypatch.setattr(
         Source,
         "why_not",

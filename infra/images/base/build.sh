@@ -3,7 +3,8 @@
 #
 # Usage: build.sh TAG      Needs mmdebstrap and the right to call Docker. As a normal user also uidmap (unshare mode).
 # The suite's update and security archives are included (mmdebstrap's default for bookworm). Times in the root file
-# system are fixed, so that the same state of the archive gives the same bytes.
+# system are fixed, so that the same state of the archive gives the same bytes. DEBIAN_MIRROR is the URL of a mirror in
+# place of http://deb.debian.org; all images that are built on this one have it in their package sources.
 set -euo pipefail
 
 if [[ $# -ne 1 ]]; then
@@ -15,6 +16,9 @@ tag=$1
 for tool in mmdebstrap docker; do
     command -v "$tool" >/dev/null || { echo "${0##*/}: $tool is missing; install the package that brings it" >&2; exit 1; }
 done
+
+# mmdebstrap runs the packages' scripts in this folder. /tmp can be mounted noexec, or be in memory and small.
+export TMPDIR=${TMPDIR:-/var/tmp}
 
 # A file and not a pipe: a bootstrap that fails half-way must not leave a half image under the tag.
 rootfs=$(mktemp --suffix=.tar)
@@ -32,6 +36,13 @@ slim=(
     --dpkgopt='path-exclude=/usr/share/man/*'
 )
 
+sources=()
+if [[ -n ${DEBIAN_MIRROR:-} ]]; then
+    mirror=${DEBIAN_MIRROR%/}
+    sources=("deb $mirror/debian bookworm main" "deb $mirror/debian bookworm-updates main"
+        "deb $mirror/debian-security bookworm-security main")
+fi
+
 # apt's downloads and caches would stay in the layer of every image that installs something. (Not for the bootstrap
 # itself, which takes its packages out of that cache.)
 # shellcheck disable=SC2016  # mmdebstrap's shell expands it
@@ -44,7 +55,7 @@ Acquire::Languages "none";'
 echo "base: bootstrapping Debian bookworm (half a minute to two) ..."
 # The hook starts with a merged /usr; without it a package that merges it, with the whole of Perl, would stay behind.
 SOURCE_DATE_EPOCH=1767225600 mmdebstrap --variant=minbase "${slim[@]}" \
-    --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --customize-hook="$keep_nothing" bookworm "$rootfs"
+    --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --customize-hook="$keep_nothing" bookworm "$rootfs" "${sources[@]}"
 
 echo "base: importing $(du -h "$rootfs" | cut -f1) as $tag ..."
 docker import --change 'CMD ["bash"]' --change 'ENV LANG=C.UTF-8' "$rootfs" "$tag" >/dev/null

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,3 +66,42 @@ def test_deleted_image_is_drift_and_a_new_name_a_replacement(images: set[str]) -
     assert PROVIDER.read(NAME, INPUTS).id is None
     assert not PROVIDER.diff(NAME, INPUTS, INPUTS).changes
     assert PROVIDER.diff(NAME, INPUTS, {"name": "lolstack.invalid/base:other"}).replaces == ["name"]
+
+
+@pytest.fixture
+def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file in which a script in place of mmdebstrap writes its TMPDIR and its arguments."""
+    tools = {"mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run', "docker": "true", "tar": "echo 12.0"}
+    for name, body in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.delenv("DEBIAN_MIRROR", raising=False)
+    return tmp_path / "run"
+
+
+def run_script(bootstrap: Path) -> tuple[str, list[str]]:
+    """Run build.sh. Returns mmdebstrap's TMPDIR and package sources."""
+    subprocess.run([base_image.SCRIPT, NAME], check=True, capture_output=True)
+    folder, *arguments = bootstrap.read_text().splitlines()
+    return folder, [each for each in arguments if each.startswith("deb ")]
+
+
+def test_packages_are_unpacked_in_var_tmp_unless_the_person_has_chosen_a_folder(
+    bootstrap: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """mmdebstrap runs programs there: /tmp can be mounted noexec, or be in memory and small."""
+    assert run_script(bootstrap) == ("/var/tmp", [])
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert run_script(bootstrap) == (str(tmp_path), [])
+
+
+def test_base_image_is_made_from_the_debian_mirror(bootstrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the updates and the security archive, as without a mirror."""
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://mirror.example.com/apt/")
+    assert run_script(bootstrap)[1] == [
+        "deb http://mirror.example.com/apt/debian bookworm main",
+        "deb http://mirror.example.com/apt/debian bookworm-updates main",
+        "deb http://mirror.example.com/apt/debian-security bookworm-security main",
+    ]

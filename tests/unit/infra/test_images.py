@@ -267,7 +267,7 @@ def test_every_build_context_is_relative_so_that_the_state_fits_any_checkout() -
         assert dockerfile(name)
 
 
-def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
+def test_builds_use_the_hosts_proxy_debian_mirror_pip_index_and_maven_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in (
@@ -281,6 +281,7 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://mirror")
     # As Maven: the passwd entry's home folder.
     monkeypatch.setattr("infra.home.pwd.getpwuid", lambda _uid: SimpleNamespace(pw_dir=str(tmp_path)))
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
@@ -289,6 +290,7 @@ def test_builds_use_the_hosts_proxy_pip_index_and_maven_settings(
     (tmp_path / ".m2" / "settings.xml").write_text("<settings/>")
     expected = {
         "HTTPS_PROXY": "http://proxy:3128",
+        "DEBIAN_MIRROR": "http://mirror",
         "PIP_INDEX_URL": "https://mirror/simple?a=b",
         "PIP_TRUSTED_HOST": "one\ntwo",
         "MAVEN_SETTINGS": "<settings/>",
@@ -379,28 +381,63 @@ def test_copied_files_are_readable_by_the_images_user(path: Path) -> None:
                 assert user == "root" or not private, f"{user} may be unable to read {private} in the stage {stage}"
 
 
+@pytest.mark.parametrize(
+    ("environment", "host"),
+    [
+        ({}, "http://deb.debian.org"),
+        ({"DEBIAN_MIRROR": "http://mirror.example.com/apt"}, "http://mirror.example.com/apt"),
+        ({"DEBIAN_MIRROR": "http://mirror.example.com/apt/"}, "http://mirror.example.com/apt"),
+    ],
+)
+def test_debian_mirror_is_in_the_package_sources(tmp_path: Path, environment: dict[str, str], host: str) -> None:
+    """In both forms: the official base image has the newer one."""
+    sources = {
+        "sources.list": "deb {}/debian bookworm main\n",
+        "sources.list.d/debian.sources": "URIs: {}/debian-security\n",
+    }
+    (tmp_path / "sources.list.d").mkdir()
+    for name, text in sources.items():
+        (tmp_path / name).write_text(text.format("http://deb.debian.org"))
+    found = re.search(r"^RUN (mirror=.*?) \\\n && mkdir", dockerfile("java"), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    program = found[1].replace("/etc/apt", shlex.quote(str(tmp_path)))
+    subprocess.run(["sh", "-euc", program], env={"PATH": "/usr/bin:/bin"} | environment, check=True)
+    assert {name: (tmp_path / name).read_text() for name in sources} == {
+        name: text.format(host) for name, text in sources.items()
+    }
+
+
 def maven_settings(tmp_path: Path, **environment: str) -> str:
     """The settings.xml that mavenrc writes for mvn; empty if it writes none."""
     program = f". {shlex.quote(str(ROOT))}/infra/images/builder/mavenrc"
-    outside = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    outside = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     subprocess.run(["sh", "-euc", program], env=outside | environment, check=True)
     settings = tmp_path / ".m2" / "settings.xml"
     return settings.read_text() if settings.exists() else ""
 
 
-def test_maven_settings_contain_the_proxy(tmp_path: Path) -> None:
-    found = maven_settings(
-        tmp_path, https_proxy="http://me:secret@proxy:3128/", no_proxy="localhost,.example.com, 10.0.0.1"
-    )
+@pytest.mark.parametrize(
+    ("url", "host", "port", "login"),
+    [
+        ("http://me:secret@proxy:3128/", "proxy", "3128", ("me", "secret")),
+        ("http://DOMAIN%5Cme:p%40ss%3A%26%3Cword@proxy:3128", "proxy", "3128", ("DOMAIN\\me", "p@ss:&<word")),
+        ("http://me:a&b@proxy.example.com", "proxy.example.com", "80", ("me", "a&b")),
+        ("https://proxy", "proxy", "443", None),
+        ("proxy:3128", "proxy", "3128", None),
+    ],
+)
+def test_maven_settings_contain_the_proxy(
+    tmp_path: Path, url: str, host: str, port: str, login: tuple[str, str] | None
+) -> None:
+    found = maven_settings(tmp_path, https_proxy=url, no_proxy="localhost,.example.com, 10.0.0.1")
     proxy = ElementTree.fromstring(found).find("proxies/proxy")
     assert proxy is not None
     assert {part.tag: (part.text or "").strip() for part in proxy} == {
         "active": "true",
         "protocol": "https",
-        "host": "proxy",
-        "port": "3128",
-        "username": "me",
-        "password": "secret",
+        "host": host,
+        "port": port,
+        **({"username": login[0], "password": login[1]} if login else {}),
         "nonProxyHosts": "localhost|*.example.com|10.0.0.1",
     }
 

@@ -22,7 +22,7 @@ from infra.settings import WORKER_EXTRA_MIB
 from job.consumer import MAX_BATCH_BYTES
 from job.settings import with_overrides
 from tests.support.open_ports import LISTENERS, SCRAPE_TARGETS
-from tests.support.pulumi_program import IMAGE, PULLED_IMAGE, ImageSource, Recorder, declare
+from tests.support.pulumi_program import IMAGE, PULLED_IMAGE, ImageSource, Recorder, declare, settings
 from tools.backfill import MEMORY as BACKFILL_MEMORY
 
 KINDS: tuple[ImageSource, ...] = ("build", "registry")
@@ -92,6 +92,28 @@ def test_outputs_list_every_service_with_its_host_ports(declared: dict[str, Reco
         name: {f"{port['internal']:.0f}": f"127.0.0.1:{port['external']:.0f}" for port in container["ports"]}
         for name, container in recorder.containers.items()
     }
+
+
+def test_host_ports_of_the_settings_are_those_of_the_declared_services() -> None:
+    """By which preflight finds port conflicts."""
+    published = {
+        (name, port["external"])
+        for name, container in declare("registry", sparkWorkers=2).containers.items()
+        for port in container["ports"]
+    }
+    wanted = settings("unit", sparkWorkers=2).host_ports("unit")
+    assert {(service, number) for _, service, number in wanted} == published
+
+
+def test_outputs_name_the_settings_of_the_stacks_file(declared: dict[str, Recorder]) -> None:
+    """By which a deployment without them is refused. The stack `unit` has no file."""
+    assert declared["build"].outputs["configuration"] == {"id": "", "settings": []}
+
+
+def test_container_whose_creation_failed_half_way_is_replaced(declared: dict[str, Recorder]) -> None:
+    """Pulumi would only start it, without the files that were not uploaded."""
+    for name in declared["registry"].containers:
+        assert declared["registry"].options[name].replace_on_changes == {"#initerror"}, name
 
 
 def test_services_without_an_image_are_left_out_with_the_reason(declared: dict[str, Recorder]) -> None:
@@ -235,6 +257,17 @@ def test_build_arguments_with_passwords_are_secret() -> None:
         arguments = image["build"]
         assert arguments[rpc._special_sig_key] == rpc._special_secret_sig, name
         assert arguments["value"]["buildArgs"]["HTTPS_PROXY"] == proxy, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_debian_mirror_reaches_every_image_on_the_official_base_that_installs_packages(kind: ImageSource) -> None:
+    """`java` is given it; its children have its package sources. A base that is built has the mirror itself."""
+    mirror = {"DEBIAN_MIRROR": "http://mirror"}
+    images = declare(kind, network_arguments=mirror).resources[IMAGE]
+    assert images["java"]["build"]["value"]["buildArgs"]["DEBIAN_MIRROR"] == "http://mirror"
+    for name in images:
+        if "apt-get" in dockerfile(name) and kind == "registry":
+            assert name == "java" or set(RECIPES[name].parents.values()) <= {"java"}, name
 
 
 def test_health_check_durations_have_dockers_own_form(declared: dict[str, Recorder]) -> None:

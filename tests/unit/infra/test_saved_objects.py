@@ -283,6 +283,5 @@ def test_program_declares_every_saved_object_in_kibana() -> None:
     assert {f"{name}.json" for name in declared} == {
         str(path.relative_to(OBJECTS)) for path in OBJECTS.glob("*/*.json")
     }
-    assert {each["url"] for each in declared.values()} == {
-        f"http://127.0.0.1:{settings().host_ports('unit')['kibanaPort']}"
-    }
+    (port,) = [port.number for port in settings().host_ports("unit") if port.service == "kibana"]
+    assert {each["url"] for each in declared.values()} == {f"http://127.0.0.1:{port}"}

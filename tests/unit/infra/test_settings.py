@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from infra import versions
 from infra.images import ROOT
 from infra.names import INDEX_ALIASES
-from infra.settings import PORT_OFFSET_STEP, STACK_OWNED_JOB_KEYS, Settings, SettingsError
+from infra.settings import PORT_OFFSET_STEP, STACK_OWNED_JOB_KEYS, HostPort, Settings, SettingsError
 from tests.support.pulumi_program import SCHEMA, raw_config, settings
 
 
@@ -173,28 +174,40 @@ def test_a_missing_default_is_reported_by_name() -> None:
         Settings.load(config, "dev")
 
 
+def numbers(ports: Iterable[HostPort]) -> set[int]:
+    return {port.number for port in ports}
+
+
 def test_dev_has_the_documented_ports_and_other_stacks_a_port_offset() -> None:
     dev, other = settings().host_ports("dev"), settings("other").host_ports("other")
-    assert dev["elasticsearchPort"] == 9200
-    assert not set(dev.values()) & set(other.values())
+    assert HostPort("elasticsearchPort", "elasticsearch", 9200) in dev
+    assert not numbers(dev) & numbers(other)
 
 
 def test_explicit_port_offset_is_added_to_every_host_port() -> None:
     base, shifted = settings(portOffset=0), settings(portOffset=300)
-    assert shifted.host_ports("other") == {key: port + 300 for key, port in base.host_ports("other").items()}
+    expected = [(key, service, port + 300) for key, service, port in base.host_ports("other")]
+    assert shifted.host_ports("other") == expected
 
 
 def test_no_port_conflict_between_stacks_with_any_offsets() -> None:
-    ports = settings().host_ports("dev").values()
-    assert len({port % PORT_OFFSET_STEP for port in ports}) == len(ports)
+    ports = settings().host_ports("dev")
+    assert len({port % PORT_OFFSET_STEP for port in numbers(ports)}) == len(ports)
 
 
 def test_host_ports_are_below_those_of_outgoing_connections() -> None:
     """Linux uses ports from 32768 for outgoing connections: a connection could have the port before the stack."""
     derived = settings("other")
-    assert max(max(derived.host_ports(f"stack-{number}").values()) for number in range(200)) < 32768
+    assert max(max(numbers(derived.host_ports(f"stack-{number}"))) for number in range(200)) < 32768
 
 
 def test_each_worker_has_its_own_port() -> None:
     several = settings(sparkWorkers=3, sparkWorkerUiPort=18081)
-    assert {18081, 18082, 18083} <= set(several.host_ports("dev").values())
+    assert {18081, 18082, 18083} <= numbers(several.host_ports("dev"))
+
+
+def test_port_of_the_dashboard_is_free_for_others_if_it_is_not_deployed() -> None:
+    with pytest.raises(SettingsError, match="dashboardPort and kafkaPort are both 8501"):
+        settings(kafkaPort=8501)
+    ports = settings(kafkaPort=8501, dashboardEnabled=False).host_ports("dev")
+    assert [port.service for port in ports if port.number == 8501] == ["kafka"]

@@ -215,13 +215,49 @@ def test_container_of_an_interrupted_deployment_is_removed_and_the_pending_opera
     assert calls.read_text().splitlines()[-1] == "refresh --clear-pending-creates --yes --skip-preview --stack old"
 
 
+@pytest.mark.parametrize(
+    ("container", "remaining"),
+    [
+        ({"id": "container", "initErrors": ["no space left on device"]}, ["network", "volume"]),
+        ({"id": "container", "initErrors": []}, ALL),
+        ({"id": "container"}, ALL),
+        ({"id": "of another stack", "initErrors": ["no space left on device"]}, ALL),
+    ],
+)
+def test_container_whose_creation_failed_half_way_is_removed_before_a_refresh_forgets_that(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    container: dict[str, Any],
+    remaining: list[str],
+) -> None:
+    """`up` would only start it, without its files. The refresh of `up` drops the removed one from the state."""
+    write_state(calls.parent, resources=[{"type": "docker:index/container:Container", **container}])
+    assert run(monkeypatch) == 0
+    assert engine.existing == remaining
+    removed = remaining != ALL
+    assert capsys.readouterr().out == ("removed container: its creation failed half-way\n" if removed else "")
+
+
 PENDING_CONTAINER = {
     "type": "creating",
     "resource": {"type": "docker:index/container:Container", "inputs": {"name": "container"}},
 }
 
 
-@pytest.mark.parametrize("provider", [dill.dumps(Topic), MISSING_MODULE], ids=["pending", "incompatible"])
+FAILED_CONTAINER = {"type": "docker:index/container:Container", "id": "container", "initErrors": ["no space left"]}
+
+
+@pytest.mark.parametrize(
+    ("provider", "state"),
+    [
+        (dill.dumps(Topic), {"pending": [PENDING_CONTAINER]}),
+        (MISSING_MODULE, {"pending": [PENDING_CONTAINER]}),
+        (dill.dumps(Topic), {"resources": [FAILED_CONTAINER]}),
+    ],
+    ids=["pending", "incompatible", "failed"],
+)
 @pytest.mark.parametrize("begins", ["before", "while its state is read"])
 def test_nothing_of_a_running_deployment_is_removed(
     calls: Path,
@@ -231,9 +267,10 @@ def test_nothing_of_a_running_deployment_is_removed(
     locks: Path,
     running_pulumi: int,
     provider: bytes,
+    state: dict[str, Any],
     begins: str,
 ) -> None:
-    write_state(calls.parent, provider, pending=[PENDING_CONTAINER])
+    write_state(calls.parent, provider, **state)
     write_lock(locks, running_pulumi)
     if begins != "before":
         locks.rename(calls.parent / "later")
@@ -395,7 +432,8 @@ def test_stack_that_was_deployed_on_another_docker_engine_is_refused(
     error = capsys.readouterr().err
     if refused:
         assert "the stack old was deployed on another Docker engine (id other) than the selected one" in error
-        assert "`pulumi state delete --all --force --yes --stack old`" in error
+        advice = ("`make up STACK=other`", "`pulumi state delete --all --force --yes --stack old`", "removes nothing")
+        assert [error.index(each) for each in advice] == sorted(error.index(each) for each in advice)
         assert "select" not in calls.read_text()
 
 
@@ -406,6 +444,26 @@ def test_stack_without_any_resource_may_be_deployed_on_another_docker_engine(
     stack = {"type": "pulumi:pulumi:Stack", "outputs": {"dockerEngine": "other"}}
     write_state(calls.parent, resources=[stack])
     assert run(monkeypatch, "--create") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"), [(("--create",), True), (("--create", "--discard"), True), (("--discard",), False)]
+)
+def test_checkout_without_the_settings_of_the_last_deployment_is_refused_before_pulumi_creates_the_file(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    refused: bool,
+) -> None:
+    """`make up` and `make reset`, whose deployment would have the defaults; `make down` needs no settings."""
+    monkeypatch.setattr("infra.configuration.ROOT", calls.parent)
+    deployed = {"id": "0123456789ab", "settings": ["topicRetentionHours"]}
+    stack = {"type": "pulumi:pulumi:Stack", "outputs": {"configuration": deployed}}
+    write_state(calls.parent, resources=[stack, {"type": "docker:index/volume:Volume", "id": "volume"}])
+    assert run(monkeypatch, *arguments) == int(refused)
+    assert ("which does not set topicRetentionHours" in capsys.readouterr().err) is refused
+    assert "select" not in calls.read_text()
 
 
 def test_renamed_stack_is_not_deployed_but_can_be_destroyed(
