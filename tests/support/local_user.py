@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import requests
 
 NOBODY = 65534
+SILENT_CONNECTIONS = 700
+"""Enough for what each announces to exceed a heap, and few enough for a process's usual limit of open files."""
 
 
 def run_as(uid: int, *command: str) -> subprocess.CompletedProcess[str]:
@@ -23,6 +28,17 @@ def curl(base: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     if os.geteuid() == 0:
         return run_as(NOBODY, *command)
     return subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def silent_connections(address: str, port: int, sent: bytes) -> Iterator[None]:
+    """Keep many connections open that send this and then nothing. The server may close them."""
+    with ExitStack() as connections:
+        for _ in range(SILENT_CONNECTIONS):
+            connection = connections.enter_context(socket.create_connection((address, port), timeout=10))
+            with suppress(ConnectionError):
+                connection.sendall(sent)
+        yield
 
 
 def _direct() -> requests.Session:
