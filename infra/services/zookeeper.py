@@ -44,7 +44,7 @@ class ZooKeeper(Service):
                     f"-Djute.maxbuffer={MAX_REQUEST_BYTES}",
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
                     "-Djava.security.auth.login.config=/etc/lolstack/zookeeper.jaas",
-                    jmx.AGENT,
+                    *jmx.OPTIONS,
                     "-cp",
                     "/opt/kafka/libs/*",
                     "org.apache.zookeeper.server.quorum.QuorumPeerMain",

@@ -19,7 +19,7 @@ from infra.clients.docker_engine import execute
 from infra.names import KAFKA_PORT, SERVICE_LABEL
 from infra.services import kafka, zookeeper
 from tests.support.local_user import DIRECT, NOBODY, curl, run_as, silent_connections
-from tests.support.open_ports import LISTENERS
+from tests.support.open_ports import JMX_EXPORTER, LISTENERS
 from tools.repair import lock_folder
 
 EPHEMERAL = range(32768, 61000)
@@ -184,6 +184,14 @@ def test_connections_that_announce_long_requests_do_not_end_a_service(
     started_at = container.attrs["State"]["StartedAt"]
     container.reload()
     assert container.attrs["State"]["StartedAt"] == started_at
+
+
+@pytest.mark.disruptive
+@pytest.mark.parametrize("service", ["zookeeper", "kafka", "cassandra"])
+def test_silent_connections_do_not_keep_metrics_from_others(stack: Stack, service: str) -> None:
+    address = stack.address(service)
+    with silent_connections(address, JMX_EXPORTER, b"G"):
+        eventually(lambda: DIRECT.get(f"http://{address}:{JMX_EXPORTER}/metrics", timeout=5), timeout_seconds=30)
 
 
 def test_spark_masters_rpc_port_is_not_published(containers: dict[str, dict[str, Any]]) -> None:
