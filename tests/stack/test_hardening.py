@@ -163,6 +163,10 @@ def test_closed_port_refuses_a_local_user_and_another_container(
     assert inside.rc == REFUSED, what
 
 
+MANY = 700
+"""Connections: enough for what each announces to exceed a heap, few enough for the usual limit of open files."""
+
+
 @pytest.mark.disruptive
 @pytest.mark.parametrize(
     ("service", "port", "lengths", "health_check"),
@@ -178,9 +182,9 @@ def test_connections_that_announce_long_requests_do_not_end_a_service(
     """Without a login. `lengths`: the longest that the service accepts by default, and here."""
     container = stack.container(service)
     for length in lengths:
-        with silent_connections(stack.address(service), port, struct.pack(">i", length)):
+        with silent_connections(stack.address(service), port, struct.pack(">i", length), MANY):
             for _ in range(3):
-                assert execute(container.name, ["bash", "-c", health_check])[0] == 0
+                assert execute(stack.container_name(service), ["bash", "-c", health_check])[0] == 0
     started_at = container.attrs["State"]["StartedAt"]
     container.reload()
     assert container.attrs["State"]["StartedAt"] == started_at
@@ -190,7 +194,7 @@ def test_connections_that_announce_long_requests_do_not_end_a_service(
 @pytest.mark.parametrize("service", ["zookeeper", "kafka", "cassandra"])
 def test_silent_connections_do_not_keep_metrics_from_others(stack: Stack, service: str) -> None:
     address = stack.address(service)
-    with silent_connections(address, JMX_EXPORTER, b"G"):
+    with silent_connections(address, JMX_EXPORTER, b"G", number=20):
         eventually(lambda: DIRECT.get(f"http://{address}:{JMX_EXPORTER}/metrics", timeout=5), timeout_seconds=30)
 
 

@@ -73,7 +73,7 @@ def test_query_of_everything_is_refused_and_does_not_end_prometheus(stack: Stack
     minutes its last one."""
     container = stack.container("prometheus")
     now = time.time()
-    every = {"query": '{__name__=~".+"}', "start": now, "end": now + 200, "step": 0.02}
+    every: dict[str, str | float] = {"query": '{__name__=~".+"}', "start": now, "end": now + 200, "step": 0.02}
     url = stack.url("prometheus", PROMETHEUS_PORT, "/api/v1/query_range")
     answer = DIRECT.get(url, params=every, auth=stack.login("prometheus"), timeout=30)
     assert answer.status_code == 422

@@ -11,8 +11,6 @@ from contextlib import ExitStack, contextmanager, suppress
 import requests
 
 NOBODY = 65534
-SILENT_CONNECTIONS = 700
-"""Enough for what each announces to exceed a heap, and few enough for a process's usual limit of open files."""
 
 
 def run_as(uid: int, *command: str) -> subprocess.CompletedProcess[str]:
@@ -31,12 +29,12 @@ def curl(base: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def silent_connections(address: str, port: int, sent: bytes) -> Iterator[None]:
-    """Keep many connections open that send this and then nothing. The server may close them."""
+def silent_connections(address: str, port: int, sent: bytes, number: int) -> Iterator[None]:
+    """Keep connections open that send this and then nothing. The server may refuse or close them."""
     with ExitStack() as connections:
-        for _ in range(SILENT_CONNECTIONS):
-            connection = connections.enter_context(socket.create_connection((address, port), timeout=10))
+        for _ in range(number):
             with suppress(ConnectionError):
+                connection = connections.enter_context(socket.create_connection((address, port), timeout=10))
                 connection.sendall(sent)
         yield
 
