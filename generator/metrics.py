@@ -4,6 +4,7 @@ import base64
 import hmac
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -51,7 +52,8 @@ class GeneratorMetrics:
         ).set_function(hanging)
 
     def serve(self, port: int, login: str | None = None) -> WSGIServer:
-        """Serves GET /metrics on all interfaces, to clients with the login user:password if there is one.
+        """Serves GET /metrics on all interfaces, to clients with the login user:password if there is one. A silent
+        client loses its connection.
 
         Raises OSError on a port conflict.
         """
@@ -66,11 +68,17 @@ class GeneratorMetrics:
             start_response("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="metrics"')])
             return [b""]
 
-        server = make_server("", port, application, ThreadingWSGIServer, _SilentRequestHandler)
+        server = make_server("", port, application, ThreadingWSGIServer, RequestHandler)
         threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
         return server
 
 
-class _SilentRequestHandler(WSGIRequestHandler):
+class RequestHandler(WSGIRequestHandler):
+    timeout = 5  # seconds, of each read and write: a silent client would keep its thread for ever
+
+    def handle(self) -> None:
+        with suppress(TimeoutError):
+            super().handle()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Logs nothing: there is a request every few seconds."""

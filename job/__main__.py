@@ -85,7 +85,7 @@ def run(options: settings.Settings) -> int:
         elasticsearch_connection=elasticsearch.Connection.of(options.elasticsearch),
         kafka=client_settings(options.kafka),
         dead_letter_topic=options.kafka.dead_letter_topic,
-        driver=sink_wait.Address(options.driver.host, receiver.port),
+        driver=receiver.address(options.driver.host),
     )
 
     def on_end(error: str | None) -> None:

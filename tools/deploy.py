@@ -67,9 +67,10 @@ def log_file(command: str, stack: str) -> Path:
     log = cache / f"{command}-{stack}.log"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        log.touch()
-        if log.is_file():  # also one of an earlier version
-            log.chmod(0o600)  # it can have the last lines of a container's log
+        # Never readable by others, not even at first: it can have the last lines of a container's log.
+        os.close(os.open(log, os.O_WRONLY | os.O_CREAT, 0o600))
+        if log.is_file():
+            log.chmod(0o600)  # one of an earlier version
     except OSError as error:
         write(sys.stderr, f"no log: {error}\n")
         return Path(os.devnull)

@@ -18,6 +18,7 @@ from infra.services.base import (
     Mount,
     ScrapeEndpoint,
     Service,
+    go_memory_limit,
 )
 from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 
@@ -57,7 +58,9 @@ class Alertmanager(Service):
             ContainerSpec(
                 image="alertmanager",
                 user=users.ALERTMANAGER,
+                # It keeps the last hundred logins that it has refused, of up to 1.5 MiB each.
                 memory_mib=settings.alertmanager_memory,
+                environment=go_memory_limit(settings.alertmanager_memory),
                 command=[
                     f"--config.file={CONFIG}",
                     f"--web.config.file={WEB_CONFIG}",

@@ -38,6 +38,8 @@ JVM_RETURNS_MEMORY = ("-XX:+UseSerialGC", "-Xms96m", "-XX:MinHeapFreeRatio=20", 
 """The serial collector needs the least memory beside the heap; the heap grows only as needed, and shrinks again."""
 JVM_EXITS_ON_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 """A JVM without memory ends, and Docker restarts it, instead of going on with threads that have died."""
+GO_MEMORY_SHARE = 0.9
+"""Of a container's memory limit: above it, a Go program collects its garbage at once instead of growing."""
 INTERVAL_SECONDS = 30
 """The time between two health checks. Each starts processes in the container, which cost more than the check itself."""
 TIMEOUT_SECONDS = 8
@@ -67,6 +69,11 @@ def curl_check(arguments: str) -> list[str]:
     """The same with curl's own arguments, such as -K with a file that has the URL and a login."""
     curl = f"curl -fsS -o /dev/null {arguments}"
     return ["sh", "-c", f"{curl}; code=$?; [ $code -ne {CURL_HTTP_ERROR} ] || exit {ALIVE}; exit $code"]
+
+
+def go_memory_limit(memory_mib: int) -> dict[str, str]:
+    """The environment of a Go program in a container with this memory limit."""
+    return {"GOMEMLIMIT": f"{memory_mib * GO_MEMORY_SHARE:.0f}MiB"}
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Cassandra(Service):
                     "-Dcassandra.superuser_setup_delay_ms=0 "
                     # A login's hash need not be slow: nobody can guess a random password of 160 bits.
                     "-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4 "
-                    f"{JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY} {jmx.AGENT}",
+                    f"{JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY} {' '.join(jmx.OPTIONS)}",
                 },
                 files=[
                     ConfigFile(

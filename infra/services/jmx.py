@@ -12,8 +12,9 @@ from infra.services.web_login import monitor_login
 PORT = 9404
 """The agent's /metrics, in the stack's network only."""
 _RULES = "/etc/lolstack/jmx.yml"
-AGENT = f"-javaagent:/opt/jmx/jmx_prometheus_javaagent.jar={PORT}:{_RULES}"
-"""The JVM option that loads the agent."""
+OPTIONS = (f"-javaagent:/opt/jmx/jmx_prometheus_javaagent.jar={PORT}:{_RULES}", "-Dsun.net.httpserver.maxReqTime=5")
+"""The JVM options that load the agent, and close the connections of clients that are silent for seconds: by default,
+ten of them would keep its ten threads for ever."""
 
 
 def rules(deployment: Deployment, service: str) -> ConfigFile:

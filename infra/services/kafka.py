@@ -78,7 +78,7 @@ class Kafka(Service):
                     JVM_EXITS_ON_OUT_OF_MEMORY,
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
                     "-Djava.security.auth.login.config=/etc/lolstack/kafka.jaas",
-                    jmx.AGENT,
+                    *jmx.OPTIONS,
                     "-cp",
                     "/opt/kafka/libs/*",
                     "kafka.Kafka",

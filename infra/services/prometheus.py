@@ -26,6 +26,7 @@ from infra.services.base import (
     HealthCheck,
     Mount,
     Service,
+    go_memory_limit,
 )
 from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 
@@ -33,6 +34,18 @@ RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "rules.yml"
 CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_SECONDS = 10
+LIMITS = (
+    "--query.max-samples=3000000",
+    "--query.max-concurrency=4",
+    "--query.timeout=20s",
+    "--storage.remote.read-sample-limit=1000000",
+    "--storage.remote.read-concurrent-limit=1",
+    "--web.max-connections=2000",
+    "--web.read-timeout=30s",
+)
+"""Of what anybody may request in `guarded`, also by a link on a web page: with Prometheus's own limits, one query can
+exceed the memory. The largest of the stack's own queries, of the report, has a sample for each scrape of the time range
+(3,000,000 are eleven months). Silent connections are closed, so that they cannot keep others out."""
 
 
 class Prometheus(Service):
@@ -69,6 +82,7 @@ class Prometheus(Service):
                 image="prometheus",
                 user=users.PROMETHEUS,
                 memory_mib=settings.prometheus_memory,
+                environment=go_memory_limit(settings.prometheus_memory),
                 command=[
                     f"--config.file={CONFIG}",
                     f"--web.config.file={WEB_CONFIG}",
@@ -78,6 +92,7 @@ class Prometheus(Service):
                     f"--web.external-url=http://{HOST_ADDRESS}:{deployment.host_port(settings.prometheus_port)}",
                     # No origin matches: by default any web page in a browser on this machine can read all metrics.
                     "--web.cors.origin=$^",
+                    *LIMITS,
                 ],
                 files=[
                     ConfigFile(CONFIG, yaml.safe_dump(config, sort_keys=False)),

@@ -16,6 +16,9 @@ from infra.services.base import (
     Service,
 )
 
+MAX_REQUEST_BYTES = 262144
+"""By default 1 MiB, which is too much for the heap if many connections announce it. Kafka's largest nodes, the
+assignments of topics, have some ten bytes for each partition; its client renews its watches in requests of 128 KiB."""
 HEALTH_CHECK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
 
 
@@ -38,9 +41,10 @@ class ZooKeeper(Service):
                     "-XX:+UseSerialGC",
                     JVM_STARTS_QUICKLY,
                     JVM_EXITS_ON_OUT_OF_MEMORY,
+                    f"-Djute.maxbuffer={MAX_REQUEST_BYTES}",
                     "-Dlog4j.configuration=file:/etc/lolstack/log4j.properties",
                     "-Djava.security.auth.login.config=/etc/lolstack/zookeeper.jaas",
-                    jmx.AGENT,
+                    *jmx.OPTIONS,
                     "-cp",
                     "/opt/kafka/libs/*",
                     "org.apache.zookeeper.server.quorum.QuorumPeerMain",

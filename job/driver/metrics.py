@@ -16,6 +16,7 @@ from job import __version__
 from job.documents import MatchAliases
 from job.lag import ConsumerLag, OpenTransactions
 from job.match import REASONS, UNCOUNTED_REASONS
+from job.printable import escape
 from job.sinks.sink_wait import SinkWait
 from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
@@ -189,9 +190,9 @@ class Metrics:
         return f"{reason}; {waiting}" if reason and (waiting := self.sink_wait_reason()) else reason
 
     def sink_wait_reason(self) -> str:
-        """Which service the job waits for at present, and why; empty if all are available."""
+        """Which service the job waits for at present, and why, in one line; empty if all are available."""
         wait = self.current_sink_wait()
-        return f"waiting for {wait.service}: {wait.reason}" if wait else ""
+        return f"waiting for {wait.service}: {escape(wait.reason)}" if wait else ""
 
     def hanging_reason(self) -> str:
         """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does."""

@@ -83,8 +83,8 @@ class Queries:
                 self.metrics.batch_limit.set(size.messages)
 
         session = self._session(MATCHES, QueryListener(metrics, on_batch, self.on_end))
-        documents = self._read_topic(session, start, size.messages).mapInArrow(index, NO_ROWS)
-        query = self._start(documents, MATCHES, batch.interval_milliseconds)
+        messages = self._read_topic(session, start, size.messages, headers=True)
+        query = self._start(messages.mapInArrow(index, NO_ROWS), MATCHES, batch.interval_milliseconds)
         return query
 
     def start_statistics(self, start: StartingOffsets, metrics: QueryMetrics) -> StreamingQuery:
@@ -112,7 +112,7 @@ class Queries:
 
         session = self._session(STATISTICS, QueryListener(metrics, on_batch, self.on_end))
         windows = (
-            self._read_topic(session, start, size.messages)
+            self._read_topic(session, start, size.messages, headers=False)  # of which a message can have a million
             .mapInArrow(decode, MATCH_SCHEMA)
             .transform(statistics, window)
             .coalesce(1)  # one task: several that wait for an index would leave no core for the documents
@@ -147,8 +147,9 @@ class Queries:
             .start()
         )
 
-    def _read_topic(self, session: SparkSession, start: StartingOffsets, max_messages: int) -> DataFrame:
-        """The topic as a stream. A projection of its columns would be compiled again for each batch.
+    def _read_topic(self, session: SparkSession, start: StartingOffsets, max_messages: int, headers: bool) -> DataFrame:
+        """The topic as a stream, with or without the messages' headers. A projection of its columns would be compiled
+        again for each batch.
 
         Data loss (messages deleted before they were read) fails the query: Spark's default `failOnDataLoss`.
         """
@@ -159,7 +160,7 @@ class Queries:
             .option("subscribe", start.topic)
             .option("startingOffsets", msgspec.json.encode(offsets).decode())
             .option("maxOffsetsPerTrigger", max_messages)
-            .option("includeHeaders", True)
+            .option("includeHeaders", headers)
             # The driver and the tasks wait while Kafka is not available. By default they fail after a minute or two.
             .option("kafka.default.api.timeout.ms", _OUTAGE_MILLISECONDS)
             .option("kafkaConsumer.pollTimeoutMs", _OUTAGE_MILLISECONDS)

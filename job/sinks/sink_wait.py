@@ -3,9 +3,14 @@
 Spark sends a task's results to the driver when the task ends, and never the logs of its Python workers. A sink that
 waits for Elasticsearch must be visible during the wait, so it sends UDP datagrams: cheap and never blocking. A lost
 datagram does no harm, since the next retry sends the next one.
+
+Every local user can send datagrams to the driver's port. So each carries a token of this driver's start, which the
+executors get within the task's function: a forged wait would raise an alert, and hide that a query hangs.
 """
 
+import hmac
 import logging
+import secrets
 import socket
 import threading
 from collections.abc import Callable
@@ -17,16 +22,20 @@ log = logging.getLogger(__name__)
 
 
 class Address(NamedTuple):
-    """The driver's UDP host and port."""
+    """The driver's UDP host and port, and the token of its reports."""
 
     host: str
     port: int
+    token: bytes
+
+    def __repr__(self) -> str:
+        return f"Address({self.host}:{self.port})"  # without the token: this may get into a log
 
 
 class SinkWait(msgspec.Struct, frozen=True):
     """A sink's backoff: the service, the reason, seconds until the next attempt, attempts so far.
 
-    Anything in the stack's network can send a datagram: a wait without end would hide that the job hangs.
+    A wait without end would hide that the job hangs.
     """
 
     service: Annotated[str, msgspec.Meta(pattern="^(Elasticsearch|Kafka)$")]
@@ -35,35 +44,49 @@ class SinkWait(msgspec.Struct, frozen=True):
     attempt: int
 
 
+class Report(msgspec.Struct, frozen=True):
+    """A datagram: a sink's wait with the driver's token."""
+
+    token: bytes
+    wait: SinkWait
+
+
 def send(address: Address, sink_wait: SinkWait) -> None:
     """Send a report to the driver, without waiting for its delivery."""
+    datagram = msgspec.json.encode(Report(address.token, sink_wait))
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
-            channel.sendto(msgspec.json.encode(sink_wait), address)
+            channel.sendto(datagram, (address.host, address.port))
     except OSError as error:
         log.debug("A sink's wait was not reported to the driver: %s", error)
 
 
 class Receiver:
-    """Receives reports in a background thread and passes each to `handle`."""
+    """Receives reports in a background thread and passes those with its token to `handle`."""
 
     def __init__(self, handle: Callable[[SinkWait], Any]) -> None:
         self._handle = handle
+        self._token = secrets.token_bytes()
         self._channel = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._channel.bind(("", 0))
-        self.port: int = self._channel.getsockname()[1]
         threading.Thread(target=self._receive, name="sink-wait", daemon=True).start()
+
+    def address(self, host: str) -> Address:
+        """Where executors send their reports; `host` is the name by which they reach the driver."""
+        return Address(host, self._channel.getsockname()[1], self._token)
 
     def close(self) -> None:
         self._channel.close()
 
     def _receive(self) -> None:
-        decoder = msgspec.json.Decoder(SinkWait)
+        decoder = msgspec.json.Decoder(Report)
         while True:
             try:
-                data = self._channel.recv(8192)
-                self._handle(decoder.decode(data))
+                report = decoder.decode(self._channel.recv(8192))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 log.debug("A datagram is not a sink's wait: %s", error)
+                continue
             except OSError:  # closed
                 return
+            if hmac.compare_digest(report.token, self._token):
+                self._handle(report.wait)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import struct
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -14,9 +15,11 @@ import pytest
 
 from harness.stack import Stack
 from harness.waiting import eventually
-from infra.names import SERVICE_LABEL
-from tests.support.local_user import DIRECT, NOBODY, curl, run_as
-from tests.support.open_ports import LISTENERS
+from infra.clients.docker_engine import execute
+from infra.names import KAFKA_PORT, SERVICE_LABEL
+from infra.services import kafka, zookeeper
+from tests.support.local_user import DIRECT, NOBODY, curl, run_as, silent_connections
+from tests.support.open_ports import JMX_EXPORTER, LISTENERS
 from tools.repair import lock_folder
 
 EPHEMERAL = range(32768, 61000)
@@ -158,6 +161,41 @@ def test_closed_port_refuses_a_local_user_and_another_container(
     assert curl(f"http://{stack.address(service)}:{port}", *submission).returncode == REFUSED, what
     inside = stack.host("spark-worker").run(f"curl -s -m 10 --noproxy '*' http://{service}:{port}/")
     assert inside.rc == REFUSED, what
+
+
+MANY = 700
+"""Connections: enough for what each announces to exceed a heap, few enough for the usual limit of open files."""
+
+
+@pytest.mark.disruptive
+@pytest.mark.parametrize(
+    ("service", "port", "lengths", "health_check"),
+    [
+        ("zookeeper", 2181, (2**20 - 1, zookeeper.MAX_REQUEST_BYTES), zookeeper.HEALTH_CHECK),
+        ("kafka", KAFKA_PORT, (2**19, 2**14), kafka.HEALTH_CHECK),
+    ],
+    ids=["zookeeper", "kafka"],
+)
+def test_connections_that_announce_long_requests_do_not_end_a_service(
+    stack: Stack, service: str, port: int, lengths: tuple[int, int], health_check: str
+) -> None:
+    """Without a login. `lengths`: the longest that the service accepts by default, and here."""
+    container = stack.container(service)
+    for length in lengths:
+        with silent_connections(stack.address(service), port, struct.pack(">i", length), MANY):
+            for _ in range(3):
+                assert execute(stack.container_name(service), ["bash", "-c", health_check])[0] == 0
+    started_at = container.attrs["State"]["StartedAt"]
+    container.reload()
+    assert container.attrs["State"]["StartedAt"] == started_at
+
+
+@pytest.mark.disruptive
+@pytest.mark.parametrize("service", ["zookeeper", "kafka", "cassandra"])
+def test_silent_connections_do_not_keep_metrics_from_others(stack: Stack, service: str) -> None:
+    address = stack.address(service)
+    with silent_connections(address, JMX_EXPORTER, b"G", number=20):
+        eventually(lambda: DIRECT.get(f"http://{address}:{JMX_EXPORTER}/metrics", timeout=5), timeout_seconds=30)
 
 
 def test_spark_masters_rpc_port_is_not_published(containers: dict[str, dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from harness.stack import Stack
@@ -63,6 +65,22 @@ def test_prometheus_can_be_read_but_not_changed(stack: Stack) -> None:
                     answer = DIRECT.post(url + path, headers=headers, auth=login, timeout=10)
                     assert answer.status_code in (401, 403, 404, 500), f"{path}: {answer.status_code} {answer.text}"
     eventually(lambda: is_up(stack, "prometheus"), timeout_seconds=60)
+
+
+@pytest.mark.disruptive
+def test_query_of_everything_is_refused_and_does_not_end_prometheus(stack: Stack) -> None:
+    """A link on a web page can make it in `guarded`. Each series has a value at each of the 10,000 steps: in the next
+    minutes its last one."""
+    container = stack.container("prometheus")
+    now = time.time()
+    every: dict[str, str | float] = {"query": '{__name__=~".+"}', "start": now, "end": now + 200, "step": 0.02}
+    url = stack.url("prometheus", PROMETHEUS_PORT, "/api/v1/query_range")
+    answer = DIRECT.get(url, params=every, auth=stack.login("prometheus"), timeout=30)
+    assert answer.status_code == 422
+    assert "too many samples" in answer.json()["error"]
+    started_at = container.attrs["State"]["StartedAt"]
+    container.reload()
+    assert container.attrs["State"]["StartedAt"] == started_at
 
 
 def test_configuration_pages_hide_passwords(stack: Stack) -> None:

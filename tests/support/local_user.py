@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import requests
 
@@ -23,6 +26,17 @@ def curl(base: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     if os.geteuid() == 0:
         return run_as(NOBODY, *command)
     return subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def silent_connections(address: str, port: int, sent: bytes, number: int) -> Iterator[None]:
+    """Keep connections open that send this and then nothing. The server may refuse or close them."""
+    with ExitStack() as connections:
+        for _ in range(number):
+            with suppress(ConnectionError):
+                connection = connections.enter_context(socket.create_connection((address, port), timeout=10))
+                connection.sendall(sent)
+        yield
 
 
 def _direct() -> requests.Session:

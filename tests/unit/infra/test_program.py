@@ -289,6 +289,45 @@ def test_worker_leaves_memory_for_its_daemon_and_python(declared: dict[str, Reco
     assert executors == container["memory"] - WORKER_EXTRA_MIB
 
 
+def properties(text: str) -> dict[str, str]:
+    """The settings of a Java properties file."""
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return dict(line.split("=", 1) for line in lines)
+
+
+def heap_bytes(container: Mapping[str, Any]) -> int:
+    """The limit of a JVM's heap, from its command."""
+    (limit,) = [option for option in container["command"] if option.startswith("-Xmx")]
+    return int(limit.removeprefix("-Xmx").removesuffix("m")) * 2**20
+
+
+def test_requests_before_a_login_cannot_fill_the_heap_of_kafka_and_zookeeper(declared: dict[str, Recorder]) -> None:
+    """Of one address. Both allocate what a connection says that its next request has."""
+    containers = declared["build"].containers
+    kafka = properties(upload(containers["kafka"], "/etc/lolstack/server.properties"))
+    login = int(kafka["sasl.server.max.receive.size"])
+    assert int(kafka["max.connections.per.ip"]) * login <= heap_bytes(containers["kafka"]) / 8
+    zookeeper = properties(upload(containers["zookeeper"], "/etc/lolstack/zookeeper.properties"))
+    (request,) = [option for option in containers["zookeeper"]["command"] if option.startswith("-Djute.maxbuffer=")]
+    request_bytes = int(request.partition("=")[2])
+    assert int(zookeeper["maxClientCnxns"]) * request_bytes <= heap_bytes(containers["zookeeper"]) / 8
+    assert request_bytes > 1.5 * 2**17, "Kafka's ZooKeeper client renews its watches in requests of 128 KiB"
+
+
+def test_kafka_accepts_requests_with_the_largest_batch_of_each_topic(declared: dict[str, Recorder]) -> None:
+    broker = properties(upload(declared["build"].containers["kafka"], "/etc/lolstack/server.properties"))
+    batches = [int(topic["config"]["max.message.bytes"]) for topic in declared["build"].resources[TOPIC].values()]
+    assert int(broker["socket.request.max.bytes"]) >= 2**20 + max(batches)
+
+
+def test_alertmanager_has_memory_for_the_refused_logins_that_it_keeps(declared: dict[str, Recorder]) -> None:
+    """A hundred. One has at most 1 MiB of base64 in a request's header, and twice the decoded size in the key."""
+    container = declared["build"].containers["alertmanager"]
+    (limit,) = [each for each in container["envs"] if each.startswith("GOMEMLIMIT=")]
+    refused_mib = 100 * 1 * 3 / 4 * 2
+    assert container["memory"] > int(limit.removeprefix("GOMEMLIMIT=").removesuffix("MiB")) > refused_mib + 100
+
+
 def test_archive_and_backfill_have_memory_for_two_of_the_largest_batches(declared: dict[str, Recorder]) -> None:
     """Messages of one can still be in the queue while the next is decompressed. Python and its libraries take 90 MiB in
     the archive and 200 MiB in the backfill, which has Spark's as well."""

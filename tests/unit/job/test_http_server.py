@@ -11,6 +11,8 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+import generator.metrics
+import job.web_server
 from generator.metrics import GeneratorMetrics
 from job.driver.http_server import pages
 from job.driver.metrics import Metrics, QueryMetrics
@@ -119,6 +121,28 @@ def test_every_path_needs_the_login_if_there_is_one(
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.0\r\nHost:"], ids=["nothing", "half a request"])
+def test_connection_of_a_silent_client_is_closed_without_a_line_in_the_log(
+    start: Callable[[Metrics, CollectorRegistry], WSGIServer],
+    sent: bytes,
+    metrics: Metrics,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for handler in (job.web_server.RequestHandler, generator.metrics.RequestHandler):
+        monkeypatch.setattr(handler, "timeout", 0.05)
+    server = start(metrics, CollectorRegistry())
+    try:
+        with create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
+            connection.sendall(sent)
+            assert connection.recv(1) == b""
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_hanging_client_does_not_block_the_health_check(port: int) -> None:

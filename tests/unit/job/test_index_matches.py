@@ -92,7 +92,9 @@ def run_messages(
     ]
     batches = [pa.RecordBatch.from_pylist(rows, schema=to_arrow_schema(SCHEMA, timezone="UTC"))] if rows else []
     accumulator = FakeAccumulator()
-    sinks = SinkConfig(Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", Address("127.0.0.1", 9))
+    sinks = SinkConfig(
+        Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", Address("127.0.0.1", 9, b"")
+    )
     index = IndexMatches(sinks, PLAUSIBLE_TIMES, ALIASES, queue_ids, accumulator)  # type: ignore[arg-type]
     assert list(index(iter(batches))) == []
     (counts,) = accumulator.added

@@ -80,7 +80,7 @@ def test_statistics_are_indexed_and_counted_by_alias_and_rejected_ones_sent_agai
     accumulator: Any = SimpleNamespace(add=added.append)
     with fake_elasticsearch() as server:
         sinks = SinkConfig(
-            Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", Address("127.0.0.1", 9)
+            Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", Address("127.0.0.1", 9, b"")
         )
         rejected = {"1769903880000_TOP": 400, "1769903880000_Jinx": 400}
         server.answers = [lambda lines: server.store(lines, rejected), lambda lines: server.store(lines, rejected)]

@@ -285,6 +285,11 @@ def test_health_check_names_the_service_a_sink_waits_for(
     assert metrics.unhealthy_reason().endswith("waiting for Elasticsearch: it cannot be reached")
 
 
+def test_health_check_gives_the_reason_of_a_wait_in_one_line(metrics: Metrics) -> None:
+    metrics.record_sink_wait(SinkWait("Elasticsearch", "it answers 503\n✓ all is well\x1b[2J", seconds=5, attempt=1))
+    assert metrics.sink_wait_reason() == "waiting for Elasticsearch: it answers 503\\n✓ all is well\\x1b[2J"
+
+
 def test_query_hangs_without_progress_but_not_while_a_sink_waits(
     metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

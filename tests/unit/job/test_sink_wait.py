@@ -1,43 +1,82 @@
-"""Sink waits are sent from the executors to the driver."""
+"""Sink waits are sent from the executors to the driver, which ignores all that others send to its port."""
 
+import base64
 import socket
+from collections.abc import Iterator
 from queue import SimpleQueue
 
+import msgspec
 import pytest
 
 from job.sinks import sink_wait
-from job.sinks.sink_wait import Address, Receiver, SinkWait
+from job.sinks.sink_wait import Address, Receiver, Report, SinkWait
+
+WAIT = SinkWait("Elasticsearch", "größer", 1.5, 2)
+Received = SimpleQueue[SinkWait]
 
 
-def test_sink_wait_reaches_the_driver() -> None:
-    received: SimpleQueue[SinkWait] = SimpleQueue()
+@pytest.fixture
+def received() -> Received:
+    return SimpleQueue()
+
+
+@pytest.fixture
+def driver(received: Received) -> Iterator[Address]:
     receiver = Receiver(received.put)
-    wait = SinkWait("Kafka", "größer", 1.5, 2)
-    sink_wait.send(Address("127.0.0.1", receiver.port), wait)
-    assert received.get(timeout=5) == wait
+    yield receiver.address("127.0.0.1")
     receiver.close()
+
+
+def datagram(address: Address, **fields: object) -> bytes:
+    """A report with the driver's token, with other values for these fields of the wait."""
+    return msgspec.json.encode({"token": address.token, "wait": msgspec.structs.asdict(WAIT) | fields})
+
+
+def assert_ignored(driver: Address, data: bytes, received: Received) -> None:
+    """Also: the next report is received."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        channel.sendto(data, (driver.host, driver.port))
+    sink_wait.send(driver, WAIT)
+    assert received.get(timeout=5) == WAIT
+    assert received.empty()
+
+
+def test_sink_wait_reaches_the_driver(driver: Address, received: Received) -> None:
+    sink_wait.send(driver, WAIT)
+    assert received.get(timeout=5) == WAIT
 
 
 def test_unreachable_driver_does_not_fail_the_sink() -> None:
-    sink_wait.send(Address("no-such-host.invalid", 1), SinkWait("Kafka", "", 0, 1))
+    sink_wait.send(Address("no-such-host.invalid", 1, b""), WAIT)
+
+
+def test_datagram_without_the_drivers_token_is_ignored(driver: Address, received: Received) -> None:
+    forged = SinkWait("Kafka", "forged", 60, 1)
+    of_another_start = Receiver(received.put)
+    tokens = (b"", b"\0", driver.token[:-1], driver.token + b"\0", of_another_start.address("").token)
+    of_another_start.close()
+    for token in tokens:
+        assert_ignored(driver, msgspec.json.encode(Report(token, forged)), received)
+    assert_ignored(driver, msgspec.json.encode(forged), received)
+    assert_ignored(driver, msgspec.json.encode({"wait": forged}), received)
+    assert_ignored(driver, msgspec.json.encode({"token": "größer", "wait": forged}), received)
 
 
 @pytest.mark.parametrize(
-    "datagram",
-    [
-        b'{"service":"Kafka","reason":"\xff","seconds":1,"attempt":1}',
-        b'{"service":"Kafka","reason":"no end","seconds":1e308,"attempt":1}',
-        b'{"service":"another label","reason":"","seconds":1,"attempt":1}',
-        b"no JSON",
-    ],
-    ids=["not UTF-8", "too long", "unknown service", "not JSON"],
+    "fields",
+    [{"seconds": 1e308}, {"seconds": -1}, {"service": "another label"}],
+    ids=["too long", "negative", "unknown service"],
 )
-def test_foreign_datagram_is_ignored(datagram: bytes) -> None:
-    received: SimpleQueue[SinkWait] = SimpleQueue()
-    receiver = Receiver(received.put)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
-        channel.sendto(datagram, ("127.0.0.1", receiver.port))
-    wait = SinkWait("Elasticsearch", "it answers 429", 1.5, 2)
-    sink_wait.send(Address("127.0.0.1", receiver.port), wait)
-    assert received.get(timeout=5) == wait
-    receiver.close()
+def test_invalid_wait_is_ignored(driver: Address, received: Received, fields: dict[str, object]) -> None:
+    assert_ignored(driver, datagram(driver, **fields), received)
+
+
+def test_datagram_that_is_not_json_is_ignored(driver: Address, received: Received) -> None:
+    assert_ignored(driver, b"no JSON", received)
+    assert_ignored(driver, datagram(driver, reason="?").replace(b"?", b"\xff"), received)
+
+
+def test_token_is_in_no_text() -> None:
+    address = Address("spark-job", 1, b"secret")
+    assert "secret" not in f"{address} {address!r}"
+    assert base64.b64encode(b"secret").decode() not in repr(address)

@@ -18,7 +18,7 @@ from infra.names import IMAGE_SOURCE_LABEL, PROJECT, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tools import deploy as deploy_tool
 from tools import repair
-from tools.deploy import finished_steps
+from tools.deploy import finished_steps, log_file
 
 ROOT = Path(__file__).parents[3]
 UP = """\
@@ -93,6 +93,17 @@ def test_exit_code_is_pulumis_and_complete_output_is_in_the_log(tmp_path: Path) 
     assert output.splitlines()[2:] == ["error: no engine"]
     assert log.read_text().splitlines()[1:] == [progress, "error: no engine"]
     assert log.stat().st_mode & 0o777 == 0o600, "others can read the log"
+
+
+def test_log_can_never_be_read_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor opened before its mode is set, and read later."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
+    former = os.umask(0)
+    try:
+        assert log_file("up", "other").stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(former)
 
 
 @pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
