@@ -35,7 +35,7 @@ CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_SECONDS = 10
 LIMITS = (
-    "--query.max-samples=3000000",
+    "--query.max-samples=1000000",
     "--query.max-concurrency=4",
     "--query.timeout=20s",
     "--storage.remote.read-sample-limit=1000000",
@@ -45,7 +45,7 @@ LIMITS = (
 )
 """Of what anybody may request in `guarded`, also by a link on a web page: with Prometheus's own limits, one query can
 exceed the memory. The largest of the stack's own queries, of the report, has a sample for each scrape of the time range
-(3,000,000 are eleven months). Silent connections are closed, so that they cannot keep others out."""
+(1,000,000 are 115 days). Silent connections are closed, so that they cannot keep others out."""
 
 
 class Prometheus(Service):
