@@ -61,7 +61,7 @@ class KillParticipation:
 
 @dataclass(frozen=True)
 class BuildStatistics:
-    """All people's games in a time range, without remakes, matches without a winner, bots and Swarm.
+    """All people's games in a time range, without remakes, matches without a winner, bots and champions of modes.
 
     Gold and kill participation are of modes with two teams, as in Kibana.
     """

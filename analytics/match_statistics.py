@@ -38,8 +38,9 @@ SINGLE_TEAM_MODES = (ARENA_MODE, "STRAWBERRY", "PRACTICETOOL")
 practice tool."""
 TUTORIAL_MODE_PREFIX = "TUTORIAL"
 """Of the tutorials' modes: TUTORIAL_MODULE_1, …"""
-SWARM_PREFIX = "Strawberry_"
-"""Name prefix of Swarm's champions, which are not those of Summoner's Rift."""
+CHAMPIONS_OF_MODES = "*_*"
+"""A pattern of champions that belong to a mode, and are not those of Summoner's Rift: Swarm's Strawberry_Jinx, League
+Classic's Jade_Ahri, the Doom Bots' Ruby_Annie. No other name of Data Dragon has an underscore."""
 OBJECTIVES = {
     "tower": "Tower",
     "horde": "Void grubs",
@@ -367,9 +368,10 @@ TWO_TEAMS = none_of(
     {"prefix": {"game_mode": TUTORIAL_MODE_PREFIX}},
 )
 """A query for the modes of two teams. Documents may lack the mode, so that the queues are named too."""
-AMONG_PEOPLE = none_of({"terms": {"queue_id": sorted(AGAINST_BOTS)}})
-"""A query for matches among people: a team of bots is no comparison of sides."""
-PEOPLE = none_of({"term": {"bot": True}}, {"prefix": {"champion_name": SWARM_PREFIX}})
+AMONG_PEOPLE = none_of({"terms": {"queue_id": sorted(AGAINST_BOTS)}}, {"range": {"bots": {"gt": 0}}})
+"""A query for matches among people: a team of bots is no comparison of sides. Documents may lack the number of bots, so
+that the queues are named too."""
+PEOPLE = none_of({"term": {"bot": True}}, {"wildcard": {"champion_name": CHAMPIONS_OF_MODES}})
 """A query for participants who are no bots, and play a champion of Summoner's Rift."""
 
 

@@ -18,7 +18,10 @@ MINUTE = 60
 def champions(found: Sequence[ChampionStatistics]) -> None:
     """A table that can be sorted and searched. A click on a row opens the champion's page."""
     with st.container(key="card-champions"):
-        heading("Champions", "click a column to sort, a champion to open its page; without remakes, bots, Swarm")
+        heading(
+            "Champions",
+            "click a column to sort, a champion to open its page; without remakes, bots, champions of modes (Swarm, …)",
+        )
         if not found:
             st.html('<p class="empty">no game in this time range</p>')
             return

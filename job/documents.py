@@ -187,6 +187,9 @@ def _match_fields(match: Match, arrived_at: int) -> Document:
         "remake": match.remake,
         "ingested_at": iso(arrived_at),
     }
+    puuids = [participant.puuid for participant in match.participants]
+    if any(puuids):
+        fields["bots"] = puuids.count(BOT)
     if match.game_mode is not None:
         fields["game_mode"] = match.game_mode
     if match.map_id is not None:

@@ -55,6 +55,7 @@ QUEUES = {
     480: "Swiftplay",
     490: "Normal (Quickplay)",
     700: "Summoner's Rift Clash",
+    860: "Co-op vs. AI ARAM",
     870: "Co-op vs. AI Intro Bot",
     880: "Co-op vs. AI Beginner Bot",
     890: "Co-op vs. AI Intermediate Bot",
@@ -66,6 +67,9 @@ QUEUES = {
     1820: "Swarm",
     1830: "Swarm",
     1840: "Swarm",
+    4250: "Doom Bots",
+    4310: "League Classic",
+    4320: "Co-op vs. AI League Classic",
 }
 """The names of the queues in the tests."""
 COUNTED_QUEUES = (400, 420, 430, 440, 480, 490, 700)
@@ -240,7 +244,14 @@ def _match_fields(match: Json, arrived_at: int) -> Figures:
         "remake": match["remake"],
         "ingested_at": _iso(arrived_at),
         **match["details"],
+        **_bots(match),
     }
+
+
+def _bots(match: Json) -> Figures:
+    """How many participants are bots, as far as anybody has a puuid."""
+    known = [player["details"]["bot"] for player in match["players"] if "bot" in player["details"]]
+    return {"bots": sum(known)} if known else {}
 
 
 def _shares(match: Json, player: Json) -> Figures:

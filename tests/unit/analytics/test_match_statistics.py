@@ -95,15 +95,29 @@ def test_game_length_buckets_equal_those_of_kibanas_panel() -> None:
     assert found.lengths[-1] == GameLengthBucket(40, None, 6)
 
 
-OF_TWO_TEAMS = {"person", "loser", "player of a compact match", "team without a kill", "custom game"}
-AGAINST_BOTS = {"person against bots", "person against bots in URF", "person against Doom Bots"}
+OF_TWO_TEAMS = {
+    "person",
+    "loser",
+    "player of a compact match",
+    "team without a kill",
+    "custom game",
+    "custom game among people",
+}
+AGAINST_BOTS = {
+    "person against bots",
+    "person against bots in URF",
+    "person against Doom Bots",
+    "person against Doom Bots of 2025",
+    "custom game against bots",
+    "person in a queue of bots that has no name",
+}
 
 
 @pytest.mark.parametrize(
     ("panel", "path", "selected"),
     [
-        ("lol-sides", ("played", "sides"), OF_TWO_TEAMS),
-        ("lol-wins-by-side", ("played", "sides"), OF_TWO_TEAMS),
+        ("lol-sides", ("played", "sides"), OF_TWO_TEAMS | {"League Classic"}),
+        ("lol-wins-by-side", ("played", "sides"), OF_TWO_TEAMS | {"League Classic"}),
         ("lol-positions", ("selected", "played", "people", "positions"), OF_TWO_TEAMS | AGAINST_BOTS),
         ("lol-objectives", ("on_rift",), OF_TWO_TEAMS),
     ],
@@ -111,7 +125,7 @@ AGAINST_BOTS = {"person against bots", "person against bots in URF", "person aga
 def test_modes_of_two_teams_are_the_same_as_in_kibanas_panel(
     panel: str, path: tuple[str, ...], selected: set[str]
 ) -> None:
-    """Neither the practice tool nor tutorials; sides and objectives also without queues against bots."""
+    """Neither the practice tool nor tutorials; sides and objectives also without bots, whatever the queue."""
     client = create_autospec(Elasticsearch, instance=True)
     client.search.return_value = EMPTY_RESPONSE
     read_match_statistics(client, TimeRange.last(timedelta(hours=1), datetime(2026, 3, 1, tzinfo=UTC)))
@@ -122,7 +136,7 @@ def test_modes_of_two_teams_are_the_same_as_in_kibanas_panel(
         if "filter" in aggregations[name]:
             ours.append(aggregations[name]["filter"])
         if "filters" in aggregations[name]:
-            ours.append(aggregations[name]["filters"]["filters"].get("blue", {"range": {}}))
+            ours.append(aggregations[name]["filters"]["filters"].get("blue", {"range": {"@timestamp": {}}}))
         aggregations = aggregations[name].get("aggs", {})
     kibana = kql.filter_query(panels()[panel].attributes.state.query.query)
     documents = {name: {**PERSON, "map_id": 11, "team_id": 100, **fields} for name, fields in DOCUMENTS.items()}

@@ -37,6 +37,7 @@ MATCH = {
     "ingested_at": "2026-02-02T02:40:00.000Z",
     "game_mode": "CLASSIC",
     "map_id": 11,
+    "bots": 0,
 }
 TOP = MATCH | {
     "participant_id": "1",
@@ -328,10 +329,20 @@ def test_swarm_has_one_team_and_champions_of_its_own() -> None:
 
 
 def test_coop_has_bots_and_two_teams() -> None:
-    assert document(coop(), 1) == expected(match_id="EUW1_870", queue_id=870, queue="Co-op vs. AI Intro Bot")
+    assert document(coop(), 1) == expected(match_id="EUW1_870", queue_id=870, queue="Co-op vs. AI Intro Bot", bots=5)
     bot = document(coop(), 6)
     assert (bot["puuid"], bot["bot"], bot["summoner_name"]) == ("BOT", True, "Camille")
-    assert [team["tower"] for team in team_documents(decoded(coop()), ARRIVED_AT)] == [11, 0]
+    assert [(team["tower"], team["bots"]) for team in team_documents(decoded(coop()), ARRIVED_AT)] == [(11, 5), (0, 5)]
+
+
+def test_number_of_bots_does_not_depend_on_the_queue() -> None:
+    """A custom game against bots, and a queue that has no name yet."""
+    message = coop()
+    message["info"]["queueId"] = 0
+    assert [each["bots"] for each in documents(decoded(message), ARRIVED_AT)] == [5] * 10
+    for each in message["info"]["participants"]:
+        del each["puuid"]
+    assert not any("bots" in each for each in documents(decoded(message), ARRIVED_AT)), "unknown without any puuid"
 
 
 def test_statistics_count_the_configured_queues_without_bots() -> None:
