@@ -64,10 +64,10 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
     return ChampionDetails(
         games=games,
         means={field: found[field]["value"] for field in MEANS} if games else {},
-        positions=builds.groups(found["positions"], games, str.capitalize),
-        patches=builds.groups(found["patches"], games, str),
-        items=builds.items(found["items"], games),
-        keystones=builds.keystones(found["keystones"], games),
+        positions=builds.groups(found["positions"], str.capitalize),
+        patches=builds.groups(found["patches"], str),
+        items=builds.items(found["items"]),
+        keystones=builds.keystones(found["keystones"]),
         gold=builds.gold(found["gold"]),
         win_rate=_win_rate(client, time_range, only.champion),
     )

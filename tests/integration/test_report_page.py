@@ -132,8 +132,8 @@ def test_chart_marks_have_tooltips(browser: Browser, path: Path) -> None:
         "350–400 gold per minute: 400 games",
         "Utility: Winners 55%, the mean of 3,500 games",
         "Utility: Losers 45%, the mean of 3,400 games",
-        "Lord Dominik's Regards 0: won 51.0% of 9,000 games, 12.0% of all",
-        "Grasp of the Undying: won 49.0% of 14,400 games, 20.0% of all",
+        "Lord Dominik's Regards 0: won 51.0% of 9,000 games, 12.0% of the games with items",
+        "Grasp of the Undying: won 49.0% of 14,400 games, 20.0% of the games with keystones",
         "01 Mar 12:00: p50 0.40, p95 0.80",
         "not_json: 3 messages",
     ):

@@ -18,7 +18,7 @@ from infra.names import CHAMPIONS_ALIAS
 
 NO_GAMES: dict[str, Any] = {
     "hits": {"total": {"value": 0}},
-    "aggregations": defaultdict(lambda: {"buckets": []}),
+    "aggregations": defaultdict(lambda: {"doc_count": 0, "groups": {"buckets": []}, "buckets": {}}),
 }
 END = datetime(2026, 3, 1, 12, 34, tzinfo=UTC)
 Windows = dict[datetime, tuple[int, int]]
