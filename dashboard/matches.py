@@ -33,7 +33,7 @@ def show_champion() -> None:
 def _draw(view: View) -> None:
     if st.session_state.pop("page_changed", False):
         st.rerun()  # of the whole page: a click in this part of it runs this part only
-    matches, pipeline = sources.matches(view), sources.pipeline(view)
+    matches, pipeline = sources.matches(view), sources.pipeline_figures(view)
     page.problems(matches, pipeline)
     with st.container(key="data"):
         now, time_range = datetime.now(UTC), matches.time_range or pipeline.time_range

@@ -17,7 +17,12 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
 from analytics.champion_details import ChampionDetails, read_champion_details
 from analytics.match_statistics import FilterValues, MatchStatistics, read_filter_values, read_match_statistics
-from analytics.pipeline_metrics import PipelineMetrics, read_pipeline_metrics
+from analytics.pipeline_metrics import (
+    PipelineFigures,
+    PipelineMetrics,
+    read_pipeline_figures,
+    read_pipeline_metrics,
+)
 from analytics.player import Player, read_player
 from analytics.time_range import TimeRange
 from dashboard.settings import Settings, SettingsError, load
@@ -68,8 +73,13 @@ def matches(view: View) -> Answer[MatchStatistics]:
 
 
 def pipeline(view: View) -> Answer[PipelineMetrics]:
-    """The pipeline's metrics."""
+    """The pipeline's metrics over time."""
     return cast(Answer[PipelineMetrics], shared("pipeline", view))
+
+
+def pipeline_figures(view: View) -> Answer[PipelineFigures]:
+    """The pipeline's figures of now."""
+    return cast(Answer[PipelineFigures], shared("pipeline figures", view))
 
 
 def champion(view: View) -> Answer[ChampionDetails]:
@@ -193,6 +203,7 @@ READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "filter values": lambda time_range, _, __: read_filter_values(_elasticsearch(), time_range),
     "player": lambda _, __, wanted: read_player(_elasticsearch(), wanted),
     "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),
+    "pipeline figures": lambda time_range, _, __: read_pipeline_figures(_prometheus(), time_range),
     "alerts": lambda *_: _prometheus().alerts(),
     "dead letters": lambda *_: [Letter.of(found) for found in _dead_letters(newest=NEWEST_LETTERS)][::-1],
     "dead letter": _read_dead_letter,

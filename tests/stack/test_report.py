@@ -28,7 +28,7 @@ from analytics import match_statistics
 from analytics.builds import BuildStatistics, read_build_statistics
 from analytics.match_statistics import MatchFilter, read_match_statistics
 from analytics.names import TRINKETS, item_name, keystone_name
-from analytics.pipeline_metrics import read_pipeline_metrics
+from analytics.pipeline_metrics import read_pipeline_figures, read_pipeline_metrics
 from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
 from harness.kibana import queries
@@ -277,17 +277,19 @@ def test_match_that_ends_in_the_future_is_not_among_the_last_matches(stack: Stac
 
 def test_each_prometheus_query_returns_data(stack: Stack) -> None:
     def all_have_data() -> None:
-        found = read_pipeline_metrics(prometheus(stack), TimeRange(datetime.now(UTC), 15))
+        time_range = TimeRange(datetime.now(UTC), 15)
+        found = read_pipeline_metrics(prometheus(stack), time_range)
+        figures = read_pipeline_figures(prometheus(stack), time_range)
         lines = (found.messages, found.documents, found.lag, found.batch_seconds, found.freshness_seconds)
         for chart in lines:
             assert chart
             assert all(chart.values()), chart
         assert None not in (
-            found.lag_now,
-            *found.batch_seconds_now,
-            *found.freshness_seconds_now,
-            found.new_dead_letters,
-            found.oldest_sample,
+            figures.lag,
+            *figures.batch_seconds,
+            *figures.freshness_seconds,
+            figures.new_dead_letters,
+            figures.oldest_sample,
         )
 
     eventually(all_have_data, timeout_seconds=90)

@@ -19,13 +19,14 @@ from elastic_transport import ConnectionError as ElasticConnectionError
 from analytics.builds import GoldBucket, GroupStatistics
 from analytics.champion_details import ChampionDetails
 from analytics.match_statistics import FilterValues, MatchStatistics
+from analytics.pipeline_metrics import PipelineFigures
 from analytics.player import Player, PlayerChampion, PlayerGame
 from analytics.time_range import TimeRange
 from dashboard import page, sources
 from dashboard.sources import Letter
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusError
-from tests.support.report_samples import CREATED_AT, MATCHES, PIPELINE, XSS
+from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, PIPELINE, XSS
 
 GROUPS = (GroupStatistics(XSS, 20, 0.2, 0.55), GroupStatistics("Infinity Edge", 10, 0.1, 0.45))
 MEANS = {
@@ -46,7 +47,7 @@ def changing() -> int:
 # Source and error by patch. Not a docstring, which Streamlit would show.
 OUTAGES = {
     "elasticsearch-fails": ("matches", ElasticConnectionError("Connection refused")),
-    "prometheus-fails": ("pipeline", PrometheusError("Prometheus does not answer")),
+    "prometheus-fails": ("pipeline figures", PrometheusError("Prometheus does not answer")),
 }
 
 
@@ -96,9 +97,14 @@ LETTER = Letter(
 ALERT = Alert("JobDown", "firing", "critical", "The job is down", XSS, "Look: …\nDo: …", CREATED_AT)
 
 
-def pipeline(time_range: TimeRange, view: View, _: str) -> Any:
+def figures(_: TimeRange, view: View, __: str) -> PipelineFigures:
+    """The samples."""
+    fail("pipeline figures", view)
+    return FIGURES
+
+
+def pipeline(time_range: TimeRange, _: View, __: str) -> Any:
     """The samples, moved to the time range."""
-    fail("pipeline", view)
 
     def moved(lines: Any) -> Any:
         times = time_range.step_times[1:]
@@ -118,6 +124,7 @@ sources.READERS.update(
         "champion": champion,
         "player": player,
         "pipeline": pipeline,
+        "pipeline figures": figures,
         "filter values": lambda *_: FilterValues((420, 1700), ("EUW1",), ("16.4",), ("Ahri", "Jinx")),
         "alerts": lambda *_: [ALERT],
         "dead letters": lambda *_: [LETTER],
