@@ -88,11 +88,8 @@ def champion(view: View) -> Answer[ChampionDetails]:
 
 
 def filter_values(view: View) -> Answer[FilterValues]:
-    """The values that the filters can have."""
-    answer = shared_longer("filter values", view)
-    if answer.problem or not answer.data or not answer.data.champions:  # Elasticsearch is starting, or has no match yet
-        answer = shared("filter values", view)
-    return cast(Answer[FilterValues], answer)
+    """The values that the filters can have in the view's time range."""
+    return cast(Answer[FilterValues], shared("filter values", view))
 
 
 def player(wanted: str) -> Answer[Player | None]:
@@ -184,6 +181,16 @@ def _prometheus() -> PrometheusClient:
     return PrometheusClient(source.url.rstrip("/"), session)
 
 
+def _has_values(values: FilterValues) -> bool:
+    return bool(values.champions)
+
+
+# Without values, Elasticsearch has no match of the time range yet: they are not kept longer than other data.
+@st.cache_resource(ttl=FILTER_VALUES_TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False, validate=_has_values)
+def _filter_values(view: View) -> FilterValues:
+    return read_filter_values(_elasticsearch(), view.time_range(datetime.now(UTC)))
+
+
 def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> Letter | None:
     position = MessagePosition.parse(wanted)
     if position is None or position.topic != DEAD_LETTER_TOPIC:
@@ -200,7 +207,7 @@ def _dead_letters(only: MessagePosition | None = None, newest: int | None = None
 READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "matches": lambda time_range, view, _: read_match_statistics(_elasticsearch(), time_range, view.filter),
     "champion": lambda time_range, view, _: read_champion_details(_elasticsearch(), time_range, view.filter),
-    "filter values": lambda time_range, _, __: read_filter_values(_elasticsearch(), time_range),
+    "filter values": lambda _, view, __: _filter_values(view),
     "player": lambda _, __, wanted: read_player(_elasticsearch(), wanted),
     "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),
     "pipeline figures": lambda time_range, _, __: read_pipeline_figures(_prometheus(), time_range),
@@ -217,13 +224,7 @@ def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
     return _read(source, view, argument)
 
 
-@st.cache_resource(ttl=FILTER_VALUES_TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
-def shared_longer(source: str, view: View) -> Answer[Any]:
-    """The same, read less often."""
-    return _read(source, view)
-
-
-def _read(source: str, view: View, argument: str = "") -> Answer[Any]:
+def _read(source: str, view: View, argument: str) -> Answer[Any]:
     last = _last(source, view, argument)
     now = datetime.now(UTC)
     time_range = view.time_range(now)
