@@ -396,7 +396,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     return Chart(
         "sides",
         "Blue against red",
-        "wins, and a team's means per match; two-team modes, no bots",
+        "two-team modes, no bots; wins and means of all champions and positions",
         _sized(chart) if found else None,
     )
 
@@ -415,7 +415,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
     return Chart(
         "objectives",
         "Objectives and winning",
-        "won by the team that took the first one",
+        "won by the team that took the first one; all champions and positions",
         _sized(_win_rate_bars(values, "objective")) if found else None,
         "no match in this time range has objectives",
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from analytics.match_statistics import MatchStatistics
+from analytics.match_statistics import ARRIVAL_MINUTES, MatchStatistics
 from analytics.pipeline_metrics import PipelineFigures
 from analytics.time_range import TimeRange
 
@@ -42,6 +42,8 @@ def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, now: dat
     """Why the time range has no matches, and what to do; empty if it has some. `advice`: how to choose a longer one."""
     if matches.count:
         return []
+    if matches.absent:
+        return [explain_absent(matches.absent)]
     if matches.newest_ended is None:
         if matches.total_documents:
             return ["No game in the index that these filters select has ended yet. Look again later."]
@@ -87,12 +89,16 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
     figures = [
         KeyFigure("Matches", compact(matches.count), f"{time_range.words}"),
         KeyFigure(
-            "Matches per minute",
+            "Ended per minute",
             rate(matches_per_minute),
             f"{rate(documents_per_minute)} documents; mean of {span}",
         ),
-        KeyFigure("Documents", compact(matches.total_documents), f"{compact(matches.documents)} {time_range.words}"),
     ]
+    if matches.arriving_per_minute is not None:
+        note = f"matches, by arrival in Kafka; mean of {ARRIVAL_MINUTES} minutes"
+        figures.append(KeyFigure("Arriving per minute", rate(matches.arriving_per_minute), note))
+    documents = f"{compact(matches.documents)} {time_range.words}"
+    figures.append(KeyFigure("Documents", compact(matches.total_documents), documents))
     if matches.newest_arrived_at:
         # Its message may have arrived after `now` was read.
         age = max((now - matches.newest_arrived_at).total_seconds(), 0)

@@ -77,7 +77,8 @@ def test_key_figures(browser: Browser, path: Path) -> None:
         found = dict(zip(names.all_inner_texts(), values.all_inner_texts(), strict=True))
     assert found == {
         "Matches": "7,200",
-        "Matches per minute": "120.0",
+        "Ended per minute": "120.0",
+        "Arriving per minute": "118.0",
         "Documents": "1.23 M",
         "Newest document": "1.0 s",
         "Freshness": "0.90 s",
@@ -109,6 +110,13 @@ def test_names_are_escaped_against_cross_site_scripting(browser: Browser, path: 
         assert page.locator("#last td", has_text=XSS).count() == 1
         assert page.locator("img").count() == 0
         assert page.locator("svg title", has_text=XSS).count() == 2, "a champion and an item"
+
+
+def test_last_match_without_two_teams_has_its_champions_in_one_cell(browser: Browser, path: Path) -> None:
+    with open_page(browser, path) as page:
+        rows = page.locator("#last tbody tr")
+        assert rows.nth(0).locator("td").all_inner_texts()[-3:] == ["–", "–", "Sett · Galio · Jinx"]
+        assert rows.nth(1).locator("td").all_inner_texts()[-3] == "21 : 33"
 
 
 def test_page_without_scripts_has_charts_and_tables(browser: Browser, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from analytics.builds import BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
@@ -98,6 +99,16 @@ def match(number: int, champions: tuple[str, ...] = ("Aatrox", "LeeSin", "Ahri",
     )
 
 
+ARENA_MATCH = replace(
+    match(0),
+    queue="Arena",
+    winner=None,
+    blue=(),
+    red=(),
+    blue_kills=0,
+    red_kills=0,
+    champions=("Sett", "Galio", "Jinx"),
+)
 CHAMPIONS = (
     champion(XSS, 3000, 0.61),
     champion("Jinx", 2000, 0.493),
@@ -120,9 +131,11 @@ MATCHES = MatchStatistics(
     ),
     lengths=tuple(GameLengthBucket(at_least, below, 100 + at_least) for at_least, below in GAME_LENGTHS),
     objectives=(ObjectiveStatistics("Tower", 3000, 0.71), ObjectiveStatistics("Baron", 2000, 0.84)),
-    last=(*(match(n) for n in range(9)), match(10, (XSS,))),
+    last=(ARENA_MATCH, *(match(n) for n in range(1, 9)), match(10, (XSS,))),
+    arriving_per_minute=118,
+    absent=(),
 )
-NO_MATCHES = MatchStatistics(0, None, None, 0, 0, 0, (), (), (), (), (), (), ())
+NO_MATCHES = MatchStatistics(0, None, None, 0, 0, 0, (), (), (), (), (), (), (), 0, ())
 
 BUILDS = BuildStatistics(
     gold=tuple(GoldBucket(gold, 100 * number) for number, gold in enumerate(range(200, 700, 50), 1)),

@@ -28,7 +28,7 @@ Windows = dict[datetime, tuple[int, int]]
 def win_rate(windows: Windows, time_range: TimeRange) -> Points:
     """The points, of an Elasticsearch with these windows."""
 
-    def search(*, index: str, query: Any, aggs: Any, **_: object) -> Any:
+    def search(*, index: str, aggs: Any, query: Any = None, **_: object) -> Any:
         if index != CHAMPIONS_ALIAS:
             return NO_GAMES
         (range_of, _) = query["bool"]["filter"]
