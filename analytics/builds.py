@@ -31,7 +31,8 @@ SHOWN_ITEMS, SHOWN_KEYSTONES = 10, 8
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """The games of a group: with an item, in a position, … Rates are 0 to 1: of its games, and of all games."""
+    """The games of a group: with an item, in a position, … Rates are 0 to 1: `win_rate` of its games, `share` of the
+    games that have the field (items, position, …)."""
 
     name: str
     games: int
@@ -61,7 +62,7 @@ class KillParticipation:
 
 @dataclass(frozen=True)
 class BuildStatistics:
-    """All people's games in a time range, without remakes, matches without a winner, bots and Swarm.
+    """All people's games in a time range, without remakes, matches without a winner, bots and champions of modes.
 
     Gold and kill participation are of modes with two teams, as in Kibana.
     """
@@ -74,10 +75,11 @@ class BuildStatistics:
 
 
 def group(field: str, size: int, **options: Any) -> dict[str, Any]:
-    """An aggregation of the `size` most frequent values of a field, with their win rates."""
+    """An aggregation of the `size` most frequent values of a field, with their win rates, and of the games with any."""
+    terms = {"field": field, "size": size, "shard_size": EXACT_SHARD_SIZE, **options}
     return {
-        "terms": {"field": field, "size": size, "shard_size": EXACT_SHARD_SIZE, **options},
-        "aggs": averages("win"),
+        "filter": {"exists": {"field": field}},
+        "aggs": {"groups": {"terms": terms, "aggs": averages("win")}},
     }
 
 
@@ -93,22 +95,23 @@ GOLD = {
 """The aggregation that counts games by gold per minute."""
 
 
-def groups(found: Mapping[str, Any], games: int, label: Callable[[Any], str]) -> tuple[GroupStatistics, ...]:
-    """The groups in the response to `group`, of `games` games."""
+def groups(found: Mapping[str, Any], label: Callable[[Any], str]) -> tuple[GroupStatistics, ...]:
+    """The groups in the response to `group`."""
+    games = found["doc_count"]
     return tuple(
         GroupStatistics(label(bucket["key"]), bucket["doc_count"], bucket["doc_count"] / games, bucket["win"]["value"])
-        for bucket in found["buckets"]
+        for bucket in found["groups"]["buckets"]
     )
 
 
-def items(found: Mapping[str, Any], games: int) -> tuple[GroupStatistics, ...]:
+def items(found: Mapping[str, Any]) -> tuple[GroupStatistics, ...]:
     """The groups in the response to ITEMS."""
-    return groups(found, games, item_name)
+    return groups(found, item_name)
 
 
-def keystones(found: Mapping[str, Any], games: int) -> tuple[GroupStatistics, ...]:
+def keystones(found: Mapping[str, Any]) -> tuple[GroupStatistics, ...]:
     """The groups in the response to KEYSTONES."""
-    return groups(found, games, keystone_name)
+    return groups(found, keystone_name)
 
 
 def gold(found: Mapping[str, Any]) -> tuple[GoldBucket, ...]:
@@ -135,7 +138,7 @@ def search_games(
 
 def read_build_statistics(client: Elasticsearch, time_range: TimeRange, only: MatchFilter) -> BuildStatistics:
     """The games of the matches that ended in `time_range`. Raises the client's errors."""
-    games, found = search_games(
+    _, found = search_games(
         client,
         time_range,
         only,
@@ -168,8 +171,8 @@ def read_build_statistics(client: Elasticsearch, time_range: TimeRange, only: Ma
             for name in POSITIONS
             if (bucket := positions[name])["won"]["doc_count"] or bucket["lost"]["doc_count"]
         ),
-        items=items(found["items"], games),
-        keystones=keystones(found["keystones"], games),
+        items=items(found["items"]),
+        keystones=keystones(found["keystones"]),
     )
 
 

@@ -13,6 +13,7 @@ from analytics.match_statistics import (
     MatchFilter,
     all_of,
     averages,
+    read_absent,
     wilson_interval,
 )
 from analytics.pipeline_metrics import Points
@@ -36,6 +37,8 @@ class ChampionDetails:
     gold: tuple[GoldBucket, ...]
     win_rate: Points
     """In percent, from the statistics' sliding windows, which have no filter."""
+    absent: tuple[str, ...]
+    """The filters whose value no document of any time has; looked up only if the champion has no games."""
 
     @property
     def win_interval(self) -> tuple[float, float]:
@@ -64,12 +67,13 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
     return ChampionDetails(
         games=games,
         means={field: found[field]["value"] for field in MEANS} if games else {},
-        positions=builds.groups(found["positions"], games, str.capitalize),
-        patches=builds.groups(found["patches"], games, str),
-        items=builds.items(found["items"], games),
-        keystones=builds.keystones(found["keystones"], games),
+        positions=builds.groups(found["positions"], str.capitalize),
+        patches=builds.groups(found["patches"], str),
+        items=builds.items(found["items"]),
+        keystones=builds.keystones(found["keystones"]),
         gold=builds.gold(found["gold"]),
         win_rate=_win_rate(client, time_range, only.champion),
+        absent=() if games else read_absent(client, only),
     )
 
 

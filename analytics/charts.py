@@ -39,6 +39,7 @@ _PADDING = {"left": 2, "top": 2, "right": 2, "bottom": 2}
 MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
+GAMES = "won, and number of games"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
 DAY, TIME = "%d %b", "%H:%M"
@@ -63,33 +64,25 @@ def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]
 
 def build_charts(builds: BuildStatistics) -> list[Chart]:
     """Further charts from Elasticsearch, which the report has; the dashboard has them for one champion."""
-    games = "won, and number of games"
     return [
         gold_per_minute(builds.gold, "number of games; two-team modes"),
         kill_participation(builds.kill_participation),
-        replace(
-            groups("items", "Most bought items", f"{games} that ended with it", builds.items),
-            empty="no match in this time range has items",
-        ),
-        replace(
-            groups("keystones", "Most played keystones", games, builds.keystones),
-            empty="no match in this time range has keystones",
-        ),
+        items(builds.items),
+        keystones(builds.keystones),
     ]
 
 
 def champion_charts(details: ChampionDetails, time_range: TimeRange) -> list[Chart]:
     """The charts of one champion."""
-    note = "percent of the games of the sliding windows; all queues that they count"
-    games = "won, and number of games"
+    note = "percent of the games of the sliding windows, in all queues that they count; no filter applies"
     win_rate = {"win rate": details.win_rate} if details.win_rate else {}
     return [
         lines_over_time("win-rate", "Win rate over time", note, win_rate, time_range, ".1f"),
         gold_per_minute(details.gold),
-        groups("by-position", "By position", games, details.positions),
-        groups("by-patch", "By patch", games, details.patches),
-        groups("items", "Most bought items", f"{games} that ended with it", details.items),
-        groups("keystones", "Most played keystones", games, details.keystones),
+        groups("by-position", "By position", GAMES, details.positions, "all"),
+        groups("by-patch", "By patch", GAMES, details.patches, "all"),
+        items(details.items),
+        keystones(details.keystones),
     ]
 
 
@@ -119,14 +112,26 @@ def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games"
     return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None)
 
 
-def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics]) -> Chart:
-    """Bars: the win rate of each group, with its number of games."""
+def items(found: Sequence[GroupStatistics]) -> Chart:
+    """Bars: the win rate of the games that ended with an item."""
+    chart = groups("items", "Most bought items", f"{GAMES} that ended with it", found, "the games with items")
+    return replace(chart, empty="no match in this time range has items")
+
+
+def keystones(found: Sequence[GroupStatistics]) -> Chart:
+    """Bars: the win rate of the games with a keystone."""
+    chart = groups("keystones", "Most played keystones", GAMES, found, "the games with keystones")
+    return replace(chart, empty="no match in this time range has keystones")
+
+
+def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics], every: str) -> Chart:
+    """Bars: the win rate of each group, with its number of games and its share; `every` says of which games."""
     values = [
         {
             "group": group.name,
             "rate": group.win_rate,
             "text": f"{group.win_rate:.0%} of {compact(group.games)}",
-            "tooltip": f"{group.name}: won {group.win_rate:.1%} of {group.games:,} games, {group.share:.1%} of all",
+            "tooltip": f"{group.name}: won {group.win_rate:.1%} of {group.games:,} games, {group.share:.1%} of {every}",
         }
         for group in found
     ]
@@ -391,7 +396,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     return Chart(
         "sides",
         "Blue against red",
-        "wins, and a team's means per match; two-team modes, no bots",
+        "two-team modes, no bots; wins and means of all champions and positions",
         _sized(chart) if found else None,
     )
 
@@ -410,7 +415,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
     return Chart(
         "objectives",
         "Objectives and winning",
-        "won by the team that took the first one",
+        "won by the team that took the first one; all champions and positions",
         _sized(_win_rate_bars(values, "objective")) if found else None,
         "no match in this time range has objectives",
     )

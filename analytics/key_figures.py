@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from analytics.match_statistics import MatchStatistics
-from analytics.pipeline_metrics import PipelineMetrics
+from analytics.match_statistics import ARRIVAL_MINUTES, MatchStatistics
+from analytics.pipeline_metrics import PipelineFigures
 from analytics.time_range import TimeRange
 
 RECENT_STEPS = 5
@@ -26,7 +27,7 @@ class KeyFigure:
 
 
 def key_figures(
-    matches: MatchStatistics | None, pipeline: PipelineMetrics | None, time_range: TimeRange, now: datetime
+    matches: MatchStatistics | None, pipeline: PipelineFigures | None, time_range: TimeRange, now: datetime
 ) -> list[KeyFigure]:
     """The numbers at the top of the page, of the sources that are there."""
     found: list[KeyFigure] = []
@@ -41,6 +42,8 @@ def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, now: dat
     """Why the time range has no matches, and what to do; empty if it has some. `advice`: how to choose a longer one."""
     if matches.count:
         return []
+    if matches.absent:
+        return [explain_absent(matches.absent)]
     if matches.newest_ended is None:
         if matches.total_documents:
             return ["No game in the index that these filters select has ended yet. Look again later."]
@@ -56,6 +59,27 @@ def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, now: dat
     return [f"No game ended in this time range; {newest}.{silent} {advice}."]
 
 
+def explain_absent(filters: Sequence[str]) -> str:
+    """That no document has the values of these filters."""
+    names = " or ".join(f"this {name}" for name in filters)
+    return f"No document has {names}: check the spelling, or choose another."
+
+
+def explain_missing_metrics(oldest_sample: datetime | None, time_range: TimeRange) -> list[str]:
+    """Which part of the time range Prometheus has no data of; empty if it has all."""
+    oldest = _oldest_in(time_range, oldest_sample)
+    if not oldest:
+        return []
+    return [f"Prometheus has no data from before {oldest}; the setting prometheusRetentionDays is its retention."]
+
+
+def _oldest_in(time_range: TimeRange, oldest_sample: datetime | None) -> str:
+    """The time of Prometheus's oldest sample if a part of the time range is before it, else empty."""
+    if oldest_sample is None or oldest_sample <= time_range.start:
+        return ""
+    return f"{oldest_sample:%Y-%m-%d %H:%M}"
+
+
 def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetime) -> list[KeyFigure]:
     recent = matches.steps[-RECENT_STEPS:]
     matches_per_minute = sum(step.matches for step in recent) / (len(recent) or 1)
@@ -65,12 +89,16 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
     figures = [
         KeyFigure("Matches", compact(matches.count), f"{time_range.words}"),
         KeyFigure(
-            "Matches per minute",
+            "Ended per minute",
             rate(matches_per_minute),
             f"{rate(documents_per_minute)} documents; mean of {span}",
         ),
-        KeyFigure("Documents", compact(matches.total_documents), f"{compact(matches.documents)} {time_range.words}"),
     ]
+    if matches.arriving_per_minute is not None:
+        note = f"matches, by arrival in Kafka; mean of {ARRIVAL_MINUTES} minutes"
+        figures.append(KeyFigure("Arriving per minute", rate(matches.arriving_per_minute), note))
+    documents = f"{compact(matches.documents)} {time_range.words}"
+    figures.append(KeyFigure("Documents", compact(matches.total_documents), documents))
     if matches.newest_arrived_at:
         # Its message may have arrived after `now` was read.
         age = max((now - matches.newest_arrived_at).total_seconds(), 0)
@@ -80,9 +108,10 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
     return figures
 
 
-def _pipeline_figures(metrics: PipelineMetrics, time_range: TimeRange) -> list[KeyFigure]:
-    (batch_p50, batch_p95), (freshness_p50, freshness_p99) = metrics.batch_seconds_now, metrics.freshness_seconds_now
-    lag, dead_letters, late_matches = metrics.lag_now, metrics.new_dead_letters, metrics.late_matches
+def _pipeline_figures(figures: PipelineFigures, time_range: TimeRange) -> list[KeyFigure]:
+    (batch_p50, batch_p95), (freshness_p50, freshness_p99) = figures.batch_seconds, figures.freshness_seconds
+    lag, dead_letters, late_matches = figures.lag, figures.new_dead_letters, figures.late_matches
+    oldest = _oldest_in(time_range, figures.oldest_sample)
     return [
         KeyFigure("Freshness", _seconds(freshness_p50), f"p99 {_seconds(freshness_p99)}; from Kafka to indexed"),
         KeyFigure("Batch time", _seconds(batch_p50), f"p95 {_seconds(batch_p95)}"),
@@ -90,7 +119,7 @@ def _pipeline_figures(metrics: PipelineMetrics, time_range: TimeRange) -> list[K
         KeyFigure(
             "Dead letters",
             "–" if dead_letters is None else compact(dead_letters),
-            f"{time_range.words}",
+            f"since {oldest}; no older metrics" if oldest else time_range.words,
             bad=bool(dead_letters),
         ),
         KeyFigure(

@@ -25,6 +25,10 @@ EXACT_SHARD_SIZE = 1000
 GAME_LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, None))
 """Buckets in minutes, the same as in Kibana. The last is open: a wrong duration must not stretch the chart."""
 LAST_MATCHES = 10
+USUAL_PARTICIPANTS = 18
+"""No mode has more. A match that another producer sends can have up to MAX_PARTICIPANTS."""
+ARRIVAL_MINUTES = 5
+"""The rate of arrivals is the mean of this many minutes."""
 PRECISION_THRESHOLD = 40_000
 """Elasticsearch's maximum for `cardinality`. Fewer matches are counted to within a few, more to about a percent."""
 CHAMPION_PRECISION = 4_000
@@ -38,8 +42,9 @@ SINGLE_TEAM_MODES = (ARENA_MODE, "STRAWBERRY", "PRACTICETOOL")
 practice tool."""
 TUTORIAL_MODE_PREFIX = "TUTORIAL"
 """Of the tutorials' modes: TUTORIAL_MODULE_1, …"""
-SWARM_PREFIX = "Strawberry_"
-"""Name prefix of Swarm's champions, which are not those of Summoner's Rift."""
+CHAMPIONS_OF_MODES = "*_*"
+"""A pattern of champions that belong to a mode, and are not those of Summoner's Rift: Swarm's Strawberry_Jinx, League
+Classic's Jade_Ahri, the Doom Bots' Ruby_Annie. No other name of Data Dragon has an underscore."""
 OBJECTIVES = {
     "tower": "Tower",
     "horde": "Void grubs",
@@ -128,7 +133,10 @@ class ObjectiveStatistics:
 
 @dataclass(frozen=True)
 class MatchSummary:
-    """A match in one line. `duration` in seconds; the sides list champions by position; `winner` is a side or None."""
+    """A match in one line. `duration` in seconds; the sides list champions by position; `winner` is a side or None.
+
+    A match without two teams (Arena, Swarm) has no sides: `champions` lists all of them by placement.
+    """
 
     id: str
     ended: datetime
@@ -141,6 +149,7 @@ class MatchSummary:
     red: tuple[str, ...]
     blue_kills: int
     red_kills: int
+    champions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,10 @@ class MatchStatistics:
     """Empty if no match has objectives."""
     last: tuple[MatchSummary, ...]
     """Newest first, at any time up to now: a match can arrive before its game's end."""
+    arriving_per_minute: float | None
+    """Matches that have arrived in the last minutes, whenever they ended; None if the time range does not end now."""
+    absent: tuple[str, ...]
+    """The filters whose value no document of any time has; looked up only if no match in the time range is selected."""
 
 
 @dataclass(frozen=True)
@@ -189,18 +202,34 @@ class MatchFilter:
     position: str = ""
 
     @property
+    def clauses(self) -> dict[str, dict[str, Any]]:
+        """The clause of each filter that has a value."""
+        found: dict[str, dict[str, Any]] = {}
+        if self.queue_ids:
+            found["queue"] = {"terms": {"queue_id": list(self.queue_ids)}}
+        for name, field, value in (
+            ("platform", "platform", self.platform),
+            ("patch", "patch", self.patch),
+            ("champion", "champion_name", self.champion),
+            ("position", "position", self.position),
+        ):
+            if value:
+                found[name] = {"term": {field: value}}
+        return found
+
+    @property
     def of_matches(self) -> list[dict[str, Any]]:
         """The clauses that select matches."""
-        queues = [{"terms": {"queue_id": list(self.queue_ids)}}] if self.queue_ids else []
-        return [*queues, *_terms(platform=self.platform, patch=self.patch)]
+        return [clause for name, clause in self.clauses.items() if name not in _OF_PARTICIPANTS]
 
     @property
     def of_participants(self) -> list[dict[str, Any]]:
         """The clauses that select participants."""
-        return _terms(champion_name=self.champion, position=self.position)
+        return [clause for name, clause in self.clauses.items() if name in _OF_PARTICIPANTS]
 
 
 EVERYTHING = MatchFilter()
+_OF_PARTICIPANTS = ("champion", "position")
 
 
 def read_match_statistics(
@@ -244,22 +273,48 @@ def read_match_statistics(
         ),
         objectives=_objectives(teams),
         last=last,
+        arriving_per_minute=_read_arrivals(client, only) if time_range.is_last else None,
+        absent=() if selected["matches"]["value"] else read_absent(client, only),
     )
+
+
+def read_absent(client: Elasticsearch, only: MatchFilter) -> tuple[str, ...]:
+    """The filters whose value no document of any time has. Raises the client's errors."""
+    if not only.clauses:
+        return ()
+    found = search_matches(client, size=0, aggs={"values": {"filters": {"filters": only.clauses}}})
+    values = found["aggregations"]["values"]["buckets"]
+    return tuple(name for name, bucket in values.items() if not bucket["doc_count"])
+
+
+def _read_arrivals(client: Elasticsearch, only: MatchFilter) -> float:
+    """Matches a minute that have arrived in the last minutes."""
+    recent = {"range": {"ingested_at": {"gte": f"now-{ARRIVAL_MINUTES}m"}}}
+    query = all_of(recent, *only.of_matches, *only.of_participants)
+    found = search_matches(client, size=0, query=query, aggs={"arriving": MATCHES})
+    arriving: int = found["aggregations"]["arriving"]["value"]
+    return arriving / ARRIVAL_MINUTES
 
 
 def read_last_matches(
     client: Elasticsearch, *clauses: dict[str, Any], size: int = LAST_MATCHES
 ) -> tuple[MatchSummary, ...]:
     """The newest matches of which a participant matches all clauses, newest first, at any time up to now."""
-    newest = search_matches(
-        client,
-        size=size,
-        query=all_of({"range": {"@timestamp": {"lte": "now"}}}, *clauses),
-        sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
-        source={"includes": ["match_id"]},
-        collapse={"field": "match_id"},
-    )
-    ids = [hit["_source"]["match_id"] for hit in newest["hits"]["hits"]]
+    ids: list[str] = []
+    # Not `collapse`, which reads the documents of all times: sorted by time, Elasticsearch stops after the newest ones.
+    for participants_each in (USUAL_PARTICIPANTS, MAX_PARTICIPANTS):
+        page = size * participants_each
+        newest = search_matches(
+            client,
+            size=page,
+            track_total_hits=False,
+            query=all_of({"range": {"@timestamp": {"lte": "now"}}}, *clauses),
+            sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
+            source={"includes": ["match_id"]},
+        )["hits"]["hits"]
+        ids = list(dict.fromkeys(hit["_source"]["match_id"] for hit in newest))[:size]
+        if len(ids) == size or len(newest) < page:
+            break
     if not ids:
         return ()
     participants = search_matches(client, size=size * MAX_PARTICIPANTS, query={"terms": {"match_id": ids}})
@@ -353,10 +408,6 @@ def _distinct_matches(precision: int) -> dict[str, Any]:
     return {"cardinality": {"field": "match_id", "precision_threshold": precision}}
 
 
-def _terms(**values: str) -> list[dict[str, Any]]:
-    return [{"term": {field: value}} for field, value in values.items() if value]
-
-
 MATCHES = _distinct_matches(PRECISION_THRESHOLD)
 """The aggregation that counts matches."""
 PLAYED: tuple[dict[str, Any], ...] = ({"term": {"remake": False}}, {"exists": {"field": "win"}})
@@ -367,9 +418,10 @@ TWO_TEAMS = none_of(
     {"prefix": {"game_mode": TUTORIAL_MODE_PREFIX}},
 )
 """A query for the modes of two teams. Documents may lack the mode, so that the queues are named too."""
-AMONG_PEOPLE = none_of({"terms": {"queue_id": sorted(AGAINST_BOTS)}})
-"""A query for matches among people: a team of bots is no comparison of sides."""
-PEOPLE = none_of({"term": {"bot": True}}, {"prefix": {"champion_name": SWARM_PREFIX}})
+AMONG_PEOPLE = none_of({"terms": {"queue_id": sorted(AGAINST_BOTS)}}, {"range": {"bots": {"gt": 0}}})
+"""A query for matches among people: a team of bots is no comparison of sides. Documents may lack the number of bots, so
+that the queues are named too."""
+PEOPLE = none_of({"term": {"bot": True}}, {"wildcard": {"champion_name": CHAMPIONS_OF_MODES}})
 """A query for participants who are no bots, and play a champion of Summoner's Rift."""
 
 
@@ -536,9 +588,10 @@ def _has_two_teams(match: Mapping[str, Any]) -> bool:
 
 def _summary(found: list[Mapping[str, Any]]) -> MatchSummary:
     """The match of these participants."""
-    participants = sorted(found, key=lambda source: _order(source["position"]))
-    sides = {name: [source for source in participants if source["team_id"] == team] for name, team in _TEAMS.items()}
-    match = participants[0]
+    match, two_teams = found[0], _has_two_teams(found[0])
+    by_position = sorted(found, key=lambda source: _order(source["position"])) if two_teams else []
+    by_placement = [] if two_teams else sorted(found, key=lambda source: source.get("placement", MAX_PARTICIPANTS))
+    sides = {name: [source for source in by_position if source["team_id"] == team] for name, team in _TEAMS.items()}
     winners = [name for name, side in sides.items() if any(source.get("win") for source in side)]
     return MatchSummary(
         id=match["match_id"],
@@ -547,9 +600,10 @@ def _summary(found: list[Mapping[str, Any]]) -> MatchSummary:
         queue=queue_name(match["queue_id"]),
         patch=match["patch"],
         remake=match["remake"],
-        winner=winners[0] if len(winners) == 1 and not match["remake"] and _has_two_teams(match) else None,
+        winner=winners[0] if len(winners) == 1 and not match["remake"] else None,
         blue=tuple(source["champion_name"] for source in sides["blue"]),
         red=tuple(source["champion_name"] for source in sides["red"]),
         blue_kills=sum(source["kills"] for source in sides["blue"]),
         red_kills=sum(source["kills"] for source in sides["red"]),
+        champions=tuple(source["champion_name"] for source in by_placement),
     )

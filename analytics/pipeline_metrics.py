@@ -9,7 +9,7 @@ from functools import partial
 
 from analytics.time_range import STEPS, TimeRange
 from infra.clients.prometheus import PrometheusClient
-from infra.names import DEAD_LETTER_TOPIC
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
 
 Points = tuple[tuple[datetime, float], ...]
 """A time series."""
@@ -21,16 +21,15 @@ LAG = "sum(lol_job_kafka_lag_messages)"
 MIN_RATE_WINDOW_SECONDS = 60
 """A rate needs several scrapes, which are 10 s apart, with batches between them."""
 NOW_SECONDS = 300
-"""The window of the `…_now` figures."""
+"""The window of the figures of now."""
 
 
 @dataclass(frozen=True)
 class PipelineMetrics:
-    """Time series by the name of their line in a chart, and the figures of the last minutes (None: no value): those
-    before now, or before the end of a time range that is over."""
+    """Time series by the name of their line in a chart."""
 
     messages: Mapping[str, Points]
-    """Throughput: messages per second, sent and processed."""
+    """Throughput: messages per second, into the topic by any producer, and processed by the job."""
     documents: Mapping[str, Points]
     """Throughput: documents per second that Elasticsearch acknowledged, by index alias without its `lol_`."""
     lag: Mapping[str, Points]
@@ -45,13 +44,23 @@ class PipelineMetrics:
     """Retries a minute of writes to a service that does not answer, by service."""
     dead_letters: Mapping[str, float]
     """Messages since the job last started, by reason; a reason without messages may be missing."""
-    lag_now: float | None
-    batch_seconds_now: tuple[float | None, float | None]
+    oldest_sample: datetime | None
+    """Prometheus has no data from before this time."""
+
+
+@dataclass(frozen=True)
+class PipelineFigures:
+    """The figures of the last minutes (None: no value): those before now, or before the end of a time range that is
+    over."""
+
+    lag: float | None
+    batch_seconds: tuple[float | None, float | None]
     """Median and p95."""
-    freshness_seconds_now: tuple[float | None, float | None]
+    freshness_seconds: tuple[float | None, float | None]
     """Median and p99."""
     new_dead_letters: float | None
-    """Messages that became dead letters in the time range, or in as much time before now."""
+    """Messages that became dead letters in the time range, or in as much time before now, as far as Prometheus has
+    data of it."""
     late_matches: float | None
     """Matches that came too late for the windows of the statistics, since the job last started."""
     oldest_sample: datetime | None
@@ -59,8 +68,7 @@ class PipelineMetrics:
 
 
 def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> PipelineMetrics:
-    """Query the metrics in `time_range`. Raises PrometheusError."""
-    ends = f'kafka_log_log_logendoffset{{topic="{DEAD_LETTER_TOPIC}"}}[{STEPS * time_range.step_seconds}s]'
+    """Query the time series in `time_range`. Raises PrometheusError."""
     window = f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS)}s"
 
     def series_by_label(query: str, label: str = "") -> dict[str, Points]:
@@ -75,19 +83,11 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
     def quantiles(metric: str, *wanted: float) -> dict[str, Points]:
         return {f"p{quantile * 100:.0f}": single_series(_quantile(quantile, metric, window)) for quantile in wanted}
 
-    # Of now, or of the time range's end if that is earlier.
-    value = partial(prometheus.value, at=None if time_range.is_last else time_range.end)
-
-    def now(quantile: float, metric: str) -> float | None:
-        return value(_quantile(quantile, metric, f"{NOW_SECONDS}s"))
-
-    # An empty Prometheus reports a time in the far future.
-    oldest = prometheus.value("prometheus_tsdb_lowest_timestamp_seconds < time()")
     indexed = series_by_label(f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name")
     return PipelineMetrics(
         messages={
-            "sent by the generator": single_series(f"sum(rate(generator_messages_delivered_total[{window}]))"),
-            "processed by the job": single_series(f"sum(rate(lol_job_messages_total[{window}]))"),
+            "into the topic": single_series(f"sum(rate({_end_offsets(MATCHES_TOPIC)}[{window}]))"),
+            "processed": single_series(f"sum(rate(lol_job_messages_total[{window}]))"),
         },
         documents={name.removeprefix("lol_"): points for name, points in indexed.items()},
         lag={"lag": single_series(LAG)},
@@ -104,16 +104,40 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
         },
         sink_waits=series_by_label(f"sum by (service) (rate(lol_job_sink_waits_total[{window}])) * 60 > 0", "service"),
         dead_letters=prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason"),
-        lag_now=value(LAG),
-        batch_seconds_now=(now(0.5, BATCH_METRIC), now(0.95, BATCH_METRIC)),
-        freshness_seconds_now=(now(0.5, FRESHNESS_METRIC), now(0.99, FRESHNESS_METRIC)),
+        oldest_sample=_read_oldest_sample(prometheus),
+    )
+
+
+def read_pipeline_figures(prometheus: PrometheusClient, time_range: TimeRange) -> PipelineFigures:
+    """Query the figures of now, or of the end of `time_range` if that is earlier. Raises PrometheusError."""
+    value = partial(prometheus.value, at=None if time_range.is_last else time_range.end)
+
+    def quantiles(metric: str, lower: float, upper: float) -> tuple[float | None, float | None]:
+        window = f"{NOW_SECONDS}s"
+        return value(_quantile(lower, metric, window)), value(_quantile(upper, metric, window))
+
+    ends = f"{_end_offsets(DEAD_LETTER_TOPIC)}[{STEPS * time_range.step_seconds}s]"
+    return PipelineFigures(
+        lag=value(LAG),
+        batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
+        freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
         # From the topic's end offsets, because the job's counters restart with it. `increase` would extrapolate to
         # fractions.
         new_dead_letters=value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
         # Not within the time range: `increase` would extrapolate to another number.
         late_matches=value("sum(lol_job_late_matches_total)"),
-        oldest_sample=None if oldest is None else datetime.fromtimestamp(oldest, UTC),
+        oldest_sample=_read_oldest_sample(prometheus),
     )
+
+
+def _read_oldest_sample(prometheus: PrometheusClient) -> datetime | None:
+    # An empty Prometheus reports a time in the far future.
+    oldest = prometheus.value("prometheus_tsdb_lowest_timestamp_seconds < time()")
+    return None if oldest is None else datetime.fromtimestamp(oldest, UTC)
+
+
+def _end_offsets(topic: str) -> str:
+    return f'kafka_log_log_logendoffset{{topic="{topic}"}}'
 
 
 def _quantile(quantile: float, metric: str, window: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
@@ -9,6 +11,7 @@ import streamlit as st
 from analytics.match_statistics import POSITIONS, FilterValues, MatchFilter
 from dashboard import sources
 from dashboard.view import DEFAULT_RANGE, FROM_TO, RANGES, View, utc
+from job.champions import canonical_name
 from job.queues import queue_ids, queue_name
 
 ALL = "all"
@@ -28,22 +31,27 @@ def controls(*, matches: bool = False, champion: bool = False) -> View:
             begin = st.datetime_input("From (UTC)", today, key="from", bind="query-params", width=230, step=60)
             tomorrow = today + timedelta(days=1)
             end = st.datetime_input("To (UTC)", tomorrow, key="to", bind="query-params", width=230, step=60)
-        only = _filter(sources.filter_values(View("30 days")).data or FilterValues(), champion) if matches else None
+        view = View(name, utc(begin), utc(end))
+        if matches:
+            view = replace(view, filter=_filter(sources.filter_values(view).data or FilterValues(), champion))
         st.toggle("Pause", key="paused", bind="query-params")
-    return View(name, utc(begin), utc(end), only or MatchFilter())
+    return view
 
 
 def _filter(values: FilterValues, with_champion: bool) -> MatchFilter:
     queue = _select("Queue", sorted({queue_name(queue_id) for queue_id in values.queue_ids}), 190)
-    platform = _select("Platform", values.platforms, 110)
+    platform = _select("Platform", values.platforms, 110, str.upper)
     patch = _select("Patch", sorted(values.patches, key=_version, reverse=True), 100)
-    champion = _select("Champion", values.champions, 160) if with_champion else ""
-    position = _select("Position", POSITIONS, 120)
+    champion = _select("Champion", values.champions, 160, canonical_name) if with_champion else ""
+    position = _select("Position", POSITIONS, 120, str.upper)
     return MatchFilter(_queue_ids(queue), platform, patch, champion, position)
 
 
-def _select(label: str, values: list[str] | tuple[str, ...], width: int) -> str:
-    """A control with one of the values, or another one that the viewer types or the URL has; empty for all."""
+def _select(label: str, values: Sequence[str], width: int, spell: Callable[[str], str] = str) -> str:
+    """A control with one of the values, or another one that the viewer types or the URL has; empty for all.
+
+    `spell` turns what was typed into the documents' spelling.
+    """
     chosen = st.selectbox(
         label,
         [ALL, *values],
@@ -52,7 +60,9 @@ def _select(label: str, values: list[str] | tuple[str, ...], width: int) -> str:
         width=width,
         accept_new_options=True,
     )
-    return "" if chosen in (ALL, None) else chosen
+    if chosen in (ALL, None):
+        return ""
+    return chosen if chosen in values else spell(chosen)
 
 
 def _queue_ids(queue: str) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from analytics import charts
+from analytics.key_figures import explain_missing_metrics
 from dashboard import page, sources, tables
 from dashboard.controls import controls
 from dashboard.sources import Letter
@@ -32,6 +33,7 @@ def _draw(view: View) -> None:
     page.problems(reasons, newest)
     with st.container(key="data"):
         if reasons.data and reasons.time_range:
+            page.hint(explain_missing_metrics(reasons.data.oldest_sample, reasons.time_range))
             page.chart_cards(
                 [
                     charts.dead_letters_over_time(reasons.data.dead_letter_rates, reasons.time_range),

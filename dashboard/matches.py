@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from analytics import charts
-from analytics.key_figures import KeyFigure, explain_no_matches, key_figures
+from analytics.key_figures import KeyFigure, explain_absent, explain_no_matches, key_figures
 from dashboard import page, sources, tables
 from dashboard.controls import controls
 from dashboard.view import View
@@ -33,7 +33,7 @@ def show_champion() -> None:
 def _draw(view: View) -> None:
     if st.session_state.pop("page_changed", False):
         st.rerun()  # of the whole page: a click in this part of it runs this part only
-    matches, pipeline = sources.matches(view), sources.pipeline(view)
+    matches, pipeline = sources.matches(view), sources.pipeline_figures(view)
     page.problems(matches, pipeline)
     with st.container(key="data"):
         now, time_range = datetime.now(UTC), matches.time_range or pipeline.time_range
@@ -58,7 +58,8 @@ def _draw_champion(view: View) -> None:
         details = answer.data
         st.html(f"<h2>{page.text(view.filter.champion)}</h2>")
         if not details.games:
-            page.hint([f"No game of {view.filter.champion} {answer.time_range.words} matches the filters."])
+            none = f"No game of {view.filter.champion} {answer.time_range.words} matches the filters."
+            page.hint([explain_absent(details.absent) if details.absent else none])
         figures = [KeyFigure("Games", f"{details.games:,}", answer.time_range.words)]
         if (won := details.means.get("win")) is not None:
             low, high = details.win_interval

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from analytics import charts
-from analytics.key_figures import key_figures
+from analytics.key_figures import explain_missing_metrics, key_figures
 from dashboard import page, sources
 from dashboard.controls import controls
 from dashboard.view import View
@@ -20,20 +20,14 @@ def show() -> None:
 
 
 def _draw(view: View) -> None:
-    pipeline, alerts = sources.pipeline(view), sources.alerts()
-    page.problems(pipeline, alerts)
+    pipeline, figures, alerts = sources.pipeline(view), sources.pipeline_figures(view), sources.alerts()
+    page.problems(pipeline, figures, alerts)
     with st.container(key="data"):
         if not pipeline.data or not pipeline.time_range:
             return
         time_range, metrics = pipeline.time_range, pipeline.data
-        page.tiles(key_figures(None, metrics, time_range, datetime.now(UTC)))
-        if metrics.oldest_sample and metrics.oldest_sample > time_range.start:
-            page.hint(
-                [
-                    f"Prometheus has no data from before {metrics.oldest_sample:%Y-%m-%d %H:%M}; the setting "
-                    "prometheusRetentionDays is its retention."
-                ]
-            )
+        page.tiles(key_figures(None, figures.data, time_range, datetime.now(UTC)))
+        page.hint(explain_missing_metrics(metrics.oldest_sample, time_range))
         if alerts.data is not None:
             _draw_alerts(alerts.data)
         page.chart_cards([*charts.pipeline_charts(metrics, time_range), *charts.stage_charts(metrics, time_range)])

@@ -17,7 +17,12 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
 
 from analytics.champion_details import ChampionDetails, read_champion_details
 from analytics.match_statistics import FilterValues, MatchStatistics, read_filter_values, read_match_statistics
-from analytics.pipeline_metrics import PipelineMetrics, read_pipeline_metrics
+from analytics.pipeline_metrics import (
+    PipelineFigures,
+    PipelineMetrics,
+    read_pipeline_figures,
+    read_pipeline_metrics,
+)
 from analytics.player import Player, read_player
 from analytics.time_range import TimeRange
 from dashboard.settings import Settings, SettingsError, load
@@ -68,8 +73,13 @@ def matches(view: View) -> Answer[MatchStatistics]:
 
 
 def pipeline(view: View) -> Answer[PipelineMetrics]:
-    """The pipeline's metrics."""
+    """The pipeline's metrics over time."""
     return cast(Answer[PipelineMetrics], shared("pipeline", view))
+
+
+def pipeline_figures(view: View) -> Answer[PipelineFigures]:
+    """The pipeline's figures of now."""
+    return cast(Answer[PipelineFigures], shared("pipeline figures", view))
 
 
 def champion(view: View) -> Answer[ChampionDetails]:
@@ -78,11 +88,8 @@ def champion(view: View) -> Answer[ChampionDetails]:
 
 
 def filter_values(view: View) -> Answer[FilterValues]:
-    """The values that the filters can have."""
-    answer = shared_longer("filter values", view)
-    if answer.problem or not answer.data or not answer.data.champions:  # Elasticsearch is starting, or has no match yet
-        answer = shared("filter values", view)
-    return cast(Answer[FilterValues], answer)
+    """The values that the filters can have in the view's time range."""
+    return cast(Answer[FilterValues], shared("filter values", view))
 
 
 def player(wanted: str) -> Answer[Player | None]:
@@ -174,6 +181,16 @@ def _prometheus() -> PrometheusClient:
     return PrometheusClient(source.url.rstrip("/"), session)
 
 
+def _has_values(values: FilterValues) -> bool:
+    return bool(values.champions)
+
+
+# Without values, Elasticsearch has no match of the time range yet: they are not kept longer than other data.
+@st.cache_resource(ttl=FILTER_VALUES_TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False, validate=_has_values)
+def _filter_values(view: View) -> FilterValues:
+    return read_filter_values(_elasticsearch(), view.time_range(datetime.now(UTC)))
+
+
 def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> Letter | None:
     position = MessagePosition.parse(wanted)
     if position is None or position.topic != DEAD_LETTER_TOPIC:
@@ -190,9 +207,10 @@ def _dead_letters(only: MessagePosition | None = None, newest: int | None = None
 READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "matches": lambda time_range, view, _: read_match_statistics(_elasticsearch(), time_range, view.filter),
     "champion": lambda time_range, view, _: read_champion_details(_elasticsearch(), time_range, view.filter),
-    "filter values": lambda time_range, _, __: read_filter_values(_elasticsearch(), time_range),
+    "filter values": lambda _, view, __: _filter_values(view),
     "player": lambda _, __, wanted: read_player(_elasticsearch(), wanted),
     "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),
+    "pipeline figures": lambda time_range, _, __: read_pipeline_figures(_prometheus(), time_range),
     "alerts": lambda *_: _prometheus().alerts(),
     "dead letters": lambda *_: [Letter.of(found) for found in _dead_letters(newest=NEWEST_LETTERS)][::-1],
     "dead letter": _read_dead_letter,
@@ -206,13 +224,7 @@ def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
     return _read(source, view, argument)
 
 
-@st.cache_resource(ttl=FILTER_VALUES_TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
-def shared_longer(source: str, view: View) -> Answer[Any]:
-    """The same, read less often."""
-    return _read(source, view)
-
-
-def _read(source: str, view: View, argument: str = "") -> Answer[Any]:
+def _read(source: str, view: View, argument: str) -> Answer[Any]:
     last = _last(source, view, argument)
     now = datetime.now(UTC)
     time_range = view.time_range(now)

@@ -18,7 +18,10 @@ MINUTE = 60
 def champions(found: Sequence[ChampionStatistics]) -> None:
     """A table that can be sorted and searched. A click on a row opens the champion's page."""
     with st.container(key="card-champions"):
-        heading("Champions", "click a column to sort, a champion to open its page; without remakes, bots, Swarm")
+        heading(
+            "Champions",
+            "click a column to sort, a champion to open its page; without remakes, bots, champions of modes (Swarm, …)",
+        )
         if not found:
             st.html('<p class="empty">no game in this time range</p>')
             return
@@ -72,12 +75,15 @@ def last_matches(found: Iterable[MatchSummary]) -> None:
         f"<tr><td>{match.ended:%Y-%m-%d %H:%M:%S}</td><td>{text(match.id)}</td><td>{text(match.patch)}</td>"
         f'<td>{text(match.queue)}</td><td class="number">{length(match.duration)}</td>'
         f"<td{_class(match.winner)}>{'remake' if match.remake else match.winner or '–'}</td>"
-        f'<td class="number">{match.blue_kills} : {match.red_kills}</td>'
-        f"{_side(match.blue, match.winner == 'blue')}{_side(match.red, match.winner == 'red')}</tr>"
+        f"{_sides(match)}</tr>"
         for match in found
     )
     with st.container(key="card-last"):
-        heading("Last matches", "the newest searchable matches, UTC; the winner's champions are bold")
+        heading(
+            "Last matches",
+            "the newest searchable matches, UTC; the winner's champions are bold; modes without two teams (Arena, "
+            "Swarm): all champions by placement",
+        )
         table(
             ("Ended", "Match", "Patch", "Queue", "#Length", "Winner", "#Kills", "Blue", "Red"),
             rows,
@@ -108,6 +114,16 @@ def length(seconds: int) -> str:
 
 def _class(winner: str | None) -> str:
     return f' class="{winner}"' if winner else ""
+
+
+def _sides(match: MatchSummary) -> str:
+    """The cells of the kills and of both sides; a match without two teams has no sides."""
+    if match.champions:
+        return f'<td class="number">–</td><td class="champions" colspan="2">{text(" · ".join(match.champions))}</td>'
+    return (
+        f'<td class="number">{match.blue_kills} : {match.red_kills}</td>'
+        f"{_side(match.blue, match.winner == 'blue')}{_side(match.red, match.winner == 'red')}"
+    )
 
 
 def _side(champions: Iterable[str], won: bool) -> str:

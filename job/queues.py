@@ -1,7 +1,9 @@
 """Riot's queues: the English name of each queue id, and which of them are Arena, tutorials, or against bots.
 
-Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". Queues
-1740 and 1750 are not in that list: they are Arena in matches of 2026 and, with eighteen players, of 2025 and later.
+Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". These
+are not in that list: 1740 and 1750 (Arena in matches of 2026 and, with eighteen players, of 2025 and later), 860, the
+Doom Bots of 2025 (https://github.com/MingweiSamuel/riotapi-schema/issues/60) and League Classic
+(https://github.com/stelar7/R4J/pull/135).
 """
 
 ARENA = frozenset({1700, 1710, 1740, 1750})
@@ -42,6 +44,7 @@ _NAMES = {
     830: "Co-op vs. AI Intro Bot",
     840: "Co-op vs. AI Beginner Bot",
     850: "Co-op vs. AI Intermediate Bot",
+    860: "Co-op vs. AI ARAM",
     870: "Co-op vs. AI Intro Bot",
     880: "Co-op vs. AI Beginner Bot",
     890: "Co-op vs. AI Intermediate Bot",
@@ -78,11 +81,25 @@ _NAMES = {
     2020: "Tutorial 3",
     2300: "Brawl",
     2400: "ARAM: Mayhem",
+    2450: "ARAM: Mayhem Classic",
+    3260: "Custom League Classic",
+    3262: "Custom League Classic",
+    3270: "Custom League Classic",
+    3280: "Custom ARAM: Mayhem Classic",
+    4200: "Doom Bots",
+    4210: "Doom Bots",
+    4220: "Doom Bots",
+    4240: "Doom Bots",
+    4250: "Doom Bots",
+    4260: "Doom Bots",
+    4310: "League Classic",
+    4320: "Co-op vs. AI League Classic",
 }
 
 TUTORIALS = frozenset(queue_id for queue_id, name in _NAMES.items() if name.startswith("Tutorial"))
 AGAINST_BOTS = TUTORIALS | {queue_id for queue_id, name in _NAMES.items() if name.startswith(("Co-op vs", "Doom Bots"))}
-"""Queues in which one of the teams is of bots. A custom game (queue 0) can have bots too."""
+"""Queues in which one of the teams is of bots. Other matches, such as custom games, can have bots too: their documents
+have the number of them."""
 
 
 def queue_name(queue_id: int) -> str:

@@ -152,8 +152,7 @@ def _trends_table(status: StackStatus) -> RenderableType:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, style="cyan")
     rows: list[tuple[str, Points, str]] = [
-        *((name.split()[0], points, "{:,.1f}/s") for name, points in trends.messages.items()),
-        *((name, points, "{:,.1f}/s") for name, points in trends.documents.items()),
+        *((name, points, "{:,.1f}/s") for name, points in {**trends.messages, **trends.documents}.items()),
         *((name, points, "{:,.0f}") for name, points in trends.lag.items()),
         *((f"batch time {name}", points, "{:.2f} s") for name, points in trends.batch_seconds.items()),
         *((f"freshness {name}", points, "{:.2f} s") for name, points in trends.freshness_seconds.items()),

@@ -76,6 +76,7 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
         team["kills"] += each["kills"]
         team["damage"] += each["totalDamageDealtToChampions"]
         team["gold"] += each["goldEarned"]
+    puuids = [each.get("puuid") for each in participants]
     ended = info["gameStartTimestamp"] + 1000 * max(each["timePlayed"] for each in participants)
     shared = {
         "match_id": match_id,
@@ -89,6 +90,7 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
         "remake": any(each["gameEndedInEarlySurrender"] for each in participants),
         "ingested_at": iso_8601(message.timestamp()[1]),
         **{name: info[source] for name, source in MATCH_DETAILS.items() if source in info},
+        **({"bots": puuids.count("BOT")} if any(puuids) else {}),
     }
     for each in participants:
         kills, deaths, assists = each["kills"], each["deaths"], each["assists"]

@@ -162,6 +162,18 @@ def test_pages_without_a_choice_say_what_to_do(browser: Browser, address: str) -
         assert page.locator("img").count() == 0
 
 
+def test_unknown_champion_is_named_as_the_reason_for_no_matches(browser: Browser, address: str) -> None:
+    with open_dashboard(browser, f"{address}?champion=Ahry") as page:
+        expect(page.get_by_text("No document has this champion")).to_be_visible()
+
+
+def test_last_match_without_two_teams_has_its_champions_in_one_cell(browser: Browser, address: str) -> None:
+    with open_dashboard(browser, address) as page:
+        row = page.locator(".st-key-card-last tr", has_text="Arena")
+        expect(row.get_by_role("cell")).to_have_count(8)
+        expect(row.get_by_role("cell", name="Sett · Galio · Jinx")).to_have_attribute("colspan", "2")
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -77,7 +77,8 @@ def test_key_figures(browser: Browser, path: Path) -> None:
         found = dict(zip(names.all_inner_texts(), values.all_inner_texts(), strict=True))
     assert found == {
         "Matches": "7,200",
-        "Matches per minute": "120.0",
+        "Ended per minute": "120.0",
+        "Arriving per minute": "118.0",
         "Documents": "1.23 M",
         "Newest document": "1.0 s",
         "Freshness": "0.90 s",
@@ -111,6 +112,13 @@ def test_names_are_escaped_against_cross_site_scripting(browser: Browser, path: 
         assert page.locator("svg title", has_text=XSS).count() == 2, "a champion and an item"
 
 
+def test_last_match_without_two_teams_has_its_champions_in_one_cell(browser: Browser, path: Path) -> None:
+    with open_page(browser, path) as page:
+        rows = page.locator("#last tbody tr")
+        assert rows.nth(0).locator("td").all_inner_texts()[-3:] == ["–", "–", "Sett · Galio · Jinx"]
+        assert rows.nth(1).locator("td").all_inner_texts()[-3] == "21 : 33"
+
+
 def test_page_without_scripts_has_charts_and_tables(browser: Browser, path: Path) -> None:
     """For example in the preview of a mail program."""
     with open_page(browser, path, scripts=False) as page:
@@ -132,8 +140,8 @@ def test_chart_marks_have_tooltips(browser: Browser, path: Path) -> None:
         "350–400 gold per minute: 400 games",
         "Utility: Winners 55%, the mean of 3,500 games",
         "Utility: Losers 45%, the mean of 3,400 games",
-        "Lord Dominik's Regards 0: won 51.0% of 9,000 games, 12.0% of all",
-        "Grasp of the Undying: won 49.0% of 14,400 games, 20.0% of all",
+        "Lord Dominik's Regards 0: won 51.0% of 9,000 games, 12.0% of the games with items",
+        "Grasp of the Undying: won 49.0% of 14,400 games, 20.0% of the games with keystones",
         "01 Mar 12:00: p50 0.40, p95 0.80",
         "not_json: 3 messages",
     ):

@@ -55,6 +55,7 @@ QUEUES = {
     480: "Swiftplay",
     490: "Normal (Quickplay)",
     700: "Summoner's Rift Clash",
+    860: "Co-op vs. AI ARAM",
     870: "Co-op vs. AI Intro Bot",
     880: "Co-op vs. AI Beginner Bot",
     890: "Co-op vs. AI Intermediate Bot",
@@ -66,6 +67,9 @@ QUEUES = {
     1820: "Swarm",
     1830: "Swarm",
     1840: "Swarm",
+    4250: "Doom Bots",
+    4310: "League Classic",
+    4320: "Co-op vs. AI League Classic",
 }
 """The names of the queues in the tests."""
 COUNTED_QUEUES = (400, 420, 430, 440, 480, 490, 700)
@@ -196,7 +200,7 @@ def documents(value: bytes | None, arrived_at: int) -> list[Figures] | None:
             "gold_earned": player["goldEarned"],
             "cs": _creeps(player),
             "vision_score": player["visionScore"],
-            **{name: ratio for name, ratio in _ratios(player, match["duration"]).items() if ratio is not None},
+            **{name: ratio for name, ratio in _ratios(match, player).items() if ratio is not None},
             **_shares(match, player),
             **player["details"],
         }
@@ -240,7 +244,14 @@ def _match_fields(match: Json, arrived_at: int) -> Figures:
         "remake": match["remake"],
         "ingested_at": _iso(arrived_at),
         **match["details"],
+        **_bots(match),
     }
+
+
+def _bots(match: Json) -> Figures:
+    """How many participants are bots, as far as anybody has a puuid."""
+    known = [player["details"]["bot"] for player in match["players"] if "bot" in player["details"]]
+    return {"bots": sum(known)} if known else {}
 
 
 def _shares(match: Json, player: Json) -> Figures:
@@ -281,7 +292,7 @@ def statistics(
             for player in match["players"]:
                 if player["details"].get("bot"):
                     continue
-                row = {**player, **_ratios(player, match["duration"])}
+                row = {**player, **_ratios(match, player)}
                 rows[start, "champion", _champion(player)].append(row)
                 rows[start, "position", _position(player)].append(row)
     return {key: _averages(group) for key, group in rows.items()}
@@ -458,7 +469,11 @@ def _object(value: Any) -> Json:
     return value
 
 
-def _ratios(player: Json, duration: int) -> dict[str, Fraction | None]:
+def _ratios(match: Json, player: Json) -> dict[str, Fraction | None]:
+    duration = match["duration"]
+    if match["arena"] and player["timePlayed"]:
+        duration = min(duration, player["timePlayed"])
+
     def per_minute(count: int) -> Fraction | None:
         return Fraction(count * 60, duration) if duration else None
 

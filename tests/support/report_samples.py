@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from analytics.builds import BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
@@ -17,7 +18,7 @@ from analytics.match_statistics import (
     SideStatistics,
     StepRate,
 )
-from analytics.pipeline_metrics import PipelineMetrics, Points
+from analytics.pipeline_metrics import PipelineFigures, PipelineMetrics, Points
 from analytics.time_range import STEPS, TimeRange
 from tools.health import ServiceHealth, StackHealth, StageHealth
 from tools.report.page import StackReport
@@ -37,7 +38,7 @@ def points(value: float) -> Points:
 
 
 PIPELINE = PipelineMetrics(
-    messages={"sent by the generator": points(2), "processed by the job": points(1.9)},
+    messages={"into the topic": points(2), "processed": points(1.9)},
     documents={"champion_stats": points(31), "matches_stream": points(20)},
     lag={"lag": points(0)},
     batch_seconds={"p50": points(0.4), "p95": points(0.8)},
@@ -46,15 +47,18 @@ PIPELINE = PipelineMetrics(
     lag_by_partition={"partition 0": points(0), "partition 1": points(2)},
     sink_waits={},
     dead_letters={"not_json": 3, "null_value": 0},
-    lag_now=0,
-    batch_seconds_now=(0.4, 0.8),
-    freshness_seconds_now=(0.9, 1.6),
+    oldest_sample=TIME_RANGE.start - timedelta(days=3),
+)
+FIGURES = PipelineFigures(
+    lag=0,
+    batch_seconds=(0.4, 0.8),
+    freshness_seconds=(0.9, 1.6),
     new_dead_letters=5,
     late_matches=7,
     oldest_sample=TIME_RANGE.start - timedelta(days=3),
 )
 EMPTY_PIPELINE = PipelineMetrics(
-    messages={"sent by the generator": (), "processed by the job": ()},
+    messages={"into the topic": (), "processed": ()},
     documents={},
     lag={"lag": ()},
     batch_seconds={"p50": (), "p95": ()},
@@ -63,9 +67,12 @@ EMPTY_PIPELINE = PipelineMetrics(
     lag_by_partition={},
     sink_waits={},
     dead_letters={},
-    lag_now=None,
-    batch_seconds_now=(None, None),
-    freshness_seconds_now=(None, None),
+    oldest_sample=None,
+)
+EMPTY_FIGURES = PipelineFigures(
+    lag=None,
+    batch_seconds=(None, None),
+    freshness_seconds=(None, None),
     new_dead_letters=None,
     late_matches=None,
     oldest_sample=None,
@@ -92,6 +99,16 @@ def match(number: int, champions: tuple[str, ...] = ("Aatrox", "LeeSin", "Ahri",
     )
 
 
+ARENA_MATCH = replace(
+    match(0),
+    queue="Arena",
+    winner=None,
+    blue=(),
+    red=(),
+    blue_kills=0,
+    red_kills=0,
+    champions=("Sett", "Galio", "Jinx"),
+)
 CHAMPIONS = (
     champion(XSS, 3000, 0.61),
     champion("Jinx", 2000, 0.493),
@@ -114,9 +131,11 @@ MATCHES = MatchStatistics(
     ),
     lengths=tuple(GameLengthBucket(at_least, below, 100 + at_least) for at_least, below in GAME_LENGTHS),
     objectives=(ObjectiveStatistics("Tower", 3000, 0.71), ObjectiveStatistics("Baron", 2000, 0.84)),
-    last=(*(match(n) for n in range(9)), match(10, (XSS,))),
+    last=(ARENA_MATCH, *(match(n) for n in range(1, 9)), match(10, (XSS,))),
+    arriving_per_minute=118,
+    absent=(),
 )
-NO_MATCHES = MatchStatistics(0, None, None, 0, 0, 0, (), (), (), (), (), (), ())
+NO_MATCHES = MatchStatistics(0, None, None, 0, 0, 0, (), (), (), (), (), (), (), 0, ())
 
 BUILDS = BuildStatistics(
     gold=tuple(GoldBucket(gold, 100 * number) for number, gold in enumerate(range(200, 700, 50), 1)),
@@ -131,12 +150,26 @@ BUILDS = BuildStatistics(
 )
 NO_BUILDS = BuildStatistics((), (), (), ())
 
-REPORT = StackReport("sample", CREATED_AT, TIME_RANGE, MATCHES, BUILDS, PIPELINE)
+REPORT = StackReport("sample", CREATED_AT, TIME_RANGE, MATCHES, BUILDS, PIPELINE, FIGURES)
 EMPTY_REPORT = StackReport(
-    "sample", CREATED_AT, TIME_RANGE, NO_MATCHES, NO_BUILDS, EMPTY_PIPELINE, ("No document is searchable yet.",)
+    "sample",
+    CREATED_AT,
+    TIME_RANGE,
+    NO_MATCHES,
+    NO_BUILDS,
+    EMPTY_PIPELINE,
+    EMPTY_FIGURES,
+    ("No document is searchable yet.",),
 )
 REPORT_WITHOUT_SOURCES = StackReport(
-    "sample", CREATED_AT, TIME_RANGE, None, None, None, ("Elasticsearch does not answer", "Prometheus does not answer")
+    "sample",
+    CREATED_AT,
+    TIME_RANGE,
+    None,
+    None,
+    None,
+    None,
+    ("Elasticsearch does not answer", "Prometheus does not answer"),
 )
 
 

@@ -19,13 +19,14 @@ from elastic_transport import ConnectionError as ElasticConnectionError
 from analytics.builds import GoldBucket, GroupStatistics
 from analytics.champion_details import ChampionDetails
 from analytics.match_statistics import FilterValues, MatchStatistics
+from analytics.pipeline_metrics import PipelineFigures
 from analytics.player import Player, PlayerChampion, PlayerGame
 from analytics.time_range import TimeRange
 from dashboard import page, sources
 from dashboard.sources import Letter
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusError
-from tests.support.report_samples import CREATED_AT, MATCHES, PIPELINE, XSS
+from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, PIPELINE, XSS
 
 GROUPS = (GroupStatistics(XSS, 20, 0.2, 0.55), GroupStatistics("Infinity Edge", 10, 0.1, 0.45))
 MEANS = {
@@ -46,7 +47,7 @@ def changing() -> int:
 # Source and error by patch. Not a docstring, which Streamlit would show.
 OUTAGES = {
     "elasticsearch-fails": ("matches", ElasticConnectionError("Connection refused")),
-    "prometheus-fails": ("pipeline", PrometheusError("Prometheus does not answer")),
+    "prometheus-fails": ("pipeline figures", PrometheusError("Prometheus does not answer")),
 }
 
 
@@ -66,7 +67,8 @@ def matches(time_range: TimeRange, view: View, _: str) -> MatchStatistics:
     return replace(
         MATCHES,
         total_documents=changing(),
-        count=champions[0].games if view.filter.champion else MATCHES.count,
+        count=sum(champion.games for champion in champions) if view.filter.champion else MATCHES.count,
+        absent=() if champions else ("champion",),
         champions=tuple(champions),
         steps=tuple(
             replace(step, start=start) for step, start in zip(MATCHES.steps, time_range.step_times, strict=False)
@@ -79,7 +81,7 @@ def champion(time_range: TimeRange, _: View, __: str) -> ChampionDetails:
     """The same for each champion."""
     points = tuple((time, 50.0) for time in time_range.step_times[1:])
     gold = tuple(GoldBucket(gold, gold // 10) for gold in range(300, 700, 50))
-    return ChampionDetails(100, MEANS, GROUPS, GROUPS, GROUPS, GROUPS, gold, points)
+    return ChampionDetails(100, MEANS, GROUPS, GROUPS, GROUPS, GROUPS, gold, points, absent=())
 
 
 def player(_: TimeRange, __: View, wanted: str) -> Player | None:
@@ -96,9 +98,14 @@ LETTER = Letter(
 ALERT = Alert("JobDown", "firing", "critical", "The job is down", XSS, "Look: …\nDo: …", CREATED_AT)
 
 
-def pipeline(time_range: TimeRange, view: View, _: str) -> Any:
+def figures(_: TimeRange, view: View, __: str) -> PipelineFigures:
+    """The samples."""
+    fail("pipeline figures", view)
+    return FIGURES
+
+
+def pipeline(time_range: TimeRange, _: View, __: str) -> Any:
     """The samples, moved to the time range."""
-    fail("pipeline", view)
 
     def moved(lines: Any) -> Any:
         times = time_range.step_times[1:]
@@ -118,6 +125,7 @@ sources.READERS.update(
         "champion": champion,
         "player": player,
         "pipeline": pipeline,
+        "pipeline figures": figures,
         "filter values": lambda *_: FilterValues((420, 1700), ("EUW1",), ("16.4",), ("Ahri", "Jinx")),
         "alerts": lambda *_: [ALERT],
         "dead letters": lambda *_: [LETTER],

@@ -30,6 +30,9 @@ SWARM = {
     "keystone": None,
     "champion_name": "Strawberry_Jinx",
 }
+CLASSIC = {"queue_id": 4310, "queue": "League Classic", "game_mode": "JADE", "map_id": 453, "bots": 0}
+COOP_CLASSIC = {"queue_id": 4320, "queue": "Co-op vs. AI League Classic", "bots": 5}
+DOOM_BOTS = {"queue_id": 4250, "queue": "Doom Bots", "game_mode": "RUBY_TRIAL_1", "bots": 5}
 DOCUMENTS: dict[str, Mapping[str, Any]] = {
     "person": {},
     "loser": {"win": False},
@@ -45,6 +48,14 @@ DOCUMENTS: dict[str, Mapping[str, Any]] = {
     "Swarm without a mode": {**SWARM, "game_mode": None},
     "practice tool": {"queue_id": 0, "queue": "Custom", "game_mode": "PRACTICETOOL"},
     "custom game": {"queue_id": 0, "queue": "Custom"},
+    "custom game among people": {"queue_id": 0, "queue": "Custom", "bots": 0},
+    "custom game against bots": {"queue_id": 0, "queue": "Custom", "bots": 5},
+    "person in a queue of bots that has no name": {"queue_id": 4290, "queue": "4290", "bots": 5},
+    "League Classic": {**CLASSIC, "champion_name": "Jade_Ahri"},
+    "League Classic against bots": {**CLASSIC, **COOP_CLASSIC, "champion_name": "JADE_Ahri"},
+    "bot's champion of Doom Bots": {**DOOM_BOTS, "bot": True, "champion_name": "RUBY_Annie"},
+    "champion of Doom Bots without a puuid": {**DOOM_BOTS, "bot": None, "bots": None, "champion_name": "Ruby_Annie"},
+    "person against Doom Bots of 2025": DOOM_BOTS,
     "tutorial": {"queue_id": 2000, "queue": "Tutorial 1", "game_mode": "TUTORIAL_MODULE_1"},
     "tutorial of an unknown queue": {"queue_id": 2030, "queue": "2030", "game_mode": "TUTORIAL_MODULE_4"},
     "tutorial without a mode": {"queue_id": 2020, "queue": "Tutorial 3", "game_mode": None},
@@ -54,20 +65,21 @@ DOCUMENTS: dict[str, Mapping[str, Any]] = {
 
 
 def is_selected(query: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
-    """Whether the query matches the document; every time range does."""
+    """Whether the query matches the document; every range of times does."""
     ((kind, of),) = query.items()
     if kind == "bool":
         clauses = {name: found if isinstance(found, list) else [found] for name, found in of.items() if name[0] != "m"}
         excluded = of.get("must_not", [])
         return (
             all(is_selected(clause, document) for clause in clauses.get("filter", []))
-            and any(is_selected(clause, document) for clause in clauses.get("should", [{"range": {}}]))
+            and any(is_selected(clause, document) for clause in clauses.get("should", [{"range": {"@timestamp": {}}}]))
             and not any(
                 is_selected(each, document) for each in (excluded if isinstance(excluded, list) else [excluded])
             )
         )
     if kind == "range":
-        return True
+        ((field, bounds),) = of.items()
+        return field != "bots" or (document.get(field) or 0) > int(bounds["gt"])
     if kind == "exists":
         return document.get(of["field"]) is not None
     ((field, wanted),) = of.items()

@@ -16,7 +16,7 @@ from analytics.builds import read_build_statistics
 from analytics.chart import LIGHT
 from analytics.key_figures import explain_no_matches
 from analytics.match_statistics import EVERYTHING, MatchFilter, read_match_statistics
-from analytics.pipeline_metrics import read_pipeline_metrics
+from analytics.pipeline_metrics import read_pipeline_figures, read_pipeline_metrics
 from analytics.time_range import TimeRange
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.prometheus import PrometheusError
@@ -41,7 +41,7 @@ def read_report(
     """The report of a time range. `outputs` are the stack's, with its addresses and logins."""
     created_at = datetime.now(UTC)
     problems = []
-    matches = builds = pipeline = None
+    matches = builds = pipeline = figures = None
     elasticsearch = ElasticsearchServer.of_stack(outputs)
     try:
         with elasticsearch.client(request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
@@ -59,10 +59,12 @@ def read_report(
         )
     prometheus = connect_prometheus(outputs)
     try:
-        pipeline = read_pipeline_metrics(prometheus, time_range)
+        pipeline, figures = read_pipeline_metrics(prometheus, time_range), read_pipeline_figures(prometheus, time_range)
     except PrometheusError as error:
         problems.append(f"{error}. The report has no pipeline metrics.")
-    return StackReport(stack, created_at, time_range, matches, builds, pipeline, tuple(problems), _queue_of(only))
+    return StackReport(
+        stack, created_at, time_range, matches, builds, pipeline, figures, tuple(problems), _queue_of(only)
+    )
 
 
 def write_report(report: StackReport, folder: Path) -> Path:

@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from analytics import charts
 from analytics.builds import BuildStatistics
 from analytics.chart import DARK, LIGHT, Chart, Palette
-from analytics.key_figures import KeyFigure, key_figures
+from analytics.key_figures import KeyFigure, explain_missing_metrics, key_figures
 from analytics.match_statistics import MatchStatistics
-from analytics.pipeline_metrics import PipelineMetrics
+from analytics.pipeline_metrics import PipelineFigures, PipelineMetrics
 from analytics.time_range import TimeRange
 from tools.printable import sanitize
 from tools.report.rendering import svg
@@ -34,6 +34,7 @@ class StackReport:
     matches: MatchStatistics | None
     builds: BuildStatistics | None
     pipeline: PipelineMetrics | None
+    figures: PipelineFigures | None
     problems: tuple[str, ...] = ()
     queue: str = ""
     """The name of the only queue; empty for all."""
@@ -52,7 +53,12 @@ class StackReport:
     @property
     def key_figures(self) -> list[KeyFigure]:
         """The numbers at the top of the page."""
-        return key_figures(self.matches, self.pipeline, self.time_range, self.created_at)
+        return key_figures(self.matches, self.figures, self.time_range, self.created_at)
+
+    @property
+    def missing_metrics(self) -> list[str]:
+        """Which part of the time range Prometheus has no data of."""
+        return explain_missing_metrics(self.pipeline.oldest_sample, self.time_range) if self.pipeline else []
 
 
 def render(report: StackReport) -> str:

@@ -23,15 +23,21 @@ TOP = {
     "lost": {"doc_count": 2, "kill_participation": {"value": 0.25}},
 }
 RESPONSE: dict[str, Any] = {
-    "hits": {"total": {"value": 10}},
+    "hits": {"total": {"value": 1000}},
     "aggregations": {
         "items": {
-            "buckets": [
-                {"key": 3031, "doc_count": 5, "win": {"value": 0.6}},
-                {"key": 999_999, "doc_count": 1, "win": {"value": 0.0}},
-            ]
+            "doc_count": 500,
+            "groups": {
+                "buckets": [
+                    {"key": 3031, "doc_count": 250, "win": {"value": 0.6}},
+                    {"key": 999_999, "doc_count": 1, "win": {"value": 0.0}},
+                ]
+            },
         },
-        "keystones": {"buckets": [{"key": 8112, "doc_count": 4, "win": {"value": 0.5}}]},
+        "keystones": {
+            "doc_count": 40,
+            "groups": {"buckets": [{"key": 8112, "doc_count": 4, "win": {"value": 0.5}}]},
+        },
         "two_teams": {
             "gold": {"buckets": [{"key": 350.0, "doc_count": 6}, {"key": 400.0, "doc_count": 2}]},
             "positions": {
@@ -102,8 +108,9 @@ def test_positions_and_left_out_items_are_those_of_kibanas_panels() -> None:
     position = panels()["lol-kill-participation"].layers["data"].columns["position"]
     assert isinstance(item, Terms)
     assert isinstance(position, Terms)
-    assert request["aggs"]["items"]["terms"]["exclude"] == item.params.exclude
-    assert request["aggs"]["items"]["terms"]["size"] == item.params.size
+    terms = request["aggs"]["items"]["aggs"]["groups"]["terms"]
+    assert terms["exclude"] == item.params.exclude
+    assert terms["size"] == item.params.size
     positions = request["aggs"]["two_teams"]["aggs"]["positions"]["filters"]["filters"]
     assert list(positions) == list(POSITIONS)
     assert len(positions) == position.params.size
@@ -118,13 +125,16 @@ def test_partial_results_of_a_search_for_builds_are_refused() -> None:
 
 
 def test_builds_are_read_from_the_response() -> None:
-    _, found = request_and_result()
+    """Shares are of the games with items or keystones: half of the thousand games are of modes or messages without."""
+    request, found = request_and_result()
+    assert request["aggs"]["items"]["filter"] == {"exists": {"field": "items"}}
+    assert request["aggs"]["keystones"]["filter"] == {"exists": {"field": "keystone"}}
     assert found == BuildStatistics(
         gold=(GoldBucket(350, 6), GoldBucket(400, 2)),
         kill_participation=(
             KillParticipation("TOP", won=0.5, won_games=3, lost=0.25, lost_games=2),
             KillParticipation("UTILITY", won=None, won_games=0, lost=0.25, lost_games=2),
         ),
-        items=(GroupStatistics("Infinity Edge", 5, 0.5, 0.6), GroupStatistics("999999", 1, 0.1, 0.0)),
-        keystones=(GroupStatistics("Electrocute", 4, 0.4, 0.5),),
+        items=(GroupStatistics("Infinity Edge", 250, 0.5, 0.6), GroupStatistics("999999", 1, 0.002, 0.0)),
+        keystones=(GroupStatistics("Electrocute", 4, 0.1, 0.5),),
     )

@@ -18,7 +18,7 @@ from infra.names import CHAMPIONS_ALIAS
 
 NO_GAMES: dict[str, Any] = {
     "hits": {"total": {"value": 0}},
-    "aggregations": defaultdict(lambda: {"buckets": []}),
+    "aggregations": defaultdict(lambda: {"doc_count": 0, "groups": {"buckets": []}, "buckets": {}}),
 }
 END = datetime(2026, 3, 1, 12, 34, tzinfo=UTC)
 Windows = dict[datetime, tuple[int, int]]
@@ -28,7 +28,7 @@ Windows = dict[datetime, tuple[int, int]]
 def win_rate(windows: Windows, time_range: TimeRange) -> Points:
     """The points, of an Elasticsearch with these windows."""
 
-    def search(*, index: str, query: Any, aggs: Any, **_: object) -> Any:
+    def search(*, index: str, aggs: Any, query: Any = None, **_: object) -> Any:
         if index != CHAMPIONS_ALIAS:
             return NO_GAMES
         (range_of, _) = query["bool"]["filter"]

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from analytics.key_figures import KeyFigure, key_figures, rate
-from tests.support.report_samples import CREATED_AT, MATCHES, TIME_RANGE
+from analytics.key_figures import KeyFigure, explain_absent, explain_missing_metrics, key_figures, rate
+from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, TIME_RANGE
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,32 @@ def test_age_of_the_newest_document_is_not_negative(seconds: float, text: str, b
     matches = replace(MATCHES, newest_arrived_at=CREATED_AT - timedelta(seconds=seconds))
     note = "since its message arrived in Kafka"
     assert KeyFigure("Newest document", text, note, bad) in key_figures(matches, None, TIME_RANGE, CREATED_AT)
+
+
+@pytest.mark.parametrize(
+    ("oldest_minutes", "note"),
+    [
+        (-1, "in the last hour"),
+        (0, "in the last hour"),
+        (5, "since 2026-03-01 11:05; no older metrics"),
+        (None, "in the last hour"),
+    ],
+)
+def test_dead_letters_are_those_since_prometheus_has_data(oldest_minutes: int | None, note: str) -> None:
+    oldest = None if oldest_minutes is None else TIME_RANGE.start + timedelta(minutes=oldest_minutes)
+    figures = key_figures(None, replace(FIGURES, oldest_sample=oldest), TIME_RANGE, CREATED_AT)
+    assert KeyFigure("Dead letters", "5", note, bad=True) in figures
+    assert bool(explain_missing_metrics(oldest, TIME_RANGE)) == note.startswith("since")
+
+
+def test_ended_and_arriving_matches_are_two_figures() -> None:
+    def of(arriving: float | None) -> dict[str, str]:
+        found = key_figures(replace(MATCHES, arriving_per_minute=arriving), None, TIME_RANGE, CREATED_AT)
+        return {each.name: each.value for each in found if each.name.endswith("per minute")}
+
+    assert of(118.5) == {"Ended per minute": "120.0", "Arriving per minute": "118.5"}
+    assert of(None) == {"Ended per minute": "120.0"}, "a time range that is over"
+
+
+def test_filters_without_any_document_are_named() -> None:
+    assert explain_absent(("platform", "champion")).startswith("No document has this platform or this champion:")

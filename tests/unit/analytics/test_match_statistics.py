@@ -14,6 +14,7 @@ from elasticsearch import Elasticsearch
 from analytics.match_statistics import (
     GAME_LENGTHS,
     GameLengthBucket,
+    MatchFilter,
     MatchStatistics,
     read_last_matches,
     read_match_statistics,
@@ -23,7 +24,7 @@ from analytics.time_range import TimeRange
 from harness.kibana import kql
 from harness.kibana.objects import panels
 from tests.support.http_server import HTTPServer
-from tests.support.selected_documents import DOCUMENTS, PERSON, is_selected
+from tests.support.selected_documents import ARENA, DOCUMENTS, PERSON, is_selected
 
 KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,6 +33,7 @@ EMPTY_RESPONSE: dict[str, Any] = {
     "hits": {"total": {"value": 0}, "hits": []},
     "aggregations": {
         "arrived": {"value": None},
+        "arriving": {"value": 15},
         "selected": {
             "doc_count": 0,
             "matches": {"value": 0},
@@ -47,6 +49,8 @@ EMPTY_RESPONSE: dict[str, Any] = {
         "on_rift": {"objectives": {"buckets": {}}},
     },
 }
+
+NO_VALUES = {"values": {"buckets": {"platform": {"doc_count": 10}, "champion": {"doc_count": 0}}}}
 
 
 def request_and_result(time_range: TimeRange) -> tuple[dict[str, Any], MatchStatistics]:
@@ -95,15 +99,29 @@ def test_game_length_buckets_equal_those_of_kibanas_panel() -> None:
     assert found.lengths[-1] == GameLengthBucket(40, None, 6)
 
 
-OF_TWO_TEAMS = {"person", "loser", "player of a compact match", "team without a kill", "custom game"}
-AGAINST_BOTS = {"person against bots", "person against bots in URF", "person against Doom Bots"}
+OF_TWO_TEAMS = {
+    "person",
+    "loser",
+    "player of a compact match",
+    "team without a kill",
+    "custom game",
+    "custom game among people",
+}
+AGAINST_BOTS = {
+    "person against bots",
+    "person against bots in URF",
+    "person against Doom Bots",
+    "person against Doom Bots of 2025",
+    "custom game against bots",
+    "person in a queue of bots that has no name",
+}
 
 
 @pytest.mark.parametrize(
     ("panel", "path", "selected"),
     [
-        ("lol-sides", ("played", "sides"), OF_TWO_TEAMS),
-        ("lol-wins-by-side", ("played", "sides"), OF_TWO_TEAMS),
+        ("lol-sides", ("played", "sides"), OF_TWO_TEAMS | {"League Classic"}),
+        ("lol-wins-by-side", ("played", "sides"), OF_TWO_TEAMS | {"League Classic"}),
         ("lol-positions", ("selected", "played", "people", "positions"), OF_TWO_TEAMS | AGAINST_BOTS),
         ("lol-objectives", ("on_rift",), OF_TWO_TEAMS),
     ],
@@ -111,7 +129,7 @@ AGAINST_BOTS = {"person against bots", "person against bots in URF", "person aga
 def test_modes_of_two_teams_are_the_same_as_in_kibanas_panel(
     panel: str, path: tuple[str, ...], selected: set[str]
 ) -> None:
-    """Neither the practice tool nor tutorials; sides and objectives also without queues against bots."""
+    """Neither the practice tool nor tutorials; sides and objectives also without bots, whatever the queue."""
     client = create_autospec(Elasticsearch, instance=True)
     client.search.return_value = EMPTY_RESPONSE
     read_match_statistics(client, TimeRange.last(timedelta(hours=1), datetime(2026, 3, 1, tzinfo=UTC)))
@@ -122,7 +140,7 @@ def test_modes_of_two_teams_are_the_same_as_in_kibanas_panel(
         if "filter" in aggregations[name]:
             ours.append(aggregations[name]["filter"])
         if "filters" in aggregations[name]:
-            ours.append(aggregations[name]["filters"]["filters"].get("blue", {"range": {}}))
+            ours.append(aggregations[name]["filters"]["filters"].get("blue", {"range": {"@timestamp": {}}}))
         aggregations = aggregations[name].get("aggs", {})
     kibana = kql.filter_query(panels()[panel].attributes.state.query.query)
     documents = {name: {**PERSON, "map_id": 11, "team_id": 100, **fields} for name, fields in DOCUMENTS.items()}
@@ -149,6 +167,110 @@ def test_last_match_has_a_winning_side_in_modes_of_two_teams_only(mode: str | No
     client.search.return_value = {"hits": {"hits": hits}}
     (found,) = read_last_matches(client)
     assert found.winner == winner
+    assert (found.blue, found.red, found.champions) == (
+        (("Ahri",), ("Ahri",), ()) if winner else ((), (), ("Ahri", "Ahri"))
+    )
+
+
+def test_last_match_of_arena_has_all_champions_by_placement() -> None:
+    fields = {"match_id": "EUW1_1", "game_duration": 1800, "patch": "16.4", "kills": 1, **ARENA}
+    seats = [("Sett", 2, 200), ("Galio", None, 200), ("Jinx", 1, 100)]
+    hits = [
+        {"_source": {**PERSON, **fields, "champion_name": name, "team_id": team} | ({"placement": at} if at else {})}
+        for name, at, team in seats
+    ]
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = {"hits": {"hits": hits}}
+    (found,) = read_last_matches(client)
+    assert found.champions == ("Jinx", "Sett", "Galio")
+    assert (found.blue, found.red, found.winner) == ((), (), None)
+
+
+class FakeIndex:
+    """Documents of matches, newest first: answers the search for the newest ones, and that for their participants."""
+
+    def __init__(self, participants: list[int]) -> None:
+        """The number of documents of each match."""
+        self.documents = [
+            {
+                **PERSON,
+                "match_id": f"EUW1_{number:03}",
+                "game_duration": 1800,
+                "patch": "16.4",
+                "kills": 1,
+                "team_id": 100,
+            }
+            for number, size in enumerate(participants)
+            for _ in range(size)
+        ]
+        self.pages: list[int] = []
+
+    def search(self, *, size: int, query: dict[str, Any], **request: Any) -> dict[str, Any]:
+        assert "collapse" not in request
+        if wanted := query.get("terms"):
+            found = [each for each in self.documents if each["match_id"] in wanted["match_id"]]
+        else:
+            assert request["track_total_hits"] is False
+            self.pages.append(size)
+            found = self.documents
+        return {"hits": {"hits": [{"_source": each} for each in found[:size]]}}
+
+
+@pytest.mark.parametrize(
+    ("participants", "matches", "pages"),
+    [
+        ([10] * 30, 10, [180]),
+        ([18] * 30, 10, [180]),
+        ([1] * 300, 10, [180]),
+        ([10] * 4, 4, [180]),
+        ([100] * 30, 10, [180, 1000]),
+        ([100, 80], 2, [180, 1000]),
+        ([], 0, [180]),
+    ],
+    ids=["ten each", "eighteen each", "one champion's", "few matches", "a hundred each", "a full page of two", "none"],
+)
+def test_last_matches_are_the_newest_ten_without_reading_all(
+    participants: list[int], matches: int, pages: list[int]
+) -> None:
+    index = FakeIndex(participants)
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = index.search
+    assert [match.id for match in read_last_matches(client)] == [f"EUW1_{number:03}" for number in range(matches)]
+    assert index.pages == pages
+
+
+def test_arrivals_are_of_the_last_minutes_and_the_same_filters() -> None:
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = EMPTY_RESPONSE | {"aggregations": EMPTY_RESPONSE["aggregations"] | NO_VALUES}
+    now = datetime.now(UTC)
+    only = MatchFilter(queue_ids=(420,), champion="Ahri")
+    found = read_match_statistics(client, TimeRange.last(timedelta(hours=1), now), only)
+    assert found.arriving_per_minute == 3
+    requests = [call.kwargs for call in client.search.call_args_list]
+    (query,) = [request["query"] for request in requests if "arriving" in request.get("aggs", {})]
+    assert query["bool"]["filter"] == [
+        {"range": {"ingested_at": {"gte": "now-5m"}}},
+        {"terms": {"queue_id": [420]}},
+        {"term": {"champion_name": "Ahri"}},
+    ]
+
+
+def test_time_range_that_is_over_has_no_arrivals() -> None:
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = EMPTY_RESPONSE
+    time_range = TimeRange.between(EPOCH, EPOCH + timedelta(hours=1), datetime.now(UTC))
+    assert read_match_statistics(client, time_range).arriving_per_minute is None
+    assert not any("arriving" in call.kwargs.get("aggs", {}) for call in client.search.call_args_list)
+
+
+def test_filters_whose_value_no_document_has_are_named() -> None:
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = EMPTY_RESPONSE | {"aggregations": EMPTY_RESPONSE["aggregations"] | NO_VALUES}
+    only = MatchFilter(platform="EUW1", champion="Ahry")
+    found = read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH), only)
+    assert found.absent == ("champion",)
+    clauses = client.search.call_args.kwargs["aggs"]["values"]["filters"]["filters"]
+    assert clauses == {"platform": {"term": {"platform": "EUW1"}}, "champion": {"term": {"champion_name": "Ahry"}}}
 
 
 def test_confidence_interval_is_within_0_and_1() -> None:

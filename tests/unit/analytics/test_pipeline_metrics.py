@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from analytics.pipeline_metrics import read_pipeline_metrics
+from analytics.pipeline_metrics import read_pipeline_figures, read_pipeline_metrics
 from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, Series
 from tests.support.report_samples import TIME_RANGE
 
 
 class FakePrometheus(PrometheusClient):
-    """Single values by a part of the query; no series by label, and none over time."""
+    """Single values by a part of the query, also over time; no series by label."""
 
     def __init__(self, values: dict[str, float]) -> None:
         self._values = values
         self.times: set[datetime | None] = set()
+        self.ranges = 0
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
-        return []
+        self.ranges += 1
+        value = self.value(query)
+        return [] if value is None else [Series({}, ((end, value),))]
 
     def value(self, query: str, at: datetime | None = None) -> float | None:
         self.times.add(at)
@@ -30,26 +33,38 @@ class FakePrometheus(PrometheusClient):
 
 def test_new_dead_letters_include_those_before_the_jobs_restart() -> None:
     """A job that has just started has no counter yet, so they are counted from the topic's end offsets."""
-    metrics = read_pipeline_metrics(
-        FakePrometheus({'kafka_log_log_logendoffset{topic="lol_matches_dlq"}[3600s]': 5}), TIME_RANGE
-    )
-    assert metrics.dead_letters == {}
-    assert metrics.new_dead_letters == 5
+    prometheus = FakePrometheus({'kafka_log_log_logendoffset{topic="lol_matches_dlq"}[3600s]': 5})
+    assert read_pipeline_metrics(prometheus, TIME_RANGE).dead_letters == {}
+    assert read_pipeline_figures(prometheus, TIME_RANGE).new_dead_letters == 5
+
+
+def test_messages_into_the_topic_are_those_of_all_producers() -> None:
+    """Of the broker, as in Grafana, not of the generator."""
+    messages = read_pipeline_metrics(
+        FakePrometheus({'sum(rate(kafka_log_log_logendoffset{topic="lol_matches"}[60s]))': 2}), TIME_RANGE
+    ).messages
+    assert messages == {"into the topic": ((TIME_RANGE.end, 2),), "processed": ()}
+
+
+def test_figures_need_no_query_over_time() -> None:
+    prometheus = FakePrometheus({})
+    read_pipeline_figures(prometheus, TIME_RANGE)
+    assert prometheus.ranges == 0
 
 
 def test_figures_of_a_time_range_that_is_over_are_those_of_its_end() -> None:
     end = datetime(2026, 2, 22, 12, tzinfo=UTC)
     prometheus = FakePrometheus({})
-    read_pipeline_metrics(prometheus, TimeRange.between(end - timedelta(hours=6), end, datetime.now(UTC)))
+    read_pipeline_figures(prometheus, TimeRange.between(end - timedelta(hours=6), end, datetime.now(UTC)))
     assert prometheus.times == {end, None}, "None: of the oldest sample"
     prometheus = FakePrometheus({})
-    read_pipeline_metrics(prometheus, TIME_RANGE)
+    read_pipeline_figures(prometheus, TIME_RANGE)
     assert prometheus.times == {None}
 
 
 def test_late_matches_are_unknown_without_the_jobs_counter() -> None:
-    assert read_pipeline_metrics(FakePrometheus({}), TIME_RANGE).late_matches is None
-    assert read_pipeline_metrics(FakePrometheus({"sum(lol_job_late_matches_total)": 7}), TIME_RANGE).late_matches == 7
+    assert read_pipeline_figures(FakePrometheus({}), TIME_RANGE).late_matches is None
+    assert read_pipeline_figures(FakePrometheus({"sum(lol_job_late_matches_total)": 7}), TIME_RANGE).late_matches == 7
 
 
 def test_oldest_sample_in_prometheus() -> None:
@@ -57,3 +72,4 @@ def test_oldest_sample_in_prometheus() -> None:
     values = {"prometheus_tsdb_lowest_timestamp_seconds": oldest.timestamp()}
     assert read_pipeline_metrics(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest
     assert read_pipeline_metrics(FakePrometheus({}), TIME_RANGE).oldest_sample is None
+    assert read_pipeline_figures(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
@@ -97,24 +97,28 @@ def test_large_headers_of_a_dead_letter_are_cut() -> None:
 
 
 def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page is opened while Elasticsearch starts, or before the first match."""
+    """The page is opened while Elasticsearch starts, or before the first match. Nothing is read twice at once."""
     values = FilterValues(champions=("Ahri",))
-    answers: list[FilterValues | Exception] = [PrometheusError("away"), PrometheusError("away"), FilterValues(), values]
+    answers: list[FilterValues | Exception] = [PrometheusError("away"), FilterValues(), values]
+    time_ranges: list[TimeRange] = []
 
-    def read(_: TimeRange, __: View, ___: str) -> FilterValues:
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+    def read(_: object, time_range: TimeRange) -> FilterValues:
+        time_ranges.append(time_range)
+        answer = answers[len(time_ranges) - 1]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setitem(sources.READERS, "filter values", read)
-    sources.shared.clear()
-    sources.shared_longer.clear()
-    assert sources.filter_values(VIEW).data is None
+    monkeypatch.setattr(sources, "_elasticsearch", lambda: None)
+    monkeypatch.setattr(sources, "read_filter_values", read)
+    sources._filter_values.clear()
     found = []
-    for _ in range(2):
+    for _ in range(4):
         sources.shared.clear()  # as after its time to live
         found.append(sources.filter_values(VIEW).data)
-    assert found == [FilterValues(), values]
+        assert sources.filter_values(VIEW).data == found[-1]
+    assert found == [None, FilterValues(), values, values]
+    assert len(time_ranges) == 3, "the values are kept"
+    assert {each.end - each.start for each in time_ranges} == {timedelta(hours=24)}, "of the view's time range"
     sources.shared.clear()
-    sources.shared_longer.clear()
+    sources._filter_values.clear()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from job.documents import actions, documents
 from job.ids import cassandra_write_time, external_version, monthly_index, statistics_document_id
-from job.queues import queue_name
+from job.queues import AGAINST_BOTS, queue_name
 from job.settings import with_overrides
 from job.times import from_ms, iso, now_ms, to_ms
 from tests.support.sample_matches import ALIASES, ARRIVED_AT, TWO_TEAMS, decoded, full_participant, match, participant
@@ -96,6 +96,25 @@ def test_team_documents_have_ids_version_and_month_like_those_of_participants() 
 )
 def test_unknown_queue_is_named_by_its_id(queue_id: int, name: str) -> None:
     assert next(documents(decoded(match(queueId=queue_id)), ARRIVED_AT))["queue"] == name
+
+
+@pytest.mark.parametrize(
+    ("queue_id", "name"),
+    [
+        (860, "Co-op vs. AI ARAM"),
+        (4320, "Co-op vs. AI League Classic"),
+        *((queue_id, "Doom Bots") for queue_id in (4200, 4210, 4220, 4240, 4250, 4260)),
+    ],
+)
+def test_queues_of_2025_and_2026_against_bots_are_known(queue_id: int, name: str) -> None:
+    assert queue_name(queue_id) == name
+    assert queue_id in AGAINST_BOTS
+
+
+@pytest.mark.parametrize("queue_id", [2450, 3260, 3262, 3270, 3280, 4310])
+def test_league_classic_has_names_and_is_among_people(queue_id: int) -> None:
+    assert "Classic" in queue_name(queue_id)
+    assert queue_id not in AGAINST_BOTS
 
 
 def test_counted_queues_have_names() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from job.documents import documents
+from job.match import Match, decode
 from job.settings import with_overrides
 from job.tasks.match_rows import match_rows
 from tests.support import reference
@@ -20,7 +21,7 @@ from tests.support.mode_matches import (
     ranked_solo,
     swarm,
 )
-from tests.support.sample_matches import ARRIVED_AT, START, decoded, value
+from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, decoded, value
 from tests.support.team_documents import team_documents
 
 MATCH = {
@@ -36,6 +37,7 @@ MATCH = {
     "ingested_at": "2026-02-02T02:40:00.000Z",
     "game_mode": "CLASSIC",
     "map_id": 11,
+    "bots": 0,
 }
 TOP = MATCH | {
     "participant_id": "1",
@@ -261,7 +263,19 @@ def test_arena_of_16_has_subteams_and_no_teams() -> None:
     last = document(arena_16(), 1)
     assert {"kill_participation", "damage_share"}.isdisjoint(last), "its subteam has no kills"
     assert (last["gold_share"], last["placement"], last["team_id"], last["win"]) == (0.4762, 8, 200, False)
+    assert (last["game_duration"], last["gold_per_minute"]) == (900, 967.74), (
+        "10,000 in the 620 s until it was eliminated"
+    )
     assert team_documents(decoded(arena_16()), ARRIVED_AT) == []
+
+
+def test_eliminated_players_figures_per_minute_end_with_them_in_the_statistics() -> None:
+    message = arena_16()
+    message["info"]["queueId"] = 1799  # no name yet: it is Arena by its mode
+    found = decode(value(message), ARRIVED_AT, PLAUSIBLE_TIMES, details=False)
+    assert isinstance(found, Match)
+    last = match_rows([found], None).column("participants").to_pylist()[0][0]
+    assert last["gpm"] == round(10_000 / (620 / 60) * 10**6)
 
 
 def test_arena_of_18_has_subteams_of_three() -> None:
@@ -326,10 +340,20 @@ def test_swarm_has_one_team_and_champions_of_its_own() -> None:
 
 
 def test_coop_has_bots_and_two_teams() -> None:
-    assert document(coop(), 1) == expected(match_id="EUW1_870", queue_id=870, queue="Co-op vs. AI Intro Bot")
+    assert document(coop(), 1) == expected(match_id="EUW1_870", queue_id=870, queue="Co-op vs. AI Intro Bot", bots=5)
     bot = document(coop(), 6)
     assert (bot["puuid"], bot["bot"], bot["summoner_name"]) == ("BOT", True, "Camille")
-    assert [team["tower"] for team in team_documents(decoded(coop()), ARRIVED_AT)] == [11, 0]
+    assert [(team["tower"], team["bots"]) for team in team_documents(decoded(coop()), ARRIVED_AT)] == [(11, 5), (0, 5)]
+
+
+def test_number_of_bots_does_not_depend_on_the_queue() -> None:
+    """A custom game against bots, and a queue that has no name yet."""
+    message = coop()
+    message["info"]["queueId"] = 0
+    assert [each["bots"] for each in documents(decoded(message), ARRIVED_AT)] == [5] * 10
+    for each in message["info"]["participants"]:
+        del each["puuid"]
+    assert not any("bots" in each for each in documents(decoded(message), ARRIVED_AT)), "unknown without any puuid"
 
 
 def test_statistics_count_the_configured_queues_without_bots() -> None:

@@ -153,31 +153,45 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "arena": {"queue": "Arena", "game_mode": "CHERRY", "bot": False},
     "compact arena": {"queue": "Arena"},
     "arena of an unknown queue": {"queue": "1740", "game_mode": "CHERRY", "bot": False},
-    "swarm": {"queue": "Swarm", "game_mode": "STRAWBERRY", "bot": False},
-    "compact swarm": {"queue": "Swarm"},
+    "swarm": {"queue": "Swarm", "game_mode": "STRAWBERRY", "bot": False, "champion_name": "Strawberry_Jinx"},
+    "compact swarm": {"queue": "Swarm", "champion_name": "Strawberry_Jinx"},
+    "league classic": {"queue": "League Classic", "game_mode": "JADE", "map_id": 453, "champion_name": "Jade_Ahri"},
+    "doom bots of 2025": {"queue": "Doom Bots", "game_mode": "RUBY", "map_id": 11, "bot": False, "bots": 5},
+    "doom bots' champion": {"queue": "Doom Bots", "game_mode": "RUBY", "map_id": 11, "champion_name": "RUBY_Annie"},
+    "custom": {"queue": "Custom", "game_mode": "CLASSIC", "map_id": 11, "bot": False, "bots": 0},
+    "custom against bots": {"queue": "Custom", "game_mode": "CLASSIC", "map_id": 11, "bot": False, "bots": 5},
+    "unknown queue of bots": {"queue": "4290", "game_mode": "CLASSIC", "map_id": 11, "bot": False, "bots": 5},
 }
 """Fields of a document by which panels tell modes and bots apart."""
-TWO_TEAMS_OF_PEOPLE = {"ranked", "aram", "compact"}
-AGAINST_BOTS = {"coop", "coop in urf", "doom bots"}
+TWO_TEAMS_OF_PEOPLE = {"ranked", "aram", "compact", "custom"}
+AGAINST_BOTS = {
+    "coop",
+    "coop in urf",
+    "doom bots",
+    "doom bots of 2025",
+    "custom against bots",
+    "unknown queue of bots",
+}
+OF_MODES = {"swarm", "compact swarm", "league classic", "doom bots' champion"}
 OF_ONE_PLAYER = {"tutorial", "compact tutorial", "practice tool"}
 ARENAS = {"arena", "compact arena", "arena of an unknown queue"}
 ACCEPTED = {
-    "lol-sides": TWO_TEAMS_OF_PEOPLE,
-    "lol-wins-by-side": TWO_TEAMS_OF_PEOPLE,
-    "lol-objectives": {"ranked"},
+    "lol-sides": {*TWO_TEAMS_OF_PEOPLE, "league classic"},
+    "lol-wins-by-side": {*TWO_TEAMS_OF_PEOPLE, "league classic"},
+    "lol-objectives": {"ranked", "custom"},
     "lol-positions": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
     "lol-kill-participation": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
     "lol-gold-distribution": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
-    "lol-last-matches": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS, "bot"},
+    "lol-last-matches": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS, "bot", "league classic", "doom bots' champion"},
     "lol-champions": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
     "lol-win-rate-and-picks": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
     "lol-items": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
-    "lol-keystones": set(DOCUMENTS) - {"bot"},
+    "lol-keystones": set(DOCUMENTS) - {"bot"} - OF_MODES,
 }
 
 
 def accepts(query: dict[str, Any], document: dict[str, Any]) -> bool:
-    """Whether Elasticsearch would find the document; of ranges, each is taken to be met."""
+    """Whether Elasticsearch would find the document; of ranges of times, each is taken to be met."""
     ((kind, inside),) = query.items()
     if kind == "bool":
         return (
@@ -186,7 +200,8 @@ def accepts(query: dict[str, Any], document: dict[str, Any]) -> bool:
             and ("must_not" not in inside or not accepts(inside["must_not"], document))
         )
     if kind == "range":
-        return True
+        ((field, bounds),) = inside.items()
+        return field != "bots" or int(document.get(field, 0)) > int(bounds["gt"])
     if kind == "exists":
         return inside["field"] in document
     ((field, value),) = inside.items()
@@ -243,6 +258,7 @@ def test_dashboard_has_a_control_of_each_field_to_filter_by() -> None:
         ("win: true", {"match": {"win": "true"}}),
         ("not queue: Co-op*", {"bool": {"must_not": {"wildcard": {"queue": "Co-op*"}}}}),
         ("win: *", {"exists": {"field": "win"}}),
+        ("not bots > 0", {"bool": {"must_not": {"range": {"bots": {"gt": "0"}}}}}),
         (
             "queue: (Arena or Swarm)",
             {

@@ -11,7 +11,7 @@ import pytest
 
 from analytics.match_statistics import MatchFilter
 from analytics.time_range import TimeRange
-from tests.support.report_samples import BUILDS, MATCHES, PIPELINE
+from tests.support.report_samples import BUILDS, FIGURES, MATCHES, PIPELINE
 from tools.report import __main__ as report
 from tools.report.page import StackReport
 
@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TimeRange, MatchFilter]
 
     def read_report(stack: str, _: Any, time_range: TimeRange, only: MatchFilter) -> StackReport:
         found.append((time_range, only))
-        return StackReport(stack, datetime.now(UTC), time_range, MATCHES, BUILDS, PIPELINE)
+        return StackReport(stack, datetime.now(UTC), time_range, MATCHES, BUILDS, PIPELINE, FIGURES)
 
     monkeypatch.setattr(report, "read_stack_outputs", lambda _: {"services": {}})
     monkeypatch.setattr(report, "read_report", read_report)

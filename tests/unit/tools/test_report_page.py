@@ -50,7 +50,7 @@ def test_control_characters_are_replaced_in_charts_and_page() -> None:
 def test_mean_rates_have_their_number_of_minutes() -> None:
     def notes(time_range: TimeRange) -> list[str]:
         report = replace(REPORT, time_range=time_range)
-        figure = next(each for each in report.key_figures if each.name == "Matches per minute")
+        figure = next(each for each in report.key_figures if each.name == "Ended per minute")
         return [figure.note, report.match_charts[0].note]
 
     assert notes(TIME_RANGE) == ["1,200 documents; mean of 5 minutes", "by the end of the game"]

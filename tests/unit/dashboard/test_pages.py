@@ -1,0 +1,94 @@
+"""What the dashboard's pages read. Streamlit runs them in the test, with sample data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analytics.match_statistics import FilterValues, MatchFilter, MatchStatistics
+from analytics.time_range import TimeRange
+from dashboard import settings, sources
+from dashboard.view import View
+from infra.clients.prometheus import PrometheusClient, Series
+from infra.images import ROOT
+from tests.support.report_samples import MATCHES
+
+
+class FakePrometheus(PrometheusClient):
+    """Has no series; counts the queries of now and those over time."""
+
+    def __init__(self) -> None:
+        self.values_of_now = self.ranges = 0
+
+    def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
+        self.ranges += 1
+        return []
+
+    def value(self, query: str, at: datetime | None = None) -> float | None:
+        self.values_of_now += 1
+        return None
+
+
+@pytest.fixture
+def prometheus(monkeypatch: pytest.MonkeyPatch) -> FakePrometheus:
+    """The Prometheus that the pages read."""
+    found = FakePrometheus()
+    monkeypatch.setattr(sources, "_prometheus", lambda: found)
+    return found
+
+
+@pytest.fixture
+def views(monkeypatch: pytest.MonkeyPatch) -> list[View]:
+    """The views of which the page reads the matches."""
+    read: list[View] = []
+
+    def matches(_: TimeRange, view: View, __: str) -> MatchStatistics:
+        read.append(view)
+        return MATCHES
+
+    values = FilterValues((420,), ("EUW1", "tr1"), ("16.4",), ("Ahri",))
+    monkeypatch.setitem(sources.READERS, "matches", matches)
+    monkeypatch.setitem(sources.READERS, "filter values", lambda *_: values)
+    monkeypatch.delenv(settings.VARIABLE, raising=False)  # so that no page needs a login
+    sources.read_settings.clear()
+    sources.shared.clear()
+    return read
+
+
+def open_page(**parameters: str) -> None:
+    """Open the page Matches with these query parameters."""
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
+    for name, value in parameters.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+
+
+def test_page_of_matches_reads_no_series_that_it_does_not_draw(prometheus: FakePrometheus, views: list[View]) -> None:
+    open_page()
+    assert len(views) == 1
+    assert prometheus.ranges == 0
+    assert 0 < prometheus.values_of_now <= 8
+
+
+@pytest.mark.usefixtures("prometheus")
+@pytest.mark.parametrize(
+    ("name", "typed", "only"),
+    [
+        ("champion", "Kai'Sa", MatchFilter(champion="Kaisa")),
+        ("champion", "Wukong", MatchFilter(champion="MonkeyKing")),
+        ("champion", "ahri", MatchFilter(champion="Ahri")),
+        ("champion", "Newest", MatchFilter(champion="Newest")),
+        ("platform", "euw1", MatchFilter(platform="EUW1")),
+        ("platform", "tr1", MatchFilter(platform="tr1")),  # as the documents have it
+        ("position", "jungle", MatchFilter(position="JUNGLE")),
+        ("queue", "5v5 ranked solo", MatchFilter(queue_ids=(420,))),
+    ],
+)
+def test_value_in_the_url_selects_the_documents_spelling(
+    views: list[View], name: str, typed: str, only: MatchFilter
+) -> None:
+    open_page(**{name: typed})
+    assert [view.filter for view in views] == [only]
