@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cassandra import (
-    AuthenticationFailed,
     InvalidRequest,
     OperationTimedOut,
     ProtocolVersion,
@@ -36,6 +35,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, make_wsgi_app
 
 from job import logs, settings
+from job.cassandra_login import is_refused_login
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
 from job.ids import cassandra_write_time
@@ -231,6 +231,8 @@ def _connect(options: settings.Archive) -> Any:
             PlainTextAuthProvider(options.username, options.password.get_secret_value()) if options.username else None
         ),
         connect_timeout=_REQUEST_TIMEOUT_SECONDS,
+        # Of the requests for nodes and schema; by default two seconds, too few on a busy machine.
+        control_connection_timeout=_REQUEST_TIMEOUT_SECONDS,
         protocol_version=ProtocolVersion.V5,  # of Cassandra 4 and later
         # The driver's default backoff grows to ten minutes, in which Cassandra would be available and not used.
         reconnection_policy=ConstantReconnectionPolicy(_RECONNECTION_SECONDS, max_attempts=None),
@@ -257,7 +259,7 @@ def _describe(error: Exception, options: settings.Archive) -> str:
 def _refused_login(error: Exception, options: settings.Archive) -> str | None:
     """The error in one line if Cassandra refuses the login, else None."""
     causes = error.errors.values() if isinstance(error, NoHostAvailable) else ()
-    refused = [cause for cause in causes if isinstance(cause, AuthenticationFailed)]
+    refused = [cause for cause in causes if is_refused_login(cause)]
     if not refused:
         return None
     return (

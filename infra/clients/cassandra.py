@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cassandra import AuthenticationFailed, DriverException, OperationTimedOut, ProtocolVersion, Timeout, Unavailable
+from cassandra import DriverException, OperationTimedOut, ProtocolVersion, Timeout, Unavailable
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
@@ -24,14 +24,15 @@ from tenacity import (
 )
 
 from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, OPERATOR, user_of
+from job.cassandra_login import is_refused_login
 from job.errors import first_line
 
 ADMIN = user_of(CASSANDRA_ADMIN)
 DEFAULT_LOGIN = ("cassandra", "cassandra")
 """The superuser that Cassandra creates where it finds no role at all."""
 TIMEOUT_SECONDS = 15
-START_SECONDS = 10
-"""After CQL is served, the default superuser can take a moment to exist."""
+START_SECONDS = 60
+"""After CQL is served, the default superuser can take a moment to exist, on a busy machine a long one."""
 CACHE_SECONDS = 2.5
 """Longer than Cassandra caches roles and permissions: after that, a dropped role is no longer accepted."""
 
@@ -103,7 +104,7 @@ def connect(host: str, port: int, user: str, password: str) -> Iterator[Any]:
     except (NoHostAvailable, ConnectionException) as error:
         causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else [error]
         reason = first_line(causes[0] if causes else error)
-        if any(isinstance(cause, AuthenticationFailed) for cause in causes):
+        if any(is_refused_login(cause) for cause in causes):
             raise LoginRefusedError(f"Cassandra at {host}:{port} refuses the role {user}: {reason}") from error
         raise CassandraUnavailableError(f"Cassandra does not answer at {host}:{port}: {reason}") from error
     except (OperationTimedOut, Timeout, Unavailable) as error:

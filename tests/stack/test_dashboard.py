@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,9 +73,10 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Brow
     now_ms = round(datetime.now(UTC).timestamp() * 1000)
     match = MatchFactory(seed=now_ms, size="compact", start_ms=now_ms, now=lambda: now_ms).next()
     producer = Producer(stack.kafka_settings())
-    participant = json.loads(match.encode())["info"]["participants"][0]
+    participant = match.data["info"]["participants"][0]
+    # Of a player whom no other match has, because more matches than a page shows may arrive in the meantime.
+    participant["riotIdGameName"] = f"New{now_ms}"
     name = f"{participant['riotIdGameName']}#{participant['riotIdTagline']}"
-    # Of a player, because more matches than the page of all of them shows may arrive in the meantime.
     with open_dashboard(browser, f"{url}?page=Player&player={quote(name)}") as page:
         producer.produce(MATCHES_TOPIC, match.encode(), match.id)
         assert producer.flush(60) == 0

@@ -57,6 +57,8 @@ from tools.dlq import dead_letters
 from tools.dlq.dead_letters import DlqError, read_dead_letters
 
 TIMEOUT_SECONDS = 10
+COORDINATOR_SECONDS = 60
+"""For requests to a coordinator: the first one to a new broker waits until an internal topic is created."""
 NOT_PERMITTED = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -115,13 +117,13 @@ def transact(client: Client, transactional_id: str) -> int | None:
     quiet = logging.getLogger("librdkafka")  # it logs a refusal as fatal
     settings: dict[str, Any] = {**client, "transactional.id": transactional_id, "logger": quiet}
     producer = Producer(settings)
-    return code_of(lambda: producer.init_transactions(TIMEOUT_SECONDS))
+    return code_of(lambda: producer.init_transactions(COORDINATOR_SECONDS))
 
 
 def administrate(client: Client, request: Callable[[AdminClient], dict[Any, Any]]) -> int | None:
     admin = AdminClient(client)  # its requests end with it
     (future,) = request(admin).values()
-    return code_of(lambda: future.result(TIMEOUT_SECONDS))
+    return code_of(lambda: future.result(COORDINATOR_SECONDS))
 
 
 def set_retention(admin: AdminClient) -> dict[Any, Any]:

@@ -99,11 +99,12 @@ class TestScraping:
         eventually(figures, timeout_seconds=60)
 
     def test_prometheus_scrapes_after_its_clock_went_back(self, stack: Stack) -> None:
-        """A Prometheus with the deployed configuration, whose newest sample is two days in the future."""
+        """A Prometheus with the deployed configuration, whose newest sample is half a day in the future: less
+        than the shortest retention."""
         deployed = stack.container("prometheus")
         assert deployed.image is not None
         config, _ = deployed.get_archive("/etc/prometheus/prometheus.yml")
-        future = datetime.now(UTC) + timedelta(days=2)
+        future = datetime.now(UTC) + timedelta(hours=12)
         sample = f"# TYPE early gauge\nearly 1 {future.timestamp():.0f}\n# EOF\n"
         script = (
             "promtool tsdb create-blocks-from openmetrics /tmp/future.txt /tmp/data &&"

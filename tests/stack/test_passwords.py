@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.stack import Stack
+from harness.waiting import eventually
 from infra.images import network_arguments
 from infra.logins import user_of
 from infra.names import CHECKPOINTS, SPARK_JOB_UI_PORT, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
@@ -106,13 +107,15 @@ def test_sparks_pages_show_no_password(deployed: Stack, secrets: dict[str, str])
 
 def test_checkpoints_have_no_password(deployed: Stack, secrets: dict[str, str]) -> None:
     # The patterns come by standard input: on the command line they would be what is tested above.
-    search = ["docker", "exec", "-i", deployed.container_name("spark-job"), "grep", "-rlF", "-f", "-"]
-    run = subprocess.run(
-        [*search, CHECKPOINTS], input="\n".join(secrets.values()), capture_output=True, text=True, check=False
-    )
-    assert (run.returncode, run.stdout) == (1, ""), run.stderr  # 1: searched, and nothing found
-    control = subprocess.run([*search, CHECKPOINTS], input="lol_matches", capture_output=True, text=True, check=False)
-    assert control.returncode == 0, "the search finds nothing at all"
+    search = ["docker", "exec", "-i", deployed.container_name("spark-job"), "grep", "-rlF", "-f", "-", CHECKPOINTS]
+
+    def find(patterns: str, exit_code: int) -> None:
+        """Retried, because the search also ends with an error (2) if the job deletes a file meanwhile."""
+        run = subprocess.run(search, input=patterns, capture_output=True, text=True, check=False)
+        assert run.returncode == exit_code, f"{run.stdout}{run.stderr}"
+
+    eventually(lambda: find("\n".join(secrets.values()), 1), timeout_seconds=60)  # 1: searched, and nothing found
+    eventually(lambda: find("lol_matches", 0), timeout_seconds=60)
 
 
 def test_history_of_images_has_no_password_and_no_package_index(deployed: Stack, secrets: dict[str, str]) -> None:

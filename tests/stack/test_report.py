@@ -42,6 +42,9 @@ from job.settings import with_overrides
 from tests.support.browser_page import open_page
 
 Participant = Mapping[str, Any]
+MISCOUNTED = 2
+"""By how many matches Elasticsearch's `cardinality` may be off, also below its precision threshold: it keeps 25 bits of
+each id's hash, and counts ids whose bits are equal as one."""
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,10 @@ def test_page_contains_no_secret(report_page: Path, stack: Stack) -> None:
 
 
 def test_report_figures_match_the_documents(stack: Stack) -> None:
-    """Each figure is recomputed from all documents of a time range; retried if documents arrived in between."""
+    """Each figure is recomputed from all documents of a time range; retried if documents arrived in between.
+
+    Figures of documents are exact. Counts of matches, and rates with one, are as exact as `cardinality`.
+    """
 
     def equal() -> None:
         # Short, since a stack that has run for days has too many documents. Its start is rarely aligned to the step.
@@ -116,13 +122,14 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
         )
     ]
     assert found.documents == len(documents) > 0
-    assert found.count == len(ids(documents))
+    assert found.count == pytest.approx(len(ids(documents)), abs=MISCOUNTED)
     assert [step.start for step in found.steps] == time_range.step_times[:-1]
     minutes = time_range.step_seconds / 60
     assert sum(step.documents for step in found.steps) * minutes == pytest.approx(len(documents))
-    assert sum(step.matches for step in found.steps) * minutes == pytest.approx(len(ids(documents)))
+    assert sum(step.matches for step in found.steps) * minutes == pytest.approx(len(ids(documents)), abs=MISCOUNTED)
 
     games_played = [participant for participant in documents if not participant["remake"] and "win" in participant]
+    played = len(ids(games_played))
     people = [game for game in games_played if not game.get("bot") and "_" not in game["champion_name"]]
     champions = grouped(people, "champion_name")
     assert {champion.name: champion.games for champion in found.champions} == {
@@ -132,7 +139,7 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
     for champion in found.champions:
         games = champions[champion.name]
         assert champion.win_rate == pytest.approx(mean(game["win"] for game in games))
-        assert champion.pick_rate == pytest.approx(len(ids(games)) / len(ids(games_played)))
+        assert champion.pick_rate == pytest.approx(len(ids(games)) / played, abs=MISCOUNTED / played)
         assert champion.kda == pytest.approx(mean(game["kda"] for game in games), rel=1e-5)
         assert champion.gold_per_minute == pytest.approx(mean(game["gold_per_minute"] for game in games), rel=1e-5)
         assert champion.damage_per_minute == pytest.approx(mean(game["damage_per_minute"] for game in games), rel=1e-5)
@@ -156,16 +163,22 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
         team_games = grouped(two_teams, "team_id")[team]
         count = len(ids(team_games))
         won = ids(game for game in team_games if game["win"])
-        assert side.win_rate == pytest.approx(len(won) / len(ids(two_teams)))
-        assert side.kills == pytest.approx(sum(game["kills"] for game in team_games) / count)
-        assert side.gold == pytest.approx(sum(game["gold_earned"] for game in team_games) / count)
-        assert side.damage == pytest.approx(sum(game["total_damage_dealt"] for game in team_games) / count)
-        assert side.cs == pytest.approx(sum(game["cs"] for game in team_games) / count)
-        assert side.vision == pytest.approx(sum(game["vision_score"] for game in team_games) / count)
+        decided = len(ids(two_teams))
+        assert side.win_rate == pytest.approx(len(won) / decided, abs=MISCOUNTED / decided)
+        for mean_of_side, field in (
+            (side.kills, "kills"),
+            (side.gold, "gold_earned"),
+            (side.damage, "total_damage_dealt"),
+            (side.cs, "cs"),
+            (side.vision, "vision_score"),
+        ):
+            expected = sum(game[field] for game in team_games) / count
+            assert mean_of_side == pytest.approx(expected, rel=MISCOUNTED / count), field
 
     for length in found.lengths:
         seconds = range(length.at_least * 60, (length.below or 10**6) * 60)
-        assert length.matches == len(ids(game for game in games_played if game["game_duration"] in seconds))
+        expected_matches = len(ids(game for game in games_played if game["game_duration"] in seconds))
+        assert length.matches == pytest.approx(expected_matches, abs=MISCOUNTED)
 
     assert_builds_match_documents(read_build_statistics(client, time_range, MatchFilter()), people)
 

@@ -74,6 +74,11 @@ def test_stack_name_may_be_longer_than_a_common_name() -> None:
     assert str(name.value).startswith("lolstack-longlong")
 
 
+def test_certificate_is_valid_for_no_longer_than_tls_clients_accept(issued: dict[str, Any]) -> None:
+    server = x509.load_pem_x509_certificate(issued["certificates"]["elasticsearch"].encode())
+    assert server.not_valid_after_utc - server.not_valid_before_utc <= timedelta(days=825)
+
+
 def test_certificates_do_not_change_at_the_next_up(issued: dict[str, Any]) -> None:
     assert not PROVIDER.diff("generated", issued, WANTED).changes
 

@@ -123,9 +123,19 @@ def table(session: FakeSession, stopping: threading.Event | None = None) -> Arch
     return ArchiveTable(session, with_overrides({}).archive, stopping or InstantEvent(), Heartbeat())
 
 
-REFUSED = NoHostAvailable("no host", {"cassandra:9042": AuthenticationFailed("Bad credentials")})
+def login_error(message: str) -> NoHostAvailable:
+    """The driver's error for a login that Cassandra answers with this message."""
+    text = (
+        f'Failed to authenticate to cassandra:9042: Error from server: code=0100 [Bad credentials] message="{message}"'
+    )
+    return NoHostAvailable("no host", {"cassandra:9042": AuthenticationFailed(text)})
+
+
+REFUSED = login_error("Provided username lol_archive and/or password are incorrect")
+NOT_CHECKED = login_error("Unable to perform authentication: Operation timed out")
 TRANSIENT = [
     REFUSED,
+    NOT_CHECKED,
     OperationTimedOut(),
     NoHostAvailable("no host", {}),
     WriteTimeout("timeout", write_type=WriteType.SIMPLE),
@@ -193,6 +203,27 @@ class TestArchiveTable:
         (record,) = caplog.records
         assert "s for Cassandra: archive.username, archive.password: Cassandra at cassandra refuses" in record.message
         assert "Bad credentials" in record.message
+
+    def test_login_that_cassandra_could_not_check_is_not_reported_as_a_wrong_password(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        table(FakeSession(EUW1_1=[NOT_CHECKED])).write(ROWS)
+        (record,) = caplog.records
+        assert "Unable to perform authentication: Operation timed out" in record.message
+        assert "correct" not in record.message
+
+    def test_requests_for_nodes_and_schema_have_the_timeout_of_a_connection(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: dict[str, Any] = {}
+
+        def fake_cluster(_hosts: list[str], **options: Any) -> SimpleNamespace:
+            given.update(options)
+            return SimpleNamespace(connect=FakeSession)
+
+        monkeypatch.setattr(archive, "Cluster", fake_cluster)
+        with archive.cassandra_session(with_overrides({}).archive):
+            assert given["control_connection_timeout"] == given["connect_timeout"]
 
     def test_new_connection_is_made_if_none_of_the_old_one_works_any_more(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
