@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
@@ -26,11 +25,10 @@ def controls(*, matches: bool = False, champion: bool = False) -> View:
         )
         begin = end = None
         if name == FROM_TO:
-            # Defaults that stay the same from one run to the next.
-            today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-            begin = st.datetime_input("From (UTC)", today, key="from", bind="query-params", width=230, step=60)
-            tomorrow = today + timedelta(days=1)
-            end = st.datetime_input("To (UTC)", tomorrow, key="to", bind="query-params", width=230, step=60)
+            # Empty at first: a value that equals its default is left out of the URL, so a default by today's date would
+            # change a bookmarked page from one day to the next.
+            begin = st.datetime_input("From (UTC)", None, key="from", bind="query-params", width=230, step=60)
+            end = st.datetime_input("To (UTC)", None, key="to", bind="query-params", width=230, step=60)
         view = View(name, utc(begin), utc(end))
         if matches:
             view = replace(view, filter=_filter(sources.filter_values(view).data or FilterValues(), champion))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -144,6 +145,16 @@ def test_viewers_with_different_filters_and_times_do_not_see_each_others(browser
             chart = page.locator(".st-key-card-matches-per-minute svg.marks")
             expect(chart).to_contain_text(own)
             expect(chart).not_to_contain_text(others)
+
+
+def test_url_keeps_a_range_of_today(browser: Browser, address: str) -> None:
+    """Streamlit removes a value from the URL that equals its control's default."""
+    today = datetime.now(UTC).date()
+    times = f"from={today}T00:00&to={today + timedelta(days=1)}T00:00"
+    with open_dashboard(browser, f"{address}?range=from-to&{times}") as page:
+        is_complete(page)
+        expect(page).to_have_url(re.compile(rf"[?&]from={today}"))
+        expect(page).to_have_url(re.compile(rf"[?&]to={today + timedelta(days=1)}"))
 
 
 def test_pages_without_a_choice_say_what_to_do(browser: Browser, address: str) -> None:
