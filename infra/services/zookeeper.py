@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra import users
 from infra.names import ZOOKEEPER_NETWORK
-from infra.services import jmx, render
+from infra.services import FILES, jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_STARTS_QUICKLY,
@@ -19,6 +19,11 @@ from infra.services.base import (
 MAX_REQUEST_BYTES = 262144
 """By default 1 MiB, which is too much for the heap if many connections announce it. Kafka's largest nodes, the
 assignments of topics, have some ten bytes for each partition; its client renews its watches in requests of 128 KiB."""
+VOLUME = "/var/lib/kafka/data"
+DATA = f"{VOLUME}/zookeeper"
+LOGS = f"{DATA}/version-2"
+"""The folder of the transaction logs and snapshots."""
+START_SCRIPT = "/etc/lolstack/start_zookeeper.sh"
 HEALTH_CHECK = "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && timeout 3 grep -q '^Mode:' <&3"
 
 
@@ -36,6 +41,9 @@ class ZooKeeper(Service):
                 user=users.KAFKA,
                 memory_mib=memory,
                 command=[
+                    "sh",
+                    START_SCRIPT,
+                    LOGS,
                     "java",
                     f"-Xmx{memory // 2}m",
                     "-XX:+UseSerialGC",
@@ -51,7 +59,8 @@ class ZooKeeper(Service):
                     "/etc/lolstack/zookeeper.properties",
                 ],
                 files=[
-                    ConfigFile("/etc/lolstack/zookeeper.properties", render("zookeeper.properties")),
+                    ConfigFile(START_SCRIPT, (FILES / "start_zookeeper.sh").read_text(encoding="utf-8")),
+                    ConfigFile("/etc/lolstack/zookeeper.properties", render("zookeeper.properties", data=DATA)),
                     ConfigFile(
                         "/etc/lolstack/zookeeper.jaas",
                         deployment.password("zookeeper.kafka").apply(
@@ -63,7 +72,7 @@ class ZooKeeper(Service):
                 ],
                 networks=[ZOOKEEPER_NETWORK],
                 scrape_endpoints=[jmx.scrape_endpoint(deployment, "zookeeper")],
-                mounts=[Mount("broker", "/var/lib/kafka/data")],
+                mounts=[Mount("broker", VOLUME)],
                 health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=60),
             ),
         )

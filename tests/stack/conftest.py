@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.stack import WEBHOOK, Stack
+from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
 from infra.clients.docker_engine import DockerUnavailableError
 from tests.support import private_registry
 from tests.support.private_registry import PrivateRegistry
@@ -21,7 +21,7 @@ from tools.stack_outputs import NotDeployedError
 
 OWN_STACK = "selftest"
 OWN_CONFIG = {
-    "alertWebhookUrl": f"http://{WEBHOOK}:8000/",
+    "alertWebhookUrl": f"http://{WEBHOOK}:8000/{WEBHOOK_TOKEN}",
     "generatorEnabled": "true",
     "generatorRate": "5",
     "job.archive.messages_per_second": "2000",  # so that no test waits for the backlog of another one

@@ -10,6 +10,9 @@ import pytest
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.kafka import TopicClient
+from infra.names import CHECKPOINTS
+from infra.services.zookeeper import LOGS
+from tests.support.known_messages import KnownMessages
 
 pytestmark = pytest.mark.disruptive
 
@@ -44,6 +47,31 @@ def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None
 
     eventually(replaced, timeout_seconds=180)
     stack.wait_for_new_documents(timeout_seconds=180)
+
+
+def test_zookeeper_starts_with_an_empty_transaction_log(stack: Stack) -> None:
+    """As a full disk can leave it: ZooKeeper 3.8 alone ends with an EOFException at each start."""
+    host = stack.host("zookeeper")
+    log = f"{LOGS}/log.7fffffffffffffff"  # behind all others
+    host.check_output(f"touch {log}")
+    stack.container("zookeeper").restart()
+    stack.wait_until_healthy()
+    assert not host.file(log).exists
+    stack.wait_for_new_documents()
+
+
+def test_checkpoint_has_no_checksum_files_and_those_of_an_earlier_version_are_ignored(stack: Stack) -> None:
+    """A crash between the renames of a file and of its checksum left a checksum of other content."""
+    job, worker = stack.container("spark-job"), stack.host("spark-worker")
+    known = KnownMessages(stack)
+    job.stop()  # so that no file changes meanwhile
+    assert worker.check_output(f"find {CHECKPOINTS} -name '*.crc'") == ""
+    # In Hadoop's format: 512 bytes for each checksum, and the first one.
+    script = r'for file; do printf "crc\0\0\0\2\0\0\0\0\0" >"${file%/*}/.${file##*/}.crc"; done'
+    worker.check_output(f"find {CHECKPOINTS} -type f -exec sh -c %s sh {{}} +", script)
+    job.start()
+    known.send()
+    known.assert_one_outcome_each()
 
 
 def test_status_names_the_broken_link(stack: Stack) -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.stack import Stack
+from harness.stack import WEBHOOK_TOKEN, Stack
 from harness.waiting import eventually
 from infra.logins import OPERATOR
 from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT
@@ -83,8 +83,9 @@ def test_query_of_everything_is_refused_and_does_not_end_prometheus(stack: Stack
     assert container.attrs["State"]["StartedAt"] == started_at
 
 
-def test_configuration_pages_hide_passwords(stack: Stack) -> None:
+def test_configuration_pages_hide_passwords_and_the_webhooks_token(stack: Stack) -> None:
     config = stack.get("prometheus", PROMETHEUS_PORT, "/api/v1/status/config").text
     config += stack.get("alertmanager", ALERTMANAGER_PORT, "/api/v2/status").text
     assert "basic_auth" in config
+    assert WEBHOOK_TOKEN not in config
     assert [login for login, password in stack.outputs["credentials"].items() if password in config] == []

@@ -1,12 +1,14 @@
 package lolstack;
 
 import java.io.IOException;
+import java.net.URI;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermission;
 import java.util.EnumSet;
 import java.util.Set;
+import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.LocalFileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.RawLocalFileSystem;
@@ -14,18 +16,28 @@ import org.apache.hadoop.fs.permission.FsAction;
 import org.apache.hadoop.fs.permission.FsPermission;
 
 /**
- * Hadoop's local file system, except that it sets file permissions with Java's own API, and that a renamed file is
- * durable.
+ * Hadoop's local file system, except that it sets file permissions with Java's own API, that a renamed file is durable,
+ * and that no file has a checksum in another one.
  *
  * <p>Without Hadoop's native library, which PySpark does not include, the original starts a `chmod` process for each
  * file that it creates: more than 100 a second for a stateful streaming query.
  *
  * <p>Spark writes a file of a checkpoint under another name and renames it. Without a sync (fsync) before, the file can
  * be empty after a power failure, and the checkpoint corrupt.
+ *
+ * <p>Hadoop renames a file and its checksum one after the other. A crash between the two, while a repeated batch replaces
+ * its files, would leave a file that cannot be read any more. Spark's default manager of checkpoints has none either.
  */
 public final class QuickLocalFileSystem extends LocalFileSystem {
   public QuickLocalFileSystem() {
     super(new Raw());
+  }
+
+  @Override
+  public void initialize(URI name, Configuration configuration) throws IOException {
+    super.initialize(name, configuration); // it sets the configuration's choice, by default to verify
+    setWriteChecksum(false);
+    setVerifyChecksum(false); // those that an earlier version has left
   }
 
   private static final class Raw extends RawLocalFileSystem {
