@@ -81,7 +81,7 @@ def _participants(match: Match) -> Iterator[Document]:
     teams = _teams_of_participants(match)
     totals = _totals(match, teams)
     for participant, team in zip(match.participants, teams, strict=True):
-        rates = rates_of(participant, match.seconds_in_game(participant))
+        rates = rates_of(participant, match.duration)
         document: Document = {
             "participant_id": str(participant.participant_id),
             "summoner_name": summoner_name(participant),
@@ -313,7 +313,7 @@ def _target(index: str, version: int | None = None) -> bytes:
 
 
 def rates_of(participant: Participant, duration: int) -> Rates:
-    """The ratios of a participant who played for `duration` seconds."""
+    """The ratios of a participant in a game of `duration` seconds."""
     takedowns = participant.kills + participant.assists
     kda = takedowns / (participant.deaths or 1)
     if not duration:  # against a division by zero

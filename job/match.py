@@ -128,11 +128,6 @@ class Match(Struct, frozen=True, gc=False):
     teams: Sequence[Team]
     dropped_details: Sequence[str]
 
-    def seconds_in_game(self, participant: Participant) -> int:
-        """How long a participant played. In Arena, whoever is eliminated leaves before the end of the game."""
-        played = participant.time_played or 0
-        return played if self.is_arena and 0 < played < self.duration else self.duration
-
     def uncounted_reason(self, queue_ids: Collection[int] | None) -> str | None:
         """Why the match does not count in the statistics of these queues (None: of all): one of UNCOUNTED_REASONS."""
         if self.remake:
@@ -193,8 +188,8 @@ def decode(
     """Decode and validate the value of one message; never raises.
 
     `arrived_at` is the message's LogAppendTime in milliseconds. A single invalid participant makes the whole message a
-    dead letter, so that each message has exactly one outcome. Without `details`, most optional fields are not decoded,
-    which saves a third of the time: only the documents use them.
+    dead letter, so that each message has exactly one outcome. Without `details`, optional fields are not decoded, which
+    saves a third of the time: only the documents use them.
     """
     if not 0 <= arrived_at <= LATEST_MS:
         return DeadLetter(

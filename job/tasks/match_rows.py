@@ -104,19 +104,17 @@ def match_rows(matches: Sequence[Match], queue_ids: Collection[int] | None) -> p
     """
     counted = [match for match in matches if match.uncounted_reason(queue_ids) is None]
     people = [[participant for participant in match.participants if participant.puuid != BOT] for match in counted]
-    rates = [
-        rates_of(participant, match.seconds_in_game(participant))
-        for match, each in zip(counted, people, strict=True)
-        for participant in each
+    participants = [
+        (participant, match.duration) for match, each in zip(counted, people, strict=True) for participant in each
     ]
-    participants = [participant for each in people for participant in each]
+    rates = [rates_of(participant, duration) for participant, duration in participants]
     columns: tuple[list[Any], ...] = (
-        [canonical_name(participant.champion_name) for participant in participants],
-        [position(participant) for participant in participants],
-        [participant.win for participant in participants],
-        [participant.kills for participant in participants],
-        [participant.deaths for participant in participants],
-        [participant.assists for participant in participants],
+        [canonical_name(participant.champion_name) for participant, _ in participants],
+        [position(participant) for participant, _ in participants],
+        [participant.win for participant, _ in participants],
+        [participant.kills for participant, _ in participants],
+        [participant.deaths for participant, _ in participants],
+        [participant.assists for participant, _ in participants],
         [_millionths(rate.kda) for rate in rates],
         [_millionths(rate.gold_per_minute) for rate in rates],
         [_millionths(rate.damage_per_minute) for rate in rates],

@@ -200,7 +200,7 @@ def documents(value: bytes | None, arrived_at: int) -> list[Figures] | None:
             "gold_earned": player["goldEarned"],
             "cs": _creeps(player),
             "vision_score": player["visionScore"],
-            **{name: ratio for name, ratio in _ratios(match, player).items() if ratio is not None},
+            **{name: ratio for name, ratio in _ratios(player, match["duration"]).items() if ratio is not None},
             **_shares(match, player),
             **player["details"],
         }
@@ -292,7 +292,7 @@ def statistics(
             for player in match["players"]:
                 if player["details"].get("bot"):
                     continue
-                row = {**player, **_ratios(match, player)}
+                row = {**player, **_ratios(player, match["duration"])}
                 rows[start, "champion", _champion(player)].append(row)
                 rows[start, "position", _position(player)].append(row)
     return {key: _averages(group) for key, group in rows.items()}
@@ -469,11 +469,7 @@ def _object(value: Any) -> Json:
     return value
 
 
-def _ratios(match: Json, player: Json) -> dict[str, Fraction | None]:
-    duration = match["duration"]
-    if match["arena"] and player["timePlayed"]:
-        duration = min(duration, player["timePlayed"])
-
+def _ratios(player: Json, duration: int) -> dict[str, Fraction | None]:
     def per_minute(count: int) -> Fraction | None:
         return Fraction(count * 60, duration) if duration else None
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from job.documents import documents
-from job.match import Match, decode
 from job.settings import with_overrides
 from job.tasks.match_rows import match_rows
 from tests.support import reference
@@ -21,7 +20,7 @@ from tests.support.mode_matches import (
     ranked_solo,
     swarm,
 )
-from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, decoded, value
+from tests.support.sample_matches import ARRIVED_AT, START, decoded, value
 from tests.support.team_documents import team_documents
 
 MATCH = {
@@ -263,19 +262,7 @@ def test_arena_of_16_has_subteams_and_no_teams() -> None:
     last = document(arena_16(), 1)
     assert {"kill_participation", "damage_share"}.isdisjoint(last), "its subteam has no kills"
     assert (last["gold_share"], last["placement"], last["team_id"], last["win"]) == (0.4762, 8, 200, False)
-    assert (last["game_duration"], last["gold_per_minute"]) == (900, 967.74), (
-        "10,000 in the 620 s until it was eliminated"
-    )
     assert team_documents(decoded(arena_16()), ARRIVED_AT) == []
-
-
-def test_eliminated_players_figures_per_minute_end_with_them_in_the_statistics() -> None:
-    message = arena_16()
-    message["info"]["queueId"] = 1799  # no name yet: it is Arena by its mode
-    found = decode(value(message), ARRIVED_AT, PLAUSIBLE_TIMES, details=False)
-    assert isinstance(found, Match)
-    last = match_rows([found], None).column("participants").to_pylist()[0][0]
-    assert last["gpm"] == round(10_000 / (620 / 60) * 10**6)
 
 
 def test_arena_of_18_has_subteams_of_three() -> None:
