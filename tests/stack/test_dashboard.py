@@ -53,17 +53,14 @@ def test_each_page_opens_with_the_reports_figures(browser: Browser, stack: Stack
 
         eventually(same, timeout_seconds=120)
         expect(page.locator("h3", has_text="Champions")).to_be_visible()
-        for name, heading in (
+        for name, text in (
             ("Pipeline", "Lag by partition"),
             ("Dead letters", "One dead letter"),
-            ("Player", None),
-            ("Champion", None),
+            ("Player", "Enter a player's Riot ID"),
+            ("Champion", "Choose a champion above"),
         ):
             page.get_by_role("radio", name=name).click()
-            if heading:
-                expect(page.locator("h3", has_text=heading)).to_be_visible()
-            else:
-                expect(page.locator(".hint")).to_be_visible()
+            expect(page.locator("h3, .hint", has_text=text)).to_be_visible()
             expect(page.locator(".problem")).to_have_count(0)
 
 
