@@ -8,6 +8,7 @@ from typing import TypeVar
 import docker
 import requests
 from confluent_kafka import KafkaException
+from docker.models.containers import Container
 from elasticsearch import ApiError, TransportError
 from elasticsearch.helpers import ScanError
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -36,3 +37,8 @@ def eventually(check: Callable[[], T], timeout_seconds: float, poll_seconds: flo
         )(check)
     except RetryError as error:
         raise AssertionError(f"timeout after {timeout_seconds:.0f} s: {error.last_attempt.exception()}") from error
+
+
+def pause(container: Container) -> None:
+    """Pause a container. Retried: the kernel cannot freeze processes that start others at that moment."""
+    eventually(container.pause, timeout_seconds=30)

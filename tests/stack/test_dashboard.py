@@ -17,7 +17,7 @@ from analytics.player import read_player
 from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
 from harness.stack import Stack
-from harness.waiting import eventually
+from harness.waiting import eventually, pause
 from infra.names import CHAMPIONS_ALIAS, DASHBOARD_PORT, MATCHES_ALIAS, MATCHES_TOPIC
 from job.documents import documents
 from job.times import to_ms
@@ -80,7 +80,7 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Brow
         expect(page.get_by_role("cell", name=match.id)).to_be_visible()
         problem = page.locator(".problem", has_text="Elasticsearch does not answer")
         elasticsearch = stack.container("elasticsearch")
-        elasticsearch.pause()
+        pause(elasticsearch)
         try:
             expect(problem).to_contain_text("Below is the data of", timeout=60_000)
             expect(page.get_by_role("cell", name=match.id)).to_be_visible()

@@ -9,6 +9,7 @@ from cassandra import Unauthorized
 from pulumi.automation import OpType
 
 from harness.stack import Stack
+from harness.waiting import pause
 from infra.clients.cassandra import (
     ADMIN,
     DEFAULT_LOGIN,
@@ -92,7 +93,7 @@ def test_statement_that_is_not_answered_in_time_is_no_error_of_the_roles(stack: 
 
     def execute_while_paused() -> None:
         with connect(*address(stack), ADMIN, passwords(stack)[ADMIN]) as session:
-            cassandra.pause()
+            pause(cassandra)
             try:
                 session.execute("SELECT release_version FROM system.local", timeout=1)
             finally:
@@ -175,7 +176,7 @@ def test_empty_table_with_other_columns_is_replaced_and_one_with_rows_is_an_erro
             provision(*table)
         assert session.execute(f"SELECT * FROM lol.{foreign_table}").one(), "no row is deleted"
         session.execute(f"TRUNCATE lol.{foreign_table}")
-    stack.container("archive").pause()  # its role may write this other table only, meanwhile
+    pause(stack.container("archive"))  # its role may write this other table only, meanwhile
     try:
         provision(*table)
         assert differences(*table) == []
