@@ -33,6 +33,8 @@ Documents = dict[str, dict[str, Any]]
 """Documents by id."""
 MessageOffset = tuple[int, int]
 """Partition and offset of a message in lol_matches."""
+Original = tuple[int, int, bytes]
+"""Partition, offset and arrival time (ISO 8601) of a dead letter's original."""
 
 
 class KnownMessages:
@@ -188,23 +190,24 @@ class KnownMessages:
         return found
 
     def _assert_dead_letters(self) -> None:
+        # With the arrival time: if the topic has been recreated, messages of both incarnations have the same offsets.
+        own = {index: (*offset, iso(self._arrived_at[index]).encode()) for index, offset in self._offsets.items()}
         expected = {
-            self._offsets[index]: message.value
+            own[index]: message.value
             for index, message in enumerate(self._messages)
             if message.kind == MessageKind.POISON
         }
-        own = set(self._offsets.values())
-        found = {offset: letters for offset, letters in self._dead_letters().items() if offset in own}
+        found = {original: letters for original, letters in self._dead_letters().items() if original in own.values()}
         assert set(found) == set(expected)
-        for offset, value in expected.items():
+        for original, value in expected.items():
             # A batch that is retried after a crash writes its dead letters again, with the same headers.
-            for dead_letter, headers in found[offset]:
+            for dead_letter, headers in found[original]:
                 assert dead_letter == value
                 assert headers["dlq.reason"]
                 assert headers["dlq.topic"] == b"lol_matches"
 
-    def _dead_letters(self) -> dict[MessageOffset, list[tuple[bytes | None, dict[str, bytes]]]]:
-        """Value and headers of the dead letters, by the original message's partition and offset."""
+    def _dead_letters(self) -> dict[Original, list[tuple[bytes | None, dict[str, bytes]]]]:
+        """Value and headers of the dead letters, by the original message's partition, offset and arrival time."""
         consumer = Consumer(
             {
                 **self._stack.kafka_settings(),
@@ -212,7 +215,7 @@ class KnownMessages:
                 "enable.auto.commit": False,
             }
         )
-        found: dict[MessageOffset, list[tuple[bytes | None, dict[str, bytes]]]] = {}
+        found: dict[Original, list[tuple[bytes | None, dict[str, bytes]]]] = {}
         try:
             partitions = consumer.list_topics("lol_matches_dlq", timeout=10).topics["lol_matches_dlq"].partitions
             for partition in partitions:
@@ -225,7 +228,7 @@ class KnownMessages:
                     for message in consumer.consume(end_offset - position, timeout=10):
                         assert message.error() is None, message.error()
                         headers = dict(message.headers())
-                        original = (int(headers["dlq.partition"]), int(headers["dlq.offset"]))
+                        original = (int(headers["dlq.partition"]), int(headers["dlq.offset"]), headers["dlq.timestamp"])
                         found.setdefault(original, []).append((message.value(), headers))
                         position = message.offset() + 1
         finally:
