@@ -5,7 +5,7 @@ import pulumi
 from infra import configuration, preflight, users, versions
 from infra.images import Images
 from infra.images.source import choose_image_source
-from infra.kafka_rights import ADMIN, RIGHTS, acls
+from infra.kafka_acls import ACLS_BY_USER, ADMIN, acls
 from infra.logins import (
     CASSANDRA_ADMIN,
     CASSANDRA_ARCHIVE,
@@ -87,8 +87,8 @@ after_kafka = pulumi.ResourceOptions(parent=kafka, depends_on=[kafka.ready], del
 kafka_admin = kafka.client_settings(ADMIN, on_host=True)
 kafka_users = KafkaUsers(
     kafka_admin,
-    {user: deployment.password(login_of("kafka", user)) for user in RIGHTS},
-    list(RIGHTS),
+    {user: deployment.password(login_of("kafka", user)) for user in ACLS_BY_USER},
+    list(ACLS_BY_USER),
     acls(),
     after_kafka,
 )

@@ -27,7 +27,7 @@ from infra.clients.docker_engine import connect, execute, kill_containers, stack
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import PrometheusClient
-from infra.kafka_rights import ADMIN
+from infra.kafka_acls import ADMIN
 from infra.logins import OPERATOR, user_of
 from infra.names import (
     CASSANDRA_PORT,

@@ -13,13 +13,13 @@ from elasticsearch import ApiError, TransportError
 from elasticsearch.helpers import ScanError
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from infra.clients.kafka import TopicError
+from infra.clients.kafka import KafkaRequestError
 from infra.clients.prometheus import PrometheusError
 
 T = TypeVar("T")
 RETRIED = (
     *(AssertionError, requests.RequestException, docker.errors.APIError),
-    *(ApiError, TransportError, ScanError, TopicError, KafkaException, PrometheusError),
+    *(ApiError, TransportError, ScanError, KafkaRequestError, KafkaException, PrometheusError),
 )
 
 

@@ -29,7 +29,7 @@ KAFKA_LOGINS = (
     "zookeeper.kafka",
     *(f"kafka.{user}" for user in ("admin", "job", "archive", "generator", "producer", "dashboard")),
 )
-"""ZooKeeper's only user, and the users of Kafka, whose rights are in infra/kafka_rights.py."""
+"""ZooKeeper's only user, and the users of Kafka, whose ACLs are in infra/kafka_acls.py."""
 KAFKA_SECURITY_PROTOCOL = "SASL_PLAINTEXT"
 KAFKA_MECHANISM = "SCRAM-SHA-512"
 """How clients log in to Kafka."""

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.clients.docker_engine import connect, execute, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
-from infra.clients.kafka import TopicClient, TopicError
+from infra.clients.kafka import KafkaRequestError, TopicClient
 from infra.clients.prometheus import root_cause
 from infra.names import (
     CHAMPIONS_ALIAS,
@@ -299,7 +299,7 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
         problem = root_cause(error)
     except ELASTICSEARCH_ERRORS as error:
         problem = describe_failure(error)
-    except (docker.errors.APIError, TopicError, RuntimeError) as error:
+    except (docker.errors.APIError, KafkaRequestError, RuntimeError) as error:
         problem = first_line(error)
     except ValueError as error:
         problem = f"unreadable answer: {first_line(error)}"

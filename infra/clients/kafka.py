@@ -28,19 +28,19 @@ TIMEOUT_SECONDS = 30
 _UNAVAILABLE = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
-class TopicError(Exception):
-    """Kafka rejected a request about a topic, or did not answer."""
+class KafkaRequestError(Exception):
+    """Kafka rejected a request, or did not answer."""
 
 
-class KafkaUnavailableError(TopicError):
+class KafkaUnavailableError(KafkaRequestError):
     """Kafka does not answer."""
 
 
-class KafkaLoginError(TopicError):
+class KafkaLoginError(KafkaRequestError):
     """Kafka rejects the login, or does not permit its user the request."""
 
 
-class _NotShownError(TopicError):
+class _NotShownError(KafkaRequestError):
     """The broker's metadata do not show an expected state of the topic in time."""
 
 
@@ -83,7 +83,7 @@ class TopicClient:
         self._admin = AdminClient(settings)
 
     def create(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> TopicState:
-        """Create the topic, or change an existing one to match. Raises TopicError."""
+        """Create the topic, or change an existing one to match. Raises KafkaRequestError."""
         new = NewTopic(name, num_partitions=partitions, replication_factor=replication_factor, config=dict(config))
         try:
             # Retry: for a moment after its deletion a topic cannot be read, but its name is still taken.
@@ -104,7 +104,7 @@ class TopicClient:
     def read(self, name: str) -> TopicState | None:
         """The topic, or None if it does not exist.
 
-        Raises TopicError; KafkaUnavailableError if Kafka does not answer.
+        Raises KafkaRequestError; KafkaUnavailableError if Kafka does not answer.
         """
         try:
             described = self._describe(name)
@@ -121,7 +121,7 @@ class TopicClient:
         )
 
     def end_offsets(self, name: str) -> dict[int, int]:
-        """The end offset of each partition. Raises TopicError."""
+        """The end offset of each partition. Raises KafkaRequestError."""
         try:
             described = self._describe(name)
             partitions = [TopicPartition(name, partition.id) for partition in described.partitions]
@@ -132,15 +132,15 @@ class TopicClient:
             raise self._explained(f"return the end offsets of topic {name}", error) from error
 
     def change(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
-        """Grow the topic to `partitions` and set its own settings to exactly `config`. Raises TopicError."""
+        """Grow the topic to `partitions` and set its own settings to exactly `config`. Raises KafkaRequestError."""
         try:
             # A broker that has just started answers before it knows its topics.
             found = self._read_until(name, lambda state: state is not None)
         except _NotShownError as error:
-            raise TopicError(f"topic {name} no longer exists; run `pulumi refresh`, then `pulumi up`") from error
+            raise KafkaRequestError(f"topic {name} no longer exists; run `pulumi refresh`, then `pulumi up`") from error
         assert found is not None
         if partitions < found.partitions:
-            raise TopicError(shrink_refusal(name, found.partitions, partitions))
+            raise KafkaRequestError(shrink_refusal(name, found.partitions, partitions))
         try:
             if partitions > found.partitions:
                 self._wait(self._admin.create_partitions([NewPartitions(name, partitions)])[name])
@@ -155,7 +155,7 @@ class TopicClient:
         return state
 
     def delete(self, name: str) -> None:
-        """Delete the topic, if it exists, and wait until it is gone. Raises TopicError."""
+        """Delete the topic, if it exists, and wait until it is gone. Raises KafkaRequestError."""
         try:
             self._wait(self._admin.delete_topics([name], request_timeout=self._timeout)[name])
         except KafkaException as error:
@@ -204,19 +204,19 @@ class TopicClient:
     def _wait(self, future: Future[Any]) -> Any:
         return self._errors.wait(self._admin, future)
 
-    def _explained(self, what: str, error: KafkaException) -> TopicError:
+    def _explained(self, what: str, error: KafkaException) -> KafkaRequestError:
         return explain(self._client, what, error)
 
 
-def explain(client: Mapping[str, Any], what: str, error: KafkaException) -> TopicError:
+def explain(client: Mapping[str, Any], what: str, error: KafkaException) -> KafkaRequestError:
     """The error of a request as one line: what Kafka did not do, and why."""
     reason, servers = error.args[0], client["bootstrap.servers"]
     if is_login_error(reason):
         return KafkaLoginError(
             f"{describe_login_error(reason, servers, client.get('sasl.username', ''), 'the login of Kafka')}: "
-            "`make up` sets the users' passwords and rights again, and a restart of Kafka that of admin"
+            "`make up` sets the users' passwords and ACLs again, and a restart of Kafka that of admin"
         )
-    kind = KafkaUnavailableError if reason.code() in _UNAVAILABLE else TopicError
+    kind = KafkaUnavailableError if reason.code() in _UNAVAILABLE else KafkaRequestError
     return kind(f"Kafka at {servers} did not {what}: {reason.str()}")
 
 

@@ -24,14 +24,14 @@ from confluent_kafka.admin import (
 )
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from infra.clients.kafka import TIMEOUT_SECONDS, TopicError, explain
+from infra.clients.kafka import TIMEOUT_SECONDS, KafkaRequestError, explain
 from infra.logins import KAFKA_ITERATIONS
 from job.kafka_client import ConnectionErrors, is_login_error
 
 
 @dataclass(frozen=True)
 class UsersState:
-    """The users, without the one that asks, and the ACLs, both sorted. A user with another password is left out."""
+    """All SCRAM users except the client's own, and all ACLs, both sorted. Users whose password differs are left out."""
 
     users: list[str]
     acls: list[str]
@@ -40,7 +40,7 @@ class UsersState:
 class UsersClient:
     """Reads and sets all users and ACLs of a cluster, with the login of a super user.
 
-    `client` has librdkafka's settings. Methods raise TopicError, KafkaUnavailableError, KafkaLoginError.
+    `client` has librdkafka's settings. Methods raise KafkaRequestError, KafkaUnavailableError, KafkaLoginError.
     """
 
     def __init__(self, client: Mapping[str, Any], timeout_seconds: int = TIMEOUT_SECONDS) -> None:
@@ -60,7 +60,7 @@ class UsersClient:
         expected = sorted(set(found) & set(passwords))
         with ThreadPoolExecutor(max(len(expected), 1)) as pool:
             accepted = list(pool.map(lambda user: self._accepts(user, passwords[user]), expected))
-        wrong = {user for user, right in zip(expected, accepted, strict=True) if not right}
+        wrong = {user for user, is_accepted in zip(expected, accepted, strict=True) if not is_accepted}
         return UsersState(sorted(set(found) - wrong), acls)
 
     def apply(self, passwords: Mapping[str, str], acls: Iterable[str]) -> UsersState:
@@ -91,14 +91,14 @@ class UsersClient:
                 wait=wait_fixed(0.2),
             )(self.read, passwords)
         except RetryError as error:
-            raise TopicError(
+            raise KafkaRequestError(
                 f"Kafka at {self._settings['bootstrap.servers']} does not show its new users and ACLs after "
                 f"{self._timeout} s: it has {error.last_attempt.result()}"
             ) from None
 
     def _mechanisms(self) -> dict[str, list[ScramMechanism]]:
-        """By user but the own: the mechanisms of its SCRAM credentials."""
-        # First a request that a rejected login cannot crash: without a right, librdkafka's answer to the next aborts.
+        """SCRAM mechanisms of each user except the client's own."""
+        # First a request that a rejected login cannot crash: without an ACL, librdkafka's answer to the next aborts.
         self._errors.wait(self._admin, self._admin.describe_cluster(request_timeout=self._timeout))
         request: Any = self._admin.describe_user_scram_credentials(request_timeout=self._timeout)
         return {

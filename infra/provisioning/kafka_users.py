@@ -1,4 +1,4 @@
-"""Kafka's users and their rights (ACLs) as one Pulumi resource. Undeclared ones are drift: `pulumi up` removes them."""
+"""Kafka's users and their ACLs as one Pulumi resource. Undeclared ones are drift: `pulumi up` removes them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Provider(ResourceProvider):
 
 
 class KafkaUsers(Resource, module="kafka", name="Users"):
-    """Exactly the users with these passwords, and exactly these ACLs (infra/kafka_rights.py).
+    """Exactly the users with these passwords, and exactly these ACLs (infra/kafka_acls.py).
 
     `client` has librdkafka's settings with the login of a super user, who is not one of the users.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from infra import users
-from infra.kafka_rights import ADMIN
+from infra.kafka_acls import ADMIN
 from infra.logins import (
     KAFKA_ITERATIONS,
     KAFKA_MECHANISM,

@@ -20,7 +20,7 @@ from harness.stack import ROOT, Stack
 from harness.waiting import eventually
 from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
-from infra.kafka_rights import RIGHTS, acls
+from infra.kafka_acls import ACLS_BY_USER, acls
 from infra.logins import login_of
 from infra.names import MATCHES_ALIAS
 from tools import backfill
@@ -60,7 +60,7 @@ def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
 
 def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
     """A deleted topic is recreated (which also undoes the partitions added above); a changed template is updated; a
-    Kafka user that is not declared and its right are removed.
+    Kafka user that is not declared and its ACL are removed.
 
     So is one of a version without some fields, whose index and documents stay: the index gets the fields.
     """
@@ -72,7 +72,7 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
         return found
 
     users = UsersClient(stack.kafka_settings())
-    passwords = {user: stack.outputs["credentials"][login_of("kafka", user)] for user in RIGHTS}
+    passwords = {user: stack.outputs["credentials"][login_of("kafka", user)] for user in ACLS_BY_USER}
     users.apply(passwords | {"mallory": "x"}, [*acls(), "ALLOW User:mallory * WRITE TOPIC LITERAL lol_matches"])
     topics.delete("lol_matches_dlq")
     changed = read_template()
@@ -87,7 +87,7 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     stack.refresh()
     assert changes(stack.preview().change_summary) == {"create": 1, "update": 3}
     stack.up(refresh=False)
-    assert users.read(passwords) == UsersState(sorted(RIGHTS), acls())
+    assert users.read(passwords) == UsersState(sorted(ACLS_BY_USER), acls())
     mapped = client.indices.get_mapping(index=old_index)[old_index]["mappings"]["properties"]
     assert mapped == fields | added
     assert client.get(index=old_index, id="old")["_source"] == {"match_id": "old", "kills": 1}

@@ -1,6 +1,6 @@
 """Logins of Kafka and ZooKeeper: what each user may and may not do, refusals without or with a wrong login, secrets.
 
-Read-only: a permitted write is one that Kafka refuses for its size, which it checks after the right.
+Read-only: a permitted write is one that Kafka refuses for its size, which it checks after the ACLs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from generator.producer import MessageProducer
 from harness.stack import Stack
 from infra.clients.kafka import KafkaLoginError, TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
-from infra.kafka_rights import ADMIN, RIGHTS, acls
+from infra.kafka_acls import ACLS_BY_USER, ADMIN, acls
 from infra.logins import login_of
 from infra.names import DEAD_LETTER_TOPIC, KAFKA_HOST_LISTENER_PORT, KAFKA_PORT, MATCHES_TOPIC
 from infra.services.kafka import LOCAL_PORT
@@ -160,7 +160,7 @@ ACTIONS: dict[str, Callable[[Client], int | None]] = {
     ),
     "delete a topic": lambda client: administrate(client, lambda admin: admin.delete_topics(["of-a-test"])),
     "change a topic's settings": lambda client: administrate(client, set_retention),
-    "give rights": lambda client: administrate(client, permit_everything),
+    "create ACLs": lambda client: administrate(client, permit_everything),
 }
 MAY: dict[str, set[str]] = {
     "job": {"read matches", "write dead letters"},
@@ -172,7 +172,7 @@ MAY: dict[str, set[str]] = {
 }
 
 
-@pytest.mark.parametrize("user", sorted(RIGHTS))
+@pytest.mark.parametrize("user", sorted(ACLS_BY_USER))
 def test_login_has_its_rights_and_no_other(stack: Stack, user: str) -> None:
     client = stack.kafka_settings(user) | {"log_level": 0}
     with ThreadPoolExecutor(len(ACTIONS)) as pool:
@@ -182,8 +182,8 @@ def test_login_has_its_rights_and_no_other(stack: Stack, user: str) -> None:
 
 
 def test_kafka_has_the_declared_users_and_rights_only(stack: Stack) -> None:
-    passwords = {user: stack.outputs["credentials"][login_of("kafka", user)] for user in RIGHTS}
-    assert UsersClient(stack.kafka_settings(ADMIN)).read(passwords) == UsersState(sorted(RIGHTS), acls())
+    passwords = {user: stack.outputs["credentials"][login_of("kafka", user)] for user in ACLS_BY_USER}
+    assert UsersClient(stack.kafka_settings(ADMIN)).read(passwords) == UsersState(sorted(ACLS_BY_USER), acls())
 
 
 def test_client_without_a_login_gets_no_answer(stack: Stack) -> None:

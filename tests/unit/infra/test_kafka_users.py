@@ -1,4 +1,4 @@
-"""The resource of Kafka's users and rights: drift, undeclared users, another login, and who has which right."""
+"""The resource of Kafka's users and ACLs: drift, undeclared users, another login, and who has which ACL."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicError
+from infra.clients.kafka import KafkaLoginError, KafkaRequestError, KafkaUnavailableError
 from infra.clients.kafka_users import UsersState
-from infra.kafka_rights import RIGHTS, acls
+from infra.kafka_acls import ACLS_BY_USER, acls
 from infra.logins import LOGINS, OPERATOR, login_of
 from infra.provisioning import kafka_users
 from tests.support.pulumi_program import dynamic_provider
@@ -24,7 +24,7 @@ class FakeUsers:
     def __init__(self) -> None:
         self.passwords: dict[str, str] = {}
         self.acls: set[str] = set()
-        self.error: TopicError | None = None
+        self.error: KafkaRequestError | None = None
 
     def read(self, passwords: Mapping[str, str]) -> UsersState:
         if self.error:
@@ -99,7 +99,7 @@ def test_change_of_login_passwords_users_or_rights_is_an_update_in_place(
 
 @pytest.mark.parametrize("error", [KafkaUnavailableError("no answer"), KafkaLoginError("rejected")])
 def test_users_of_an_unreachable_kafka_are_set_again(
-    kafka: FakeUsers, state: dict[str, Any], error: TopicError
+    kafka: FakeUsers, state: dict[str, Any], error: KafkaRequestError
 ) -> None:
     """A rejected login too: a rotation was interrupted after Kafka had its new passwords."""
     kafka.error = error
@@ -107,19 +107,19 @@ def test_users_of_an_unreachable_kafka_are_set_again(
 
 
 def test_each_user_has_a_password_and_no_user_may_change_topics_or_users() -> None:
-    assert {login_of("kafka", user) for user in RIGHTS} < set(LOGINS)
-    rights = {tuple(acl.split(" ")[3:5]) for acl in acls()}
-    assert {operation for operation, _ in rights} == {"READ", "WRITE", "DESCRIBE"}
-    assert {resource for _, resource in rights} == {"TOPIC", "GROUP", "TRANSACTIONAL_ID"}
+    assert {login_of("kafka", user) for user in ACLS_BY_USER} < set(LOGINS)
+    permitted = {tuple(acl.split(" ")[3:5]) for acl in acls()}
+    assert {operation for operation, _ in permitted} == {"READ", "WRITE", "DESCRIBE"}
+    assert {resource for _, resource in permitted} == {"TOPIC", "GROUP", "TRANSACTIONAL_ID"}
 
 
 @pytest.mark.parametrize("user", [OPERATOR, "dashboard"])
-def test_user_who_looks_has_no_right_to_write(user: str) -> None:
-    assert {right.split(" ")[0] for right in RIGHTS[user]} == {"READ", "DESCRIBE"}
+def test_user_who_looks_has_no_acl_to_write(user: str) -> None:
+    assert {acl.split(" ")[0] for acl in ACLS_BY_USER[user]} == {"READ", "DESCRIBE"}
 
 
 def test_prefix_of_a_users_consumer_groups_covers_no_other_users_group() -> None:
-    groups = [(user, right.split(" ")) for user, rights in RIGHTS.items() for right in rights if " GROUP " in right]
+    groups = [(user, acl.split(" ")) for user, own in ACLS_BY_USER.items() for acl in own if " GROUP " in acl]
     prefixes = [(user, words[3]) for user, words in groups if words[2] == "PREFIXED"]
     assert prefixes
     for user, prefix in prefixes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicClient, TopicError, TopicState
+from infra.clients.kafka import KafkaLoginError, KafkaRequestError, KafkaUnavailableError, TopicClient, TopicState
 from infra.provisioning import topic
 from tests.support.pulumi_program import dynamic_provider
 
@@ -22,7 +22,7 @@ class FakeKafka:
     def __init__(self) -> None:
         self.state: TopicState | None = None
         self.incarnations = 0
-        self.error: TopicError | None = None
+        self.error: KafkaRequestError | None = None
 
     def create(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> TopicState:
         self.incarnations += 1
@@ -114,7 +114,7 @@ def test_changed_name_is_a_replacement_without_shrink_check(state: dict[str, Any
 
 @pytest.mark.parametrize("error", [None, KafkaUnavailableError("no answer"), KafkaLoginError("rejected")])
 def test_topic_that_is_missing_or_unreachable_is_recreated(
-    kafka: FakeKafka, state: dict[str, Any], error: TopicError | None
+    kafka: FakeKafka, state: dict[str, Any], error: KafkaRequestError | None
 ) -> None:
     """A rejected login too: a rotation was interrupted after Kafka had its new passwords."""
     kafka.error = error
@@ -163,12 +163,14 @@ class TestClient:
 
     def test_shrinking_is_refused(self, client: TopicClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, "read", lambda name: TopicState("id", 3, 1, CONFIG))
-        with pytest.raises(TopicError, match=r"topic lol_matches has 3 partitions and .* cannot take partitions away"):
+        with pytest.raises(
+            KafkaRequestError, match=r"topic lol_matches has 3 partitions and .* cannot take partitions away"
+        ):
             client.change(NAME, 2, CONFIG)
 
     def test_change_of_a_missing_topic_is_an_error(self, client: TopicClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, "read", lambda name: None)
-        with pytest.raises(TopicError, match="topic lol_matches no longer exists"):
+        with pytest.raises(KafkaRequestError, match="topic lol_matches no longer exists"):
             client.change(NAME, 3, CONFIG)
 
     def test_topic_that_a_starting_broker_does_not_know_yet_is_changed(

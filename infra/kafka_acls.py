@@ -1,4 +1,4 @@
-"""The users of Kafka and their rights: least privilege, as access control lists (ACLs).
+"""The users of Kafka and their access control lists (ACLs): least privilege.
 
 READ and WRITE of a topic include DESCRIBE: its partitions, offsets and settings. A consumer that is assigned its
 partitions and commits nothing needs DESCRIBE of its group only.
@@ -17,7 +17,7 @@ _WRITE_MATCHES = f"WRITE TOPIC LITERAL {MATCHES_TOPIC}"
 _READ_DEAD_LETTERS = f"READ TOPIC LITERAL {DEAD_LETTER_TOPIC}"
 _DLQ_GROUP = "DESCRIBE GROUP LITERAL dlq"  # of tools/dlq
 
-RIGHTS: dict[str, tuple[str, ...]] = {
+ACLS_BY_USER: dict[str, tuple[str, ...]] = {
     "job": (_READ_MATCHES, f"WRITE TOPIC LITERAL {DEAD_LETTER_TOPIC}", "DESCRIBE GROUP LITERAL lol-backfill"),
     "archive": (_READ_MATCHES, f"DESCRIBE TOPIC LITERAL {DEAD_LETTER_TOPIC}", "READ GROUP PREFIXED lol-archive-"),
     "generator": (_WRITE_MATCHES,),
@@ -31,4 +31,4 @@ RIGHTS: dict[str, tuple[str, ...]] = {
 
 def acls() -> list[str]:
     """All ACLs, each as `ALLOW User:<user> * <operation> <resource> <pattern> <name>`, sorted."""
-    return sorted(f"ALLOW User:{user} * {right}" for user, rights in RIGHTS.items() for right in rights)
+    return sorted(f"ALLOW User:{user} * {acl}" for user, permitted in ACLS_BY_USER.items() for acl in permitted)
