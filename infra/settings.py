@@ -261,11 +261,12 @@ class Settings(BaseModel):
 
     def host_ports(self, stack: str) -> list[HostPort]:
         """The host ports of the stack, with the port offset added: of Kibana and Grafana also if they are left out."""
-        offset = self.offset(stack)
+        offset = self.port_offset_of(stack)
         return [port._replace(number=port.number + offset) for port in self._base_ports()]
 
-    def offset(self, stack: str) -> int:
-        """The stack's port offset: the number added to each of its host ports."""
+    def port_offset_of(self, stack: str) -> int:
+        """Port allocation: the number added to each of the stack's host ports, derived from its name unless
+        `portOffset` is set."""
         if self.port_offset >= 0:
             return self.port_offset
         if stack == DEV_STACK:
@@ -292,7 +293,8 @@ class Settings(BaseModel):
         if too_high:
             names = ", ".join(too_high)
             raise SettingsError(
-                f"{names}: above 65535 with the stack's port offset {settings.offset(stack)}: lower {prefix}portOffset"
+                f"{names}: above 65535 with the stack's port offset {settings.port_offset_of(stack)}: "
+                f"lower {prefix}portOffset"
             )
         return settings
 

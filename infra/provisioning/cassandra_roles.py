@@ -10,7 +10,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.cassandra import ADMIN, CassandraUnavailableError, differences, provision
-from infra.provisioning.own_port import PortNotPublishedError, require_own_port
+from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 
 DECLARED = ("host", "port", "container", "keyspace", "table", "passwords")
 
@@ -69,5 +69,5 @@ class CassandraRoles(Resource, module="cassandra", name="Roles"):
 
 def _arguments(props: dict[str, Any]) -> tuple[str, int, str, str, dict[str, str]]:
     host, port = props["host"], int(props["port"])
-    require_own_port(props, f"//{host}:{port}")
+    require_published_port(props, f"//{host}:{port}")
     return host, port, props["keyspace"], props["table"], dict(props["passwords"])

@@ -20,6 +20,8 @@ from infra.clients.docker_engine import connect, execute
 from job.printable import escape
 
 LOG_LINES = 25
+STORED_TIMEOUT = "limit_seconds"
+"""Key of the timeout in Pulumi's state. Another one would be a change of each gate at the next `pulumi up`."""
 POLL_SECONDS = 0.2
 CHECKS = 10
 """Checks of one `docker exec`, which costs the engine more processor time than the check itself."""
@@ -35,12 +37,12 @@ exit $code
 
 
 class NotHealthyError(Exception):
-    """A container did not become healthy within its time limit."""
+    """A container did not become healthy within the timeout."""
 
 
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
-        wait_until_healthy(props["container"], props["check"], props["limit_seconds"])
+        wait_until_healthy(props["container"], props["check"], props[STORED_TIMEOUT])
         return CreateResult(props["container_id"], props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
@@ -57,7 +59,7 @@ class _Provider(ResourceProvider):
 
 
 class HealthGate(Resource, module="container", name="HealthGate"):
-    """Exists once `check` succeeds in `container`. Fails with its last log lines after `limit_seconds`."""
+    """Exists once `check` succeeds in `container`. Fails with its last log lines after `timeout_seconds`."""
 
     def __init__(
         self,
@@ -65,30 +67,30 @@ class HealthGate(Resource, module="container", name="HealthGate"):
         container: str,
         container_id: pulumi.Input[str],
         check: Sequence[str],
-        limit_seconds: int,
+        timeout_seconds: int,
         opts: pulumi.ResourceOptions,
     ) -> None:
         props = {
             "container": container,
             "container_id": container_id,
             "check": list(check),
-            "limit_seconds": limit_seconds,
+            STORED_TIMEOUT: timeout_seconds,
         }
         super().__init__(_Provider(), name, props, opts)
 
 
-def wait_until_healthy(container: str, check: Sequence[str], limit_seconds: float) -> None:
+def wait_until_healthy(container: str, check: Sequence[str], timeout_seconds: float) -> None:
     """Wait until the health check succeeds in `container`. Raises NotHealthyError with its log after the timeout."""
     engine = connect()
     try:
         Retrying(
             retry=retry_if_result(lambda reason: reason is not None),
-            stop=stop_after_delay(limit_seconds),
+            stop=stop_after_delay(timeout_seconds),
             wait=wait_fixed(POLL_SECONDS),
         )(_unhealthy_reason, engine, container, check)
     except RetryError as error:
         raise NotHealthyError(
-            f"{container} is not healthy after {limit_seconds:.0f} s: {error.last_attempt.result()}\n"
+            f"{container} is not healthy after {timeout_seconds:.0f} s: {error.last_attempt.result()}\n"
             f"Last log lines:\n{_last_lines(engine, container)}"
         ) from None
 

@@ -17,7 +17,7 @@ from infra.clients.elasticsearch import (
     IndexTemplateClient,
     canonical,
 )
-from infra.provisioning.own_port import PortNotPublishedError, require_own_port
+from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 
 SERVER = ("host", "username", "password", "ca_certificate")
 TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
@@ -77,7 +77,7 @@ class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
 
 
 def _client(props: dict[str, Any]) -> IndexTemplateClient:
-    require_own_port(props, props["host"])
+    require_published_port(props, props["host"])
     return IndexTemplateClient(ElasticsearchServer(*(props.get(key, "") for key in SERVER)))
 
 

@@ -13,7 +13,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.kibana import KibanaUnavailableError, SavedObjectClient, object_key
-from infra.provisioning.own_port import PortNotPublishedError, require_own_port
+from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 
 SERVER = ("url", "username", "password")
 OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
@@ -93,7 +93,7 @@ def _put(props: dict[str, Any]) -> dict[str, Any]:
 
 
 def _client(props: dict[str, Any]) -> SavedObjectClient:
-    require_own_port(props, props["url"])
+    require_published_port(props, props["url"])
     return SavedObjectClient(*(props.get(key, "") for key in SERVER))
 
 

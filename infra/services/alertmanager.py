@@ -77,7 +77,7 @@ class Alertmanager(Service):
                 ports={ALERTMANAGER_PORT: settings.alertmanager_port},
                 scrape_endpoints=[ScrapeEndpoint("alertmanager", ALERTMANAGER_PORT, login=ALERTMANAGER_SENDER)],
                 mounts=[Mount("alertmanager", "/alertmanager")],
-                health=HealthCheck(ready_check(ALERTMANAGER_PORT), limit_seconds=60),
+                health=HealthCheck(ready_check(ALERTMANAGER_PORT), start_timeout_seconds=60),
             ),
             depends_on=depends_on,
         )

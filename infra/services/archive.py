@@ -57,7 +57,7 @@ class Archive(Service):
                 command=["/opt/venv/bin/python", "-m", "job.archive", "--config", JOB_SETTINGS],
                 files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides)), curl_config(deployment)],
                 scrape_endpoints=[ScrapeEndpoint("archive", METRICS_PORT, login=monitor_login(deployment))],
-                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], start_timeout_seconds=180),
                 grace_seconds=20,
             ),
             depends_on=[kafka, cassandra],

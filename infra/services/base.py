@@ -52,10 +52,10 @@ HUNG_GRACE_SECONDS = 15
 """The time between SIGTERM and SIGKILL for a service whose health check failed. Most of them hang, and never end by
 themselves. Each recovers from a SIGKILL."""
 START_FACTOR = 4
-"""Before the first success a service has this many times its `limit_seconds`: it may have a long log to replay."""
-ALIVE = 75
-"""Exit code of a health check (EX_TEMPFAIL): the service does not serve, but a restart would not help, because it waits
-for another service, for example."""
+"""Before the first success a service has this many times its `start_timeout_seconds`: its log to replay may be long."""
+EXIT_NOT_READY = 75
+"""Exit code of a health check (EX_TEMPFAIL): not ready, and a restart would not help, for example while another service
+is unavailable."""
 
 CURL_HTTP_ERROR = 22
 
@@ -68,7 +68,7 @@ def http_check(url: str) -> list[str]:
 def curl_check(arguments: str) -> list[str]:
     """The same with curl's own arguments, such as -K with a file that has the URL and a login."""
     curl = f"curl -fsS -o /dev/null {arguments}"
-    return ["sh", "-c", f"{curl}; code=$?; [ $code -ne {CURL_HTTP_ERROR} ] || exit {ALIVE}; exit $code"]
+    return ["sh", "-c", f"{curl}; code=$?; [ $code -ne {CURL_HTTP_ERROR} ] || exit {EXIT_NOT_READY}; exit $code"]
 
 
 def go_memory_limit(memory_mib: int) -> dict[str, str]:
@@ -115,7 +115,7 @@ class Deployment:
 
     def host_port(self, setting: int) -> int:
         """The host port for a port setting's value, with the stack's port offset added."""
-        return setting + self.settings.offset(self.stack)
+        return setting + self.settings.port_offset_of(self.stack)
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,12 @@ class HealthCheck:
     """A readiness and liveness check: a command in the container that succeeds once the service itself answers, and how
     long a start may take.
 
-    A service whose check fails for two minutes is restarted (files/health_check.sh), unless the exit code is ALIVE.
+    A service whose check fails for two minutes is restarted (files/health_check.sh), unless the exit code is
+    EXIT_NOT_READY.
     """
 
     command: Sequence[str]
-    limit_seconds: int
+    start_timeout_seconds: int
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Service(pulumi.ComponentResource):
             container=self.container_name,
             container_id=self.container.id,
             check=spec.health.command,
-            limit_seconds=spec.health.limit_seconds,
+            timeout_seconds=spec.health.start_timeout_seconds,
             opts=pulumi.ResourceOptions(parent=self, deleted_with=self.container),
         )
         deployment.services.append(self)
@@ -268,7 +269,7 @@ class Service(pulumi.ComponentResource):
                 interval=_duration(INTERVAL_SECONDS),
                 timeout=_duration(2 * TIMEOUT_SECONDS),
                 retries=2,
-                start_period=_duration(spec.health.limit_seconds),
+                start_period=_duration(spec.health.start_timeout_seconds),
             ),
             restart="unless-stopped",
             destroy_grace_seconds=spec.grace_seconds,
@@ -337,7 +338,7 @@ def declare_volumes(stack: str, images: Images, users: Mapping[str, str]) -> Vol
 
 def _with_restart(health: HealthCheck) -> list[str]:
     """The health check, run by the script that restarts a service that no longer serves."""
-    start_checks = START_FACTOR * health.limit_seconds // INTERVAL_SECONDS
+    start_checks = START_FACTOR * health.start_timeout_seconds // INTERVAL_SECONDS
     numbers = (TIMEOUT_SECONDS, HUNG_GRACE_SECONDS, FAILED_CHECKS, start_checks)
     return ["sh", HEALTH_CHECK_SCRIPT, *map(str, numbers), *health.command]
 

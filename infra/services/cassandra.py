@@ -71,7 +71,7 @@ class Cassandra(Service):
                 ports={CASSANDRA_PORT: settings.cassandra_port},
                 scrape_endpoints=[jmx.scrape_endpoint(deployment, "cassandra")],
                 mounts=[Mount("cassandra", "/var/lib/cassandra")],
-                health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=180),
+                health=HealthCheck(["bash", "-c", HEALTH_CHECK], start_timeout_seconds=180),
                 grace_seconds=60,
             ),
         )

@@ -63,7 +63,7 @@ class Dashboard(Service):
                 ports={DASHBOARD_PORT: settings.dashboard_port},
                 health=HealthCheck(
                     ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{DASHBOARD_PORT}/_stcore/health"],
-                    limit_seconds=120,
+                    start_timeout_seconds=120,
                 ),
             ),
             provisioned=[kafka_users],

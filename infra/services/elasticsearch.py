@@ -128,7 +128,7 @@ class Elasticsearch(Service):
                 ports={ELASTICSEARCH_PORT: settings.elasticsearch_port},
                 mounts=[Mount("elasticsearch", "/usr/share/elasticsearch/data")],
                 # A node that answers that it is red is alive.
-                health=HealthCheck(curl_check(f"-K {HEALTH_CHECK}"), limit_seconds=180),
+                health=HealthCheck(curl_check(f"-K {HEALTH_CHECK}"), start_timeout_seconds=180),
                 grace_seconds=60,
             ),
         )

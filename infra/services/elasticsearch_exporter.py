@@ -48,7 +48,7 @@ class ElasticsearchExporter(Service):
                     *exporter_config_files(deployment, "/healthz"),
                 ],
                 scrape_endpoints=[ScrapeEndpoint("elasticsearch", PORT, login=monitor_login(deployment))],
-                health=HealthCheck(ready_check(PORT), limit_seconds=60),
+                health=HealthCheck(ready_check(PORT), start_timeout_seconds=60),
             ),
             depends_on=[elasticsearch],
         )

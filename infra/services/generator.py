@@ -58,7 +58,7 @@ class Generator(Service):
                 files=files,
                 networks=[GENERATOR_NETWORK],
                 scrape_endpoints=[ScrapeEndpoint("generator", METRICS_PORT, login=login)],
-                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=60),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], start_timeout_seconds=60),
                 grace_seconds=20,
             ),
             depends_on=[job],

@@ -135,7 +135,7 @@ class Grafana(Service):
                 mounts=[Mount("grafana", DATA)],
                 health=HealthCheck(
                     ["curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{GRAFANA_PORT}/api/health"],
-                    limit_seconds=120,
+                    start_timeout_seconds=120,
                 ),
             ),
             depends_on=[prometheus],

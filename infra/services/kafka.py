@@ -112,7 +112,7 @@ class Kafka(Service):
                 networks=[MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK],
                 scrape_endpoints=[jmx.scrape_endpoint(deployment, "kafka")],
                 mounts=[Mount("broker", "/var/lib/kafka/data")],
-                health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=120),
+                health=HealthCheck(["bash", "-c", HEALTH_CHECK], start_timeout_seconds=120),
                 grace_seconds=30,
             ),
         )

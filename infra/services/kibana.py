@@ -66,7 +66,7 @@ class Kibana(Service):
                 ],
                 ports={KIBANA_PORT: settings.kibana_port},
                 # Without Elasticsearch its status is 503: alive.
-                health=HealthCheck(http_check(f"http://127.0.0.1:{KIBANA_PORT}/api/status"), limit_seconds=300),
+                health=HealthCheck(http_check(f"http://127.0.0.1:{KIBANA_PORT}/api/status"), start_timeout_seconds=300),
                 grace_seconds=15,
                 tmp_mib=128,
             ),

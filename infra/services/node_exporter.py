@@ -49,7 +49,7 @@ class NodeExporter(Service):
                 ],
                 files=files,
                 scrape_endpoints=[ScrapeEndpoint("node", PORT, login=monitor_login(deployment))],
-                health=HealthCheck(ready_check(PORT), limit_seconds=60),
+                health=HealthCheck(ready_check(PORT), start_timeout_seconds=60),
             ),
         )
 

@@ -103,7 +103,7 @@ class Prometheus(Service):
                 ports={PROMETHEUS_PORT: settings.prometheus_port},
                 networks=[MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK],  # it scrapes all services
                 mounts=[Mount("prometheus", "/prometheus")],
-                health=HealthCheck(ready_check(PROMETHEUS_PORT), limit_seconds=60),
+                health=HealthCheck(ready_check(PROMETHEUS_PORT), start_timeout_seconds=60),
                 grace_seconds=30,
             ),
         )

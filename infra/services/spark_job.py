@@ -9,7 +9,7 @@ import pulumi
 from infra import users
 from infra.names import CHECKPOINTS, CURL_CONFIG, JOB_SETTINGS, METRICS_PORT, SPARK_JOB_UI_PORT
 from infra.services.base import (
-    ALIVE,
+    EXIT_NOT_READY,
     ConfigFile,
     ContainerSpec,
     Deployment,
@@ -30,7 +30,7 @@ NAME = "spark-job"
 _URL = f"http://127.0.0.1:{METRICS_PORT}"
 # /alive succeeds while the job waits for a service, and fails if the query hangs.
 _CURL = f"curl -fsSK {CURL_CONFIG}"
-HEALTH_CHECK = f"{_CURL} {_URL}/health || {{ {_CURL} -o /dev/null {_URL}/alive && exit {ALIVE}; exit 1; }}"
+HEALTH_CHECK = f"{_CURL} {_URL}/health || {{ {_CURL} -o /dev/null {_URL}/alive && exit {EXIT_NOT_READY}; exit 1; }}"
 
 
 class SparkJob(Service):
@@ -79,7 +79,7 @@ class SparkJob(Service):
                     ScrapeEndpoint("job", METRICS_PORT, login=login),
                 ],
                 mounts=[Mount("checkpoints", CHECKPOINTS)],
-                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=180),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], start_timeout_seconds=180),
                 grace_seconds=with_overrides(settings.job).stop_grace_seconds + 5,
             ),
             depends_on=[master, kafka, elasticsearch],  # Spark waits for the workers by itself

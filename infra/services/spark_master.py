@@ -61,7 +61,7 @@ class SparkMaster(Service):
                 scrape_endpoints=[
                     ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus/", monitor_login(deployment))
                 ],
-                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], start_timeout_seconds=90),
             ),
         )
         self.master_url = f"spark://{NAME}:{SPARK_MASTER_PORT}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra import users
 from infra.names import CHECKPOINTS, CURL_CONFIG, SPARK_MASTER_UI_PORT, SPARK_WORKER_UI_PORT
 from infra.services.base import (
-    ALIVE,
+    EXIT_NOT_READY,
     ContainerSpec,
     Deployment,
     HealthCheck,
@@ -26,7 +26,7 @@ DAEMON_HEAP_MIB = 128
 # not answer, the worker is alive: its executors keep running without a master, and a restart would end them.
 HEALTH_CHECK = f"""
 curl -fsSK {CURL_CONFIG} -m 3 -o /dev/null http://127.0.0.1:{SPARK_WORKER_UI_PORT}/json/ || exit 1
-master=$(curl -fsSK {CURL_CONFIG} -m 3 http://{MASTER}:{SPARK_MASTER_UI_PORT}/json/) || exit {ALIVE}
+master=$(curl -fsSK {CURL_CONFIG} -m 3 http://{MASTER}:{SPARK_MASTER_UI_PORT}/json/) || exit {EXIT_NOT_READY}
 echo "$master" | python3 -ISc '
 import json, socket, sys
 for worker in json.load(sys.stdin)["workers"]:
@@ -75,7 +75,7 @@ class SparkWorker(Service):
                     )
                 ],
                 mounts=[Mount("checkpoints", CHECKPOINTS)],
-                health=HealthCheck(["sh", "-c", HEALTH_CHECK], limit_seconds=90),
+                health=HealthCheck(["sh", "-c", HEALTH_CHECK], start_timeout_seconds=90),
             ),
             depends_on=[master],
         )

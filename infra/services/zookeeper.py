@@ -73,6 +73,6 @@ class ZooKeeper(Service):
                 networks=[ZOOKEEPER_NETWORK],
                 scrape_endpoints=[jmx.scrape_endpoint(deployment, "zookeeper")],
                 mounts=[Mount("broker", VOLUME)],
-                health=HealthCheck(["bash", "-c", HEALTH_CHECK], limit_seconds=60),
+                health=HealthCheck(["bash", "-c", HEALTH_CHECK], start_timeout_seconds=60),
             ),
         )

@@ -23,7 +23,7 @@ def test_health_gate_timeout_reports_the_service_check_output_and_log(stack: Sta
     )
     try:
         with pytest.raises(NotHealthyError) as error:
-            wait_until_healthy(NAME, ["bash", "-c", "echo 'no answer'; exit 1"], limit_seconds=2)
+            wait_until_healthy(NAME, ["bash", "-c", "echo 'no answer'; exit 1"], timeout_seconds=2)
     finally:
         container.remove(force=True)
     for part in (NAME, "after 2 s", "no answer", "the disk is full"):
@@ -33,4 +33,4 @@ def test_health_gate_timeout_reports_the_service_check_output_and_log(stack: Sta
 def test_health_gate_reports_a_missing_container(stack: Stack) -> None:
     assert stack.services
     with pytest.raises(NotHealthyError, match="the container is missing"):
-        wait_until_healthy("lolstack-selftest-nobody", ["true"], limit_seconds=1)
+        wait_until_healthy("lolstack-selftest-nobody", ["true"], timeout_seconds=1)

@@ -150,7 +150,7 @@ def test_every_service_that_hangs_is_restarted_and_serves_again(stack: Stack) ->
             execute(stack.container_name(service), check)
         eventually(partial(is_restarted, service), timeout_seconds=HUNG_GRACE_SECONDS + 120)
         without_restart = check[check.index(HEALTH_CHECK_SCRIPT) + 5 :]
-        wait_until_healthy(stack.container_name(service), without_restart, limit_seconds=300)
+        wait_until_healthy(stack.container_name(service), without_restart, timeout_seconds=300)
 
     with ThreadPoolExecutor(len(containers)) as pool:
         results = dict(zip(stack.services, pool.map(hang, stack.services), strict=True))

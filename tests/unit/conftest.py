@@ -26,7 +26,7 @@ def mock_kafka() -> Iterator[str]:
 @pytest.fixture
 def published_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every port is published by a running container, so that logins are sent to servers of the tests."""
-    monkeypatch.setattr("infra.provisioning.own_port.is_published", lambda *_: True)
+    monkeypatch.setattr("infra.provisioning.published_port.is_published", lambda *_: True)
     monkeypatch.setattr("infra.clients.elasticsearch.is_published", lambda *_: True)
     monkeypatch.setattr("tools.stack_outputs.is_published", lambda *_: True)
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from infra.names import CURL_CONFIG
 from infra.services import archive, generator, spark_job, spark_master, spark_worker
-from infra.services.base import ALIVE, http_check
+from infra.services.base import EXIT_NOT_READY, http_check
 from tests.support.http_server import HTTPServer
 
 
@@ -40,7 +40,7 @@ def exit_code(command: Sequence[str]) -> int:
     return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode
 
 
-@pytest.mark.parametrize(("status", "expected"), [(200, 0), (408, ALIVE), (503, ALIVE)])
+@pytest.mark.parametrize(("status", "expected"), [(200, 0), (408, EXIT_NOT_READY), (503, EXIT_NOT_READY)])
 def test_service_that_answers_with_an_http_error_is_alive(status: int, expected: int) -> None:
     """Elasticsearch that is red, Kibana without Elasticsearch."""
     with server(status) as port:
@@ -48,7 +48,7 @@ def test_service_that_answers_with_an_http_error_is_alive(status: int, expected:
 
 
 def test_service_that_does_not_answer_is_not_alive() -> None:
-    assert exit_code(http_check(f"http://127.0.0.1:{unused_port()}/")) not in (0, ALIVE)
+    assert exit_code(http_check(f"http://127.0.0.1:{unused_port()}/")) not in (0, EXIT_NOT_READY)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_archive_or_generator_that_hangs_is_not_alive(check: str, line: str, exp
     ("pages", "expected"),
     [
         ({"health": "ok", "alive": "ok"}, 0),
-        ({"alive": "ok"}, ALIVE),  # waiting for Elasticsearch
+        ({"alive": "ok"}, EXIT_NOT_READY),  # waiting for Elasticsearch
         ({}, 1),  # the query hangs
     ],
 )
@@ -116,7 +116,7 @@ def test_worker_is_healthy_if_the_master_knows_it(host: str, state: str, expecte
 def test_worker_is_alive_while_the_master_is_down() -> None:
     """Its executors keep running without a master."""
     with server(json={}) as worker:
-        assert check_worker(worker, unused_port()) == ALIVE
+        assert check_worker(worker, unused_port()) == EXIT_NOT_READY
 
 
 def test_worker_that_does_not_answer_is_not_alive() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pulumi
 import pytest
 from docker.errors import NotFound
+from pulumi.dynamic import Resource
 
 from infra.provisioning import health_gate
-from infra.provisioning.health_gate import NotHealthyError, wait_until_healthy
+from infra.provisioning.health_gate import HealthGate, NotHealthyError, wait_until_healthy
 from tests.support.pulumi_program import dynamic_provider
 
 NAME = "lolstack-unit-kafka"
@@ -53,7 +55,7 @@ def containers(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeContainer]:
 
 def test_retries_until_the_health_check_succeeds(containers: dict[str, FakeContainer]) -> None:
     containers[NAME] = FakeContainer(results=[(1, "no answer"), (1, "no answer"), (0, "")])
-    wait_until_healthy(NAME, ["true"], limit_seconds=5)
+    wait_until_healthy(NAME, ["true"], timeout_seconds=5)
     assert containers[NAME].results == [(0, "")]
 
 
@@ -70,7 +72,7 @@ def test_timeout_reports_reason_and_last_log_lines(
 ) -> None:
     containers[NAME] = container
     with pytest.raises(NotHealthyError) as error:
-        wait_until_healthy(NAME, ["true"], limit_seconds=0.05)
+        wait_until_healthy(NAME, ["true"], timeout_seconds=0.05)
     for part in (f"{NAME} is not healthy after 0 s", reason, "\nstarting\nthe disk is full\\x1b[2J\n"):
         assert part in str(error.value)
 
@@ -78,7 +80,7 @@ def test_timeout_reports_reason_and_last_log_lines(
 @pytest.mark.usefixtures("containers")
 def test_missing_container_is_reported() -> None:
     with pytest.raises(NotHealthyError, match="the container is missing"):
-        wait_until_healthy(NAME, ["true"], limit_seconds=0.05)
+        wait_until_healthy(NAME, ["true"], timeout_seconds=0.05)
 
 
 def run_checks(*check: str) -> subprocess.CompletedProcess[str]:
@@ -118,3 +120,11 @@ class TestResource:
         changed_check = PROVIDER.diff("1", INPUTS, INPUTS | {"check": ["false"]})
         assert (changed_check.changes, changed_check.replaces) == (True, [])
         assert not PROVIDER.diff("1", INPUTS, INPUTS).changes
+
+    def test_inputs_have_the_keys_of_existing_states(self) -> None:
+        """A renamed input would be a change of each gate at the first `pulumi up` after an upgrade."""
+        inputs: list[dict[str, Any]] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Resource, "__init__", lambda _self, _provider, _name, props, _opts: inputs.append(props))
+            HealthGate("gate", NAME, "1", ["true"], timeout_seconds=60, opts=pulumi.ResourceOptions())
+        assert not PROVIDER.diff("1", INPUTS | {"limit_seconds": 60}, inputs[0]).changes

@@ -16,7 +16,7 @@ from infra.clients.elasticsearch import ElasticsearchServer
 from infra.logins import PROMETHEUS_READER
 from infra.names import STACK_LABEL
 from infra.provisioning import cassandra_roles, index_template, saved_object
-from infra.provisioning.own_port import PortNotPublishedError, require_own_port
+from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import dynamic_provider
 from tools import kibana_export
@@ -94,13 +94,13 @@ def test_provider_does_not_connect_while_the_container_is_stopped(
 def test_port_is_the_stacks_own_only_if_this_container_publishes_it(engine: FakeDockerEngine) -> None:
     props = {"container": CONTAINER}
     deploy(engine, ports={9200: 4000})
-    require_own_port(props, "https://127.0.0.1:4000")
-    require_own_port({}, "https://127.0.0.1:4000")
+    require_published_port(props, "https://127.0.0.1:4000")
+    require_published_port({}, "https://127.0.0.1:4000")
     with pytest.raises(PortNotPublishedError):
-        require_own_port(props, "https://127.0.0.1:4001")
+        require_published_port(props, "https://127.0.0.1:4001")
     deploy(engine, ports={9200: 4000}, name="lolstack-other-server")
     with pytest.raises(PortNotPublishedError):
-        require_own_port(props, "https://127.0.0.1:4000")
+        require_published_port(props, "https://127.0.0.1:4000")
 
 
 def outputs_of(port: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class PortNotPublishedError(Exception):
     """The container of the service does not run, or does not publish the port. Nothing was sent."""
 
 
-def require_own_port(props: Mapping[str, Any], url: str) -> None:
+def require_published_port(props: Mapping[str, Any], url: str) -> None:
     """Raise PortNotPublishedError unless the resource's `container` runs and publishes the port of `url`.
 
     A state from before resources had that input names no container: then any container of a stack will do.
