@@ -8,7 +8,7 @@ from analytics import charts
 from analytics.key_figures import explain_missing_metrics
 from dashboard import page, sources, tables
 from dashboard.controls import controls
-from dashboard.sources import Letter
+from dashboard.sources import DisplayedDeadLetter
 from dashboard.view import View
 from infra.names import DEAD_LETTER_TOPIC
 from job.printable import escape
@@ -44,16 +44,20 @@ def _draw(view: View) -> None:
             _draw_newest(newest.data)
 
 
-def _draw_newest(letters: list[Letter]) -> None:
+def _draw_newest(letters: list[DisplayedDeadLetter]) -> None:
     rows = "".join(
         f"<tr><td>{letter.arrived_at:%Y-%m-%d %H:%M:%S}</td><td>{page.text(letter.position)}</td>"
         f"<td>{page.text(letter.reason)}</td><td>{page.text(escape(letter.detail))}</td>"
-        f'<td>{page.text(letter.origin)}</td><td class="number">{letter.size:,}</td></tr>'
+        f'<td>{page.text(letter.original_position)}</td><td class="number">{letter.size:,}</td></tr>'
         for letter in letters
     )
     with st.container(key="card-newest"):
-        page.heading("Newest", f"the last {sources.NEWEST_LETTERS} of the topic, UTC; `make dlq` counts all by reason")
-        tables.table(("Arrived", "Position", "Reason", "Detail", "Original", "#Bytes"), rows, "there is no dead letter")
+        page.heading(
+            "Newest", f"the last {sources.MAX_SHOWN_DEAD_LETTERS} of the topic, UTC; `make dlq` counts all by reason"
+        )
+        tables.table(
+            ("Arrived", "Partition:offset", "Reason", "Detail", "Original", "#Bytes"), rows, "there is no dead letter"
+        )
 
 
 def _draw_letter(position: str) -> None:

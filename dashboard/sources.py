@@ -48,9 +48,9 @@ has new data."""
 TIMEOUT_SECONDS = 8
 """Timeout of a query. A longer one would hold up the next refresh."""
 FILTER_VALUES_TTL_SECONDS = 300
-KEPT_VIEWS = 64
+MAX_CACHED_VIEWS = 64
 """Maximum number of cached views."""
-NEWEST_LETTERS = 50
+MAX_SHOWN_DEAD_LETTERS = 50
 SHOWN_BYTES = 20_000
 """Limit of the displayed part of a dead letter's value, and of all of its headers."""
 CONSUMER_LIMITS = {"receive.message.max.bytes": 40_000_000, "queued.max.messages.kbytes": 4096}
@@ -102,25 +102,25 @@ def alerts() -> Answer[list[Alert]]:
     return cast(Answer[list[Alert]], shared("alerts", View()))
 
 
-def newest_dead_letters() -> Answer[list[Letter]]:
+def newest_dead_letters() -> Answer[list[DisplayedDeadLetter]]:
     """The newest dead letters, newest first, with the beginning of their values."""
-    return cast(Answer[list[Letter]], shared("dead letters", View()))
+    return cast(Answer[list[DisplayedDeadLetter]], shared("dead letters", View()))
 
 
-def dead_letter(position: str) -> Answer[Letter | None]:
+def dead_letter(position: str) -> Answer[DisplayedDeadLetter | None]:
     """The dead letter at this partition:offset."""
-    return cast("Answer[Letter | None]", shared("dead letter", View(), position))
+    return cast("Answer[DisplayedDeadLetter | None]", shared("dead letter", View(), position))
 
 
 @dataclass(frozen=True)
-class Letter:
+class DisplayedDeadLetter:
     """A dead letter for display: decoded, its value cut."""
 
     position: str
     arrived_at: datetime
     reason: str
     detail: str
-    origin: str
+    original_position: str
     size: int
     headers: tuple[tuple[str, str], ...]
     value: str
@@ -128,14 +128,14 @@ class Letter:
     """Why it cannot be replayed; empty if it can."""
 
     @classmethod
-    def of(cls, found: DeadLetterMessage) -> Letter:
+    def of(cls, found: DeadLetterMessage) -> DisplayedDeadLetter:
         value = found.value or b""
         return cls(
             position=str(found.position),
             arrived_at=found.arrived_at,
             reason=found.reason,
             detail=found.job_header("detail") or found.job_header("field"),
-            origin=str(found.origin or ""),
+            original_position=str(found.original_position or ""),
             size=len(value),
             headers=tuple(_shown_headers(found)),
             value=decode(value[:SHOWN_BYTES]),
@@ -186,16 +186,18 @@ def _has_values(values: FilterValues) -> bool:
 
 
 # Without values, Elasticsearch has no match of the time range yet: they are not kept longer than other data.
-@st.cache_resource(ttl=FILTER_VALUES_TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False, validate=_has_values)
+@st.cache_resource(
+    ttl=FILTER_VALUES_TTL_SECONDS, max_entries=MAX_CACHED_VIEWS, show_spinner=False, validate=_has_values
+)
 def _filter_values(view: View) -> FilterValues:
     return read_filter_values(_elasticsearch(), view.time_range(datetime.now(UTC)))
 
 
-def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> Letter | None:
+def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> DisplayedDeadLetter | None:
     position = MessagePosition.parse(wanted)
     if position is None or position.topic != DEAD_LETTER_TOPIC:
         raise DlqError(f"{wanted} is not a position: write partition:offset, such as 0:17")
-    return next((Letter.of(found) for found in _dead_letters(only=position)), None)
+    return next((DisplayedDeadLetter.of(found) for found in _dead_letters(only=position)), None)
 
 
 def _dead_letters(only: MessagePosition | None = None, newest: int | None = None) -> Iterator[DeadLetterMessage]:
@@ -212,13 +214,15 @@ READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),
     "pipeline figures": lambda time_range, _, __: read_pipeline_figures(_prometheus(), time_range),
     "alerts": lambda *_: _prometheus().alerts(),
-    "dead letters": lambda *_: [Letter.of(found) for found in _dead_letters(newest=NEWEST_LETTERS)][::-1],
+    "dead letters": lambda *_: [
+        DisplayedDeadLetter.of(found) for found in _dead_letters(newest=MAX_SHOWN_DEAD_LETTERS)
+    ][::-1],
     "dead letter": _read_dead_letter,
 }
 
 
 # Streamlit lets one thread compute an entry, and the others wait for it.
-@st.cache_resource(ttl=TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
+@st.cache_resource(ttl=TTL_SECONDS, max_entries=MAX_CACHED_VIEWS, show_spinner=False)
 def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
     """What all viewers of the same view see: read once in each interval, errors too."""
     return _read(source, view, argument)
@@ -240,7 +244,7 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
     return last[0]
 
 
-@st.cache_resource(max_entries=KEPT_VIEWS, show_spinner=False)
+@st.cache_resource(max_entries=MAX_CACHED_VIEWS, show_spinner=False)
 def _last(source: str, view: View, argument: str) -> list[Answer[Any]]:
     """The newest answer, as the only element: it outlives the shared one."""
     return [Answer()]

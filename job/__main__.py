@@ -126,7 +126,7 @@ def on_termination_signal(handler: Callable[[], object]) -> None:
 
 
 def resolve_starting_offsets(
-    position: settings.Position, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
+    position: settings.StartingPosition, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
 ) -> StartingOffsets:
     """The offsets at which the queries start: resolved at the first start over an incarnation, and saved from then on.
 

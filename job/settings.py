@@ -80,7 +80,7 @@ def _position(value: Any) -> Any:
         raise PydanticCustomError("position", "write latest, earliest or a time: 2026-11-24T06:00:00Z") from error
 
 
-Position = Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(_position)]
+StartingPosition = Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(_position)]
 
 
 def _queue_ids(value: Any) -> Any:
@@ -157,7 +157,7 @@ class Kafka(Login):
     ca_certificate: Certificate
     topic: TopicName
     dead_letter_topic: TopicName
-    starting_offsets: Position
+    starting_offsets: StartingPosition
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:

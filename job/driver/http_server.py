@@ -31,6 +31,6 @@ def pages(metrics: Metrics) -> Application:
         reason = check()
         status = "503 Service Unavailable" if reason else "200 OK"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [(reason or metrics.sink_wait_reason() or "ok").encode() + b"\n"]
+        return [(reason or metrics.wait_reason() or "ok").encode() + b"\n"]
 
     return application

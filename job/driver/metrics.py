@@ -97,7 +97,7 @@ class Metrics:
         registry.register(self._message_age)
         self.sink_waits = counter("sink_waits", "Retries while a service was not available", "service")
         sink_waiting = gauge("sink_waiting", "1 while the job waits for a service")
-        sink_waiting.set_function(lambda: float(self.current_sink_wait() is not None))
+        sink_waiting.set_function(lambda: float(self.current_wait() is not None))
 
     def add_query(self, name: str, lag: ConsumerLag) -> "QueryMetrics":
         """Add a streaming query. The job is healthy while the first query and all others that were started are."""
@@ -173,25 +173,25 @@ class Metrics:
         return self._kafka_wait is not None
 
     def _count_wait(self, wait: SinkWait) -> None:
-        now, current = time.monotonic(), self.current_sink_wait()
+        now, current = time.monotonic(), self.current_wait()
         is_new = current is None or current.service != wait.service
         if is_new or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
             log.warning("Waiting for %s: %s; retrying", wait.service, wait.reason)
             self._sink_wait_logged_at = now
         self.sink_waits.labels(wait.service).inc()
 
-    def current_sink_wait(self) -> SinkWait | None:
+    def current_wait(self) -> SinkWait | None:
         """The wait for a service that is not available at present; None if all are."""
         return self._sink_wait if time.monotonic() < self._sink_wait_until else self._kafka_wait
 
     def unhealthy_reason(self) -> str:
         """Why the job is unhealthy, with the service that it waits for; empty while it is healthy."""
         reason = next((reason for query in self._started_queries() if (reason := query.unhealthy_reason())), "")
-        return f"{reason}; {waiting}" if reason and (waiting := self.sink_wait_reason()) else reason
+        return f"{reason}; {waiting}" if reason and (waiting := self.wait_reason()) else reason
 
-    def sink_wait_reason(self) -> str:
+    def wait_reason(self) -> str:
         """Which service the job waits for at present, and why, in one line; empty if all are available."""
-        wait = self.current_sink_wait()
+        wait = self.current_wait()
         return f"waiting for {wait.service}: {escape(wait.reason)}" if wait else ""
 
     def hanging_reason(self) -> str:

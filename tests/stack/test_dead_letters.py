@@ -39,7 +39,9 @@ def with_key(stack: Stack, key: str) -> list[DeadLetterMessage]:
 
 def test_dead_letter_is_listed_shown_and_replayed_unchanged(stack: Stack) -> None:
     key = f"SELFTEST_{time.time_ns()}"
-    origin = send(stack, "lol_matches", key=key, value=b"{", headers=[("trace", b"\x00\xff"), ("empty", None)])
+    original_position = send(
+        stack, "lol_matches", key=key, value=b"{", headers=[("trace", b"\x00\xff"), ("empty", None)]
+    )
 
     def found_letters(count: int) -> list[DeadLetterMessage]:
         found = with_key(stack, key)
@@ -47,18 +49,18 @@ def test_dead_letter_is_listed_shown_and_replayed_unchanged(stack: Stack) -> Non
         return found
 
     first = eventually(lambda: found_letters(1), timeout_seconds=60)[0]
-    assert (first.origin, first.reason) == (origin, "not_json")
+    assert (first.original_position, first.reason) == (original_position, "not_json")
     listed = stack.make("dlq")
     assert listed.rc == 0, listed.stdout
     assert "not_json" in listed.stdout
-    shown = stack.make("dlq", f"SHOW={origin}")
+    shown = stack.make("dlq", f"SHOW={original_position}")
     assert key in shown.stdout
     assert f"REPLAY={first.position}" in shown.stdout
     sent = stack.make("dlq", f"REPLAY={first.position}")
     assert (sent.rc, sent.stdout) == (0, "Replayed to lol_matches: 1\n")
 
     second = eventually(lambda: found_letters(2), timeout_seconds=60)[-1]
-    assert second.origin != origin
+    assert second.original_position != original_position
     assert (second.value, second.original_headers) == (b"{", [("trace", b"\x00\xff"), ("empty", None)])
     assert second.content == first.content
 

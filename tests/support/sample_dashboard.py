@@ -23,7 +23,7 @@ from analytics.pipeline_metrics import PipelineFigures
 from analytics.player import Player, PlayerChampion, PlayerGame
 from analytics.time_range import TimeRange
 from dashboard import page, sources
-from dashboard.sources import Letter
+from dashboard.sources import DisplayedDeadLetter
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusError
 from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, PIPELINE, XSS
@@ -92,7 +92,7 @@ def player(_: TimeRange, __: View, wanted: str) -> Player | None:
     return None if wanted == "nobody" else Player("p" * 78, (wanted, XSS), changing(), MEANS, champions, games)
 
 
-LETTER = Letter(
+LETTER = DisplayedDeadLetter(
     "0:17", CREATED_AT, "not_json", f"\x1b[31m{XSS}", "lol_matches:2:41", 9, (("dlq.reason", "not_json"),), "\x00{", ""
 )
 ALERT = Alert("JobDown", "firing", "critical", "The job is down", XSS, "Look: …\nDo: …", CREATED_AT)

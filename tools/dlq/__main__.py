@@ -59,7 +59,7 @@ def print_dead_letter(console: Console, dead_letter: DeadLetterMessage) -> None:
         table.add_row(_text(name.removeprefix(HEADER_PREFIX).replace("_", " ")), _text(decode(value)))
     table.add_row("key", _text(decode(dead_letter.key)) if dead_letter.key is not None else "(none)")
     arrived_at, partition, offset = dead_letter.original
-    if dead_letter.origin and dead_letter.origin[1:] != (partition, offset):
+    if dead_letter.original_position and dead_letter.original_position[1:] != (partition, offset):
         table.add_row("replay of", f"{MATCHES_TOPIC}:{partition}:{offset}, which arrived at {iso(arrived_at)}")
     for name, value in dead_letter.original_headers:
         table.add_row(_text(f"header {name}"), _text(decode(value)) if value is not None else "(none)")

@@ -83,7 +83,7 @@ class DeadLetterMessage:
         return self.job_header("reason") or UNKNOWN_REASON
 
     @property
-    def origin(self) -> MessagePosition | None:
+    def original_position(self) -> MessagePosition | None:
         """The original message's position; None if the job did not write this dead letter."""
         partition = parse_whole_number(self.job_header("partition"), MAX_PARTITION)
         offset = parse_whole_number(self.job_header("offset"), MAX_OFFSET)
@@ -97,7 +97,7 @@ class DeadLetterMessage:
 
         Without a plausible header dlq.timestamp, it arrived no later than this dead letter.
         """
-        topic, partition, offset = self.origin or self.position
+        topic, partition, offset = self.original_position or self.position
         latest = to_ms(self.arrived_at)
         arrived_at = parse_timestamp(self.job_header("timestamp"))
         arrived_at = latest if arrived_at is None else min(arrived_at, latest)
@@ -115,7 +115,7 @@ class DeadLetterMessage:
     @property
     def replay_obstacle(self) -> str | None:
         """Why it cannot be replayed; None if it can."""
-        if self.origin is None:
+        if self.original_position is None:
             return "the job did not write it"
         if size := self.job_header("original_size"):
             return f"it holds only the first {len(self.value or b''):,} B of {size} B: send the original once more"
@@ -124,7 +124,7 @@ class DeadLetterMessage:
     @property
     def identity(self) -> bytes:
         """The same for all dead letters of one message. The timestamp tells apart messages of a recreated topic."""
-        return _digest(f"{self.origin or self.position} {self.job_header('timestamp')}".encode())
+        return _digest(f"{self.original_position or self.position} {self.job_header('timestamp')}".encode())
 
     @property
     def content(self) -> bytes:
@@ -254,7 +254,7 @@ def select_dead_letters(client: Mapping[str, Any], selection: str) -> Iterator[D
     if position is not None and position.topic == DEAD_LETTER_TOPIC:
         found, condition = read_dead_letters(client, position), f" at {position}"
     elif position is not None:
-        found = (each for each in read_dead_letters(client) if each.origin == position)
+        found = (each for each in read_dead_letters(client) if each.original_position == position)
         condition = f" of the message at {position}"
     elif selection == "all":
         found, condition = read_dead_letters(client), ""

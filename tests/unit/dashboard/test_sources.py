@@ -12,7 +12,7 @@ import pytest
 from analytics.match_statistics import FilterValues, MatchFilter
 from analytics.time_range import TimeRange
 from dashboard import sources
-from dashboard.sources import Answer, Letter
+from dashboard.sources import Answer, DisplayedDeadLetter
 from dashboard.view import View
 from infra.clients.prometheus import PrometheusError
 from tests.support.report_samples import PIPELINE
@@ -86,14 +86,14 @@ def test_large_headers_of_a_dead_letter_are_cut() -> None:
     large: list[tuple[str, bytes | None]] = [("a", b"x" * 10**6)]
     job: list[tuple[str, bytes | None]] = [("dlq.reason", b"not_json"), ("dlq.partition", b"1"), ("dlq.offset", b"7")]
     position = MessagePosition("lol_matches_dlq", 0, 1)
-    letter = Letter.of(
+    letter = DisplayedDeadLetter.of(
         DeadLetterMessage(position, datetime(2026, 3, 1, tzinfo=UTC), None, b"{", large + 100_000 * empty + job)
     )
     assert letter.headers[:3] == tuple((name, (content or b"").decode()) for name, content in job)
     assert letter.headers[-1] == ("…", "more headers")
     assert sum(len(name) + len(content) for name, content in letter.headers) < 30_000
     few = DeadLetterMessage(position, datetime(2026, 3, 1, tzinfo=UTC), None, b"{", empty + job)
-    assert len(Letter.of(few).headers) == 4
+    assert len(DisplayedDeadLetter.of(few).headers) == 4
 
 
 def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(monkeypatch: pytest.MonkeyPatch) -> None:

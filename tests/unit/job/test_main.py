@@ -11,7 +11,7 @@ import pytest
 from job.__main__ import resolve_starting_offsets, wait_for_end
 from job.driver.checkpoints import StartingOffsets
 from job.errors import JobError, root_cause
-from job.settings import Position
+from job.settings import StartingPosition
 from job.topic import Incarnation
 
 HERE = Incarnation("lol_matches", "cluster", "topic-2", (0, 1))
@@ -21,8 +21,8 @@ SAVED = StartingOffsets("lol_matches", "latest", {0: 7, 1: 7})
 class FakeTopicInspector:
     """Fake TopicInspector: start offset 5, end offset 9, and offset 7 for any time."""
 
-    def offsets(self, incarnation: Incarnation, position: Position) -> dict[int, int]:
-        known: dict[Position, int] = {"earliest": 5, "latest": 9}
+    def offsets(self, incarnation: Incarnation, position: StartingPosition) -> dict[int, int]:
+        known: dict[StartingPosition, int] = {"earliest": 5, "latest": 9}
         return dict.fromkeys(incarnation.partitions, known.get(position, 7))
 
 
@@ -67,7 +67,7 @@ class FakeCheckpoints:
         self.other = False
 
 
-def resolve(position: Position, checkpoints: Any) -> StartingOffsets:
+def resolve(position: StartingPosition, checkpoints: Any) -> StartingOffsets:
     kafka: Any = FakeTopicInspector()
     return resolve_starting_offsets(position, kafka, HERE, checkpoints)
 
@@ -75,7 +75,7 @@ def resolve(position: Position, checkpoints: Any) -> StartingOffsets:
 @pytest.mark.parametrize(
     ("position", "offset"), [("latest", 9), ("earliest", 5), (datetime(2026, 11, 24, 6, tzinfo=UTC), 7)]
 )
-def test_first_start_resolves_the_setting_and_saves_the_offsets(position: Position, offset: int) -> None:
+def test_first_start_resolves_the_setting_and_saves_the_offsets(position: StartingPosition, offset: int) -> None:
     checkpoints = FakeCheckpoints()
     start = resolve(position, checkpoints)
     assert start == StartingOffsets("lol_matches", str(position), {0: offset, 1: offset})
@@ -90,7 +90,7 @@ def test_recreated_topic_is_read_from_its_beginning_and_old_checkpoints_are_remo
 
 @pytest.mark.parametrize(("position", "offset"), [("earliest", 5), (datetime(2026, 11, 24, 6, tzinfo=UTC), 7)])
 def test_explicit_starting_offsets_apply_beside_a_checkpoint_of_another_incarnation(
-    position: Position, offset: int
+    position: StartingPosition, offset: int
 ) -> None:
     assert resolve(position, FakeCheckpoints(other=True)).offsets == {0: offset, 1: offset}
 

@@ -287,7 +287,7 @@ def test_health_check_names_the_service_a_sink_waits_for(
 
 def test_health_check_gives_the_reason_of_a_wait_in_one_line(metrics: Metrics) -> None:
     metrics.record_sink_wait(SinkWait("Elasticsearch", "it answers 503\n✓ all is well\x1b[2J", seconds=5, attempt=1))
-    assert metrics.sink_wait_reason() == "waiting for Elasticsearch: it answers 503\\n✓ all is well\\x1b[2J"
+    assert metrics.wait_reason() == "waiting for Elasticsearch: it answers 503\\n✓ all is well\\x1b[2J"
 
 
 def test_query_hangs_without_progress_but_not_while_a_sink_waits(

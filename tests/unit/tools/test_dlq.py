@@ -98,7 +98,7 @@ def test_count_by_reason_skips_duplicates(job_sink: DeadLetterSink, mock_kafka: 
     counts, duplicates = count_by_reason(read_dead_letters({"bootstrap.servers": mock_kafka}))
     assert {reason: count.messages for reason, count in counts.items()} == {"not_json": 3, "invalid_field": 1}
     assert duplicates == 2
-    assert counts["not_json"].latest.origin == MessagePosition("lol_matches", 2, 1)
+    assert counts["not_json"].latest.original_position == MessagePosition("lol_matches", 2, 1)
     assert counts["not_json"].latest.job_header("timestamp").endswith(".001Z")
 
 
@@ -236,7 +236,9 @@ def test_replay_that_failed_again_keeps_the_first_original(
     }
     for number in range(2):
         (latest,) = [
-            each for each in read_dead_letters({"bootstrap.servers": mock_kafka}) if each.origin == origin_of(number)
+            each
+            for each in read_dead_letters({"bootstrap.servers": mock_kafka})
+            if each.original_position == original_position_of(number)
         ]
         assert run(monkeypatch, mock_kafka, "--replay", str(latest.position)) == 0
         failed = Message.from_kafka(replayed(mock_kafka)[-1])._replace(partition=0, offset=100 + number)
@@ -251,7 +253,7 @@ def test_replay_that_failed_again_keeps_the_first_original(
     assert "Replayed to lol_matches: 1; skipped duplicates with the same key and value: 2" in capsys.readouterr().out
 
 
-def origin_of(number: int) -> MessagePosition:
+def original_position_of(number: int) -> MessagePosition:
     """The position of a message that has failed `number` times before."""
     return MessagePosition("lol_matches", 0, 99 + number) if number else MessagePosition("lol_matches", 2, 1)
 
