@@ -13,7 +13,7 @@ import altair as alt
 from tools.printable import sanitize
 
 WIDTH, HEIGHT = 380, 230
-"""Of a whole chart, in CSS pixels; about the size at which a phone displays it."""
+"""Size of a whole chart, in CSS pixels; about the size at which a phone displays it."""
 Specification = alt.Chart | alt.LayerChart
 
 

@@ -41,7 +41,7 @@ SINGLE_TEAM_MODES = (ARENA_MODE, "STRAWBERRY", "PRACTICETOOL")
 """Riot's names of Arena, where `team_id` is no side of the map, of Swarm, where all play against the game, and of the
 practice tool."""
 TUTORIAL_MODE_PREFIX = "TUTORIAL"
-"""Of the tutorials' modes: TUTORIAL_MODULE_1, …"""
+"""Prefix of the tutorials' modes: TUTORIAL_MODULE_1, …"""
 CHAMPIONS_OF_MODES = "*_*"
 """A pattern of champions that belong to a mode, and are not those of Summoner's Rift: Swarm's Strawberry_Jinx, League
 Classic's Jade_Ahri, the Doom Bots' Ruby_Annie. No other name of Data Dragon has an underscore."""
@@ -299,7 +299,11 @@ def _read_arrivals(client: Elasticsearch, only: MatchFilter) -> float:
 def read_last_matches(
     client: Elasticsearch, *clauses: dict[str, Any], size: int = LAST_MATCHES
 ) -> tuple[MatchSummary, ...]:
-    """The newest matches of which a participant matches all clauses, newest first, at any time up to now."""
+    """The newest matches of which a participant matches all clauses, newest first, at any time up to now.
+
+    Without pagination (`search_after`): one page of the newest documents, read once more with a larger size if it has
+    too few matches.
+    """
     ids: list[str] = []
     # Not `collapse`, which reads the documents of all times: sorted by time, Elasticsearch stops after the newest ones.
     for participants_each in (USUAL_PARTICIPANTS, MAX_PARTICIPANTS):
@@ -445,7 +449,7 @@ def _aggregations(time_range: TimeRange, only: MatchFilter) -> dict[str, Any]:
                 "played": {"filter": all_of(*PLAYED), "aggs": _of_participants()},
             },
         },
-        # Of all participants of the matches: a share of one champion's matches would say nothing.
+        # All participants of the matches: a share of one champion's matches would say nothing.
         "played": {
             "filter": all_of(*PLAYED),
             "aggs": {

@@ -28,7 +28,7 @@ LOADS = 20
 WATCHED_SECONDS = 120
 REFRESH_SECONDS = 10
 CHARTS = 7
-"""Of the page Matches."""
+"""Number of charts of the page Matches."""
 RECORD_RUNS = """
     window.runs = [];
     const app = document.querySelector("[data-testid=stApp]");

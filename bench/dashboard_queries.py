@@ -23,7 +23,7 @@ SIZE: MatchSize = "full"
 RATE = 2
 """Matches a second of the stream."""
 WARM_UP_RUNS, RUNS = 5, 40
-"""Of each query."""
+"""Runs of each query."""
 DATA_TIMEOUT_SECONDS = 300
 """How long a query may find no documents: the statistics of the last hour need a window that has ended."""
 

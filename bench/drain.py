@@ -18,7 +18,7 @@ from harness.load import Backlog
 from infra.names import MATCHES_ALIAS
 
 FIRST_SECONDS = 30
-"""Of draining, for the throughput of a new stack, whose JVMs have compiled nothing yet."""
+"""Start of draining, for the throughput of a new stack, whose JVMs have compiled nothing yet."""
 
 
 class DrainRound(Struct, frozen=True):

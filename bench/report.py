@@ -166,7 +166,7 @@ def rest_chapter(figures: Sequence[Rest]) -> Paragraphs:
             *(with_range(each.all_cores(), 2) for each in figures),
         ],
         ["**all, memory, MiB**", *(f"{sum(each.memory_mib.values()):,.0f}" for each in figures)],
-        ["… read so many minutes after the stack's start", *(minutes_cell(each.minutes) for each in figures)],
+        ["… minutes from the stack's start to this reading", *(minutes_cell(each.minutes) for each in figures)],
     ]
     yield table(["", *(f"{each.rate} {each.size} matches/s" for each in figures)], rows)
 

@@ -37,8 +37,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prometheus: Source
     kafka: Kafka
     login_sha256: str = ""
-    """Of `user:password`, which a viewer must give: in hexadecimal. Random passwords only: the hash is fast. Empty: the
-    dashboard needs no login."""
+    """SHA-256 of `user:password`, which a viewer must give: in hexadecimal. Random passwords only: the hash is fast.
+    Empty: the dashboard needs no login."""
 
 
 def load() -> Settings:

@@ -1,5 +1,5 @@
-"""Reads the pages' data from Elasticsearch, Prometheus and Kafka: shared by all viewers; the last data is kept while a
-source does not answer.
+"""Cache of the pages' data from Elasticsearch, Prometheus and Kafka, shared by all viewers; the last data is kept while
+a source does not answer.
 
 Nothing is read without a viewer: only a page that is open in a browser calls these functions.
 """

@@ -1,4 +1,5 @@
-"""Load generation: sends new matches to Kafka, as a backlog with its offset range or as a stream at a constant rate."""
+"""Load generator of tests and benchmarks: sends new matches to Kafka, as a backlog with its offset range or as a stream
+at a constant rate."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from infra.clients.kafka import TopicClient
 from infra.names import MATCHES_TOPIC
 
 DOCUMENTS_PER_MATCH = 10
-"""Of the match factory's default modes: two teams of five."""
+"""Documents of a match of the match factory's default modes: two teams of five."""
 GAME_ENDS_SPREAD_SECONDS = 300
 """The games of a backlog end evenly over this period before it is sent. The period is shorter than the watermark's
 delay, so that no match is late for the statistics, and long enough to cover more than one window."""

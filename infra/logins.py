@@ -34,7 +34,7 @@ KAFKA_SECURITY_PROTOCOL = "SASL_PLAINTEXT"
 KAFKA_MECHANISM = "SCRAM-SHA-512"
 """How clients log in to Kafka."""
 KAFKA_ITERATIONS = 4096
-"""Of the password's hash, Kafka's minimum: the passwords are random, so that more would not make them safer."""
+"""Iterations of the password's hash, Kafka's minimum: more would not make random passwords safer."""
 ELASTICSEARCH_ROLES = {
     "admin": "superuser",  # provisioning, and a person who repairs something
     "job": "lol_job",
@@ -63,7 +63,7 @@ LOGINS = (
 """The keys of all generated passwords."""
 
 CERTIFICATE_RENEWAL = timedelta(days=60)
-"""So long before a certificate expires, the next `pulumi up` renews it."""
+"""Certificates that expire within this time are renewed at the next `pulumi up`."""
 TLS_SERVERS = ("elasticsearch",)
 """The services that have a certificate."""
 

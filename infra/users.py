@@ -8,7 +8,7 @@ Services that share a volume share a uid. Volumes get their owner from infra/pro
 from __future__ import annotations
 
 KAFKA = "60710:60710"
-"""Of ZooKeeper too."""
+"""User of Kafka and ZooKeeper."""
 ELASTICSEARCH = "60711:0"  # the official image's files belong to group 0, so that any uid can use them
 CASSANDRA = "60712:60712"
 SPARK = "60713:60713"
@@ -26,8 +26,8 @@ MAX_PROCESSES = 4096
 Spark has the most, about 400."""
 
 VOLUMES = {
-    # Of ZooKeeper and Kafka: if one lost its data and the other kept it, their cluster ids would differ, and Kafka
-    # would never start.
+    # One volume of ZooKeeper and Kafka: if one lost its data and the other kept it, their cluster ids would differ,
+    # and Kafka would never start.
     "broker": KAFKA,
     "elasticsearch": ELASTICSEARCH,
     "cassandra": CASSANDRA,

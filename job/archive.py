@@ -231,7 +231,7 @@ def _connect(options: settings.Archive) -> Any:
             PlainTextAuthProvider(options.username, options.password.get_secret_value()) if options.username else None
         ),
         connect_timeout=_REQUEST_TIMEOUT_SECONDS,
-        # Of the requests for nodes and schema; by default two seconds, too few on a busy machine.
+        # Timeout of the requests for nodes and schema; by default two seconds, too few on a busy machine.
         control_connection_timeout=_REQUEST_TIMEOUT_SECONDS,
         protocol_version=ProtocolVersion.V5,  # of Cassandra 4 and later
         # The driver's default backoff grows to ten minutes, in which Cassandra would be available and not used.

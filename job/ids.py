@@ -46,7 +46,7 @@ def cassandra_write_time(arrived_at: int, offset: int) -> int:
     The same sum as `external_version`, for the same reason, but in Cassandra's own unit: so a DELETE without a
     timestamp works from `offset` microseconds after the arrival on. Between partitions, the message with the later
     arrival time has the higher write time if its offset is less than 1,000 lower for each millisecond between the two.
-    Of rows with equal write times, Cassandra keeps the larger value of each column, which would mix two messages.
+    If rows have equal write times, Cassandra keeps the larger value of each column, which would mix two messages.
     """
     return _message_version(arrived_at, offset, 1000)
 

@@ -26,7 +26,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Text = Annotated[str, Meta(max_length=120)]
 
 MAX_PARTICIPANTS = 100
-"""Of a match: no mode has more than 18. Each is a document, and its champion's name is in several windows."""
+"""Limit of a match's participants: no mode has more than 18. Each is a document, and its champion's name is in several
+windows."""
 _at_most = Meta(max_length=MAX_PARTICIPANTS)
 
 

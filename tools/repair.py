@@ -1,6 +1,7 @@
 """Repair a stack's state before a deployment: `python -m tools.repair --stack dev`.
 
-- Lock: a Pulumi process that was killed leaves the stack locked. A lock whose process is gone is released.
+- Lock (concurrent deployments): a Pulumi process that was killed leaves the stack locked. A lock whose process is gone
+  is released.
 - Interrupted deployment: Pulumi records a pending operation, creates the resource, then records the result. Killed in
   between, it leaves a container or network that is not in its state: the next `up` fails with a name conflict, and
   `destroy` leaves it behind. This orphaned resource is removed.

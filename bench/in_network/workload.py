@@ -44,7 +44,7 @@ class Workload(Struct, frozen=True):
     consumer: ConsumerKind | None = None
     elasticsearch_url: str = "http://elasticsearch:9200"
     elasticsearch_password: str = ""
-    """Of the user `admin`: the job's may write to the stack's own indices only."""
+    """Password of the user `admin`: the job's may write to the stack's own indices only."""
     elasticsearch_authority: str = ""
 
     def elasticsearch(self, **options: Any) -> Elasticsearch:

@@ -19,7 +19,7 @@ from infra.logins import CERTIFICATE_RENEWAL
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=824)
-"""Of a server's certificate. With the clock skew it stays below 825 days, the longest that all TLS clients accept."""
+"""Lifetime of a server's certificate: with the clock skew below 825 days, the longest that all TLS clients accept."""
 MAX_COMMON_NAME = 64
 """The longest that X.509 allows; a stack's name can be longer."""
 CLOCK_SKEW = timedelta(minutes=5)

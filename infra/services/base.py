@@ -39,7 +39,7 @@ JVM_RETURNS_MEMORY = ("-XX:+UseSerialGC", "-Xms96m", "-XX:MinHeapFreeRatio=20", 
 JVM_EXITS_ON_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 """A JVM without memory ends, and Docker restarts it, instead of going on with threads that have died."""
 GO_MEMORY_SHARE = 0.9
-"""Of a container's memory limit: above it, a Go program collects its garbage at once instead of growing."""
+"""Share of a container's memory limit above which a Go program collects its garbage at once."""
 INTERVAL_SECONDS = 30
 """The time between two health checks. Each starts processes in the container, which cost more than the check itself."""
 TIMEOUT_SECONDS = 8
@@ -275,7 +275,7 @@ class Service(pulumi.ComponentResource):
             destroy_grace_seconds=spec.grace_seconds,
             stop_timeout=spec.grace_seconds,
             log_driver="json-file",
-            log_opts={"max-size": "10m", "max-file": "3"},
+            log_opts={"max-size": "10m", "max-file": "3"},  # log rotation
             labels=[
                 docker.ContainerLabelArgs(label=label, value=value)
                 for label, value in (

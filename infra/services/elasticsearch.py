@@ -31,7 +31,7 @@ HEALTH_CHECK = f"{CONFIG}/health.curl"
 READING_ROLE = "lol_reader"
 """The role of whoever has no login, in `guarded`."""
 HASH_ITERATIONS = 10_000
-"""Of PBKDF2: enough for passwords of 160 random bits, and one of the numbers that Elasticsearch knows."""
+"""Iterations of PBKDF2: enough for passwords of 160 random bits, and one of the numbers that Elasticsearch knows."""
 GC_LOG_OFF = "-Xlog:disable -Xlog:all=warning:stderr:utctime,level,tags"
 
 SECURITY = {
@@ -102,8 +102,8 @@ class Elasticsearch(Service):
                     "cluster.routing.allocation.disk.watermark.flood_stage": "512mb",
                     "TINI_SUBREAPER": "yes",  # the image's own init process runs below Docker's, and would warn
                     "action.destructive_requires_name": "true",
-                    # Of scrolls, which hold segments: whoever has no login may open some. Kibana's migrations need a
-                    # point in time for ten minutes.
+                    # Longest lifetime of scrolls, which hold segments: whoever has no login may open some. Kibana's
+                    # migrations need a point in time for ten minutes.
                     "search.max_keep_alive": "10m",
                     # The official image lets whoever may search store results (_async_search), of 10 MB by default.
                     "search.max_async_search_response_size": "1mb",

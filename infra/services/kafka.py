@@ -40,7 +40,7 @@ from infra.services.base import (
 ADMIN_CLIENT = "/etc/lolstack/admin-client.properties"
 """In the container: for `--command-config` of Kafka's own tools, with the login of the broker itself."""
 LOCAL_PORT = 9091
-"""Of the listener for the health check, without a login and on the container's loopback only."""
+"""Port of the health check's listener: no login, container loopback only."""
 REAUTHENTICATION_SECONDS = 600
 """How long a connection may outlive its user or password."""
 

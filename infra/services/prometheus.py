@@ -43,7 +43,7 @@ LIMITS = (
     "--web.max-connections=2000",
     "--web.read-timeout=30s",
 )
-"""Of what anybody may request in `guarded`, also by a link on a web page: with Prometheus's own limits, one query can
+"""Limits of what anybody may request in `guarded`, also by a link on a web page: with Prometheus's own, one query can
 exceed the memory. The largest of the stack's own queries, of the report, has a sample for each scrape of the time range
 (1,000,000 are 115 days). Silent connections are closed, so that they cannot keep others out."""
 

@@ -21,7 +21,7 @@ RECOVERY_DIRECTORY = "/home/spark/recovery"
 PROPERTIES_ARGUMENT = ("--properties-file", PROPERTIES)
 ARCHIVE = "-XX:SharedArchiveFile=/opt/spark/spark.jsa"
 DAEMON_JVM_OPTIONS = f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {ARCHIVE} {JVM_EXITS_ON_OUT_OF_MEMORY}"
-"""Of the master and the workers."""
+"""JVM options of the master and the workers."""
 
 # The workers' `status` is called `state`.
 HEALTH_CHECK = (

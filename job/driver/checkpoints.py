@@ -77,7 +77,8 @@ class Checkpoints:
         return metadata.watermark if metadata else 0
 
     def split(self, query: str, stateful: str) -> None:
-        """Divide the checkpoint of a `query` that was stateful, as in versions of the job with a single query.
+        """Checkpoint migration at an upgrade from a job with a single query: divide the checkpoint of `query`, which
+        was stateful.
 
         The new query `stateful` continues with its state and offsets. The starting offsets become the committed ones,
         where `query` continues: it has no checkpoint any more. A crash in between changes nothing, because the starting

@@ -47,7 +47,7 @@ _MATCH_FIELDS = to_arrow_schema(MATCH_SCHEMA, timezone="UTC")
 class EventTimes(Struct):
     """By match id, the event time (milliseconds) of each match that counts in the statistics.
 
-    Of a match that arrived more than once, the latest.
+    A match that arrived more than once has the latest.
     """
 
     by_match: dict[str, int] = field(default_factory=dict)

@@ -71,7 +71,7 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Brow
     match = MatchFactory(seed=now_ms, size="compact", start_ms=now_ms, now=lambda: now_ms).next()
     producer = Producer(stack.kafka_settings())
     participant = match.data["info"]["participants"][0]
-    # Of a player whom no other match has, because more matches than a page shows may arrive in the meantime.
+    # A player whom no other match has, because more matches than a page shows may arrive in the meantime.
     participant["riotIdGameName"] = f"New{now_ms}"
     name = f"{participant['riotIdGameName']}#{participant['riotIdTagline']}"
     with open_dashboard(browser, f"{url}?page=Player&player={quote(name)}") as page:

@@ -1,5 +1,5 @@
-"""Exactly-once results: no message is lost or duplicated and all statistics are right, also when the driver
-or an executor is killed, and across outages, retries and aborted transactions."""
+"""Exactly-once results under fault injection (chaos tests): no message is lost or duplicated and all statistics are
+right, also when the driver or an executor is killed, and across outages, retries and aborted transactions."""
 
 from __future__ import annotations
 

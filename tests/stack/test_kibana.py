@@ -21,7 +21,7 @@ from infra.clients.kibana import SavedObjectClient, canonical
 
 RENDER_TIMEOUT_MS = 120_000
 TEAMS = 200
-"""Of so many, by the generator's odds, more than half win in all but one of 100,000 runs."""
+"""With 200 teams, more than half win in all but one of 100,000 runs of the generator."""
 
 
 def table_of(stack: Stack, panel_id: str) -> list[Row]:

@@ -1,4 +1,4 @@
-"""`strict`: no port of any service serves anybody without a login, and what reads them for the stack has one."""
+"""`strict`: every port needs a login, and the stack's own clients have one."""
 
 from __future__ import annotations
 

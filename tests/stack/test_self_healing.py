@@ -1,6 +1,8 @@
 """A service that runs but no longer serves is restarted by its own health check (infra/services/files/health_check.sh).
 
 Docker restarts a container only when its main process ends; an unhealthy one it leaves as it is.
+
+Fault injection: SIGSTOP to all processes, a full disk.
 """
 
 from __future__ import annotations

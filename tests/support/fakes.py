@@ -1,4 +1,4 @@
-"""Fakes of Elasticsearch and of Kafka's clients with failures on demand.
+"""Fault injection for unit tests: fakes of Elasticsearch and of Kafka's clients with failures on demand.
 
 Real servers answer 429, 503 or nothing at moments that no test can choose. The fake Elasticsearch is a real HTTP
 server: the official client, its connections and its errors are real, only the answers are made up. The fake producer

@@ -255,7 +255,7 @@ def _bots(match: Json) -> Figures:
 
 
 def _shares(match: Json, player: Json) -> Figures:
-    """Of the team; in Arena of the subteam. There are none if the subteam of any player is unknown."""
+    """Shares of the team; in Arena of the subteam. There are none if the subteam of any player is unknown."""
     if match["arena"] and any("subteam_id" not in each["details"] for each in match["players"]):
         return {}
 

@@ -48,7 +48,7 @@ class Replay:
     def run(self, select: Callable[[], Iterator[DeadLetterMessage]]) -> None:
         """Replay each of the selected dead letters; of those with equal key and value, the one that arrived last.
 
-        `select` reads the topic, and is called twice: what is the last is known only at the end.
+        `select` is called twice: only a complete read shows which one arrived last.
 
         Returns, or raises, when Kafka has acknowledged or refused all sent messages.
         """
@@ -92,7 +92,7 @@ class Replay:
 
 
 class _LatestOriginals(TemporaryTable):
-    """Of dead letters with equal key and value, the one whose original arrived last."""
+    """The dead letter whose original arrived last, of those with equal key and value."""
 
     def __init__(self) -> None:
         super().__init__("latest (content BLOB PRIMARY KEY, version INTEGER, position TEXT)")

@@ -14,7 +14,7 @@ from analytics.chart import HEIGHT, WIDTH, Chart, Palette, css_colour
 FONT = "Liberation Sans"
 """Included in vl-convert, which measures all texts with it and draws those of PNGs. The page has its own font."""
 MARGIN, TITLE_HEIGHT = 16, 40
-"""Of a PNG, in CSS pixels."""
+"""Margin and height of the title of a PNG, in CSS pixels."""
 SCALE = 2
 """PNG pixels per CSS pixel."""
 SVG = "http://www.w3.org/2000/svg"

@@ -39,7 +39,7 @@ def test_new_dead_letters_include_those_before_the_jobs_restart() -> None:
 
 
 def test_messages_into_the_topic_are_those_of_all_producers() -> None:
-    """Of the broker, as in Grafana, not of the generator."""
+    """Counted by the broker, as in Grafana, not by the generator."""
     messages = read_pipeline_metrics(
         FakePrometheus({'sum(rate(kafka_log_log_logendoffset{topic="lol_matches"}[60s]))': 2}), TIME_RANGE
     ).messages

@@ -128,7 +128,7 @@ def test_report_has_cores_by_service_the_busiest_first(results: Results, tmp_pat
     report.write_report(tmp_path, results)
     page = (tmp_path / report.FILE).read_text()
     assert "| spark-job | 0.200 |\n| kafka | 0.020 |\n| **all, cores** | 0.23 (0.11-0.52) |" in page
-    assert "| **all, memory, MiB** | 800 |\n| … read so many minutes after the stack's start | 62 |" in page
+    assert "| **all, memory, MiB** | 800 |\n| … minutes from the stack's start to this reading | 62 |" in page
 
 
 def test_report_has_the_goals_of_freshness_drain_and_memory(results: Results, tmp_path: Path) -> None:

@@ -302,7 +302,7 @@ def heap_bytes(container: Mapping[str, Any]) -> int:
 
 
 def test_requests_before_a_login_cannot_fill_the_heap_of_kafka_and_zookeeper(declared: dict[str, Recorder]) -> None:
-    """Of one address. Both allocate what a connection says that its next request has."""
+    """Requests of one address. Both allocate what a connection says that its next request has."""
     containers = declared["build"].containers
     kafka = properties(upload(containers["kafka"], "/etc/lolstack/server.properties"))
     login = int(kafka["sasl.server.max.receive.size"])

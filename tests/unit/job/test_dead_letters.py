@@ -191,7 +191,7 @@ def test_reason_of_a_retry_is_the_latest_error() -> None:
 
 
 def test_rejected_login_is_the_reason_of_a_retry() -> None:
-    """Of the message itself, librdkafka reports only a timeout."""
+    """For the message itself, librdkafka reports only a timeout."""
     errors = ConnectionErrors()
 
     class RejectedProducer(FakeProducer):

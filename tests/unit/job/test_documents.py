@@ -149,7 +149,7 @@ def test_document_id_and_monthly_index() -> None:
 
 
 def test_later_message_has_the_higher_external_version() -> None:
-    """Of messages in different partitions, by the arrival time."""
+    """Messages in different partitions are ordered by the arrival time."""
     in_order = [(ARRIVED_AT, 2), (ARRIVED_AT, 2**20 - 1), (ARRIVED_AT + 1, 0), (ARRIVED_AT + 2, 2**20 - 1)]
     versions = [external_version(*each) for each in in_order]
     assert versions == sorted(set(versions))

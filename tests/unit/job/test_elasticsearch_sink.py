@@ -181,7 +181,7 @@ def test_index_at_fault_is_waited_for_and_no_document_is_rejected(
 def test_refused_login_is_waited_for_with_the_setting_to_correct(
     server: FakeElasticsearch, sink: BulkSink, waits: list[tuple[str, str]], status: int, advice: str
 ) -> None:
-    """Of a request, and of a document: no message becomes a dead letter."""
+    """A refused request, and a refused document: no message becomes a dead letter."""
     error = {"type": "security_exception", "reason": "not for you"}
     server.answers = [
         lambda lines: (status, {"error": error, "status": status}),

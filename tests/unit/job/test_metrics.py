@@ -38,7 +38,7 @@ PROGRESS: dict[str, Any] = {
 
 
 OFFSETS = {number: PartitionOffsets(0, end, end) for number, end in enumerate((10, 20, 3))}
-"""Of the topic, at some time before the batch."""
+"""Offsets of the topic, at some time before the batch."""
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(statement: str, exit_code: 
 def test_character_that_the_output_cannot_encode_is_a_question_mark(
     tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a terminal in Latin-1, for example. The tool prints its help."""
+    """The output of a terminal in Latin-1, for example. The tool prints its help."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
