@@ -197,13 +197,16 @@ def test_statistics_index_at_fault_stops_no_document(stack: Stack) -> None:
         client.indices.close(index=month, ignore_unavailable=True)
     try:
         known.send()
-        eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
         known.assert_documents(timeout_seconds=60)
-        waits_for_sink(stack)
+        eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
+        later = KnownMessages(stack)
+        later.send()
+        later.assert_documents(timeout_seconds=60)
     finally:
         for month in months:
             client.indices.open(index=month, ignore_unavailable=True)
     known.assert_one_outcome_each()
+    later.assert_one_outcome_each()
 
 
 def match_of_years_ago(years: int) -> dict[str, Any]:
