@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import docker
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 EXECUTE_SECONDS = 30
+MAX_OUTPUT_BYTES = 16 * 2**20
+TOO_MUCH_OUTPUT = 27
+"""Exit code in place of a command's own. (curl's, if it cannot keep an answer in memory.)"""
 
 
 class DockerUnavailableError(Exception):
@@ -66,23 +70,37 @@ def engine_failures() -> Iterator[None]:
 
 def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
     """Run `command` in a running container. Returns exit code and standard output; after a failure, standard error
-    follows it. After 30 s the exit code is 124, as of timeout(1).
+    follows it. After 30 s the exit code is 124, as of timeout(1), and with more than 16 MiB of output it is 27.
 
     Uses Docker's CLI: docker-py can lose the beginning of the output (https://github.com/docker/docker-py/issues/425).
     """
-    try:
-        done = subprocess.run(
-            ["docker", "exec", container, *command],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=EXECUTE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return 124, f"no answer in {EXECUTE_SECONDS} s"
+    with (
+        subprocess.Popen(
+            ["docker", "exec", container, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+        ThreadPoolExecutor(2) as readers,
+    ):
+
+        def read(stream: IO[bytes]) -> bytes:
+            """The stream's content. A compromised container may write without end: ends the process then."""
+            content = stream.read(MAX_OUTPUT_BYTES + 1)
+            if len(content) > MAX_OUTPUT_BYTES:
+                process.kill()
+            return content
+
+        assert process.stdout is not None
+        assert process.stderr is not None
+        outputs = [readers.submit(read, stream) for stream in (process.stdout, process.stderr)]
+        try:
+            exit_code = process.wait(EXECUTE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return 124, f"no answer in {EXECUTE_SECONDS} s"
+        output, errors = (future.result() for future in outputs)
+    if max(len(output), len(errors)) > MAX_OUTPUT_BYTES:
+        return TOO_MUCH_OUTPUT, f"more than {MAX_OUTPUT_BYTES >> 20} MiB of output"
     # Docker's client writes warnings to standard error, for example of a configuration file that it cannot read.
-    return done.returncode, (done.stdout + done.stderr if done.returncode else done.stdout).strip()
+    return exit_code, (output + errors if exit_code else output).decode(errors="replace").strip()
 
 
 def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]:

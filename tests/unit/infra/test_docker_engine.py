@@ -13,7 +13,8 @@ import pytest
 from docker.errors import APIError
 from requests.exceptions import ReadTimeout
 
-from infra.clients.docker_engine import DockerUnavailableError, connect, execute, kill_containers
+from infra.clients import docker_engine
+from infra.clients.docker_engine import TOO_MUCH_OUTPUT, DockerUnavailableError, connect, execute, kill_containers
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,25 @@ def test_warnings_of_dockers_client_are_no_output_of_a_command(
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert execute("container", ["curl"]) == (exit_code, output)
+
+
+@pytest.mark.parametrize("redirection", ["", ">&2"], ids=["standard output", "standard error"])
+def test_command_that_writes_without_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redirection: str
+) -> None:
+    """As a compromised container can, in place of metrics: `make status` must not keep all of it in memory."""
+    (tmp_path / "docker").write_text(f"#!/bin/sh\nexec yes {redirection}\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert execute("container", ["curl"]) == (TOO_MUCH_OUTPUT, "more than 16 MiB of output")
+
+
+def test_command_without_an_answer_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nexec sleep 600\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(docker_engine, "EXECUTE_SECONDS", 0.1)
+    assert execute("container", ["curl"]) == (124, "no answer in 0.1 s")
 
 
 def test_every_container_is_killed_also_beside_one_that_does_not_run_and_a_slow_one() -> None:
