@@ -26,7 +26,7 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
             st.html('<p class="empty">no game in this time range</p>')
             return
         columns: dict[str, list[Any]] = {
-            "Champion": [sanitize(champion.name) for champion in found],
+            "Champion": [_no_formula(sanitize(champion.name)) for champion in found],
             "Games": [champion.games for champion in found],
             "Picked": [100 * champion.pick_rate for champion in found],
             "Banned": [None if champion.ban_rate is None else 100 * champion.ban_rate for champion in found],
@@ -61,6 +61,11 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
                 "CS/min": st.column_config.NumberColumn(format="%.1f"),
             },
         )
+
+
+def _no_formula(name: str) -> str:
+    """The name as text also in a spreadsheet: the table can be downloaded as CSV, and producers may send any name."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def _open_champion(names: Sequence[str]) -> None:

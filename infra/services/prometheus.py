@@ -34,6 +34,9 @@ RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "rules.yml"
 CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_SECONDS = 10
+SCRAPE_LIMITS = {"body_size_limit": "16MB", "sample_limit": 100_000}
+"""Of one scrape: a compromised container may answer without end, or with compressed zeros. The stack's largest answers
+are those of Kafka and Elasticsearch's exporter, about 1 MB each."""
 LIMITS = (
     "--query.max-samples=1000000",
     "--query.max-concurrency=4",
@@ -120,7 +123,7 @@ def scrape_configs(services: Iterable[Service]) -> list[dict[str, Any]]:
 
 
 def _scrape_config(job: str, path: str, targets: list[str], login: str | None = None) -> dict[str, Any]:
-    config = {"job_name": job, "metrics_path": path, "static_configs": [{"targets": targets}]}
+    config = {"job_name": job, "metrics_path": path, "static_configs": [{"targets": targets}], **SCRAPE_LIMITS}
     return config | _basic_auth(login) if login else config
 
 

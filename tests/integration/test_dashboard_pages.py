@@ -208,6 +208,23 @@ def test_pages_of_other_hosts_cannot_connect(address: str, headers: dict[str, st
     connection.close()
 
 
+def test_message_of_more_than_10_mb_is_refused_before_it_arrives(address: str) -> None:
+    """The server would keep it in memory, before the login."""
+    server = urlsplit(address)
+    with socket.create_connection((server.hostname, server.port), timeout=20) as connection:
+        connection.sendall(
+            f"GET /_stcore/stream HTTP/1.1\r\nHost: {server.netloc}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        answer = connection.makefile("rb")
+        assert b" 101 " in answer.readline()
+        assert b"\r\n" in iter(answer.readline, b"")
+        # The header of a masked binary frame: 50 MiB follow.
+        connection.sendall(b"\x82\xff" + (50 * 2**20).to_bytes(8, "big") + bytes(4))
+        close, _length, *code = answer.read(4)
+    assert (close, int.from_bytes(code)) == (0x88, 1009)
+
+
 @pytest.mark.parametrize(("name", "controls"), CONTROLS.items())
 def test_keyboard_reaches_every_control_with_a_visible_focus(
     browser: Browser, address: str, name: str, controls: tuple[str, ...]

@@ -64,6 +64,14 @@ def scrape_targets(recorder: Recorder) -> dict[str, tuple[str, list[str]]]:
     }
 
 
+@pytest.mark.parametrize("kind", ["registry", "build"])
+def test_every_scrape_has_limits(declared: dict[str, Recorder], kind: str) -> None:
+    """A compromised container could end Prometheus by metrics without end, or by a few KB that are compressed zeros."""
+    config = yaml.safe_load(upload(declared[kind].containers["prometheus"], PROMETHEUS_CONFIG))
+    limits = {(job.get("body_size_limit"), job.get("sample_limit")) for job in config["scrape_configs"]}
+    assert limits == {("16MB", 100_000)}
+
+
 def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
     assert set(declared["build"].containers) == BUILT_SERVICES
     assert set(declared["registry"].containers) == set(LISTENERS)
