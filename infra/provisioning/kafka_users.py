@@ -11,6 +11,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError
 from infra.clients.kafka_users import UsersClient, UsersState
+from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 
 
 class _Provider(ResourceProvider):
@@ -22,8 +23,9 @@ class _Provider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
+            require_published_port(props, f"//{props['client']['bootstrap.servers']}")
             state = UsersClient(props["client"]).read(props["passwords"])
-        except (KafkaUnavailableError, KafkaLoginError):
+        except (KafkaUnavailableError, KafkaLoginError, PortNotPublishedError):
             # Its container may be gone, or have another login already: the next `up` sets the users again.
             return ReadResult(None, {})
         return ReadResult(id_, props | _observed(state))

@@ -3,8 +3,8 @@
 The engine holds a published port only while the container runs. Otherwise any local user can listen on it, and would
 catch the administrator's password at the next `pulumi up`, `refresh` or `destroy`.
 
-Kafka's providers need no such check: SCRAM sends no password, and the client ends the connection to a broker that does
-not know it either.
+Kafka's providers need no such check to be safe: SCRAM sends no password, and the client ends the connection to a broker
+that does not know it either. They use it to read nothing from a stopped Kafka, instead of waiting for its answer.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from pulumi.dynamic import (
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.kafka import KafkaLoginError, KafkaUnavailableError, TopicClient, TopicState, shrink_refusal
+from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 
 CHANGEABLE = ("partitions", "config")
 
@@ -56,8 +57,9 @@ class _Provider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
+            require_published_port(props, f"//{_settings(props)['bootstrap.servers']}")
             state = _client(props).read(props["name"])
-        except (KafkaUnavailableError, KafkaLoginError):
+        except (KafkaUnavailableError, KafkaLoginError, PortNotPublishedError):
             # Its container may be gone, or have another login already: the `up` that recreates it must then create the
             # topic, or adopt it.
             state = None
@@ -99,8 +101,12 @@ class Topic(Resource, module="kafka", name="Topic"):
 
 
 def _client(props: dict[str, Any]) -> TopicClient:
+    return TopicClient(_settings(props))
+
+
+def _settings(props: dict[str, Any]) -> dict[str, Any]:
     # A state from before there were logins has only the address.
-    return TopicClient(props.get("client") or {"bootstrap.servers": props["bootstrap_servers"]})
+    return props.get("client") or {"bootstrap.servers": props["bootstrap_servers"]}
 
 
 def _observed(state: TopicState) -> dict[str, Any]:

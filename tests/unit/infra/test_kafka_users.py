@@ -41,6 +41,7 @@ class FakeUsers:
 def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeUsers:
     fake = FakeUsers()
     monkeypatch.setattr(kafka_users, "UsersClient", lambda client: fake)
+    monkeypatch.setattr(kafka_users, "require_published_port", lambda props, url: None)
     return fake
 
 

@@ -15,7 +15,7 @@ from infra.clients.cassandra import ADMIN
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.logins import PROMETHEUS_READER
 from infra.names import STACK_LABEL
-from infra.provisioning import cassandra_roles, index_template, saved_object
+from infra.provisioning import cassandra_roles, index_template, kafka_users, saved_object, topic
 from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import dynamic_provider
@@ -87,6 +87,29 @@ def test_provider_does_not_connect_while_the_container_is_stopped(
     for change in changes:
         with pytest.raises(PortNotPublishedError, match=f"no login is sent to .*127.0.0.1:{port}: the port is not"):
             change()
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def topic_of(port: int) -> tuple[Any, dict[str, Any]]:
+    return topic, {"name": "lol_matches", "client": {"bootstrap.servers": f"127.0.0.1:{port}"}}
+
+
+def users_of(port: int) -> tuple[Any, dict[str, Any]]:
+    return kafka_users, {"client": {"bootstrap.servers": f"127.0.0.1:{port}"}, "passwords": {}}
+
+
+@pytest.mark.parametrize("resource", [topic_of, users_of])
+def test_refresh_does_not_wait_for_a_stopped_kafka(
+    engine: FakeDockerEngine,
+    listener: socket.socket,
+    port: int,
+    resource: Callable[[int], tuple[Any, dict[str, Any]]],
+) -> None:
+    """After a reboot, for example. Each of Kafka's resources would wait for half a minute."""
+    deploy(engine, status="exited", ports={9092: port})
+    module, props = resource(port)
+    assert dynamic_provider(module).read("id", props).id is None
     with pytest.raises(BlockingIOError):
         listener.accept()
 

@@ -47,6 +47,7 @@ class FakeKafka:
 def kafka(monkeypatch: pytest.MonkeyPatch) -> FakeKafka:
     fake = FakeKafka()
     monkeypatch.setattr(topic, "TopicClient", lambda client: fake)
+    monkeypatch.setattr(topic, "require_published_port", lambda props, url: None)
     return fake
 
 
