@@ -49,7 +49,9 @@ class FakeDockerEngine:
         self.volume_names: list[str] = []
         """Volumes with the label of each stack."""
         self.volumes = SimpleNamespace(list=lambda filters: [SimpleNamespace(name=each) for each in self.volume_names])
-        self.networks = SimpleNamespace(list=lambda filters: [])
+        self.network_ids: list[str] = []
+        """Networks with the label of each stack."""
+        self.networks = SimpleNamespace(list=lambda filters: [SimpleNamespace(id=each) for each in self.network_ids])
         self.state: dict[str, Any] = {}
         """The `deployment` of the stack's Pulumi state."""
         self.local_images: set[str] = set()
