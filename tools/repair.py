@@ -13,7 +13,8 @@
 
 It refuses what the following deployment or destruction would only do by half: a stack that is being deployed, that
 was deployed on another Docker engine, or that another state deployed on this one, a renamed stack, with `--create` a
-checkout without the stack's settings, and, with `--discard`, a network to which other containers are connected.
+checkout without the stack's settings, and, with `--discard`, a network to which other containers are connected, and
+volumes that other containers use.
 
 `make up` begins with this and `--create`, `make down` with `--discard`, `make reset` with both. If there is nothing
 to repair, nothing changes.
@@ -90,6 +91,7 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
         raise RepairError(f"there is no stack {stack}: `pulumi stack ls` lists yours")
     if discard:
         _refuse_foreign_endpoints(client, stack)
+        _refuse_foreign_mounts(client, stack)
     reason = incompatibility(state)
     if reason and not discard:
         raise RepairError(
@@ -161,6 +163,23 @@ def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
                 f"removed before they are disconnected: {', '.join(sorted(foreign))}. For each: `docker network "
                 f"disconnect {network.name} NAME`; then start again"
             )
+
+
+def _refuse_foreign_mounts(client: docker.DockerClient, stack: str) -> None:
+    """Raise RepairError if containers of others use the stack's volumes, which then cannot be removed."""
+    own = {container.id for container in stack_containers(client, stack)}
+    label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
+    foreign: dict[str, list[str]] = {}
+    for volume in client.volumes.list(filters=label):
+        for container in client.containers.list(all=True, filters={"volume": volume.name}, ignore_removed=True):
+            if container.id not in own:
+                foreign.setdefault(str(container.name), []).append(volume.name)
+    if foreign:
+        uses = "; ".join(f"{name} uses {', '.join(volumes)}" for name, volumes in sorted(foreign.items()))
+        raise RepairError(
+            f"other containers use volumes of the stack {stack}, which cannot be removed before the containers are: "
+            f"{uses}. Remove them, `docker rm -f {' '.join(sorted(foreign))}`, then start again"
+        )
 
 
 def lock_folder(stack: str) -> Path | None:

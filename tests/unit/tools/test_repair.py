@@ -98,6 +98,7 @@ class Client:
 
     def __init__(self) -> None:
         self.existing = list(ALL)
+        self.users_of_the_volume: list[Any] = [SimpleNamespace(id="container", name="own")]
         self.info = lambda: {"ID": "this"}
         self.containers, self.networks, self.volumes = (Kind(self, name) for name in list(self.existing))
 
@@ -114,7 +115,9 @@ class Kind:
     def reload(self) -> None:
         pass
 
-    def list(self, filters: dict[str, str], **_: Any) -> list[Kind]:
+    def list(self, filters: dict[str, str], **_: Any) -> list[Any]:
+        if filters == {"volume": "volume"}:
+            return self._client.users_of_the_volume
         assert filters == {"label": "lolstack.stack=old"}
         return [self] if self.name in self._client.existing else []
 
@@ -493,6 +496,22 @@ def test_foreign_container_on_the_network_is_named_before_anything_is_destroyed(
     error = capsys.readouterr().err
     assert "connected to the network network of the stack old" in error
     assert "jupyter" in error
+    assert "own" not in error
+    assert engine.existing == ALL
+    write_state(calls.parent)
+    assert run(monkeypatch) == 0
+
+
+def test_foreign_container_that_uses_a_volume_is_named_before_anything_is_destroyed(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Client
+) -> None:
+    """Also a stopped one: `docker run -v lolstack-old-broker:/x debian`. `up` does not remove the volume."""
+    write_state(calls.parent, MISSING_MODULE)
+    engine.users_of_the_volume.append(SimpleNamespace(id="0123", name="curious_bell"))
+    assert run(monkeypatch, "--discard") == 1
+    error = capsys.readouterr().err
+    assert "curious_bell uses volume" in error
+    assert "`docker rm -f curious_bell`" in error
     assert "own" not in error
     assert engine.existing == ALL
     write_state(calls.parent)
