@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import requests
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 
 GIB = 2**30
 
@@ -59,6 +59,8 @@ class FakeDockerEngine:
         """The references that a registry has."""
         self.answer = (500, "dial tcp: lookup registry-1.docker.io: no such host")
         """Status and text of the engine's answer about a reference that no registry has."""
+        self.credentials_error: DockerException | None = None
+        """What docker-py raises if it cannot read the login of a registry."""
         self.containers = SimpleNamespace(list=self._list)
         self.api = SimpleNamespace(containers=self._list_running)
         self.images = SimpleNamespace(get=self._local_image, get_registry_data=self._registry_data)
@@ -95,6 +97,8 @@ class FakeDockerEngine:
             raise ImageNotFound(reference)
 
     def _registry_data(self, reference: str) -> None:
+        if self.credentials_error:
+            raise self.credentials_error
         if reference not in self.registry:
             status, explanation = self.answer
             response = requests.Response()
