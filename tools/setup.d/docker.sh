@@ -7,14 +7,18 @@ docker_state=''    # available, denied, stopped, absent
 docker_version=''  # if available
 docker_error=''    # otherwise, the client's message
 
-# find_docker: sets the three variables. Fails if the engine is too old, or if the engine that DOCKER_HOST or the Docker
-# context selects does not respond.
+# find_docker: sets the three variables. Fails if the engine is too old, if the engine that DOCKER_HOST or the Docker
+# context selects does not respond, or if the command is not of an engine that set-up could install or start.
 find_docker() {
   local output
   output=$(mktemp)
   if ! have docker; then
     # Debian 13 packages the engine without its client; installing adds the client.
     docker_state=absent docker_error='command not found: docker'
+  elif [[ $(timeout 20 docker --version 2>/dev/null) == *[Pp]odman* ]]; then
+    rm -f "$output"
+    fail "the command docker is Podman's ($(command -v docker)), with which the stack does not run: remove it" \
+      "(the package podman-docker), then start again, and set-up installs the Docker Engine"
   elif docker_version=$(timeout 20 docker version --format '{{.Server.Version}}' 2>"$output"); then
     docker_state=available
   else
@@ -24,6 +28,9 @@ find_docker() {
     elif [[ -n ${DOCKER_HOST:-} || $(docker context show 2>/dev/null || echo default) != default ]]; then
       rm -f "$output"
       fail "the Docker Engine that DOCKER_HOST or the Docker context selects does not respond: $docker_error"
+    elif docker_is_snap; then
+      rm -f "$output"
+      fail "Docker's snap is installed, but does not run: $(as_root snap start docker), then start again"
     elif have dockerd; then
       docker_state=stopped
     else
@@ -34,6 +41,20 @@ find_docker() {
   [[ $docker_state != available ]] || at_least "$docker_version" "$DOCKER_MINIMUM" \
     || fail "the Docker Engine has version $docker_version; $DOCKER_MINIMUM or newer is needed: upgrade it"
 }
+
+# docker_is_snap: whether the command belongs to a snap, which has an engine of its own and no command dockerd.
+docker_is_snap() { [[ $(command -v docker) == */snap/* ]]; }
+
+# docker_socket: prints the path of the engine's socket.
+docker_socket() {
+  local address
+  address=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null) || address=''
+  [[ $address == unix://* ]] || address=unix:///var/run/docker.sock
+  echo "${address#unix://}"
+}
+
+# docker_socket_group: prints the group of the engine's socket; docker, as Docker's packages set it up, if it is unknown.
+docker_socket_group() { stat -Lc %G "$(docker_socket)" 2>/dev/null || echo docker; }
 
 install_docker() {
   local id packages=(docker.io iptables)

@@ -51,8 +51,8 @@ ensure_system() {
     case $docker_state in
       absent | stopped) missing+=("the Docker Engine ($docker_state)") ;;
       denied)
-        [[ " $(id -nG "$user") " != *' docker '* ]] \
-          || fail "$user is in the group docker, but this login is older: log out and in again"
+        # Only if the socket has that group, membership in the group docker helps.
+        if in_group docker "$user" || [[ $(docker_socket_group) != docker ]]; then fail_denied; fi
         missing+=("$user's permission to use the Docker Engine")
         ;;
     esac
@@ -79,9 +79,29 @@ ensure_system() {
   $(as_root "${system_command[@]}")"
   fi
   find_docker
-  [[ $docker_state != denied ]] \
-    || fail "$user has permission to use the Docker Engine from the next login on: log out and in again"
+  [[ $docker_state != denied ]] || fail_denied
   [[ $docker_state == available ]] || fail "the Docker Engine does not respond: $docker_error"
+}
+
+# in_group GROUP [USER]: whether USER, or this process, is a member. A process keeps the groups of its login.
+in_group() { [[ " $(id -nG ${2:+"$2"}) " == *" $1 "* ]]; }
+
+# fail_denied: fails with what gives the user permission to use the engine.
+fail_denied() {
+  local socket group advice
+  socket=$(docker_socket)
+  group=$(docker_socket_group)
+  if in_group "$group" "$user" && ! in_group "$group"; then
+    fail "$user is in the group $group, which may use the Docker Engine, but this login is older: log out and in again"
+  fi
+  advice='give it the group docker ("group": "docker" in /etc/docker/daemon.json), and restart the engine'
+  if docker_is_snap; then
+    advice="run $(as_root groupadd --system --force docker), $(as_root usermod -aG docker "$user") and
+  $(as_root snap restart docker), then log out and in again"
+  elif [[ $group != docker && $group != root ]]; then
+    advice+="; or add $user to the group $group, and log out and in again"
+  fi
+  fail "$user may not use the Docker Engine's socket $socket (owner and group: $(stat -Lc %U:%G "$socket" 2>&1)): $advice"
 }
 
 # ensure_mmdebstrap: installs it if image builds need it. Without root this is no error: the stack's configuration may
@@ -114,7 +134,7 @@ set_up_system() {
   fi
   find_docker
   [[ $docker_state != stopped ]] || start_docker
-  if [[ $user != root && " $(id -nG "$user") " != *' docker '* ]] && getent group docker >/dev/null; then
+  if [[ $user != root ]] && ! in_group docker "$user" && getent group docker >/dev/null; then
     step "adding $user to the group docker, which gives permission to use the Docker Engine (equivalent to root)" \
       usermod -aG docker "$user"
   fi

@@ -245,6 +245,73 @@ def test_command_for_root_only_installs_packages_if_the_users_engine_works(passw
     assert "\n  sudo apt-get install mmdebstrap uidmap\n" in ensure_system(passwd_home, "", sudo=False) + "\n"
 
 
+def denied(home: Path, functions: str, error: str) -> None:
+    """What set-up says to a user whose engine denies access. `functions` stand in for the machine's own commands."""
+    set_up(
+        home,
+        f"""
+        is_root() {{ false; }}
+        needs_docker() {{ true; }}
+        missing_packages() {{ :; }}
+        find_docker() {{ docker_state=denied; }}
+        sudo() {{ echo "root is used"; }}
+        have() {{ true; }}
+        docker_is_snap() {{ false; }}
+        docker_socket() {{ echo /run/docker.sock; }}
+        system_command=(tools/setup.sh system me)
+        {functions}
+        ensure_system
+        """,
+        error,
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "error"),
+    [
+        ('[[ $# == 2 ]] && echo "me docker" || echo me', "me is in the group docker, which may use the Docker "),
+        # This login has the group, and nothing that root could do here helps.
+        ("echo me docker", "may not use the Docker Engine's socket /run/docker.sock (owner and group: root:docker): "),
+    ],
+)
+def test_new_login_is_only_asked_for_if_it_helps(passwd_home: Path, groups: str, error: str) -> None:
+    functions = f"id() {{ {groups}; }}; stat() {{ [[ $* == *%U* ]] && echo root:docker || echo docker; }}"
+    denied(passwd_home, functions, f"setup: error: {'me ' if error.startswith('may') else ''}{error}")
+
+
+@pytest.mark.parametrize(("group", "advice"), [("root", '"group": "docker" in'), ("wheel", "add me to the group")])
+def test_socket_with_another_group_than_docker_is_named_before_root_is_used(
+    passwd_home: Path, group: str, advice: str
+) -> None:
+    """The group docker, to which root would add the user, gives no permission then."""
+    functions = f"id() {{ echo me; }}; stat() {{ [[ $* == *%U* ]] && echo root:{group} || echo {group}; }}"
+    denied(passwd_home, functions, advice)
+    denied(passwd_home, f"{functions}; set_up_system() {{ exit 3; }}", f"root:{group}")
+    denied(passwd_home, f"{functions}; docker_is_snap() {{ true; }}", "sudo snap restart docker")
+
+
+@pytest.mark.parametrize(
+    ("folder", "script", "error"),
+    [
+        ("bin", "echo podman version 4.3.1", "setup: error: the command docker is Podman's ({folder}/docker)"),
+        (
+            "snap/bin",
+            "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
+            "setup: error: Docker's snap is installed, but does not run: ",
+        ),
+    ],
+)
+def test_podman_and_a_stopped_snap_are_named_instead_of_a_second_engine_installed(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, folder: str, script: str, error: str
+) -> None:
+    command = passwd_home / folder / "docker"
+    command.parent.mkdir(parents=True)
+    command.write_text(f"#!/bin/sh\n[ $1 = context ] && echo default && exit\n{script}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=os.pathsep)
+    set_up(passwd_home, "find_docker; echo $docker_state >&2; exit 1", error.format(folder=command.parent))
+
+
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sourced("no_proxy") == ""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
