@@ -389,6 +389,18 @@ def test_disk_space_is_not_checked_where_docker_runs_in_a_virtual_machine(
     assert problems({}) == []
 
 
+@pytest.mark.usefixtures("engine")
+def test_disk_space_is_not_checked_in_a_folder_that_the_user_may_not_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data root is below a folder of root, with the mode 0700."""
+
+    def exists(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    disk(monkeypatch, free_gib=0)
+    monkeypatch.setattr(Path, "exists", exists)
+    assert problems({}) == []
+
+
 def test_all_problems_are_reported_at_once(engine: FakeDockerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.api_version, engine.memory_bytes = "1.40", GIB
     disk(monkeypatch, free_gib=0)
