@@ -50,6 +50,8 @@ from tools.command_line import run
 ROOT = Path(__file__).parent.parent
 WRONG_PASSPHRASE = "incorrect passphrase"
 """Part of Pulumi's error message."""
+DAMAGED_STATE = "failed to load checkpoint"
+"""Part of Pulumi's error message."""
 
 
 class RepairError(Exception):
@@ -131,8 +133,19 @@ def _export(stack: str) -> dict[str, Any] | None:
                 "PULUMI_CONFIG_PASSPHRASE or the file PULUMI_CONFIG_PASSPHRASE_FILE, which `source tools/env.sh` sets; "
                 "see 'Secrets' in docs/operations.md"
             ) from error
+        if DAMAGED_STATE in str(error) and (folder := state_folder()):
+            raise RepairError(_damaged_state(folder, stack, str(error))) from error
         raise
     return state
+
+
+def _damaged_state(folder: Path, stack: str, reason: str) -> str:
+    file, backups = folder / "stacks" / PROJECT / f"{stack}.json", folder / "backups" / PROJECT / stack
+    return (
+        f"the state of the stack {stack}, {file}, is damaged, for example by a full disk ({' '.join(reason.split())}): "
+        f"restore the one before, `cp {file}.bak {file}`, or, if that is damaged too, the newest file of {backups}; "
+        "then start again"
+    )
 
 
 def _select(stack: str) -> None:
@@ -182,15 +195,21 @@ def _refuse_foreign_mounts(client: docker.DockerClient, stack: str) -> None:
         )
 
 
-def lock_folder(stack: str) -> Path | None:
-    """The folder of the stack's locks; None if the state is not in files of this machine."""
+def state_folder() -> Path | None:
+    """The folder of Pulumi's state; None if it is not in files of this machine."""
     url: str = json.loads(_pulumi("whoami", "--json"))["url"]
     if not url.startswith("file://"):
         return None
     path = url.removeprefix("file://").partition("?")[0]
     if path.startswith("~"):  # Pulumi takes off two characters, whatever the second one is
         path = str(home_folder() / path[2:])
-    return ROOT / path / ".pulumi" / "locks" / "organization" / PROJECT / stack
+    return ROOT / path / ".pulumi"
+
+
+def lock_folder(stack: str) -> Path | None:
+    """The folder of the stack's locks; None if the state is not in files of this machine."""
+    folder = state_folder()
+    return folder / "locks" / "organization" / PROJECT / stack if folder else None
 
 
 def check_locks(stack: str) -> list[int]:

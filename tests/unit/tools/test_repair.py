@@ -395,6 +395,22 @@ def test_wrong_passphrase_is_one_line_that_says_what_to_do(
     assert error.count("\n") == 1
 
 
+def test_damaged_state_is_one_line_that_names_its_backups(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk or a power failure can leave an empty file."""
+    pulumi = calls.parent / "pulumi"
+    failure = "error: failed to load checkpoint: place 1: unexpected end of JSON input"
+    pulumi.write_text(pulumi.read_text().replace(f"cat {calls.parent}/state.json", f"echo '{failure}' >&2; exit 255"))
+    assert run(monkeypatch, "--create") == 1
+    error = capsys.readouterr().err
+    file = calls.parent / ".pulumi/stacks/lolstack/old.json"
+    assert "unexpected end of JSON input" in error
+    assert f"`cp {file}.bak {file}`" in error
+    assert f"{calls.parent}/.pulumi/backups/lolstack/old;" in error
+    assert error.count("\n") == 1
+
+
 def test_remote_engine_is_refused_before_pulumi_is_run(
     calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
