@@ -62,7 +62,7 @@ ensure_system() {
     if [[ -n $packages ]]; then
       # shellcheck disable=SC2086  # words
       may_become_root || fail "root is needed for the packages $packages; run this, then start again:
-  $(as_root apt-get update) && $(as_root apt-get install $packages)"
+  $(as_root apt-get update); $(as_root apt-get install $packages)"
       # shellcheck disable=SC2086  # words
       install_packages $packages
     fi
@@ -151,7 +151,9 @@ install_packages() {
 apt_install() {
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q)
   is_root || apt=(sudo -n "--preserve-env=$proxies" "${apt[@]}")
-  "${apt[@]}" update && "${apt[@]}" -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+  # A package source that fails need not be the one that has the packages.
+  "${apt[@]}" update || echo "apt-get update failed with exit code $?: installing from the package lists there are"
+  "${apt[@]}" -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
     install --no-install-recommends --no-remove "$@"
 }
 

@@ -240,9 +240,24 @@ def test_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path
 
 
 def test_command_for_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path) -> None:
-    refusal = "root is needed for the packages curl make; run this, then start again:\n  sudo apt-get update && "
+    refusal = "root is needed for the packages curl make; run this, then start again:\n  sudo apt-get update; "
     ensure_system(passwd_home, "curl make", sudo=False, error=f"{refusal}sudo apt-get install curl make\n")
     assert "\n  sudo apt-get install mmdebstrap uidmap\n" in ensure_system(passwd_home, "", sudo=False) + "\n"
+
+
+@pytest.mark.parametrize("install", ["true", "false"])
+def test_package_source_that_fails_does_not_end_set_up_if_the_packages_can_be_installed(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, install: str
+) -> None:
+    """Such as a third party's, whose key has expired."""
+    apt = f'case "$*" in *" update") echo broken source; exit 100 ;; *) echo installing; {install} ;; esac'
+    (passwd_home.parent / "apt-get").write_text(f"#!/bin/sh\n{apt}\n")
+    (passwd_home.parent / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(passwd_home.parent), prepend=os.pathsep)
+    steps = f"log={passwd_home}/log; is_root() {{ true; }}; install_packages make"
+    set_up(passwd_home, steps, error="" if install == "true" else "this step failed: installing the packages make")
+    log = (passwd_home / "log").read_text()
+    assert log.index("broken source") < log.index("failed with exit code 100") < log.index("installing\n")
 
 
 def denied(home: Path, functions: str, error: str) -> None:
