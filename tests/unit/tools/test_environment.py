@@ -333,6 +333,8 @@ def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.Mo
     assert sourced("no_proxy") == sourced("NO_PROXY") == "localhost,127.0.0.1"
     monkeypatch.setenv("NO_PROXY", ".example.com")
     assert sourced("no_proxy") == ".example.com,localhost,127.0.0.1"
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert sourced("no_proxy") == sourced("NO_PROXY") == "*"
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="needs Docker's client, not its engine")
