@@ -7,6 +7,8 @@
 - Failed creation: a container whose creation failed half-way, for example while its files were uploaded, is in the
   state with its errors. A refresh would drop the errors, and the next `up` only start it, without its files. It is
   removed, so that `up` creates it again.
+- Removed network: while a stack is stopped, `docker network prune` removes its networks. Pulumi creates them again, but
+  Docker cannot start a container whose network, by id, is gone. Such containers are removed, as above.
 - Incompatible state: dynamic resources are stored with a pickled provider. After a change of the program's modules,
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
@@ -103,14 +105,16 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
         )
     interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     failed = [each["id"] for each in state.get("resources", ()) if each["type"] == CONTAINER and each.get("initErrors")]
-    if reason or interrupted or failed:
+    detached = [] if discard else _without_network(client, stack)
+    if reason or interrupted or failed or detached:
         check_locks(stack)  # a deployment may have begun meanwhile
     if reason:
         yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
         yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
-    yield from remove_failed(client, stack, failed)
+    yield from remove_containers(client, stack, failed, "its creation failed half-way")
+    yield from remove_containers(client, stack, detached, "its network was removed while it was stopped")
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
@@ -296,11 +300,26 @@ def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[
             yield from _remove(existing, "an interrupted deployment left it half created")
 
 
-def remove_failed(client: docker.DockerClient, stack: str, ids: Sequence[str]) -> Iterator[str]:
+def remove_containers(client: docker.DockerClient, stack: str, ids: Sequence[str], reason: str) -> Iterator[str]:
     """Remove the stack's containers with these ids."""
     for container in stack_containers(client, stack):
         if container.id in ids:
-            yield from _remove(container, "its creation failed half-way")
+            yield from _remove(container, reason)
+
+
+def _without_network(client: docker.DockerClient, stack: str) -> list[str]:
+    """The ids of the stack's stopped containers of which a network no longer exists."""
+    existing = {network.id for network in client.networks.list()}
+    return [
+        str(container.id)
+        for container in stack_containers(client, stack)
+        if container.status in ("created", "exited", "dead")
+        # A container that was never started has no ids yet.
+        and any(
+            network["NetworkID"] and network["NetworkID"] not in existing
+            for network in container.attrs["NetworkSettings"]["Networks"].values()
+        )
+    ]
 
 
 def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str]:

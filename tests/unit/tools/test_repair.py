@@ -110,12 +110,18 @@ class Kind:
         self._client = client
         self.id = self.name = name
         self.labels: dict[str, str] = {}
-        self.attrs: dict[str, Any] = {"Containers": {"container": {"Name": "container"}}}
+        self.status = "running"
+        self.attrs: dict[str, Any] = {
+            "Containers": {"container": {"Name": "container"}},
+            "NetworkSettings": {"Networks": {"lolstack-old": {"NetworkID": "network"}}},
+        }
 
     def reload(self) -> None:
         pass
 
-    def list(self, filters: dict[str, str], **_: Any) -> list[Any]:
+    def list(self, filters: dict[str, str] | None = None, **_: Any) -> list[Any]:
+        if filters is None:  # all of the engine's
+            filters = {"label": "lolstack.stack=old"}
         if filters == {"volume": "volume"}:
             return self._client.users_of_the_volume
         assert filters == {"label": "lolstack.stack=old"}
@@ -241,6 +247,34 @@ def test_container_whose_creation_failed_half_way_is_removed_before_a_refresh_fo
     assert engine.existing == remaining
     removed = remaining != ALL
     assert capsys.readouterr().out == ("removed container: its creation failed half-way\n" if removed else "")
+
+
+@pytest.mark.parametrize(
+    ("status", "network", "removed"),
+    [
+        ("exited", "gone", True),
+        ("exited", "network", False),
+        ("exited", "", False),  # it was never started
+        ("running", "gone", False),
+    ],
+)
+def test_stopped_container_whose_network_was_removed_is_removed(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    status: str,
+    network: str,
+    removed: bool,
+) -> None:
+    """By `docker network prune`. `up` would only start it, and Docker looks for the network by its id."""
+    write_state(calls.parent)
+    engine.containers.status = status
+    engine.containers.attrs["NetworkSettings"] = {"Networks": {"lolstack-old": {"NetworkID": network}}}
+    assert run(monkeypatch) == 0
+    assert engine.existing == (["network", "volume"] if removed else ALL)
+    reason = "removed container: its network was removed while it was stopped\n"
+    assert capsys.readouterr().out == (reason if removed else "")
 
 
 PENDING_CONTAINER = {
