@@ -198,6 +198,30 @@ def test_variables_that_change_where_packages_are_installed_do_not_reach_set_up(
     assert {"PIP_INDEX_URL", "GOPROXY"} <= found
 
 
+@pytest.mark.parametrize("step", ["go=go; go_in module build", "have() { true; }; chmod() { :; }; fetch_go"])
+def test_go_settings_of_the_person_do_not_reach_the_build(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Neither those of the environment nor those of `go env -w`. Proxies and caches do."""
+    for name, value in {"GO111MODULE": "off", "GOFLAGS": "-mod=vendor", "GOPROXY": "https://environment"}.items():
+        monkeypatch.setenv(name, value)
+    found = passwd_home / "found"
+    (passwd_home.parent / "go").write_text(
+        f"""#!/bin/sh
+[ "$1" = env ] || exec env >{found}
+shift
+for name; do case $name in GOPROXY) echo "$GOPROXY" ;; GOCACHE) echo /written ;; *) echo ;; esac; done
+"""
+    )
+    (passwd_home.parent / "go").chmod(0o755)
+    (passwd_home / "checkout/tools/go/module").mkdir(parents=True)
+    set_up(passwd_home, f"GOMODCACHE={passwd_home}; mkdir -p $go_cache; {step}")
+    variables = dict(line.split("=", 1) for line in found.read_text().splitlines() if line.startswith("GO"))
+    neutral = {"GO111MODULE": "on", "GOENV": "off", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    kept = {"GOPROXY": "https://environment", "GOCACHE": "/written"}
+    assert variables.items() >= (neutral | kept).items()
+
+
 def test_package_of_go_is_found_in_any_language(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     apt_cache = '[ "$LC_ALL" = C ] && word=Depends || word="Hängt ab von"; echo "  $word: golang-1.19-go"'
     for name, script in (("apt-cache", apt_cache), ("apt-get", "echo $@ >&2; exit 1")):
