@@ -60,6 +60,11 @@ install_docker() {
   local id packages=(docker.io iptables)
   # shellcheck disable=SC1091
   id=$(. /etc/os-release && echo "${ID:-}")
+  if resumes_docker_ce; then
+    try_step "completing the installation of the Docker Engine from Docker's repository" install_docker_ce_packages
+    ((step_status)) || return 0
+    say "that failed (see $log): using Debian's packages instead"
+  fi
   # Docker's packages conflict with some of Debian's: if those are in use, stay with Debian's. Never change an existing
   # package source.
   if [[ $id == debian || $id == ubuntu ]] && ! have containerd && ! have runc && [[ ! -e $docker_apt_source ]] \
@@ -85,6 +90,20 @@ install_docker_ce() {
   chmod 0644 "$docker_apt_key"
   printf '%s\n' 'Types: deb' "URIs: https://download.docker.com/linux/$1" "Suites: $suite" 'Components: stable' \
     "Signed-By: $docker_apt_key" >"$docker_apt_source"
+  install_docker_ce_packages
+}
+
+# resumes_docker_ce: whether an installation from Docker's repository was interrupted: its package source is there, as
+# set-up or Docker's own instructions write it. Part of the packages can be, too.
+resumes_docker_ce() { [[ -s $docker_apt_key ]] && grep -qsxF "Signed-By: $docker_apt_key" "$docker_apt_source"; }
+
+# docker_ce_is_incomplete: whether one of its packages is unpacked, but not configured.
+docker_ce_is_incomplete() {
+  [[ $(dpkg-query -W -f '${db:Status-Status} ' docker-ce docker-ce-cli containerd.io 2>/dev/null) =~ half|unpacked ]]
+}
+
+install_docker_ce_packages() {
+  DEBIAN_FRONTEND=noninteractive dpkg --configure -a  # after an interruption apt refuses to install anything before it
   apt_install docker-ce docker-ce-cli containerd.io docker-buildx-plugin iptables
 }
 

@@ -127,7 +127,7 @@ set_up_system() {
   fi
   needs_docker || return 0
   find_docker
-  if ! have dockerd && [[ $docker_state == absent ]]; then
+  if { ! have dockerd && [[ $docker_state == absent ]]; } || docker_ce_is_incomplete; then
     install_docker
   elif ! have docker; then
     install_packages docker-cli

@@ -284,6 +284,45 @@ def test_package_source_that_fails_does_not_end_set_up_if_the_packages_can_be_in
     assert log.index("broken source") < log.index("failed with exit code 100") < log.index("installing\n")
 
 
+@pytest.mark.parametrize(
+    ("key", "state", "packages", "expected"),
+    [
+        ("docker.asc", "absent", "", "configure, docker-ce "),
+        ("docker.asc", "stopped", "installed unpacked", "configure, docker-ce "),
+        ("docker.asc", "stopped", "installed installed", ""),
+        ("company.asc", "absent", "", "docker.io "),
+    ],
+)
+def test_interrupted_installation_from_dockers_repository_is_completed(
+    tmp_path: Path, key: str, state: str, packages: str, expected: str
+) -> None:
+    """Debian's packages would conflict with those that it has unpacked. Another package source is left alone."""
+    (tmp_path / "docker.asc").write_text("key")
+    (tmp_path / "docker.sources").write_text(f"Types: deb\nSigned-By: {tmp_path}/{key}\n")
+    done = bash(
+        f"""
+        docker_apt_source={tmp_path}/docker.sources docker_apt_key={tmp_path}/docker.asc
+        source tools/setup.d/steps.sh
+        source tools/setup.d/system.sh
+        source <(sed '/^readonly docker_apt_source/d' tools/setup.d/docker.sh)
+        have() {{ [[ $1 != dockerd || {state} != absent ]]; }}
+        find_docker() {{ docker_state={state}; }}
+        needs_docker() {{ true; }}
+        missing_packages() {{ :; }}
+        dpkg-query() {{ echo {packages}; }}
+        dpkg() {{ printf 'configure, ' >>{tmp_path}/installed; }}
+        apt_install() {{ echo "$@" >>{tmp_path}/installed; }}
+        start_docker() {{ :; }}
+        ensure_mmdebstrap() {{ :; }}
+        touch {tmp_path}/installed
+        set_up_system root >/dev/null
+        cat {tmp_path}/installed
+        """
+    )
+    assert done.startswith(expected) if expected else done == ""
+    assert (tmp_path / "docker.sources").read_text().endswith(f"{key}\n")
+
+
 def denied(home: Path, functions: str, error: str) -> None:
     """What set-up says to a user whose engine denies access. `functions` stand in for the machine's own commands."""
     set_up(
