@@ -336,6 +336,19 @@ def test_maven_settings_in_another_encoding_are_named_in_one_line(maven_settings
         network_arguments()
 
 
+@pytest.mark.parametrize("mirror", ["https://me:hush@mirror/apt", "http://hush@mirror", "me:hush@mirror"])
+def test_debian_mirror_with_a_login_is_refused_before_any_resource(
+    monkeypatch: pytest.MonkeyPatch, mirror: str
+) -> None:
+    """It would stay in the package sources of the images. Without Pulumi's mocks here, no resource can be declared."""
+    monkeypatch.setenv("DEBIAN_MIRROR", mirror)
+    with pytest.raises(SettingsError, match=r"^DEBIAN_MIRROR has a login") as refusal:
+        images.Images(Source("build", "", settings()))
+    assert "hush" not in str(refusal.value)
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://mirror/a@b")
+    assert network_arguments()["DEBIAN_MIRROR"] == "http://mirror/a@b"
+
+
 @pytest.mark.parametrize("option", ["index-url", "trusted-host"])
 def test_pip_option_for_installing_takes_precedence_over_the_global_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str
