@@ -28,6 +28,9 @@ INDEX_ALIASES = (MATCHES_ALIAS, TEAMS_ALIAS, CHAMPIONS_ALIAS, POSITIONS_ALIAS)
 ARCHIVE_TABLE = "matches"
 """The archive's table in Cassandra; its keyspace is a setting of the job."""
 
+VOLUME_OWNERS = "volume-owners"
+"""The container that changes the owners of the volumes' files during a deployment, and is removed at once."""
+
 HOST_ADDRESS = "127.0.0.1"
 """Where the stack's ports are published on the Docker host, and where its tools connect to them. `localhost` can be ::1
 as well, where another local user could listen on the same port and catch a login."""

@@ -80,7 +80,7 @@ def _of_another_engine(state: State, stack: str, engine: docker.DockerClient) ->
 
 def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> str | None:
     """A problem if another state deployed the stack: it has service containers that this state does not contain, or it
-    has volumes, and this state has deployed nothing.
+    has volumes, and this state has deployed nothing. Also if another tool has recreated containers of this state.
 
     A volume alone proves nothing in a state that has deployed something: a killed deployment may not have recorded it.
     """
@@ -98,6 +98,12 @@ def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> 
         foreign |= {each.name for each in engine.volumes.list(filters={"label": f"{STACK_LABEL}={stack}"})}
     if not foreign:
         return None
+    if recreated := _recreated_containers(state, foreign, stack, engine):
+        was = "was" if len(recreated) == 1 else "were"
+        return (
+            f"{', '.join(recreated)} {was} recreated outside Pulumi, or this state is older: `docker rm -f "
+            f"{' '.join(recreated)}`, then `make up` or `make down` again; the volumes keep the data"
+        )
     names = sorted(foreign)[:_NAMED] + (["…"] if len(foreign) > _NAMED else [])
     return (
         f"the stack {stack} is already deployed on this Docker engine by another user, or from another Pulumi backend: "
@@ -105,6 +111,20 @@ def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> 
         "or have its owner run `make down`; if its state is lost, see 'Two users, one Docker engine' in "
         "docs/operations.md"
     )
+
+
+def _recreated_containers(state: State, foreign: set[str], stack: str, engine: docker.DockerClient) -> list[str]:
+    """The names `foreign`, if this state has a container of each name, and it deployed the rest of the stack: only
+    their ids differ. Otherwise none.
+
+    Ids of volumes are their names, which the volumes of another state have as well.
+    """
+    deployed = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK)}
+    networks = engine.networks.list(filters={"label": f"{STACK_LABEL}={stack}"})
+    if not any(each.id in deployed for each in (*stack_containers(engine, stack), *networks)):
+        return []
+    names = {resource.get("inputs", {}).get("name") for resource in _resources(state, CONTAINER)}
+    return sorted(foreign) if foreign <= names else []
 
 
 def renamed_deployment(state: State, stack: str) -> str | None:

@@ -7,6 +7,7 @@ import errno
 import shutil
 import socket
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,12 @@ def _disk_shortage(info: Mapping[str, Any]) -> list[str]:
     folders = [Path(info["DockerRootDir"])]
     if any(CONTAINERD_IMAGE_STORE in each for each in info["DriverStatus"] or ()):
         folders.append(CONTAINERD_ROOT)
-    # Neither exists if the engine runs in a virtual machine.
-    free = {folder: shutil.disk_usage(folder).free / 2**30 for folder in folders if folder.exists()}
+    free: dict[Path, float] = {}
+    for folder in folders:
+        # It does not exist if the engine runs in a virtual machine; the user may not be permitted to look for it.
+        with suppress(OSError):
+            if folder.exists():
+                free[folder] = shutil.disk_usage(folder).free / 2**30
     return [
         f"not enough disk space: {folder} has {gib:.1f} GiB free, at least {MIN_FREE_DISK_GIB} GiB are needed"
         for folder, gib in free.items()

@@ -40,6 +40,10 @@ IMAGE_REFERENCE = re.compile(
     rf"({_HOST}/)?{_NAME}(/{_NAME})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
 )
 
+WEBHOOK = "alertWebhookUrl"
+"""Its URL has a token, anywhere in it: its value is never printed."""
+LOGIN = re.compile(r"@(?!sha256:)")
+"""A value that may have a login, `user:password@`, is not printed."""
 MAX_DUPLICATES_PERCENT = 90
 PORT_OFFSET_STEP = 115
 """No two default ports are equal modulo this step: stacks whose offsets are multiples of it have no port conflict."""
@@ -336,4 +340,6 @@ def _explain(error: Any) -> str:
             "`pulumi config rm --path job.KEY` removes it"
         )
     path = "--path " if len(error["loc"]) > 1 else ""
-    return f"{PROJECT}:{key}: {what} (is {error['input']!r}); change it with `pulumi config set {path}{key} VALUE`"
+    is_secret = key == WEBHOOK or LOGIN.search(str(error["input"]))
+    value = "" if is_secret else f" (is {error['input']!r})"
+    return f"{PROJECT}:{key}: {what}{value}; change it with `pulumi config set {path}{key} VALUE`"

@@ -25,7 +25,7 @@ from docker.errors import APIError
 from requests import RequestException
 
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, kill_containers
-from infra.names import container_name
+from infra.names import VOLUME_OWNERS, container_name
 from tools.cache import cache_folder
 from tools.command_line import run
 from tools.repair import RepairError, check_locks, repair
@@ -119,7 +119,8 @@ def run_without_terminal(command: list[str], log: Path) -> int:
 
 
 def end_containers(stack: str) -> None:
-    """Repair the stack's state, then kill its containers and remove a backfill's, which Pulumi does not know.
+    """Repair the stack's state, then kill its containers and remove those that Pulumi does not know: a backfill's, and
+    the one that a killed deployment has left, which would keep the volumes in use.
 
     Raises RepairError, also if the stack is being deployed, or DockerUnavailableError.
     """
@@ -129,8 +130,9 @@ def end_containers(stack: str) -> None:
         engine = connect()
         check_locks(stack)  # as late as possible: a deployment may have begun meanwhile
         kill_containers(engine, stack)
-        with suppress(APIError, RequestException):  # there is none, or `make backfill` is removing it
-            engine.containers.get(container_name(stack, "backfill")).remove(force=True)
+        for task in ("backfill", VOLUME_OWNERS):
+            with suppress(APIError, RequestException):  # there is none, or `make backfill` is removing it
+                engine.containers.get(container_name(stack, task)).remove(force=True)
 
 
 def main() -> int:

@@ -36,6 +36,7 @@ fi
 if [ -n "${http_proxy:-}${https_proxy:-}${all_proxy:-}${HTTP_PROXY:-}${HTTPS_PROXY:-}${ALL_PROXY:-}" ]; then
   no_proxy=${no_proxy:-${NO_PROXY:-}}
   case ,$no_proxy, in
+    ,\*,) ;; # every host; in a list, most programs take it as a name
     *,localhost,127.0.0.1,*) ;;
     *) no_proxy=${no_proxy:+$no_proxy,}localhost,127.0.0.1 ;;
   esac

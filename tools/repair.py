@@ -8,13 +8,16 @@
 - Failed creation: a container whose creation failed half-way, for example while its files were uploaded, is in the
   state with its errors. A refresh would drop the errors, and the next `up` only start it, without its files. It is
   removed, so that `up` creates it again.
+- Removed network: while a stack is stopped, `docker network prune` removes its networks. Pulumi creates them again, but
+  Docker cannot start a container whose network, by id, is gone. Such containers are removed, as above.
 - Incompatible state: dynamic resources are stored with a pickled provider. After a change of the program's modules,
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
 
 It refuses what the following deployment or destruction would only do by half: a stack that is being deployed, that
 was deployed on another Docker engine, or that another state deployed on this one, a renamed stack, with `--create` a
-checkout without the stack's settings, and, with `--discard`, a network to which other containers are connected.
+checkout without the stack's settings, and, with `--discard`, a network to which other containers are connected, and
+volumes that other containers use.
 
 `make up` begins with this and `--create`, `make down` with `--discard`, `make reset` with both. If there is nothing
 to repair, nothing changes.
@@ -49,6 +52,8 @@ from tools.command_line import run
 
 ROOT = Path(__file__).parent.parent
 WRONG_PASSPHRASE = "incorrect passphrase"
+"""Part of Pulumi's error message."""
+DAMAGED_STATE = "failed to load checkpoint"
 """Part of Pulumi's error message."""
 
 
@@ -91,6 +96,7 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
         raise RepairError(f"there is no stack {stack}: `pulumi stack ls` lists yours")
     if discard:
         _refuse_foreign_endpoints(client, stack)
+        _refuse_foreign_mounts(client, stack)
     reason = incompatibility(state)
     if reason and not discard:
         raise RepairError(
@@ -100,14 +106,16 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
         )
     interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     failed = [each["id"] for each in state.get("resources", ()) if each["type"] == CONTAINER and each.get("initErrors")]
-    if reason or interrupted or failed:
+    detached = [] if discard else _without_network(client, stack)
+    if reason or interrupted or failed or detached:
         check_locks(stack)  # a deployment may have begun meanwhile
     if reason:
         yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
         yield from remove_all(client, stack)
         _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
         return
-    yield from remove_failed(client, stack, failed)
+    yield from remove_containers(client, stack, failed, "its creation failed half-way")
+    yield from remove_containers(client, stack, detached, "its network was removed while it was stopped")
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
@@ -130,8 +138,19 @@ def _export(stack: str) -> dict[str, Any] | None:
                 "PULUMI_CONFIG_PASSPHRASE or the file PULUMI_CONFIG_PASSPHRASE_FILE, which `source tools/env.sh` sets; "
                 "see 'Secrets' in docs/operations.md"
             ) from error
+        if DAMAGED_STATE in str(error) and (folder := state_folder()):
+            raise RepairError(_damaged_state(folder, stack, str(error))) from error
         raise
     return state
+
+
+def _damaged_state(folder: Path, stack: str, reason: str) -> str:
+    file, backups = folder / "stacks" / PROJECT / f"{stack}.json", folder / "backups" / PROJECT / stack
+    return (
+        f"the state of the stack {stack}, {file}, is damaged, for example by a full disk ({' '.join(reason.split())}): "
+        f"restore the one before, `cp {file}.bak {file}`, or, if that is damaged too, the newest file of {backups}; "
+        "then start again"
+    )
 
 
 def _select(stack: str) -> None:
@@ -164,15 +183,38 @@ def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
             )
 
 
-def lock_folder(stack: str) -> Path | None:
-    """The folder of the stack's locks; None if the state is not in files of this machine."""
+def _refuse_foreign_mounts(client: docker.DockerClient, stack: str) -> None:
+    """Raise RepairError if containers of others use the stack's volumes, which then cannot be removed."""
+    own = {container.id for container in stack_containers(client, stack)}
+    label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
+    foreign: dict[str, list[str]] = {}
+    for volume in client.volumes.list(filters=label):
+        for container in client.containers.list(all=True, filters={"volume": volume.name}, ignore_removed=True):
+            if container.id not in own:
+                foreign.setdefault(str(container.name), []).append(volume.name)
+    if foreign:
+        uses = "; ".join(f"{name} uses {', '.join(volumes)}" for name, volumes in sorted(foreign.items()))
+        raise RepairError(
+            f"other containers use volumes of the stack {stack}, which cannot be removed before the containers are: "
+            f"{uses}. Remove them, `docker rm -f {' '.join(sorted(foreign))}`, then start again"
+        )
+
+
+def state_folder() -> Path | None:
+    """The folder of Pulumi's state; None if it is not in files of this machine."""
     url: str = json.loads(_pulumi("whoami", "--json"))["url"]
     if not url.startswith("file://"):
         return None
     path = url.removeprefix("file://").partition("?")[0]
     if path.startswith("~"):  # Pulumi takes off two characters, whatever the second one is
         path = str(home_folder() / path[2:])
-    return ROOT / path / ".pulumi" / "locks" / "organization" / PROJECT / stack
+    return ROOT / path / ".pulumi"
+
+
+def lock_folder(stack: str) -> Path | None:
+    """The folder of the stack's locks; None if the state is not in files of this machine."""
+    folder = state_folder()
+    return folder / "locks" / "organization" / PROJECT / stack if folder else None
 
 
 def check_locks(stack: str) -> list[int]:
@@ -259,11 +301,26 @@ def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[
             yield from _remove(existing, "an interrupted deployment left it half created")
 
 
-def remove_failed(client: docker.DockerClient, stack: str, ids: Sequence[str]) -> Iterator[str]:
+def remove_containers(client: docker.DockerClient, stack: str, ids: Sequence[str], reason: str) -> Iterator[str]:
     """Remove the stack's containers with these ids."""
     for container in stack_containers(client, stack):
         if container.id in ids:
-            yield from _remove(container, "its creation failed half-way")
+            yield from _remove(container, reason)
+
+
+def _without_network(client: docker.DockerClient, stack: str) -> list[str]:
+    """The ids of the stack's stopped containers of which a network no longer exists."""
+    existing = {network.id for network in client.networks.list()}
+    return [
+        str(container.id)
+        for container in stack_containers(client, stack)
+        if container.status in ("created", "exited", "dead")
+        # A container that was never started has no ids yet.
+        and any(
+            network["NetworkID"] and network["NetworkID"] not in existing
+            for network in container.attrs["NetworkSettings"]["Networks"].values()
+        )
+    ]
 
 
 def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str]:

@@ -68,6 +68,19 @@ def engine_failures() -> Iterator[None]:
         ) from error
 
 
+def credentials_problem(reference: str, error: DockerException) -> str:
+    """One line for what docker-py raises if it cannot read the login of the image's registry, and what to do.
+
+    Mostly a credential helper that is missing: Docker Desktop leaves its own in config.json after it was removed.
+    """
+    file = f"{os.environ.get('DOCKER_CONFIG') or '~/.docker'}/config.json"
+    return (
+        f"the login for the registry of {reference} cannot be read ({' '.join(str(error).split())}): install that "
+        f"credential helper, or remove it from {file} (credsStore, credHelpers), or build all images: "
+        "`pulumi config set imageSource build`"
+    )
+
+
 def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
     """Run `command` in a running container. Returns exit code and standard output; after a failure, standard error
     follows it. After 30 s the exit code is 124, as of timeout(1), and with more than 16 MiB of output it is 27.

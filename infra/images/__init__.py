@@ -10,7 +10,6 @@ import sys
 from ast import literal_eval
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import pulumi
@@ -30,6 +29,7 @@ PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+----
 BUILT_REPOSITORY = "lolstack.invalid"
 """The registry's host in the names of built images. No host can have a name under .invalid (RFC 6761), so that nobody
 can serve an image under such a name to an engine or builder that does not find it locally."""
+LOGIN_IN_URL = re.compile("([^/]*//)?[^/]*@")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")  # build arguments that Docker predefines, also in upper case
 IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
@@ -96,6 +96,7 @@ class Images(pulumi.ComponentResource):
     """The images of one stack. Each is declared as a resource at its first use."""
 
     def __init__(self, source: Source, opts: pulumi.ResourceOptions | None = None) -> None:
+        self._network_arguments = network_arguments()  # first: an error ends the program before any resource
         super().__init__("lolstack:images:Images", "images", {}, opts)
         self.source = source
         self._declared: dict[str, docker.RemoteImage | PulledImage | BaseImage] = {}
@@ -105,11 +106,6 @@ class Images(pulumi.ComponentResource):
         image = self._declare(service)
         assert not isinstance(image, BaseImage), f"{service} is a base image, not a service"
         return image.image_id
-
-    @cached_property
-    def _network_arguments(self) -> dict[str, str]:
-        # Cached because it runs pip, for each of a dozen images otherwise.
-        return network_arguments()
 
     def _declare(self, name: str) -> docker.RemoteImage | PulledImage | BaseImage:
         if name not in self._declared:
@@ -219,8 +215,14 @@ def _read(path: Path) -> bytes:
 def network_arguments() -> dict[str, str]:
     """Build arguments for network access like this machine's: proxies, Debian mirror, pip's index, Maven's settings.
 
-    They change how packages are downloaded, not which, and are not part of an image's tag.
+    They change how packages are downloaded, not which, and are not part of an image's tag. Raises SettingsError if a
+    file cannot be read, or for a Debian mirror with a login: it would stay in the package sources of every image.
     """
+    if LOGIN_IN_URL.match(os.environ.get("DEBIAN_MIRROR", "")):
+        raise SettingsError(
+            "DEBIAN_MIRROR has a login, which would stay in every image that is built: set it to a URL without one, of "
+            "a mirror that needs none, or unset it"
+        )
     variables = ("DEBIAN_MIRROR", *(name for proxy in PROXIES for name in (proxy, proxy.upper())))
     found = {name: os.environ.get(name, "") for name in variables}
     pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)

@@ -8,11 +8,11 @@ from typing import Literal
 
 import docker
 import pulumi
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from infra import versions
-from infra.clients.docker_engine import connect, stack_containers
+from infra.clients.docker_engine import connect, credentials_problem, stack_containers
 from infra.names import IMAGE_SOURCE_LABEL
 from infra.settings import Settings
 
@@ -40,6 +40,10 @@ class RegistryError(pulumi.RunError):
         self.rate_limited = rate_limited
 
 
+class CredentialsError(pulumi.RunError):
+    """The login of a registry cannot be read from Docker's configuration or its credential helper."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The source of a stack's images. `reason` is for the log."""
@@ -62,7 +66,7 @@ class Source:
         """Why this source cannot have the image of `service`, for the log and the outputs; None if it has it.
 
         A stack can do without the service, so that a registry's refusal is a reason too. A rate limit is not: it would
-        remove a service that was there.
+        remove a service that was there. Neither is a missing credential helper.
         """
         if self.kind == "build":
             built = service in versions.BUILT_IMAGES
@@ -91,7 +95,11 @@ def choose_image_source(settings: Settings, stack: str) -> Source:
                 return Source("build", "as in the running stack", settings)
     registry = Source("registry", "all official images are available", settings)
     for service in ("base", *versions.BUILT_IMAGES):
-        if reason := _unavailable(client, registry.reference(service)):
+        try:
+            reason = _unavailable(client, registry.reference(service))
+        except CredentialsError as error:  # without a login no registry is asked, and builds need none
+            reason = str(error)
+        if reason:
             return Source("build", reason, settings)
     return registry
 
@@ -107,7 +115,8 @@ def mirrored(reference: str, mirror: str) -> str:
 
 
 def _unavailable(client: docker.DockerClient, reference: str) -> str | None:
-    """Why the engine cannot have the image; None if it is on this machine or in its registry. Raises RegistryError."""
+    """Why the engine cannot have the image; None if it is on this machine or in its registry. Raises RegistryError or
+    CredentialsError."""
     try:
         client.images.get(reference)
     except ImageNotFound:
@@ -125,4 +134,6 @@ def _unavailable(client: docker.DockerClient, reference: str) -> str | None:
         return f"{reference} is not available: {text}"
     except RequestException as error:
         return f"{reference} is not available: {error}"
+    except DockerException as error:
+        raise CredentialsError(credentials_problem(reference, error)) from error
     return None

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
 from requests.exceptions import RequestException
 
 import infra.provisioning.preload  # noqa: F401
-from infra.clients.docker_engine import connect
+from infra.clients.docker_engine import connect, credentials_problem
 
 
 class PullError(Exception):
@@ -64,4 +64,6 @@ def _pull(reference: str) -> str:
         raise PullError(f"{reference} cannot be pulled: {error.explanation or error}") from error
     except RequestException as error:
         raise PullError(f"{reference} cannot be pulled: {error}") from error
+    except DockerException as error:
+        raise PullError(credentials_problem(reference, error)) from error
     return str(client.images.get(reference).id)

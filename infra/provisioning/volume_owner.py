@@ -7,6 +7,7 @@ user that the service runs as.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pulumi
@@ -16,6 +17,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect
+from infra.names import SERVICE_LABEL, STACK_LABEL, VOLUME_OWNERS, container_name
 
 FOLDER = "/volumes"
 SCRIPT = """
@@ -37,7 +39,7 @@ class VolumeOwnerError(Exception):
 
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
-        _change_owners(props["users"], props["image"])
+        _change_owners(props["stack"], props["users"], props["image"])
         return CreateResult("changed", props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
@@ -51,7 +53,7 @@ class _Provider(ResourceProvider):
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
         changed = {name: user for name, user in new["users"].items() if old["users"].get(name) != user}
         if changed:
-            _change_owners(changed, new["image"])
+            _change_owners(new["stack"], changed, new["image"])
         return UpdateResult(new)
 
     # No delete: the volumes are deleted with their files.
@@ -59,19 +61,22 @@ class _Provider(ResourceProvider):
 
 class VolumeOwners(Resource, module="container", name="VolumeOwners"):
     """Gives all files of each volume in `users` to its user (uid:gid), by one container of `image` that runs `chown` as
-    root. A container for each would take seconds.
+    root. A container for each would take seconds. It has the label of `stack`.
 
     Containers that use a volume as another user are stopped first: they could no longer write.
     """
 
     def __init__(
-        self, users: pulumi.Input[Mapping[str, str]], image: pulumi.Input[str], opts: pulumi.ResourceOptions
+        self, stack: str, users: pulumi.Input[Mapping[str, str]], image: pulumi.Input[str], opts: pulumi.ResourceOptions
     ) -> None:
-        super().__init__(_Provider(), "volume-owners", {"users": users, "image": image}, opts)
+        super().__init__(_Provider(), VOLUME_OWNERS, {"stack": stack, "users": users, "image": image}, opts)
 
 
-def _change_owners(users: Mapping[str, str], image: str) -> None:
+def _change_owners(stack: str, users: Mapping[str, str], image: str) -> None:
     client = connect(timeout=120)  # a service may take a minute to end
+    name = container_name(stack, VOLUME_OWNERS)
+    with suppress(NotFound):  # a deployment that was killed has left it
+        client.containers.get(name).remove(force=True)
     for volume, user in users.items():
         containers: list[Container] = client.containers.list(filters={"volume": volume}, ignore_removed=True)
         for container in containers:
@@ -80,6 +85,8 @@ def _change_owners(users: Mapping[str, str], image: str) -> None:
     try:
         client.containers.run(
             image,
+            name=name,
+            labels={STACK_LABEL: stack, SERVICE_LABEL: VOLUME_OWNERS},
             entrypoint=["sh", "-ec", SCRIPT, "sh"],
             command=[f"{user}={FOLDER}/{volume}" for volume, user in users.items()],
             user="0:0",

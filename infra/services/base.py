@@ -329,6 +329,7 @@ def declare_volumes(stack: str, images: Images, users: Mapping[str, str]) -> Vol
     }
     # Any image that has chown, also where a service's is the official one.
     owners = VolumeOwners(
+        stack,
         {f"{stack_prefix(stack)}-{name}": user for name, user in users.items()},
         images.id_of("java"),
         pulumi.ResourceOptions(depends_on=list(volumes.values())),

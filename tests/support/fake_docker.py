@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import requests
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 
 GIB = 2**30
 
@@ -49,7 +49,9 @@ class FakeDockerEngine:
         self.volume_names: list[str] = []
         """Volumes with the label of each stack."""
         self.volumes = SimpleNamespace(list=lambda filters: [SimpleNamespace(name=each) for each in self.volume_names])
-        self.networks = SimpleNamespace(list=lambda filters: [])
+        self.network_ids: list[str] = []
+        """Networks with the label of each stack."""
+        self.networks = SimpleNamespace(list=lambda filters: [SimpleNamespace(id=each) for each in self.network_ids])
         self.state: dict[str, Any] = {}
         """The `deployment` of the stack's Pulumi state."""
         self.local_images: set[str] = set()
@@ -57,6 +59,8 @@ class FakeDockerEngine:
         """The references that a registry has."""
         self.answer = (500, "dial tcp: lookup registry-1.docker.io: no such host")
         """Status and text of the engine's answer about a reference that no registry has."""
+        self.credentials_error: DockerException | None = None
+        """What docker-py raises if it cannot read the login of a registry."""
         self.containers = SimpleNamespace(list=self._list)
         self.api = SimpleNamespace(containers=self._list_running)
         self.images = SimpleNamespace(get=self._local_image, get_registry_data=self._registry_data)
@@ -93,6 +97,8 @@ class FakeDockerEngine:
             raise ImageNotFound(reference)
 
     def _registry_data(self, reference: str) -> None:
+        if self.credentials_error:
+            raise self.credentials_error
         if reference not in self.registry:
             status, explanation = self.answer
             response = requests.Response()

@@ -7,14 +7,18 @@ docker_state=''    # available, denied, stopped, absent
 docker_version=''  # if available
 docker_error=''    # otherwise, the client's message
 
-# find_docker: sets the three variables. Fails if the engine is too old, or if the engine that DOCKER_HOST or the Docker
-# context selects does not respond.
+# find_docker: sets the three variables. Fails if the engine is too old, if the engine that DOCKER_HOST or the Docker
+# context selects does not respond, or if the command is not of an engine that set-up could install or start.
 find_docker() {
   local output
   output=$(mktemp)
   if ! have docker; then
     # Debian 13 packages the engine without its client; installing adds the client.
     docker_state=absent docker_error='command not found: docker'
+  elif [[ $(timeout 20 docker --version 2>/dev/null) == *[Pp]odman* ]]; then
+    rm -f "$output"
+    fail "the command docker is Podman's ($(command -v docker)), with which the stack does not run: remove it" \
+      "(the package podman-docker), then start again, and set-up installs the Docker Engine"
   elif docker_version=$(timeout 20 docker version --format '{{.Server.Version}}' 2>"$output"); then
     docker_state=available
   else
@@ -24,6 +28,9 @@ find_docker() {
     elif [[ -n ${DOCKER_HOST:-} || $(docker context show 2>/dev/null || echo default) != default ]]; then
       rm -f "$output"
       fail "the Docker Engine that DOCKER_HOST or the Docker context selects does not respond: $docker_error"
+    elif docker_is_snap; then
+      rm -f "$output"
+      fail "Docker's snap is installed, but does not run: $(as_root snap start docker), then start again"
     elif have dockerd; then
       docker_state=stopped
     else
@@ -35,10 +42,29 @@ find_docker() {
     || fail "the Docker Engine has version $docker_version; $DOCKER_MINIMUM or newer is needed: upgrade it"
 }
 
+# docker_is_snap: whether the command belongs to a snap, which has an engine of its own and no command dockerd.
+docker_is_snap() { [[ $(command -v docker) == */snap/* ]]; }
+
+# docker_socket: prints the path of the engine's socket.
+docker_socket() {
+  local address
+  address=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null) || address=''
+  [[ $address == unix://* ]] || address=unix:///var/run/docker.sock
+  echo "${address#unix://}"
+}
+
+# docker_socket_group: prints the group of the engine's socket; docker, as Docker's packages set it up, if it is unknown.
+docker_socket_group() { stat -Lc %G "$(docker_socket)" 2>/dev/null || echo docker; }
+
 install_docker() {
   local id packages=(docker.io iptables)
   # shellcheck disable=SC1091
   id=$(. /etc/os-release && echo "${ID:-}")
+  if resumes_docker_ce; then
+    try_step "completing the installation of the Docker Engine from Docker's repository" install_docker_ce_packages
+    ((step_status)) || return 0
+    say "that failed (see $log): using Debian's packages instead"
+  fi
   # Docker's packages conflict with some of Debian's: if those are in use, stay with Debian's. Never change an existing
   # package source.
   if [[ $id == debian || $id == ubuntu ]] && ! have containerd && ! have runc && [[ ! -e $docker_apt_source ]] \
@@ -64,6 +90,20 @@ install_docker_ce() {
   chmod 0644 "$docker_apt_key"
   printf '%s\n' 'Types: deb' "URIs: https://download.docker.com/linux/$1" "Suites: $suite" 'Components: stable' \
     "Signed-By: $docker_apt_key" >"$docker_apt_source"
+  install_docker_ce_packages
+}
+
+# resumes_docker_ce: whether an installation from Docker's repository was interrupted: its package source is there, as
+# set-up or Docker's own instructions write it. Part of the packages can be, too.
+resumes_docker_ce() { [[ -s $docker_apt_key ]] && grep -qsxF "Signed-By: $docker_apt_key" "$docker_apt_source"; }
+
+# docker_ce_is_incomplete: whether one of its packages is unpacked, but not configured.
+docker_ce_is_incomplete() {
+  [[ $(dpkg-query -W -f '${db:Status-Status} ' docker-ce docker-ce-cli containerd.io 2>/dev/null) =~ half|unpacked ]]
+}
+
+install_docker_ce_packages() {
+  DEBIAN_FRONTEND=noninteractive dpkg --configure -a  # after an interruption apt refuses to install anything before it
   apt_install docker-ce docker-ce-cli containerd.io docker-buildx-plugin iptables
 }
 

@@ -145,11 +145,23 @@ build_provider() {
   key pulumi-docker-provider >"$folder/built"
 }
 
-# go_in MODULE ARGUMENTS…: runs go in a module's folder, without the person's own Go settings.
+# run_go GO ARGUMENTS…: runs the command GO without the person's own Go settings, of the environment or of `go env -w`.
+# Only where modules are downloaded from and kept stays.
+run_go() {
+  local command=$1 names=() values=() settings=() output i
+  shift
+  names=(GOPROXY GOSUMDB GOPRIVATE GONOPROXY GONOSUMDB GOINSECURE GOVCS GOAUTH GOMODCACHE GOCACHE GOTMPDIR)
+  output=$(GOTOOLCHAIN=local "$command" env "${names[@]}")
+  mapfile -t values <<<"$output"
+  for i in "${!names[@]}"; do settings+=("${names[i]}=${values[i]:-}"); done
+  env "${settings[@]}" CGO_ENABLED=0 GO111MODULE=on GOENV=off GOFLAGS='' GOWORK=off GOTOOLCHAIN=local "$command" "$@"
+}
+
+# go_in MODULE ARGUMENTS…: runs go in a module's folder.
 go_in() {
   local module=$1
   shift
-  (cd "$root/tools/go/$module" && CGO_ENABLED=0 GOFLAGS='' GOWORK=off GOTOOLCHAIN=local "$go" "$@")
+  (cd "$root/tools/go/$module" && run_go "$go" "$@")
 }
 
 # go_build MODULE PACKAGE FILE [LDFLAGS]: builds the package, pinned by the module's go.sum, as FILE in the cache.
@@ -203,7 +215,7 @@ fetch_go() {
     GOROOT=$(dirname "$(dirname "$old")")
     export GOROOT
   fi
-  GOFLAGS='' GOTOOLCHAIN=local "$old" mod download -x "$(toolchain)"
+  run_go "$old" mod download -x "$(toolchain)"
   rm -rf "$go_cache"/debian "$go_cache"/*.deb
   # A module's files are not executable; a newer go command does this itself when it downloads a toolchain.
   chmod -R u+x "$GOMODCACHE/$(toolchain)"/{bin,pkg/tool}

@@ -51,8 +51,8 @@ ensure_system() {
     case $docker_state in
       absent | stopped) missing+=("the Docker Engine ($docker_state)") ;;
       denied)
-        [[ " $(id -nG "$user") " != *' docker '* ]] \
-          || fail "$user is in the group docker, but this login is older: log out and in again"
+        # Only if the socket has that group, membership in the group docker helps.
+        if in_group docker "$user" || [[ $(docker_socket_group) != docker ]]; then fail_denied; fi
         missing+=("$user's permission to use the Docker Engine")
         ;;
     esac
@@ -62,7 +62,7 @@ ensure_system() {
     if [[ -n $packages ]]; then
       # shellcheck disable=SC2086  # words
       may_become_root || fail "root is needed for the packages $packages; run this, then start again:
-  $(as_root apt-get update) && $(as_root apt-get install $packages)"
+  $(as_root apt-get update); $(as_root apt-get install $packages)"
       # shellcheck disable=SC2086  # words
       install_packages $packages
     fi
@@ -79,9 +79,29 @@ ensure_system() {
   $(as_root "${system_command[@]}")"
   fi
   find_docker
-  [[ $docker_state != denied ]] \
-    || fail "$user has permission to use the Docker Engine from the next login on: log out and in again"
+  [[ $docker_state != denied ]] || fail_denied
   [[ $docker_state == available ]] || fail "the Docker Engine does not respond: $docker_error"
+}
+
+# in_group GROUP [USER]: whether USER, or this process, is a member. A process keeps the groups of its login.
+in_group() { [[ " $(id -nG ${2:+"$2"}) " == *" $1 "* ]]; }
+
+# fail_denied: fails with what gives the user permission to use the engine.
+fail_denied() {
+  local socket group advice
+  socket=$(docker_socket)
+  group=$(docker_socket_group)
+  if in_group "$group" "$user" && ! in_group "$group"; then
+    fail "$user is in the group $group, which may use the Docker Engine, but this login is older: log out and in again"
+  fi
+  advice='give it the group docker ("group": "docker" in /etc/docker/daemon.json), and restart the engine'
+  if docker_is_snap; then
+    advice="run $(as_root groupadd --system --force docker), $(as_root usermod -aG docker "$user") and
+  $(as_root snap restart docker), then log out and in again"
+  elif [[ $group != docker && $group != root ]]; then
+    advice+="; or add $user to the group $group, and log out and in again"
+  fi
+  fail "$user may not use the Docker Engine's socket $socket (owner and group: $(stat -Lc %U:%G "$socket" 2>&1)): $advice"
 }
 
 # ensure_mmdebstrap: installs it if image builds need it. Without root this is no error: the stack's configuration may
@@ -107,14 +127,14 @@ set_up_system() {
   fi
   needs_docker || return 0
   find_docker
-  if ! have dockerd && [[ $docker_state == absent ]]; then
+  if { ! have dockerd && [[ $docker_state == absent ]]; } || docker_ce_is_incomplete; then
     install_docker
   elif ! have docker; then
     install_packages docker-cli
   fi
   find_docker
   [[ $docker_state != stopped ]] || start_docker
-  if [[ $user != root && " $(id -nG "$user") " != *' docker '* ]] && getent group docker >/dev/null; then
+  if [[ $user != root ]] && ! in_group docker "$user" && getent group docker >/dev/null; then
     step "adding $user to the group docker, which gives permission to use the Docker Engine (equivalent to root)" \
       usermod -aG docker "$user"
   fi
@@ -131,7 +151,9 @@ install_packages() {
 apt_install() {
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q)
   is_root || apt=(sudo -n "--preserve-env=$proxies" "${apt[@]}")
-  "${apt[@]}" update && "${apt[@]}" -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+  # A package source that fails need not be the one that has the packages.
+  "${apt[@]}" update || echo "apt-get update failed with exit code $?: installing from the package lists there are"
+  "${apt[@]}" -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
     install --no-install-recommends --no-remove "$@"
 }
 

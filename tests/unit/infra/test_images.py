@@ -12,10 +12,11 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
+from docker.errors import DockerException
 
 from infra import images, versions
 from infra.images import RECIPES, ROOT, ca_certificates, dockerfile, network_arguments, reference
-from infra.images.source import Kind, RegistryError, Source, choose_image_source, mirrored
+from infra.images.source import CredentialsError, Kind, RegistryError, Source, choose_image_source, mirrored
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from infra.settings import SettingsError
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
@@ -138,6 +139,18 @@ class TestChoice:
         source = choose_image_source(settings(), "unit")
         assert source.kind == "build"
         assert answer in source.reason
+
+    def test_missing_credential_helper_is_an_error_only_if_images_are_pulled(self, engine: FakeDockerEngine) -> None:
+        """Docker Desktop leaves `credsStore: desktop` in config.json."""
+        engine.credentials_error = DockerException("docker-credential-desktop not installed or not available in PATH")
+        source = choose_image_source(settings(), "unit")
+        assert source.kind == "build"
+        assert "docker-credential-desktop not installed" in source.reason
+        assert source.why_not("kafka") is None
+        with pytest.raises(CredentialsError, match="`pulumi config set imageSource build`") as error:
+            Source("registry", "", settings()).why_not("kibana")
+        assert "docker-credential-desktop" in str(error.value)
+        assert "config.json" in str(error.value)
 
     def test_kibana_is_left_out_with_the_reason_but_not_because_of_a_rate_limit(self, engine: FakeDockerEngine) -> None:
         source = Source("registry", "", settings())
@@ -321,6 +334,19 @@ def test_maven_settings_in_another_encoding_are_named_in_one_line(maven_settings
     maven_settings_file.write_bytes("<settings><!-- Größe --></settings>".encode("latin-1"))
     with pytest.raises(SettingsError, match=r"^.*/settings\.xml: not UTF-8.*$"):
         network_arguments()
+
+
+@pytest.mark.parametrize("mirror", ["https://me:hush@mirror/apt", "http://hush@mirror", "me:hush@mirror"])
+def test_debian_mirror_with_a_login_is_refused_before_any_resource(
+    monkeypatch: pytest.MonkeyPatch, mirror: str
+) -> None:
+    """It would stay in the package sources of the images. Without Pulumi's mocks here, no resource can be declared."""
+    monkeypatch.setenv("DEBIAN_MIRROR", mirror)
+    with pytest.raises(SettingsError, match=r"^DEBIAN_MIRROR has a login") as refusal:
+        images.Images(Source("build", "", settings()))
+    assert "hush" not in str(refusal.value)
+    monkeypatch.setenv("DEBIAN_MIRROR", "http://mirror/a@b")
+    assert network_arguments()["DEBIAN_MIRROR"] == "http://mirror/a@b"
 
 
 @pytest.mark.parametrize("option", ["index-url", "trusted-host"])

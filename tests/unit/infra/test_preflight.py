@@ -218,6 +218,33 @@ def test_stack_that_another_state_deployed_is_the_only_problem(engine: FakeDocke
     assert problems({}) == []
 
 
+@pytest.mark.parametrize(
+    ("network_id", "name", "recreated"),
+    [
+        ("own", "lolstack-unit-kafka", True),
+        ("own", "lolstack-unit-other", False),  # a service that this state has never deployed
+        ("another", "lolstack-unit-kafka", False),  # both users have deployed the same services
+    ],
+)
+def test_container_that_another_tool_has_recreated_is_not_another_users(
+    engine: FakeDockerEngine, network_id: str, name: str, recreated: bool
+) -> None:
+    """Or the state was restored from before the container was replaced. Networks keep their ids."""
+    kafka = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-unit-kafka")
+    engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = [kafka]
+    engine.network_ids, engine.volume_names = [network_id], ["lolstack-unit-broker"]
+    engine.state = {
+        "resources": [
+            {"type": ownership.NETWORK, "id": "own", "urn": "::zookeeper-network"},
+            {"type": ownership.VOLUME, "id": "lolstack-unit-broker"},
+            {"type": ownership.CONTAINER, "id": "former", "inputs": {"name": name}},
+        ]
+    }
+    (problem,) = problems({})
+    assert ("`docker rm -f lolstack-unit-kafka`, then `make up`" in problem) is recreated
+    assert ("by another user" in problem) is not recreated
+
+
 READ_STATE = ownership.read_state
 
 
@@ -359,6 +386,18 @@ def test_disk_space_is_not_checked_where_docker_runs_in_a_virtual_machine(
 ) -> None:
     disk(monkeypatch, free_gib=0)
     engine.docker_root /= "only-in-the-machine"
+    assert problems({}) == []
+
+
+@pytest.mark.usefixtures("engine")
+def test_disk_space_is_not_checked_in_a_folder_that_the_user_may_not_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data root is below a folder of root, with the mode 0700."""
+
+    def exists(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    disk(monkeypatch, free_gib=0)
+    monkeypatch.setattr(Path, "exists", exists)
     assert problems({}) == []
 
 

@@ -127,6 +127,17 @@ def test_pull_uses_the_credential_helper_of_docker_login(
     assert (credentials["Username"], credentials["Password"]) == ("me", "stored")
 
 
+@pytest.mark.filterwarnings("ignore:docker-credential-nowhere not installed")
+def test_missing_credential_helper_is_named_with_the_file_that_names_it(engine: Engine, tmp_path: Path) -> None:
+    """Docker Desktop leaves `credsStore: desktop` in config.json."""
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "nowhere"}))
+    with pytest.raises(PullError, match=r"^the login for the registry of apache/kafka:3\.9\.1 cannot be read") as error:
+        PROVIDER.create({"name": "apache/kafka:3.9.1", "image_id": None})
+    for part in ("docker-credential-nowhere", f"{tmp_path}/config.json", "`pulumi config set imageSource build`"):
+        assert part in str(error.value)
+    assert engine.pulled == []
+
+
 def test_deleted_image_is_drift_and_a_new_name_a_replacement(engine: Engine) -> None:
     created = {"name": "apache/kafka:3.9.1", "image_id": IMAGE_ID}
     assert PROVIDER.read("id", created).id is None

@@ -152,6 +152,21 @@ def test_password_in_a_refused_setting_is_not_shown(job: Any) -> None:
     assert "hush" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"alertWebhookUrl": "hooks.example.com/services/hush"},
+        {"registryMirror": "me:hush@mirror.example.com"},
+        {"images": {"kafka": "me:hush@mirror.example.com/kafka:1"}},
+        {"images": '{"kafka": "me:hush@mirror.example.com/kafka:1"'},
+    ],
+)
+def test_token_or_password_in_a_refused_value_is_not_shown(changes: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=f"lolstack:{next(iter(changes))}") as refusal:
+        Settings.load(raw_config(**changes), "dev")
+    assert "hush" not in str(refusal.value)
+
+
 def test_index_aliases_cannot_be_overridden() -> None:
     """The index templates have their names: with another alias the job would wait forever."""
     job = yaml.safe_load((ROOT / "job" / "config.yaml").read_text())

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
+from infra.names import STACK_LABEL
 from infra.provisioning import volume_owner
 from tests.support.pulumi_program import dynamic_provider
 
 PROVIDER = dynamic_provider(volume_owner)
 KAFKA, SPARK = "60710:60710", "60713:60713"
-PROPS = {"users": {"broker": KAFKA, "checkpoints": SPARK}, "image": "sha256:1"}
+PROPS = {"stack": "unit", "users": {"broker": KAFKA, "checkpoints": SPARK}, "image": "sha256:1"}
 
 
 class FakeEngine:
@@ -26,7 +27,9 @@ class FakeEngine:
         self.volume_names = {"broker", "checkpoints"}
         self.users = {"broker": {"old": "1000:1000", "new": KAFKA}}
         self.log: list[str] = []
-        self.containers = SimpleNamespace(list=self._list, run=self._run)
+        self.containers = SimpleNamespace(list=self._list, run=self._run, get=self._get)
+        self.leftover = False
+        """Whether a killed deployment has left the container that changes owners."""
         self.volumes = SimpleNamespace(get=self._volume)
 
     def _list(self, filters: dict[str, str], ignore_removed: bool) -> list[SimpleNamespace]:
@@ -35,7 +38,14 @@ class FakeEngine:
             for name, user in self.users.get(filters["volume"], {}).items()
         ]
 
+    def _get(self, name: str) -> SimpleNamespace:
+        if not self.leftover:
+            raise NotFound(name)
+        return SimpleNamespace(remove=lambda force: self.log.append(f"remove {name}"))
+
     def _run(self, image: str, **options: Any) -> None:
+        assert options["name"] == "lolstack-unit-volume-owners"
+        assert options["labels"][STACK_LABEL] == "unit"
         mounts = {name: mount["bind"] for name, mount in options["volumes"].items()}
         assert [each.partition("=")[2] for each in options["command"]] == list(mounts.values())
         assert options["cap_drop"] == ["ALL"]
@@ -58,6 +68,13 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 def test_containers_of_another_user_are_stopped_before_the_owners_change(engine: FakeEngine) -> None:
     PROVIDER.create(PROPS)
     assert engine.log == ["stop old", f"chown {KAFKA} broker {SPARK} checkpoints by sha256:1"]
+
+
+def test_container_that_a_killed_deployment_has_left_is_removed_first(engine: FakeEngine) -> None:
+    """It has the name, and would keep the volumes in use."""
+    engine.leftover = True
+    PROVIDER.create(PROPS)
+    assert engine.log[0] == "remove lolstack-unit-volume-owners"
 
 
 def test_another_user_changes_the_owner_of_that_volume_only(engine: FakeEngine) -> None:

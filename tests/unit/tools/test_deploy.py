@@ -223,11 +223,14 @@ esac
     return deploy_tool.main()
 
 
-def test_containers_are_killed_and_a_backfills_removed_before_the_stack_is_destroyed(
+def test_containers_are_killed_and_those_that_pulumi_does_not_know_removed_before_the_stack_is_destroyed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actions: list[str]
 ) -> None:
     assert destroy(tmp_path, monkeypatch, f"echo '{OWN_STATE}'") == 0
-    assert actions == ["kill", "remove lolstack-other-backfill", "pulumi destroy"]
+    assert actions == [
+        *("kill", "remove lolstack-other-backfill", "remove lolstack-other-volume-owners"),
+        "pulumi destroy",
+    ]
 
 
 def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(

@@ -198,6 +198,30 @@ def test_variables_that_change_where_packages_are_installed_do_not_reach_set_up(
     assert {"PIP_INDEX_URL", "GOPROXY"} <= found
 
 
+@pytest.mark.parametrize("step", ["go=go; go_in module build", "have() { true; }; chmod() { :; }; fetch_go"])
+def test_go_settings_of_the_person_do_not_reach_the_build(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Neither those of the environment nor those of `go env -w`. Proxies and caches do."""
+    for name, value in {"GO111MODULE": "off", "GOFLAGS": "-mod=vendor", "GOPROXY": "https://environment"}.items():
+        monkeypatch.setenv(name, value)
+    found = passwd_home / "found"
+    (passwd_home.parent / "go").write_text(
+        f"""#!/bin/sh
+[ "$1" = env ] || exec env >{found}
+shift
+for name; do case $name in GOPROXY) echo "$GOPROXY" ;; GOCACHE) echo /written ;; *) echo ;; esac; done
+"""
+    )
+    (passwd_home.parent / "go").chmod(0o755)
+    (passwd_home / "checkout/tools/go/module").mkdir(parents=True)
+    set_up(passwd_home, f"GOMODCACHE={passwd_home}; mkdir -p $go_cache; {step}")
+    variables = dict(line.split("=", 1) for line in found.read_text().splitlines() if line.startswith("GO"))
+    neutral = {"GO111MODULE": "on", "GOENV": "off", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    kept = {"GOPROXY": "https://environment", "GOCACHE": "/written"}
+    assert variables.items() >= (neutral | kept).items()
+
+
 def test_package_of_go_is_found_in_any_language(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     apt_cache = '[ "$LC_ALL" = C ] && word=Depends || word="Hängt ab von"; echo "  $word: golang-1.19-go"'
     for name, script in (("apt-cache", apt_cache), ("apt-get", "echo $@ >&2; exit 1")):
@@ -240,9 +264,130 @@ def test_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path
 
 
 def test_command_for_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path) -> None:
-    refusal = "root is needed for the packages curl make; run this, then start again:\n  sudo apt-get update && "
+    refusal = "root is needed for the packages curl make; run this, then start again:\n  sudo apt-get update; "
     ensure_system(passwd_home, "curl make", sudo=False, error=f"{refusal}sudo apt-get install curl make\n")
     assert "\n  sudo apt-get install mmdebstrap uidmap\n" in ensure_system(passwd_home, "", sudo=False) + "\n"
+
+
+@pytest.mark.parametrize("install", ["true", "false"])
+def test_package_source_that_fails_does_not_end_set_up_if_the_packages_can_be_installed(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, install: str
+) -> None:
+    """Such as a third party's, whose key has expired."""
+    apt = f'case "$*" in *" update") echo broken source; exit 100 ;; *) echo installing; {install} ;; esac'
+    (passwd_home.parent / "apt-get").write_text(f"#!/bin/sh\n{apt}\n")
+    (passwd_home.parent / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(passwd_home.parent), prepend=os.pathsep)
+    steps = f"log={passwd_home}/log; is_root() {{ true; }}; install_packages make"
+    set_up(passwd_home, steps, error="" if install == "true" else "this step failed: installing the packages make")
+    log = (passwd_home / "log").read_text()
+    assert log.index("broken source") < log.index("failed with exit code 100") < log.index("installing\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "state", "packages", "expected"),
+    [
+        ("docker.asc", "absent", "", "configure, docker-ce "),
+        ("docker.asc", "stopped", "installed unpacked", "configure, docker-ce "),
+        ("docker.asc", "stopped", "installed installed", ""),
+        ("company.asc", "absent", "", "docker.io "),
+    ],
+)
+def test_interrupted_installation_from_dockers_repository_is_completed(
+    tmp_path: Path, key: str, state: str, packages: str, expected: str
+) -> None:
+    """Debian's packages would conflict with those that it has unpacked. Another package source is left alone."""
+    (tmp_path / "docker.asc").write_text("key")
+    (tmp_path / "docker.sources").write_text(f"Types: deb\nSigned-By: {tmp_path}/{key}\n")
+    done = bash(
+        f"""
+        docker_apt_source={tmp_path}/docker.sources docker_apt_key={tmp_path}/docker.asc
+        source tools/setup.d/steps.sh
+        source tools/setup.d/system.sh
+        source <(sed '/^readonly docker_apt_source/d' tools/setup.d/docker.sh)
+        have() {{ [[ $1 != dockerd || {state} != absent ]]; }}
+        find_docker() {{ docker_state={state}; }}
+        needs_docker() {{ true; }}
+        missing_packages() {{ :; }}
+        dpkg-query() {{ echo {packages}; }}
+        dpkg() {{ printf 'configure, ' >>{tmp_path}/installed; }}
+        apt_install() {{ echo "$@" >>{tmp_path}/installed; }}
+        start_docker() {{ :; }}
+        ensure_mmdebstrap() {{ :; }}
+        touch {tmp_path}/installed
+        set_up_system root >/dev/null
+        cat {tmp_path}/installed
+        """
+    )
+    assert done.startswith(expected) if expected else done == ""
+    assert (tmp_path / "docker.sources").read_text().endswith(f"{key}\n")
+
+
+def denied(home: Path, functions: str, error: str) -> None:
+    """What set-up says to a user whose engine denies access. `functions` stand in for the machine's own commands."""
+    set_up(
+        home,
+        f"""
+        is_root() {{ false; }}
+        needs_docker() {{ true; }}
+        missing_packages() {{ :; }}
+        find_docker() {{ docker_state=denied; }}
+        sudo() {{ echo "root is used"; }}
+        have() {{ true; }}
+        docker_is_snap() {{ false; }}
+        docker_socket() {{ echo /run/docker.sock; }}
+        system_command=(tools/setup.sh system me)
+        {functions}
+        ensure_system
+        """,
+        error,
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "error"),
+    [
+        ('[[ $# == 2 ]] && echo "me docker" || echo me', "me is in the group docker, which may use the Docker "),
+        # This login has the group, and nothing that root could do here helps.
+        ("echo me docker", "may not use the Docker Engine's socket /run/docker.sock (owner and group: root:docker): "),
+    ],
+)
+def test_new_login_is_only_asked_for_if_it_helps(passwd_home: Path, groups: str, error: str) -> None:
+    functions = f"id() {{ {groups}; }}; stat() {{ [[ $* == *%U* ]] && echo root:docker || echo docker; }}"
+    denied(passwd_home, functions, f"setup: error: {'me ' if error.startswith('may') else ''}{error}")
+
+
+@pytest.mark.parametrize(("group", "advice"), [("root", '"group": "docker" in'), ("wheel", "add me to the group")])
+def test_socket_with_another_group_than_docker_is_named_before_root_is_used(
+    passwd_home: Path, group: str, advice: str
+) -> None:
+    """The group docker, to which root would add the user, gives no permission then."""
+    functions = f"id() {{ echo me; }}; stat() {{ [[ $* == *%U* ]] && echo root:{group} || echo {group}; }}"
+    denied(passwd_home, functions, advice)
+    denied(passwd_home, f"{functions}; set_up_system() {{ exit 3; }}", f"root:{group}")
+    denied(passwd_home, f"{functions}; docker_is_snap() {{ true; }}", "sudo snap restart docker")
+
+
+@pytest.mark.parametrize(
+    ("folder", "script", "error"),
+    [
+        ("bin", "echo podman version 4.3.1", "setup: error: the command docker is Podman's ({folder}/docker)"),
+        (
+            "snap/bin",
+            "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
+            "setup: error: Docker's snap is installed, but does not run: ",
+        ),
+    ],
+)
+def test_podman_and_a_stopped_snap_are_named_instead_of_a_second_engine_installed(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, folder: str, script: str, error: str
+) -> None:
+    command = passwd_home / folder / "docker"
+    command.parent.mkdir(parents=True)
+    command.write_text(f"#!/bin/sh\n[ $1 = context ] && echo default && exit\n{script}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=os.pathsep)
+    set_up(passwd_home, "find_docker; echo $docker_state >&2; exit 1", error.format(folder=command.parent))
 
 
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,6 +396,8 @@ def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.Mo
     assert sourced("no_proxy") == sourced("NO_PROXY") == "localhost,127.0.0.1"
     monkeypatch.setenv("NO_PROXY", ".example.com")
     assert sourced("no_proxy") == ".example.com,localhost,127.0.0.1"
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert sourced("no_proxy") == sourced("NO_PROXY") == "*"
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="needs Docker's client, not its engine")

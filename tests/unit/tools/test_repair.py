@@ -98,6 +98,7 @@ class Client:
 
     def __init__(self) -> None:
         self.existing = list(ALL)
+        self.users_of_the_volume: list[Any] = [SimpleNamespace(id="container", name="own")]
         self.info = lambda: {"ID": "this"}
         self.containers, self.networks, self.volumes = (Kind(self, name) for name in list(self.existing))
 
@@ -109,12 +110,20 @@ class Kind:
         self._client = client
         self.id = self.name = name
         self.labels: dict[str, str] = {}
-        self.attrs: dict[str, Any] = {"Containers": {"container": {"Name": "container"}}}
+        self.status = "running"
+        self.attrs: dict[str, Any] = {
+            "Containers": {"container": {"Name": "container"}},
+            "NetworkSettings": {"Networks": {"lolstack-old": {"NetworkID": "network"}}},
+        }
 
     def reload(self) -> None:
         pass
 
-    def list(self, filters: dict[str, str], **_: Any) -> list[Kind]:
+    def list(self, filters: dict[str, str] | None = None, **_: Any) -> list[Any]:
+        if filters is None:  # all of the engine's
+            filters = {"label": "lolstack.stack=old"}
+        if filters == {"volume": "volume"}:
+            return self._client.users_of_the_volume
         assert filters == {"label": "lolstack.stack=old"}
         return [self] if self.name in self._client.existing else []
 
@@ -238,6 +247,34 @@ def test_container_whose_creation_failed_half_way_is_removed_before_a_refresh_fo
     assert engine.existing == remaining
     removed = remaining != ALL
     assert capsys.readouterr().out == ("removed container: its creation failed half-way\n" if removed else "")
+
+
+@pytest.mark.parametrize(
+    ("status", "network", "removed"),
+    [
+        ("exited", "gone", True),
+        ("exited", "network", False),
+        ("exited", "", False),  # it was never started
+        ("running", "gone", False),
+    ],
+)
+def test_stopped_container_whose_network_was_removed_is_removed(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    status: str,
+    network: str,
+    removed: bool,
+) -> None:
+    """By `docker network prune`. `up` would only start it, and Docker looks for the network by its id."""
+    write_state(calls.parent)
+    engine.containers.status = status
+    engine.containers.attrs["NetworkSettings"] = {"Networks": {"lolstack-old": {"NetworkID": network}}}
+    assert run(monkeypatch) == 0
+    assert engine.existing == (["network", "volume"] if removed else ALL)
+    reason = "removed container: its network was removed while it was stopped\n"
+    assert capsys.readouterr().out == (reason if removed else "")
 
 
 PENDING_CONTAINER = {
@@ -392,6 +429,22 @@ def test_wrong_passphrase_is_one_line_that_says_what_to_do(
     assert error.count("\n") == 1
 
 
+def test_damaged_state_is_one_line_that_names_its_backups(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk or a power failure can leave an empty file."""
+    pulumi = calls.parent / "pulumi"
+    failure = "error: failed to load checkpoint: place 1: unexpected end of JSON input"
+    pulumi.write_text(pulumi.read_text().replace(f"cat {calls.parent}/state.json", f"echo '{failure}' >&2; exit 255"))
+    assert run(monkeypatch, "--create") == 1
+    error = capsys.readouterr().err
+    file = calls.parent / ".pulumi/stacks/lolstack/old.json"
+    assert "unexpected end of JSON input" in error
+    assert f"`cp {file}.bak {file}`" in error
+    assert f"{calls.parent}/.pulumi/backups/lolstack/old;" in error
+    assert error.count("\n") == 1
+
+
 def test_remote_engine_is_refused_before_pulumi_is_run(
     calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -493,6 +546,22 @@ def test_foreign_container_on_the_network_is_named_before_anything_is_destroyed(
     error = capsys.readouterr().err
     assert "connected to the network network of the stack old" in error
     assert "jupyter" in error
+    assert "own" not in error
+    assert engine.existing == ALL
+    write_state(calls.parent)
+    assert run(monkeypatch) == 0
+
+
+def test_foreign_container_that_uses_a_volume_is_named_before_anything_is_destroyed(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Client
+) -> None:
+    """Also a stopped one: `docker run -v lolstack-old-broker:/x debian`. `up` does not remove the volume."""
+    write_state(calls.parent, MISSING_MODULE)
+    engine.users_of_the_volume.append(SimpleNamespace(id="0123", name="curious_bell"))
+    assert run(monkeypatch, "--discard") == 1
+    error = capsys.readouterr().err
+    assert "curious_bell uses volume" in error
+    assert "`docker rm -f curious_bell`" in error
     assert "own" not in error
     assert engine.existing == ALL
     write_state(calls.parent)
