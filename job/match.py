@@ -27,7 +27,7 @@ from job.match_v5 import (
     decode_leniently,
 )
 from job.queues import ARENA, ARENA_MODE
-from job.riot_documents import describe
+from job.riot_documents import FirstElement, describe
 from job.times import LATEST_MS
 
 REASONS = (
@@ -58,11 +58,14 @@ _BRACKETS = re.compile(
 )  # a string may contain brackets, or be unterminated
 _MAX_DEPTH = 100
 _LARGE_BYTES = 600_000
-"""Smaller values are decoded without counting their objects and arrays."""
+"""Smaller values are decoded without counting their objects, arrays and commas."""
 
 _MAX_PARTS = 200_000
 """The limit of the objects and arrays in a large value. Each takes up to 330 bytes once it is decoded (an empty
 participant): without a limit, a message of 10 MB took 1.1 GB, and ended the archive at each start."""
+_MAX_COMMAS = 500_000
+"""The limit of the commas in a large value, for the same reason: each stands for a scalar or a field, which takes up to
+140 bytes (a field of an unknown name). Fifty matches in one message have 170,000."""
 _UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
 _NOT_JSON = {
     rb"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
@@ -93,7 +96,7 @@ _MISSING = re.compile(r"missing required field `(.*?)`")
 
 
 class _OnlyParticipants(Struct, frozen=True):
-    participants: list[msgspec.Raw]
+    participants: FirstElement
 
 
 class _OnlyInfo(Struct, frozen=True):
@@ -202,8 +205,8 @@ def decode(
     value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows parsers to ignore a BOM
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
-    if len(value) > _LARGE_BYTES and (parts := value.count(b"{") + value.count(b"[")) > _MAX_PARTS:
-        return DeadLetter("not_a_match", f"it has {parts:,} objects and arrays, a match with its timeline has 10,000")
+    if len(value) > _LARGE_BYTES and (excess := _excess(value)):
+        return DeadLetter("not_a_match", f"it has {excess}")
     if not details:
         with suppress(*_DECODE_ERRORS):
             return _validate(_Decoded(DECODER_WITHOUT_DETAILS.decode(value), ()), arrived_at, plausible_times)
@@ -211,6 +214,15 @@ def decode(
     if isinstance(decoded, DeadLetter) and decoded.reason == "not_json" and _SURROGATE.search(value):
         decoded = _decode_lone_surrogates(value)
     return decoded if isinstance(decoded, DeadLetter) else _validate(decoded, arrived_at, plausible_times)
+
+
+def _excess(value: bytes) -> str:
+    """What the value has too many of to be decoded in little memory; empty if it has not."""
+    if (parts := value.count(b"{") + value.count(b"[")) > _MAX_PARTS:
+        return f"{parts:,} objects and arrays, a match with its timeline has 10,000"
+    if (commas := value.count(b",")) > _MAX_COMMAS:
+        return f"{commas:,} commas, a match has 4,000"
+    return ""
 
 
 def _decode(value: bytes) -> _Decoded | DeadLetter:
@@ -318,7 +330,7 @@ def _without_invalid_details(value: bytes) -> _Decoded | DeadLetter:
 
 def _has_no_participants(value: bytes) -> bool:
     try:
-        return not _participants_decoder.decode(value).info.participants
+        return _participants_decoder.decode(value).info.participants.element is msgspec.UNSET
     except _DECODE_ERRORS:
         return False
 

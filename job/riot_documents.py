@@ -22,6 +22,12 @@ class _Status(msgspec.Struct):
     message: str = ""
 
 
+class FirstElement(msgspec.Struct, array_like=True, frozen=True):
+    """A JSON array of which only the first element is kept (UNSET: it is empty), so that a long one takes no memory."""
+
+    element: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 # Fields that only one kind of document has, all of them at its top level.
 _OBJECTS = (
     ({"frames", "frameInterval"}, "the info of a timeline"),
@@ -39,15 +45,15 @@ _OBJECTS = (
 def describe(value: bytes) -> OtherDocument | None:
     """Which other document the JSON is; None for a match (also an invalid one), and if it is not certain."""
     try:
-        return _describe(msgspec.json.decode(value, type=dict[str, msgspec.Raw] | list[msgspec.Raw] | str))
+        return _describe(msgspec.json.decode(value, type=dict[str, msgspec.Raw] | FirstElement | str))
     except _DECODE_ERRORS:
         return None
 
 
-def _describe(value: dict[str, msgspec.Raw] | list[msgspec.Raw] | str) -> OtherDocument | None:
+def _describe(value: dict[str, msgspec.Raw] | FirstElement | str) -> OtherDocument | None:
     if isinstance(value, str):
         return OtherDocument("JSON that was encoded twice") if value.lstrip().startswith(("{", '"')) else None
-    if isinstance(value, list):
+    if isinstance(value, FirstElement):
         return _describe_list(value)
     if "info" in value:
         return _describe_info(value["info"])
@@ -76,10 +82,10 @@ def _describe_info(info: msgspec.Raw) -> OtherDocument | None:
     return None
 
 
-def _describe_list(parts: list[msgspec.Raw]) -> OtherDocument | None:
-    if not parts:
+def _describe_list(array: FirstElement) -> OtherDocument | None:
+    if array.element is msgspec.UNSET:
         return None
-    first = _decoded(parts[0], dict[str, msgspec.Raw] | str)
+    first = _decoded(array.element, dict[str, msgspec.Raw] | str)
     if isinstance(first, str):
         return OtherDocument("a list of texts, such as match ids")
     if first is None:
