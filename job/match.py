@@ -47,14 +47,17 @@ UNCOUNTED_REASONS = ("queue", "remake", "no_winner")
 """Why a match does not count in the windows of the statistics."""
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONE = rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+# Both patterns are possessive (++, *+): for each escape, others keep a state of 100 bytes to go back to.
 _ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
-    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
+    rb"(?:[^\\]++"
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
+    rb"|(?!" + _LONE + rb")\\.)++"  # any other escape; an escaped backslash is not the start of the next
+    rb"|(?P<lone>" + _LONE + rb")",
     re.DOTALL,
 )
 _BRACKETS = re.compile(
-    rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL
 )  # a string may contain brackets, or be unterminated
 _MAX_DEPTH = 100
 _LARGE_BYTES = 600_000

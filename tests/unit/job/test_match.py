@@ -202,6 +202,13 @@ def test_array_of_many_scalars_takes_little_memory(template: bytes, reason: str,
     assert decoded_within(10 * 2**20, raw, details).reason == reason
 
 
+@pytest.mark.parametrize("other", [rb"\ud83d", b'", "deep": ' + b"[" * 1_000 + b"]" * 1_000 + b', "text": "'])
+def test_text_of_very_many_escapes_takes_little_memory(other: bytes) -> None:
+    """Beside what is read by regular expressions: a lone surrogate, and deep nesting."""
+    raw = value(match(participant(1, kills=-7, challenges="?"))).replace(b"?", rb"\n" * 1_000_000 + other)
+    assert decoded_within(20 * 2**20, raw, details=True).field == "info.participants[0].kills"
+
+
 def test_array_of_too_many_scalars_is_not_decoded() -> None:
     raw = b"[" + b",".join([b"1"] * 1_000_000) + b"]"
     letter = dead_letter(raw)
