@@ -238,6 +238,17 @@ def _decode(value: bytes) -> _Decoded | DeadLetter:
 
 def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
     """Decode JSON; one that is nested more deeply than Python's recursion limit is a dead letter."""
+    decoded = _decode_schema(value)
+    if isinstance(decoded, DeadLetter) and decoded.reason in ("not_an_object", "invalid_field"):
+        try:  # the decoder stops at the first invalid field, before it has read the rest
+            msgspec.json.decode(value, type=msgspec.Raw)
+        except _DECODE_ERRORS as error:
+            return _not_json(value, error)
+    return decoded
+
+
+def _decode_schema(value: bytes) -> _Decoded | DeadLetter:
+    """Decode JSON as a match. Of a dead letter's value, what is behind an invalid field has not been read."""
     try:
         return _Decoded(DECODER.decode(value), ())
     except msgspec.ValidationError as error:
