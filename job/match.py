@@ -457,11 +457,13 @@ class _Moment(NamedTuple):
 def _end(info: Info, duration: int, played: int) -> _Moment:
     """The end of the game; `duration` is in milliseconds, `played` in seconds.
 
-    gameEndTimestamp can be much later than the actual end, so the time played has precedence.
+    gameEndTimestamp can be much later than the actual end, so the time played has precedence. It is ignored if it is
+    before the game began.
     """
     if info.game_start_timestamp and played:
         start = info.game_start_timestamp
         return _Moment("end", start + played * 1000, "info.gameStartTimestamp", start)
-    if info.game_end_timestamp:
-        return _Moment("end", info.game_end_timestamp, "info.gameEndTimestamp", info.game_end_timestamp)
+    end = info.game_end_timestamp or 0
+    if end >= max(info.game_creation, info.game_start_timestamp or 0):
+        return _Moment("end", end, "info.gameEndTimestamp", end)
     return _Moment("end", info.game_creation + duration, "info.gameDuration", info.game_creation)

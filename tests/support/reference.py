@@ -374,7 +374,9 @@ def _read(message: Any, arrived_at: int) -> Json:
     if info["gameStartTimestamp"] and played:
         ended = info["gameStartTimestamp"] + played * 1000
     else:
-        ended = info["gameEndTimestamp"] or info["gameCreation"] + milliseconds
+        ended = info["gameEndTimestamp"] or 0
+        if ended < info["gameCreation"] or ended < (info["gameStartTimestamp"] or 0):
+            ended = info["gameCreation"] + milliseconds
     if not all(EARLIEST_MS <= moment <= arrived_at + AHEAD_MS for moment in (info["gameCreation"], ended)):
         raise _InvalidMatchError("implausible")
     game_mode = _detail(parts["info"], "gameMode", _TEXT)
