@@ -112,9 +112,9 @@ class Match(Struct, frozen=True, gc=False):
     Times are milliseconds since 1970, `duration` is in seconds. `event_time` is the time by which the statistics assign
     the match to windows: its end, or its arrival time if that is earlier, so that no match moves the watermark past
     Kafka's clock. `remake` belongs to the match: Riot repeats it on each participant, and one participant with it
-    suffices. `has_winner` is false if several teams play and either no participant or every participant won.
-    `is_arena`: a participant's team is its subteam, and `team_id` is no side of the map. `dropped_details` names the
-    invalid optional fields that were dropped.
+    suffices. `has_winner` is false if several teams play and either no participant or every participant won, and in
+    Arena if no participant won. `is_arena`: a participant's team is its subteam, and `team_id` is no side of the map.
+    `dropped_details` names the invalid optional fields that were dropped.
     """
 
     match_id: str
@@ -382,6 +382,11 @@ def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTime
                 + (f"; {moment.sent} looks like {unit}" if unit else ""),
                 moment.field,
             )
+    is_arena = (
+        info.queue_id in ARENA
+        or info.game_mode == ARENA_MODE
+        or any(participant.player_subteam_id for participant in info.participants)
+    )
     return Match(
         match_id=message.metadata.match_id,
         created=info.game_creation,
@@ -392,24 +397,23 @@ def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTime
         queue_id=info.queue_id,
         platform=info.platform_id,
         remake=any(participant.game_ended_in_early_surrender for participant in info.participants),
-        has_winner=_has_winner(info.participants),
+        has_winner=_has_winner(info.participants, is_arena),
         participants=info.participants,
         game_mode=info.game_mode or None,
         map_id=info.map_id,
-        is_arena=info.queue_id in ARENA
-        or info.game_mode == ARENA_MODE
-        or any(participant.player_subteam_id for participant in info.participants),
+        is_arena=is_arena,
         teams=info.teams or (),
         dropped_details=decoded.dropped,
     )
 
 
-def _has_winner(participants: list[Participant]) -> bool:
-    """Whether somebody won and somebody lost. A single team wins or loses against the game (Swarm, practice)."""
+def _has_winner(participants: list[Participant], is_arena: bool) -> bool:
+    """Whether somebody won and somebody lost. A single team wins or loses against the game (Swarm, practice); Arena's
+    halves are no teams, and one of them always wins."""
     first = participants[0]
-    return any(each.win is not first.win for each in participants) or all(
-        each.team_id == first.team_id for each in participants
-    )
+    if any(each.win is not first.win for each in participants):
+        return True
+    return all(each.team_id == first.team_id for each in participants) and (first.win or not is_arena)
 
 
 def _seconds_played(info: Info) -> int:

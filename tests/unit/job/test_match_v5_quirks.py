@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from job.documents import documents
-from job.match import decode
+from job.match import Match, decode
 from tests.support.sample_matches import (
     ARRIVED_AT,
     PLAUSIBLE_TIMES,
@@ -204,6 +204,25 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
             win=...,
         ),
         quirk(
+            "no winner in Arena, and one team",
+            match(*(participant(number, win=False, teamId=100) for number in range(1, 17)), queueId=1700),
+            queue_id=1700,
+            queue="Arena",
+            win=...,
+        ),
+        quirk(
+            "no winner in Arena by mode, and one team",
+            match(participant(1, win=False), participant(2, win=False), gameMode="CHERRY"),
+            game_mode="CHERRY",
+            win=...,
+        ),
+        quirk(
+            "the half of Arena that won",
+            match(participant(1), participant(2), queueId=1700),
+            queue_id=1700,
+            queue="Arena",
+        ),
+        quirk(
             "one team that lost against the game",
             match(participant(1, win=False), participant(2, win=False)),
             win=False,
@@ -235,6 +254,20 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
 def test_document_of_a_quirk(message: Json, expected: dict[str, Any]) -> None:
     fields = DOCUMENT | expected
     assert document(message) == {name: field for name, field in fields.items() if field is not ...}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"queueId": 1700}, {"gameMode": "CHERRY"}, {"participants": [participant(1, playerSubteamId=1)]}]
+)
+def test_arena_without_a_winner_does_not_count_in_the_statistics(changes: Json) -> None:
+    """Whichever field says that it is Arena. The statistics are computed without the details."""
+    message = match(**changes)
+    for each in message["info"]["participants"]:
+        each |= {"win": False, "teamId": 100}
+    for details in (True, False):
+        found = decode(value(message), ARRIVED_AT, PLAUSIBLE_TIMES, details)
+        assert isinstance(found, Match)
+        assert found.uncounted_reason(None) == "no_winner"
 
 
 @pytest.mark.parametrize("number", [1, 9, 16])
