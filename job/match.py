@@ -99,7 +99,7 @@ _MISSING = re.compile(r"missing required field `(.*?)`")
 
 
 class _OnlyParticipants(Struct, frozen=True):
-    participants: FirstElement
+    participants: FirstElement | None
 
 
 class _OnlyInfo(Struct, frozen=True):
@@ -344,7 +344,8 @@ def _without_invalid_details(value: bytes) -> _Decoded | DeadLetter:
 
 def _has_no_participants(value: bytes) -> bool:
     try:
-        return _participants_decoder.decode(value).info.participants.element is msgspec.UNSET
+        participants = _participants_decoder.decode(value).info.participants
+        return participants is None or participants.element is msgspec.UNSET
     except _DECODE_ERRORS:
         return False
 

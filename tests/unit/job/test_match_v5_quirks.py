@@ -322,6 +322,8 @@ def test_old_match_that_arrives_a_year_later() -> None:
         (b'{"status": "\xff"}', "invalid_field"),
         (b'{"metadata": {"matchId": "X"}, "info": []}', "invalid_field"),
         (value(match(participants=[])), "empty_match"),
+        (value(match(participants=None)), "empty_match"),
+        (value(match(participants=...)), "invalid_field"),
         (
             value(match(participants=[], gameId=0, gameDuration=0, gameCreation=0, gameVersion=...)),
             "empty_match",
@@ -331,7 +333,10 @@ def test_old_match_that_arrives_a_year_later() -> None:
     ids=lambda case: case if isinstance(case, str) else repr(case and case[:24]),
 )
 def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes | None, reason: str) -> None:
-    assert dead_letter(message).reason == reason
+    """The same with and without details, so in documents, archive and statistics."""
+    letter = dead_letter(message)
+    assert letter.reason == reason
+    assert decode(message, ARRIVED_AT, PLAUSIBLE_TIMES, details=False) == letter
 
 
 @pytest.mark.parametrize(
