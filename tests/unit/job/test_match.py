@@ -209,6 +209,14 @@ def test_text_of_very_many_escapes_takes_little_memory(other: bytes) -> None:
     assert decoded_within(20 * 2**20, raw, details=True).field == "info.participants[0].kills"
 
 
+@pytest.mark.parametrize("holder", [b'{"payload": "%s"}', b'{"data": {"payload": ["%s"]}}', b'[{"payload": "%s"}]'])
+def test_text_in_an_envelope_takes_little_memory(holder: bytes) -> None:
+    """Escaped commas are not counted: each stands for a field."""
+    escaped = rb"{\u00220\u0022:0" + b"".join(rb"\u002c\u0022%d\u0022:0" % number for number in range(300_000)) + b"}"
+    letter = decoded_within(20 * 2**20, holder % escaped, details=True)
+    assert letter.reason in ("invalid_field", "not_an_object")
+
+
 def test_array_of_too_many_scalars_is_not_decoded() -> None:
     raw = b"[" + b",".join([b"1"] * 1_000_000) + b"]"
     letter = dead_letter(raw)

@@ -6,11 +6,15 @@ quirks on the statistics (duplicates, remakes, no duration), test_index_matches.
 
 import gzip
 import json
+import random
+import re
 from copy import deepcopy
 from typing import Any
 
 import pytest
 
+from generator.match_factory import MatchFactory
+from generator.poison import HUGE_POISON_KINDS, POISON_KINDS
 from job.documents import documents
 from job.match import Match, decode
 from tests.support.sample_matches import (
@@ -377,6 +381,23 @@ RATE_LIMITED: Json = {"status": {"message": "Rate limit exceeded", "status_code"
 LEAGUE_ENTRY: Json = {"leagueId": "e4c1", "queueType": "RANKED_SOLO_5x5", "tier": "GOLD", "rank": "I", "puuid": "a"}
 
 
+POISON_REASONS = {
+    "not JSON": ("not_json", ""),
+    "JSON array": ("not_an_object", ""),
+    "empty value": ("empty_value", ""),
+    "null value": ("null_value", ""),
+    "truncated JSON": ("not_json", ""),
+    "wrong type": ("invalid_field", "info.participants[…"),
+    "no participants": ("empty_match", "info.participants"),
+    "null kills": ("invalid_field", "info.participants[…"),
+    "year 1970": ("implausible_timestamp", "info.gameCreation"),
+    "year 2100": ("implausible_timestamp", "info.gameCreation"),
+    "nested match": ("not_a_match", "match"),
+    "huge": ("not_a_match", "matches[0]"),
+}
+"""Reason and field of the dead letters of the generator's poison messages."""
+
+
 def without(message: Json, *path: str) -> Json:
     """The message without the field at this path."""
     changed = deepcopy(message)
@@ -423,6 +444,45 @@ def without(message: Json, *path: str) -> Json:
             "payload",
             "an envelope: send the match that is in payload",
         ),
+        (
+            {"schema": None, "payload": json.dumps(match())},
+            "not_a_match",
+            "payload",
+            "an envelope: send the match that is in payload",
+        ),
+        (
+            {"status": 200, "matches": [match(), match()]},
+            "not_a_match",
+            "matches[0]",
+            "an envelope: send the match that is in matches[0]",
+        ),
+        (
+            {"records": [{"key": None, "value": match()}]},
+            "not_a_match",
+            "records[0].value",
+            "an envelope: send the match that is in records[0].value",
+        ),
+        (
+            {"schema": {"type": "struct"}, "data": {"payload": match()}},
+            "not_a_match",
+            "data.payload",
+            "an envelope: send the match that is in data.payload",
+        ),
+        (
+            {"records": [{"value": json.dumps(match())}]},
+            "not_a_match",
+            "records[0].value",
+            "an envelope: send the match that is in records[0].value",
+        ),
+        (
+            {"payload": TIMELINE},
+            "not_a_match",
+            "payload",
+            "an envelope of a timeline (it has info.frames) in payload",
+        ),
+        ([{"payload": match()}], "not_an_object", "", "a list whose first element is an envelope"),
+        ({"a": {"b": {"c": match()}}}, "invalid_field", "metadata", "missing required field"),
+        ({"a": "{", "b": [], "c": [7], "d": "[]", "e": {}, "f": ""}, "invalid_field", "metadata", "missing"),
     ],
     ids=lambda case: case if isinstance(case, str) else "",
 )
@@ -436,6 +496,18 @@ def test_match_with_an_invalid_field_is_not_taken_for_another_document() -> None
     """Also if somebody has merged the timeline's frames into it."""
     letter = dead_letter(match(participant(1, kills=None), frames=TIMELINE["info"]["frames"]))
     assert (letter.reason, letter.field) == ("invalid_field", "info.participants[0].kills")
+
+
+@pytest.mark.parametrize("kind", [*POISON_KINDS, *HUGE_POISON_KINDS])
+def test_poison_message_of_the_generator_has_its_reason(kind: str) -> None:
+    """The same with and without details, so in documents, archive and statistics."""
+    factory = MatchFactory(seed=1, size="compact", start_ms=START, now=lambda: START)
+    corrupt = (POISON_KINDS | HUGE_POISON_KINDS)[kind]
+    message = corrupt(random.Random(1), factory.next())
+    letter = dead_letter(message)
+    reason, field = POISON_REASONS[kind]
+    assert (letter.reason, re.sub(r"\d+\]\.\w+", "…", letter.field)) == (reason, field)
+    assert decode(message, ARRIVED_AT, PLAUSIBLE_TIMES, details=False) == letter
 
 
 def test_byte_order_mark_is_ignored() -> None:
