@@ -27,7 +27,7 @@ from job.match_v5 import (
     decode_leniently,
 )
 from job.queues import ARENA, ARENA_MODE
-from job.riot_documents import describe
+from job.riot_documents import FirstElement, describe
 from job.times import LATEST_MS
 
 REASONS = (
@@ -47,22 +47,28 @@ UNCOUNTED_REASONS = ("queue", "remake", "no_winner")
 """Why a match does not count in the windows of the statistics."""
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONE = rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+# Both patterns are possessive (++, *+): for each escape, others keep a state of 100 bytes to go back to.
 _ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
-    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
+    rb"(?:[^\\]++"
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
+    rb"|(?!" + _LONE + rb")\\.)++"  # any other escape; an escaped backslash is not the start of the next
+    rb"|(?P<lone>" + _LONE + rb")",
     re.DOTALL,
 )
 _BRACKETS = re.compile(
-    rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL
 )  # a string may contain brackets, or be unterminated
 _MAX_DEPTH = 100
 _LARGE_BYTES = 600_000
-"""Smaller values are decoded without counting their objects and arrays."""
+"""Smaller values are decoded without counting their objects, arrays and commas."""
 
 _MAX_PARTS = 200_000
 """The limit of the objects and arrays in a large value. Each takes up to 330 bytes once it is decoded (an empty
 participant): without a limit, a message of 10 MB took 1.1 GB, and ended the archive at each start."""
+_MAX_COMMAS = 500_000
+"""The limit of the commas in a large value, for the same reason: each stands for a scalar or a field, which takes up to
+140 bytes (a field of an unknown name). Fifty matches in one message have 170,000."""
 _UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
 _NOT_JSON = {
     rb"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
@@ -93,7 +99,7 @@ _MISSING = re.compile(r"missing required field `(.*?)`")
 
 
 class _OnlyParticipants(Struct, frozen=True):
-    participants: list[msgspec.Raw]
+    participants: FirstElement | None
 
 
 class _OnlyInfo(Struct, frozen=True):
@@ -106,9 +112,9 @@ class Match(Struct, frozen=True, gc=False):
     Times are milliseconds since 1970, `duration` is in seconds. `event_time` is the time by which the statistics assign
     the match to windows: its end, or its arrival time if that is earlier, so that no match moves the watermark past
     Kafka's clock. `remake` belongs to the match: Riot repeats it on each participant, and one participant with it
-    suffices. `has_winner` is false if several teams play and either no participant or every participant won.
-    `is_arena`: a participant's team is its subteam, and `team_id` is no side of the map. `dropped_details` names the
-    invalid optional fields that were dropped.
+    suffices. `has_winner` is false if several teams play and either no participant or every participant won, and in
+    Arena if no participant won. `is_arena`: a participant's team is its subteam, and `team_id` is no side of the map.
+    `dropped_details` names the invalid optional fields that were dropped.
     """
 
     match_id: str
@@ -202,8 +208,8 @@ def decode(
     value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows parsers to ignore a BOM
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
-    if len(value) > _LARGE_BYTES and (parts := value.count(b"{") + value.count(b"[")) > _MAX_PARTS:
-        return DeadLetter("not_a_match", f"it has {parts:,} objects and arrays, a match with its timeline has 10,000")
+    if len(value) > _LARGE_BYTES and (excess := _excess(value)):
+        return DeadLetter("not_a_match", f"it has {excess}")
     if not details:
         with suppress(*_DECODE_ERRORS):
             return _validate(_Decoded(DECODER_WITHOUT_DETAILS.decode(value), ()), arrived_at, plausible_times)
@@ -211,6 +217,15 @@ def decode(
     if isinstance(decoded, DeadLetter) and decoded.reason == "not_json" and _SURROGATE.search(value):
         decoded = _decode_lone_surrogates(value)
     return decoded if isinstance(decoded, DeadLetter) else _validate(decoded, arrived_at, plausible_times)
+
+
+def _excess(value: bytes) -> str:
+    """What the value has too many of to be decoded in little memory; empty if it has not."""
+    if (parts := value.count(b"{") + value.count(b"[")) > _MAX_PARTS:
+        return f"{parts:,} objects and arrays, a match with its timeline has 10,000"
+    if (commas := value.count(b",")) > _MAX_COMMAS:
+        return f"{commas:,} commas, a match has 4,000"
+    return ""
 
 
 def _decode(value: bytes) -> _Decoded | DeadLetter:
@@ -223,6 +238,17 @@ def _decode(value: bytes) -> _Decoded | DeadLetter:
 
 def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
     """Decode JSON; one that is nested more deeply than Python's recursion limit is a dead letter."""
+    decoded = _decode_schema(value)
+    if isinstance(decoded, DeadLetter) and decoded.reason in ("not_an_object", "invalid_field"):
+        try:  # the decoder stops at the first invalid field, before it has read the rest
+            msgspec.json.decode(value, type=msgspec.Raw)
+        except _DECODE_ERRORS as error:
+            return _not_json(value, error)
+    return decoded
+
+
+def _decode_schema(value: bytes) -> _Decoded | DeadLetter:
+    """Decode JSON as a match. Of a dead letter's value, what is behind an invalid field has not been read."""
     try:
         return _Decoded(DECODER.decode(value), ())
     except msgspec.ValidationError as error:
@@ -318,7 +344,8 @@ def _without_invalid_details(value: bytes) -> _Decoded | DeadLetter:
 
 def _has_no_participants(value: bytes) -> bool:
     try:
-        return not _participants_decoder.decode(value).info.participants
+        participants = _participants_decoder.decode(value).info.participants
+        return participants is None or participants.element is msgspec.UNSET
     except _DECODE_ERRORS:
         return False
 
@@ -356,6 +383,11 @@ def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTime
                 + (f"; {moment.sent} looks like {unit}" if unit else ""),
                 moment.field,
             )
+    is_arena = (
+        info.queue_id in ARENA
+        or info.game_mode == ARENA_MODE
+        or any(participant.player_subteam_id for participant in info.participants)
+    )
     return Match(
         match_id=message.metadata.match_id,
         created=info.game_creation,
@@ -366,24 +398,23 @@ def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTime
         queue_id=info.queue_id,
         platform=info.platform_id,
         remake=any(participant.game_ended_in_early_surrender for participant in info.participants),
-        has_winner=_has_winner(info.participants),
+        has_winner=_has_winner(info.participants, is_arena),
         participants=info.participants,
         game_mode=info.game_mode or None,
         map_id=info.map_id,
-        is_arena=info.queue_id in ARENA
-        or info.game_mode == ARENA_MODE
-        or any(participant.player_subteam_id for participant in info.participants),
+        is_arena=is_arena,
         teams=info.teams or (),
         dropped_details=decoded.dropped,
     )
 
 
-def _has_winner(participants: list[Participant]) -> bool:
-    """Whether somebody won and somebody lost. A single team wins or loses against the game (Swarm, practice)."""
+def _has_winner(participants: list[Participant], is_arena: bool) -> bool:
+    """Whether somebody won and somebody lost. A single team wins or loses against the game (Swarm, practice); Arena's
+    halves are no teams, and one of them always wins."""
     first = participants[0]
-    return any(each.win is not first.win for each in participants) or all(
-        each.team_id == first.team_id for each in participants
-    )
+    if any(each.win is not first.win for each in participants):
+        return True
+    return all(each.team_id == first.team_id for each in participants) and (first.win or not is_arena)
 
 
 def _seconds_played(info: Info) -> int:
@@ -431,11 +462,13 @@ class _Moment(NamedTuple):
 def _end(info: Info, duration: int, played: int) -> _Moment:
     """The end of the game; `duration` is in milliseconds, `played` in seconds.
 
-    gameEndTimestamp can be much later than the actual end, so the time played has precedence.
+    gameEndTimestamp can be much later than the actual end, so the time played has precedence. It is ignored if it is
+    before the game began.
     """
     if info.game_start_timestamp and played:
         start = info.game_start_timestamp
         return _Moment("end", start + played * 1000, "info.gameStartTimestamp", start)
-    if info.game_end_timestamp:
-        return _Moment("end", info.game_end_timestamp, "info.gameEndTimestamp", info.game_end_timestamp)
+    end = info.game_end_timestamp or 0
+    if end >= max(info.game_creation, info.game_start_timestamp or 0):
+        return _Moment("end", end, "info.gameEndTimestamp", end)
     return _Moment("end", info.game_creation + duration, "info.gameDuration", info.game_creation)

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
 _MAX_ENVELOPE_FIELDS = 20
+_ENVELOPE_LEVELS = 2
+"""How deeply a match may be enclosed to be found: in `payload`, or in `data.payload`."""
+_MAX_ENCLOSED_CHARACTERS = 2**20
+"""Longer texts in an envelope are not decoded: escapes hide how many parts their JSON has. A match has 0.1 MB."""
 
 
 class OtherDocument(NamedTuple):
@@ -20,6 +22,12 @@ class OtherDocument(NamedTuple):
 class _Status(msgspec.Struct):
     status_code: int
     message: str = ""
+
+
+class FirstElement(msgspec.Struct, array_like=True, frozen=True):
+    """A JSON array of which only the first element is kept (UNSET: it is empty), so that a long one takes no memory."""
+
+    element: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 # Fields that only one kind of document has, all of them at its top level.
@@ -39,15 +47,15 @@ _OBJECTS = (
 def describe(value: bytes) -> OtherDocument | None:
     """Which other document the JSON is; None for a match (also an invalid one), and if it is not certain."""
     try:
-        return _describe(msgspec.json.decode(value, type=dict[str, msgspec.Raw] | list[msgspec.Raw] | str))
+        return _describe(msgspec.json.decode(value, type=dict[str, msgspec.Raw] | FirstElement | str))
     except _DECODE_ERRORS:
         return None
 
 
-def _describe(value: dict[str, msgspec.Raw] | list[msgspec.Raw] | str) -> OtherDocument | None:
+def _describe(value: dict[str, msgspec.Raw] | FirstElement | str) -> OtherDocument | None:
     if isinstance(value, str):
         return OtherDocument("JSON that was encoded twice") if value.lstrip().startswith(("{", '"')) else None
-    if isinstance(value, list):
+    if isinstance(value, FirstElement):
         return _describe_list(value)
     if "info" in value:
         return _describe_info(value["info"])
@@ -56,15 +64,35 @@ def _describe(value: dict[str, msgspec.Raw] | list[msgspec.Raw] | str) -> OtherD
     name = next((name for fields, name in _OBJECTS if fields <= value.keys()), None)
     if name:
         return OtherDocument(name)
-    if len(value) > _MAX_ENVELOPE_FIELDS:
+    return _describe_envelope(value, "", _ENVELOPE_LEVELS)
+
+
+def _describe_envelope(fields: dict[str, msgspec.Raw], path: str, levels: int) -> OtherDocument | None:
+    """What the fields of an envelope contain, at most so many levels deep; None if there is no match or timeline."""
+    if len(fields) > _MAX_ENVELOPE_FIELDS:
         return None
-    envelopes = (field for field, part in value.items() if _is_match(part))
-    return next((OtherDocument(f"an envelope: send the match that is in {field}", field) for field in envelopes), None)
+    for name, part in fields.items():
+        where, enclosed = _enclosed(part, path + name)
+        if {"metadata", "info"} <= enclosed.keys():
+            other = _describe_info(enclosed["info"])
+            content = f" of {other.name} in {where}" if other else f": send the match that is in {where}"
+            return OtherDocument(f"an envelope{content}", where)
+        if levels > 1 and (deeper := _describe_envelope(enclosed, f"{where}.", levels - 1)):
+            return deeper
+    return None
 
 
-def _is_match(part: msgspec.Raw) -> bool:
-    fields = _decoded(part, dict[str, msgspec.Raw]) or {}
-    return {"metadata", "info"} <= fields.keys() and _describe_info(fields["info"]) is None
+def _enclosed(part: msgspec.Raw, path: str) -> tuple[str, dict[str, msgspec.Raw]]:
+    """The object in a field of an envelope, and its path: the field's value, that value as text, or the first element
+    of a list; empty if there is none."""
+    value = _decoded(part, dict[str, msgspec.Raw] | FirstElement | str)
+    if isinstance(value, FirstElement):
+        path += "[0]"
+        value = None if value.element is msgspec.UNSET else _decoded(value.element, dict[str, msgspec.Raw])
+    elif isinstance(value, str):
+        is_object = value.lstrip().startswith("{") and len(value) <= _MAX_ENCLOSED_CHARACTERS
+        value = _decoded(value.encode(), dict[str, msgspec.Raw]) if is_object else None
+    return path, value or {}
 
 
 def _describe_info(info: msgspec.Raw) -> OtherDocument | None:
@@ -76,10 +104,10 @@ def _describe_info(info: msgspec.Raw) -> OtherDocument | None:
     return None
 
 
-def _describe_list(parts: list[msgspec.Raw]) -> OtherDocument | None:
-    if not parts:
+def _describe_list(array: FirstElement) -> OtherDocument | None:
+    if array.element is msgspec.UNSET:
         return None
-    first = _decoded(parts[0], dict[str, msgspec.Raw] | str)
+    first = _decoded(array.element, dict[str, msgspec.Raw] | str)
     if isinstance(first, str):
         return OtherDocument("a list of texts, such as match ids")
     if first is None:
@@ -90,7 +118,7 @@ def _describe_list(parts: list[msgspec.Raw]) -> OtherDocument | None:
     return OtherDocument(f"a list whose first element is {other.name}") if other else None
 
 
-def _decoded(part: msgspec.Raw, type_: Any) -> Any:
+def _decoded(part: msgspec.Raw | bytes, type_: Any) -> Any:
     """The decoded JSON; None if it is not of this type."""
     try:
         return msgspec.json.decode(part, type=type_)

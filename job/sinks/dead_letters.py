@@ -75,10 +75,12 @@ class DeadLetterSink:
         """Enqueue one message.
 
         The message's own headers with the prefix `dlq.` are replaced: they come from an earlier dead letter that
-        somebody has sent again unchanged.
+        somebody has sent again unchanged. A NUL in a header's name is replaced: librdkafka ends the name there.
         """
         self._count += 1
-        original = [header for header in message.headers if not header[0].startswith(_PREFIX)]
+        original = [
+            (name.replace("\0", "\ufffd"), content) for name, content in message.headers if not name.startswith(_PREFIX)
+        ]
         self._unacknowledged[self._count] = (message, original + _headers(message, letter))
         self._produce(self._count)
 

@@ -374,23 +374,26 @@ def _read(message: Any, arrived_at: int) -> Json:
     if info["gameStartTimestamp"] and played:
         ended = info["gameStartTimestamp"] + played * 1000
     else:
-        ended = info["gameEndTimestamp"] or info["gameCreation"] + milliseconds
+        ended = info["gameEndTimestamp"] or 0
+        if ended < info["gameCreation"] or ended < (info["gameStartTimestamp"] or 0):
+            ended = info["gameCreation"] + milliseconds
     if not all(EARLIEST_MS <= moment <= arrived_at + AHEAD_MS for moment in (info["gameCreation"], ended)):
         raise _InvalidMatchError("implausible")
     game_mode = _detail(parts["info"], "gameMode", _TEXT)
     details = {"game_mode": game_mode or None, "map_id": _detail(parts["info"], "mapId", _INTEGER)}
     subteams = any("subteam_id" in player["details"] for player in players)
+    arena = info["queueId"] in (1700, 1710, 1740, 1750) or game_mode == "CHERRY" or subteams
     return {
         **info,
         "details": {name: held for name, held in details.items() if held is not None},
-        "arena": info["queueId"] in (1700, 1710, 1740, 1750) or game_mode == "CHERRY" or subteams,
+        "arena": arena,
         "teams": _detail(parts["info"], "teams", _teams) or [],
         "id": parts["metadata"]["matchId"],
         "duration": milliseconds // 1000,
         "ended": ended,
         "event_time": min(ended, arrived_at),
         "remake": any(player["gameEndedInEarlySurrender"] for player in players),
-        "has_winner": _has_winner(players),
+        "has_winner": _has_winner(players, arena),
         "players": players,
     }
 
@@ -501,8 +504,10 @@ def _averages(rows: list[Figures]) -> Figures:
     }
 
 
-def _has_winner(players: list[Json]) -> bool:
+def _has_winner(players: list[Json], arena: bool) -> bool:
     results = [player["win"] for player in players]
+    if arena and not any(results):
+        return False
     one_team = all(player["teamId"] == players[0]["teamId"] for player in players)
     return one_team or (any(results) and not all(results))
 

@@ -123,6 +123,15 @@ def test_headers_of_an_earlier_dead_letter_are_replaced() -> None:
     assert dict(producer.delivered[0]["headers"])["dlq.reason"] == b"not_json"
 
 
+def test_nul_in_a_header_name_is_replaced() -> None:
+    """librdkafka takes names as C strings: two names would become one."""
+    producer = FakeProducer()
+    sink = dead_letter_sink(producer)
+    sink.add(MESSAGE._replace(headers=[("trace\0a", b"1\0"), ("trace\0b", None), ("\0", b"")]), LETTER)
+    sink.flush()
+    assert producer.delivered[0]["headers"][:3] == [("trace\ufffda", b"1\0"), ("trace\ufffdb", None), ("\ufffd", b"")]
+
+
 def test_large_key_is_truncated_and_large_headers_are_dropped() -> None:
     producer = FakeProducer(KafkaError.MSG_SIZE_TOO_LARGE)
     sink = dead_letter_sink(producer)

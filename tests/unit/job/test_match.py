@@ -156,23 +156,71 @@ def test_lone_surrogate_in_a_detail_loses_only_its_field() -> None:
     assert letter.field == "info.participants[1].riotIdGameName"
 
 
-@pytest.mark.parametrize("details", [True, False])
-@pytest.mark.parametrize(
-    ("field", "part"),
-    [("participants", "{}"), ("participants", '{"item0":[[],[],[]]}'), ("teams", "{}"), ("mine", "[]")],
-)
-def test_value_of_very_many_objects_takes_little_memory(field: str, part: str, details: bool) -> None:
-    """Each would take up to a hundred times its size, and the service that decodes it would end again and again."""
-    raw = b'{"metadata":{"matchId":"EUW1_1"},"info":{"%s":[' % field.encode()
-    raw += b",".join([part.encode()] * (3_400_000 // len(part) * 2)) + b"]}}"
+MATCH_WITH = b'{"metadata":{"matchId":"EUW1_1"},"info":{"%s":[%s]}}'
+
+
+def decoded_within(limit: int, raw: bytes, details: bool) -> DeadLetter:
+    """Decode a message that must be a dead letter, in less memory than the limit in bytes."""
     tracemalloc.start()
     letter = decode(raw, ARRIVED_AT, PLAUSIBLE_TIMES, details)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert isinstance(letter, DeadLetter)
+    assert peak < limit
+    return letter
+
+
+@pytest.mark.parametrize("details", [True, False])
+@pytest.mark.parametrize(
+    ("field", "part", "counted"),
+    [
+        (b"participants", b"{}", "objects and arrays"),
+        (b"participants", b'{"item0":[[],[],[]]}', "objects and arrays"),
+        (b"teams", b"{}", "objects and arrays"),
+        (b"mine", b"[]", "objects and arrays"),
+        (b"participants", b"1", "commas"),
+        (b"participants", b'""', "commas"),
+        (b"teams", b"null", "commas"),
+        (b"gameMode", b"1.5", "commas"),
+    ],
+)
+def test_value_of_very_many_objects_takes_little_memory(field: bytes, part: bytes, counted: str, details: bool) -> None:
+    """Each would take up to a hundred times its size, and the service that decodes it would end again and again."""
+    raw = MATCH_WITH % (field, b",".join([part] * (3_400_000 // len(part) * 2)))
+    letter = decoded_within(10 * 2**20, raw, details)
     assert letter.reason == "not_a_match"
-    assert "objects and arrays" in letter.detail
-    assert peak < 10 * 2**20
+    assert counted in letter.detail
+
+
+@pytest.mark.parametrize("details", [True, False])
+@pytest.mark.parametrize(
+    ("template", "reason"), [(b"[%s]", "not_an_object"), (MATCH_WITH % (b"participants", b"%s"), "invalid_field")]
+)
+def test_array_of_many_scalars_takes_little_memory(template: bytes, reason: str, details: bool) -> None:
+    """Also below the limits."""
+    raw = template % b",".join([b"1"] * 500_000)
+    assert decoded_within(10 * 2**20, raw, details).reason == reason
+
+
+@pytest.mark.parametrize("other", [rb"\ud83d", b'", "deep": ' + b"[" * 1_000 + b"]" * 1_000 + b', "text": "'])
+def test_text_of_very_many_escapes_takes_little_memory(other: bytes) -> None:
+    """Beside what is read by regular expressions: a lone surrogate, and deep nesting."""
+    raw = value(match(participant(1, kills=-7, challenges="?"))).replace(b"?", rb"\n" * 1_000_000 + other)
+    assert decoded_within(20 * 2**20, raw, details=True).field == "info.participants[0].kills"
+
+
+@pytest.mark.parametrize("holder", [b'{"payload": "%s"}', b'{"data": {"payload": ["%s"]}}', b'[{"payload": "%s"}]'])
+def test_text_in_an_envelope_takes_little_memory(holder: bytes) -> None:
+    """Escaped commas are not counted: each stands for a field."""
+    escaped = rb"{\u00220\u0022:0" + b"".join(rb"\u002c\u0022%d\u0022:0" % number for number in range(300_000)) + b"}"
+    letter = decoded_within(20 * 2**20, holder % escaped, details=True)
+    assert letter.reason in ("invalid_field", "not_an_object")
+
+
+def test_array_of_too_many_scalars_is_not_decoded() -> None:
+    raw = b"[" + b",".join([b"1"] * 1_000_000) + b"]"
+    letter = dead_letter(raw)
+    assert (letter.reason, letter.detail) == ("not_a_match", "it has 999,999 commas, a match has 4,000")
 
 
 LONE_SURROGATES = [

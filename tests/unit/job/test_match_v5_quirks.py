@@ -6,13 +6,17 @@ quirks on the statistics (duplicates, remakes, no duration), test_index_matches.
 
 import gzip
 import json
+import random
+import re
 from copy import deepcopy
 from typing import Any
 
 import pytest
 
+from generator.match_factory import MatchFactory
+from generator.poison import HUGE_POISON_KINDS, POISON_KINDS
 from job.documents import documents
-from job.match import decode
+from job.match import Match, decode
 from tests.support.sample_matches import (
     ARRIVED_AT,
     PLAUSIBLE_TIMES,
@@ -150,6 +154,15 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
         quirk(
             "start and end missing", match(**OLD, gameDuration=1_845_250), **{"@timestamp": "2026-02-02T02:36:25.250Z"}
         ),
+        quirk("end before the creation", match(NOT_PLAYED, gameEndTimestamp=CREATED - 40 * DAY_MS), **BY_DURATION),
+        quirk("end before the start", match(NOT_PLAYED, gameEndTimestamp=START - 1), **BY_DURATION),
+        quirk(
+            "end at the start",
+            match(NOT_PLAYED, gameEndTimestamp=START, gameDuration=0),
+            **{"@timestamp": "2026-02-02T02:06:40.000Z", "game_duration": 0, **NO_RATES},
+        ),
+        quirk("end in seconds", match(NOT_PLAYED, gameEndTimestamp=START // 1000 + 1845), **BY_DURATION),
+        quirk("end before the creation beside start and time played", match(gameEndTimestamp=CREATED - 1)),
         quirk("end of 0", match(**{**OLD, "gameEndTimestamp": 0}), **{"@timestamp": "2026-02-02T02:36:25.000Z"}),
         quirk(
             "end of 0 before patch 11.20",
@@ -195,6 +208,25 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
             win=...,
         ),
         quirk(
+            "no winner in Arena, and one team",
+            match(*(participant(number, win=False, teamId=100) for number in range(1, 17)), queueId=1700),
+            queue_id=1700,
+            queue="Arena",
+            win=...,
+        ),
+        quirk(
+            "no winner in Arena by mode, and one team",
+            match(participant(1, win=False), participant(2, win=False), gameMode="CHERRY"),
+            game_mode="CHERRY",
+            win=...,
+        ),
+        quirk(
+            "the half of Arena that won",
+            match(participant(1), participant(2), queueId=1700),
+            queue_id=1700,
+            queue="Arena",
+        ),
+        quirk(
             "one team that lost against the game",
             match(participant(1, win=False), participant(2, win=False)),
             win=False,
@@ -228,6 +260,20 @@ def test_document_of_a_quirk(message: Json, expected: dict[str, Any]) -> None:
     assert document(message) == {name: field for name, field in fields.items() if field is not ...}
 
 
+@pytest.mark.parametrize(
+    "changes", [{"queueId": 1700}, {"gameMode": "CHERRY"}, {"participants": [participant(1, playerSubteamId=1)]}]
+)
+def test_arena_without_a_winner_does_not_count_in_the_statistics(changes: Json) -> None:
+    """Whichever field says that it is Arena. The statistics are computed without the details."""
+    message = match(**changes)
+    for each in message["info"]["participants"]:
+        each |= {"win": False, "teamId": 100}
+    for details in (True, False):
+        found = decode(value(message), ARRIVED_AT, PLAUSIBLE_TIMES, details)
+        assert isinstance(found, Match)
+        assert found.uncounted_reason(None) == "no_winner"
+
+
 @pytest.mark.parametrize("number", [1, 9, 16])
 def test_any_number_of_participants_and_teams(number: int) -> None:
     """Arena has sixteen participants."""
@@ -255,6 +301,14 @@ def test_old_match_that_arrives_a_year_later() -> None:
         (value(match()) + b"}", "not_json"),
         (b'{"a":' * 100_000, "not_json"),
         (b"x" * 5 * 2**20, "not_json"),
+        (b"[ERROR] something failed", "not_json"),
+        (b"2026-11-24 12:00:00 INFO started", "not_json"),
+        (b"12abc", "not_json"),
+        (b"true dat", "not_json"),
+        (b"[]x", "not_json"),
+        (b'[{"metadata": {"matchId": "EUW1_1"', "not_json"),
+        (b'{"metadata": 5, "info": {"gam', "not_json"),
+        (value(match(participant(1, kills={}), participant(2)))[:-20], "not_json"),
         (gzip.compress(value(match()), mtime=0), "not_json"),
         (b"\x00\x00\x00\x00\x07" + value(match()), "not_json"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "invalid_field"),
@@ -262,10 +316,18 @@ def test_old_match_that_arrives_a_year_later() -> None:
         (b"null", "not_an_object"),
         (b'"text"', "not_an_object"),
         (b"42", "not_an_object"),
+        (b"[1e400]", "not_an_object"),
+        (rb'["\ud83d"]', "not_an_object"),
+        (b'["\xff"]', "not_an_object"),
+        (b"[" * 100_000 + b"]" * 100_000, "not_an_object"),
         (b"{}", "invalid_field"),
         (b'{"status": 404}', "invalid_field"),
+        (rb'{"status": "\ud83d", "a": 1e400}', "invalid_field"),
+        (b'{"status": "\xff"}', "invalid_field"),
         (b'{"metadata": {"matchId": "X"}, "info": []}', "invalid_field"),
         (value(match(participants=[])), "empty_match"),
+        (value(match(participants=None)), "empty_match"),
+        (value(match(participants=...)), "invalid_field"),
         (
             value(match(participants=[], gameId=0, gameDuration=0, gameCreation=0, gameVersion=...)),
             "empty_match",
@@ -275,7 +337,10 @@ def test_old_match_that_arrives_a_year_later() -> None:
     ids=lambda case: case if isinstance(case, str) else repr(case and case[:24]),
 )
 def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes | None, reason: str) -> None:
-    assert dead_letter(message).reason == reason
+    """The same with and without details, so in documents, archive and statistics."""
+    letter = dead_letter(message)
+    assert letter.reason == reason
+    assert decode(message, ARRIVED_AT, PLAUSIBLE_TIMES, details=False) == letter
 
 
 @pytest.mark.parametrize(
@@ -291,6 +356,7 @@ def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes
         (value(match()).decode().encode("utf-32"), "text in UTF-32"),
         (b"\x00\x00\x00\x00\x07\x02\x0eEUW1_42", "written by a schema registry's serializer"),
         (value(match()) + b"\n" + value(match()), "several JSON values; send each match in a message of its own"),
+        (value(match(participant(1, kills={}))) * 2, "several JSON values"),
         (value(match()) + bytes(8), "JSON with NUL bytes behind it"),
         (b"<html><title>502 Bad Gateway</title></html>", "HTML or XML, perhaps the error page of a server"),
     ],
@@ -313,6 +379,23 @@ TIMELINE: Json = {
 }
 RATE_LIMITED: Json = {"status": {"message": "Rate limit exceeded", "status_code": 429}}
 LEAGUE_ENTRY: Json = {"leagueId": "e4c1", "queueType": "RANKED_SOLO_5x5", "tier": "GOLD", "rank": "I", "puuid": "a"}
+
+
+POISON_REASONS = {
+    "not JSON": ("not_json", ""),
+    "JSON array": ("not_an_object", ""),
+    "empty value": ("empty_value", ""),
+    "null value": ("null_value", ""),
+    "truncated JSON": ("not_json", ""),
+    "wrong type": ("invalid_field", "info.participants[…"),
+    "no participants": ("empty_match", "info.participants"),
+    "null kills": ("invalid_field", "info.participants[…"),
+    "year 1970": ("implausible_timestamp", "info.gameCreation"),
+    "year 2100": ("implausible_timestamp", "info.gameCreation"),
+    "nested match": ("not_a_match", "match"),
+    "huge": ("not_a_match", "matches[0]"),
+}
+"""Reason and field of the dead letters of the generator's poison messages."""
 
 
 def without(message: Json, *path: str) -> Json:
@@ -361,6 +444,45 @@ def without(message: Json, *path: str) -> Json:
             "payload",
             "an envelope: send the match that is in payload",
         ),
+        (
+            {"schema": None, "payload": json.dumps(match())},
+            "not_a_match",
+            "payload",
+            "an envelope: send the match that is in payload",
+        ),
+        (
+            {"status": 200, "matches": [match(), match()]},
+            "not_a_match",
+            "matches[0]",
+            "an envelope: send the match that is in matches[0]",
+        ),
+        (
+            {"records": [{"key": None, "value": match()}]},
+            "not_a_match",
+            "records[0].value",
+            "an envelope: send the match that is in records[0].value",
+        ),
+        (
+            {"schema": {"type": "struct"}, "data": {"payload": match()}},
+            "not_a_match",
+            "data.payload",
+            "an envelope: send the match that is in data.payload",
+        ),
+        (
+            {"records": [{"value": json.dumps(match())}]},
+            "not_a_match",
+            "records[0].value",
+            "an envelope: send the match that is in records[0].value",
+        ),
+        (
+            {"payload": TIMELINE},
+            "not_a_match",
+            "payload",
+            "an envelope of a timeline (it has info.frames) in payload",
+        ),
+        ([{"payload": match()}], "not_an_object", "", "a list whose first element is an envelope"),
+        ({"a": {"b": {"c": match()}}}, "invalid_field", "metadata", "missing required field"),
+        ({"a": "{", "b": [], "c": [7], "d": "[]", "e": {}, "f": ""}, "invalid_field", "metadata", "missing"),
     ],
     ids=lambda case: case if isinstance(case, str) else "",
 )
@@ -374,6 +496,18 @@ def test_match_with_an_invalid_field_is_not_taken_for_another_document() -> None
     """Also if somebody has merged the timeline's frames into it."""
     letter = dead_letter(match(participant(1, kills=None), frames=TIMELINE["info"]["frames"]))
     assert (letter.reason, letter.field) == ("invalid_field", "info.participants[0].kills")
+
+
+@pytest.mark.parametrize("kind", [*POISON_KINDS, *HUGE_POISON_KINDS])
+def test_poison_message_of_the_generator_has_its_reason(kind: str) -> None:
+    """The same with and without details, so in documents, archive and statistics."""
+    factory = MatchFactory(seed=1, size="compact", start_ms=START, now=lambda: START)
+    corrupt = (POISON_KINDS | HUGE_POISON_KINDS)[kind]
+    message = corrupt(random.Random(1), factory.next())
+    letter = dead_letter(message)
+    reason, field = POISON_REASONS[kind]
+    assert (letter.reason, re.sub(r"\d+\]\.\w+", "…", letter.field)) == (reason, field)
+    assert decode(message, ARRIVED_AT, PLAUSIBLE_TIMES, details=False) == letter
 
 
 def test_byte_order_mark_is_ignored() -> None:
@@ -395,8 +529,19 @@ def test_implausible_timestamp_names_its_field(changes: Json, field: str) -> Non
     assert (letter.reason, letter.field) == ("implausible_timestamp", field)
 
 
-@pytest.mark.parametrize("field", ["gameCreation", "gameStartTimestamp", "gameEndTimestamp"])
-@pytest.mark.parametrize(("factor", "unit"), [(0.001, "seconds"), (1000, "microseconds"), (3, None)])
+@pytest.mark.parametrize(
+    ("field", "factor", "unit"),
+    [
+        ("gameCreation", 0.001, "seconds"),
+        ("gameCreation", 1000, "microseconds"),
+        ("gameCreation", 3, None),
+        ("gameStartTimestamp", 0.001, "seconds"),
+        ("gameStartTimestamp", 1000, "microseconds"),
+        ("gameStartTimestamp", 3, None),
+        ("gameEndTimestamp", 1000, "microseconds"),
+        ("gameEndTimestamp", 3, None),
+    ],
+)
 def test_implausible_timestamp_in_another_unit_is_explained(field: str, factor: float, unit: str | None) -> None:
     timestamp = int(START * factor)
     changes: Json = {"gameStartTimestamp": ...} if field == "gameEndTimestamp" else {}

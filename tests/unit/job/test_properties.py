@@ -224,7 +224,7 @@ def matches(
                 },
                 optional={
                     "gameStartTimestamp": nullable(st.integers(START - 10**9, START)),
-                    "gameEndTimestamp": nullable(st.integers(START, ARRIVED_AT + 310_000)),
+                    "gameEndTimestamp": nullable(st.integers(START - 10**9, ARRIVED_AT + 310_000)),
                     **(details or {}),
                 },
             ),
