@@ -370,8 +370,8 @@ def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTime
         )
     played = _seconds_played(info)
     milliseconds = _duration(info, played)
-    end = _end(info, milliseconds, played)
     earliest, latest = plausible_times.earliest, arrived_at + plausible_times.ahead
+    end = _end(info, milliseconds, played, earliest)
     for moment in (_Moment("start", info.game_creation, "info.gameCreation", info.game_creation), end):
         if not earliest <= moment.time <= latest:
             units = (("seconds", moment.sent * 1000), ("microseconds", moment.sent // 1000))
@@ -459,16 +459,17 @@ class _Moment(NamedTuple):
     sent: int
 
 
-def _end(info: Info, duration: int, played: int) -> _Moment:
+def _end(info: Info, duration: int, played: int, earliest: int) -> _Moment:
     """The end of the game; `duration` is in milliseconds, `played` in seconds.
 
     gameEndTimestamp can be much later than the actual end, so the time played has precedence. It is ignored if it is
-    before the game began.
+    before the game began, unless it is earlier than `earliest`: then it is no time in milliseconds.
     """
     if info.game_start_timestamp and played:
         start = info.game_start_timestamp
         return _Moment("end", start + played * 1000, "info.gameStartTimestamp", start)
     end = info.game_end_timestamp or 0
-    if end >= max(info.game_creation, info.game_start_timestamp or 0):
+    began = max(info.game_creation, info.game_start_timestamp or 0)
+    if end and not earliest <= end < began:
         return _Moment("end", end, "info.gameEndTimestamp", end)
     return _Moment("end", info.game_creation + duration, "info.gameDuration", info.game_creation)

@@ -375,7 +375,8 @@ def _read(message: Any, arrived_at: int) -> Json:
         ended = info["gameStartTimestamp"] + played * 1000
     else:
         ended = info["gameEndTimestamp"] or 0
-        if ended < info["gameCreation"] or ended < (info["gameStartTimestamp"] or 0):
+        began = max(info["gameCreation"], info["gameStartTimestamp"] or 0)
+        if ended == 0 or EARLIEST_MS <= ended < began:
             ended = info["gameCreation"] + milliseconds
     if not all(EARLIEST_MS <= moment <= arrived_at + AHEAD_MS for moment in (info["gameCreation"], ended)):
         raise _InvalidMatchError("implausible")

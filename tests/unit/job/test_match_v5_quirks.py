@@ -161,7 +161,6 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
             match(NOT_PLAYED, gameEndTimestamp=START, gameDuration=0),
             **{"@timestamp": "2026-02-02T02:06:40.000Z", "game_duration": 0, **NO_RATES},
         ),
-        quirk("end in seconds", match(NOT_PLAYED, gameEndTimestamp=START // 1000 + 1845), **BY_DURATION),
         quirk("end before the creation beside start and time played", match(gameEndTimestamp=CREATED - 1)),
         quirk("end of 0", match(**{**OLD, "gameEndTimestamp": 0}), **{"@timestamp": "2026-02-02T02:36:25.000Z"}),
         quirk(
@@ -529,19 +528,8 @@ def test_implausible_timestamp_names_its_field(changes: Json, field: str) -> Non
     assert (letter.reason, letter.field) == ("implausible_timestamp", field)
 
 
-@pytest.mark.parametrize(
-    ("field", "factor", "unit"),
-    [
-        ("gameCreation", 0.001, "seconds"),
-        ("gameCreation", 1000, "microseconds"),
-        ("gameCreation", 3, None),
-        ("gameStartTimestamp", 0.001, "seconds"),
-        ("gameStartTimestamp", 1000, "microseconds"),
-        ("gameStartTimestamp", 3, None),
-        ("gameEndTimestamp", 1000, "microseconds"),
-        ("gameEndTimestamp", 3, None),
-    ],
-)
+@pytest.mark.parametrize("field", ["gameCreation", "gameStartTimestamp", "gameEndTimestamp"])
+@pytest.mark.parametrize(("factor", "unit"), [(0.001, "seconds"), (1000, "microseconds"), (3, None)])
 def test_implausible_timestamp_in_another_unit_is_explained(field: str, factor: float, unit: str | None) -> None:
     timestamp = int(START * factor)
     changes: Json = {"gameStartTimestamp": ...} if field == "gameEndTimestamp" else {}
