@@ -255,10 +255,9 @@ class QueryMetrics:
         if rows:
             metrics.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
         for source in event["sources"]:
-            processed = source.get("endOffset") or {}
-            for topic, ends in (source.get("latestOffset") or {}).items():
-                self.lag.set_end_offsets(_by_partition(ends))
-                self.lag.set_processed_offsets(_by_partition(processed.get(topic, {})))
+            # A batch that is repeated after a restart has no latest offset.
+            self.lag.set_end_offsets(_by_partition(source.get("latestOffset")))
+            self.lag.set_processed_offsets(_by_partition(source.get("endOffset")))
         watermark = (event.get("eventTime") or {}).get("watermark")
         if watermark and not watermark.startswith("1970"):  # Spark's initial watermark
             metrics.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())
@@ -305,5 +304,7 @@ class _MessageAgeHistogram(Collector):
         )
 
 
-def _by_partition(offsets: dict[str, int]) -> Offsets:
-    return {int(partition): offset for partition, offset in offsets.items()}
+def _by_partition(offsets: dict[str, Any] | None) -> Offsets:
+    """The offsets of Spark's source for Kafka, which are by topic and partition; none for any other source."""
+    topics = [topic for topic in (offsets or {}).values() if isinstance(topic, dict)]
+    return {int(partition): offset for topic in topics for partition, offset in topic.items()}

@@ -183,6 +183,16 @@ def test_lag_before_the_first_batch_counts_from_the_starting_offsets(
     assert [lag(registry, partition) for partition in range(4)] == [6, 0, 3, 5_000]
 
 
+def test_lag_is_zero_after_a_batch_that_was_repeated_after_a_restart(
+    registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics
+) -> None:
+    """Spark takes its offsets from the checkpoint, so its progress has no latest offset."""
+    query.lag.set_processed_offsets({0: 4, 1: 20, 2: 3})
+    metrics.set_topic_offsets(OFFSETS)
+    query.record_progress({**PROGRESS, "sources": [{**PROGRESS["sources"][0], "latestOffset": None}]})
+    assert [lag(registry, partition) for partition in range(3)] == [0, 0, 0]
+
+
 def test_lag_grows_while_a_batch_is_running(registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics) -> None:
     query.record_progress(PROGRESS)
     metrics.set_topic_offsets({0: PartitionOffsets(0, 12, 12), 1: PartitionOffsets(0, 40, 40)})
