@@ -77,7 +77,13 @@ def run(options: settings.Settings) -> int:
     spark = session.start(options)
     log.info("✓ Initialized Spark Structured Streaming")
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
-    start = resolve_starting_offsets(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
+    start = resolve_starting_offsets(
+        options.kafka.starting_offsets,
+        kafka,
+        incarnation,
+        checkpoints,
+        lambda: startup_checks.has_indexed_matches(options.elasticsearch),
+    )
     for query, query_metrics in ((MATCHES, of_matches), (STATISTICS, of_statistics)):
         query_metrics.lag.set_processed_offsets(start.offsets | checkpoints.committed_offsets(query))
 
@@ -126,12 +132,18 @@ def on_termination_signal(handler: Callable[[], object]) -> None:
 
 
 def resolve_starting_offsets(
-    position: settings.Position, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
+    position: settings.Position,
+    kafka: TopicInspector,
+    incarnation: Incarnation,
+    checkpoints: Checkpoints,
+    has_indexed_matches: Callable[[], bool],
 ) -> StartingOffsets:
     """The offsets at which the queries start: resolved at the first start over an incarnation, and saved from then on.
 
     A recreated topic (deleted and created again) is read from its beginning instead of `latest`: otherwise the messages
-    that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed.
+    that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed. For the same
+    reason, `latest` is the beginning too if the checkpoint was lost, but matches are indexed. Documents are versioned,
+    so reading a message again duplicates none.
 
     Raises JobError if the checkpoint location is not writable, or if Kafka has lost messages (`_check_data_loss`).
     """
@@ -148,6 +160,13 @@ def resolve_starting_offsets(
     else:
         if position == "latest" and checkpoints.has_other_incarnation():
             log.info("Topic %s was deleted and created again: reading it from its beginning", incarnation.topic)
+            position = "earliest"
+        elif position == "latest" and has_indexed_matches():
+            log.warning(
+                "There is no checkpoint of topic %s, but its matches are indexed: reading it from its beginning, so "
+                "that no message is skipped. Windows of the statistics whose first messages have expired are partial",
+                incarnation.topic,
+            )
             position = "earliest"
         start = StartingOffsets(incarnation.topic, str(position), kafka.offsets(incarnation, position))
         checkpoints.save(start)

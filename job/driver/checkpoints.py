@@ -214,7 +214,11 @@ class Checkpoints:
         return path.getFileSystem(self._configuration)
 
     def _corrupt(self, name: str, error: Exception) -> JobError:
-        return JobError(f"checkpoint_location: {name} is corrupt ({error}); remove its folder to start from scratch")
+        folder = name.rpartition("/")[0]
+        return JobError(
+            f"checkpoint_location: {name} is corrupt ({error}); remove the folder {folder}: the job then reads the "
+            "topic from its beginning, or from the time in kafka.starting_offsets, and duplicates no document"
+        )
 
     def _inaccessible(self, verb: str, error: Py4JError) -> JobError:
         java = getattr(error, "java_exception", None)

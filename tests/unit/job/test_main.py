@@ -67,9 +67,9 @@ class FakeCheckpoints:
         self.other = False
 
 
-def resolve(position: Position, checkpoints: Any) -> StartingOffsets:
+def resolve(position: Position, checkpoints: Any, has_indexed_matches: bool = False) -> StartingOffsets:
     kafka: Any = FakeTopicInspector()
-    return resolve_starting_offsets(position, kafka, HERE, checkpoints)
+    return resolve_starting_offsets(position, kafka, HERE, checkpoints, lambda: has_indexed_matches)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +88,39 @@ def test_recreated_topic_is_read_from_its_beginning_and_old_checkpoints_are_remo
     assert not checkpoints.other
 
 
+def test_topic_whose_checkpoint_was_lost_is_read_from_its_beginning(caplog: pytest.LogCaptureFixture) -> None:
+    """With `latest`, the messages since the last commit would be skipped."""
+    checkpoints = FakeCheckpoints()
+    start = resolve("latest", checkpoints, has_indexed_matches=True)
+    assert start == checkpoints.saved == StartingOffsets("lol_matches", "earliest", {0: 5, 1: 5})
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "There is no checkpoint of topic lol_matches, but its matches are indexed" in warning
+    assert "Windows of the statistics whose first messages have expired are partial" in warning
+
+
+def test_starting_offsets_are_not_saved_while_elasticsearch_is_not_available() -> None:
+    def unavailable() -> bool:
+        raise JobError("Elasticsearch is not available")
+
+    checkpoints: Any = FakeCheckpoints()
+    kafka: Any = FakeTopicInspector()
+    with pytest.raises(JobError, match="not available"):
+        resolve_starting_offsets("latest", kafka, HERE, checkpoints, unavailable)
+    assert checkpoints.saved is None
+
+
 @pytest.mark.parametrize(("position", "offset"), [("earliest", 5), (datetime(2026, 11, 24, 6, tzinfo=UTC), 7)])
-def test_explicit_starting_offsets_apply_beside_a_checkpoint_of_another_incarnation(
-    position: Position, offset: int
+@pytest.mark.parametrize(("other", "has_indexed_matches"), [(True, False), (False, True)])
+def test_explicit_starting_offsets_apply_without_a_checkpoint_of_this_incarnation(
+    position: Position, offset: int, other: bool, has_indexed_matches: bool
 ) -> None:
-    assert resolve(position, FakeCheckpoints(other=True)).offsets == {0: offset, 1: offset}
+    checkpoints = FakeCheckpoints(other=other)
+    assert resolve(position, checkpoints, has_indexed_matches).offsets == {0: offset, 1: offset}
 
 
 def test_saved_starting_offsets_win_over_the_setting() -> None:
     checkpoints = FakeCheckpoints(SAVED, other=True)
-    assert resolve("earliest", checkpoints) == SAVED
+    assert resolve("earliest", checkpoints, has_indexed_matches=True) == SAVED
     assert not checkpoints.other
 
 
