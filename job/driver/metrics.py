@@ -80,6 +80,9 @@ class Metrics:
         self.uncounted_matches = counter(
             "uncounted_matches", "Messages of matches that do not count in the windows", "reason"
         )
+        self.lost_statistics = counter(
+            "statistics_lost_messages", "Messages that the statistics skipped because Kafka has lost messages"
+        )
         for reason in UNCOUNTED_REASONS:
             self.uncounted_matches.labels(reason)
         self.dropped_fields = counter("dropped_fields", "Optional fields dropped because of a wrong type", "field")
@@ -150,6 +153,10 @@ class Metrics:
                 matches,
             )
         self.late_matches.inc(matches)
+
+    def record_lost_statistics(self, messages: int) -> None:
+        """Record how many messages the statistics skip because Kafka has lost messages."""
+        self.lost_statistics.inc(messages)
 
     def record_statistics(self, counts: StatisticsCounts) -> None:
         """Record how many statistics documents of a micro-batch were indexed."""

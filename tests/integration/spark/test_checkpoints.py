@@ -106,6 +106,17 @@ def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSes
         checkpoints.committed_offsets("matches")
 
 
+def test_checkpoint_of_one_query_is_removed(spark: SparkSession, tmp_path: Path) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    checkpoints.save(START)
+    folder = tmp_path / "cluster" / "one"
+    for query in ("matches", "statistics", "statistics.removed"):
+        (folder / query / "commits").mkdir(parents=True)
+    for _ in range(2):
+        checkpoints.remove("statistics")
+        assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {"start.json", "matches"}
+
+
 def test_checkpoint_of_a_single_stateful_query_is_split(spark: SparkSession, tmp_path: Path) -> None:
     """As versions of the job with one query left it: the state goes on, and documents continue behind it."""
     checkpoints = checkpoints_of(spark, tmp_path, "one")
