@@ -27,7 +27,7 @@ from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
 from job.errors import JobError, root_cause
 from job.kafka_client import client_settings
 from job.lag import ConsumerLag
-from job.sinks import elasticsearch, sink_wait
+from job.sinks import dead_letters, elasticsearch, sink_wait
 from job.tasks.index_matches import SinkConfig
 from job.topic import Incarnation, TopicInspector
 from job.web_server import serve
@@ -62,7 +62,8 @@ def run(options: settings.Settings) -> int:
     """Check the dependencies, start the queries, wait until something ends the job, and shut down gracefully."""
     end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
     aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
-    metrics = Metrics(aliases, options.http.max_batch_age_seconds)
+    attempt_seconds = max(options.elasticsearch.request_timeout_seconds, dead_letters.ATTEMPT_SECONDS)
+    metrics = Metrics(aliases, options.http.max_batch_age_seconds, attempt_seconds)
     for alias in (*aliases, options.elasticsearch.champions, options.elasticsearch.positions):
         metrics.rejected.labels(alias)  # a counter exists before its first event, or Prometheus misses that one
     of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))

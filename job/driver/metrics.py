@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -24,7 +25,10 @@ from job.topic import Offsets, TopicOffsets
 
 log = logging.getLogger(__name__)
 
+_SERVICES = ("Elasticsearch", "Kafka")
+"""Those that a query can wait for."""
 _SINK_WAIT_LOG_INTERVAL_SECONDS = 10
+_SINK_WAIT_MARGIN_SECONDS = 5
 _BATCH_DURATION_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
 
 
@@ -35,15 +39,21 @@ class Metrics:
     names of the schema, never text of a message.
     """
 
-    def __init__(self, aliases: MatchAliases, max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self,
+        aliases: MatchAliases,
+        max_batch_age: float,
+        attempt_seconds: float,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
         """`aliases` are those of the matches' documents, `max_batch_age` (seconds) is the time without a batch after
-        which a query, and with it the job, is unhealthy."""
+        which a query, and with it the job, is unhealthy. `attempt_seconds` is how long a sink's attempt takes at most.
+        """
         self._aliases = aliases
         self.max_batch_age = max_batch_age
+        self._attempt_seconds = attempt_seconds
         self._registry = registry
         self._queries: list[QueryMetrics] = []
-        self._sink_wait: SinkWait | None = None
-        self._sink_wait_until = 0.0
         self._sink_wait_logged_at = 0.0
         self._kafka_wait: SinkWait | None = None
         self._kafka_waited_at = 0.0
@@ -101,12 +111,16 @@ class Metrics:
         self.sink_waits = counter("sink_waits", "Retries while a service was not available", "service")
         sink_waiting = gauge("sink_waiting", "1 while the job waits for a service")
         sink_waiting.set_function(lambda: float(self.current_sink_wait() is not None))
+        self._query_waiting = gauge("query_waiting", "1 while the query waits for the service", "query", "service")
 
     def add_query(self, name: str, lag: ConsumerLag) -> "QueryMetrics":
         """Add a streaming query. The job is healthy while the first query and all others that were started are."""
         self._registry.register(lag)
-        self._queries.append(QueryMetrics(self, name, lag))
-        return self._queries[-1]
+        query = QueryMetrics(self, name, lag)
+        self._queries.append(query)
+        for service in _SERVICES:
+            self._query_waiting.labels(name, service).set_function(partial(self._waits_for, query, service))
+        return query
 
     def _started_queries(self) -> "list[QueryMetrics]":
         """The first query, and of the others those that were started: they are started after its first batch."""
@@ -164,10 +178,15 @@ class Metrics:
             self.indexed.labels(alias).inc(number)
 
     def record_sink_wait(self, wait: SinkWait) -> None:
-        """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited."""
+        """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited.
+
+        The wait lasts until the attempt that follows must have ended, or the query makes progress.
+        """
         self._count_wait(wait)
-        self._sink_wait = wait
-        self._sink_wait_until = time.monotonic() + wait.seconds + 5  # the 5 s cover the attempt that follows
+        until = time.monotonic() + wait.seconds + self._attempt_seconds + _SINK_WAIT_MARGIN_SECONDS
+        for query in self._queries:
+            if wait.query in (query.name, ""):
+                query.record_sink_wait(wait, until)
 
     def record_kafka_wait(self, reason: str) -> None:
         """Record that the topic cannot be read, until its offsets are known again."""
@@ -180,8 +199,8 @@ class Metrics:
         return self._kafka_wait is not None
 
     def _count_wait(self, wait: SinkWait) -> None:
-        now, current = time.monotonic(), self.current_sink_wait()
-        is_new = current is None or current.service != wait.service
+        now = time.monotonic()
+        is_new = wait.service not in {current.service for current in self._current_waits()}
         if is_new or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
             log.warning("Waiting for %s: %s; retrying", wait.service, wait.reason)
             self._sink_wait_logged_at = now
@@ -189,7 +208,16 @@ class Metrics:
 
     def current_sink_wait(self) -> SinkWait | None:
         """The wait for a service that is not available at present; None if all are."""
-        return self._sink_wait if time.monotonic() < self._sink_wait_until else self._kafka_wait
+        return next(iter(self._current_waits()), None)
+
+    def _current_waits(self) -> list[SinkWait]:
+        """The wait of each query that waits for a service, then that of the job for the topic."""
+        waits = (*(query.sink_wait() for query in self._queries), self._kafka_wait)
+        return [wait for wait in waits if wait is not None]
+
+    def _waits_for(self, query: "QueryMetrics", service: str) -> bool:
+        wait = query.sink_wait() or self._kafka_wait
+        return wait is not None and wait.service == service
 
     def unhealthy_reason(self) -> str:
         """Why the job is unhealthy, with the service that it waits for; empty while it is healthy."""
@@ -204,7 +232,7 @@ class Metrics:
     def hanging_reason(self) -> str:
         """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does."""
         now = time.monotonic()
-        waited_at = max(self._sink_wait_until, self._kafka_waited_at)
+        waited_at = max(self._kafka_waited_at, *(query.sink_wait_until for query in self._queries))
         for query in self._started_queries():
             if now - max(query.last_activity_at, waited_at) > self.max_batch_age:
                 return query.unhealthy_reason()
@@ -216,8 +244,10 @@ class QueryMetrics:
 
     def __init__(self, metrics: Metrics, name: str, lag: ConsumerLag) -> None:
         self._metrics = metrics
-        self._name = name
+        self.name = name
         self.lag = lag
+        self._sink_wait: SinkWait | None = None
+        self.sink_wait_until = 0.0
         self.last_activity_at = time.monotonic()
         self.was_started = False
         self._is_running = False
@@ -229,24 +259,33 @@ class QueryMetrics:
         self.was_started = self._is_running = True
         self.first_batch.clear()
         self.last_activity_at = time.monotonic()
-        self._metrics.active.labels(self._name).set(1)
+        self._metrics.active.labels(self.name).set(1)
 
     def query_idle(self) -> None:
         """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
         self._record_activity()
 
+    def record_sink_wait(self, wait: SinkWait, until: float) -> None:
+        """Record that a sink of the query waits until this time of the monotonic clock."""
+        self._sink_wait, self.sink_wait_until = wait, until
+
+    def sink_wait(self) -> SinkWait | None:
+        """The wait of a sink of the query; None if none waits."""
+        return self._sink_wait if time.monotonic() < self.sink_wait_until else None
+
     def _record_activity(self) -> None:
+        self.sink_wait_until = 0.0
         self.first_batch.set()
         self.last_activity_at = time.monotonic()
 
     def query_terminated(self) -> None:
         """Record that the query has ended."""
         self._is_running = False
-        self._metrics.active.labels(self._name).set(0)
+        self._metrics.active.labels(self.name).set(0)
 
     def record_progress(self, event: dict[str, Any]) -> None:
         """Record a Spark progress event (decoded JSON): rows, rates, batch duration, lag, watermark, state."""
-        metrics, query = self._metrics, self._name
+        metrics, query = self._metrics, self.name
         self._record_activity()
         metrics.last_batch.labels(query).set_to_current_time()
         metrics.batch_id.labels(query).set(event["batchId"])
@@ -278,11 +317,11 @@ class QueryMetrics:
         """Why the query is unhealthy; empty while it is healthy."""
         age = time.monotonic() - self.last_activity_at
         if not self._is_running:
-            return f"query {self._name} is not running"
+            return f"query {self.name} is not running"
         if not self.first_batch.is_set():
-            return f"query {self._name} has not finished its first batch"
+            return f"query {self.name} has not finished its first batch"
         if age > self._metrics.max_batch_age:
-            return f"query {self._name} has finished no batch for {age:.0f} s"
+            return f"query {self.name} has finished no batch for {age:.0f} s"
         return ""
 
 
