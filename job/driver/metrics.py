@@ -78,7 +78,11 @@ class Metrics:
             buckets=_BATCH_DURATION_BUCKETS,
             registry=registry,
         )
-        self.last_batch = gauge("last_batch_timestamp_seconds", "When the last batch finished", "query")
+        self.last_batch = gauge(
+            "last_batch_timestamp_seconds",
+            "When the last batch finished; before the first, when the query started",
+            "query",
+        )
         self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
         self._open_transactions = OpenTransactions()
         registry.register(self._open_transactions)
@@ -215,25 +219,32 @@ class Metrics:
         waits = (*(query.sink_wait() for query in self._queries), self._kafka_wait)
         return [wait for wait in waits if wait is not None]
 
+    def _wait_of(self, query: "QueryMetrics") -> SinkWait | None:
+        return query.sink_wait() or self._kafka_wait
+
     def _waits_for(self, query: "QueryMetrics", service: str) -> bool:
-        wait = query.sink_wait() or self._kafka_wait
+        wait = self._wait_of(query)
         return wait is not None and wait.service == service
 
     def unhealthy_reason(self) -> str:
-        """Why the job is unhealthy, with the service that it waits for; empty while it is healthy."""
-        reason = next((reason for query in self._started_queries() if (reason := query.unhealthy_reason())), "")
-        return f"{reason}; {waiting}" if reason and (waiting := self.sink_wait_reason()) else reason
+        """Why the job is unhealthy, with the service that its query waits for; empty while it is healthy."""
+        for query in self._started_queries():
+            if reason := query.unhealthy_reason():
+                return "; ".join(filter(None, (reason, _describe(self._wait_of(query)))))
+        return ""
 
     def sink_wait_reason(self) -> str:
         """Which service the job waits for at present, and why, in one line; empty if all are available."""
-        wait = self.current_sink_wait()
-        return f"waiting for {wait.service}: {escape(wait.reason)}" if wait else ""
+        return _describe(self.current_sink_wait())
 
     def hanging_reason(self) -> str:
-        """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does."""
+        """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does.
+
+        Another query's wait is no excuse.
+        """
         now = time.monotonic()
-        waited_at = max(self._kafka_waited_at, *(query.sink_wait_until for query in self._queries))
         for query in self._started_queries():
+            waited_at = max(query.sink_wait_until, self._kafka_waited_at)
             if now - max(query.last_activity_at, waited_at) > self.max_batch_age:
                 return query.unhealthy_reason()
         return ""
@@ -260,6 +271,8 @@ class QueryMetrics:
         self.first_batch.clear()
         self.last_activity_at = time.monotonic()
         self._metrics.active.labels(self.name).set(1)
+        # A query that hangs in its first batch must have a time for the alerts.
+        self._metrics.last_batch.labels(self.name).set_to_current_time()
 
     def query_idle(self) -> None:
         """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
@@ -348,6 +361,11 @@ class _MessageAgeHistogram(Collector):
             buckets=list(zip(bounds, accumulate(self._counts), strict=True)),
             sum_value=self._seconds,
         )
+
+
+def _describe(wait: SinkWait | None) -> str:
+    """The service and the reason of a wait in one line; empty without a wait."""
+    return f"waiting for {wait.service}: {escape(wait.reason)}" if wait else ""
 
 
 def _by_partition(offsets: dict[str, Any] | None) -> Offsets:

@@ -321,6 +321,37 @@ def test_query_hangs_without_progress_but_not_while_a_sink_waits(
     assert metrics.hanging_reason() == ""
 
 
+def test_query_that_hangs_is_noticed_while_another_query_waits(
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index of the statistics is closed, and the documents' query hangs."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
+    for each in (query, statistics):
+        each.query_started()
+        each.query_idle()
+    for _ in range(20):
+        now += 5
+        metrics.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="statistics"))
+    hanging = "query matches has finished no batch for 100 s"
+    assert metrics.hanging_reason() == metrics.unhealthy_reason() == hanging
+    query.record_progress(PROGRESS)
+    assert metrics.hanging_reason() == ""
+    waiting = "query statistics has finished no batch for 100 s; waiting for Elasticsearch: closed"
+    assert metrics.unhealthy_reason() == waiting
+
+
+def test_query_has_the_time_of_its_start_until_its_first_batch(
+    registry: CollectorRegistry, query: QueryMetrics
+) -> None:
+    """Otherwise no alert sees a query that hangs in its first batch while another one goes on."""
+    name, labels = "lol_job_last_batch_timestamp_seconds", {"query": "matches"}
+    assert registry.get_sample_value(name, labels) is None
+    query.query_started()
+    assert registry.get_sample_value(name, labels) == pytest.approx(time.time(), abs=5)
+
+
 def test_query_that_finishes_no_first_batch_hangs(
     metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
