@@ -27,9 +27,9 @@ from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
 from job.errors import JobError, root_cause
 from job.kafka_client import client_settings
 from job.lag import ConsumerLag
-from job.sinks import elasticsearch, sink_wait
+from job.sinks import dead_letters, elasticsearch, sink_wait
 from job.tasks.index_matches import SinkConfig
-from job.topic import Incarnation, Offsets, TopicInspector
+from job.topic import Incarnation, TopicInspector
 from job.web_server import serve
 
 log = logging.getLogger("job")
@@ -62,7 +62,8 @@ def run(options: settings.Settings) -> int:
     """Check the dependencies, start the queries, wait until something ends the job, and shut down gracefully."""
     end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
     aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
-    metrics = Metrics(aliases, options.http.max_batch_age_seconds)
+    attempt_seconds = max(options.elasticsearch.request_timeout_seconds, dead_letters.ATTEMPT_SECONDS)
+    metrics = Metrics(aliases, options.http.max_batch_age_seconds, attempt_seconds)
     for alias in (*aliases, options.elasticsearch.champions, options.elasticsearch.positions):
         metrics.rejected.labels(alias)  # a counter exists before its first event, or Prometheus misses that one
     of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))
@@ -77,9 +78,16 @@ def run(options: settings.Settings) -> int:
     spark = session.start(options)
     log.info("✓ Initialized Spark Structured Streaming")
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
-    start = resolve_starting_offsets(options.kafka.starting_offsets, kafka, incarnation, checkpoints)
-    for query, query_metrics in ((MATCHES, of_matches), (STATISTICS, of_statistics)):
-        query_metrics.lag.set_processed_offsets(start.offsets | checkpoints.committed_offsets(query))
+    start = resolve_starting_offsets(
+        options.kafka.starting_offsets,
+        kafka,
+        incarnation,
+        checkpoints,
+        lambda: startup_checks.has_indexed_matches(options.elasticsearch),
+    )
+    statistics_start = skip_lost_statistics(start, kafka, incarnation, checkpoints, metrics.record_lost_statistics)
+    of_matches.lag.set_processed_offsets(start.offsets | checkpoints.committed_offsets(MATCHES))
+    of_statistics.lag.set_processed_offsets(statistics_start.offsets | checkpoints.committed_offsets(STATISTICS))
 
     sinks = SinkConfig(
         elasticsearch_connection=elasticsearch.Connection.of(options.elasticsearch),
@@ -102,7 +110,7 @@ def run(options: settings.Settings) -> int:
     # The first batches take many times as long as later ones. Those of the documents come first.
     reason = wait_for_end(end_reasons, running, of_matches.first_batch)
     if reason is None:
-        running.append(queries.start_statistics(start, of_statistics))
+        running.append(queries.start_statistics(statistics_start, of_statistics))
         reason = wait_for_end(end_reasons, running)
     stopped.set()
     if reason:
@@ -126,28 +134,43 @@ def on_termination_signal(handler: Callable[[], object]) -> None:
 
 
 def resolve_starting_offsets(
-    position: settings.StartingPosition, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
+    position: settings.StartingPosition,
+    kafka: TopicInspector,
+    incarnation: Incarnation,
+    checkpoints: Checkpoints,
+    has_indexed_matches: Callable[[], bool],
 ) -> StartingOffsets:
     """The offsets at which the queries start: resolved at the first start over an incarnation, and saved from then on.
 
     A recreated topic (deleted and created again) is read from its beginning instead of `latest`: otherwise the messages
-    that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed.
+    that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed. For the same
+    reason, `latest` is the beginning too if the checkpoint was lost, but matches are indexed. Documents are versioned,
+    so reading a message again duplicates none.
 
-    Raises JobError if the checkpoint location is not writable, or if Kafka has lost messages (`_check_data_loss`).
+    Raises JobError if the checkpoint location is not writable, or if Kafka has deleted messages that the documents'
+    query has not read yet, or no longer has messages that it has read. Spark's own errors for both name neither the
+    cause nor a remedy.
     """
     checkpoints.check_writable()
     checkpoints.split(MATCHES, STATISTICS)
     start = checkpoints.starting_offsets()
     if start is not None:
-        for query in (MATCHES, STATISTICS):
-            committed = checkpoints.committed_offsets(query)
-            # A query that has committed a batch reads partitions that were added since then from offset 0.
-            unread = dict.fromkeys(incarnation.partitions, 0) if committed else {}
-            _check_data_loss(unread | start.offsets | committed, kafka, incarnation, checkpoints)
+        if lost := _lost_messages(MATCHES, start, kafka, incarnation, checkpoints):
+            raise JobError(
+                f"kafka.topic: {incarnation.topic} has lost messages: {lost}; to continue with the remaining ones, set "
+                f"kafka.starting_offsets to earliest and remove the folder {checkpoints.folder}"
+            )
         log.info("Resuming topic %s, id %s, from the checkpoint", incarnation.topic, incarnation.topic_id)
     else:
         if position == "latest" and checkpoints.has_other_incarnation():
             log.info("Topic %s was deleted and created again: reading it from its beginning", incarnation.topic)
+            position = "earliest"
+        elif position == "latest" and has_indexed_matches():
+            log.warning(
+                "There is no checkpoint of topic %s, but its matches are indexed: reading it from its beginning, so "
+                "that no message is skipped. Windows of the statistics whose first messages have expired are partial",
+                incarnation.topic,
+            )
             position = "earliest"
         start = StartingOffsets(incarnation.topic, str(position), kafka.offsets(incarnation, position))
         checkpoints.save(start)
@@ -158,26 +181,53 @@ def resolve_starting_offsets(
     return StartingOffsets(start.topic, start.position, start.offsets | added)
 
 
-def _check_data_loss(
-    committed: Offsets, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
-) -> None:
-    """Raises JobError if Kafka has deleted messages that were not read yet, or no longer has messages that were read.
+def skip_lost_statistics(
+    start: StartingOffsets,
+    kafka: TopicInspector,
+    incarnation: Incarnation,
+    checkpoints: Checkpoints,
+    on_loss: Callable[[int], None],
+) -> StartingOffsets:
+    """The offsets at which the statistics' query starts without a checkpoint: those of the documents' query (`start`).
 
-    Spark's own errors for both name neither the cause nor a remedy.
+    If Kafka has lost messages of the statistics, their checkpoint is removed, and they start where the documents'
+    query has committed: windows that lack messages must not stop the documents. `on_loss` receives how many offsets
+    they skip.
     """
+    lost = _lost_messages(STATISTICS, start, kafka, incarnation, checkpoints)
+    if not lost:
+        return start
+    before = start.offsets | checkpoints.committed_offsets(STATISTICS)
+    offsets = start.offsets | checkpoints.committed_offsets(MATCHES)
+    skipped = sum(max(0, offset - max(0, before.get(partition, 0))) for partition, offset in offsets.items())
+    log.warning(
+        "Topic %s has lost messages of the statistics: %s. Their windows start from zero where the documents continue, "
+        "%d messages later; no document is missing",
+        incarnation.topic,
+        lost,
+        skipped,
+    )
+    checkpoints.remove(STATISTICS)
+    on_loss(skipped)
+    return StartingOffsets(start.topic, start.position, offsets)
+
+
+def _lost_messages(
+    query: str, start: StartingOffsets, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
+) -> str:
+    """Which messages Kafka has deleted before the query read them, or no longer has although it read them; or ""."""
+    committed = checkpoints.committed_offsets(query)
+    # A query that has committed a batch reads partitions that were added since then from offset 0.
+    unread = dict.fromkeys(incarnation.partitions, 0) if committed else {}
     begins, ends = kafka.offsets(incarnation, "earliest"), kafka.offsets(incarnation, "latest")
     lost = []
-    for partition, offset in sorted(committed.items()):
+    for partition, offset in sorted((start.offsets | unread | committed).items()):
         begin, end = begins.get(partition, offset), ends.get(partition, offset)
-        if offset < begin:
+        if offset != _EARLIEST and offset < begin:
             lost.append(f"{offset:,}-{begin - 1:,} of partition {partition} expired (retention) before they were read")
         if offset > end:
             lost.append(f"{end:,}-{offset - 1:,} of partition {partition}, which were read (did its machine crash?)")
-    if lost:
-        raise JobError(
-            f"kafka.topic: {incarnation.topic} has lost messages: {', '.join(lost)}; to continue with the remaining "
-            f"ones, set kafka.starting_offsets to earliest and remove the folder {checkpoints.folder}"
-        )
+    return ", ".join(lost)
 
 
 def wait_for_end(

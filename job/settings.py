@@ -193,7 +193,7 @@ class Window(Section):
     size_seconds: Positive
     slide_seconds: Positive
     watermark_seconds: Positive
-    # A query without a batch for two minutes is restarted, and JobStalled fires after one.
+    # A query without a batch for two minutes is restarted, and StatisticsStalled fires after one.
     update_seconds: Annotated[int, Field(gt=0, le=30)]
 
     @model_validator(mode="after")

@@ -6,9 +6,11 @@ Each check waits, with retries and a timeout (`job.retry`), for a service that i
 
 import re
 import socket
+from collections.abc import Callable
+from typing import TypeVar
 
 from elastic_transport import SerializationError, TlsError, TransportError
-from elasticsearch import ApiError, BadRequestError, Elasticsearch
+from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError
 
 from job import settings
 from job.errors import JobError, first_line
@@ -16,6 +18,8 @@ from job.ids import monthly_index
 from job.retry import wait_until_available
 from job.sinks import elasticsearch
 from job.times import now_ms
+
+T = TypeVar("T")
 
 _ELASTICSEARCH_MAJOR = 8
 
@@ -34,6 +38,33 @@ def wait_for_elasticsearch(options: settings.Elasticsearch) -> str:
     Raises JobError if nothing answers before the timeout of `job.retry`, or if the server is not Elasticsearch, has
     another major version, rejects the credentials, or lacks an index template of the job.
     """
+    return _when_available(options, lambda client: _check(client, options))
+
+
+def has_indexed_matches(options: settings.Elasticsearch) -> bool:
+    """Whether the matches' alias has a document. Waits, and raises JobError, as `wait_for_elasticsearch` does.
+
+    A closed index cannot be searched, but a new deployment has none.
+    """
+
+    def search(client: Elasticsearch) -> bool:
+        try:
+            found = client.search(index=options.matches, size=0, track_total_hits=1, allow_partial_search_results=False)
+        except NotFoundError as error:
+            if error.error != "index_not_found_exception":
+                raise
+            return False
+        except BadRequestError as error:
+            if error.error != "index_closed_exception":
+                raise
+            return True
+        return bool(found["hits"]["total"]["value"])
+
+    return _when_available(options, search)
+
+
+def _when_available(options: settings.Elasticsearch, request: Callable[[Elasticsearch], T]) -> T:
+    """Wait until Elasticsearch is available, and return the result of `request`."""
     client = elasticsearch.client(elasticsearch.Connection.of(options))
     hosts = ", ".join(options.hosts)
 
@@ -44,7 +75,7 @@ def wait_for_elasticsearch(options: settings.Elasticsearch) -> str:
         return f"elasticsearch.hosts: {hosts} is not available ({cause}); is it running, is the address right?"
 
     try:
-        return wait_until_available("Elasticsearch", lambda: _check(client, options), _is_temporary, complaint)
+        return wait_until_available("Elasticsearch", lambda: request(client), _is_temporary, complaint)
     except TlsError as error:
         raise JobError(
             f"elasticsearch.hosts: no secure connection to {hosts} ({first_line(error.message)}); "

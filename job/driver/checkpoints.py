@@ -101,6 +101,18 @@ class Checkpoints:
             )
         log.info("The checkpoint of the query %s is now that of the query %s", query, stateful)
 
+    def remove(self, query: str) -> None:
+        """Remove a query's checkpoint. A crash in between leaves either all of it or none under its name."""
+        current, removed = self._path(self.path(query)), self._path(f"{self.path(query)}.removed")
+        try:
+            files = self._file_system(current)
+            files.delete(removed, True)  # of a removal that a crash has interrupted
+            if files.exists(current) and not files.rename(current, removed):
+                raise JobError(f"checkpoint_location: {current} cannot be renamed; does this user own the folder?")
+            files.delete(removed, True)
+        except Py4JError as error:
+            raise self._inaccessible("written", error) from error
+
     def save(self, start: StartingOffsets) -> None:
         """Write the starting offsets atomically: a crash leaves either the new file or what was there before."""
         final = self._path(f"{self.folder}/{_START_FILE}")
@@ -215,7 +227,11 @@ class Checkpoints:
         return path.getFileSystem(self._configuration)
 
     def _corrupt(self, name: str, error: Exception) -> JobError:
-        return JobError(f"checkpoint_location: {name} is corrupt ({error}); remove its folder to start from scratch")
+        folder = name.rpartition("/")[0]
+        return JobError(
+            f"checkpoint_location: {name} is corrupt ({error}); remove the folder {folder}: the job then reads the "
+            "topic from its beginning, or from the time in kafka.starting_offsets, and duplicates no document"
+        )
 
     def _inaccessible(self, verb: str, error: Py4JError) -> JobError:
         java = getattr(error, "java_exception", None)

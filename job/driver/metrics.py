@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -24,7 +25,10 @@ from job.topic import Offsets, TopicOffsets
 
 log = logging.getLogger(__name__)
 
+_SERVICES = ("Elasticsearch", "Kafka")
+"""Those that a query can wait for."""
 _SINK_WAIT_LOG_INTERVAL_SECONDS = 10
+_SINK_WAIT_MARGIN_SECONDS = 5
 _BATCH_DURATION_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
 
 
@@ -35,15 +39,21 @@ class Metrics:
     names of the schema, never text of a message.
     """
 
-    def __init__(self, aliases: MatchAliases, max_batch_age: float, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self,
+        aliases: MatchAliases,
+        max_batch_age: float,
+        attempt_seconds: float,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
         """`aliases` are those of the matches' documents, `max_batch_age` (seconds) is the time without a batch after
-        which a query, and with it the job, is unhealthy."""
+        which a query, and with it the job, is unhealthy. `attempt_seconds` is how long a sink's attempt takes at most.
+        """
         self._aliases = aliases
         self.max_batch_age = max_batch_age
+        self._attempt_seconds = attempt_seconds
         self._registry = registry
         self._queries: list[QueryMetrics] = []
-        self._sink_wait: SinkWait | None = None
-        self._sink_wait_until = 0.0
         self._sink_wait_logged_at = 0.0
         self._kafka_wait: SinkWait | None = None
         self._kafka_waited_at = 0.0
@@ -68,7 +78,11 @@ class Metrics:
             buckets=_BATCH_DURATION_BUCKETS,
             registry=registry,
         )
-        self.last_batch = gauge("last_batch_timestamp_seconds", "When the last batch finished", "query")
+        self.last_batch = gauge(
+            "last_batch_timestamp_seconds",
+            "When the last batch finished; before the first, when the query started",
+            "query",
+        )
         self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
         self._open_transactions = OpenTransactions()
         registry.register(self._open_transactions)
@@ -79,6 +93,9 @@ class Metrics:
         self.late_matches = counter("late_matches", "Matches too late for the windows: older than the watermark")
         self.uncounted_matches = counter(
             "uncounted_matches", "Messages of matches that do not count in the windows", "reason"
+        )
+        self.lost_statistics = counter(
+            "statistics_lost_messages", "Messages that the statistics skipped because Kafka has lost messages"
         )
         for reason in UNCOUNTED_REASONS:
             self.uncounted_matches.labels(reason)
@@ -98,12 +115,16 @@ class Metrics:
         self.sink_waits = counter("sink_waits", "Retries while a service was not available", "service")
         sink_waiting = gauge("sink_waiting", "1 while the job waits for a service")
         sink_waiting.set_function(lambda: float(self.current_wait() is not None))
+        self._query_waiting = gauge("query_waiting", "1 while the query waits for the service", "query", "service")
 
     def add_query(self, name: str, lag: ConsumerLag) -> "QueryMetrics":
         """Add a streaming query. The job is healthy while the first query and all others that were started are."""
         self._registry.register(lag)
-        self._queries.append(QueryMetrics(self, name, lag))
-        return self._queries[-1]
+        query = QueryMetrics(self, name, lag)
+        self._queries.append(query)
+        for service in _SERVICES:
+            self._query_waiting.labels(name, service).set_function(partial(self._waits_for, query, service))
+        return query
 
     def _started_queries(self) -> "list[QueryMetrics]":
         """The first query, and of the others those that were started: they are started after its first batch."""
@@ -151,16 +172,25 @@ class Metrics:
             )
         self.late_matches.inc(matches)
 
+    def record_lost_statistics(self, messages: int) -> None:
+        """Record how many messages the statistics skip because Kafka has lost messages."""
+        self.lost_statistics.inc(messages)
+
     def record_statistics(self, counts: StatisticsCounts) -> None:
         """Record how many statistics documents of a micro-batch were indexed."""
         for alias, number in counts.indexed.items():
             self.indexed.labels(alias).inc(number)
 
     def record_sink_wait(self, wait: SinkWait) -> None:
-        """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited."""
+        """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited.
+
+        The wait lasts until the attempt that follows must have ended, or the query makes progress.
+        """
         self._count_wait(wait)
-        self._sink_wait = wait
-        self._sink_wait_until = time.monotonic() + wait.seconds + 5  # the 5 s cover the attempt that follows
+        until = time.monotonic() + wait.seconds + self._attempt_seconds + _SINK_WAIT_MARGIN_SECONDS
+        for query in self._queries:
+            if wait.query in (query.name, ""):
+                query.record_sink_wait(wait, until)
 
     def record_kafka_wait(self, reason: str) -> None:
         """Record that the topic cannot be read, until its offsets are known again."""
@@ -173,8 +203,8 @@ class Metrics:
         return self._kafka_wait is not None
 
     def _count_wait(self, wait: SinkWait) -> None:
-        now, current = time.monotonic(), self.current_wait()
-        is_new = current is None or current.service != wait.service
+        now = time.monotonic()
+        is_new = wait.service not in {current.service for current in self._current_waits()}
         if is_new or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
             log.warning("Waiting for %s: %s; retrying", wait.service, wait.reason)
             self._sink_wait_logged_at = now
@@ -182,23 +212,39 @@ class Metrics:
 
     def current_wait(self) -> SinkWait | None:
         """The wait for a service that is not available at present; None if all are."""
-        return self._sink_wait if time.monotonic() < self._sink_wait_until else self._kafka_wait
+        return next(iter(self._current_waits()), None)
+
+    def _current_waits(self) -> list[SinkWait]:
+        """The wait of each query that waits for a service, then that of the job for the topic."""
+        waits = (*(query.sink_wait() for query in self._queries), self._kafka_wait)
+        return [wait for wait in waits if wait is not None]
+
+    def _wait_of(self, query: "QueryMetrics") -> SinkWait | None:
+        return query.sink_wait() or self._kafka_wait
+
+    def _waits_for(self, query: "QueryMetrics", service: str) -> bool:
+        wait = self._wait_of(query)
+        return wait is not None and wait.service == service
 
     def unhealthy_reason(self) -> str:
-        """Why the job is unhealthy, with the service that it waits for; empty while it is healthy."""
-        reason = next((reason for query in self._started_queries() if (reason := query.unhealthy_reason())), "")
-        return f"{reason}; {waiting}" if reason and (waiting := self.wait_reason()) else reason
+        """Why the job is unhealthy, with the service that its query waits for; empty while it is healthy."""
+        for query in self._started_queries():
+            if reason := query.unhealthy_reason():
+                return "; ".join(filter(None, (reason, _describe(self._wait_of(query)))))
+        return ""
 
     def wait_reason(self) -> str:
         """Which service the job waits for at present, and why, in one line; empty if all are available."""
-        wait = self.current_wait()
-        return f"waiting for {wait.service}: {escape(wait.reason)}" if wait else ""
+        return _describe(self.current_wait())
 
     def hanging_reason(self) -> str:
-        """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does."""
+        """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does.
+
+        Another query's wait is no excuse.
+        """
         now = time.monotonic()
-        waited_at = max(self._sink_wait_until, self._kafka_waited_at)
         for query in self._started_queries():
+            waited_at = max(query.sink_wait_until, self._kafka_waited_at)
             if now - max(query.last_activity_at, waited_at) > self.max_batch_age:
                 return query.unhealthy_reason()
         return ""
@@ -209,8 +255,10 @@ class QueryMetrics:
 
     def __init__(self, metrics: Metrics, name: str, lag: ConsumerLag) -> None:
         self._metrics = metrics
-        self._name = name
+        self.name = name
         self.lag = lag
+        self._sink_wait: SinkWait | None = None
+        self.sink_wait_until = 0.0
         self.last_activity_at = time.monotonic()
         self.was_started = False
         self._is_running = False
@@ -222,24 +270,35 @@ class QueryMetrics:
         self.was_started = self._is_running = True
         self.first_batch.clear()
         self.last_activity_at = time.monotonic()
-        self._metrics.active.labels(self._name).set(1)
+        self._metrics.active.labels(self.name).set(1)
+        # A query that hangs in its first batch must have a time for the alerts.
+        self._metrics.last_batch.labels(self.name).set_to_current_time()
 
     def query_idle(self) -> None:
         """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
         self._record_activity()
 
+    def record_sink_wait(self, wait: SinkWait, until: float) -> None:
+        """Record that a sink of the query waits until this time of the monotonic clock."""
+        self._sink_wait, self.sink_wait_until = wait, until
+
+    def sink_wait(self) -> SinkWait | None:
+        """The wait of a sink of the query; None if none waits."""
+        return self._sink_wait if time.monotonic() < self.sink_wait_until else None
+
     def _record_activity(self) -> None:
+        self.sink_wait_until = 0.0
         self.first_batch.set()
         self.last_activity_at = time.monotonic()
 
     def query_terminated(self) -> None:
         """Record that the query has ended."""
         self._is_running = False
-        self._metrics.active.labels(self._name).set(0)
+        self._metrics.active.labels(self.name).set(0)
 
     def record_progress(self, event: dict[str, Any]) -> None:
         """Record a Spark progress event (decoded JSON): rows, rates, batch duration, lag, watermark, state."""
-        metrics, query = self._metrics, self._name
+        metrics, query = self._metrics, self.name
         self._record_activity()
         metrics.last_batch.labels(query).set_to_current_time()
         metrics.batch_id.labels(query).set(event["batchId"])
@@ -255,10 +314,9 @@ class QueryMetrics:
         if rows:
             metrics.batch_duration.labels(query).observe(event["durationMs"].get("triggerExecution", 0) / 1000)
         for source in event["sources"]:
-            processed = source.get("endOffset") or {}
-            for topic, ends in (source.get("latestOffset") or {}).items():
-                self.lag.set_end_offsets(_by_partition(ends))
-                self.lag.set_processed_offsets(_by_partition(processed.get(topic, {})))
+            # A batch that is repeated after a restart has no latest offset.
+            self.lag.set_end_offsets(_by_partition(source.get("latestOffset")))
+            self.lag.set_processed_offsets(_by_partition(source.get("endOffset")))
         watermark = (event.get("eventTime") or {}).get("watermark")
         if watermark and not watermark.startswith("1970"):  # Spark's initial watermark
             metrics.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())
@@ -272,11 +330,11 @@ class QueryMetrics:
         """Why the query is unhealthy; empty while it is healthy."""
         age = time.monotonic() - self.last_activity_at
         if not self._is_running:
-            return f"query {self._name} is not running"
+            return f"query {self.name} is not running"
         if not self.first_batch.is_set():
-            return f"query {self._name} has not finished its first batch"
+            return f"query {self.name} has not finished its first batch"
         if age > self._metrics.max_batch_age:
-            return f"query {self._name} has finished no batch for {age:.0f} s"
+            return f"query {self.name} has finished no batch for {age:.0f} s"
         return ""
 
 
@@ -305,5 +363,12 @@ class _MessageAgeHistogram(Collector):
         )
 
 
-def _by_partition(offsets: dict[str, int]) -> Offsets:
-    return {int(partition): offset for partition, offset in offsets.items()}
+def _describe(wait: SinkWait | None) -> str:
+    """The service and the reason of a wait in one line; empty without a wait."""
+    return f"waiting for {wait.service}: {escape(wait.reason)}" if wait else ""
+
+
+def _by_partition(offsets: dict[str, Any] | None) -> Offsets:
+    """The offsets of Spark's source for Kafka, which are by topic and partition; none for any other source."""
+    topics = [topic for topic in (offsets or {}).values() if isinstance(topic, dict)]
+    return {int(partition): offset for topic in topics for partition, offset in topic.items()}

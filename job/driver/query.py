@@ -24,7 +24,7 @@ from job.kafka_client import client_settings
 from job.match import PlausibleTimes
 from job.settings import Settings
 from job.sinks import elasticsearch
-from job.tasks.index_matches import NO_ROWS, IndexMatches, SinkConfig
+from job.tasks.index_matches import NO_ROWS, QUERY_PROPERTY, IndexMatches, SinkConfig
 from job.tasks.index_statistics import IndexStatistics, StatisticsCounts
 from job.tasks.match_rows import MATCH_SCHEMA, DecodeMatches, EventTimes
 from job.tasks.outcomes import BatchCounts, CountsAccumulator
@@ -133,7 +133,7 @@ class Queries:
         """
         session = self.spark.newSession()
         listener.register(session)
-        session.sparkContext.setLocalProperty("spark.scheduler.pool", query)
+        session.sparkContext.setLocalProperty(QUERY_PROPERTY, query)
         return session
 
     def _start(self, frame: DataFrame, name: str, interval_milliseconds: int) -> StreamingQuery:

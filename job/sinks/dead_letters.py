@@ -20,6 +20,8 @@ _TRUNCATED_BYTES = 2**20
 _MAX_TEXT = 1000
 _HEADER_OVERHEAD_BYTES = 20  # the most that a header's two lengths take
 _DELIVERY_TIMEOUT_SECONDS = 30
+ATTEMPT_SECONDS = _DELIVERY_TIMEOUT_SECONDS + 5
+"""How long an attempt to send dead letters takes at most."""
 
 _PREFIX = "dlq."  # of the headers that this sink adds
 _ORIGINAL_SIZE = "dlq.original_size"
@@ -96,7 +98,7 @@ class DeadLetterSink:
             retrying = True
             self._errors.clear()
             self._connection.rejected = None
-            self._producer.flush(_DELIVERY_TIMEOUT_SECONDS + 5)
+            self._producer.flush(ATTEMPT_SECONDS)
             if self._unacknowledged:
                 first = self._connection.rejected or next(iter(self._errors), None)
                 reason = self._describe(first) if first else "no answer"

@@ -33,15 +33,16 @@ class Address(NamedTuple):
 
 
 class SinkWait(msgspec.Struct, frozen=True):
-    """A sink's backoff: the service, the reason, seconds until the next attempt, attempts so far.
+    """A sink's backoff: the service, the reason, seconds until the next attempt, attempts so far, the query's name.
 
-    A wait without end would hide that the job hangs.
+    A wait without end would hide that the query hangs. Without a name it is a wait of all queries.
     """
 
     service: Annotated[str, msgspec.Meta(pattern="^(Elasticsearch|Kafka)$")]
     reason: str
     seconds: Annotated[float, msgspec.Meta(ge=0, le=60)]
     attempt: int
+    query: str = ""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
+from pyspark import TaskContext
 
 from job.documents import Action, MatchAliases, actions
 from job.kafka_client import KafkaClientSettings, describe_error
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 NO_ROWS = "none boolean"
 """The output schema of tasks that only index."""
+QUERY_PROPERTY = "spark.scheduler.pool"
+"""The local property that has the name of a task's query, which is also that of its pool."""
 REJECTED = "rejected_by_elasticsearch"
 """The reason of a dead letter whose match has a document that Elasticsearch rejects."""
 
@@ -50,7 +53,9 @@ class SinkConfig(NamedTuple):
     def _on_wait(self, service: str, reason: str, seconds: float, attempt: int) -> None:
         """Report a sink's retry in the executor's log and to the driver."""
         log.warning("Waiting %.1f s for %s: %s", seconds, service, escape(reason))
-        sink_wait.send(self.driver, sink_wait.SinkWait(service, reason, seconds, attempt))
+        task = TaskContext.get()
+        query = (task and task.getLocalProperty(QUERY_PROPERTY)) or ""
+        sink_wait.send(self.driver, sink_wait.SinkWait(service, reason, seconds, attempt, query))
 
 
 class IndexMatches:

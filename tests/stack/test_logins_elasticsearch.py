@@ -142,6 +142,7 @@ CREATE_FOREIGN: Request = lambda client: client.indices.create(index="evil")  # 
 
 MAY: dict[str, list[Request]] = {
     "job": [
+        COUNT,
         index_into(INDEX),
         lambda client: client.indices.refresh(index=INDEX),
         lambda client: client.indices.exists_index_template(name=ALIAS),
@@ -166,7 +167,7 @@ MAY_NOT: dict[str, list[Request]] = {
     "lol_kibana": [index_into(INDEX), DELETE_INDEX, CLOSE, CLUSTER_SETTINGS],
 }
 MAY_NOT_IN_STRICT: dict[str, list[Request]] = {
-    "job": [COUNT, INDEX_STATISTICS],
+    "job": [INDEX_STATISTICS],
     "exporter": [COUNT, lambda client: client.get(index=INDEX, id="1")],
     "dashboard": [HEALTH, INDEX_STATISTICS, NODE_STATISTICS],
     "lol_kibana": [COUNT],

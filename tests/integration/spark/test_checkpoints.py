@@ -102,8 +102,19 @@ def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSes
             (query / "commits" / str(batch)).write_text('v1\n{"nextBatchWatermarkMs":0}')
     assert checkpoints.committed_offsets("matches") == {0: 80, 1: 5}
     (query / "offsets" / "10").write_text("v1")
-    with pytest.raises(JobError, match="is corrupt"):
+    with pytest.raises(JobError, match=r"is corrupt .*; remove the folder file:.*/cluster/one: the job then reads"):
         checkpoints.committed_offsets("matches")
+
+
+def test_checkpoint_of_one_query_is_removed(spark: SparkSession, tmp_path: Path) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    checkpoints.save(START)
+    folder = tmp_path / "cluster" / "one"
+    for query in ("matches", "statistics", "statistics.removed"):
+        (folder / query / "commits").mkdir(parents=True)
+    for _ in range(2):
+        checkpoints.remove("statistics")
+        assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {"start.json", "matches"}
 
 
 def test_checkpoint_of_a_single_stateful_query_is_split(spark: SparkSession, tmp_path: Path) -> None:

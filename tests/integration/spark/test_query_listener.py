@@ -17,7 +17,7 @@ def test_query_listener_reports_progress_and_the_error_that_ended_the_query(
 ) -> None:
     session = spark.newSession()  # its listeners receive no events of other tests
     registry = CollectorRegistry()
-    metrics = Metrics(ALIASES, max_batch_age=60, registry=registry)
+    metrics = Metrics(ALIASES, max_batch_age=60, attempt_seconds=30, registry=registry)
     query_metrics = metrics.add_query("lines", ConsumerLag("lag"))
     batches: SimpleQueue[FinishedBatch] = SimpleQueue()
     ends: SimpleQueue[str | None] = SimpleQueue()

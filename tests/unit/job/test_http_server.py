@@ -25,7 +25,7 @@ from tests.support.sample_matches import ALIASES
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(ALIASES, max_batch_age=60, registry=CollectorRegistry())
+    return Metrics(ALIASES, max_batch_age=60, attempt_seconds=30, registry=CollectorRegistry())
 
 
 @pytest.fixture

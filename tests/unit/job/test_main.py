@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from job.__main__ import resolve_starting_offsets, wait_for_end
+from job.__main__ import resolve_starting_offsets, skip_lost_statistics, wait_for_end
 from job.driver.checkpoints import StartingOffsets
 from job.errors import JobError, root_cause
 from job.settings import StartingPosition
@@ -56,6 +56,9 @@ class FakeCheckpoints:
     def committed_offsets(self, query: str) -> dict[int, int]:
         return self.committed.get(query, {})
 
+    def remove(self, query: str) -> None:
+        self.committed.pop(query, None)
+
     def has_other_incarnation(self) -> bool:
         return self.other
 
@@ -67,9 +70,9 @@ class FakeCheckpoints:
         self.other = False
 
 
-def resolve(position: StartingPosition, checkpoints: Any) -> StartingOffsets:
+def resolve(position: StartingPosition, checkpoints: Any, has_indexed_matches: bool = False) -> StartingOffsets:
     kafka: Any = FakeTopicInspector()
-    return resolve_starting_offsets(position, kafka, HERE, checkpoints)
+    return resolve_starting_offsets(position, kafka, HERE, checkpoints, lambda: has_indexed_matches)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +91,39 @@ def test_recreated_topic_is_read_from_its_beginning_and_old_checkpoints_are_remo
     assert not checkpoints.other
 
 
+def test_topic_whose_checkpoint_was_lost_is_read_from_its_beginning(caplog: pytest.LogCaptureFixture) -> None:
+    """With `latest`, the messages since the last commit would be skipped."""
+    checkpoints = FakeCheckpoints()
+    start = resolve("latest", checkpoints, has_indexed_matches=True)
+    assert start == checkpoints.saved == StartingOffsets("lol_matches", "earliest", {0: 5, 1: 5})
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "There is no checkpoint of topic lol_matches, but its matches are indexed" in warning
+    assert "Windows of the statistics whose first messages have expired are partial" in warning
+
+
+def test_starting_offsets_are_not_saved_while_elasticsearch_is_not_available() -> None:
+    def unavailable() -> bool:
+        raise JobError("Elasticsearch is not available")
+
+    checkpoints: Any = FakeCheckpoints()
+    kafka: Any = FakeTopicInspector()
+    with pytest.raises(JobError, match="not available"):
+        resolve_starting_offsets("latest", kafka, HERE, checkpoints, unavailable)
+    assert checkpoints.saved is None
+
+
 @pytest.mark.parametrize(("position", "offset"), [("earliest", 5), (datetime(2026, 11, 24, 6, tzinfo=UTC), 7)])
-def test_explicit_starting_offsets_apply_beside_a_checkpoint_of_another_incarnation(
-    position: StartingPosition, offset: int
+@pytest.mark.parametrize(("other", "has_indexed_matches"), [(True, False), (False, True)])
+def test_explicit_starting_offsets_apply_without_a_checkpoint_of_this_incarnation(
+    position: StartingPosition, offset: int, other: bool, has_indexed_matches: bool
 ) -> None:
-    assert resolve(position, FakeCheckpoints(other=True)).offsets == {0: offset, 1: offset}
+    checkpoints = FakeCheckpoints(other=other)
+    assert resolve(position, checkpoints, has_indexed_matches).offsets == {0: offset, 1: offset}
 
 
 def test_saved_starting_offsets_win_over_the_setting() -> None:
     checkpoints = FakeCheckpoints(SAVED, other=True)
-    assert resolve("earliest", checkpoints) == SAVED
+    assert resolve("earliest", checkpoints, has_indexed_matches=True) == SAVED
     assert not checkpoints.other
 
 
@@ -122,9 +148,8 @@ BEHIND, UP_TO_DATE = {0: 2, 1: 5}, {0: 9, 1: 9}
     [
         ({0: 2, 1: 7}, {}),
         ({0: 0, 1: 0}, {"matches": BEHIND, "statistics": UP_TO_DATE}),
-        ({0: 0, 1: 0}, {"matches": UP_TO_DATE, "statistics": BEHIND}),
     ],
-    ids=["before the first batch", "of the documents", "of the statistics"],
+    ids=["before the first batch", "of the documents"],
 )
 def test_data_loss_by_retention_is_reported_with_remedy(
     start: dict[int, int], committed: dict[str, dict[int, int]]
@@ -143,9 +168,46 @@ def test_data_loss_of_messages_already_read_is_reported() -> None:
         resolve(
             "latest",
             FakeCheckpoints(
-                StartingOffsets("lol_matches", "latest", {0: 5, 1: 5}), committed={"statistics": {0: 9, 1: 12}}
+                StartingOffsets("lol_matches", "latest", {0: 5, 1: 5}), committed={"matches": {0: 9, 1: 12}}
             ),
         )
+
+
+def start_of_statistics(checkpoints: Any, skipped: list[int]) -> StartingOffsets:
+    kafka: Any = FakeTopicInspector()
+    return skip_lost_statistics(resolve("latest", checkpoints), kafka, HERE, checkpoints, skipped.append)
+
+
+@pytest.mark.parametrize(
+    ("of_statistics", "skipped"),
+    [(BEHIND, 6 + 3), ({0: 9, 1: 12}, 0)],
+    ids=["expired before they were read", "lost after they were read"],
+)
+def test_data_loss_of_the_statistics_restarts_them_alone_where_the_documents_continue(
+    of_statistics: dict[int, int], skipped: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = StartingOffsets("lol_matches", "latest", {0: 0, 1: 0})
+    of_documents = {0: 8, 1: 8}
+    checkpoints = FakeCheckpoints(start, committed={"matches": of_documents, "statistics": of_statistics})
+    counted: list[int] = []
+    assert start_of_statistics(checkpoints, counted).offsets == of_documents
+    assert counted == [skipped]
+    assert checkpoints.committed == {"matches": of_documents}, "only the statistics' checkpoint is removed"
+    assert checkpoints.saved == start
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("Topic lol_matches has lost messages of the statistics: ")
+    assert f"{skipped} messages later; no document is missing" in warning
+
+
+def test_statistics_without_data_loss_keep_their_checkpoint() -> None:
+    """Partition 1 was added, so that the query reads it from its beginning."""
+    start = StartingOffsets("lol_matches", "latest", {0: 7})
+    for of_statistics in ({}, {0: 6, 1: 6}):
+        checkpoints = FakeCheckpoints(start, committed={"matches": UP_TO_DATE, "statistics": of_statistics})
+        skipped: list[int] = []
+        assert start_of_statistics(checkpoints, skipped).offsets == {0: 7, 1: -2}
+        assert checkpoints.committed["statistics"] == of_statistics
+        assert skipped == []
 
 
 def test_retention_of_messages_already_read_is_not_data_loss() -> None:

@@ -3,6 +3,7 @@
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(ALIASES, max_batch_age=60, registry=registry)
+    return Metrics(ALIASES, max_batch_age=60, attempt_seconds=30, registry=registry)
 
 
 @pytest.fixture
@@ -183,6 +184,16 @@ def test_lag_before_the_first_batch_counts_from_the_starting_offsets(
     assert [lag(registry, partition) for partition in range(4)] == [6, 0, 3, 5_000]
 
 
+def test_lag_is_zero_after_a_batch_that_was_repeated_after_a_restart(
+    registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics
+) -> None:
+    """Spark takes its offsets from the checkpoint, so its progress has no latest offset."""
+    query.lag.set_processed_offsets({0: 4, 1: 20, 2: 3})
+    metrics.set_topic_offsets(OFFSETS)
+    query.record_progress({**PROGRESS, "sources": [{**PROGRESS["sources"][0], "latestOffset": None}]})
+    assert [lag(registry, partition) for partition in range(3)] == [0, 0, 0]
+
+
 def test_lag_grows_while_a_batch_is_running(registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics) -> None:
     query.record_progress(PROGRESS)
     metrics.set_topic_offsets({0: PartitionOffsets(0, 12, 12), 1: PartitionOffsets(0, 40, 40)})
@@ -285,6 +296,7 @@ def test_health_check_names_the_service_a_sink_waits_for(
     assert metrics.unhealthy_reason().endswith("waiting for Elasticsearch: it cannot be reached")
 
 
+@pytest.mark.usefixtures("query")
 def test_health_check_gives_the_reason_of_a_wait_in_one_line(metrics: Metrics) -> None:
     metrics.record_sink_wait(SinkWait("Elasticsearch", "it answers 503\n✓ all is well\x1b[2J", seconds=5, attempt=1))
     assert metrics.wait_reason() == "waiting for Elasticsearch: it answers 503\\n✓ all is well\\x1b[2J"
@@ -303,10 +315,41 @@ def test_query_hangs_without_progress_but_not_while_a_sink_waits(
     now += 60
     assert metrics.unhealthy_reason() == "query matches has finished no batch for 110 s"
     assert metrics.hanging_reason() == ""
-    now += 20
-    assert metrics.hanging_reason() == "query matches has finished no batch for 130 s"
+    now += 50
+    assert metrics.hanging_reason() == "query matches has finished no batch for 160 s"
     query.record_progress(PROGRESS)
     assert metrics.hanging_reason() == ""
+
+
+def test_query_that_hangs_is_noticed_while_another_query_waits(
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index of the statistics is closed, and the documents' query hangs."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
+    for each in (query, statistics):
+        each.query_started()
+        each.query_idle()
+    for _ in range(20):
+        now += 5
+        metrics.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="statistics"))
+    hanging = "query matches has finished no batch for 100 s"
+    assert metrics.hanging_reason() == metrics.unhealthy_reason() == hanging
+    query.record_progress(PROGRESS)
+    assert metrics.hanging_reason() == ""
+    waiting = "query statistics has finished no batch for 100 s; waiting for Elasticsearch: closed"
+    assert metrics.unhealthy_reason() == waiting
+
+
+def test_query_has_the_time_of_its_start_until_its_first_batch(
+    registry: CollectorRegistry, query: QueryMetrics
+) -> None:
+    """Otherwise no alert sees a query that hangs in its first batch while another one goes on."""
+    name, labels = "lol_job_last_batch_timestamp_seconds", {"query": "matches"}
+    assert registry.get_sample_value(name, labels) is None
+    query.query_started()
+    assert registry.get_sample_value(name, labels) == pytest.approx(time.time(), abs=5)
 
 
 def test_query_that_finishes_no_first_batch_hangs(
@@ -319,6 +362,7 @@ def test_query_that_finishes_no_first_batch_hangs(
     assert metrics.hanging_reason() == "query matches has not finished its first batch"
 
 
+@pytest.mark.usefixtures("query")
 def test_sink_wait_ends_after_the_next_attempt(
     registry: CollectorRegistry, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,11 +370,56 @@ def test_sink_wait_ends_after_the_next_attempt(
     metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
     assert registry.get_sample_value("lol_job_sink_waiting") == 1
     assert registry.get_sample_value("lol_job_sink_waits_total", {"service": "Elasticsearch"}) == 1
-    later = time.monotonic() + 10
+    later = time.monotonic() + 37
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
 
 
+@pytest.mark.parametrize("attempt_seconds", [30, 60, 240])
+def test_sink_wait_is_visible_during_attempts_that_end_by_a_timeout(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, attempt_seconds: int
+) -> None:
+    """The alert needs the gauge without a gap, and a restart (/alive) would not help."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    metrics = Metrics(ALIASES, max_batch_age=120, attempt_seconds=attempt_seconds, registry=registry)
+    metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches")).query_started()
+    for attempt in range(4):
+        metrics.record_sink_wait(SinkWait("Elasticsearch", "no answer", 5, attempt, "matches"))
+        for _ in range(5 + attempt_seconds):
+            assert waiting(registry) == [1, 0]
+            assert registry.get_sample_value("lol_job_sink_waiting") == 1
+            assert metrics.wait_reason() == "waiting for Elasticsearch: no answer"
+            assert metrics.hanging_reason() == ""
+            now += 1
+
+
+def waiting(registry: CollectorRegistry, query: str = "matches") -> list[float | None]:
+    """Whether the query waits for Elasticsearch, and for Kafka."""
+    return [
+        registry.get_sample_value("lol_job_query_waiting", {"query": query, "service": service})
+        for service in ("Elasticsearch", "Kafka")
+    ]
+
+
+@pytest.mark.parametrize("progress", [lambda query: query.record_progress(PROGRESS), QueryMetrics.query_idle])
+def test_sink_wait_ends_with_the_querys_progress(
+    metrics: Metrics,
+    query: QueryMetrics,
+    registry: CollectorRegistry,
+    progress: Callable[[QueryMetrics], None],
+) -> None:
+    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
+    metrics.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="matches"))
+    progress(statistics)
+    assert (waiting(registry), waiting(registry, "statistics")) == ([1, 0], [0, 0])
+    progress(query)
+    assert waiting(registry) == [0, 0]
+    assert registry.get_sample_value("lol_job_sink_waiting") == 0
+    assert metrics.wait_reason() == ""
+
+
+@pytest.mark.usefixtures("query")
 def test_new_sink_wait_is_logged_at_once(
     metrics: Metrics, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +433,7 @@ def test_new_sink_wait_is_logged_at_once(
     ]
 
 
+@pytest.mark.usefixtures("query")
 def test_sink_wait_log_is_rate_limited(
     metrics: Metrics, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +460,7 @@ def test_job_that_waits_for_kafka_is_unhealthy_with_the_reason_and_does_not_hang
         "query matches has finished no batch for 200 s; waiting for Kafka: Connection refused"
     )
     assert registry.get_sample_value("lol_job_sink_waiting") == 1
+    assert waiting(registry) == [0, 1]
     metrics.set_topic_offsets(OFFSETS)
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
     now += 61

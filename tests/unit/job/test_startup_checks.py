@@ -11,7 +11,7 @@ from job import retry
 from job.errors import JobError
 from job.ids import monthly_index
 from job.settings import Elasticsearch, with_overrides
-from job.startup_checks import wait_for_elasticsearch, wait_for_spark_master
+from job.startup_checks import has_indexed_matches, wait_for_elasticsearch, wait_for_spark_master
 from tests.support.fakes import FakeElasticsearch, fake_elasticsearch
 from tests.support.tls import tls_server
 
@@ -148,6 +148,44 @@ def test_elasticsearch_without_support_for_this_client_is_rejected(elasticsearch
     elasticsearch.pages["GET", "/"] = (400, refusal)
     with pytest.raises(JobError, match=r"^elasticsearch.hosts: .* does not support clients of Elasticsearch 8.x; use"):
         wait_for_elasticsearch(options(elasticsearch))
+
+
+SEARCH = ("POST", f"/{ALIASES[0]}/_search")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, {"hits": {"total": {"value": 1, "relation": "gte"}}}, True),
+        (200, {"hits": {"total": {"value": 0, "relation": "eq"}}}, False),
+        (404, {"error": {"type": "index_not_found_exception"}, "status": 404}, False),
+        (400, {"error": {"type": "index_closed_exception"}, "status": 400}, True),
+    ],
+    ids=["documents", "an empty alias", "no index", "a closed index"],
+)
+def test_indexed_matches_are_those_of_the_alias(
+    elasticsearch: FakeElasticsearch, status: int, body: object, expected: bool
+) -> None:
+    elasticsearch.pages[SEARCH] = (status, body)
+    assert has_indexed_matches(options(elasticsearch)) == expected
+
+
+def test_search_for_indexed_matches_waits_for_an_unassigned_shard(
+    elasticsearch: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elasticsearch.pages[SEARCH] = (503, {"error": {"type": "search_phase_execution_exception"}, "status": 503})
+
+    def assign(*_: object) -> None:
+        elasticsearch.pages[SEARCH] = (200, {"hits": {"total": {"value": 1}}})
+
+    monkeypatch.setattr(retry.log, "warning", assign)
+    assert has_indexed_matches(options(elasticsearch))
+
+
+def test_search_for_indexed_matches_reports_a_missing_privilege(elasticsearch: FakeElasticsearch) -> None:
+    elasticsearch.pages[SEARCH] = (403, {"error": {"type": "security_exception"}, "status": 403})
+    with pytest.raises(JobError, match=r"answers 403 \(security_exception\); elasticsearch.username needs a role"):
+        has_indexed_matches(options(elasticsearch))
 
 
 @pytest.mark.parametrize(
