@@ -18,8 +18,10 @@ BATCH_METRIC, FRESHNESS_METRIC = "lol_job_batch_duration_seconds", "lol_job_mess
 LABELS = {BATCH_METRIC: 'query="matches"'}
 """The labels of the series that a metric is read from: batches of the documents. All series without an entry."""
 LAG = "sum(lol_job_kafka_lag_messages)"
+SCRAPE_SECONDS = 10
+"""Prometheus's scrape interval in the stack."""
 MIN_RATE_WINDOW_SECONDS = 60
-"""A rate needs several scrapes, which are 10 s apart, with batches between them."""
+"""A rate needs several scrapes, with batches between them."""
 NOW_SECONDS = 300
 """The window of the figures of now."""
 
@@ -69,7 +71,10 @@ class PipelineFigures:
 
 def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> PipelineMetrics:
     """Query the time series in `time_range`. Raises PrometheusError."""
-    window = f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS)}s"
+    # One scrape longer than the step: neighbouring windows share a sample. Otherwise an increase between the last sample
+    # of a window and the first of the next would be in neither. A rate is per second of the samples, so that each
+    # increase counts once, not more.
+    window = f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS) + SCRAPE_SECONDS}s"
 
     def series_by_label(query: str, label: str = "") -> dict[str, Points]:
         """The query's series by the value of `label`; a series without the label is under ""."""
