@@ -126,9 +126,11 @@ def read_pipeline_figures(prometheus: PrometheusClient, time_range: TimeRange) -
         lag=value(LAG),
         batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
         freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
-        # From the topic's end offsets, because the job's counters restart with it. `increase` would extrapolate to
-        # fractions.
-        new_dead_letters=value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
+        # From the topic's end offsets, because the job's counters restart with it. Only a recreated topic, whose offsets
+        # begin again, needs `increase`: it extrapolates, by less than one letter in some hundreds.
+        new_dead_letters=value(
+            f"sum(max_over_time({ends}) - min_over_time({ends}) and resets({ends}) == 0 or round(increase({ends})))"
+        ),
         # Not within the time range: `increase` would extrapolate to another number.
         late_matches=value("sum(lol_job_late_matches_total)"),
         oldest_sample=_read_oldest_sample(prometheus),

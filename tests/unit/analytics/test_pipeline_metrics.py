@@ -93,7 +93,9 @@ def test_increase_between_two_steps_is_in_a_window(minutes: int) -> None:
     assert SCRAPE_SECONDS == deployed.SCRAPE_SECONDS
 
 
-@pytest.mark.parametrize("metric", ["lol_job_dead_letters_total[", "lol_job_sink_waits_total["])
+@pytest.mark.parametrize(
+    "metric", ["lol_job_dead_letters_total[", "lol_job_sink_waits_total[", '{topic="lol_matches_dlq"}[']
+)
 def test_promtool_evaluates_the_query(metric: str) -> None:
     """In tests/stack."""
     cases = yaml.safe_load(deployed.RULES.with_name("rules_test.yml").read_text())["tests"]
@@ -101,4 +103,6 @@ def test_promtool_evaluates_the_query(metric: str) -> None:
     prometheus = FakePrometheus({})
     read_pipeline_metrics(prometheus, TIME_RANGE)
     read_pipeline_figures(prometheus, TIME_RANGE)
-    assert {query for query in prometheus.queries if metric in query} <= evaluated
+    queries = {query for query in prometheus.queries if metric in query}
+    assert queries
+    assert queries <= evaluated
