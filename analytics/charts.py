@@ -16,7 +16,7 @@ import altair as alt
 
 from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
 from analytics.champion_details import ChampionDetails
-from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
+from analytics.chart import HEIGHT, NO_DATA, WIDTH, Chart, css_colour
 from analytics.key_figures import compact, rate
 from analytics.match_statistics import (
     ChampionStatistics,
@@ -40,6 +40,9 @@ MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
 GAMES = "won, and number of games"
+NO_TWO_TEAMS = "no match of a mode with two teams in this time range: Arena and Swarm have none"
+NO_SIDES = "no match of two teams of people in this time range: Arena, Swarm and games against bots do not count"
+NO_CHAMPIONS_OF_MODES = "champions of modes (Swarm, …) do not count"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
 DAY, TIME = "%d %b", "%H:%M"
@@ -65,7 +68,7 @@ def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]
 def build_charts(builds: BuildStatistics) -> list[Chart]:
     """Further charts from Elasticsearch, which the report has; the dashboard has them for one champion."""
     return [
-        gold_per_minute(builds.gold, "number of games; two-team modes"),
+        gold_per_minute(builds.gold, "number of games; two-team modes", NO_TWO_TEAMS),
         kill_participation(builds.kill_participation),
         items(builds.items),
         keystones(builds.keystones),
@@ -86,7 +89,7 @@ def champion_charts(details: ChampionDetails, time_range: TimeRange) -> list[Cha
     ]
 
 
-def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games") -> Chart:
+def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games", empty: str = NO_DATA) -> Chart:
     """A histogram of gold per minute."""
     values = [
         {
@@ -109,19 +112,19 @@ def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games"
             **_TOOLTIP,
         )
     )
-    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None)
+    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None, empty)
 
 
 def items(found: Sequence[GroupStatistics]) -> Chart:
     """Bars: the win rate of the games that ended with an item."""
     chart = groups("items", "Most bought items", f"{GAMES} that ended with it", found, "the games with items")
-    return replace(chart, empty="no match in this time range has items")
+    return replace(chart, empty=f"no match in this time range has items; {NO_CHAMPIONS_OF_MODES}")
 
 
 def keystones(found: Sequence[GroupStatistics]) -> Chart:
     """Bars: the win rate of the games with a keystone."""
     chart = groups("keystones", "Most played keystones", GAMES, found, "the games with keystones")
-    return replace(chart, empty="no match in this time range has keystones")
+    return replace(chart, empty=f"no match in this time range has keystones; {NO_CHAMPIONS_OF_MODES}")
 
 
 def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics], every: str) -> Chart:
@@ -285,7 +288,7 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics], matches:
         "Win rate against pick rate",
         f"champions with {MIN_GAMES} games or more; between the lines is chance (95 %)",
         _sized(chart) if shown else None,
-        f"no champion has {MIN_GAMES} games yet",
+        f"no champion has {MIN_GAMES} games yet; {NO_CHAMPIONS_OF_MODES}",
     )
 
 
@@ -299,7 +302,7 @@ def positions(found: Sequence[PositionStatistics]) -> Chart:
             ("Gold per minute", lambda position: (position.gold_per_minute, position.games), ".0f"),
         ),
     )
-    return Chart("positions", "By position", "means of all games; two-team modes", chart)
+    return Chart("positions", "By position", "means of all games; two-team modes", chart, NO_TWO_TEAMS)
 
 
 def kill_participation(found: Sequence[KillParticipation]) -> Chart:
@@ -313,7 +316,7 @@ def kill_participation(found: Sequence[KillParticipation]) -> Chart:
         longest=1.0,
     )
     note = "mean share of the team's kills, by position; two-team modes"
-    return Chart("kill-participation", "Kill participation", note, chart)
+    return Chart("kill-participation", "Kill participation", note, chart, NO_TWO_TEAMS)
 
 
 def _columns(
@@ -398,6 +401,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
         "Blue against red",
         "two-team modes, no bots; wins and means of all champions and positions",
         _sized(chart) if found else None,
+        NO_SIDES,
     )
 
 
@@ -417,7 +421,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
         "Objectives and winning",
         "won by the team that took the first one; all champions and positions",
         _sized(_win_rate_bars(values, "objective")) if found else None,
-        "no match in this time range has objectives",
+        "no match of two teams of people in this time range has objectives: they are of Summoner's Rift",
     )
 
 

@@ -354,7 +354,8 @@ def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter)
 
 @dataclass(frozen=True)
 class FilterValues:
-    """What can be selected: the values that the documents of a time range have."""
+    """What can be selected: the values that the documents of a time range have; of champions, those that the tables and
+    pages have, so none of bots and modes."""
 
     queue_ids: tuple[int, ...] = ()
     platforms: tuple[str, ...] = ()
@@ -364,14 +365,31 @@ class FilterValues:
 
 def read_filter_values(client: Elasticsearch, time_range: TimeRange) -> FilterValues:
     """The values that a filter can have. Raises the client's errors."""
-    fields = ("queue_id", "platform", "patch", "champion_name")
+
+    def terms(field: str) -> dict[str, Any]:
+        return {field: {"terms": {"field": field, "size": MAX_CHAMPIONS}}}
+
     found = search_matches(
         client,
         size=0,
         query=all_of(in_range(time_range)),
-        aggs={field: {"terms": {"field": field, "size": MAX_CHAMPIONS}} for field in fields},
+        aggs={
+            **terms("queue_id"),
+            **terms("platform"),
+            **terms("patch"),
+            "people": {"filter": PEOPLE, "aggs": terms("champion_name")},
+        },
     )["aggregations"]
-    return FilterValues(*(tuple(sorted(bucket["key"] for bucket in found[field]["buckets"])) for field in fields))
+
+    def values(aggregations: Mapping[str, Any], field: str) -> tuple[Any, ...]:
+        return tuple(sorted(bucket["key"] for bucket in aggregations[field]["buckets"]))
+
+    return FilterValues(
+        queue_ids=values(found, "queue_id"),
+        platforms=values(found, "platform"),
+        patches=values(found, "patch"),
+        champions=values(found["people"], "champion_name"),
+    )
 
 
 def all_of(*clauses: dict[str, Any]) -> dict[str, Any]:

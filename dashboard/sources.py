@@ -182,7 +182,7 @@ def _prometheus() -> PrometheusClient:
 
 
 def _has_values(values: FilterValues) -> bool:
-    return bool(values.champions)
+    return bool(values.queue_ids)
 
 
 # Without values, Elasticsearch has no match of the time range yet: they are not kept longer than other data.

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from analytics import charts
-from analytics.chart import DARK, LIGHT, Chart, Palette
+from analytics.chart import DARK, LIGHT, NO_DATA, Chart, Palette
 from analytics.match_statistics import GameLengthBucket, StepRate
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
-from tests.support.report_samples import CREATED_AT, PIPELINE, REPORT, TIME_RANGE, champion
+from tests.support.report_samples import CREATED_AT, EMPTY_REPORT, PIPELINE, REPORT, TIME_RANGE, champion
 from tools.report.rendering import png, svg
 
 ALL = {chart.name: chart for chart in (*REPORT.match_charts, *REPORT.pipeline_charts)}
@@ -112,6 +112,21 @@ def test_time_axis_labels_each_day_once(hours: int, labels: list[str]) -> None:
 def test_game_lengths_without_games_have_no_chart() -> None:
     assert charts.game_lengths([]).specification is None
     assert charts.game_lengths([GameLengthBucket(0, 15, 0), GameLengthBucket(15, None, 0)]).specification is None
+
+
+def test_chart_that_leaves_out_modes_says_so_if_it_is_empty() -> None:
+    """A time range with matches of Arena or Swarm only is not without data."""
+    shown = {chart.name: chart for chart in (*EMPTY_REPORT.match_charts, *EMPTY_REPORT.pipeline_charts)}
+    assert all(chart.specification is None for chart in shown.values())
+    without_reason = {name for name, chart in shown.items() if chart.empty == NO_DATA}
+    assert without_reason == {
+        *("matches-per-minute", "documents-per-minute", "game-lengths"),
+        *("messages", "documents", "lag", "batch-time", "freshness"),
+    }
+    for name in ("positions", "sides", "gold-per-minute", "kill-participation"):
+        assert "Arena" in shown[name].empty
+    for name in ("items", "keystones", "win-rate-against-pick-rate"):
+        assert "Swarm" in shown[name].empty
 
 
 def test_tooltip_shows_0_only_if_the_rate_is_0() -> None:

@@ -16,6 +16,7 @@ from analytics.match_statistics import (
     GameLengthBucket,
     MatchFilter,
     MatchStatistics,
+    read_filter_values,
     read_last_matches,
     read_match_statistics,
     wilson_interval,
@@ -271,6 +272,27 @@ def test_filters_whose_value_no_document_has_are_named() -> None:
     assert found.absent == ("champion",)
     clauses = client.search.call_args.kwargs["aggs"]["values"]["filters"]["filters"]
     assert clauses == {"platform": {"term": {"platform": "EUW1"}}, "champion": {"term": {"champion_name": "Ahry"}}}
+
+
+def test_champions_that_can_be_selected_are_those_of_the_tables() -> None:
+    client = create_autospec(Elasticsearch, instance=True)
+    queues, names = {"buckets": [{"key": 1810}, {"key": 420}]}, {"buckets": [{"key": "Jinx"}, {"key": "Ahri"}]}
+    client.search.return_value = {
+        "aggregations": {
+            "queue_id": queues,
+            "platform": {"buckets": []},
+            "patch": {"buckets": []},
+            "champion_name": names,
+            "people": {"champion_name": names},
+        }
+    }
+    found = read_filter_values(client, TimeRange.last(timedelta(hours=1), EPOCH))
+    assert (found.queue_ids, found.champions) == ((420, 1810), ("Ahri", "Jinx"))
+    aggregations = client.search.call_args.kwargs["aggs"]
+    assert "champion_name" not in aggregations
+    people = aggregations["people"]["filter"]
+    champions = ("Ahri", "Strawberry_Jinx", "Jade_Ahri", "Ruby_Annie")
+    assert [name for name in champions if is_selected(people, {**PERSON, "champion_name": name})] == ["Ahri"]
 
 
 def test_confidence_interval_is_within_0_and_1() -> None:

@@ -98,7 +98,7 @@ def test_large_headers_of_a_dead_letter_are_cut() -> None:
 
 def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is opened while Elasticsearch starts, or before the first match. Nothing is read twice at once."""
-    values = FilterValues(champions=("Ahri",))
+    values = FilterValues(queue_ids=(420,), champions=("Ahri",))
     answers: list[FilterValues | Exception] = [PrometheusError("away"), FilterValues(), values]
     time_ranges: list[TimeRange] = []
 
