@@ -71,9 +71,9 @@ class PipelineFigures:
 
 def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> PipelineMetrics:
     """Query the time series in `time_range`. Raises PrometheusError."""
-    # One scrape longer than the step: neighbouring windows share a sample. Otherwise an increase between the last sample
-    # of a window and the first of the next would be in neither. A rate is per second of the samples, so that each
-    # increase counts once, not more.
+    # One scrape longer than the step: neighbouring windows share a sample. Otherwise an increase between the last
+    # sample of a window and the first of the next would be in neither. A rate is per second of the samples, so that
+    # each increase counts once, not more.
     window = f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS) + SCRAPE_SECONDS}s"
 
     def series_by_label(query: str, label: str = "") -> dict[str, Points]:
@@ -126,8 +126,8 @@ def read_pipeline_figures(prometheus: PrometheusClient, time_range: TimeRange) -
         lag=value(LAG),
         batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
         freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
-        # From the topic's end offsets, because the job's counters restart with it. Only a recreated topic, whose offsets
-        # begin again, needs `increase`: it extrapolates, by less than one letter in some hundreds.
+        # From the topic's end offsets, because the job's counters restart with it. Only a recreated topic, whose
+        # offsets begin again, needs `increase`: it extrapolates, by less than one letter in some hundreds.
         new_dead_letters=value(
             f"sum(max_over_time({ends}) - min_over_time({ends}) and resets({ends}) == 0 or round(increase({ends})))"
         ),

@@ -7,13 +7,14 @@ Nothing is read without a viewer: only a page that is open in a browser calls th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Generic, TypeVar, cast
 
 import requests
 import streamlit as st
-from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
+from elasticsearch import ApiError, ConnectionTimeout, Elasticsearch, NotFoundError, TransportError
 
 from analytics.champion_details import ChampionDetails, read_champion_details
 from analytics.match_statistics import FilterValues, MatchStatistics, read_filter_values, read_match_statistics
@@ -24,6 +25,7 @@ from analytics.pipeline_metrics import (
     read_pipeline_metrics,
 )
 from analytics.player import Player, read_player
+from analytics.search import search_matches
 from analytics.time_range import TimeRange
 from dashboard.settings import Settings, SettingsError, load
 from dashboard.view import View
@@ -47,6 +49,12 @@ TTL_SECONDS = REFRESH_SECONDS - 0.5
 has new data."""
 TIMEOUT_SECONDS = 8
 """Timeout of a query. A longer one would hold up the next refresh."""
+SLOW_PAUSE_SECONDS = 60
+"""How long a time range is not read again whose query took longer than the timeout."""
+MAX_LOAD = 0.1
+"""Reading a view takes at most this share of the time."""
+MAX_STEP_LIFETIME_SECONDS = 60
+ENDED_LIFETIME_SECONDS = 300
 FILTER_VALUES_TTL_SECONDS = 300
 KEPT_VIEWS = 64
 """Maximum number of cached views."""
@@ -216,6 +224,9 @@ READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "dead letter": _read_dead_letter,
 }
 
+OF_TIME_RANGES = ("matches", "champion", "pipeline", "filter values")
+"""The sources that read all of the view's time range."""
+
 
 # Streamlit lets one thread compute an entry, and the others wait for it.
 @st.cache_resource(ttl=TTL_SECONDS, max_entries=KEPT_VIEWS, show_spinner=False)
@@ -225,22 +236,62 @@ def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
 
 
 def _read(source: str, view: View, argument: str) -> Answer[Any]:
-    last = _last(source, view, argument)
-    now = datetime.now(UTC)
+    kept = _kept(source, view, argument)
+    begin, now = monotonic(), datetime.now(UTC)
+    if begin < kept.next_read:
+        return kept.answer
     time_range = view.time_range(now)
+    pause, problem = TTL_SECONDS, ""
     try:
-        last[0] = Answer(READERS[source](time_range, view, argument), time_range, now)
+        kept.answer = Answer(READERS[source](time_range, view, argument), time_range, now)
+        pause = lifetime(source, time_range, now, monotonic() - begin)
     except NotFoundError:
-        last[0] = replace(last[0], problem=f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
+        problem = f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones."
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
-        last[0] = replace(last[0], problem=f"Elasticsearch {failure}: {first_line(error)}")
+        problem = f"Elasticsearch {failure}: {first_line(error)}"
+        if isinstance(error, ConnectionTimeout) and source in OF_TIME_RANGES and _elasticsearch_answers():
+            problem = f"Elasticsearch needs more than {TIMEOUT_SECONDS} s: choose a shorter time range"
+            pause = SLOW_PAUSE_SECONDS
     except (PrometheusError, DlqError, SettingsError) as error:
-        last[0] = replace(last[0], problem=str(error))
-    return last[0]
+        problem = str(error)
+    if problem:
+        kept.answer = replace(kept.answer, problem=problem)
+    kept.next_read = begin + pause
+    return kept.answer
+
+
+def lifetime(source: str, time_range: TimeRange, now: datetime, duration: float) -> float:
+    """How many seconds after the begin of a read, which took `duration`, its data is read again at the earliest.
+
+    Charts over long time ranges hardly change in an interval. What has ended changes only while messages are late.
+    """
+    found = [REFRESH_SECONDS, duration / MAX_LOAD]
+    if source in OF_TIME_RANGES:
+        found.append(min(time_range.step_seconds / 6, MAX_STEP_LIFETIME_SECONDS))
+    if not time_range.is_last:
+        found.append(min((now - time_range.end).total_seconds(), ENDED_LIFETIME_SECONDS))
+    return max(found) - (REFRESH_SECONDS - TTL_SECONDS)
+
+
+def _elasticsearch_answers() -> bool:
+    """Whether it answers a query without work: then it was the query that took too long."""
+    try:
+        search_matches(_elasticsearch().options(request_timeout=1), size=0, query={"match_none": {}})
+    except (ApiError, TransportError):
+        return False
+    return True
+
+
+@dataclass
+class _Kept:
+    """The newest answer for a view, and when its source may be read again."""
+
+    answer: Answer[Any] = field(default_factory=Answer)
+    next_read: float = 0
 
 
 @st.cache_resource(max_entries=KEPT_VIEWS, show_spinner=False)
-def _last(source: str, view: View, argument: str) -> list[Answer[Any]]:
-    """The newest answer, as the only element: it outlives the shared one."""
-    return [Answer()]
+def _kept(source: str, view: View, argument: str) -> _Kept:
+    """Outlives the shared answer."""
+    return _Kept()

@@ -133,5 +133,6 @@ sources.READERS.update(
     }
 )
 sources.shared = getattr(sources.shared, "__wrapped__", sources.shared)  # not cached: each refresh reads
+vars(sources)["lifetime"] = lambda *_: 0
 vars(page)["REFRESH_SECONDS"] = float(st.query_params.get("refresh_seconds", sources.REFRESH_SECONDS))
 runpy.run_path(str(Path(sources.__file__).with_name("app.py")))

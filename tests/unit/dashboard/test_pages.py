@@ -54,6 +54,7 @@ def views(monkeypatch: pytest.MonkeyPatch) -> list[View]:
     monkeypatch.delenv(settings.VARIABLE, raising=False)  # so that no page needs a login
     sources.read_settings.clear()
     sources.shared.clear()
+    sources._kept.clear()
     return read
 
 
