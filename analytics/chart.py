@@ -115,10 +115,10 @@ class Chart:
     specification: Specification | None
     empty: str = NO_DATA
 
-    def to_dict(self, font: str) -> dict[str, Any]:
-        """The specification with the theme, and `font` for all texts."""
+    def to_dict(self, font: str, *, validate: bool = True) -> dict[str, Any]:
+        """The specification with the theme, and `font` for all texts. `validate`: against Vega-Lite's schema."""
         assert self.specification
-        styled: dict[str, Any] = self.specification.configure(**THEME, font=font).to_dict()
+        styled: dict[str, Any] = self.specification.configure(**THEME, font=font).to_dict(validate=validate)
         sanitized: dict[str, Any] = _sanitize_texts(styled)
         return sanitized
 

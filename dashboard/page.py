@@ -82,7 +82,7 @@ def chart_card(chart: Chart) -> None:
         if chart.specification is None:
             st.html(f'<p class="empty">{text(chart.empty)}</p>')
             return
-        specification = chart.to_dict(FONT) | {"usermeta": {"embedOptions": {"renderer": "svg"}}}
+        specification = chart.to_dict(FONT, validate=False) | {"usermeta": {"embedOptions": {"renderer": "svg"}}}
         st.vega_lite_chart(specification, theme=None, key=f"chart-{chart.name}", alt=f"{chart.title}: {chart.note}")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import struct
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from altair.utils import schemapi
 
 from analytics import charts
 from analytics.chart import DARK, LIGHT, NO_DATA, Chart, Palette
@@ -143,3 +145,14 @@ def test_tooltip_of_a_line_shows_0_only_if_the_value_is_0() -> None:
     points = tuple(zip(TIME_RANGE.step_times, values, strict=False))
     shown = svg(charts.lines_over_time("messages", "Messages", "", {"sent": points}, TIME_RANGE, ",.1f"))
     assert re.findall(r": sent ([^<]+)<", shown) == ["0.0", "0.004", "0.1", "3.0"]
+
+
+def test_charts_are_the_same_without_validation() -> None:
+    """The dashboard does without."""
+
+    def specifications(*, validate: bool) -> list[dict[str, Any]]:
+        with schemapi.debug_mode(validate):
+            found = (*REPORT.match_charts, *REPORT.pipeline_charts)
+            return [chart.to_dict("sans-serif", validate=validate) for chart in found]
+
+    assert specifications(validate=True) == specifications(validate=False)
