@@ -317,7 +317,12 @@ def read_last_matches(
             break
     if not ids:
         return ()
-    participants = search_matches(client, size=size * MAX_PARTICIPANTS, query={"terms": {"match_id": ids}})
+    participants = search_matches(
+        client,
+        size=size * MAX_PARTICIPANTS,
+        query={"terms": {"match_id": ids}},
+        source={"includes": _SUMMARY_FIELDS},
+    )
     by_match: dict[str, list[Mapping[str, Any]]] = {each: [] for each in ids}
     for hit in participants["hits"]["hits"]:
         by_match[hit["_source"]["match_id"]].append(hit["_source"])
@@ -593,6 +598,12 @@ def _objectives(teams: Mapping[str, Any]) -> tuple[ObjectiveStatistics, ...]:
         for name, words in OBJECTIVES.items()
         if buckets and buckets[name]["doc_count"]
     )
+
+
+_SUMMARY_FIELDS = [
+    *("match_id", "@timestamp", "game_duration", "queue_id", "game_mode", "patch", "remake"),
+    *("team_id", "champion_name", "position", "placement", "win", "kills"),
+]
 
 
 def _has_two_teams(match: Mapping[str, Any]) -> bool:

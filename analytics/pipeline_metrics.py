@@ -39,13 +39,21 @@ class PipelineMetrics:
     batch_seconds: Mapping[str, Points]
     freshness_seconds: Mapping[str, Points]
     """Latency from Kafka's arrival time until Elasticsearch has acknowledged the documents."""
-    dead_letter_rates: Mapping[str, Points]
-    """Dead letters a minute, by reason."""
     lag_by_partition: Mapping[str, Points]
     sink_waits: Mapping[str, Points]
     """Retries a minute of writes to a service that does not answer, by service."""
     dead_letters: Mapping[str, float]
     """Messages since the job last started, by reason; a reason without messages may be missing."""
+
+
+@dataclass(frozen=True)
+class DeadLetterMetrics:
+    """Dead letters by reason."""
+
+    rates: Mapping[str, Points]
+    """A minute, over time."""
+    counts: Mapping[str, float]
+    """Since the job last started; a reason without messages may be missing."""
     oldest_sample: datetime | None
     """Prometheus has no data from before this time."""
 
@@ -71,15 +79,8 @@ class PipelineFigures:
 
 def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> PipelineMetrics:
     """Query the time series in `time_range`. Raises PrometheusError."""
-    # One scrape longer than the step: neighbouring windows share a sample. Otherwise an increase between the last
-    # sample of a window and the first of the next would be in neither. A rate is per second of the samples, so that
-    # each increase counts once, not more.
-    window = f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS) + SCRAPE_SECONDS}s"
-
-    def series_by_label(query: str, label: str = "") -> dict[str, Points]:
-        """The query's series by the value of `label`; a series without the label is under ""."""
-        found = prometheus.range(query, time_range.start, time_range.end, time_range.step_seconds)
-        return dict(sorted((series.labels.get(label, ""), series.points) for series in found))
+    window = _window(time_range)
+    series_by_label = partial(_series_by_label, prometheus, time_range)
 
     def single_series(query: str) -> Points:
         """The query's only series; no points if it has none."""
@@ -98,9 +99,6 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
         lag={"lag": single_series(LAG)},
         batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
         freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
-        dead_letter_rates=series_by_label(
-            f"sum by (reason) (rate(lol_job_dead_letters_total[{window}])) * 60 > 0", "reason"
-        ),
         lag_by_partition={
             f"partition {partition}": points
             for partition, points in series_by_label(
@@ -108,7 +106,16 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
             ).items()
         },
         sink_waits=series_by_label(f"sum by (service) (rate(lol_job_sink_waits_total[{window}])) * 60 > 0", "service"),
-        dead_letters=prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason"),
+        dead_letters=_read_dead_letters(prometheus),
+    )
+
+
+def read_dead_letter_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> DeadLetterMetrics:
+    """Query the dead letters in `time_range`. Raises PrometheusError."""
+    rates = f"sum by (reason) (rate(lol_job_dead_letters_total[{_window(time_range)}])) * 60 > 0"
+    return DeadLetterMetrics(
+        rates=_series_by_label(prometheus, time_range, rates, "reason"),
+        counts=_read_dead_letters(prometheus),
         oldest_sample=_read_oldest_sample(prometheus),
     )
 
@@ -135,6 +142,29 @@ def read_pipeline_figures(prometheus: PrometheusClient, time_range: TimeRange) -
         late_matches=value("sum(lol_job_late_matches_total)"),
         oldest_sample=_read_oldest_sample(prometheus),
     )
+
+
+def _window(time_range: TimeRange) -> str:
+    """The window of rates over time.
+
+    One scrape longer than the step, so that neighbouring windows share a sample. Otherwise an increase between the last
+    sample of a window and the first of the next would be in neither. A rate is per second of the samples, so that each
+    increase counts once, not more.
+    """
+    return f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS) + SCRAPE_SECONDS}s"
+
+
+def _series_by_label(
+    prometheus: PrometheusClient, time_range: TimeRange, query: str, label: str = ""
+) -> dict[str, Points]:
+    """The query's series by the value of `label`; a series without the label is under ""."""
+    found = prometheus.range(query, time_range.start, time_range.end, time_range.step_seconds)
+    return dict(sorted((series.labels.get(label, ""), series.points) for series in found))
+
+
+def _read_dead_letters(prometheus: PrometheusClient) -> dict[str, float]:
+    """The dead letters since the job last started, by reason."""
+    return prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason")
 
 
 def _read_oldest_sample(prometheus: PrometheusClient) -> datetime | None:

@@ -19,8 +19,10 @@ from elasticsearch import ApiError, ConnectionTimeout, Elasticsearch, NotFoundEr
 from analytics.champion_details import ChampionDetails, read_champion_details
 from analytics.match_statistics import FilterValues, MatchStatistics, read_filter_values, read_match_statistics
 from analytics.pipeline_metrics import (
+    DeadLetterMetrics,
     PipelineFigures,
     PipelineMetrics,
+    read_dead_letter_metrics,
     read_pipeline_figures,
     read_pipeline_metrics,
 )
@@ -39,6 +41,7 @@ from tools.dlq.dead_letters import (
     MessagePosition,
     decode,
     read_dead_letters,
+    read_offsets,
 )
 
 T = TypeVar("T")
@@ -49,6 +52,8 @@ TTL_SECONDS = REFRESH_SECONDS - 0.5
 has new data."""
 TIMEOUT_SECONDS = 8
 """Timeout of a query. A longer one would hold up the next refresh."""
+PROMETHEUS_TIMEOUT_SECONDS = 3
+"""The same of one of Prometheus's queries, of which a page has several."""
 SLOW_PAUSE_SECONDS = 60
 """How long a time range is not read again whose query took longer than the timeout."""
 MAX_LOAD = 0.1
@@ -83,6 +88,11 @@ def matches(view: View) -> Answer[MatchStatistics]:
 def pipeline(view: View) -> Answer[PipelineMetrics]:
     """The pipeline's metrics over time."""
     return cast(Answer[PipelineMetrics], shared("pipeline", view))
+
+
+def dead_letter_metrics(view: View) -> Answer[DeadLetterMetrics]:
+    """The dead letters over time."""
+    return cast(Answer[DeadLetterMetrics], shared("dead letter metrics", view))
 
 
 def pipeline_figures(view: View) -> Answer[PipelineFigures]:
@@ -186,7 +196,7 @@ def _prometheus() -> PrometheusClient:
         session.auth = (source.username, source.password)
     if source.ca_certificates:
         session.verify = source.ca_certificates
-    return PrometheusClient(source.url.rstrip("/"), session)
+    return PrometheusClient(source.url.rstrip("/"), session, PROMETHEUS_TIMEOUT_SECONDS)
 
 
 def _has_values(values: FilterValues) -> bool:
@@ -207,9 +217,34 @@ def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> Letter | None:
 
 
 def _dead_letters(only: MessagePosition | None = None, newest: int | None = None) -> Iterator[DeadLetterMessage]:
+    return read_dead_letters(_kafka(), only, newest)
+
+
+def _kafka() -> dict[str, Any]:
     kafka = read_settings().kafka
-    client = CONSUMER_LIMITS | kafka.client | {"bootstrap.servers": kafka.bootstrap_servers}
-    return read_dead_letters(client, only, newest)
+    return CONSUMER_LIMITS | kafka.client | {"bootstrap.servers": kafka.bootstrap_servers}
+
+
+@dataclass
+class _NewestLetters:
+    """The newest dead letters, and the offsets that the topic's partitions had when they were read."""
+
+    offsets: dict[int, tuple[int, int]] | None = None
+    letters: list[Letter] = field(default_factory=list)
+
+
+@st.cache_resource(show_spinner=False)
+def _newest_letters() -> _NewestLetters:
+    return _NewestLetters()
+
+
+def _read_newest_dead_letters() -> list[Letter]:
+    """Reads the letters only if the topic has changed: each can have a megabyte."""
+    kept, offsets = _newest_letters(), read_offsets(_kafka())
+    if offsets != kept.offsets:
+        kept.letters = [Letter.of(found) for found in _dead_letters(newest=NEWEST_LETTERS)][::-1]
+        kept.offsets = offsets
+    return kept.letters
 
 
 READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
@@ -218,13 +253,14 @@ READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "filter values": lambda _, view, __: _filter_values(view),
     "player": lambda _, __, wanted: read_player(_elasticsearch(), wanted),
     "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),
+    "dead letter metrics": lambda time_range, _, __: read_dead_letter_metrics(_prometheus(), time_range),
     "pipeline figures": lambda time_range, _, __: read_pipeline_figures(_prometheus(), time_range),
     "alerts": lambda *_: _prometheus().alerts(),
-    "dead letters": lambda *_: [Letter.of(found) for found in _dead_letters(newest=NEWEST_LETTERS)][::-1],
+    "dead letters": lambda *_: _read_newest_dead_letters(),
     "dead letter": _read_dead_letter,
 }
 
-OF_TIME_RANGES = ("matches", "champion", "pipeline", "filter values")
+OF_TIME_RANGES = ("matches", "champion", "pipeline", "dead letter metrics", "filter values")
 """The sources that read all of the view's time range."""
 
 

@@ -18,7 +18,7 @@ from analytics.match_statistics import (
     SideStatistics,
     StepRate,
 )
-from analytics.pipeline_metrics import PipelineFigures, PipelineMetrics, Points
+from analytics.pipeline_metrics import DeadLetterMetrics, PipelineFigures, PipelineMetrics, Points
 from analytics.time_range import STEPS, TimeRange
 from tools.health import ServiceHealth, StackHealth, StageHealth
 from tools.report.page import StackReport
@@ -43,10 +43,13 @@ PIPELINE = PipelineMetrics(
     lag={"lag": points(0)},
     batch_seconds={"p50": points(0.4), "p95": points(0.8)},
     freshness_seconds={"p50": points(0.9), "p99": points(1.6)},
-    dead_letter_rates={"not_json": points(0.05)},
     lag_by_partition={"partition 0": points(0), "partition 1": points(2)},
     sink_waits={},
     dead_letters={"not_json": 3, "null_value": 0},
+)
+DEAD_LETTERS = DeadLetterMetrics(
+    rates={"not_json": points(0.05)},
+    counts=PIPELINE.dead_letters,
     oldest_sample=TIME_RANGE.start - timedelta(days=3),
 )
 FIGURES = PipelineFigures(
@@ -63,11 +66,9 @@ EMPTY_PIPELINE = PipelineMetrics(
     lag={"lag": ()},
     batch_seconds={"p50": (), "p95": ()},
     freshness_seconds={"p50": (), "p99": ()},
-    dead_letter_rates={},
     lag_by_partition={},
     sink_waits={},
     dead_letters={},
-    oldest_sample=None,
 )
 EMPTY_FIGURES = PipelineFigures(
     lag=None,

@@ -8,7 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from analytics.pipeline_metrics import SCRAPE_SECONDS, read_pipeline_figures, read_pipeline_metrics
+from analytics.pipeline_metrics import (
+    SCRAPE_SECONDS,
+    read_dead_letter_metrics,
+    read_pipeline_figures,
+    read_pipeline_metrics,
+)
 from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, Series
 from infra.services import prometheus as deployed
@@ -77,8 +82,8 @@ def test_late_matches_are_unknown_without_the_jobs_counter() -> None:
 def test_oldest_sample_in_prometheus() -> None:
     oldest = datetime(2026, 2, 22, 12, tzinfo=UTC)
     values = {"prometheus_tsdb_lowest_timestamp_seconds": oldest.timestamp()}
-    assert read_pipeline_metrics(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest
-    assert read_pipeline_metrics(FakePrometheus({}), TIME_RANGE).oldest_sample is None
+    assert read_dead_letter_metrics(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest
+    assert read_dead_letter_metrics(FakePrometheus({}), TIME_RANGE).oldest_sample is None
     assert read_pipeline_figures(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest
 
 
@@ -88,6 +93,7 @@ def test_increase_between_two_steps_is_in_a_window(minutes: int) -> None:
     time_range = TimeRange.last(timedelta(minutes=minutes), datetime(2026, 3, 1, 12, tzinfo=UTC))
     prometheus = FakePrometheus({})
     read_pipeline_metrics(prometheus, time_range)
+    read_dead_letter_metrics(prometheus, time_range)
     windows = {int(found) for query in prometheus.queries for found in re.findall(r"\[(\d+)s\]", query)}
     assert min(windows) >= time_range.step_seconds + SCRAPE_SECONDS
     assert SCRAPE_SECONDS == deployed.SCRAPE_SECONDS
@@ -101,8 +107,8 @@ def test_promtool_evaluates_the_query(metric: str) -> None:
     cases = yaml.safe_load(deployed.RULES.with_name("rules_test.yml").read_text())["tests"]
     evaluated = {case["expr"] for test in cases for case in test["promql_expr_test"]}
     prometheus = FakePrometheus({})
-    read_pipeline_metrics(prometheus, TIME_RANGE)
-    read_pipeline_figures(prometheus, TIME_RANGE)
+    for read in (read_pipeline_metrics, read_dead_letter_metrics, read_pipeline_figures):
+        read(prometheus, TIME_RANGE)
     queries = {query for query in prometheus.queries if metric in query}
     assert queries
     assert queries <= evaluated

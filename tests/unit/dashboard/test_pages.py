@@ -12,7 +12,7 @@ from analytics.match_statistics import FilterValues, MatchFilter, MatchStatistic
 from analytics.time_range import TimeRange
 from dashboard import settings, sources
 from dashboard.view import View
-from infra.clients.prometheus import PrometheusClient, Series
+from infra.clients.prometheus import Alert, PrometheusClient, Series
 from infra.images import ROOT
 from tests.support.report_samples import MATCHES
 
@@ -22,14 +22,24 @@ class FakePrometheus(PrometheusClient):
 
     def __init__(self) -> None:
         self.values_of_now = self.ranges = 0
+        self.queries: list[str] = []
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
         self.ranges += 1
+        self.queries.append(query)
         return []
 
     def value(self, query: str, at: datetime | None = None) -> float | None:
         self.values_of_now += 1
+        self.queries.append(f"{query} of now")
         return None
+
+    def values(self, query: str, label: str) -> dict[str, float]:
+        self.queries.append(query)
+        return {}
+
+    def alerts(self) -> list[Alert]:
+        return []
 
 
 @pytest.fixture
@@ -104,3 +114,13 @@ def test_page_does_not_validate_its_charts(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(schemapi.SchemaBase, "validate", lambda instance, *_: validated.append(str(type(instance))))
     open_page()
     assert validated == []
+
+
+@pytest.mark.usefixtures("views")
+@pytest.mark.parametrize(("name", "queries"), [("Pipeline", 19), ("Dead letters", 3)])
+def test_page_sends_each_query_once_and_none_that_it_does_not_draw(
+    monkeypatch: pytest.MonkeyPatch, prometheus: FakePrometheus, name: str, queries: int
+) -> None:
+    monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [])
+    open_page(page=name)
+    assert len(prometheus.queries) == len(set(prometheus.queries)) == queries

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
+import requests
 from elasticsearch import ConnectionTimeout
 
 from analytics.match_statistics import FilterValues, MatchFilter
@@ -233,3 +235,48 @@ def test_figures_of_now_are_read_at_each_refresh_of_a_long_time_range(
     slow.duration = 0.1
     monkeypatch.setitem(sources.READERS, "pipeline figures", slow.read)
     assert reads_in(600, View("30 days"), slow, "pipeline figures") == 60
+
+
+def test_newest_dead_letters_are_read_again_only_if_the_topic_has_changed(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    offsets = {0: (0, 1)}
+    letter = DeadLetterMessage(
+        MessagePosition("lol_matches_dlq", 0, 0), datetime(2026, 3, 1, tzinfo=UTC), None, b"", []
+    )
+    reads: list[int] = []
+
+    def read(*_: object) -> list[DeadLetterMessage]:
+        reads.append(offsets[0][1])
+        return offsets[0][1] * [letter]
+
+    monkeypatch.setattr(sources, "_kafka", dict)
+    monkeypatch.setattr(sources, "read_offsets", lambda _: dict(offsets))
+    monkeypatch.setattr(sources, "read_dead_letters", read)
+    sources._newest_letters.clear()
+    found = []
+    for end in (1, 1, 2, 2):
+        offsets[0] = (0, end)
+        clock.advance(60)
+        found.append(len(sources.newest_dead_letters().data or []))
+    assert found == [1, 1, 2, 2]
+    assert reads == [1, 2]
+    sources._newest_letters.clear()
+
+
+def test_queries_of_prometheus_have_a_shorter_timeout_than_a_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page has up to 19 of them, one after the other."""
+    settings = SimpleNamespace(prometheus=SimpleNamespace(url="http://localhost:1", username="", ca_certificates=""))
+    monkeypatch.setattr(sources, "read_settings", lambda: settings)
+    sources._prometheus.clear()
+    timeouts: list[float] = []
+
+    def get(*_: object, timeout: float, **__: object) -> requests.Response:
+        timeouts.append(timeout)
+        raise requests.ConnectTimeout("away")
+
+    monkeypatch.setattr(requests.Session, "get", get)
+    with pytest.raises(PrometheusError, match="does not answer"):
+        sources._prometheus().alerts()
+    sources._prometheus.clear()
+    assert timeouts == [3]
