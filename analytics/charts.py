@@ -224,8 +224,9 @@ def rate_per_minute(
         .encode(x=_time_axis("from"), x2=alt.X2("to"), y=_amount("amount", values), **_TOOLTIP)
     )
     has_data = any(step.documents for step in steps)
-    if time_range.step_seconds > 60:
-        note += f"; means of {time_range.step_seconds // 60} minutes"
+    seconds = time_range.step_seconds
+    if seconds > 60:
+        note += f"; means of {f'{seconds} s' if seconds % 60 else f'{seconds // 60} minutes'}"
     return Chart(f"{what}-per-minute", f"{what.capitalize()} per minute", note, _sized(bars) if has_data else None)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from analytics.match_statistics import ARRIVAL_MINUTES, MatchStatistics
+from analytics.match_statistics import RECENT_MINUTES, MatchStatistics
 from analytics.pipeline_metrics import PipelineFigures
 from analytics.time_range import TimeRange
 
-RECENT_STEPS = 5
-"""The current rates are means of this many steps."""
 STALE_SECONDS = 60
 """Data older than this is marked as bad."""
 
@@ -81,21 +79,20 @@ def _oldest_in(time_range: TimeRange, oldest_sample: datetime | None) -> str:
 
 
 def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetime) -> list[KeyFigure]:
-    recent = matches.steps[-RECENT_STEPS:]
-    matches_per_minute = sum(step.matches for step in recent) / (len(recent) or 1)
-    documents_per_minute = sum(step.documents for step in recent) / (len(recent) or 1)
-    seconds = RECENT_STEPS * time_range.step_seconds
-    span = f"{seconds // 60:,} minutes" if seconds >= 120 else f"{seconds} seconds"
+    recent = matches.recent
+    minutes = min(RECENT_MINUTES, (time_range.end - time_range.start) // timedelta(minutes=1))
+    span = "a minute" if minutes == 1 else f"{minutes} minutes"
+    last = "" if time_range.is_last else "the last "
     figures = [
         KeyFigure("Matches", compact(matches.count), f"{time_range.words}"),
         KeyFigure(
             "Ended per minute",
-            rate(matches_per_minute),
-            f"{rate(documents_per_minute)} documents; mean of {span}",
+            rate(recent.matches),
+            f"{rate(recent.documents)} documents; mean of {last}{span}",
         ),
     ]
     if matches.arriving_per_minute is not None:
-        note = f"matches, by arrival in Kafka; mean of {ARRIVAL_MINUTES} minutes"
+        note = f"matches, by arrival in Kafka; mean of {RECENT_MINUTES} minutes"
         figures.append(KeyFigure("Arriving per minute", rate(matches.arriving_per_minute), note))
     documents = f"{compact(matches.documents)} {time_range.words}"
     figures.append(KeyFigure("Documents", compact(matches.total_documents), documents))

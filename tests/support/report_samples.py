@@ -124,6 +124,7 @@ MATCHES = MatchStatistics(
     documents=72_000,
     played=7200,
     steps=tuple(StepRate(TIME_RANGE.start + timedelta(minutes=n), 120, 1200) for n in range(STEPS)),
+    recent=StepRate(TIME_RANGE.end - timedelta(minutes=5), 120, 1200),
     champions=CHAMPIONS,
     positions=tuple(PositionStatistics(name, 7000, 3.2, 180, 410) for name in (*POSITIONS, "UNKNOWN")),
     sides=(
@@ -136,7 +137,9 @@ MATCHES = MatchStatistics(
     arriving_per_minute=118,
     absent=(),
 )
-NO_MATCHES = MatchStatistics(0, None, None, 0, 0, 0, (), (), (), (), (), (), (), 0, ())
+NO_MATCHES = MatchStatistics(
+    0, None, None, 0, 0, 0, (), StepRate(TIME_RANGE.end - timedelta(minutes=5), 0, 0), (), (), (), (), (), (), 0, ()
+)
 
 BUILDS = BuildStatistics(
     gold=tuple(GoldBucket(gold, 100 * number) for number, gold in enumerate(range(200, 700, 50), 1)),

@@ -131,6 +131,14 @@ def test_chart_that_leaves_out_modes_says_so_if_it_is_empty() -> None:
         assert "Swarm" in shown[name].empty
 
 
+@pytest.mark.parametrize(
+    ("seconds", "note"),
+    [(60, ""), (90, "; means of 90 s"), (119, "; means of 119 s"), (120, "; means of 2 minutes")],
+)
+def test_note_has_the_true_length_of_a_step(seconds: int, note: str) -> None:
+    assert charts.rate_per_minute([], TimeRange(CREATED_AT, seconds), "matches", "").note == note
+
+
 def test_tooltip_shows_0_only_if_the_rate_is_0() -> None:
     rates = (0, 0.0013, 0.25, 1.04, 120, 1200)
     steps = [

@@ -39,6 +39,7 @@ EMPTY_RESPONSE: dict[str, Any] = {
             "doc_count": 0,
             "matches": {"value": 0},
             "steps": {"buckets": []},
+            "recent": {"doc_count": 150, "matches": {"value": 15}},
             "played": {
                 "people": {"champions": {"buckets": []}, "positions": {"positions": {"buckets": []}}},
                 "lengths": {"buckets": [{"matches": {"value": number}} for number in range(len(GAME_LENGTHS))]},
@@ -76,6 +77,17 @@ def test_closed_indices_are_ignored_but_no_shard_that_fails() -> None:
         server.expect_request(path).respond_with_json(closed, 400, headers)
         server.expect_request("/lol_teams_stream/_search").respond_with_json({"hits": {"hits": []}}, headers=headers)
         assert read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH)).total_documents == 0
+
+
+@pytest.mark.parametrize(("minutes", "recent"), [(3, 3), (15, 5), (60, 5), (30 * 24 * 60, 5)])
+def test_rate_of_now_is_of_the_last_five_minutes_of_any_time_range(minutes: int, recent: int) -> None:
+    """As the rate of the arrivals beside it."""
+    end = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    time_range = TimeRange.between(end - timedelta(minutes=minutes), end, datetime.now(UTC))
+    aggregations, found = request_and_result(time_range)
+    begin = aggregations["recent"]["filter"]["range"]["@timestamp"]["gte"]
+    assert EPOCH + timedelta(milliseconds=begin) == found.recent.start == end - timedelta(minutes=recent)
+    assert (found.recent.matches, found.recent.documents) == (15 / recent, 150 / recent)
 
 
 @pytest.mark.parametrize("hours", [1, 7, 24, 168])

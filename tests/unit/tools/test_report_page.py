@@ -56,7 +56,7 @@ def test_mean_rates_have_their_number_of_minutes() -> None:
 
     assert notes(TIME_RANGE) == ["1,200 documents; mean of 5 minutes", "by the end of the game"]
     assert notes(TimeRange.last(timedelta(hours=24), CREATED_AT)) == [
-        "1,200 documents; mean of 120 minutes",
+        "1,200 documents; mean of 5 minutes",
         "by the end of the game; means of 24 minutes",
     ]
 
