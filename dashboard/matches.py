@@ -9,7 +9,7 @@ import streamlit as st
 from analytics import charts
 from analytics.key_figures import KeyFigure, explain_absent, explain_no_matches, key_figures
 from dashboard import page, sources, tables
-from dashboard.controls import controls
+from dashboard.controls import controls, refresh_controls
 from dashboard.view import View
 
 FORMS = {
@@ -33,6 +33,7 @@ def show_champion() -> None:
 def _draw(view: View) -> None:
     if st.session_state.pop("page_changed", False):
         st.rerun()  # of the whole page: a click in this part of it runs this part only
+    refresh_controls(view)
     matches, pipeline = sources.matches(view), sources.pipeline_figures(view)
     page.problems(matches, pipeline)
     with st.container(key="data"):
@@ -47,6 +48,7 @@ def _draw(view: View) -> None:
 
 
 def _draw_champion(view: View) -> None:
+    refresh_controls(view)
     if not view.filter.champion:
         page.hint(["Choose a champion above, or click one in the table of the page Matches."])
         return

@@ -124,3 +124,17 @@ def test_page_sends_each_query_once_and_none_that_it_does_not_draw(
     monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [])
     open_page(page=name)
     assert len(prometheus.queries) == len(set(prometheus.queries)) == queries
+
+
+@pytest.mark.usefixtures("prometheus")
+def test_filters_of_an_open_page_get_their_values_with_the_first_match(
+    monkeypatch: pytest.MonkeyPatch, views: list[View]
+) -> None:
+    """A refresh runs a part of the page, without the controls."""
+    empty, values = FilterValues(), FilterValues((420,), ("EUW1",), ("16.4",), ("Ahri",))
+    reads = [empty]
+    monkeypatch.setattr(sources, "filter_values", lambda _: sources.Answer(reads.pop() if reads else values))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
+    (champions,) = [box.options for box in app.selectbox if box.label == "Champion"]
+    assert champions == ["all", "Ahri"]
+    assert views
