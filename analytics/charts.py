@@ -46,6 +46,8 @@ NO_SIDES = "no match of two teams of people in this time range: Arena, Swarm and
 NO_CHAMPIONS_OF_MODES = "champions of modes (Swarm, …) do not count"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
+LINE_DASHES = ([1, 0], [4, 2], [1, 2])
+"""Of the first lines, one of each colour, of the next ones, and of those after them."""
 DAY, TIME = "%d %b", "%H:%M"
 DATE_TIME = f"{DAY} {TIME}"
 TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY, "quarter": DAY, "year": DAY}
@@ -493,8 +495,12 @@ def lines_over_time(
         legend=alt.Legend(symbolType="stroke", columns=2) if len(names) > 1 else None,
     )
     base = alt.Chart(_data(values)).encode(x=_time_axis("at"), y=_amount("value", values), color=colour)
+    curves = base.mark_line(strokeWidth=2, aria=False)
+    if len(names) > len(LINE_COLOURS):
+        dashes = [LINE_DASHES[number // len(LINE_COLOURS) % len(LINE_DASHES)] for number in range(len(names))]
+        curves = curves.encode(strokeDash=alt.StrokeDash("line:N", scale=alt.Scale(domain=names, range=dashes)))
     chart = _layered(
-        base.mark_line(strokeWidth=2, aria=False),
+        curves,
         # A line of a single point would be invisible.
         base.transform_filter(alt.datum.isolated).mark_circle(size=16, opacity=1, aria=False),
         alt.Chart(_data(hover_areas))

@@ -164,3 +164,12 @@ def test_charts_are_the_same_without_validation() -> None:
             return [chart.to_dict("sans-serif", validate=validate) for chart in found]
 
     assert specifications(validate=True) == specifications(validate=False)
+
+
+@pytest.mark.parametrize("number", [2, 6, 7, 18])
+def test_lines_of_a_chart_look_different(number: int) -> None:
+    """By colour, and from the seventh on by dashes."""
+    lines = {f"partition {line:02}": PIPELINE.lag["lag"] for line in range(number)}
+    shown = svg(charts.lines_over_time("lag", "Lag", "", lines, TIME_RANGE, ".0f"))
+    drawn = re.findall(r'stroke="var\(--(\w+)\)" stroke-width="2"(?: stroke-dasharray="([\d,]+)")?', shown)
+    assert len(set(drawn)) == number
