@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from analytics.match_statistics import RECENT_MINUTES, MatchStatistics
-from analytics.pipeline_metrics import PipelineFigures
+from analytics.pipeline_metrics import LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS, PipelineFigures
 from analytics.time_range import TimeRange
 
 STALE_SECONDS = 60
@@ -110,8 +110,16 @@ def _pipeline_figures(figures: PipelineFigures, time_range: TimeRange) -> list[K
     lag, dead_letters, late_matches = figures.lag, figures.new_dead_letters, figures.late_matches
     oldest = _oldest_in(time_range, figures.oldest_sample)
     return [
-        KeyFigure("Freshness", _seconds(freshness_p50), f"p99 {_seconds(freshness_p99)}; from Kafka to indexed"),
-        KeyFigure("Batch time", _seconds(batch_p50), f"p95 {_seconds(batch_p95)}"),
+        KeyFigure(
+            "Freshness",
+            _seconds(freshness_p50, LARGEST_FRESHNESS_SECONDS),
+            f"p99 {_seconds(freshness_p99, LARGEST_FRESHNESS_SECONDS)}; from Kafka to indexed",
+        ),
+        KeyFigure(
+            "Batch time",
+            _seconds(batch_p50, LARGEST_BATCH_SECONDS),
+            f"p95 {_seconds(batch_p95, LARGEST_BATCH_SECONDS)}",
+        ),
         KeyFigure("Lag", "–" if lag is None else compact(lag), "messages not processed yet"),
         KeyFigure(
             "Dead letters",
@@ -142,10 +150,12 @@ def rate(number: float) -> str:
     return f"{number:,.0f}" if number >= 1000 else f"{number:,.1f}" if number >= 1 else f"{number:.2g}"
 
 
-def _seconds(value: float | None) -> str:
-    """Seconds with about three digits."""
+def _seconds(value: float | None, bound: float) -> str:
+    """Seconds with about three digits. At the last bound of its histogram, a percentile is that or more."""
     if value is None:
         return "–"
+    if value >= bound:
+        return f"> {bound / 3600:.0f} h" if bound >= 3600 else f"> {bound / 60:.0f} min"
     decimals = 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{decimals}f} s"
 

@@ -17,6 +17,8 @@ Points = tuple[tuple[datetime, float], ...]
 BATCH_METRIC, FRESHNESS_METRIC = "lol_job_batch_duration_seconds", "lol_job_message_age_seconds"
 LABELS = {BATCH_METRIC: 'query="matches"'}
 """The labels of the series that a metric is read from: batches of the documents. All series without an entry."""
+LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS = 300, 3600
+"""The last bounds of the two histograms. A percentile above it is the bound itself."""
 LAG = "sum(lol_job_kafka_lag_messages)"
 SCRAPE_SECONDS = 10
 """Prometheus's scrape interval in the stack."""
