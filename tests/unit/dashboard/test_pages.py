@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from altair.utils import schemapi
@@ -14,7 +14,7 @@ from dashboard import settings, sources
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, Series
 from infra.images import ROOT
-from tests.support.report_samples import MATCHES
+from tests.support.report_samples import MATCHES, TIME_RANGE
 
 
 class FakePrometheus(PrometheusClient):
@@ -138,3 +138,22 @@ def test_filters_of_an_open_page_get_their_values_with_the_first_match(
     (champions,) = [box.options for box in app.selectbox if box.label == "Champion"]
     assert champions == ["all", "Ahri"]
     assert views
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+def test_alert_of_an_outage_stays_the_same_while_the_data_gets_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A screen reader reads an alert that has changed again, every 10 s."""
+    now = datetime.now(UTC)
+
+    def elements(age: int) -> list[str]:
+        answer = sources.Answer(MATCHES, TIME_RANGE, now - timedelta(seconds=age), "Elasticsearch does not answer")
+        monkeypatch.setattr(sources, "matches", lambda _: answer)
+        app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
+        return [element.proto.body for element in app.get("html") if "problems" in element.proto.body] + [
+            element.proto.body for element in app.get("html") if "Below is the data" in element.proto.body
+        ]
+
+    (alert, age), (later_alert, later_age) = elements(20), elements(300)
+    assert 'role="alert"' in alert
+    assert alert == later_alert
+    assert age != later_age
