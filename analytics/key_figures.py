@@ -94,7 +94,7 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
     if matches.arriving_per_minute is not None:
         note = f"matches, by arrival in Kafka; mean of {RECENT_MINUTES} minutes"
         figures.append(KeyFigure("Arriving per minute", rate(matches.arriving_per_minute), note))
-    documents = f"{compact(matches.documents)} {time_range.words}"
+    documents = f"in the index; {compact(matches.documents)} selected {time_range.words}"
     figures.append(KeyFigure("Documents", compact(matches.total_documents), documents))
     if matches.newest_arrived_at:
         # Its message may have arrived after `now` was read.

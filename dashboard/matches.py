@@ -39,7 +39,8 @@ def _draw(view: View) -> None:
     with st.container(key="data"):
         now, time_range = datetime.now(UTC), matches.time_range or pipeline.time_range
         if time_range:
-            page.tiles(key_figures(matches.data, pipeline.data, time_range, now))
+            # The newest document's age is that when it was read: the answer may be another viewer's, or kept.
+            page.tiles(key_figures(matches.data, pipeline.data, time_range, matches.read_at or now))
         if matches.data and matches.time_range:
             page.hint(explain_no_matches(matches.data, matches.time_range, now, "Choose a longer time range"))
             page.chart_cards(charts.match_charts(matches.data, matches.time_range))

@@ -68,3 +68,9 @@ def test_percentile_at_the_last_bound_of_its_histogram_is_more_than_that() -> No
     assert shown["Batch time"] == ("300 s", "p95 > 5 min")
     assert AGE_BUCKETS[-1] == LARGEST_FRESHNESS_SECONDS
     assert metrics._BATCH_DURATION_BUCKETS[-1] == LARGEST_BATCH_SECONDS
+
+
+def test_documents_are_those_of_the_index_with_the_selected_ones_in_the_note() -> None:
+    """No filter applies to the number."""
+    note = "in the index; 72,000 selected in the last hour"
+    assert KeyFigure("Documents", "1.23 M", note) in key_figures(MATCHES, None, TIME_RANGE, CREATED_AT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -157,3 +158,13 @@ def test_alert_of_an_outage_stays_the_same_while_the_data_gets_older(monkeypatch
     assert 'role="alert"' in alert
     assert alert == later_alert
     assert age != later_age
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+def test_age_of_the_newest_document_does_not_include_that_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_at = datetime.now(UTC) - timedelta(seconds=50)
+    found = replace(MATCHES, newest_arrived_at=read_at - timedelta(seconds=20))
+    monkeypatch.setattr(sources, "matches", lambda _: sources.Answer(found, TIME_RANGE, read_at))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
+    (tiles,) = [element.proto.body for element in app.get("html") if "Newest document" in element.proto.body]
+    assert '<dd class="value">20.0 s</dd>' in tiles
