@@ -15,6 +15,7 @@ from tools.printable import sanitize
 WIDTH, HEIGHT = 380, 230
 """Size of a whole chart, in CSS pixels; about the size at which a phone displays it."""
 Specification = alt.Chart | alt.LayerChart
+NO_DATA = "no data in this time range"
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,12 @@ class Chart:
     title: str
     note: str
     specification: Specification | None
-    empty: str = "no data in this time range"
+    empty: str = NO_DATA
 
-    def to_dict(self, font: str) -> dict[str, Any]:
-        """The specification with the theme, and `font` for all texts."""
+    def to_dict(self, font: str, *, validate: bool = True) -> dict[str, Any]:
+        """The specification with the theme, and `font` for all texts. `validate`: against Vega-Lite's schema."""
         assert self.specification
-        styled: dict[str, Any] = self.specification.configure(**THEME, font=font).to_dict()
+        styled: dict[str, Any] = self.specification.configure(**THEME, font=font).to_dict(validate=validate)
         sanitized: dict[str, Any] = _sanitize_texts(styled)
         return sanitized
 

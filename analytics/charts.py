@@ -16,7 +16,7 @@ import altair as alt
 
 from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
 from analytics.champion_details import ChampionDetails
-from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
+from analytics.chart import HEIGHT, NO_DATA, WIDTH, Chart, css_colour
 from analytics.key_figures import compact, rate
 from analytics.match_statistics import (
     ChampionStatistics,
@@ -30,7 +30,8 @@ from analytics.match_statistics import (
 from analytics.pipeline_metrics import PipelineMetrics, Points
 from analytics.time_range import TimeRange
 
-_TOOLTIP: dict[str, Any] = {"description": "tooltip:N", "tooltip": "tooltip:N"}
+# Objects, since Altair takes ten times as long to make them of texts.
+_TOOLTIP: dict[str, Any] = {"description": alt.Description("tooltip:N"), "tooltip": alt.Tooltip("tooltip:N")}
 """For the report, whose page has the descriptions as tooltips and for screen readers, and for the dashboard."""
 Sizable = TypeVar("Sizable", alt.Chart, alt.LayerChart)
 Row = TypeVar("Row")
@@ -40,8 +41,13 @@ MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
 GAMES = "won, and number of games"
+NO_TWO_TEAMS = "no match of a mode with two teams in this time range: Arena and Swarm have none"
+NO_SIDES = "no match of two teams of people in this time range: Arena, Swarm and games against bots do not count"
+NO_CHAMPIONS_OF_MODES = "champions of modes (Swarm, …) do not count"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
+LINE_DASHES = ([1, 0], [4, 2], [1, 2])
+"""Of the first lines, one of each colour, of the next ones, and of those after them."""
 DAY, TIME = "%d %b", "%H:%M"
 DATE_TIME = f"{DAY} {TIME}"
 TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY, "quarter": DAY, "year": DAY}
@@ -65,7 +71,7 @@ def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]
 def build_charts(builds: BuildStatistics) -> list[Chart]:
     """Further charts from Elasticsearch, which the report has; the dashboard has them for one champion."""
     return [
-        gold_per_minute(builds.gold, "number of games; two-team modes"),
+        gold_per_minute(builds.gold, "number of games; two-team modes", NO_TWO_TEAMS),
         kill_participation(builds.kill_participation),
         items(builds.items),
         keystones(builds.keystones),
@@ -86,7 +92,7 @@ def champion_charts(details: ChampionDetails, time_range: TimeRange) -> list[Cha
     ]
 
 
-def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games") -> Chart:
+def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games", empty: str = NO_DATA) -> Chart:
     """A histogram of gold per minute."""
     values = [
         {
@@ -104,24 +110,24 @@ def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games"
             x=alt.X(
                 "from:Q", title=None, axis=alt.Axis(grid=False, tickCount=6), scale=alt.Scale(nice=False, zero=False)
             ),
-            x2="to",
+            x2=alt.X2("to"),
             y=_amount("games", values),
             **_TOOLTIP,
         )
     )
-    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None)
+    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None, empty)
 
 
 def items(found: Sequence[GroupStatistics]) -> Chart:
     """Bars: the win rate of the games that ended with an item."""
     chart = groups("items", "Most bought items", f"{GAMES} that ended with it", found, "the games with items")
-    return replace(chart, empty="no match in this time range has items")
+    return replace(chart, empty=f"no match in this time range has items; {NO_CHAMPIONS_OF_MODES}")
 
 
 def keystones(found: Sequence[GroupStatistics]) -> Chart:
     """Bars: the win rate of the games with a keystone."""
     chart = groups("keystones", "Most played keystones", GAMES, found, "the games with keystones")
-    return replace(chart, empty="no match in this time range has keystones")
+    return replace(chart, empty=f"no match in this time range has keystones; {NO_CHAMPIONS_OF_MODES}")
 
 
 def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics], every: str) -> Chart:
@@ -149,7 +155,7 @@ def _win_rate_bars(values: Sequence[Mapping[str, Any]], field: str) -> alt.Layer
         bars.mark_bar(color=css_colour("accent"), size=16).encode(**_TOOLTIP),
         half.encode(x=alt.XDatum(0.5, axis=None)),
         # At the right edge, since long names of groups leave little room between the bars and it.
-        bars.mark_text(align="right", aria=False).encode(x=alt.value("width"), text="text:N"),
+        bars.mark_text(align="right", aria=False).encode(x=alt.value("width"), text=alt.Text("text:N")),
     )
 
 
@@ -217,11 +223,12 @@ def rate_per_minute(
     bars = (
         alt.Chart(_data(values))
         .mark_bar(color=css_colour("accent"), orient="vertical", binSpacing=1)
-        .encode(x=_time_axis("from"), x2="to", y=_amount("amount", values), **_TOOLTIP)
+        .encode(x=_time_axis("from"), x2=alt.X2("to"), y=_amount("amount", values), **_TOOLTIP)
     )
     has_data = any(step.documents for step in steps)
-    if time_range.step_seconds > 60:
-        note += f"; means of {time_range.step_seconds // 60} minutes"
+    seconds = time_range.step_seconds
+    if seconds > 60:
+        note += f"; means of {f'{seconds} s' if seconds % 60 else f'{seconds // 60} minutes'}"
     return Chart(f"{what}-per-minute", f"{what.capitalize()} per minute", note, _sized(bars) if has_data else None)
 
 
@@ -271,12 +278,12 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics], matches:
     chart = _layered(
         alt.Chart(_data(_confidence_lines(shown, matches)))
         .mark_line(color=css_colour("muted"), strokeDash=[3, 3], strokeWidth=1, aria=False)
-        .encode(x=x, y=y, detail="sign:N"),
+        .encode(x=x, y=y, detail=alt.Detail("sign:N")),
         points.mark_circle(color=css_colour("accent"), size=42, opacity=0.75).encode(**_TOOLTIP),
         *(
             points.transform_filter(alt.datum.left == left)
             .mark_text(align="right" if left else "left", dx=-7 if left else 7, aria=False)
-            .encode(text="label:N")
+            .encode(text=alt.Text("label:N"))
             for left in (True, False)
         ),
     )
@@ -285,7 +292,7 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics], matches:
         "Win rate against pick rate",
         f"champions with {MIN_GAMES} games or more; between the lines is chance (95 %)",
         _sized(chart) if shown else None,
-        f"no champion has {MIN_GAMES} games yet",
+        f"no champion has {MIN_GAMES} games yet; {NO_CHAMPIONS_OF_MODES}",
     )
 
 
@@ -299,7 +306,7 @@ def positions(found: Sequence[PositionStatistics]) -> Chart:
             ("Gold per minute", lambda position: (position.gold_per_minute, position.games), ".0f"),
         ),
     )
-    return Chart("positions", "By position", "means of all games; two-team modes", chart)
+    return Chart("positions", "By position", "means of all games; two-team modes", chart, NO_TWO_TEAMS)
 
 
 def kill_participation(found: Sequence[KillParticipation]) -> Chart:
@@ -313,7 +320,7 @@ def kill_participation(found: Sequence[KillParticipation]) -> Chart:
         longest=1.0,
     )
     note = "mean share of the team's kills, by position; two-team modes"
-    return Chart("kill-participation", "Kill participation", note, chart)
+    return Chart("kill-participation", "Kill participation", note, chart, NO_TWO_TEAMS)
 
 
 def _columns(
@@ -354,8 +361,8 @@ def _columns(
         y=alt.Y("position:N", sort=None, title=None, axis=alt.Axis(grid=False)),
     )
     chart = _layered(
-        bars.mark_bar(color=css_colour("accent")).encode(x2="to", **_TOOLTIP),
-        bars.mark_text(align="left", dx=4, aria=False).encode(x="to:Q", text="text:N"),
+        bars.mark_bar(color=css_colour("accent")).encode(x2=alt.X2("to"), **_TOOLTIP),
+        bars.mark_text(align="left", dx=4, aria=False).encode(x=alt.X("to:Q"), text=alt.Text("text:N")),
     )
     return _sized(chart) if rows else None
 
@@ -388,7 +395,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     texts = [
         rows.transform_filter(alt.datum.side == side)
         .mark_text(align=align, dx=dx, color=css_colour("card"), aria=False)
-        .encode(x=alt.value(at), text="text:N")
+        .encode(x=alt.value(at), text=alt.Text("text:N"))
         for side, align, dx, at in ends
     ]
     middle = alt.Chart(_data([{}])).mark_rule(color=css_colour("card"), aria=False).encode(x=alt.datum(0.5))
@@ -398,6 +405,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
         "Blue against red",
         "two-team modes, no bots; wins and means of all champions and positions",
         _sized(chart) if found else None,
+        NO_SIDES,
     )
 
 
@@ -417,7 +425,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
         "Objectives and winning",
         "won by the team that took the first one; all champions and positions",
         _sized(_win_rate_bars(values, "objective")) if found else None,
-        "no match in this time range has objectives",
+        "no match of two teams of people in this time range has objectives: they are of Summoner's Rift",
     )
 
 
@@ -439,7 +447,7 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
     )
     chart = _layered(
         bars.mark_bar(color=css_colour("bad"), size=18).encode(**_TOOLTIP),
-        bars.mark_text(align="left", dx=4, aria=False).encode(text="text:N"),
+        bars.mark_text(align="left", dx=4, aria=False).encode(text=alt.Text("text:N")),
     )
     return Chart(
         "dead-letters",
@@ -487,13 +495,17 @@ def lines_over_time(
         legend=alt.Legend(symbolType="stroke", columns=2) if len(names) > 1 else None,
     )
     base = alt.Chart(_data(values)).encode(x=_time_axis("at"), y=_amount("value", values), color=colour)
+    curves = base.mark_line(strokeWidth=2, aria=False)
+    if len(names) > len(LINE_COLOURS):
+        dashes = [LINE_DASHES[number // len(LINE_COLOURS) % len(LINE_DASHES)] for number in range(len(names))]
+        curves = curves.encode(strokeDash=alt.StrokeDash("line:N", scale=alt.Scale(domain=names, range=dashes)))
     chart = _layered(
-        base.mark_line(strokeWidth=2, aria=False),
+        curves,
         # A line of a single point would be invisible.
         base.transform_filter(alt.datum.isolated).mark_circle(size=16, opacity=1, aria=False),
         alt.Chart(_data(hover_areas))
         .mark_rect(opacity=0)
-        .encode(x="from:T", x2="to", y=alt.value(0), y2=alt.value("height"), **_TOOLTIP),
+        .encode(x=alt.X("from:T"), x2=alt.X2("to"), y=alt.value(0), y2=alt.value("height"), **_TOOLTIP),
     )
     return Chart(name, title, note, _sized(chart) if names else None)
 

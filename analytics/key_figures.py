@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from analytics.match_statistics import ARRIVAL_MINUTES, MatchStatistics
-from analytics.pipeline_metrics import PipelineFigures
+from analytics.match_statistics import RECENT_MINUTES, MatchStatistics
+from analytics.pipeline_metrics import LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS, PipelineFigures
 from analytics.time_range import TimeRange
 
-RECENT_STEPS = 5
-"""The current rates are means of this many steps."""
 STALE_SECONDS = 60
 """Data older than this is marked as bad."""
 
@@ -81,23 +79,22 @@ def _oldest_in(time_range: TimeRange, oldest_sample: datetime | None) -> str:
 
 
 def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetime) -> list[KeyFigure]:
-    recent = matches.steps[-RECENT_STEPS:]
-    matches_per_minute = sum(step.matches for step in recent) / (len(recent) or 1)
-    documents_per_minute = sum(step.documents for step in recent) / (len(recent) or 1)
-    seconds = RECENT_STEPS * time_range.step_seconds
-    span = f"{seconds // 60:,} minutes" if seconds >= 120 else f"{seconds} seconds"
+    recent = matches.recent
+    minutes = min(RECENT_MINUTES, (time_range.end - time_range.start) // timedelta(minutes=1))
+    span = "a minute" if minutes == 1 else f"{minutes} minutes"
+    last = "" if time_range.is_last else "the last "
     figures = [
         KeyFigure("Matches", compact(matches.count), f"{time_range.words}"),
         KeyFigure(
             "Ended per minute",
-            rate(matches_per_minute),
-            f"{rate(documents_per_minute)} documents; mean of {span}",
+            rate(recent.matches),
+            f"{rate(recent.documents)} documents; mean of {last}{span}",
         ),
     ]
     if matches.arriving_per_minute is not None:
-        note = f"matches, by arrival in Kafka; mean of {ARRIVAL_MINUTES} minutes"
+        note = f"matches, by arrival in Kafka; mean of {RECENT_MINUTES} minutes"
         figures.append(KeyFigure("Arriving per minute", rate(matches.arriving_per_minute), note))
-    documents = f"{compact(matches.documents)} {time_range.words}"
+    documents = f"in the index; {compact(matches.documents)} selected {time_range.words}"
     figures.append(KeyFigure("Documents", compact(matches.total_documents), documents))
     if matches.newest_arrived_at:
         # Its message may have arrived after `now` was read.
@@ -113,8 +110,16 @@ def _pipeline_figures(figures: PipelineFigures, time_range: TimeRange) -> list[K
     lag, dead_letters, late_matches = figures.lag, figures.new_dead_letters, figures.late_matches
     oldest = _oldest_in(time_range, figures.oldest_sample)
     return [
-        KeyFigure("Freshness", _seconds(freshness_p50), f"p99 {_seconds(freshness_p99)}; from Kafka to indexed"),
-        KeyFigure("Batch time", _seconds(batch_p50), f"p95 {_seconds(batch_p95)}"),
+        KeyFigure(
+            "Freshness",
+            _seconds(freshness_p50, LARGEST_FRESHNESS_SECONDS),
+            f"p99 {_seconds(freshness_p99, LARGEST_FRESHNESS_SECONDS)}; from Kafka to indexed",
+        ),
+        KeyFigure(
+            "Batch time",
+            _seconds(batch_p50, LARGEST_BATCH_SECONDS),
+            f"p95 {_seconds(batch_p95, LARGEST_BATCH_SECONDS)}",
+        ),
         KeyFigure("Lag", "–" if lag is None else compact(lag), "messages not processed yet"),
         KeyFigure(
             "Dead letters",
@@ -145,10 +150,12 @@ def rate(number: float) -> str:
     return f"{number:,.0f}" if number >= 1000 else f"{number:,.1f}" if number >= 1 else f"{number:.2g}"
 
 
-def _seconds(value: float | None) -> str:
-    """Seconds with about three digits."""
+def _seconds(value: float | None, bound: float) -> str:
+    """Seconds with about three digits. At the last bound of its histogram, a percentile is that or more."""
     if value is None:
         return "–"
+    if value >= bound:
+        return f"> {bound / 3600:.0f} h" if bound >= 3600 else f"> {bound / 60:.0f} min"
     decimals = 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{decimals}f} s"
 

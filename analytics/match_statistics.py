@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from elasticsearch import Elasticsearch
@@ -27,8 +27,8 @@ GAME_LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, 
 LAST_MATCHES = 10
 USUAL_PARTICIPANTS = 18
 """No mode has more. A match that another producer sends can have up to MAX_PARTICIPANTS."""
-ARRIVAL_MINUTES = 5
-"""The rate of arrivals is the mean of this many minutes."""
+RECENT_MINUTES = 5
+"""The rates of now, of matches that end and of those that arrive, are means of this many minutes."""
 PRECISION_THRESHOLD = 40_000
 """Elasticsearch's maximum for `cardinality`. Fewer matches are counted to within a few, more to about a percent."""
 CHAMPION_PRECISION = 4_000
@@ -59,7 +59,7 @@ OBJECTIVES = {
 
 @dataclass(frozen=True)
 class StepRate:
-    """A step of the time range: its start, and the mean numbers per minute."""
+    """A step or another part of the time range: its start, and the mean numbers per minute."""
 
     start: datetime
     matches: float
@@ -171,6 +171,8 @@ class MatchStatistics:
     played: int
     """Matches that are no remakes and have a winner: the denominator of the pick rates."""
     steps: tuple[StepRate, ...]
+    recent: StepRate
+    """The last minutes of the time range, or all of it if it is shorter."""
     champions: tuple[ChampionStatistics, ...]
     """Most games first."""
     positions: tuple[PositionStatistics, ...]
@@ -248,6 +250,7 @@ def read_match_statistics(
     teams = _read_teams(client, time_range, only)
     last = read_last_matches(client, *only.of_matches, *only.of_participants)
     selected, played = found["selected"], found["selected"]["played"]
+    recent_start = _recent_start(time_range)
     matches_played = found["played"]["matches"]["value"]
     return MatchStatistics(
         total_documents=overall["hits"]["total"]["value"],
@@ -256,7 +259,11 @@ def read_match_statistics(
         count=selected["matches"]["value"],
         documents=selected["doc_count"],
         played=matches_played,
-        steps=tuple(_step(bucket, time_range.step_seconds / 60) for bucket in selected["steps"]["buckets"]),
+        steps=tuple(
+            _step(from_ms(bucket["key"]), bucket, time_range.step_seconds / 60)
+            for bucket in selected["steps"]["buckets"]
+        ),
+        recent=_step(recent_start, selected["recent"], (time_range.end - recent_start).total_seconds() / 60),
         champions=tuple(
             _champion(bucket, matches_played, teams) for bucket in played["people"]["champions"]["buckets"]
         ),
@@ -289,11 +296,11 @@ def read_absent(client: Elasticsearch, only: MatchFilter) -> tuple[str, ...]:
 
 def _read_arrivals(client: Elasticsearch, only: MatchFilter) -> float:
     """Matches a minute that have arrived in the last minutes."""
-    recent = {"range": {"ingested_at": {"gte": f"now-{ARRIVAL_MINUTES}m"}}}
+    recent = {"range": {"ingested_at": {"gte": f"now-{RECENT_MINUTES}m"}}}
     query = all_of(recent, *only.of_matches, *only.of_participants)
     found = search_matches(client, size=0, query=query, aggs={"arriving": MATCHES})
     arriving: int = found["aggregations"]["arriving"]["value"]
-    return arriving / ARRIVAL_MINUTES
+    return arriving / RECENT_MINUTES
 
 
 def read_last_matches(
@@ -321,7 +328,12 @@ def read_last_matches(
             break
     if not ids:
         return ()
-    participants = search_matches(client, size=size * MAX_PARTICIPANTS, query={"terms": {"match_id": ids}})
+    participants = search_matches(
+        client,
+        size=size * MAX_PARTICIPANTS,
+        query={"terms": {"match_id": ids}},
+        source={"includes": _SUMMARY_FIELDS},
+    )
     by_match: dict[str, list[Mapping[str, Any]]] = {each: [] for each in ids}
     for hit in participants["hits"]["hits"]:
         by_match[hit["_source"]["match_id"]].append(hit["_source"])
@@ -358,7 +370,8 @@ def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter)
 
 @dataclass(frozen=True)
 class FilterValues:
-    """What can be selected: the values that the documents of a time range have."""
+    """What can be selected: the values that the documents of a time range have; of champions, those that the tables and
+    pages have, so none of bots and modes."""
 
     queue_ids: tuple[int, ...] = ()
     platforms: tuple[str, ...] = ()
@@ -368,14 +381,31 @@ class FilterValues:
 
 def read_filter_values(client: Elasticsearch, time_range: TimeRange) -> FilterValues:
     """The values that a filter can have. Raises the client's errors."""
-    fields = ("queue_id", "platform", "patch", "champion_name")
+
+    def terms(field: str) -> dict[str, Any]:
+        return {field: {"terms": {"field": field, "size": MAX_CHAMPIONS}}}
+
     found = search_matches(
         client,
         size=0,
         query=all_of(in_range(time_range)),
-        aggs={field: {"terms": {"field": field, "size": MAX_CHAMPIONS}} for field in fields},
+        aggs={
+            **terms("queue_id"),
+            **terms("platform"),
+            **terms("patch"),
+            "people": {"filter": PEOPLE, "aggs": terms("champion_name")},
+        },
     )["aggregations"]
-    return FilterValues(*(tuple(sorted(bucket["key"] for bucket in found[field]["buckets"])) for field in fields))
+
+    def values(aggregations: Mapping[str, Any], field: str) -> tuple[Any, ...]:
+        return tuple(sorted(bucket["key"] for bucket in aggregations[field]["buckets"]))
+
+    return FilterValues(
+        queue_ids=values(found, "queue_id"),
+        platforms=values(found, "platform"),
+        patches=values(found, "patch"),
+        champions=values(found["people"], "champion_name"),
+    )
 
 
 def all_of(*clauses: dict[str, Any]) -> dict[str, Any]:
@@ -444,6 +474,10 @@ def _aggregations(time_range: TimeRange, only: MatchFilter) -> dict[str, Any]:
                         "min_doc_count": 0,
                         "extended_bounds": {"min": to_ms(first), "max": to_ms(last)},
                     },
+                    "aggs": {"matches": MATCHES},
+                },
+                "recent": {
+                    "filter": {"range": {"@timestamp": {"gte": to_ms(_recent_start(time_range))}}},
                     "aggs": {"matches": MATCHES},
                 },
                 "played": {"filter": all_of(*PLAYED), "aggs": _of_participants()},
@@ -515,9 +549,13 @@ _SIDE_SUMS = {
 }
 
 
-def _step(bucket: Mapping[str, Any], minutes: float) -> StepRate:
+def _recent_start(time_range: TimeRange) -> datetime:
+    return max(time_range.start, time_range.end - timedelta(minutes=RECENT_MINUTES))
+
+
+def _step(start: datetime, bucket: Mapping[str, Any], minutes: float) -> StepRate:
     return StepRate(
-        from_ms(bucket["key"]),
+        start,
         bucket["matches"]["value"] / minutes,
         bucket["doc_count"] / minutes,
     )
@@ -579,6 +617,12 @@ def _objectives(teams: Mapping[str, Any]) -> tuple[ObjectiveStatistics, ...]:
         for name, words in OBJECTIVES.items()
         if buckets and buckets[name]["doc_count"]
     )
+
+
+_SUMMARY_FIELDS = [
+    *("match_id", "@timestamp", "game_duration", "queue_id", "game_mode", "patch", "remake"),
+    *("team_id", "champion_name", "position", "placement", "win", "kills"),
+]
 
 
 def _has_two_teams(match: Mapping[str, Any]) -> bool:

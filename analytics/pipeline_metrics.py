@@ -17,9 +17,13 @@ Points = tuple[tuple[datetime, float], ...]
 BATCH_METRIC, FRESHNESS_METRIC = "lol_job_batch_duration_seconds", "lol_job_message_age_seconds"
 LABELS = {BATCH_METRIC: 'query="matches"'}
 """The labels of the series that a metric is read from: batches of the documents. All series without an entry."""
+LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS = 300, 3600
+"""The last bounds of the two histograms. A percentile above it is the bound itself."""
 LAG = "sum(lol_job_kafka_lag_messages)"
+SCRAPE_SECONDS = 10
+"""Prometheus's scrape interval in the stack."""
 MIN_RATE_WINDOW_SECONDS = 60
-"""A rate needs several scrapes, which are 10 s apart, with batches between them."""
+"""A rate needs several scrapes, with batches between them."""
 NOW_SECONDS = 300
 """The window of the figures of now."""
 
@@ -37,13 +41,21 @@ class PipelineMetrics:
     batch_seconds: Mapping[str, Points]
     freshness_seconds: Mapping[str, Points]
     """Latency from Kafka's arrival time until Elasticsearch has acknowledged the documents."""
-    dead_letter_rates: Mapping[str, Points]
-    """Dead letters a minute, by reason."""
     lag_by_partition: Mapping[str, Points]
     sink_waits: Mapping[str, Points]
     """Retries a minute of writes to a service that does not answer, by service."""
     dead_letters: Mapping[str, float]
     """Messages since the job last started, by reason; a reason without messages may be missing."""
+
+
+@dataclass(frozen=True)
+class DeadLetterMetrics:
+    """Dead letters by reason."""
+
+    rates: Mapping[str, Points]
+    """A minute, over time."""
+    counts: Mapping[str, float]
+    """Since the job last started; a reason without messages may be missing."""
     oldest_sample: datetime | None
     """Prometheus has no data from before this time."""
 
@@ -69,12 +81,8 @@ class PipelineFigures:
 
 def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> PipelineMetrics:
     """Query the time series in `time_range`. Raises PrometheusError."""
-    window = f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS)}s"
-
-    def series_by_label(query: str, label: str = "") -> dict[str, Points]:
-        """The query's series by the value of `label`; a series without the label is under ""."""
-        found = prometheus.range(query, time_range.start, time_range.end, time_range.step_seconds)
-        return dict(sorted((series.labels.get(label, ""), series.points) for series in found))
+    window = _window(time_range)
+    series_by_label = partial(_series_by_label, prometheus, time_range)
 
     def single_series(query: str) -> Points:
         """The query's only series; no points if it has none."""
@@ -93,9 +101,6 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
         lag={"lag": single_series(LAG)},
         batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
         freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
-        dead_letter_rates=series_by_label(
-            f"sum by (reason) (rate(lol_job_dead_letters_total[{window}])) * 60 > 0", "reason"
-        ),
         lag_by_partition={
             f"partition {partition}": points
             for partition, points in series_by_label(
@@ -103,7 +108,16 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
             ).items()
         },
         sink_waits=series_by_label(f"sum by (service) (rate(lol_job_sink_waits_total[{window}])) * 60 > 0", "service"),
-        dead_letters=prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason"),
+        dead_letters=_read_dead_letters(prometheus),
+    )
+
+
+def read_dead_letter_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> DeadLetterMetrics:
+    """Query the dead letters in `time_range`. Raises PrometheusError."""
+    rates = f"sum by (reason) (rate(lol_job_dead_letters_total[{_window(time_range)}])) * 60 > 0"
+    return DeadLetterMetrics(
+        rates=_series_by_label(prometheus, time_range, rates, "reason"),
+        counts=_read_dead_letters(prometheus),
         oldest_sample=_read_oldest_sample(prometheus),
     )
 
@@ -121,13 +135,38 @@ def read_pipeline_figures(prometheus: PrometheusClient, time_range: TimeRange) -
         lag=value(LAG),
         batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
         freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
-        # From the topic's end offsets, because the job's counters restart with it. `increase` would extrapolate to
-        # fractions.
-        new_dead_letters=value(f"sum(max_over_time({ends}) - min_over_time({ends}))"),
+        # From the topic's end offsets, because the job's counters restart with it. Only a recreated topic, whose
+        # offsets begin again, needs `increase`: it extrapolates, by less than one letter in some hundreds.
+        new_dead_letters=value(
+            f"sum(max_over_time({ends}) - min_over_time({ends}) and resets({ends}) == 0 or round(increase({ends})))"
+        ),
         # Not within the time range: `increase` would extrapolate to another number.
         late_matches=value("sum(lol_job_late_matches_total)"),
         oldest_sample=_read_oldest_sample(prometheus),
     )
+
+
+def _window(time_range: TimeRange) -> str:
+    """The window of rates over time.
+
+    One scrape longer than the step, so that neighbouring windows share a sample. Otherwise an increase between the last
+    sample of a window and the first of the next would be in neither. A rate is per second of the samples, so that each
+    increase counts once, not more.
+    """
+    return f"{max(time_range.step_seconds, MIN_RATE_WINDOW_SECONDS) + SCRAPE_SECONDS}s"
+
+
+def _series_by_label(
+    prometheus: PrometheusClient, time_range: TimeRange, query: str, label: str = ""
+) -> dict[str, Points]:
+    """The query's series by the value of `label`; a series without the label is under ""."""
+    found = prometheus.range(query, time_range.start, time_range.end, time_range.step_seconds)
+    return dict(sorted((series.labels.get(label, ""), series.points) for series in found))
+
+
+def _read_dead_letters(prometheus: PrometheusClient) -> dict[str, float]:
+    """The dead letters since the job last started, by reason."""
+    return prometheus.values("sum by (reason) (lol_job_dead_letters_total)", "reason")
 
 
 def _read_oldest_sample(prometheus: PrometheusClient) -> datetime | None:

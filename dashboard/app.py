@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from altair.utils.schemapi import disable_debug_mode
 
 from dashboard import dead_letters, login, matches, page, pipeline, player
 
@@ -14,6 +15,7 @@ PAGES = {
     "Dead letters": dead_letters.show,
 }
 
+disable_debug_mode()  # without it, Altair validates each part of each chart, which the tests do
 st.set_page_config(page_title="LoL matches", layout="wide")
 page.style()
 login.require()

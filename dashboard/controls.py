@@ -14,6 +14,7 @@ from job.champions import canonical_name
 from job.queues import queue_ids, queue_name
 
 ALL = "all"
+WITHOUT_VALUES = "filters without values"
 
 
 def controls(*, matches: bool = False, champion: bool = False) -> View:
@@ -31,9 +32,19 @@ def controls(*, matches: bool = False, champion: bool = False) -> View:
             end = st.datetime_input("To (UTC)", None, key="to", bind="query-params", width=230, step=60)
         view = View(name, utc(begin), utc(end))
         if matches:
-            view = replace(view, filter=_filter(sources.filter_values(view).data or FilterValues(), champion))
+            values = sources.filter_values(view).data or FilterValues()
+            st.session_state[WITHOUT_VALUES] = not values.queue_ids
+            view = replace(view, filter=_filter(values, champion))
         st.toggle("Pause", key="paused", bind="query-params")
     return view
+
+
+def refresh_controls(view: View) -> None:
+    """Run the whole page again if its filters have no values and could have some now: a refresh runs a part only."""
+    if st.session_state.get(WITHOUT_VALUES):
+        values = sources.filter_values(replace(view, filter=MatchFilter())).data
+        if values and values.queue_ids:
+            st.rerun()
 
 
 def _filter(values: FilterValues, with_champion: bool) -> MatchFilter:

@@ -29,15 +29,15 @@ def show() -> None:
 
 
 def _draw(view: View) -> None:
-    reasons, newest = sources.pipeline(view), sources.newest_dead_letters()
+    reasons, newest = sources.dead_letter_metrics(view), sources.newest_dead_letters()
     page.problems(reasons, newest)
     with st.container(key="data"):
         if reasons.data and reasons.time_range:
             page.hint(explain_missing_metrics(reasons.data.oldest_sample, reasons.time_range))
             page.chart_cards(
                 [
-                    charts.dead_letters_over_time(reasons.data.dead_letter_rates, reasons.time_range),
-                    charts.dead_letters(reasons.data.dead_letters),
+                    charts.dead_letters_over_time(reasons.data.rates, reasons.time_range),
+                    charts.dead_letters(reasons.data.counts),
                 ]
             )
         if newest.data is not None:

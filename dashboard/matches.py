@@ -9,7 +9,7 @@ import streamlit as st
 from analytics import charts
 from analytics.key_figures import KeyFigure, explain_absent, explain_no_matches, key_figures
 from dashboard import page, sources, tables
-from dashboard.controls import controls
+from dashboard.controls import controls, refresh_controls
 from dashboard.view import View
 
 FORMS = {
@@ -33,12 +33,14 @@ def show_champion() -> None:
 def _draw(view: View) -> None:
     if st.session_state.pop("page_changed", False):
         st.rerun()  # of the whole page: a click in this part of it runs this part only
+    refresh_controls(view)
     matches, pipeline = sources.matches(view), sources.pipeline_figures(view)
     page.problems(matches, pipeline)
     with st.container(key="data"):
         now, time_range = datetime.now(UTC), matches.time_range or pipeline.time_range
         if time_range:
-            page.tiles(key_figures(matches.data, pipeline.data, time_range, now))
+            # The newest document's age is that when it was read: the answer may be another viewer's, or kept.
+            page.tiles(key_figures(matches.data, pipeline.data, time_range, matches.read_at or now))
         if matches.data and matches.time_range:
             page.hint(explain_no_matches(matches.data, matches.time_range, now, "Choose a longer time range"))
             page.chart_cards(charts.match_charts(matches.data, matches.time_range))
@@ -47,6 +49,7 @@ def _draw(view: View) -> None:
 
 
 def _draw_champion(view: View) -> None:
+    refresh_controls(view)
     if not view.filter.champion:
         page.hint(["Choose a champion above, or click one in the table of the page Matches."])
         return

@@ -38,16 +38,17 @@ def text(untrusted: object) -> str:
 
 def problems(main: Answer[Any], *others: Answer[Any]) -> None:
     """What could not be read. The page is grey if that is its main part."""
-    lines = []
+    alerts, ages = [], []
     for answer in {answer.problem: answer for answer in (*others, main)}.values():  # each problem once
         if answer.problem:
-            since = ""
+            alerts.append(f'<p class="problem" role="alert">{text(answer.problem)}. Trying again.</p>')
             if answer.read_at:
                 age = duration((datetime.now(UTC) - answer.read_at).total_seconds())
-                since = f" Below is the data of {answer.read_at:%H:%M:%S} UTC, {age} ago."
-            lines.append(f'<p class="problem" role="alert">{text(answer.problem)}.{since} Trying again.</p>')
+                ages.append(f'<p class="age">Below is the data of {answer.read_at:%H:%M:%S} UTC, {age} ago.</p>')
     grey = "<style>.st-key-data { opacity: 0.5; filter: grayscale(1); }</style>" if main.problem else ""
-    st.html(f'<div class="problems">{"".join(lines)}</div>{grey}')
+    # Elements of their own: a screen reader reads an alert again when its element changes, as the ages always do.
+    st.html(f'<div class="problems">{"".join(alerts)}</div>{grey}')
+    st.html(f'<div class="ages">{"".join(dict.fromkeys(ages))}</div>')
 
 
 def hint(lines: Iterable[str]) -> None:
@@ -82,7 +83,7 @@ def chart_card(chart: Chart) -> None:
         if chart.specification is None:
             st.html(f'<p class="empty">{text(chart.empty)}</p>')
             return
-        specification = chart.to_dict(FONT) | {"usermeta": {"embedOptions": {"renderer": "svg"}}}
+        specification = chart.to_dict(FONT, validate=False) | {"usermeta": {"embedOptions": {"renderer": "svg"}}}
         st.vega_lite_chart(specification, theme=None, key=f"chart-{chart.name}", alt=f"{chart.title}: {chart.note}")
 
 

@@ -27,7 +27,8 @@ def _draw(view: View) -> None:
             return
         time_range, metrics = pipeline.time_range, pipeline.data
         page.tiles(key_figures(None, figures.data, time_range, datetime.now(UTC)))
-        page.hint(explain_missing_metrics(metrics.oldest_sample, time_range))
+        if figures.data:
+            page.hint(explain_missing_metrics(figures.data.oldest_sample, time_range))
         if alerts.data is not None:
             _draw_alerts(alerts.data)
         page.chart_cards([*charts.pipeline_charts(metrics, time_range), *charts.stage_charts(metrics, time_range)])

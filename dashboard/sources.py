@@ -7,23 +7,27 @@ Nothing is read without a viewer: only a page that is open in a browser calls th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Generic, TypeVar, cast
 
 import requests
 import streamlit as st
-from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
+from elasticsearch import ApiError, ConnectionTimeout, Elasticsearch, NotFoundError, TransportError
 
 from analytics.champion_details import ChampionDetails, read_champion_details
 from analytics.match_statistics import FilterValues, MatchStatistics, read_filter_values, read_match_statistics
 from analytics.pipeline_metrics import (
+    DeadLetterMetrics,
     PipelineFigures,
     PipelineMetrics,
+    read_dead_letter_metrics,
     read_pipeline_figures,
     read_pipeline_metrics,
 )
 from analytics.player import Player, read_player
+from analytics.search import search_matches
 from analytics.time_range import TimeRange
 from dashboard.settings import Settings, SettingsError, load
 from dashboard.view import View
@@ -37,6 +41,7 @@ from tools.dlq.dead_letters import (
     MessagePosition,
     decode,
     read_dead_letters,
+    read_offsets,
 )
 
 T = TypeVar("T")
@@ -47,6 +52,13 @@ TTL_SECONDS = REFRESH_SECONDS - 0.5
 has new data."""
 TIMEOUT_SECONDS = 8
 """Timeout of a query. A longer one would hold up the next refresh."""
+PROMETHEUS_TIMEOUT_SECONDS = 3
+"""The same of one of Prometheus's queries, of which a page has several."""
+SLOW_PAUSE_SECONDS = 60
+"""How long a time range is not read again whose query took longer than the timeout."""
+MAX_LOAD = 0.25
+"""Reading a view takes at most this share of the time."""
+ENDED_LIFETIME_SECONDS = 300
 FILTER_VALUES_TTL_SECONDS = 300
 MAX_CACHED_VIEWS = 64
 """Maximum number of cached views."""
@@ -75,6 +87,11 @@ def matches(view: View) -> Answer[MatchStatistics]:
 def pipeline(view: View) -> Answer[PipelineMetrics]:
     """The pipeline's metrics over time."""
     return cast(Answer[PipelineMetrics], shared("pipeline", view))
+
+
+def dead_letter_metrics(view: View) -> Answer[DeadLetterMetrics]:
+    """The dead letters over time."""
+    return cast(Answer[DeadLetterMetrics], shared("dead letter metrics", view))
 
 
 def pipeline_figures(view: View) -> Answer[PipelineFigures]:
@@ -178,11 +195,11 @@ def _prometheus() -> PrometheusClient:
         session.auth = (source.username, source.password)
     if source.ca_certificates:
         session.verify = source.ca_certificates
-    return PrometheusClient(source.url.rstrip("/"), session)
+    return PrometheusClient(source.url.rstrip("/"), session, PROMETHEUS_TIMEOUT_SECONDS)
 
 
 def _has_values(values: FilterValues) -> bool:
-    return bool(values.champions)
+    return bool(values.queue_ids)
 
 
 # Without values, Elasticsearch has no match of the time range yet: they are not kept longer than other data.
@@ -201,9 +218,34 @@ def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> DisplayedDeadLette
 
 
 def _dead_letters(only: MessagePosition | None = None, newest: int | None = None) -> Iterator[DeadLetterMessage]:
+    return read_dead_letters(_kafka(), only, newest)
+
+
+def _kafka() -> dict[str, Any]:
     kafka = read_settings().kafka
-    client = CONSUMER_LIMITS | kafka.client | {"bootstrap.servers": kafka.bootstrap_servers}
-    return read_dead_letters(client, only, newest)
+    return CONSUMER_LIMITS | kafka.client | {"bootstrap.servers": kafka.bootstrap_servers}
+
+
+@dataclass
+class _NewestLetters:
+    """The newest dead letters, and the offsets that the topic's partitions had when they were read."""
+
+    offsets: dict[int, tuple[int, int]] | None = None
+    letters: list[DisplayedDeadLetter] = field(default_factory=list)
+
+
+@st.cache_resource(show_spinner=False)
+def _newest_letters() -> _NewestLetters:
+    return _NewestLetters()
+
+
+def _read_newest_dead_letters() -> list[DisplayedDeadLetter]:
+    """Reads the letters only if the topic has changed: each can have a megabyte."""
+    kept, offsets = _newest_letters(), read_offsets(_kafka())
+    if offsets != kept.offsets:
+        kept.letters = [DisplayedDeadLetter.of(found) for found in _dead_letters(newest=MAX_SHOWN_DEAD_LETTERS)][::-1]
+        kept.offsets = offsets
+    return kept.letters
 
 
 READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
@@ -212,13 +254,15 @@ READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "filter values": lambda _, view, __: _filter_values(view),
     "player": lambda _, __, wanted: read_player(_elasticsearch(), wanted),
     "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),
+    "dead letter metrics": lambda time_range, _, __: read_dead_letter_metrics(_prometheus(), time_range),
     "pipeline figures": lambda time_range, _, __: read_pipeline_figures(_prometheus(), time_range),
     "alerts": lambda *_: _prometheus().alerts(),
-    "dead letters": lambda *_: [
-        DisplayedDeadLetter.of(found) for found in _dead_letters(newest=MAX_SHOWN_DEAD_LETTERS)
-    ][::-1],
+    "dead letters": lambda *_: _read_newest_dead_letters(),
     "dead letter": _read_dead_letter,
 }
+
+OF_TIME_RANGES = ("matches", "champion", "pipeline", "dead letter metrics", "filter values")
+"""The sources that read all of the view's time range."""
 
 
 # Streamlit lets one thread compute an entry, and the others wait for it.
@@ -229,22 +273,60 @@ def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
 
 
 def _read(source: str, view: View, argument: str) -> Answer[Any]:
-    last = _last(source, view, argument)
-    now = datetime.now(UTC)
+    kept = _kept(source, view, argument)
+    begin, now = monotonic(), datetime.now(UTC)
+    if begin < kept.next_read:
+        return kept.answer
     time_range = view.time_range(now)
+    pause, problem = TTL_SECONDS, ""
     try:
-        last[0] = Answer(READERS[source](time_range, view, argument), time_range, now)
+        kept.answer = Answer(READERS[source](time_range, view, argument), time_range, now)
+        pause = lifetime(time_range, now, monotonic() - begin)
     except NotFoundError:
-        last[0] = replace(last[0], problem=f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
+        problem = f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones."
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
-        last[0] = replace(last[0], problem=f"Elasticsearch {failure}: {first_line(error)}")
+        problem = f"Elasticsearch {failure}: {first_line(error)}"
+        if isinstance(error, ConnectionTimeout) and source in OF_TIME_RANGES and _elasticsearch_answers():
+            problem = f"Elasticsearch needs more than {TIMEOUT_SECONDS} s: choose a shorter time range"
+            pause = SLOW_PAUSE_SECONDS
     except (PrometheusError, DlqError, SettingsError) as error:
-        last[0] = replace(last[0], problem=str(error))
-    return last[0]
+        problem = str(error)
+    if problem:
+        kept.answer = replace(kept.answer, problem=problem)
+    kept.next_read = begin + pause
+    return kept.answer
+
+
+def lifetime(time_range: TimeRange, now: datetime, duration: float) -> float:
+    """How many seconds after the begin of a read, which took `duration`, its data is read again at the earliest.
+
+    What has ended changes only while messages are late.
+    """
+    found = [REFRESH_SECONDS, duration / MAX_LOAD]
+    if not time_range.is_last:
+        found.append(min((now - time_range.end).total_seconds(), ENDED_LIFETIME_SECONDS))
+    return max(found) - (REFRESH_SECONDS - TTL_SECONDS)
+
+
+def _elasticsearch_answers() -> bool:
+    """Whether it answers a query without work: then it was the query that took too long."""
+    try:
+        search_matches(_elasticsearch().options(request_timeout=1), size=0, query={"match_none": {}})
+    except (ApiError, TransportError):
+        return False
+    return True
+
+
+@dataclass
+class _Kept:
+    """The newest answer for a view, and when its source may be read again."""
+
+    answer: Answer[Any] = field(default_factory=Answer)
+    next_read: float = 0
 
 
 @st.cache_resource(max_entries=MAX_CACHED_VIEWS, show_spinner=False)
-def _last(source: str, view: View, argument: str) -> list[Answer[Any]]:
-    """The newest answer, as the only element: it outlives the shared one."""
-    return [Answer()]
+def _kept(source: str, view: View, argument: str) -> _Kept:
+    """Outlives the shared answer."""
+    return _Kept()

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 10.0
 
 
 class PrometheusError(Exception):
@@ -41,8 +41,11 @@ class Alert:
 class PrometheusClient:
     """A client of the Prometheus at `url`. Every query raises PrometheusError. `session` can have a login."""
 
-    def __init__(self, url: str, session: requests.Session | None = None) -> None:
+    def __init__(
+        self, url: str, session: requests.Session | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self._url = url
+        self._timeout = timeout_seconds
         self._get = session.get if session else requests.get
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
@@ -85,7 +88,7 @@ class PrometheusClient:
 
     def _data(self, endpoint: str, **parameters: Any) -> Any:
         try:
-            response = self._get(f"{self._url}/api/v1/{endpoint}", params=parameters, timeout=TIMEOUT_SECONDS)
+            response = self._get(f"{self._url}/api/v1/{endpoint}", params=parameters, timeout=self._timeout)
             answer = response.json()
         except requests.RequestException as error:
             raise PrometheusError(f"Prometheus does not answer at {self._url}: {root_cause(error)}") from error

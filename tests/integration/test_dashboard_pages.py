@@ -322,7 +322,8 @@ def test_outage_of_a_source_is_an_alert_above_the_last_data(
     """The page is grey if its main source fails."""
     with open_dashboard(browser, f"{address}?refresh_seconds=1&patch={outage}") as page:
         alert = page.get_by_role("alert").filter(has_text=problem)
-        expect(alert).to_contain_text("Below is the data of")
+        expect(alert).to_be_visible()
+        expect(page.locator(".age")).to_contain_text("Below is the data of")
         expect(page.locator(".st-key-data")).to_have_css("opacity", opacity)
         expect(tile(page, "Matches")).to_have_text("7,200")
         expect(tile(page, "Lag")).to_have_text("0")

@@ -82,7 +82,8 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Brow
         elasticsearch = stack.container("elasticsearch")
         pause(elasticsearch)
         try:
-            expect(problem).to_contain_text("Below is the data of", timeout=60_000)
+            expect(problem).to_be_visible(timeout=60_000)
+            expect(page.locator(".age")).to_contain_text("Below is the data of")
             expect(page.get_by_role("cell", name=match.id)).to_be_visible()
         finally:
             elasticsearch.unpause()

@@ -18,7 +18,7 @@ from analytics.match_statistics import (
     SideStatistics,
     StepRate,
 )
-from analytics.pipeline_metrics import PipelineFigures, PipelineMetrics, Points
+from analytics.pipeline_metrics import DeadLetterMetrics, PipelineFigures, PipelineMetrics, Points
 from analytics.time_range import STEPS, TimeRange
 from tools.health import ServiceHealth, StackHealth, StageHealth
 from tools.report.page import StackReport
@@ -43,10 +43,13 @@ PIPELINE = PipelineMetrics(
     lag={"lag": points(0)},
     batch_seconds={"p50": points(0.4), "p95": points(0.8)},
     freshness_seconds={"p50": points(0.9), "p99": points(1.6)},
-    dead_letter_rates={"not_json": points(0.05)},
     lag_by_partition={"partition 0": points(0), "partition 1": points(2)},
     sink_waits={},
     dead_letters={"not_json": 3, "null_value": 0},
+)
+DEAD_LETTERS = DeadLetterMetrics(
+    rates={"not_json": points(0.05)},
+    counts=PIPELINE.dead_letters,
     oldest_sample=TIME_RANGE.start - timedelta(days=3),
 )
 FIGURES = PipelineFigures(
@@ -63,11 +66,9 @@ EMPTY_PIPELINE = PipelineMetrics(
     lag={"lag": ()},
     batch_seconds={"p50": (), "p95": ()},
     freshness_seconds={"p50": (), "p99": ()},
-    dead_letter_rates={},
     lag_by_partition={},
     sink_waits={},
     dead_letters={},
-    oldest_sample=None,
 )
 EMPTY_FIGURES = PipelineFigures(
     lag=None,
@@ -123,6 +124,7 @@ MATCHES = MatchStatistics(
     documents=72_000,
     played=7200,
     steps=tuple(StepRate(TIME_RANGE.start + timedelta(minutes=n), 120, 1200) for n in range(STEPS)),
+    recent=StepRate(TIME_RANGE.end - timedelta(minutes=5), 120, 1200),
     champions=CHAMPIONS,
     positions=tuple(PositionStatistics(name, 7000, 3.2, 180, 410) for name in (*POSITIONS, "UNKNOWN")),
     sides=(
@@ -135,7 +137,9 @@ MATCHES = MatchStatistics(
     arriving_per_minute=118,
     absent=(),
 )
-NO_MATCHES = MatchStatistics(0, None, None, 0, 0, 0, (), (), (), (), (), (), (), 0, ())
+NO_MATCHES = MatchStatistics(
+    0, None, None, 0, 0, 0, (), StepRate(TIME_RANGE.end - timedelta(minutes=5), 0, 0), (), (), (), (), (), (), 0, ()
+)
 
 BUILDS = BuildStatistics(
     gold=tuple(GoldBucket(gold, 100 * number) for number, gold in enumerate(range(200, 700, 50), 1)),

@@ -19,14 +19,14 @@ from elastic_transport import ConnectionError as ElasticConnectionError
 from analytics.builds import GoldBucket, GroupStatistics
 from analytics.champion_details import ChampionDetails
 from analytics.match_statistics import FilterValues, MatchStatistics
-from analytics.pipeline_metrics import PipelineFigures
+from analytics.pipeline_metrics import DeadLetterMetrics, PipelineFigures
 from analytics.player import Player, PlayerChampion, PlayerGame
 from analytics.time_range import TimeRange
 from dashboard import page, sources
 from dashboard.sources import DisplayedDeadLetter
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusError
-from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, PIPELINE, XSS
+from tests.support.report_samples import CREATED_AT, DEAD_LETTERS, FIGURES, MATCHES, PIPELINE, XSS
 
 GROUPS = (GroupStatistics(XSS, 20, 0.2, 0.55), GroupStatistics("Infinity Edge", 10, 0.1, 0.45))
 MEANS = {
@@ -104,19 +104,24 @@ def figures(_: TimeRange, view: View, __: str) -> PipelineFigures:
     return FIGURES
 
 
+def moved(lines: Any, time_range: TimeRange) -> Any:
+    """The samples, moved to the time range."""
+    times = time_range.step_times[1:]
+    return {
+        name: tuple((time, value) for time, (_, value) in zip(times, points, strict=False))
+        for name, points in lines.items()
+    }
+
+
 def pipeline(time_range: TimeRange, _: View, __: str) -> Any:
     """The samples, moved to the time range."""
+    series = ("messages", "documents", "lag", "batch_seconds", "freshness_seconds", "lag_by_partition")
+    return replace(PIPELINE, **{name: moved(getattr(PIPELINE, name), time_range) for name in series})
 
-    def moved(lines: Any) -> Any:
-        times = time_range.step_times[1:]
-        return {
-            name: tuple((time, value) for time, (_, value) in zip(times, points, strict=False))
-            for name, points in lines.items()
-        }
 
-    series = ("messages", "documents", "lag", "batch_seconds", "freshness_seconds", "dead_letter_rates")
-    lines = {name: moved(getattr(PIPELINE, name)) for name in (*series, "lag_by_partition")}
-    return replace(PIPELINE, **lines)
+def dead_letter_metrics(time_range: TimeRange, _: View, __: str) -> DeadLetterMetrics:
+    """The samples, moved to the time range."""
+    return replace(DEAD_LETTERS, rates=moved(DEAD_LETTERS.rates, time_range))
 
 
 sources.READERS.update(
@@ -125,6 +130,7 @@ sources.READERS.update(
         "champion": champion,
         "player": player,
         "pipeline": pipeline,
+        "dead letter metrics": dead_letter_metrics,
         "pipeline figures": figures,
         "filter values": lambda *_: FilterValues((420, 1700), ("EUW1",), ("16.4",), ("Ahri", "Jinx")),
         "alerts": lambda *_: [ALERT],
@@ -133,5 +139,6 @@ sources.READERS.update(
     }
 )
 sources.shared = getattr(sources.shared, "__wrapped__", sources.shared)  # not cached: each refresh reads
+vars(sources)["lifetime"] = lambda *_: 0
 vars(page)["REFRESH_SECONDS"] = float(st.query_params.get("refresh_seconds", sources.REFRESH_SECONDS))
 runpy.run_path(str(Path(sources.__file__).with_name("app.py")))

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
@@ -178,12 +179,7 @@ def read_dead_letters(
     Prints a line to stderr for each batch that Kafka's client cannot read. Raises DlqError if Kafka does not answer or
     the topic does not exist.
     """
-    errors = ConnectionErrors()
-    # "error": an expired offset raises an error instead of being skipped silently.
-    own = {"log_level": 0, "error_cb": errors, "auto.offset.reset": "error"}
-    # `client` last: its limits (the dashboard's CONSUMER_LIMITS) override consumer_settings.
-    consumer = Consumer({**consumer_settings(client, GROUP), **own, **client})
-    try:
+    with _connected(client) as consumer:
         # End offsets are read first: a message that is replayed and fails again must not be replayed in a loop.
         for partition, (begin, end) in _watermark_offsets(consumer).items():
             if only is None:
@@ -191,6 +187,25 @@ def read_dead_letters(
                 yield from _read_partition(consumer, partition, first, end)
             elif only.partition == partition and begin <= only.offset < end:
                 yield from _read_partition(consumer, partition, only.offset, only.offset + 1)
+
+
+def read_offsets(client: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """The first and the end offset of each partition. Raises DlqError if Kafka does not answer or the topic does not
+    exist."""
+    with _connected(client) as consumer:
+        return _watermark_offsets(consumer)
+
+
+@contextmanager
+def _connected(client: Mapping[str, Any]) -> Iterator[Consumer]:
+    """A consumer, whose errors become DlqError."""
+    errors = ConnectionErrors()
+    # "error": an expired offset raises an error instead of being skipped silently.
+    own = {"log_level": 0, "error_cb": errors, "auto.offset.reset": "error"}
+    # `client` last: its limits (the dashboard's CONSUMER_LIMITS) override consumer_settings.
+    consumer = Consumer({**consumer_settings(client, GROUP), **own, **client})
+    try:
+        yield consumer
     except KafkaException as error:
         consumer.poll(0)  # delivers a rejected login to the callback
         reason, servers = errors.rejected or error.args[0], client["bootstrap.servers"]

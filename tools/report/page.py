@@ -58,7 +58,7 @@ class StackReport:
     @property
     def missing_metrics(self) -> list[str]:
         """Which part of the time range Prometheus has no data of."""
-        return explain_missing_metrics(self.pipeline.oldest_sample, self.time_range) if self.pipeline else []
+        return explain_missing_metrics(self.figures.oldest_sample, self.time_range) if self.figures else []
 
 
 def render(report: StackReport) -> str:

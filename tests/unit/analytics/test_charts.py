@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import struct
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from altair.utils import schemapi
 
 from analytics import charts
-from analytics.chart import DARK, LIGHT, Chart, Palette
+from analytics.chart import DARK, LIGHT, NO_DATA, Chart, Palette
 from analytics.match_statistics import GameLengthBucket, StepRate
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
-from tests.support.report_samples import CREATED_AT, PIPELINE, REPORT, TIME_RANGE, champion
+from tests.support.report_samples import CREATED_AT, EMPTY_REPORT, PIPELINE, REPORT, TIME_RANGE, champion
 from tools.report.rendering import png, svg
 
 ALL = {chart.name: chart for chart in (*REPORT.match_charts, *REPORT.pipeline_charts)}
@@ -114,6 +116,29 @@ def test_game_lengths_without_games_have_no_chart() -> None:
     assert charts.game_lengths([GameLengthBucket(0, 15, 0), GameLengthBucket(15, None, 0)]).specification is None
 
 
+def test_chart_that_leaves_out_modes_says_so_if_it_is_empty() -> None:
+    """A time range with matches of Arena or Swarm only is not without data."""
+    shown = {chart.name: chart for chart in (*EMPTY_REPORT.match_charts, *EMPTY_REPORT.pipeline_charts)}
+    assert all(chart.specification is None for chart in shown.values())
+    without_reason = {name for name, chart in shown.items() if chart.empty == NO_DATA}
+    assert without_reason == {
+        *("matches-per-minute", "documents-per-minute", "game-lengths"),
+        *("messages", "documents", "lag", "batch-time", "freshness"),
+    }
+    for name in ("positions", "sides", "gold-per-minute", "kill-participation"):
+        assert "Arena" in shown[name].empty
+    for name in ("items", "keystones", "win-rate-against-pick-rate"):
+        assert "Swarm" in shown[name].empty
+
+
+@pytest.mark.parametrize(
+    ("seconds", "note"),
+    [(60, ""), (90, "; means of 90 s"), (119, "; means of 119 s"), (120, "; means of 2 minutes")],
+)
+def test_note_has_the_true_length_of_a_step(seconds: int, note: str) -> None:
+    assert charts.rate_per_minute([], TimeRange(CREATED_AT, seconds), "matches", "").note == note
+
+
 def test_tooltip_shows_0_only_if_the_rate_is_0() -> None:
     rates = (0, 0.0013, 0.25, 1.04, 120, 1200)
     steps = [
@@ -128,3 +153,23 @@ def test_tooltip_of_a_line_shows_0_only_if_the_value_is_0() -> None:
     points = tuple(zip(TIME_RANGE.step_times, values, strict=False))
     shown = svg(charts.lines_over_time("messages", "Messages", "", {"sent": points}, TIME_RANGE, ",.1f"))
     assert re.findall(r": sent ([^<]+)<", shown) == ["0.0", "0.004", "0.1", "3.0"]
+
+
+def test_charts_are_the_same_without_validation() -> None:
+    """The dashboard does without."""
+
+    def specifications(*, validate: bool) -> list[dict[str, Any]]:
+        with schemapi.debug_mode(validate):
+            found = (*REPORT.match_charts, *REPORT.pipeline_charts)
+            return [chart.to_dict("sans-serif", validate=validate) for chart in found]
+
+    assert specifications(validate=True) == specifications(validate=False)
+
+
+@pytest.mark.parametrize("number", [2, 6, 7, 18])
+def test_lines_of_a_chart_look_different(number: int) -> None:
+    """By colour, and from the seventh on by dashes."""
+    lines = {f"partition {line:02}": PIPELINE.lag["lag"] for line in range(number)}
+    shown = svg(charts.lines_over_time("lag", "Lag", "", lines, TIME_RANGE, ".0f"))
+    drawn = re.findall(r'stroke="var\(--(\w+)\)" stroke-width="2"(?: stroke-dasharray="([\d,]+)")?', shown)
+    assert len(set(drawn)) == number

@@ -8,6 +8,9 @@ from datetime import timedelta
 import pytest
 
 from analytics.key_figures import KeyFigure, explain_absent, explain_missing_metrics, key_figures, rate
+from analytics.pipeline_metrics import LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS
+from job.driver import metrics
+from job.tasks.outcomes import AGE_BUCKETS
 from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, TIME_RANGE
 
 
@@ -56,3 +59,18 @@ def test_ended_and_arriving_matches_are_two_figures() -> None:
 
 def test_filters_without_any_document_are_named() -> None:
     assert explain_absent(("platform", "champion")).startswith("No document has this platform or this champion:")
+
+
+def test_percentile_at_the_last_bound_of_its_histogram_is_more_than_that() -> None:
+    figures = replace(FIGURES, batch_seconds=(299.9, 300), freshness_seconds=(45.6, 3600))
+    shown = {each.name: (each.value, each.note) for each in key_figures(None, figures, TIME_RANGE, CREATED_AT)}
+    assert shown["Freshness"] == ("45.6 s", "p99 > 1 h; from Kafka to indexed")
+    assert shown["Batch time"] == ("300 s", "p95 > 5 min")
+    assert AGE_BUCKETS[-1] == LARGEST_FRESHNESS_SECONDS
+    assert metrics._BATCH_DURATION_BUCKETS[-1] == LARGEST_BATCH_SECONDS
+
+
+def test_documents_are_those_of_the_index_with_the_selected_ones_in_the_note() -> None:
+    """No filter applies to the number."""
+    note = "in the index; 72,000 selected in the last hour"
+    assert KeyFigure("Documents", "1.23 M", note) in key_figures(MATCHES, None, TIME_RANGE, CREATED_AT)

@@ -16,6 +16,7 @@ from analytics.match_statistics import (
     GameLengthBucket,
     MatchFilter,
     MatchStatistics,
+    read_filter_values,
     read_last_matches,
     read_match_statistics,
     wilson_interval,
@@ -38,6 +39,7 @@ EMPTY_RESPONSE: dict[str, Any] = {
             "doc_count": 0,
             "matches": {"value": 0},
             "steps": {"buckets": []},
+            "recent": {"doc_count": 150, "matches": {"value": 15}},
             "played": {
                 "people": {"champions": {"buckets": []}, "positions": {"positions": {"buckets": []}}},
                 "lengths": {"buckets": [{"matches": {"value": number}} for number in range(len(GAME_LENGTHS))]},
@@ -75,6 +77,17 @@ def test_closed_indices_are_ignored_but_no_shard_that_fails() -> None:
         server.expect_request(path).respond_with_json(closed, 400, headers)
         server.expect_request("/lol_teams_stream/_search").respond_with_json({"hits": {"hits": []}}, headers=headers)
         assert read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH)).total_documents == 0
+
+
+@pytest.mark.parametrize(("minutes", "recent"), [(3, 3), (15, 5), (60, 5), (30 * 24 * 60, 5)])
+def test_rate_of_now_is_of_the_last_five_minutes_of_any_time_range(minutes: int, recent: int) -> None:
+    """As the rate of the arrivals beside it."""
+    end = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    time_range = TimeRange.between(end - timedelta(minutes=minutes), end, datetime.now(UTC))
+    aggregations, found = request_and_result(time_range)
+    begin = aggregations["recent"]["filter"]["range"]["@timestamp"]["gte"]
+    assert EPOCH + timedelta(milliseconds=begin) == found.recent.start == end - timedelta(minutes=recent)
+    assert (found.recent.matches, found.recent.documents) == (15 / recent, 150 / recent)
 
 
 @pytest.mark.parametrize("hours", [1, 7, 24, 168])
@@ -209,6 +222,8 @@ class FakeIndex:
         assert "collapse" not in request
         if wanted := query.get("terms"):
             found = [each for each in self.documents if each["match_id"] in wanted["match_id"]]
+            assert len(request["source"]["includes"]) < 14, "not all of the fields"
+            found = [{name: each[name] for name in request["source"]["includes"] if name in each} for each in found]
         else:
             assert request["track_total_hits"] is False
             self.pages.append(size)
@@ -271,6 +286,27 @@ def test_filters_whose_value_no_document_has_are_named() -> None:
     assert found.absent == ("champion",)
     clauses = client.search.call_args.kwargs["aggs"]["values"]["filters"]["filters"]
     assert clauses == {"platform": {"term": {"platform": "EUW1"}}, "champion": {"term": {"champion_name": "Ahry"}}}
+
+
+def test_champions_that_can_be_selected_are_those_of_the_tables() -> None:
+    client = create_autospec(Elasticsearch, instance=True)
+    queues, names = {"buckets": [{"key": 1810}, {"key": 420}]}, {"buckets": [{"key": "Jinx"}, {"key": "Ahri"}]}
+    client.search.return_value = {
+        "aggregations": {
+            "queue_id": queues,
+            "platform": {"buckets": []},
+            "patch": {"buckets": []},
+            "champion_name": names,
+            "people": {"champion_name": names},
+        }
+    }
+    found = read_filter_values(client, TimeRange.last(timedelta(hours=1), EPOCH))
+    assert (found.queue_ids, found.champions) == ((420, 1810), ("Ahri", "Jinx"))
+    aggregations = client.search.call_args.kwargs["aggs"]
+    assert "champion_name" not in aggregations
+    people = aggregations["people"]["filter"]
+    champions = ("Ahri", "Strawberry_Jinx", "Jade_Ahri", "Ruby_Annie")
+    assert [name for name in champions if is_selected(people, {**PERSON, "champion_name": name})] == ["Ahri"]
 
 
 def test_confidence_interval_is_within_0_and_1() -> None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
-from analytics.pipeline_metrics import read_pipeline_figures, read_pipeline_metrics
+import pytest
+import yaml
+
+from analytics.pipeline_metrics import (
+    SCRAPE_SECONDS,
+    read_dead_letter_metrics,
+    read_pipeline_figures,
+    read_pipeline_metrics,
+)
 from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, Series
+from infra.services import prometheus as deployed
 from tests.support.report_samples import TIME_RANGE
 
 
@@ -16,6 +26,7 @@ class FakePrometheus(PrometheusClient):
     def __init__(self, values: dict[str, float]) -> None:
         self._values = values
         self.times: set[datetime | None] = set()
+        self.queries: set[str] = set()
         self.ranges = 0
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
@@ -25,6 +36,7 @@ class FakePrometheus(PrometheusClient):
 
     def value(self, query: str, at: datetime | None = None) -> float | None:
         self.times.add(at)
+        self.queries.add(query)
         return next((value for part, value in self._values.items() if part in query), None)
 
     def values(self, query: str, label: str) -> dict[str, float]:
@@ -41,7 +53,7 @@ def test_new_dead_letters_include_those_before_the_jobs_restart() -> None:
 def test_messages_into_the_topic_are_those_of_all_producers() -> None:
     """Counted by the broker, as in Grafana, not by the generator."""
     messages = read_pipeline_metrics(
-        FakePrometheus({'sum(rate(kafka_log_log_logendoffset{topic="lol_matches"}[60s]))': 2}), TIME_RANGE
+        FakePrometheus({'sum(rate(kafka_log_log_logendoffset{topic="lol_matches"}[70s]))': 2}), TIME_RANGE
     ).messages
     assert messages == {"into the topic": ((TIME_RANGE.end, 2),), "processed": ()}
 
@@ -70,6 +82,33 @@ def test_late_matches_are_unknown_without_the_jobs_counter() -> None:
 def test_oldest_sample_in_prometheus() -> None:
     oldest = datetime(2026, 2, 22, 12, tzinfo=UTC)
     values = {"prometheus_tsdb_lowest_timestamp_seconds": oldest.timestamp()}
-    assert read_pipeline_metrics(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest
-    assert read_pipeline_metrics(FakePrometheus({}), TIME_RANGE).oldest_sample is None
+    assert read_dead_letter_metrics(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest
+    assert read_dead_letter_metrics(FakePrometheus({}), TIME_RANGE).oldest_sample is None
     assert read_pipeline_figures(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest
+
+
+@pytest.mark.parametrize("minutes", [15, 60, 90, 1440])
+def test_increase_between_two_steps_is_in_a_window(minutes: int) -> None:
+    """Neighbouring windows share a sample."""
+    time_range = TimeRange.last(timedelta(minutes=minutes), datetime(2026, 3, 1, 12, tzinfo=UTC))
+    prometheus = FakePrometheus({})
+    read_pipeline_metrics(prometheus, time_range)
+    read_dead_letter_metrics(prometheus, time_range)
+    windows = {int(found) for query in prometheus.queries for found in re.findall(r"\[(\d+)s\]", query)}
+    assert min(windows) >= time_range.step_seconds + SCRAPE_SECONDS
+    assert SCRAPE_SECONDS == deployed.SCRAPE_SECONDS
+
+
+@pytest.mark.parametrize(
+    "metric", ["lol_job_dead_letters_total[", "lol_job_sink_waits_total[", '{topic="lol_matches_dlq"}[']
+)
+def test_promtool_evaluates_the_query(metric: str) -> None:
+    """In tests/stack."""
+    cases = yaml.safe_load(deployed.RULES.with_name("rules_test.yml").read_text())["tests"]
+    evaluated = {case["expr"] for test in cases for case in test["promql_expr_test"]}
+    prometheus = FakePrometheus({})
+    for read in (read_pipeline_metrics, read_dead_letter_metrics, read_pipeline_figures):
+        read(prometheus, TIME_RANGE)
+    queries = {query for query in prometheus.queries if metric in query}
+    assert queries
+    assert queries <= evaluated

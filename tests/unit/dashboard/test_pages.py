@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from altair.utils import schemapi
 from streamlit.testing.v1 import AppTest
 
 from analytics.match_statistics import FilterValues, MatchFilter, MatchStatistics
 from analytics.time_range import TimeRange
 from dashboard import settings, sources
 from dashboard.view import View
-from infra.clients.prometheus import PrometheusClient, Series
+from infra.clients.prometheus import Alert, PrometheusClient, Series
 from infra.images import ROOT
-from tests.support.report_samples import MATCHES
+from tests.support.report_samples import MATCHES, TIME_RANGE
 
 
 class FakePrometheus(PrometheusClient):
@@ -21,14 +23,24 @@ class FakePrometheus(PrometheusClient):
 
     def __init__(self) -> None:
         self.values_of_now = self.ranges = 0
+        self.queries: list[str] = []
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
         self.ranges += 1
+        self.queries.append(query)
         return []
 
     def value(self, query: str, at: datetime | None = None) -> float | None:
         self.values_of_now += 1
+        self.queries.append(f"{query} of now")
         return None
+
+    def values(self, query: str, label: str) -> dict[str, float]:
+        self.queries.append(query)
+        return {}
+
+    def alerts(self) -> list[Alert]:
+        return []
 
 
 @pytest.fixture
@@ -54,6 +66,7 @@ def views(monkeypatch: pytest.MonkeyPatch) -> list[View]:
     monkeypatch.delenv(settings.VARIABLE, raising=False)  # so that no page needs a login
     sources.read_settings.clear()
     sources.shared.clear()
+    sources._kept.clear()
     return read
 
 
@@ -92,3 +105,66 @@ def test_value_in_the_url_selects_the_documents_spelling(
 ) -> None:
     open_page(**{name: typed})
     assert [view.filter for view in views] == [only]
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+def test_page_does_not_validate_its_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes longer than all the rest of a refresh."""
+    validated: list[str] = []
+    monkeypatch.setattr(schemapi, "DEBUG_MODE", True)
+    monkeypatch.setattr(schemapi.SchemaBase, "validate", lambda instance, *_: validated.append(str(type(instance))))
+    open_page()
+    assert validated == []
+
+
+@pytest.mark.usefixtures("views")
+@pytest.mark.parametrize(("name", "queries"), [("Pipeline", 19), ("Dead letters", 3)])
+def test_page_sends_each_query_once_and_none_that_it_does_not_draw(
+    monkeypatch: pytest.MonkeyPatch, prometheus: FakePrometheus, name: str, queries: int
+) -> None:
+    monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [])
+    open_page(page=name)
+    assert len(prometheus.queries) == len(set(prometheus.queries)) == queries
+
+
+@pytest.mark.usefixtures("prometheus")
+def test_filters_of_an_open_page_get_their_values_with_the_first_match(
+    monkeypatch: pytest.MonkeyPatch, views: list[View]
+) -> None:
+    """A refresh runs a part of the page, without the controls."""
+    empty, values = FilterValues(), FilterValues((420,), ("EUW1",), ("16.4",), ("Ahri",))
+    reads = [empty]
+    monkeypatch.setattr(sources, "filter_values", lambda _: sources.Answer(reads.pop() if reads else values))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
+    (champions,) = [box.options for box in app.selectbox if box.label == "Champion"]
+    assert champions == ["all", "Ahri"]
+    assert views
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+def test_alert_of_an_outage_stays_the_same_while_the_data_gets_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A screen reader reads an alert that has changed again, every 10 s."""
+    now = datetime.now(UTC)
+
+    def elements(age: int) -> list[str]:
+        answer = sources.Answer(MATCHES, TIME_RANGE, now - timedelta(seconds=age), "Elasticsearch does not answer")
+        monkeypatch.setattr(sources, "matches", lambda _: answer)
+        app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
+        return [element.proto.body for element in app.get("html") if "problems" in element.proto.body] + [
+            element.proto.body for element in app.get("html") if "Below is the data" in element.proto.body
+        ]
+
+    (alert, age), (later_alert, later_age) = elements(20), elements(300)
+    assert 'role="alert"' in alert
+    assert alert == later_alert
+    assert age != later_age
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+def test_age_of_the_newest_document_does_not_include_that_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_at = datetime.now(UTC) - timedelta(seconds=50)
+    found = replace(MATCHES, newest_arrived_at=read_at - timedelta(seconds=20))
+    monkeypatch.setattr(sources, "matches", lambda _: sources.Answer(found, TIME_RANGE, read_at))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
+    (tiles,) = [element.proto.body for element in app.get("html") if "Newest document" in element.proto.body]
+    assert '<dd class="value">20.0 s</dd>' in tiles

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
+import requests
+from elasticsearch import ConnectionTimeout
 
 from analytics.match_statistics import FilterValues, MatchFilter
 from analytics.time_range import TimeRange
@@ -15,7 +18,7 @@ from dashboard import sources
 from dashboard.sources import Answer, DisplayedDeadLetter
 from dashboard.view import View
 from infra.clients.prometheus import PrometheusError
-from tests.support.report_samples import PIPELINE
+from tests.support.report_samples import MATCHES, PIPELINE
 from tools.dlq.dead_letters import DeadLetterMessage, MessagePosition
 
 VIEW = View("24 h", filter=MatchFilter(platform="of this test"))
@@ -35,13 +38,37 @@ class Source:
         return PIPELINE
 
 
+class Clock:
+    """The time that the sources read."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Wait; shared data is at its end then, if that is an interval or more."""
+        self.now += seconds
+        if seconds >= sources.TTL_SECONDS:
+            sources.shared.clear()
+
+
 @pytest.fixture
-def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
-    found = Source()
-    monkeypatch.setitem(sources.READERS, "pipeline", found.read)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    found = Clock()
+    monkeypatch.setattr(sources, "monotonic", found)
     sources.shared.clear()
+    sources._kept.clear()
     yield found
     sources.shared.clear()
+    sources._kept.clear()
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Source:
+    found = Source()
+    monkeypatch.setitem(sources.READERS, "pipeline", found.read)
+    return found
 
 
 def test_viewers_of_the_same_view_share_one_read_and_no_viewer_means_no_read(source: Source) -> None:
@@ -60,11 +87,11 @@ def test_viewers_of_the_same_view_share_one_read_and_no_viewer_means_no_read(sou
     assert source.reads == 2, "another view is read by itself"
 
 
-def test_data_is_kept_with_the_problem_while_a_source_is_away(source: Source) -> None:
+def test_data_is_kept_with_the_problem_while_a_source_is_away(source: Source, clock: Clock) -> None:
     good = sources.shared("pipeline", VIEW)
     assert (good.data, good.problem) == (PIPELINE, "")
     source.is_away = True
-    sources.shared.clear()  # as after its time to live
+    clock.advance(60)
     kept = sources.shared("pipeline", VIEW)
     assert kept.data is PIPELINE
     assert kept.read_at == good.read_at
@@ -72,7 +99,7 @@ def test_data_is_kept_with_the_problem_while_a_source_is_away(source: Source) ->
     sources.shared("pipeline", VIEW)
     assert source.reads == 2, "an error is shared as well"
     source.is_away = False
-    sources.shared.clear()
+    clock.advance(sources.TTL_SECONDS)
     back = sources.shared("pipeline", VIEW)
     assert back.problem == ""
     assert back.read_at is not None
@@ -96,9 +123,11 @@ def test_large_headers_of_a_dead_letter_are_cut() -> None:
     assert len(DisplayedDeadLetter.of(few).headers) == 4
 
 
-def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
     """The page is opened while Elasticsearch starts, or before the first match. Nothing is read twice at once."""
-    values = FilterValues(champions=("Ahri",))
+    values = FilterValues(queue_ids=(420,), champions=("Ahri",))
     answers: list[FilterValues | Exception] = [PrometheusError("away"), FilterValues(), values]
     time_ranges: list[TimeRange] = []
 
@@ -114,11 +143,131 @@ def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(monke
     sources._filter_values.clear()
     found = []
     for _ in range(4):
-        sources.shared.clear()  # as after its time to live
+        clock.advance(60)
         found.append(sources.filter_values(VIEW).data)
         assert sources.filter_values(VIEW).data == found[-1]
     assert found == [None, FilterValues(), values, values]
     assert len(time_ranges) == 3, "the values are kept"
     assert {each.end - each.start for each in time_ranges} == {timedelta(hours=24)}, "of the view's time range"
-    sources.shared.clear()
     sources._filter_values.clear()
+
+
+class SlowElasticsearch:
+    """Elasticsearch whose queries take `duration` seconds, or with an error as long as the timeout."""
+
+    def __init__(self, clock: Clock, duration: float) -> None:
+        self.clock, self.duration = clock, duration
+        self.reads = 0
+        self.answers = True
+
+    def read(self, *_: object) -> object:
+        self.reads += 1
+        self.clock.advance(min(self.duration, sources.TIMEOUT_SECONDS))
+        if self.duration > sources.TIMEOUT_SECONDS:
+            raise ConnectionTimeout("Connection timed out")
+        return MATCHES
+
+    def options(self, **_: object) -> SlowElasticsearch:
+        return self
+
+    def search(self, **_: object) -> dict[str, object]:
+        if not self.answers:
+            raise ConnectionTimeout("Connection timed out")
+        return {}
+
+
+def reads_in(seconds: int, view: View, elasticsearch: SlowElasticsearch, source: str = "matches") -> int:
+    """How often a page that is open for this time reads."""
+    begin, before = elasticsearch.clock.now, elasticsearch.reads
+    while elasticsearch.clock.now < begin + seconds:
+        sources.shared(source, view)
+        elasticsearch.clock.advance(sources.REFRESH_SECONDS)
+    return elasticsearch.reads - before
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> SlowElasticsearch:
+    found = SlowElasticsearch(clock, 60)
+    monkeypatch.setattr(sources, "_elasticsearch", lambda: found)
+    monkeypatch.setitem(sources.READERS, "matches", found.read)
+    monkeypatch.setitem(sources.READERS, "player", found.read)
+    return found
+
+
+def test_time_range_that_takes_longer_than_the_timeout_is_tried_once_a_minute(slow: SlowElasticsearch) -> None:
+    assert reads_in(300, View("30 days"), slow) <= 5
+    problem = sources.matches(View("30 days")).problem
+    assert problem == "Elasticsearch needs more than 8 s: choose a shorter time range"
+
+
+@pytest.mark.parametrize("source", ["matches", "player"])
+def test_elasticsearch_that_does_not_answer_at_all_is_tried_at_each_refresh(
+    slow: SlowElasticsearch, source: str
+) -> None:
+    """As soon as it is back, the page is. A player's matches have no time range that could be shorter."""
+    slow.answers = source == "player"
+    assert reads_in(180, View(), slow, source) == 10
+    assert sources.shared(source, View()).problem == "Elasticsearch does not answer: Connection timed out"
+
+
+@pytest.mark.parametrize(
+    ("view", "duration", "reads"),
+    [
+        (View("1 h"), 0.1, 60),
+        (View("1 h"), 0.9, 60),
+        (View("30 days"), 0.1, 60),
+        (View("1 h"), 4, 600 / 24),
+        (View("30 days"), 7, 600 / 37),
+        (View("from-to", begin=datetime(2026, 2, 1, tzinfo=UTC), end=datetime(2026, 2, 2, tzinfo=UTC)), 0.1, 2),
+    ],
+)
+def test_slow_or_ended_time_range_is_read_less_often(
+    slow: SlowElasticsearch, view: View, duration: float, reads: float
+) -> None:
+    slow.duration = duration
+    assert reads_in(600, view, slow) == pytest.approx(reads, abs=1 + reads / 10)
+
+
+def test_newest_dead_letters_are_read_again_only_if_the_topic_has_changed(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    offsets = {0: (0, 1)}
+    letter = DeadLetterMessage(
+        MessagePosition("lol_matches_dlq", 0, 0), datetime(2026, 3, 1, tzinfo=UTC), None, b"", []
+    )
+    reads: list[int] = []
+
+    def read(*_: object) -> list[DeadLetterMessage]:
+        reads.append(offsets[0][1])
+        return offsets[0][1] * [letter]
+
+    monkeypatch.setattr(sources, "_kafka", dict)
+    monkeypatch.setattr(sources, "read_offsets", lambda _: dict(offsets))
+    monkeypatch.setattr(sources, "read_dead_letters", read)
+    sources._newest_letters.clear()
+    found = []
+    for end in (1, 1, 2, 2):
+        offsets[0] = (0, end)
+        clock.advance(60)
+        found.append(len(sources.newest_dead_letters().data or []))
+    assert found == [1, 1, 2, 2]
+    assert reads == [1, 2]
+    sources._newest_letters.clear()
+
+
+def test_queries_of_prometheus_have_a_shorter_timeout_than_a_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page has up to 19 of them, one after the other."""
+    settings = SimpleNamespace(prometheus=SimpleNamespace(url="http://localhost:1", username="", ca_certificates=""))
+    monkeypatch.setattr(sources, "read_settings", lambda: settings)
+    sources._prometheus.clear()
+    timeouts: list[float] = []
+
+    def get(*_: object, timeout: float, **__: object) -> requests.Response:
+        timeouts.append(timeout)
+        raise requests.ConnectTimeout("away")
+
+    monkeypatch.setattr(requests.Session, "get", get)
+    with pytest.raises(PrometheusError, match="does not answer"):
+        sources._prometheus().alerts()
+    sources._prometheus.clear()
+    assert timeouts == [3]

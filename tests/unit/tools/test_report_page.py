@@ -13,6 +13,7 @@ from analytics.time_range import TimeRange
 from tests.support.report_samples import (
     CREATED_AT,
     EMPTY_REPORT,
+    FIGURES,
     MATCHES,
     PIPELINE,
     REPORT,
@@ -55,7 +56,7 @@ def test_mean_rates_have_their_number_of_minutes() -> None:
 
     assert notes(TIME_RANGE) == ["1,200 documents; mean of 5 minutes", "by the end of the game"]
     assert notes(TimeRange.last(timedelta(hours=24), CREATED_AT)) == [
-        "1,200 documents; mean of 120 minutes",
+        "1,200 documents; mean of 5 minutes",
         "by the end of the game; means of 24 minutes",
     ]
 
@@ -74,8 +75,8 @@ def test_time_range_beyond_prometheus_retention_has_one_note() -> None:
     note = "Prometheus has no data from before 2026-03-01 11:20"
     report = replace(EMPTY_REPORT, time_range=TIME_RANGE, pipeline=PIPELINE)  # without the charts of matches
     assert note not in render(report)
-    shorter = replace(PIPELINE, oldest_sample=TIME_RANGE.start + timedelta(minutes=20))
-    assert render(replace(report, pipeline=shorter)).count(note) == 1
+    shorter = replace(FIGURES, oldest_sample=TIME_RANGE.start + timedelta(minutes=20))
+    assert render(replace(report, figures=shorter)).count(note) == 1
 
 
 @pytest.mark.parametrize(
