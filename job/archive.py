@@ -40,12 +40,12 @@ from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
 from job.ids import cassandra_write_time
 from job.kafka_client import KafkaClientSettings, client_settings, describe_error
-from job.lag import ConsumerLag
+from job.lag import ConsumerLag, StalledPartitions
 from job.match import Match, PlausibleTimes, decode
 from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TransientError, log_wait, retry_with_backoff, wait_until_available
-from job.topic import Incarnation, Offsets, TopicInspector, watch
+from job.topic import Incarnation, Offsets, TopicInspector, TopicOffsets, watch
 from job.web_server import serve
 
 log = logging.getLogger("job.archive")
@@ -458,8 +458,15 @@ def run(
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
     lag = ConsumerLag("lol_archive_lag_messages")
+    stalled = StalledPartitions("lol_archive_stalled_seconds", lag)
     registry.register(lag)
-    watch(kafka, incarnation, end, lag.set_topic_offsets, stopping)
+    registry.register(stalled)
+
+    def set_topic_offsets(offsets: TopicOffsets) -> None:
+        lag.set_topic_offsets(offsets)
+        stalled.set_topic_offsets(offsets)
+
+    watch(kafka, incarnation, end, set_topic_offsets, stopping)
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     client = client_settings(options.kafka)
     with cassandra_session(options.archive) as session, closing(_consumer(client, incarnation)) as consumer:

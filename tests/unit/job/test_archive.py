@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry, Counter
 from job import archive, logs
 from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, Heartbeat, OffsetTracker, archived_matches
 from job.errors import JobError
-from job.lag import ConsumerLag
+from job.lag import ConsumerLag, StalledPartitions
 from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TransientError
@@ -356,6 +356,24 @@ class TestOffsetTracker:
         consumer.poll = poll  # type: ignore[method-assign]
         assert [offsets.poll(), offsets.poll()] == [[], []]
 
+    def test_partition_whose_reads_fail_is_stalled_while_another_proceeds(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        error = FakeMessage(4, error=KafkaError.KAFKA_STORAGE_ERROR, partition=1)
+        offsets, _, lag = tracker(*[each for offset in range(4, 9) for each in (FakeMessage(offset), error)])
+        stalled = StalledPartitions("stalled", lag)
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        offsets.assign({0: 4, 1: 4})
+        for _ in range(5):
+            stalled.set_topic_offsets(topic_offsets(p0=9, p1=9))
+            now += 100
+            assert [message.partition for message in offsets.poll()] == [0]
+        stalled.set_topic_offsets(topic_offsets(p0=9, p1=9))
+        values = {each.labels["partition"]: each.value for family in stalled.collect() for each in family.samples}
+        assert values == {"0": 0, "1": 500}
+        assert [line.startswith("Waiting for Kafka: ") for line in caplog.messages] == [True] * 5
+
     def test_failed_commit_is_logged_and_repeated_with_the_next(self, caplog: pytest.LogCaptureFixture) -> None:
         offsets, consumer, _ = tracker(FakeMessage(4))
         consumer.commit_errors = [KafkaException(KafkaError(KafkaError._TRANSPORT))]
@@ -538,6 +556,7 @@ class TestRun:
         assert registry.get_sample_value("lol_archive_matches_total") == 2
         assert registry.get_sample_value("lol_archive_messages_total") == 3
         assert registry.get_sample_value("lol_archive_refused_total") == 0
+        assert registry.get_sample_value("lol_archive_stalled_seconds", {"partition": "0"}) == 0
 
     def test_offsets_are_not_committed_before_cassandra_has_the_rows(
         self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str

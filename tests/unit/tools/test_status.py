@@ -364,13 +364,31 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
                 "its lag is unknown: it cannot read the topic",
             ),
             (
+                'lol_archive_lag_messages{partition="1"} 2\nlol_archive_stalled_seconds{partition="0"} 299.9\n'
+                'lol_archive_stalled_seconds{partition="1"} 312.5\n',
+                "7 matches written since it started, lag 2",
+                "partition 1 has made no progress for 0:05:12: `make logs SERVICE=archive`",
+            ),
+            (
+                "lol_archive_lag_messages 2\nlol_archive_waiting 1\n"
+                'lol_archive_stalled_seconds{partition="1"} 312.5\n',
+                "7 matches written since it started, lag 2",
+                "it waits for Cassandra: `make logs SERVICE=archive` has the reason",
+            ),
+            (
                 "lol_archive_lag_messages 0\nlol_archive_refused_total 1\n"
                 'lol_archive_unreadable_total{partition="1"} 14\n',
                 "7 matches written since it started, 1 too large, 14 unreadable, lag 0",
                 None,
             ),
         ],
-        ids=["Cassandra does not answer", "Kafka does not answer", "messages that are not archived"],
+        ids=[
+            "Cassandra does not answer",
+            "Kafka does not answer",
+            "a partition stalls",
+            "all partitions wait for Cassandra",
+            "messages that are not archived",
+        ],
     )
     def test_archive_that_does_not_archive_is_named(
         self, monkeypatch: pytest.MonkeyPatch, metrics: str, figures: str, problem: str | None
