@@ -78,6 +78,12 @@ def test_critical_alert_inhibits_the_warnings_of_its_component_only() -> None:
     assert all(alert["labels"].get("component") for alert in ALERTS.values()), "an alert without one inhibits others"
 
 
+def test_alert_of_expiring_certificates_is_inhibited_by_no_critical_alert() -> None:
+    """It warns of a date, whatever is wrong with the servers today, and for however long."""
+    critical = {alert["labels"]["component"] for alert in ALERTS.values() if alert["labels"]["severity"] == "critical"}
+    assert ALERTS["CertificateExpiring"]["labels"]["component"] not in critical
+
+
 def test_certificates_are_renewed_by_up_before_the_alert() -> None:
     days, seconds = ALERTS["CertificateExpiring"]["expr"].split("<")[1].split("*")
     assert timedelta(seconds=int(days) * int(seconds)) < CERTIFICATE_RENEWAL
