@@ -1,8 +1,10 @@
 """The archive: writes the raw matches of the topic to Cassandra: `python -m job.archive --config FILE`.
 
-A process beside the job with its own consumer group, so that neither waits for the other. Messages that are not matches
-are dead letters, which the job sends to their topic. Offsets are committed after Cassandra has acknowledged the rows:
-delivery is at least once, and a message that is read again after a crash overwrites its row (idempotent).
+A process beside the job with its own consumer group, so that neither waits for the other. The group belongs to one
+incarnation of the topic and to one table: if either is created again, the topic is archived from its beginning.
+Messages that are not matches are dead letters, which the job sends to their topic. Offsets are committed after
+Cassandra has acknowledged the rows: delivery is at least once, and a message that is read again after a crash
+overwrites its row (idempotent).
 
 Exit codes: 0 after SIGTERM or SIGINT, 1 after an error, 2 for invalid settings.
 """
@@ -14,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,12 +42,12 @@ from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
 from job.ids import cassandra_write_time
 from job.kafka_client import KafkaClientSettings, client_settings, describe_error
-from job.lag import ConsumerLag
+from job.lag import ConsumerLag, StalledPartitions
 from job.match import Match, PlausibleTimes, decode
 from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TransientError, log_wait, retry_with_backoff, wait_until_available
-from job.topic import Incarnation, Offsets, TopicInspector, watch
+from job.topic import Incarnation, Offsets, TopicInspector, TopicOffsets, watch
 from job.web_server import serve
 
 log = logging.getLogger("job.archive")
@@ -79,6 +81,8 @@ _INSERT = (
     "INSERT INTO {keyspace}.{table} (match_id, ended, arrived, partition, offset, message) "
     "VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
 )
+
+_SELECT_TABLE_ID = "SELECT id FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
 
 
 class ArchivedMatch(NamedTuple):
@@ -129,14 +133,19 @@ class ArchiveTable:
         self._heartbeat = heartbeat
         self._options = options
         self._use(session)
+        self.id = self._read_id()
+        """Cassandra's id of the table. A table that is dropped and created again has another one."""
         self._ttl = options.retention_days * _DAY_SECONDS
         self._stopping = stopping
 
     def write(self, rows: Sequence[ArchivedMatch]) -> None:
         """Write the rows; retry transient errors, however long an outage lasts.
 
-        Raises TransientError if the archive is stopped before all rows are written.
+        Raises TransientError if the archive is stopped before all rows are written, and JobError if the table was
+        created again since the start: it lacks what was archived before, and the next start reads the topic again.
         """
+        if not rows:
+            return
         pending = list(rows)
         written_at = time.monotonic()
 
@@ -146,6 +155,7 @@ class ArchiveTable:
             if time.monotonic() > written_at + _NEW_CONNECTION_SECONDS:
                 self._connect_anew()
                 written_at = time.monotonic()  # the new connection gets as long
+            self._check_id()
             failed, reason = self._write(pending)
             if len(failed) < len(pending):
                 written_at = time.monotonic()
@@ -171,6 +181,23 @@ class ArchiveTable:
             ) from error
         insert.is_idempotent = True
         self._session, self._insert = session, insert
+
+    def _read_id(self) -> str:
+        """The table's id; empty if there is no such table."""
+        row = self._session.execute(_SELECT_TABLE_ID, (self._options.keyspace, TABLE)).one()
+        return str(row.id) if row else ""
+
+    def _check_id(self) -> None:
+        """Raises JobError if the table is not that of the start, TransientError if Cassandra does not answer."""
+        try:
+            present = self._read_id()
+        except _TRANSIENT_ERRORS as error:
+            raise TransientError(_describe(error, self._options)) from error
+        if present != self.id:
+            raise JobError(
+                f"archive.keyspace: {self._options.keyspace}.{TABLE} was dropped, or created again, while the archive "
+                "was writing to it; the next start reads the topic from its beginning"
+            )
 
     def _connect_anew(self) -> None:
         """Replace the session by one of a new connection. Raises TransientError if Cassandra is not available."""
@@ -458,12 +485,21 @@ def run(
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
     lag = ConsumerLag("lol_archive_lag_messages")
+    stalled = StalledPartitions("lol_archive_stalled_seconds", lag)
     registry.register(lag)
-    watch(kafka, incarnation, end, lag.set_topic_offsets, stopping)
+    registry.register(stalled)
+
+    def set_topic_offsets(offsets: TopicOffsets) -> None:
+        lag.set_topic_offsets(offsets)
+        stalled.set_topic_offsets(offsets)
+
+    watch(kafka, incarnation, end, set_topic_offsets, stopping)
     plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
     client = client_settings(options.kafka)
-    with cassandra_session(options.archive) as session, closing(_consumer(client, incarnation)) as consumer:
+    with ExitStack() as stack:
+        session = stack.enter_context(cassandra_session(options.archive))
         table = ArchiveTable(session, options.archive, stopping, heartbeat)
+        consumer = stack.enter_context(closing(_consumer(client, incarnation, table.id)))
         describe = partial(describe_error, kafka=client)
         tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable, describe)
         tracker.assign(kafka.offsets(incarnation, "earliest"))
@@ -510,11 +546,15 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
     return list(rows.values()), too_large
 
 
-def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation) -> Consumer:
-    """A consumer whose group belongs to this incarnation of the topic: a recreated topic is read from its beginning."""
+def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation, table_id: str) -> Consumer:
+    """A consumer whose group belongs to this incarnation of the topic and to this table.
+
+    So a recreated topic is read from its beginning, and for a recreated table the topic is read again. A former group
+    has offsets only, and stays.
+    """
     return Consumer(
         {
-            **consumer_settings(kafka.librdkafka(), f"lol-archive-{incarnation.topic_id}"),
+            **consumer_settings(kafka.librdkafka(), f"lol-archive-{incarnation.topic_id}-{table_id}"),
             "client.id": "lol-archive",
             "auto.offset.reset": "error",  # messages that have expired are counted
             "max.poll.interval.ms": _DAY_SECONDS * 1000,  # the longest outage of Cassandra that is tolerated

@@ -1,4 +1,5 @@
-"""Consumer lag: how many messages a reader of the topic is behind its end, and those behind an open transaction."""
+"""Consumer lag: how many messages a reader of the topic is behind its end, those behind an open transaction, and
+partitions in which a reader makes no progress."""
 
 import time
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ class ConsumerLag(Collector):
         self._labels = labels
         self.topic_offsets: TopicOffsets = {}
         self._end_offsets: Offsets = {}
-        self._processed_offsets: Offsets = {}
+        self.processed_offsets: Offsets = {}
 
     def set_topic_offsets(self, offsets: TopicOffsets) -> None:
         """Record the present offsets of all partitions; empty if they are unknown."""
@@ -35,12 +36,12 @@ class ConsumerLag(Collector):
 
     def set_processed_offsets(self, offsets: Offsets) -> None:
         """Record the reader's progress: the next offset that it will read in each of these partitions."""
-        self._processed_offsets = self._processed_offsets | offsets
+        self.processed_offsets = self.processed_offsets | offsets
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Called by prometheus_client at each scrape."""
         lag = GaugeMetricFamily(self._name, "Messages that are not processed yet", labels=[*self._labels, "partition"])
-        processed, seen = self._processed_offsets, self._end_offsets
+        processed, seen = self.processed_offsets, self._end_offsets
         for partition, (begin, _, end) in self.topic_offsets.items():
             next_offset = max(processed.get(partition, begin), begin)
             waiting = max(end, seen.get(partition, end)) - next_offset
@@ -85,4 +86,44 @@ class OpenTransactions(Collector):
             _, since = self._held_since.get(partition, (0, now))
             seconds.add_metric([str(partition)], now - since)
         yield messages
+        yield seconds
+
+
+class StalledPartitions(Collector):
+    """Stalled partitions as a Prometheus gauge: by partition, how long a reader has been at the same offset although
+    there are messages that it may read; 0 without such messages.
+
+    Messages behind an open transaction do not count. The reader's offset counts as it is, not from the first offset
+    that is retained: messages that expire are no progress. While Kafka's offsets are unavailable, a partition has no
+    sample, and its time goes on.
+    """
+
+    def __init__(self, name: str, lag: ConsumerLag) -> None:
+        """`lag` has the reader's progress."""
+        self._name = name
+        self._lag = lag
+        self._partitions: frozenset[int] = frozenset()
+        self._stalled_since: dict[int, tuple[int, float]] = {}
+
+    def set_topic_offsets(self, offsets: TopicOffsets) -> None:
+        """Record the present offsets of all partitions; empty if they are unknown."""
+        now = time.monotonic()
+        processed = self._lag.processed_offsets
+        for partition, (_, last_stable, _) in offsets.items():
+            next_offset = processed.get(partition, 0)
+            if next_offset >= last_stable:
+                self._stalled_since.pop(partition, None)
+            elif self._stalled_since.get(partition, (-1, now))[0] != next_offset:
+                self._stalled_since[partition] = (next_offset, now)
+        self._partitions = frozenset(offsets)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Called by prometheus_client at each scrape."""
+        seconds = GaugeMetricFamily(
+            self._name, "How long no message was processed although some can be read", labels=["partition"]
+        )
+        now = time.monotonic()
+        for partition in self._partitions:
+            _, since = self._stalled_since.get(partition, (0, now))
+            seconds.add_metric([str(partition)], now - since)
         yield seconds

@@ -52,6 +52,10 @@ CONCURRENT_REQUESTS = 16
 OPEN_TRANSACTION_SECONDS = 30
 """How long a transaction may stay open before it counts as a problem; the same as of the alert OpenTransaction."""
 
+STALLED_PARTITION_SECONDS = 300
+"""How long the archive may make no progress in a partition with messages; the same as of the alert
+ArchivePartitionStalled."""
+
 Samples = dict[str, dict[str, float]]
 """Sample values by metric name, then by labels in words, such as "partition 1"."""
 StageResult = tuple[str, str | None]
@@ -234,12 +238,18 @@ class HealthChecker:
             for kind, name in (("too large", "refused"), ("unreadable", "unreadable"))
         }
         not_archived = "".join(f", {count:,.0f} {kind}" for kind, count in lost.items() if count)
-        problem = None
+        problem = ""
         if metrics.get("lol_archive_waiting", {}).get("") == 1:
             problem = "it waits for Cassandra: `make logs SERVICE=archive` has the reason"
         elif "lol_archive_lag_messages" not in metrics:
             problem = "its lag is unknown: it cannot read the topic"
-        return f"{written} matches written since it started{not_archived}, lag {lag}", problem
+        else:
+            problem = "; ".join(
+                f"{partition} has made no progress for {timedelta(seconds=int(stalled))}: `make logs SERVICE=archive`"
+                for partition, stalled in metrics.get("lol_archive_stalled_seconds", {}).items()
+                if stalled >= STALLED_PARTITION_SECONDS
+            )
+        return f"{written} matches written since it started{not_archived}, lag {lag}", problem or None
 
     # Requests
 

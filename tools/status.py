@@ -21,7 +21,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 from analytics.pipeline_metrics import PipelineMetrics, Points, read_pipeline_metrics
 from analytics.time_range import STEPS, TimeRange
 from infra.clients.docker_engine import DockerUnavailableError
-from infra.clients.prometheus import PrometheusError
+from infra.clients.prometheus import Alert, PrometheusError
 from infra.logins import CERTIFICATE_RENEWAL
 from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT
 from tools.command_line import run
@@ -41,13 +41,17 @@ SPARKLINE_BLOCKS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True)
 class StackStatus:
-    """A stack at one time: its Pulumi outputs, its health, and its trends or the error why there are none."""
+    """A stack at one time: its Pulumi outputs, its health, and its trends or the error why there are none.
+
+    `notification_failure` is the alert that nobody is notified of alerts, None while it does not fire.
+    """
 
     stack: str
     at: datetime
     outputs: Mapping[str, Any]
     health: StackHealth
     trends: PipelineMetrics | str
+    notification_failure: str | None = None
 
 
 def read_status(stack: str, outputs: Mapping[str, Any], checker: HealthChecker) -> StackStatus:
@@ -55,11 +59,13 @@ def read_status(stack: str, outputs: Mapping[str, Any], checker: HealthChecker) 
     now = datetime.now(UTC)
     prometheus = connect_prometheus(outputs)
     trends: PipelineMetrics | str
+    alerts: list[Alert] = []
     try:
         trends = read_pipeline_metrics(prometheus, TimeRange(now, TREND_STEP_SECONDS))
+        alerts = prometheus.alerts()
     except PrometheusError as error:
         trends = sanitize(str(error))
-    return StackStatus(stack, now, outputs, checker.check(), trends)
+    return StackStatus(stack, now, outputs, checker.check(), trends, notification_failure(alerts))
 
 
 def render(status: StackStatus, console: Console) -> RenderableType:
@@ -90,6 +96,8 @@ def _headline(status: StackStatus) -> Text:
         headline.append(f"\n   broken: {broken.name}: {broken.problem}", "bold red")
     if expiry := certificate_expiry(status.outputs, status.at):
         headline.append(f"\n   {expiry}", "yellow")
+    if status.notification_failure:
+        headline.append(f"\n   {status.notification_failure}", "yellow")
     return headline
 
 
@@ -102,6 +110,14 @@ def certificate_expiry(outputs: Mapping[str, Any], now: datetime) -> str | None:
         return None
     expires = "have expired on" if expires_at <= now else "expire on"
     return f"the stack's certificates {expires} {expires_at:%Y-%m-%d}: `make up` renews them"
+
+
+def notification_failure(alerts: Sequence[Alert]) -> str | None:
+    """The alert NotificationsFailing in one line; None if it does not fire: the webhook cannot report it."""
+    failures = [alert.summary for alert in alerts if (alert.name, alert.state) == ("NotificationsFailing", "firing")]
+    if not failures:
+        return None
+    return sanitize(f"{'; '.join(failures)}: the alert NotificationsFailing has the steps to take")
 
 
 def _stages_table(status: StackStatus) -> Table:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from elastic_transport import ConnectionError as ElasticsearchConnectionError
-from elastic_transport import TlsError, TransportError
+from elastic_transport import ConnectionTimeout, TlsError, TransportError
 from elasticsearch import ApiError, Elasticsearch
 
 from job.documents import Action
@@ -156,15 +156,21 @@ class BulkSink:
     """Indexes actions in bulk; returns when each is indexed or rejected, however long an outage lasts.
 
     Its documents are searchable after the index's refresh interval, or after `refresh`. `max_backoff` is in seconds.
+
+    A request that times out is sent again with half as many actions: an Elasticsearch that is too slow for the whole
+    request would never answer it, although it indexes each copy. The limit grows again with each request that succeeds.
     """
 
     def __init__(self, elasticsearch: Elasticsearch, on_wait: OnWait, max_backoff: float = 5) -> None:
         self._elasticsearch = elasticsearch
         self._on_wait = on_wait
         self._max_backoff = max_backoff
+        self._max_actions = MAX_ACTIONS
 
     def index(self, actions: Sequence[Action]) -> list[Rejection]:
         """Index the actions in one request, and retry with backoff those that fail, unless the document is at fault.
+
+        After a timeout it takes several requests.
 
         Returns the rejections. Raises JobError if the server does not support bulk requests.
         """
@@ -173,12 +179,15 @@ class BulkSink:
 
         def attempt() -> None:
             nonlocal pending
-            if not pending:
-                return
-            pending, reason, rejected = self._send(pending)
-            rejections.extend(rejected)
-            if pending:
-                raise TransientError(reason)
+            while pending:
+                request, rest = pending[: self._max_actions], pending[self._max_actions :]
+                to_retry, reason, rejected = self._send(request)
+                if len(request) == self._max_actions:
+                    self._max_actions = min(MAX_ACTIONS, self._max_actions + self._max_actions // 8 + 1)
+                rejections.extend(rejected)
+                pending = rest + to_retry  # the rest may be of other indices, which do not fail
+                if to_retry:
+                    raise TransientError(reason)
 
         retry_with_backoff("Elasticsearch", attempt, self._on_wait, max_seconds=self._max_backoff)
         return rejections
@@ -219,6 +228,8 @@ class BulkSink:
             answer = f"it answers {error.status_code} ({describe(error)})"
             raise TransientError("; ".join(filter(None, (answer, advice(error))))) from error
         except TransportError as error:
+            if isinstance(error, ConnectionTimeout):
+                self._max_actions = max(1, len(actions) // 2)
             problem = "cannot be reached" if isinstance(error, ElasticsearchConnectionError) else "does not answer"
             answer = f"it {problem} ({first_line(error.message)})"
             raise TransientError("; ".join(filter(None, (answer, advice(error))))) from error

@@ -15,6 +15,7 @@ from infra.logins import CERTIFICATE_RENEWAL
 from infra.services.alertmanager import CONFIG as ALERTMANAGER_CONFIG
 from infra.services.node_exporter import TEXT_FILES
 from infra.services.prometheus import RULES
+from tests.support.promql import selectors
 from tests.support.pulumi_program import declare
 
 GIB = 2**30
@@ -27,6 +28,23 @@ ALERTS: dict[str, dict[str, Any]] = {
     for rule in group["rules"]
     if "alert" in rule
 }
+
+EXPRESSIONS: dict[str, str] = {
+    rule.get("alert") or rule["record"]: rule["expr"]
+    for group in yaml.safe_load(RULES.read_text())["groups"]
+    for rule in group["rules"]
+}
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_each_selector_of_a_rule_has_the_scrape_job(name: str) -> None:
+    """A service could hide or forge an alert with a metric of the same name. Its scrape job is not its own choice."""
+    without = {
+        selector.name
+        for selector in selectors(EXPRESSIONS[name])
+        if not any(matcher.name == "job" for matcher in selector.matchers.matchers)
+    }
+    assert without <= {"up", *EXPRESSIONS}, "neither Prometheus's own metric nor a recorded one"
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -76,6 +94,12 @@ def test_critical_alert_inhibits_the_warnings_of_its_component_only() -> None:
         "equal": ["component"],
     }
     assert all(alert["labels"].get("component") for alert in ALERTS.values()), "an alert without one inhibits others"
+
+
+def test_alert_of_expiring_certificates_is_inhibited_by_no_critical_alert() -> None:
+    """It warns of a date, whatever is wrong with the servers today, and for however long."""
+    critical = {alert["labels"]["component"] for alert in ALERTS.values() if alert["labels"]["severity"] == "critical"}
+    assert ALERTS["CertificateExpiring"]["labels"]["component"] not in critical
 
 
 def test_certificates_are_renewed_by_up_before_the_alert() -> None:

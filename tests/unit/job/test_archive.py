@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry, Counter
 from job import archive, logs
 from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, Heartbeat, OffsetTracker, archived_matches
 from job.errors import JobError
-from job.lag import ConsumerLag
+from job.lag import ConsumerLag, StalledPartitions
 from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TransientError
@@ -93,6 +93,8 @@ class FakeSession:
 
     def __init__(self, **errors: list[Exception]) -> None:
         self._errors = errors
+        self.table_id = "table"
+        """Empty: there is no table."""
         self.cluster = SimpleNamespace(shutdown=lambda: None)
         self.written: list[tuple[Any, ...]] = []
         self.attempts: list[str] = []
@@ -101,6 +103,12 @@ class FakeSession:
         if errors := self._errors.get("prepare"):
             raise errors.pop(0)
         return SimpleNamespace()
+
+    def execute(self, statement: str, parameters: tuple[str, str]) -> SimpleNamespace:
+        assert (statement, parameters) == (archive._SELECT_TABLE_ID, ("lol", "matches"))
+        if errors := self._errors.get("execute"):
+            raise errors.pop(0)
+        return SimpleNamespace(one=lambda: SimpleNamespace(id=self.table_id) if self.table_id else None)
 
     def execute_async(self, _statement: Any, values: tuple[Any, ...]) -> SimpleNamespace:
         def result() -> None:
@@ -263,6 +271,26 @@ class TestArchiveTable:
         ):
             table(FakeSession(prepare=[InvalidRequest("unconfigured table")]))
 
+    @pytest.mark.parametrize("present", ["another", ""], ids=["created again", "dropped"])
+    def test_table_that_was_recreated_while_the_archive_runs_ends_it(self, present: str) -> None:
+        """As after a loss of Cassandra's volume: the new table lacks the rows behind the committed offsets."""
+        session = FakeSession()
+        written = table(session)
+        written.write(ROWS[:1])
+        session.table_id = present
+        with pytest.raises(JobError, match=r"^archive.keyspace: lol.matches was dropped, or created again, while"):
+            written.write(ROWS[1:])
+        assert [row[0] for row in session.written] == ["EUW1_0"]
+
+    def test_outage_while_the_tables_id_is_read_is_waited_for(self, caplog: pytest.LogCaptureFixture) -> None:
+        errors: list[Exception] = []
+        session = FakeSession(execute=errors)
+        written = table(session)
+        errors += [OperationTimedOut(), REFUSED]
+        written.write(ROWS)
+        assert len(session.written) == 3
+        assert [bool(WAITING.match(line)) for line in caplog.messages] == [True, True]
+
     def test_invalid_statement_is_not_retried(self) -> None:
         with pytest.raises(InvalidRequest):
             table(FakeSession(EUW1_1=[InvalidRequest("unconfigured table")])).write(ROWS)
@@ -355,6 +383,24 @@ class TestOffsetTracker:
 
         consumer.poll = poll  # type: ignore[method-assign]
         assert [offsets.poll(), offsets.poll()] == [[], []]
+
+    def test_partition_whose_reads_fail_is_stalled_while_another_proceeds(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        error = FakeMessage(4, error=KafkaError.KAFKA_STORAGE_ERROR, partition=1)
+        offsets, _, lag = tracker(*[each for offset in range(4, 9) for each in (FakeMessage(offset), error)])
+        stalled = StalledPartitions("stalled", lag)
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        offsets.assign({0: 4, 1: 4})
+        for _ in range(5):
+            stalled.set_topic_offsets(topic_offsets(p0=9, p1=9))
+            now += 100
+            assert [message.partition for message in offsets.poll()] == [0]
+        stalled.set_topic_offsets(topic_offsets(p0=9, p1=9))
+        values = {each.labels["partition"]: each.value for family in stalled.collect() for each in family.samples}
+        assert values == {"0": 0, "1": 500}
+        assert [line.startswith("Waiting for Kafka: ") for line in caplog.messages] == [True] * 5
 
     def test_failed_commit_is_logged_and_repeated_with_the_next(self, caplog: pytest.LogCaptureFixture) -> None:
         offsets, consumer, _ = tracker(FakeMessage(4))
@@ -519,9 +565,10 @@ class TestRun:
         archive.run(with_overrides(overrides), StopEvent(), pytest.fail, registry)
         return registry
 
-    def committed(self, servers: str) -> int:
+    def committed(self, servers: str, table_id: str = "table") -> int:
         """The committed offset of the archive's consumer group; negative without one."""
-        consumer = Consumer({"bootstrap.servers": servers, "group.id": "lol-archive-id", "log_level": 0})
+        group = f"lol-archive-id-{table_id}"
+        consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 0})
         with closing(consumer):
             (partition,) = consumer.committed([TopicPartition("lol_matches", 0)], timeout=10)
         return int(partition.offset)
@@ -538,6 +585,7 @@ class TestRun:
         assert registry.get_sample_value("lol_archive_matches_total") == 2
         assert registry.get_sample_value("lol_archive_messages_total") == 3
         assert registry.get_sample_value("lol_archive_refused_total") == 0
+        assert registry.get_sample_value("lol_archive_stalled_seconds", {"partition": "0"}) == 0
 
     def test_offsets_are_not_committed_before_cassandra_has_the_rows(
         self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
@@ -547,6 +595,21 @@ class TestRun:
         with pytest.raises(TransientError):
             self.archive(monkeypatch, mock_kafka, FakeSession(EUW1_1=[OperationTimedOut()]), 1)
         assert self.committed(mock_kafka) < 0
+
+    def test_topic_is_archived_again_into_a_recreated_table(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
+    ) -> None:
+        """As after a loss of Cassandra's volume. A restart with the same table continues at the committed offset."""
+        self.send(mock_kafka, *[value(match(match_id=f"EUW1_{number}")) for number in range(2)])
+        self.archive(monkeypatch, mock_kafka, FakeSession(), 2)
+        self.send(mock_kafka, value(match(match_id="EUW1_2")))
+        same, recreated = FakeSession(), FakeSession()
+        self.archive(monkeypatch, mock_kafka, same, 1)
+        assert [row[0] for row in same.written] == ["EUW1_2"]
+        recreated.table_id = "another"
+        self.archive(monkeypatch, mock_kafka, recreated, 3)
+        assert [row[0] for row in recreated.written] == ["EUW1_0", "EUW1_1", "EUW1_2"]
+        assert (self.committed(mock_kafka), self.committed(mock_kafka, "another")) == (3, 3)
 
     def test_messages_that_expire_while_it_runs_are_logged_and_counted(
         self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str, caplog: pytest.LogCaptureFixture

@@ -3,8 +3,10 @@ answers, with the errors of Elasticsearch 8.19."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from elastic_transport import ConnectionTimeout
 from elasticsearch import Elasticsearch
 
 from job.documents import Action, action
@@ -291,6 +293,43 @@ def test_retries_until_elasticsearch_answers(waits: list[tuple[str, str]]) -> No
     assert [ids(server) for server in started] == [{"id0", "id1"}]
     assert len(waits) == 3
     assert all("cannot be reached" in reason for _, reason in waits)
+
+
+def test_request_that_times_out_is_sent_again_with_fewer_actions(
+    server: FakeElasticsearch, waits: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow Elasticsearch would never answer the whole request in time, although it indexes each copy of it."""
+    sent: list[int] = []
+    fits = 1000
+    with Elasticsearch([server.url], max_retries=0) as client:
+        perform_request = client.perform_request
+
+        def answer_what_fits(method: str, path: str, *, body: bytes, **options: Any) -> Any:
+            sent.append(body.count(b"\n") // 2)
+            if sent[-1] > fits:
+                assert len(sent) < 20, "the request does not become smaller"
+                raise ConnectionTimeout("Connection timed out")
+            return perform_request(method, path, body=body, **options)
+
+        monkeypatch.setattr(client, "perform_request", answer_what_fits)
+        sink = BulkSink(client, lambda service, reason, *_: waits.append((service, reason)), max_backoff=0.01)
+        assert sink.index(some_actions(3000)) == []
+        assert sent == [3000, 1500, 750, 844, 950, 456]
+        assert ids(server) == {f"id{n}" for n in range(3000)}
+        assert waits == [("Elasticsearch", "it does not answer (Connection timed out)")] * 2
+        fits = 5000
+        for _ in range(10):
+            assert sink.index(some_actions(3000)) == []
+        assert sent[-1] == 3000, "the requests do not grow again"
+
+
+def test_documents_of_a_failing_index_do_not_delay_the_rest_after_a_timeout(
+    server: FakeElasticsearch, sink: BulkSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "_max_actions", 2)
+    server.answers = [lambda lines: server.store(lines, {"id1": 503})]
+    assert sink.index(some_actions(4)) == []
+    assert list(server.documents) == [(INDEX, "id0"), (INDEX, "id2"), (INDEX, "id3"), (INDEX, "id1")]
 
 
 def test_request_that_is_too_large_is_split(server: FakeElasticsearch, sink: BulkSink) -> None:

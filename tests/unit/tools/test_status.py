@@ -18,12 +18,13 @@ import requests
 from rich.console import Console
 
 from infra.clients.kafka import TopicClient
+from infra.clients.prometheus import Alert, PrometheusClient
 from infra.names import IMAGE_SOURCE_LABEL
 from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
 from tools.health import StackHealth, StageHealth
-from tools.status import TREND_STEP_SECONDS, StackStatus, certificate_expiry, main, render, sparkline
+from tools.status import TREND_STEP_SECONDS, StackStatus, certificate_expiry, main, read_status, render, sparkline
 
 HEALTHY = StageHealth("producer", "12 messages delivered since it started, 0 failed")
 BROKEN = replace(HEALTHY, problem="nothing delivered for 0:02:00 [sic]")
@@ -80,6 +81,35 @@ def test_status_without_prometheus_has_all_but_the_trends() -> None:
     text = "\n".join(output_lines(replace(status(HEALTHY), trends="Prometheus does not answer"), 120))
     assert "Prometheus does not answer" in text
     assert "●  producer" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "line"),
+    [
+        (
+            "NotificationsFailing",
+            "firing",
+            "Alerts are not notified (alertmanager fails): the alert NotificationsFailing",
+        ),
+        ("NotificationsFailing", "pending", None),
+        ("ProducerSilent", "firing", None),
+    ],
+)
+def test_failed_notifications_are_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, state: str, line: str | None
+) -> None:
+    """The webhook cannot report its own failure."""
+    alert = Alert(name, state, "warning", "Alerts are not notified (alertmanager fails)", "", "", None)
+    monkeypatch.setattr("tools.status.read_pipeline_metrics", lambda *_: PIPELINE)
+    monkeypatch.setattr("tools.status.connect_prometheus", lambda _: PrometheusClient("http://localhost:1"))
+    monkeypatch.setattr(PrometheusClient, "alerts", lambda _: [alert])
+    sample = status(HEALTHY)
+    found = read_status("sample", sample.outputs, MagicMock(check=lambda: sample.health))
+    second = output_lines(found, 120)[1]
+    if line:
+        assert second.strip().startswith(line)
+    else:
+        assert "╭" in second, "the first panel, without a line before it"
 
 
 def test_stale_metrics_are_not_shown_as_current() -> None:
@@ -364,13 +394,30 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
                 "its lag is unknown: it cannot read the topic",
             ),
             (
+                'lol_archive_lag_messages{partition="1"} 2\nlol_archive_stalled_seconds{partition="0"} 299.9\n'
+                'lol_archive_stalled_seconds{partition="1"} 312.5\n',
+                "7 matches written since it started, lag 2",
+                "partition 1 has made no progress for 0:05:12: `make logs SERVICE=archive`",
+            ),
+            (
+                'lol_archive_lag_messages 2\nlol_archive_waiting 1\nlol_archive_stalled_seconds{partition="1"} 312.5\n',
+                "7 matches written since it started, lag 2",
+                "it waits for Cassandra: `make logs SERVICE=archive` has the reason",
+            ),
+            (
                 "lol_archive_lag_messages 0\nlol_archive_refused_total 1\n"
                 'lol_archive_unreadable_total{partition="1"} 14\n',
                 "7 matches written since it started, 1 too large, 14 unreadable, lag 0",
                 None,
             ),
         ],
-        ids=["Cassandra does not answer", "Kafka does not answer", "messages that are not archived"],
+        ids=[
+            "Cassandra does not answer",
+            "Kafka does not answer",
+            "a partition stalls",
+            "all partitions wait for Cassandra",
+            "messages that are not archived",
+        ],
     )
     def test_archive_that_does_not_archive_is_named(
         self, monkeypatch: pytest.MonkeyPatch, metrics: str, figures: str, problem: str | None
