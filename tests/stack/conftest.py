@@ -23,7 +23,7 @@ OWN_STACK = "selftest"
 OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/{WEBHOOK_TOKEN}",
     "generatorEnabled": "true",
-    "generatorRate": "5",
+    "generatorRate": "2",
     "job.archive.messages_per_second": "2000",  # so that no test waits for the backlog of another one
     "portOffset": "3350",  # no port of a stack whose offset is derived from its name
 }
