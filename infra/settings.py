@@ -43,7 +43,7 @@ IMAGE_REFERENCE = re.compile(
 WEBHOOK = "alertWebhookUrl"
 """Its URL has a token, anywhere in it: its value is never printed."""
 LOGIN = re.compile(r"@(?!sha256:)")
-"""A value that may have a login, `user:password@`, is not printed."""
+"""A value that may have a login, `user:password@`, is redacted: it is not printed."""
 MAX_DUPLICATES_PERCENT = 90
 PORT_OFFSET_STEP = 115
 """No two default ports are equal modulo this step: stacks whose offsets are multiples of it have no port conflict."""

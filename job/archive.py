@@ -547,7 +547,7 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
 
 
 def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation, table_id: str) -> Consumer:
-    """A consumer whose group belongs to this incarnation of the topic and to this table.
+    """A consumer whose group (`group.id`) belongs to this incarnation of the topic and to this table.
 
     So a recreated topic is read from its beginning, and for a recreated table the topic is read again. A former group
     has offsets only, and stays.

@@ -1,5 +1,7 @@
 """Sanitizes untrusted text, such as player names and message keys, before it is displayed.
 
+job/printable.py escapes it for log lines instead.
+
 `python3 -m tools.printable` sanitizes the lines of its standard input. It needs nothing but Python.
 """
 
