@@ -58,6 +58,8 @@ SLOW_PAUSE_SECONDS = 60
 """How long a time range is not read again whose query took longer than the timeout."""
 MAX_LOAD = 0.25
 """Reading a view takes at most this share of the time."""
+JUST_ENDED_SECONDS = 70
+"""A time range that ended this long ago gets no more matches: it ended with a whole minute, and they are indexed."""
 ENDED_LIFETIME_SECONDS = 300
 FILTER_VALUES_TTL_SECONDS = 300
 MAX_CACHED_VIEWS = 64
@@ -265,8 +267,9 @@ OF_TIME_RANGES = ("matches", "champion", "pipeline", "dead letter metrics", "fil
 """The sources that read all of the view's time range."""
 
 
-# Streamlit lets one thread compute an entry, and the others wait for it.
-@st.cache_resource(ttl=TTL_SECONDS, max_entries=MAX_CACHED_VIEWS, show_spinner=False)
+# Streamlit lets one thread compute an entry, and the others wait for it. It counts the TTL from the end of a read, and
+# the interval of a viewer's refreshes begins before it: so the entry ends at once, and `_Kept.next_read` decides.
+@st.cache_resource(ttl=1, max_entries=MAX_CACHED_VIEWS, show_spinner=False)
 def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
     """What all viewers of the same view see: read once in each interval, errors too."""
     return _read(source, view, argument)
@@ -281,6 +284,7 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
     pause, problem = TTL_SECONDS, ""
     try:
         kept.answer = Answer(READERS[source](time_range, view, argument), time_range, now)
+        kept.timed_out = False
         pause = lifetime(time_range, now, monotonic() - begin)
     except NotFoundError:
         problem = f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones."
@@ -289,7 +293,9 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
         problem = f"Elasticsearch {failure}: {first_line(error)}"
         if isinstance(error, ConnectionTimeout) and source in OF_TIME_RANGES and _elasticsearch_answers():
             problem = f"Elasticsearch needs more than {TIMEOUT_SECONDS} s: choose a shorter time range"
-            pause = SLOW_PAUSE_SECONDS
+            if kept.timed_out:  # once, it may have been a pause of Elasticsearch
+                pause = SLOW_PAUSE_SECONDS
+            kept.timed_out = True
     except (PrometheusError, DlqError, SettingsError) as error:
         problem = str(error)
     if problem:
@@ -304,8 +310,9 @@ def lifetime(time_range: TimeRange, now: datetime, duration: float) -> float:
     What has ended changes only while messages are late.
     """
     found = [REFRESH_SECONDS, duration / MAX_LOAD]
-    if not time_range.is_last:
-        found.append(min((now - time_range.end).total_seconds(), ENDED_LIFETIME_SECONDS))
+    ended = (now - time_range.end).total_seconds()
+    if not time_range.is_last and ended > JUST_ENDED_SECONDS:
+        found.append(min(ended, ENDED_LIFETIME_SECONDS))
     return max(found) - (REFRESH_SECONDS - TTL_SECONDS)
 
 
@@ -320,10 +327,11 @@ def _elasticsearch_answers() -> bool:
 
 @dataclass
 class _Kept:
-    """The newest answer for a view, and when its source may be read again."""
+    """The newest answer for a view, when its source may be read again, and whether the last read was too slow."""
 
     answer: Answer[Any] = field(default_factory=Answer)
     next_read: float = 0
+    timed_out: bool = False
 
 
 @st.cache_resource(max_entries=MAX_CACHED_VIEWS, show_spinner=False)

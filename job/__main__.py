@@ -194,10 +194,13 @@ def skip_lost_statistics(
     query has committed: windows that lack messages must not stop the documents. `on_loss` receives how many offsets
     they skip.
     """
-    lost = _lost_messages(STATISTICS, start, kafka, incarnation, checkpoints)
+    # Of an earlier skip, after which they may have committed no batch yet.
+    own = checkpoints.starting_offsets(STATISTICS)
+    own = StartingOffsets(start.topic, start.position, start.offsets | own.offsets) if own else start
+    lost = _lost_messages(STATISTICS, own, kafka, incarnation, checkpoints)
     if not lost:
-        return start
-    before = start.offsets | checkpoints.committed_offsets(STATISTICS)
+        return own
+    before = own.offsets | checkpoints.committed_offsets(STATISTICS)
     offsets = start.offsets | checkpoints.committed_offsets(MATCHES)
     skipped = sum(max(0, offset - max(0, before.get(partition, 0))) for partition, offset in offsets.items())
     log.warning(
@@ -207,9 +210,11 @@ def skip_lost_statistics(
         lost,
         skipped,
     )
+    skipping = StartingOffsets(start.topic, start.position, offsets)
+    checkpoints.save(skipping, STATISTICS)
     checkpoints.remove(STATISTICS)
     on_loss(skipped)
-    return StartingOffsets(start.topic, start.position, offsets)
+    return skipping
 
 
 def _lost_messages(

@@ -47,15 +47,13 @@ UNCOUNTED_REASONS = ("queue", "remake", "no_winner")
 """Why a match does not count in the windows of the statistics."""
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONE = rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-# Both patterns are possessive (++, *+): for each escape, others keep a state of 100 bytes to go back to.
 _ESCAPES = re.compile(
-    rb"(?:[^\\]++"
-    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
-    rb"|(?!" + _LONE + rb")\\.)++"  # any other escape; an escaped backslash is not the start of the next
-    rb"|(?P<lone>" + _LONE + rb")",
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
+    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
     re.DOTALL,
 )
+# Possessive (*+): otherwise the search keeps a state of 100 bytes for each escape to go back to.
 _BRACKETS = re.compile(
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL
 )  # a string may contain brackets, or be unterminated
@@ -209,7 +207,7 @@ def decode(
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
     if len(value) > _LARGE_BYTES and (excess := _excess(value)):
-        return DeadLetter("not_a_match", f"it has {excess}")
+        return _syntax_error(value) or DeadLetter("not_a_match", f"it has {excess}")
     if not details:
         with suppress(*_DECODE_ERRORS):
             return _validate(_Decoded(DECODER_WITHOUT_DETAILS.decode(value), ()), arrived_at, plausible_times)
@@ -240,11 +238,18 @@ def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
     """Decode JSON; one that is nested more deeply than Python's recursion limit is a dead letter."""
     decoded = _decode_schema(value)
     if isinstance(decoded, DeadLetter) and decoded.reason in ("not_an_object", "invalid_field"):
-        try:  # the decoder stops at the first invalid field, before it has read the rest
-            msgspec.json.decode(value, type=msgspec.Raw)
-        except _DECODE_ERRORS as error:
-            return _not_json(value, error)
+        # The decoder stops at the first invalid field, before it has read the rest.
+        return _syntax_error(value) or decoded
     return decoded
+
+
+def _syntax_error(value: bytes) -> DeadLetter | None:
+    """The dead letter of a value that is not JSON; None for any JSON."""
+    try:
+        msgspec.json.decode(value, type=msgspec.Raw)
+    except _DECODE_ERRORS as error:
+        return _not_json(value, error)
+    return None
 
 
 def _decode_schema(value: bytes) -> _Decoded | DeadLetter:
@@ -306,7 +311,15 @@ def _decode_lone_surrogates(value: bytes) -> _Decoded | DeadLetter:
 
 
 def _replace_lone_surrogates(value: bytes, by: bytes) -> bytes:
-    return _ESCAPES.sub(lambda escape: by if escape["lone"] else escape[0], value)
+    """The JSON with `by`, an escape of the same length, in place of each half of a surrogate pair.
+
+    Not by `sub`, which keeps a part for each escape.
+    """
+    replaced = bytearray(value)
+    for escape in _ESCAPES.finditer(value):
+        if escape["lone"]:
+            replaced[escape.start() : escape.end()] = by
+    return bytes(replaced)
 
 
 def _differences(one: Any, other: Any, *path: str | int) -> Iterator[Sequence[str | int]]:

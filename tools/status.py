@@ -62,7 +62,8 @@ def read_status(stack: str, outputs: Mapping[str, Any], checker: HealthChecker) 
     alerts: list[Alert] = []
     try:
         trends = read_pipeline_metrics(prometheus, TimeRange(now, TREND_STEP_SECONDS))
-        alerts = prometheus.alerts()
+        with suppress(PrometheusError):
+            alerts = prometheus.alerts()
     except PrometheusError as error:
         trends = sanitize(str(error))
     return StackStatus(stack, now, outputs, checker.check(), trends, notification_failure(alerts))

@@ -61,9 +61,15 @@ class Checkpoints:
         """A query's `checkpointLocation`, in the folder of the topic's incarnation."""
         return f"{self.folder}/{query}"
 
-    def starting_offsets(self) -> StartingOffsets | None:
-        """The starting offsets that were saved for this incarnation; None before its first start."""
-        return self._read_start(f"{self.folder}/{_START_FILE}")
+    def starting_offsets(self, query: str = "") -> StartingOffsets | None:
+        """The starting offsets that were saved for this incarnation; None before its first start.
+
+        With `query`, those that were saved for it alone; None if there are none.
+        """
+        return self._read_start(self._start_file(query))
+
+    def _start_file(self, query: str) -> str:
+        return f"{self.folder}/{query and query + '-'}{_START_FILE}"
 
     def committed_offsets(self, query: str) -> Offsets:
         """The end offsets of the query's last committed batch, by partition; empty before its first commit."""
@@ -113,10 +119,13 @@ class Checkpoints:
         except Py4JError as error:
             raise self._inaccessible("written", error) from error
 
-    def save(self, start: StartingOffsets) -> None:
-        """Write the starting offsets atomically: a crash leaves either the new file or what was there before."""
-        final = self._path(f"{self.folder}/{_START_FILE}")
-        draft = self._path(f"{self.folder}/{_START_FILE}.new")
+    def save(self, start: StartingOffsets, query: str = "") -> None:
+        """Write the starting offsets, of `query` alone if it is given.
+
+        This is atomic: a crash leaves either the new file or what was there before.
+        """
+        final = self._path(self._start_file(query))
+        draft = self._path(f"{self._start_file(query)}.new")
         try:
             files = self._file_system(final)
             files.mkdirs(self._path(self.folder))

@@ -240,11 +240,12 @@ class Metrics:
     def hanging_reason(self) -> str:
         """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does.
 
-        Another query's wait is no excuse.
+        The statistics' wait is no excuse for the documents. The documents' wait is one for the statistics: tasks that
+        wait can hold every core.
         """
-        now = time.monotonic()
-        for query in self._started_queries():
-            waited_at = max(query.sink_wait_until, self._kafka_waited_at)
+        now, waited_at = time.monotonic(), self._kafka_waited_at
+        for query in self._started_queries():  # that of the documents is the first
+            waited_at = max(waited_at, query.sink_wait_until)
             if now - max(query.last_activity_at, waited_at) > self.max_batch_age:
                 return query.unhealthy_reason()
         return ""
@@ -287,7 +288,7 @@ class QueryMetrics:
         return self._sink_wait if time.monotonic() < self.sink_wait_until else None
 
     def _record_activity(self) -> None:
-        self.sink_wait_until = 0.0
+        self.sink_wait_until = min(self.sink_wait_until, time.monotonic())  # the wait is over
         self.first_batch.set()
         self.last_activity_at = time.monotonic()
 

@@ -269,19 +269,6 @@ def idle(stack: Stack) -> None:
     assert seconds > 3, f"the last batch ended {seconds:.1f} s ago"
 
 
-def test_lost_checkpoint_loses_and_duplicates_no_message(stack: Stack) -> None:
-    """The topic is read from its beginning, although the job's starting offsets are `latest`."""
-    job = stack.container("spark-job")
-    job.stop()
-    known = KnownMessages(stack)
-    try:
-        stack.host("spark-worker").check_output(f"rm -r {CHECKPOINTS}/*/*")
-        known.send()
-    finally:
-        job.start()
-    known.assert_one_outcome_each()
-
-
 def test_graceful_shutdown_finishes_the_batch_and_an_uncommitted_batch_is_retried(stack: Stack) -> None:
     """The newest commit is deleted from the checkpoint, as if the driver had crashed between the sink's write and the
     commit."""

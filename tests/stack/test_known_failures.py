@@ -49,6 +49,19 @@ def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None
     stack.wait_for_new_documents(timeout_seconds=180)
 
 
+def test_lost_checkpoint_loses_and_duplicates_no_message(stack: Stack) -> None:
+    """The topic, a new one, is read from its beginning, although the job's starting offsets are `latest`."""
+    job = stack.container("spark-job")
+    job.stop()
+    known = KnownMessages(stack)
+    try:
+        stack.host("spark-worker").check_output(f"rm -r {CHECKPOINTS}/*/*")
+        known.send()
+    finally:
+        job.start()
+    known.assert_one_outcome_each()
+
+
 def test_zookeeper_starts_with_an_empty_transaction_log(stack: Stack) -> None:
     """As a full disk can leave it: ZooKeeper 3.8 alone ends with an EOFException at each start."""
     host = stack.host("zookeeper")

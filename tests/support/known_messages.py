@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -39,7 +40,8 @@ Original = tuple[int, int, bytes]
 
 class KnownMessages:
     """`count` new messages of all modes. Their champion names are used by no other match, so that their statistics can
-    be told from those of other messages. An eighth of the matches has no winner. Compact ones have no builds."""
+    be told from those of other messages. An eighth of the matches has no winner; many have half of a surrogate pair.
+    Compact ones have no builds."""
 
     def __init__(self, stack: Stack, count: int = 300, size: MatchSize = "compact") -> None:
         self._stack = stack
@@ -66,7 +68,11 @@ class KnownMessages:
         if "teams" not in match["info"]:  # compact
             team_ids = sorted({participant["teamId"] for participant in match["info"]["participants"]})
             match["info"]["teams"] = [_team(team_id, match["info"]["participants"]) for team_id in team_ids]
-        return message._replace(value=orjson.dumps(match))
+        value = orjson.dumps(match)
+        if has_winner and match["info"]["participants"][0]["championName"] < "N":
+            # A field that is not read, with half of a surrogate pair: the pattern that finds it runs in the containers.
+            value = rb'{"note":"\ud83d",' + value[1:]
+        return message._replace(value=value)
 
     def send(self, producer: Producer | None = None) -> None:
         """Send all messages, with `producer` if given, and return when Kafka has acknowledged each."""
@@ -92,7 +98,7 @@ class KnownMessages:
         for index in self._in_arrival_order():
             message = self._messages[index]
             if message.value and reference.documents(message.value, self._arrived_at[index]) is not None:
-                values[orjson.loads(message.value)["metadata"]["matchId"]] = message.value
+                values[json.loads(message.value)["metadata"]["matchId"]] = message.value
         return values
 
     def assert_one_outcome_each(self, timeout_seconds: float = 300) -> None:

@@ -103,7 +103,8 @@ docker_ce_is_incomplete() {
 }
 
 install_docker_ce_packages() {
-  DEBIAN_FRONTEND=noninteractive dpkg --configure -a  # after an interruption apt refuses to install anything before it
+  # After an interruption apt refuses to install anything before it. If another program has the lock, apt waits for it.
+  DEBIAN_FRONTEND=noninteractive dpkg --configure -a || true
   apt_install docker-ce docker-ce-cli containerd.io docker-buildx-plugin iptables
 }
 

@@ -195,9 +195,17 @@ def slow(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> SlowElasticsearch:
 
 
 def test_time_range_that_takes_longer_than_the_timeout_is_tried_once_a_minute(slow: SlowElasticsearch) -> None:
-    assert reads_in(300, View("30 days"), slow) <= 5
+    assert reads_in(300, View("30 days"), slow) <= 6
     problem = sources.matches(View("30 days")).problem
     assert problem == "Elasticsearch needs more than 8 s: choose a shorter time range"
+
+
+def test_time_range_that_took_too_long_once_is_read_at_the_next_refresh(slow: SlowElasticsearch) -> None:
+    """It was a pause of Elasticsearch."""
+    assert reads_in(18, View(), slow) == 1
+    slow.duration = 0.1
+    assert reads_in(30, View(), slow) == 3
+    assert sources.matches(View()).problem == ""
 
 
 @pytest.mark.parametrize("source", ["matches", "player"])

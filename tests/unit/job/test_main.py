@@ -39,6 +39,7 @@ class FakeCheckpoints:
         committed: dict[str, dict[int, int]] | None = None,
     ) -> None:
         self.saved = saved
+        self.saved_of: dict[str, StartingOffsets] = {}
         self.committed = committed or {}
         self.other = other
         self.writable = writable
@@ -50,8 +51,8 @@ class FakeCheckpoints:
         if not self.writable:
             raise JobError("not writable")
 
-    def starting_offsets(self) -> StartingOffsets | None:
-        return self.saved
+    def starting_offsets(self, query: str = "") -> StartingOffsets | None:
+        return self.saved_of.get(query) if query else self.saved
 
     def committed_offsets(self, query: str) -> dict[int, int]:
         return self.committed.get(query, {})
@@ -62,8 +63,11 @@ class FakeCheckpoints:
     def has_other_incarnation(self) -> bool:
         return self.other
 
-    def save(self, start: StartingOffsets) -> None:
-        self.saved = start
+    def save(self, start: StartingOffsets, query: str = "") -> None:
+        if query:
+            self.saved_of[query] = start
+        else:
+            self.saved = start
 
     def remove_replaced(self) -> None:
         assert self.saved, "starting offsets must be saved before old checkpoints are removed"
@@ -197,6 +201,17 @@ def test_data_loss_of_the_statistics_restarts_them_alone_where_the_documents_con
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warning.startswith("Topic lol_matches has lost messages of the statistics: ")
     assert f"{skipped} messages later; no document is missing" in warning
+
+
+def test_statistics_that_have_committed_nothing_since_a_data_loss_skip_no_more() -> None:
+    """Their index was not available, or the job crashed, while the documents went on."""
+    start = StartingOffsets("lol_matches", "latest", {0: 0, 1: 0})
+    checkpoints = FakeCheckpoints(start, committed={"matches": {0: 7, 1: 7}, "statistics": BEHIND})
+    skipped: list[int] = []
+    first = start_of_statistics(checkpoints, skipped)
+    checkpoints.committed["matches"] = {0: 9, 1: 9}
+    assert start_of_statistics(checkpoints, skipped) == first
+    assert len(skipped) == 1
 
 
 def test_statistics_without_data_loss_keep_their_checkpoint() -> None:

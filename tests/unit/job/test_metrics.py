@@ -265,6 +265,29 @@ def test_one_of_two_queries_that_hangs_is_named(
     assert metrics.hanging_reason() == "query statistics has finished no batch for 61 s"
 
 
+def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting tasks of the documents can hold every core: then the statistics have no task, and report no wait."""
+    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for each in (query, statistics):
+        each.query_started()
+        each.query_idle()
+    for _ in range(30):
+        now += 10
+        metrics.record_sink_wait(SinkWait("Elasticsearch", "no answer", seconds=5, attempt=1, query="matches"))
+        assert metrics.hanging_reason() == ""
+    query.query_idle()
+    now += 59
+    query.query_idle()
+    assert metrics.hanging_reason() == "", "the statistics have had no core before"
+    now += 2
+    query.query_idle()
+    assert metrics.hanging_reason() == "query statistics has finished no batch for 361 s"
+
+
 def test_lag_of_the_statistics_is_a_metric_of_its_own(
     registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics
 ) -> None:
