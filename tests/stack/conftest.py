@@ -1,7 +1,7 @@
 """Fixtures for stack tests: the stack under test, deployed once for all tests or already running, and a second stack.
 
-Read-only tests run first, so that they see the stack as `up` left it. Tests marked `disruptive` change it, and are
-skipped with `--stack`.
+Read-only tests run first, so that they see the stack as `up` left it; of them, those marked `many_matches` last. Tests
+marked `disruptive` change it, and are skipped with `--stack`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ OWN_STACK = "selftest"
 OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/{WEBHOOK_TOKEN}",
     "generatorEnabled": "true",
-    "generatorRate": "2",
     "job.archive.messages_per_second": "2000",  # so that no test waits for the backlog of another one
     "portOffset": "3350",  # no port of a stack whose offset is derived from its name
 }
@@ -43,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("disruptive", "many_matches")])
     if config.getoption("--stack"):
         skip = pytest.mark.skip(reason="changes the stack; --stack verifies a running one")
         for item in items:

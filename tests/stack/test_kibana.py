@@ -68,6 +68,7 @@ class TestConsistency:
         assert [row["side"] for row in table] == ["Blue", "Red"]
         assert sum(row["winrate"] for row in table) == pytest.approx(1, abs=0.01)
 
+    @pytest.mark.many_matches
     def test_teams_with_more_objectives_win_more(self, stack: Stack) -> None:
         """The objectives' panel counts two documents a match, one of which won."""
 
