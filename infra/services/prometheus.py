@@ -35,8 +35,8 @@ CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_SECONDS = 10
 SCRAPE_LIMITS = {"body_size_limit": "16MB", "sample_limit": 100_000}
-"""Of one scrape: a compromised container may answer without end, or with compressed zeros. The stack's largest answers
-are those of Kafka and Elasticsearch's exporter, about 1 MB each."""
+"""Limits of one scrape: a compromised container may answer without end, or with compressed zeros. The stack's largest
+answer has 800 samples; that of Elasticsearch's exporter grows with the number of indices."""
 LIMITS = (
     "--query.max-samples=1000000",
     "--query.max-concurrency=4",
