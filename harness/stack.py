@@ -23,7 +23,7 @@ from testinfra.host import Host
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraUnavailableError
 from infra.clients.cassandra import connect as connect_cassandra
-from infra.clients.docker_engine import connect, execute, kill_containers, stack_containers
+from infra.clients.docker_engine import connect, execute, kill_containers, stack_containers, stack_filter
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import PrometheusClient
@@ -36,7 +36,6 @@ from infra.names import (
     METRICS_PORT,
     PROJECT,
     SERVICE_LABEL,
-    STACK_LABEL,
 )
 from infra.ownership import foreign_deployment, read_state
 from tools.cache import cache_folder
@@ -287,11 +286,10 @@ class Stack:
 
     def leftovers(self) -> list[str]:
         """Names of all containers, volumes and networks on the Docker host that carry the stack's label."""
-        by_label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={self.name}"}
         objects = [
             *stack_containers(self.engine, self.name),
-            *self.engine.volumes.list(filters=by_label),
-            *self.engine.networks.list(filters=by_label),
+            *self.engine.volumes.list(filters=stack_filter(self.name)),
+            *self.engine.networks.list(filters=stack_filter(self.name)),
         ]
         return [str(each.attrs.get("Name")) for each in objects]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import docker
 
-from infra.clients.docker_engine import stack_containers
-from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL, stack_prefix
+from infra.clients.docker_engine import stack_containers, stack_filter
+from infra.names import IMAGE_SOURCE_LABEL, stack_prefix
 
 ROOT = Path(__file__).parents[1]
 CONTAINER = "docker:index/container:Container"
@@ -95,7 +95,7 @@ def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> 
     }
     foreign = {str(each.name) for each in services if each.id not in own} - pending
     if not own and not state.get("pending_operations"):
-        foreign |= {each.name for each in engine.volumes.list(filters={"label": f"{STACK_LABEL}={stack}"})}
+        foreign |= {each.name for each in engine.volumes.list(filters=stack_filter(stack))}
     if not foreign:
         return None
     if recreated := _recreated_containers(state, foreign, stack, engine):
@@ -120,7 +120,7 @@ def _recreated_containers(state: State, foreign: set[str], stack: str, engine: d
     Ids of volumes are their names, which the volumes of another state have as well.
     """
     deployed = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK)}
-    networks = engine.networks.list(filters={"label": f"{STACK_LABEL}={stack}"})
+    networks = engine.networks.list(filters=stack_filter(stack))
     if not any(each.id in deployed for each in (*stack_containers(engine, stack), *networks)):
         return []
     names = {resource.get("inputs", {}).get("name") for resource in _resources(state, CONTAINER)}

@@ -43,10 +43,10 @@ from docker.models.networks import Network
 from docker.models.volumes import Volume
 from requests import RequestException
 
-from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, stack_containers
+from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, stack_containers, stack_filter
 from infra.configuration import lost_settings
 from infra.home import home_folder
-from infra.names import PROJECT, STACK_LABEL
+from infra.names import PROJECT
 from infra.ownership import CONTAINER, NETWORK, foreign_deployment, renamed_deployment
 from tools.command_line import run
 
@@ -171,8 +171,7 @@ def _select(stack: str) -> None:
 def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
     """Raise RepairError if containers of others are connected to the stack's network, which then cannot be removed."""
     own = {container.id for container in stack_containers(client, stack)}
-    label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
-    for network in client.networks.list(filters=label):
+    for network in client.networks.list(filters=stack_filter(stack)):
         network.reload()  # the list has no endpoints
         foreign = {each["Name"] for id_, each in (network.attrs["Containers"] or {}).items() if id_ not in own}
         if foreign:
@@ -186,9 +185,8 @@ def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
 def _refuse_foreign_mounts(client: docker.DockerClient, stack: str) -> None:
     """Raise RepairError if containers of others use the stack's volumes, which then cannot be removed."""
     own = {container.id for container in stack_containers(client, stack)}
-    label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     foreign: dict[str, list[str]] = {}
-    for volume in client.volumes.list(filters=label):
+    for volume in client.volumes.list(filters=stack_filter(stack)):
         for container in client.containers.list(all=True, filters={"volume": volume.name}, ignore_removed=True):
             if container.id not in own:
                 foreign.setdefault(str(container.name), []).append(volume.name)
@@ -275,11 +273,10 @@ def incompatibility(state: dict[str, Any]) -> str | None:
 
 def remove_all(client: docker.DockerClient, stack: str) -> Iterator[str]:
     """Remove the containers, networks and volumes with the stack's label; yield a line for each."""
-    label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     list_resources: tuple[Callable[[], Sequence[Container | Network | Volume]], ...] = (
         lambda: stack_containers(client, stack),
-        lambda: client.networks.list(filters=label),
-        lambda: client.volumes.list(filters=label),
+        lambda: client.networks.list(filters=stack_filter(stack)),
+        lambda: client.volumes.list(filters=stack_filter(stack)),
     )
     for list_kind in list_resources:
         for resource in list_kind():
@@ -291,10 +288,9 @@ def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[
 
     Other kinds need no removal: a volume, a topic, an index template is adopted, and an image is a cache.
     """
-    label: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={stack}"}
     list_resources: dict[str, Callable[[], Sequence[Container | Network]]] = {
         CONTAINER: lambda: stack_containers(client, stack),
-        NETWORK: lambda: client.networks.list(filters=label),
+        NETWORK: lambda: client.networks.list(filters=stack_filter(stack)),
     }
     for existing in list_resources.get(resource["type"], list)():
         if existing.name == resource["inputs"].get("name"):

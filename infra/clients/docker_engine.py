@@ -116,9 +116,14 @@ def execute(container: str, command: Sequence[str]) -> tuple[int, str]:
     return exit_code, (output + errors if exit_code else output).decode(errors="replace").strip()
 
 
+def stack_filter(stack: str) -> dict[str, str | list[str] | bool]:
+    """The filter of docker-py's lists for what carries the label of `stack`."""
+    return {"label": f"{STACK_LABEL}={stack}"}
+
+
 def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]:
     """The containers of `stack`, running or not."""
-    return client.containers.list(all=True, filters={"label": f"{STACK_LABEL}={stack}"}, ignore_removed=True)
+    return client.containers.list(all=True, filters=stack_filter(stack), ignore_removed=True)
 
 
 def published_ports(
