@@ -9,7 +9,7 @@ from functools import partial
 
 from analytics.time_range import STEPS, TimeRange
 from infra.clients.prometheus import PrometheusClient
-from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC, SCRAPE_SECONDS
 
 Points = tuple[tuple[datetime, float], ...]
 """A time series."""
@@ -20,8 +20,6 @@ LABELS = {BATCH_METRIC: 'query="matches"'}
 LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS = 300, 3600
 """The last bounds of the two histograms. A percentile above it is the bound itself."""
 LAG = "sum(lol_job_kafka_lag_messages)"
-SCRAPE_SECONDS = 10
-"""Prometheus's scrape interval in the stack."""
 MIN_RATE_WINDOW_SECONDS = 60
 """A rate needs several scrapes, with batches between them."""
 NOW_SECONDS = 300

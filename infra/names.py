@@ -52,6 +52,9 @@ SPARK_JOB_UI_PORT = 4040
 METRICS_PORT = 8000
 """/metrics of the job, the archive and the generator; /health of the job."""
 
+SCRAPE_SECONDS = 10
+"""Prometheus's scrape interval."""
+
 # The stack's networks. All but two services are on the main one.
 MAIN_NETWORK = "main"
 ZOOKEEPER_NETWORK = "zookeeper"

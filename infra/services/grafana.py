@@ -6,7 +6,7 @@ from typing import Any
 
 from infra import users
 from infra.logins import user_of
-from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT
+from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT, SCRAPE_SECONDS
 from infra.services import FILES
 from infra.services.base import (
     GROUP_ONLY,
@@ -20,7 +20,7 @@ from infra.services.base import (
 )
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.generator import Generator
-from infra.services.prometheus import SCRAPE_SECONDS, Prometheus
+from infra.services.prometheus import Prometheus
 
 PASSWORD_FILE = "/etc/lolstack/grafana-admin-password"
 PROVISIONING = "/etc/grafana/provisioning"

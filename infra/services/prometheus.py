@@ -16,6 +16,7 @@ from infra.names import (
     HOST_ADDRESS,
     MAIN_NETWORK,
     PROMETHEUS_PORT,
+    SCRAPE_SECONDS,
     ZOOKEEPER_NETWORK,
 )
 from infra.services.alertmanager import Alertmanager
@@ -33,7 +34,6 @@ from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "rules.yml"
 CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
-SCRAPE_SECONDS = 10
 SCRAPE_LIMITS = {"body_size_limit": "16MB", "sample_limit": 100_000}
 """Limits of one scrape: a compromised container may answer without end, or with compressed zeros. The stack's largest
 answer has 800 samples; that of Elasticsearch's exporter grows with the number of indices."""

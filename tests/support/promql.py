@@ -7,7 +7,7 @@ from typing import Any
 
 import promql_parser as promql
 
-from infra.services.prometheus import SCRAPE_SECONDS
+from infra.names import SCRAPE_SECONDS
 
 # The values that Grafana inserts for a range of an hour and a step of one scrape interval.
 VARIABLES = {"$__rate_interval": f"{4 * SCRAPE_SECONDS}s", "$__range": "3600s"}

@@ -18,9 +18,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.grafana import dashboards
 from infra.images import ROOT
+from infra.names import SCRAPE_SECONDS
 from infra.services import FILES
 from infra.services.grafana import DASHBOARDS, PROVISIONING
-from infra.services.prometheus import SCRAPE_SECONDS
 from tests.support.promql import panels, parse, selectors, targets
 from tests.support.pulumi_program import declare
 

@@ -15,7 +15,7 @@ from pulumi.runtime import rpc
 
 from infra import versions
 from infra.images import RECIPES, ROOT, dockerfile
-from infra.names import INDEX_ALIASES, JOB_SETTINGS, SERVICE_LABEL, STACK_LABEL
+from infra.names import INDEX_ALIASES, JOB_SETTINGS, SCRAPE_SECONDS, SERVICE_LABEL, STACK_LABEL
 from infra.services.base import INTERVAL_SECONDS
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
@@ -70,6 +70,7 @@ def test_every_scrape_has_limits(declared: dict[str, Recorder], kind: str) -> No
     config = yaml.safe_load(upload(declared[kind].containers["prometheus"], PROMETHEUS_CONFIG))
     limits = {(job.get("body_size_limit"), job.get("sample_limit")) for job in config["scrape_configs"]}
     assert limits == {("16MB", 100_000)}
+    assert config["global"]["scrape_interval"] == f"{SCRAPE_SECONDS}s"
 
 
 def test_all_services_are_declared(declared: dict[str, Recorder]) -> None:
