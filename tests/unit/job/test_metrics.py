@@ -57,6 +57,12 @@ def query(metrics: Metrics) -> QueryMetrics:
     return metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches"))
 
 
+@pytest.fixture
+def statistics(metrics: Metrics, query: QueryMetrics) -> QueryMetrics:
+    """The second query: the first is `query`, that of the documents."""
+    return metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
+
+
 def test_progress_event_becomes_metrics(registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics) -> None:
     metrics.set_topic_offsets(OFFSETS)
     query.record_progress(PROGRESS)
@@ -236,9 +242,10 @@ def test_health_check_follows_the_query(metrics: Metrics, query: QueryMetrics, m
     assert metrics.unhealthy_reason() == "query matches is not running"
 
 
-def test_job_is_as_healthy_as_each_of_its_queries(metrics: Metrics, query: QueryMetrics) -> None:
+def test_job_is_as_healthy_as_each_of_its_queries(
+    metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
+) -> None:
     """The second is started after the first batch of the first."""
-    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
     assert metrics.unhealthy_reason() == "query matches is not running"
     query.query_started()
     assert metrics.unhealthy_reason() == "query matches has not finished its first batch"
@@ -253,9 +260,8 @@ def test_job_is_as_healthy_as_each_of_its_queries(metrics: Metrics, query: Query
 
 
 def test_one_of_two_queries_that_hangs_is_named(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch, statistics: QueryMetrics
 ) -> None:
-    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
     statistics.query_started()
     statistics.query_idle()
     later = time.monotonic() + 61
@@ -266,10 +272,9 @@ def test_one_of_two_queries_that_hangs_is_named(
 
 
 def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch, statistics: QueryMetrics
 ) -> None:
     """Waiting tasks of the documents can hold every core: then the statistics have no task, and report no wait."""
-    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     for each in (query, statistics):
@@ -289,10 +294,9 @@ def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
 
 
 def test_lag_of_the_statistics_is_a_metric_of_its_own(
-    registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics
+    registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
 ) -> None:
     """Alerts and status look at the lag of the documents: statistics are seconds behind by their trigger interval."""
-    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
     metrics.set_topic_offsets(OFFSETS)
     query.record_progress(PROGRESS)
     statistics.lag.set_processed_offsets({0: 4, 1: 20, 2: 0})
@@ -345,12 +349,11 @@ def test_query_hangs_without_progress_but_not_while_a_sink_waits(
 
 
 def test_query_that_hangs_is_noticed_while_another_query_waits(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch, statistics: QueryMetrics
 ) -> None:
     """The index of the statistics is closed, and the documents' query hangs."""
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
     for each in (query, statistics):
         each.query_started()
         each.query_idle()
@@ -429,10 +432,10 @@ def waiting(registry: CollectorRegistry, query: str = "matches") -> list[float |
 def test_sink_wait_ends_with_the_querys_progress(
     metrics: Metrics,
     query: QueryMetrics,
+    statistics: QueryMetrics,
     registry: CollectorRegistry,
     progress: Callable[[QueryMetrics], None],
 ) -> None:
-    statistics = metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))
     metrics.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="matches"))
     progress(statistics)
     assert (waiting(registry), waiting(registry, "statistics")) == ([1, 0], [0, 0])
