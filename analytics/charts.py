@@ -47,7 +47,7 @@ NO_CHAMPIONS_OF_MODES = "champions of modes (Swarm, …) do not count"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
 LINE_DASHES = ([1, 0], [4, 2], [1, 2])
-"""Of the first lines, one of each colour, of the next ones, and of those after them."""
+"""Dashes of the first lines, one of each colour, of the next ones, and of those after them."""
 DAY, TIME = "%d %b", "%H:%M"
 DATE_TIME = f"{DAY} {TIME}"
 TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY, "quarter": DAY, "year": DAY}

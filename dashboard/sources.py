@@ -53,7 +53,7 @@ has new data."""
 TIMEOUT_SECONDS = 8
 """Timeout of a query. A longer one would hold up the next refresh."""
 PROMETHEUS_TIMEOUT_SECONDS = 3
-"""The same of one of Prometheus's queries, of which a page has several."""
+"""Timeout of a query of Prometheus; a page has several."""
 SLOW_PAUSE_SECONDS = 60
 """How long a time range is not read again whose query took longer than the timeout."""
 MAX_LOAD = 0.25

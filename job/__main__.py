@@ -194,7 +194,7 @@ def skip_lost_statistics(
     query has committed: windows that lack messages must not stop the documents. `on_loss` receives how many offsets
     they skip.
     """
-    # Of an earlier skip, after which they may have committed no batch yet.
+    # After an earlier skip they may have committed no batch yet.
     own = checkpoints.starting_offsets(STATISTICS)
     own = StartingOffsets(start.topic, start.position, start.offsets | own.offsets) if own else start
     lost = _lost_messages(STATISTICS, own, kafka, incarnation, checkpoints)

@@ -69,7 +69,7 @@ class Checkpoints:
         return self._read_start(self._start_file(query))
 
     def _start_file(self, query: str) -> str:
-        return f"{self.folder}/{query and query + '-'}{_START_FILE}"
+        return f"{self.folder}/{query}-{_START_FILE}" if query else f"{self.folder}/{_START_FILE}"
 
     def committed_offsets(self, query: str) -> Offsets:
         """The end offsets of the query's last committed batch, by partition; empty before its first commit."""
