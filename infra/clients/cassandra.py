@@ -46,6 +46,13 @@ COLUMNS = {
     "message": ("blob", "regular"),
 }
 """The archive's table: type and kind of each column, as Cassandra's own schema tables name them."""
+COMPACTION = {
+    "class": "org.apache.cassandra.db.compaction.SizeTieredCompactionStrategy",
+    "max_threshold": "32",
+    "min_threshold": "16",
+}
+"""The table's compaction. A row is written once and seldom read, so few compactions of many SSTables cost least: with
+Cassandra's default of 4 SSTables, compaction takes half of the node's processor time while a backlog is archived."""
 
 
 class CassandraError(Exception):
@@ -210,14 +217,17 @@ def _provision_table(session: Any, keyspace: str, table: str) -> None:
         f"{column} {type_}{' PRIMARY KEY' if kind == 'partition_key' else ''}"
         for column, (type_, kind) in COLUMNS.items()
     )
-    # Compaction (size-tiered) and gc_grace_seconds (ten days) are Cassandra's defaults: an expired row becomes a
-    # tombstone, and its space is free at a compaction after that.
+    # gc_grace_seconds (ten days) is Cassandra's default: an expired row becomes a tombstone, and its space is free at a
+    # compaction after that.
     session.execute(
-        f"CREATE TABLE IF NOT EXISTS {name} ({columns}) "
-        "WITH compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"
+        f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITH compaction = {COMPACTION} "
+        "AND compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"
     )
-    if _time_to_live(session, keyspace, table):
+    time_to_live, compaction = _options(session, keyspace, table)
+    if time_to_live:
         session.execute(f"ALTER TABLE {name} WITH default_time_to_live = 0")
+    if compaction != COMPACTION:
+        session.execute(f"ALTER TABLE {name} WITH compaction = {COMPACTION}")
     for index in _indexes(session, keyspace, table):
         session.execute(f"DROP INDEX {keyspace}.{_quoted(index)}")
 
@@ -227,10 +237,12 @@ def _table_differences(session: Any, keyspace: str, table: str) -> list[str]:
     if not (columns := _columns(session, keyspace, table)):
         return [f"there is no table {name}"]
     is_right = _keyspace_is_right(session, keyspace)
+    time_to_live, compaction = _options(session, keyspace, table)
     found = {
         f"the keyspace {keyspace} has another replication, or writes are not durable": not is_right,
         f"the table {name} has other columns": columns != COLUMNS,
-        f"the table {name} deletes its rows after a time": _time_to_live(session, keyspace, table) != 0,
+        f"the table {name} deletes its rows after a time": time_to_live != 0,
+        f"the table {name} has another compaction": compaction != COMPACTION,
         f"the table {name} has an index": bool(_indexes(session, keyspace, table)),
     }
     return [line for line, differs in found.items() if differs]
@@ -256,9 +268,10 @@ def _columns(session: Any, keyspace: str, table: str) -> dict[str, tuple[str, st
     }
 
 
-def _time_to_live(session: Any, keyspace: str, table: str) -> int:
-    (row,) = _schema_rows(session, "tables", "default_time_to_live", keyspace, table)
-    return int(row.default_time_to_live)
+def _options(session: Any, keyspace: str, table: str) -> tuple[int, dict[str, str]]:
+    """After how many seconds the table deletes its rows (0: never), and its compaction."""
+    (row,) = _schema_rows(session, "tables", "default_time_to_live, compaction", keyspace, table)
+    return int(row.default_time_to_live), dict(row.compaction)
 
 
 def _indexes(session: Any, keyspace: str, table: str) -> list[str]:

@@ -113,7 +113,9 @@ def intruder(stack: Stack) -> Iterator[str]:
         session.execute(f"GRANT {ADMIN} TO operator")  # its rights are then the administrator's
         replication = "{'class': 'NetworkTopologyStrategy', 'datacenter1': 3}"
         session.execute(f"ALTER KEYSPACE lol WITH replication = {replication} AND durable_writes = false")
-        session.execute("ALTER TABLE lol.matches WITH default_time_to_live = 60000000")
+        compaction = "{'class': 'LeveledCompactionStrategy'}"
+        options = f"default_time_to_live = 60000000 AND compaction = {compaction}"
+        session.execute(f"ALTER TABLE lol.matches WITH {options}")
         session.execute("CREATE INDEX intruder ON lol.matches (offset)")
     yield "intruder"
     with stack.cassandra(CASSANDRA_ADMIN) as session:
@@ -128,6 +130,7 @@ def test_drift_of_roles_is_corrected(stack: Stack, intruder: str) -> None:
         "the role operator has other rights",
         "the keyspace lol has another replication, or writes are not durable",
         "the table lol.matches deletes its rows after a time",
+        "the table lol.matches has another compaction",
         "the table lol.matches has an index",
     ]
     summary = stack.up().summary.resource_changes or {}
