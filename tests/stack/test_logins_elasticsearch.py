@@ -33,7 +33,11 @@ READS = {
     "count": (f"/{ALIAS}/_count",),
     "search": (f"/{ALIAS}/_search?q=champion_name:Ahri&size=1&pretty",),
     "list of indices": ("/_cat/indices",),
+    "list of shards": ("/_cat/shards",),
     "statistics": ("/lol_*/_stats",),
+    "list of nodes": ("/_cat/nodes",),
+    "statistics of the nodes": ("/_nodes/stats",),
+    "statistics of the cluster": ("/_cluster/stats",),
 }
 """What the guide shows: curl's arguments."""
 CHANGES = {
@@ -54,6 +58,8 @@ CHANGES = {
     "create a user": (*PUT_JSON, '{"password": "evil-evil", "roles": ["superuser"]}', "/_security/user/evil"),
     "create a role": (*PUT_JSON, '{"cluster": ["all"]}', "/_security/role/evil"),
     "list the users": ("/_security/user",),
+    "hold a thread": ("/_nodes/hot_threads?interval=1ms&snapshots=1",),  # as long as the request says
+    "list tasks": ("/_tasks?detailed",),
 }
 STORING = ("indices:data/read/sql", "indices:data/read/sql/async", "indices:data/read/eql", "indices:data/read/esql")
 """Searches whose results can be stored for as long as one likes. The built image has no module for them."""
