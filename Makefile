@@ -75,7 +75,7 @@ logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job
 	  names=$$(docker ps -a --filter "label=lolstack.stack=$$stack" --format '{{.Names}}' \
 	    $${service:+--filter "label=lolstack.service=$$service"} | sort); \
 	  [ -n "$$names" ] \
-	    || { echo "the stack $$stack has no container$${service:+ of $$service}: make status"; exit 1; }; \
+	    || { echo "the stack $$stack has no container$${service:+ of $$service}: make status STACK=$$stack"; exit 1; }; \
 	  for name in $$names; do echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done \
 	  | python3 -m tools.printable
 

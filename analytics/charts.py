@@ -29,6 +29,7 @@ from analytics.match_statistics import (
 )
 from analytics.pipeline_metrics import PipelineMetrics, Points
 from analytics.time_range import TimeRange
+from infra.names import DEAD_LETTER_TOPIC
 
 # Objects, since Altair takes ten times as long to make them of texts.
 _TOOLTIP: dict[str, Any] = {"description": alt.Description("tooltip:N"), "tooltip": alt.Tooltip("tooltip:N")}
@@ -452,7 +453,7 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
     return Chart(
         "dead-letters",
         "Dead letters",
-        "by reason, since the job last started; make dlq lists all",
+        f"by reason, since the job last started; {DEAD_LETTER_TOPIC} has all",
         _sized(chart) if found else None,
         "none since the job last started",
     )

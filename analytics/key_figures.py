@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from analytics.match_statistics import RECENT_MINUTES, MatchStatistics
 from analytics.pipeline_metrics import LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS, PipelineFigures
 from analytics.time_range import TimeRange
+from infra.names import make_command
 
 STALE_SECONDS = 60
 """Data older than this is marked as bad."""
@@ -36,7 +37,9 @@ def key_figures(
     return found
 
 
-def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, now: datetime, advice: str) -> list[str]:
+def explain_no_matches(
+    matches: MatchStatistics, time_range: TimeRange, now: datetime, stack: str, advice: str
+) -> list[str]:
     """Why the time range has no matches, and what to do; empty if it has some. `advice`: how to choose a longer one."""
     if matches.count:
         return []
@@ -45,7 +48,8 @@ def explain_no_matches(matches: MatchStatistics, time_range: TimeRange, now: dat
     if matches.newest_ended is None:
         if matches.total_documents:
             return ["No game in the index that these filters select has ended yet. Look again later."]
-        return ["No document is searchable yet: `make status` shows which stage of the pipeline is broken."]
+        status = make_command("status", stack)
+        return [f"No document is searchable yet: `{status}` shows which stage of the pipeline is broken."]
     newest = f"the newest ended {matches.newest_ended:%Y-%m-%d %H:%M}"
     if matches.newest_ended >= time_range.end:
         do = "Look again later" if time_range.is_last else advice

@@ -16,7 +16,7 @@ from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import DockerUnavailableError, execute
 from infra.clients.job_container import JobContainerError
-from infra.names import MATCHES_ALIAS, SPARK_MASTER_UI_PORT
+from infra.names import MATCHES_ALIAS, SPARK_MASTER_UI_PORT, make_command, pulumi_command
 from tools.repair import RepairError
 from tools.stack_outputs import NotDeployedError
 
@@ -50,7 +50,8 @@ class MeasuredStack:
         if "generator" in stack.services:
             raise BenchError(
                 f"the generator of stack {stack.name} would add its own load to the measured one: "
-                f"`pulumi config set generatorEnabled false --stack {stack.name}`, then `make up STACK={stack.name}`"
+                f"`{pulumi_command('config set generatorEnabled false', stack.name)}`, then "
+                f"`{make_command('up', stack.name)}`"
             )
         self.kafka_settings = stack.kafka_settings()
         self.elasticsearch = stack.elasticsearch().options(request_timeout=60)

@@ -10,7 +10,7 @@ from dashboard import page, sources, tables
 from dashboard.controls import controls
 from dashboard.sources import DisplayedDeadLetter
 from dashboard.view import View
-from infra.names import DEAD_LETTER_TOPIC
+from infra.names import DEAD_LETTER_TOPIC, make_command
 from job.printable import escape
 
 
@@ -53,7 +53,8 @@ def _draw_newest(letters: list[DisplayedDeadLetter]) -> None:
     )
     with st.container(key="card-newest"):
         page.heading(
-            "Newest", f"the last {sources.MAX_SHOWN_DEAD_LETTERS} of the topic, UTC; `make dlq` counts all by reason"
+            "Newest",
+            f"the last {sources.MAX_SHOWN_DEAD_LETTERS} of the topic, UTC; `{_make('dlq')}` counts all by reason",
         )
         tables.table(
             ("Arrived", "Partition:offset", "Reason", "Detail", "Original", "#Bytes"), rows, "there is no dead letter"
@@ -82,5 +83,9 @@ def _draw_letter(position: str) -> None:
     page.hint(
         [f"It cannot be replayed: {letter.obstacle}."]
         if letter.obstacle
-        else [f"After a fix, replay it: make dlq REPLAY={letter.position}"]
+        else [f"After a fix, replay it: {_make(f'dlq REPLAY={letter.position}')}"]
     )
+
+
+def _make(target: str) -> str:
+    return make_command(target, sources.stack_name())

@@ -42,7 +42,8 @@ def _draw(view: View) -> None:
             # The newest document's age is that when it was read: the answer may be another viewer's, or kept.
             page.tiles(key_figures(matches.data, pipeline.data, time_range, matches.read_at or now))
         if matches.data and matches.time_range:
-            page.hint(explain_no_matches(matches.data, matches.time_range, now, "Choose a longer time range"))
+            advice = "Choose a longer time range"
+            page.hint(explain_no_matches(matches.data, matches.time_range, now, sources.stack_name(), advice))
             page.chart_cards(charts.match_charts(matches.data, matches.time_range))
             tables.champions(matches.data.champions)
             tables.last_matches(matches.data.last)

@@ -31,8 +31,9 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the dashboard reads from."""
+    """Where the dashboard reads from. `stack`: the stack's name, for advice."""
 
+    stack: str
     elasticsearch: Source
     prometheus: Source
     kafka: Kafka

@@ -32,7 +32,7 @@ from analytics.time_range import TimeRange
 from dashboard.settings import Settings, SettingsError, load
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, PrometheusError
-from infra.names import DEAD_LETTER_TOPIC, MATCHES_ALIAS
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_ALIAS, make_command
 from job.errors import first_line
 from tools.dlq.dead_letters import (
     HEADER_PREFIX,
@@ -180,6 +180,14 @@ def read_settings() -> Settings:
     return load()
 
 
+def stack_name() -> str:
+    """The stack's name, for commands in advice; a placeholder without settings: then each source has a problem."""
+    try:
+        return read_settings().stack
+    except SettingsError:
+        return "…"
+
+
 @st.cache_resource(show_spinner=False)
 def _elasticsearch() -> Elasticsearch:
     source = read_settings().elasticsearch
@@ -287,7 +295,8 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
         kept.timed_out = False
         pause = lifetime(time_range, now, monotonic() - begin)
     except NotFoundError:
-        problem = f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones."
+        status = make_command("status", stack_name())
+        problem = f"No index of {MATCHES_ALIAS} is open: `{status}` names the closed ones."
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
         problem = f"Elasticsearch {failure}: {first_line(error)}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from infra.names import PROJECT
+from infra.names import PROJECT, pulumi_command
 from infra.ownership import ROOT, State, stack_output
 
 CONFIGURATION_OUTPUT = "configuration"
@@ -55,8 +55,8 @@ def lost_settings(state: State, stack: str) -> str | None:
     return (
         f"the stack {stack} was deployed with another {name} than this checkout's, which does not set "
         f"{', '.join(lost)}: the defaults would apply. Copy {name} from the checkout that deployed the stack, or "
-        f"restore it with `pulumi config refresh --stack {stack}`; or set each of them, also to its default: "
-        f"`pulumi config set KEY VALUE --stack {stack}`"
+        f"restore it with `{pulumi_command('config refresh', stack)}`; or set each of them, also to its default: "
+        f"`{pulumi_command('config set KEY VALUE', stack)}`"
     )
 
 

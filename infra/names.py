@@ -78,3 +78,13 @@ def stack_prefix(stack: str) -> str:
 def container_name(stack: str, service: str) -> str:
     """The name of a service's container."""
     return f"{stack_prefix(stack)}-{service}"
+
+
+def make_command(target: str, stack: str) -> str:
+    """`make` for this stack, for messages. Typed without the stack's name, it would act on `dev`."""
+    return f"make {target} STACK={stack}"
+
+
+def pulumi_command(command: str, stack: str) -> str:
+    """A command of Pulumi for this stack, for messages. Typed without its name, it would act on the selected stack."""
+    return f"pulumi {command} --stack {stack}"

@@ -16,7 +16,7 @@ from typing import Any
 import docker
 
 from infra.clients.docker_engine import stack_containers, stack_filter
-from infra.names import IMAGE_SOURCE_LABEL, stack_prefix
+from infra.names import IMAGE_SOURCE_LABEL, make_command, pulumi_command, stack_prefix
 
 ROOT = Path(__file__).parents[1]
 CONTAINER = "docker:index/container:Container"
@@ -72,9 +72,9 @@ def _of_another_engine(state: State, stack: str, engine: docker.DockerClient) ->
         return None
     return (
         f"the stack {stack} was deployed on another Docker engine (id {recorded}) than the selected one: deploy "
-        "another stack (`make up STACK=other`), or select that engine (`docker context ls`, DOCKER_HOST). If that "
-        f"engine is gone for good, `pulumi state delete --all --force --yes --stack {stack}` makes Pulumi forget the "
-        "stack; it removes nothing: containers and volumes that still exist stay"
+        f"another stack (`{make_command('up', 'other')}`), or select that engine (`docker context ls`, DOCKER_HOST). "
+        f"If that engine is gone for good, `{pulumi_command('state delete --all --force --yes', stack)}` makes Pulumi "
+        "forget the stack; it removes nothing: containers and volumes that still exist stay"
     )
 
 
@@ -102,14 +102,15 @@ def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> 
         was = "was" if len(recreated) == 1 else "were"
         return (
             f"{', '.join(recreated)} {was} recreated outside Pulumi, or this state is older: `docker rm -f "
-            f"{' '.join(recreated)}`, then `make up` or `make down` again; the volumes keep the data"
+            f"{' '.join(recreated)}`, then `{make_command('up', stack)}` or `{make_command('down', stack)}` again; the "
+            "volumes keep the data"
         )
     names = sorted(foreign)[:_NAMED] + (["…"] if len(foreign) > _NAMED else [])
     return (
         f"the stack {stack} is already deployed on this Docker engine by another user, or from another Pulumi backend: "
-        f"this state does not contain {', '.join(names)}. Deploy under another name (`make up STACK=other`), "
-        "or have its owner run `make down`; if its state is lost, see 'Two users, one Docker engine' in "
-        "docs/operations.md"
+        f"this state does not contain {', '.join(names)}. Deploy under another name "
+        f"(`{make_command('up', 'other')}`), or have its owner run `{make_command('down', stack)}`; if its state is "
+        "lost, see 'Two users, one Docker engine' in docs/operations.md"
     )
 
 
@@ -137,8 +138,9 @@ def renamed_deployment(state: State, stack: str) -> str | None:
             former = name.removeprefix(stack_prefix(""))
             return (
                 f"the stack {stack} was deployed as {former} and then renamed: its containers and volumes have the "
-                f"former name, and a deployment would delete all of its data. Take the name back with `pulumi stack "
-                f"rename {former} --stack {stack}`, or delete the data with `make reset STACK={stack}`"
+                f"former name, and a deployment would delete all of its data. Take the name back with "
+                f"`{pulumi_command(f'stack rename {former}', stack)}`, or delete the data with "
+                f"`{make_command('reset', stack)}`"
             )
     return None
 

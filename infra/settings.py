@@ -22,7 +22,7 @@ from pydantic.alias_generators import to_camel
 
 from generator.modes import have_remakes, parse_modes
 from infra import versions
-from infra.names import DEV_STACK, PROJECT
+from infra.names import DEV_STACK, PROJECT, pulumi_command
 from job.settings import SettingsError as JobSettingsError
 from job.settings import with_overrides
 
@@ -292,7 +292,7 @@ class Settings(BaseModel):
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            raise SettingsError("\n".join(_explain(e) for e in error.errors())) from error
+            raise SettingsError("\n".join(_explain(e, stack) for e in error.errors())) from error
         too_high = [f"{key} ({port})" for key, _, port in settings.host_ports(stack) if port > 65535]
         if too_high:
             names = ", ".join(too_high)
@@ -325,21 +325,22 @@ def _check_heap_fits(key: str, container_mib: int, heap_key: str, heap: str, res
         )
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, stack: str) -> str:
     key = ".".join(str(part) for part in error["loc"])
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        return f"{PROJECT}:{key}: unknown setting (Pulumi.yaml lists all settings); remove it: `pulumi config rm {key}`"
+        remove = pulumi_command(f"config rm {key}", stack)
+        return f"{PROJECT}:{key}: unknown setting (Pulumi.yaml lists all settings); remove it: `{remove}`"
     if error["type"] == "missing":
         return f"{PROJECT}:{key}: not set and without a default: run from a checkout with its Pulumi.yaml"
     if not key:
         return f"{PROJECT}: {what}"
     if key == "job":  # without the value: it may have a password
-        return (
-            f"{PROJECT}:{key}: {what}; `pulumi config set --path job.KEY VALUE` changes a key, "
-            "`pulumi config rm --path job.KEY` removes it"
-        )
+        change = pulumi_command("config set --path job.KEY VALUE", stack)
+        remove = pulumi_command("config rm --path job.KEY", stack)
+        return f"{PROJECT}:{key}: {what}; `{change}` changes a key, `{remove}` removes it"
     path = "--path " if len(error["loc"]) > 1 else ""
     is_secret = key == WEBHOOK or LOGIN.search(str(error["input"]))
     value = "" if is_secret else f" (is {error['input']!r})"
-    return f"{PROJECT}:{key}: {what}{value}; change it with `pulumi config set {path}{key} VALUE`"
+    change = pulumi_command(f"config set {path}{key} VALUE", stack)
+    return f"{PROJECT}:{key}: {what}{value}; change it with `{change}`"

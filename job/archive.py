@@ -177,7 +177,7 @@ class ArchiveTable:
         except InvalidRequest as error:
             raise JobError(
                 f"archive.keyspace: {keyspace}.{TABLE} cannot be written ({first_line(error)}); create it "
-                "(`pulumi up` does)"
+                "(a deployment of the stack does)"
             ) from error
         insert.is_idempotent = True
         self._session, self._insert = session, insert

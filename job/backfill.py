@@ -165,7 +165,7 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     if rejection:
         raise JobError(
             f"Elasticsearch rejected documents: {progress}; the first: {rejection}; make the index's mapping and the "
-            "job agree (`make up`), then run the backfill again"
+            "job agree (deploy the stack again), then run the backfill again"
         )
 
 

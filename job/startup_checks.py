@@ -127,7 +127,9 @@ def _check(client: Elasticsearch, options: settings.Elasticsearch) -> str:
         )
     for alias in (options.matches, options.teams, options.champions, options.positions):
         if not client.indices.exists_index_template(name=alias):
-            raise JobError(f"elasticsearch: there is no index template {alias}; create it (`pulumi up` does)")
+            raise JobError(
+                f"elasticsearch: there is no index template {alias}; create it (a deployment of the stack does)"
+            )
         _create_index(client, monthly_index(alias, now_ms()))
     return f"{info['cluster_name']} {version} at {', '.join(options.hosts)}"
 

@@ -181,7 +181,7 @@ class TopicInspector:
                 raise
             raise MissingTopicError(
                 f"kafka.{key}: there is no topic {name} at {self._settings.bootstrap_servers}; create it "
-                "(`pulumi up` does) or correct the setting"
+                "(a deployment of the stack does) or correct the setting"
             ) from error
 
     def _list_offsets(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.logins import OPERATOR, curl_login, kafka_client_settings, login_of, properties
-from infra.names import DEV_STACK, MATCHES_TOPIC
+from infra.names import DEV_STACK, MATCHES_TOPIC, make_command
 from tools.command_line import run
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
@@ -37,7 +37,7 @@ def main() -> int:
     except KeyError as missing:
         print(
             f"the stack {stack} has no output {missing}: an earlier version deployed it: "
-            f"run `make up STACK={stack}` first",
+            f"run `{make_command('up', stack)}` first",
             file=sys.stderr,
         )
         return 1

@@ -32,6 +32,7 @@ from infra.names import (
     METRICS_PORT,
     POSITIONS_ALIAS,
     container_name,
+    make_command,
 )
 from job.errors import first_line
 from tools.printable import sanitize
@@ -238,14 +239,14 @@ class HealthChecker:
             for kind, name in (("too large", "refused"), ("unreadable", "unreadable"))
         }
         not_archived = "".join(f", {count:,.0f} {kind}" for kind, count in lost.items() if count)
-        problem = ""
+        problem, log = "", make_command("logs SERVICE=archive", self._stack)
         if metrics.get("lol_archive_waiting", {}).get("") == 1:
-            problem = "it waits for Cassandra: `make logs SERVICE=archive` has the reason"
+            problem = f"it waits for Cassandra: `{log}` has the reason"
         elif "lol_archive_lag_messages" not in metrics:
             problem = "its lag is unknown: it cannot read the topic"
         else:
             problem = "; ".join(
-                f"{partition} has made no progress for {timedelta(seconds=int(stalled))}: `make logs SERVICE=archive`"
+                f"{partition} has made no progress for {timedelta(seconds=int(stalled))}: `{log}`"
                 for partition, stalled in metrics.get("lol_archive_stalled_seconds", {}).items()
                 if stalled >= STALLED_PARTITION_SECONDS
             )

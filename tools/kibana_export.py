@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.clients.docker_engine import is_published
 from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text, object_key
-from infra.names import DEV_STACK, KIBANA_PORT
+from infra.names import DEV_STACK, KIBANA_PORT, make_command
 from infra.provisioning.saved_object import OBJECTS
 from tools.command_line import run
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
@@ -26,7 +26,7 @@ def export_dashboards(client: SavedObjectClient, folder: Path) -> list[str]:
     for dashboard in (path for path in before if path.parent.name == "dashboard"):
         exported = client.export("dashboard", dashboard.stem, with_references=True)
         if not exported:
-            raise SavedObjectError(f"Kibana has no dashboard {dashboard.stem}: `make up` restores it")
+            raise SavedObjectError(f"Kibana has no dashboard {dashboard.stem}: a deployment of the stack restores it")
         after |= {Path(f"{object_key(body)}.json"): file_text(body) for body in exported}
     for path in before.keys() - after.keys():
         (folder / path).unlink()
@@ -55,7 +55,9 @@ def main() -> int:
         outputs = read_stack_outputs(options.stack)
         url = options.kibana or kibana_url(options.stack, outputs)
         if not options.kibana and not is_published(url):  # another program may listen there
-            raise SavedObjectError(f"no running container publishes Kibana at {url}: `make up`")
+            raise SavedObjectError(
+                f"no running container publishes Kibana at {url}: `{make_command('up', options.stack)}`"
+            )
         client = SavedObjectClient(url, "admin", outputs["credentials"]["elasticsearch.admin"])
         changed = export_dashboards(client, OBJECTS)
     except (SavedObjectError, NotDeployedError, OSError) as error:

@@ -46,7 +46,7 @@ from requests import RequestException
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, stack_containers, stack_filter
 from infra.configuration import lost_settings
 from infra.home import home_folder
-from infra.names import PROJECT
+from infra.names import PROJECT, make_command, pulumi_command
 from infra.ownership import CONTAINER, NETWORK, foreign_deployment, renamed_deployment
 from tools.command_line import run
 
@@ -101,7 +101,7 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
     if reason and not discard:
         raise RepairError(
             f"the stack {stack} was deployed by another version of this program, which cannot manage it "
-            f"({reason}): run `make reset STACK={stack}`, which deletes all of its data, "
+            f"({reason}): run `{make_command('reset', stack)}`, which deletes all of its data, "
             "or deploy with the version that created it"
         )
     interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
@@ -163,8 +163,8 @@ def _select(stack: str) -> None:
         raise RepairError(
             f"the stack {stack} cannot be created: the line `encryptionsalt` of {ROOT / f'Pulumi.{stack}.yaml'} is of "
             "another passphrase than yours, because another user or machine, or you before ~/.pulumi was deleted, "
-            f"deployed {stack} from this checkout. Choose another name (`make up STACK=other`), use a checkout of your "
-            "own, or delete that line and all values `secure:` of the file"
+            f"deployed {stack} from this checkout. Choose another name (`{make_command('up', 'other')}`), use a "
+            "checkout of your own, or delete that line and all values `secure:` of the file"
         ) from error
 
 
@@ -236,7 +236,7 @@ def check_locks(stack: str) -> list[int]:
         if host != socket.gethostname():
             raise RepairError(
                 f"the stack {stack} is locked by process {pid} on the machine {host}: wait for it; if it is gone, "
-                f"release its lock with `pulumi cancel --stack {stack}`"
+                f"release its lock with `{pulumi_command('cancel', stack)}`"
             )
         if _is_pulumi(pid):
             raise RepairError(f"the stack {stack} is being deployed by process {pid}: wait for it or end it")

@@ -12,7 +12,7 @@ import requests
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, is_published
 from infra.clients.prometheus import PrometheusClient
 from infra.logins import OPERATOR, PROMETHEUS_READER, kafka_client_settings, login_of, user_of
-from infra.names import PROMETHEUS_PORT
+from infra.names import PROMETHEUS_PORT, make_command
 from infra.ownership import StateError, foreign_deployment, read_state
 from job.kafka_client import KafkaClientSettings
 
@@ -51,7 +51,7 @@ def read_stack_outputs(stack: str) -> dict[str, Any]:
     outputs: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {}
     if "services" not in outputs:
         raise NotDeployedError(
-            _foreign_deployment(stack) or f"the stack {stack} is not deployed: `make up STACK={stack}`"
+            _foreign_deployment(stack) or f"the stack {stack} is not deployed: `{make_command('up', stack)}`"
         )
     return outputs
 

@@ -23,7 +23,7 @@ from analytics.time_range import STEPS, TimeRange
 from infra.clients.docker_engine import DockerUnavailableError
 from infra.clients.prometheus import Alert, PrometheusError
 from infra.logins import CERTIFICATE_RENEWAL
-from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT
+from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT, make_command
 from tools.command_line import run
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.printable import sanitize
@@ -95,22 +95,22 @@ def _headline(status: StackStatus) -> Text:
     )
     if broken:
         headline.append(f"\n   broken: {broken.name}: {broken.problem}", "bold red")
-    if expiry := certificate_expiry(status.outputs, status.at):
+    if expiry := certificate_expiry(status):
         headline.append(f"\n   {expiry}", "yellow")
     if status.notification_failure:
         headline.append(f"\n   {status.notification_failure}", "yellow")
     return headline
 
 
-def certificate_expiry(outputs: Mapping[str, Any], now: datetime) -> str | None:
+def certificate_expiry(status: StackStatus) -> str | None:
     """When the certificates in use expire, and what to do; None if that is not soon."""
-    if outputs.get("security") != "strict":
+    if status.outputs.get("security") != "strict":
         return None
-    expires_at = datetime.fromisoformat(outputs["certificatesExpireAt"])
-    if now < expires_at - CERTIFICATE_RENEWAL:
+    expires_at = datetime.fromisoformat(status.outputs["certificatesExpireAt"])
+    if status.at < expires_at - CERTIFICATE_RENEWAL:
         return None
-    expires = "have expired on" if expires_at <= now else "expire on"
-    return f"the stack's certificates {expires} {expires_at:%Y-%m-%d}: `make up` renews them"
+    expires = "have expired on" if expires_at <= status.at else "expire on"
+    return f"the stack's certificates {expires} {expires_at:%Y-%m-%d}: `{make_command('up', status.stack)}` renews them"
 
 
 def notification_failure(alerts: Sequence[Alert]) -> str | None:

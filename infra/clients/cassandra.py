@@ -210,7 +210,7 @@ def _provision_table(session: Any, keyspace: str, table: str) -> None:
         if session.execute(f"SELECT * FROM {name} LIMIT 1").one():
             raise CassandraError(
                 f"Cassandra's table {name} has other columns than the archive's, and has rows: drop the table as "
-                f"{ADMIN} if nobody needs them, then `make up`; or `make reset`"
+                f"{ADMIN} if nobody needs them, then deploy the stack again; or reset the stack, which deletes all data"
             )
         session.execute(f"DROP TABLE {name}")
     columns = ", ".join(
@@ -305,7 +305,7 @@ def _first_accepted(host: str, port: int, logins: Sequence[tuple[str, str]]) -> 
     except RetryError:
         raise LoginRefusedError(
             f"Cassandra at {host}:{port} refuses {ADMIN} with the stack's password: its data is from another "
-            "deployment, or somebody has changed that role; `make reset` begins with an empty volume"
+            "deployment, or somebody has changed that role; a reset of the stack begins with an empty volume"
         ) from None
     assert accepted is not None
     return accepted
@@ -359,7 +359,9 @@ def _check_after_caches(
     if accepts(host, port, *DEFAULT_LOGIN):
         lines.append("the default superuser can log in")
     if lines:
-        raise CassandraError(f"Cassandra at {host}:{port} was changed meanwhile: {'; '.join(lines)}; run `make up`")
+        raise CassandraError(
+            f"Cassandra at {host}:{port} was changed meanwhile: {'; '.join(lines)}; deploy the stack again"
+        )
 
 
 def _quoted(name: str) -> str:

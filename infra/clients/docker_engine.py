@@ -76,8 +76,7 @@ def credentials_problem(reference: str, error: DockerException) -> str:
     file = f"{os.environ.get('DOCKER_CONFIG') or '~/.docker'}/config.json"
     return (
         f"the login for the registry of {reference} cannot be read ({' '.join(str(error).split())}): install that "
-        f"credential helper, or remove it from {file} (credsStore, credHelpers), or build all images: "
-        "`pulumi config set imageSource build`"
+        f"credential helper, or remove it from {file} (credsStore, credHelpers), or set lolstack:imageSource to build"
     )
 
 

@@ -62,11 +62,13 @@ def describe_failure(error: ApiError | TransportError) -> str:
     """An error in one line, with what to do about a refused login or certificate."""
     text = first_line(error.message if isinstance(error, TransportError) else error)
     if isinstance(error, AuthenticationException):
-        return f"{text}; it has other passwords than the stack's state: `make up`"
+        return f"{text}; it has other passwords than the stack's state: deploy the stack again"
     if isinstance(error, TlsError):
         expired = "certificate has expired" in text
         return f"{text}; " + (
-            "`make up` renews it" if expired else "it has another certificate than the stack: `make up`"
+            "a deployment of the stack renews it"
+            if expired
+            else "it has another certificate than the stack: deploy the stack again"
         )
     return text
 
@@ -103,7 +105,7 @@ class IndexTemplateClient:
         except BadRequestError as error:
             raise IndexTemplateError(
                 f"Elasticsearch at {self._host} rejects index template {name}: {_reason(error)}; a change that a live "
-                "index does not allow needs new indices: delete the old ones, or `make reset`"
+                "index does not allow needs new indices: delete the old ones, or reset the stack"
             ) from error
         except (ApiError, TransportError) as error:
             raise IndexTemplateError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from docker.errors import NotFound
 from docker.types import Ulimit
 
-from infra.names import SERVICE_LABEL, STACK_LABEL, container_name, stack_prefix
+from infra.names import SERVICE_LABEL, STACK_LABEL, container_name, make_command, stack_prefix
 from infra.users import MAX_PROCESSES
 
 if TYPE_CHECKING:
@@ -90,4 +90,4 @@ def _job(engine: docker.DockerClient, stack: str) -> Container:
     try:
         return engine.containers.get(container_name(stack, JOB_SERVICE))
     except NotFound as error:
-        raise JobContainerError(f"the stack {stack} is not deployed: `make up STACK={stack}`") from error
+        raise JobContainerError(f"the stack {stack} is not deployed: `{make_command('up', stack)}`") from error

@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 )
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
+from infra.names import pulumi_command
 from job.kafka_client import ConnectionErrors, describe_login_error, is_login_error
 
 TIMEOUT_SECONDS = 30
@@ -137,7 +138,7 @@ class TopicClient:
             # A broker that has just started answers before it knows its topics.
             found = self._read_until(name, lambda state: state is not None)
         except _NotShownError as error:
-            raise KafkaRequestError(f"topic {name} no longer exists; run `pulumi refresh`, then `pulumi up`") from error
+            raise KafkaRequestError(f"topic {name} no longer exists; refresh and deploy the stack again") from error
         assert found is not None
         if partitions < found.partitions:
             raise KafkaRequestError(shrink_refusal(name, found.partitions, partitions))
@@ -214,7 +215,7 @@ def explain(client: Mapping[str, Any], what: str, error: KafkaException) -> Kafk
     if is_login_error(reason):
         return KafkaLoginError(
             f"{describe_login_error(reason, servers, client.get('sasl.username', ''), 'the login of Kafka')}: "
-            "`make up` sets the users' passwords and ACLs again, and a restart of Kafka that of admin"
+            "a deployment of the stack sets the users' passwords and ACLs again, and a restart of Kafka that of admin"
         )
     kind = KafkaUnavailableError if reason.code() in _UNAVAILABLE else KafkaRequestError
     return kind(f"Kafka at {servers} did not {what}: {reason.str()}")
@@ -222,8 +223,9 @@ def explain(client: Mapping[str, Any], what: str, error: KafkaException) -> Kafk
 
 def shrink_refusal(name: str, found: int, wanted: int) -> str:
     """The error for a topic that would shrink: why Kafka refuses fewer partitions, and what to do."""
+    # The placeholder is a name that no stack has.
+    destroy = pulumi_command(f"destroy --target '**::{name}' --target-dependents", "NAME")
     return (
         f"topic {name} has {found} partitions and Kafka cannot take partitions away: set lolstack:topicPartitions to "
-        f"{found} or more (not {wanted}); or, to lose its messages, first `pulumi destroy --target '**::{name}' "
-        "--target-dependents`"
+        f"{found} or more (not {wanted}); or, to lose its messages, first `{destroy}`"
     )

@@ -128,7 +128,7 @@ class SavedObjectClient:
         if response.status_code == 503:
             raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {response.text}")
         if response.status_code == 401:
-            raise KibanaUnavailableError(f"Kibana at {self._url} refuses the login; is it the stack's? `make up`")
+            raise KibanaUnavailableError(f"Kibana at {self._url} refuses the login: deploy the stack again")
         return response
 
     def _success(self, response: requests.Response) -> requests.Response:

@@ -34,8 +34,8 @@ class RegistryError(pulumi.RunError):
         super().__init__(
             f"the registry of {reference} refuses access ({answer}): "
             + ("wait, or " if rate_limited else "")
-            + "`docker login` with an account that may pull it, or set lolstack:registryMirror, or build all images: "
-            "`pulumi config set imageSource build`"
+            + "`docker login` with an account that may pull it, or set lolstack:registryMirror, or set "
+            "lolstack:imageSource to build"
         )
         self.rate_limited = rate_limited
 

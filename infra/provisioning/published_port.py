@@ -32,5 +32,5 @@ def require_published_port(props: Mapping[str, Any], url: str) -> None:
         raise PortNotPublishedError(
             f"no login is sent to {urlsplit(url).netloc}: the port is not published by {publisher}, "
             "and another program may listen there: `docker ps -a` shows the container, `ss -ltnp` the program; "
-            "start the container and stop the program, then `make up`"
+            "start the container and stop the program, then start again"
         )

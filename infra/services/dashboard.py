@@ -37,6 +37,7 @@ class Dashboard(Service):
         if prometheus.reader:
             login = {"username": user_of(prometheus.reader), "password": deployment.password(prometheus.reader)}
         sources: dict[str, Any] = {
+            "stack": deployment.stack,
             "elasticsearch": {
                 "url": elasticsearch.hosts[0],
                 **elasticsearch.login("dashboard"),

@@ -59,7 +59,12 @@ class Prometheus(Service):
         self.reader = PROMETHEUS_READER if deployment.strict else None
         """The login that queries need, or None: nothing can be changed with its API as it runs here."""
         config = {
-            "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
+            "global": {
+                "scrape_interval": f"{SCRAPE_SECONDS}s",
+                "evaluation_interval": f"{SCRAPE_SECONDS}s",
+                # Alertmanager gets it with each alert, and the runbooks have it in their commands.
+                "external_labels": {"stack": deployment.stack},
+            },
             # After the machine's clock went back, the newest samples are in the future: without this, Prometheus would
             # refuse all others until that time.
             "storage": {"tsdb": {"out_of_order_time_window": f"{settings.prometheus_retention_days}d"}},

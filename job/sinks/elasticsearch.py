@@ -129,7 +129,7 @@ def advice(error: ApiError | TransportError) -> str:
         return ""
     cause = error.message
     if "certificate has expired" in cause:
-        return "its certificate has expired: `make up` renews it"
+        return "its certificate has expired: a deployment of the stack renews it"
     if "CERTIFICATE_VERIFY_FAILED" in cause:
         return "set elasticsearch.ca_certificate to the authority that has signed its certificate"
     return "correct http or https in elasticsearch.hosts"

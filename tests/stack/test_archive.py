@@ -232,9 +232,9 @@ def output_of_runbook(stack: Stack, alert: str) -> str:
         for rule in group["rules"]
         if rule.get("alert") == alert
     ]
-    command = rule["annotations"]["runbook"].split("`")[1]
+    command = rule["annotations"]["runbook"].split("`")[1].replace("{{ $externalLabels.stack }}", stack.name)
     container, *arguments = shlex.split(command.replace("partition N", "partition 0").removeprefix("docker exec "))
-    assert container == "lolstack-dev-kafka"
+    assert container == stack.container_name("kafka")
     output = stack.container("kafka").exec_run(arguments).output
     assert isinstance(output, bytes)
     return output.decode()

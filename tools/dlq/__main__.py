@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC, make_command, pulumi_command
 from job.times import iso
 from tools.command_line import run
 from tools.dlq.dead_letters import (
@@ -50,8 +50,8 @@ def print_counts(console: Console, counts: dict[str, ReasonCount], duplicates: i
     console.print(f"Messages: {total:,}" + (f"; duplicate dead letters: {duplicates:,}" if duplicates else ""))
 
 
-def print_dead_letter(console: Console, dead_letter: DeadLetterMessage) -> None:
-    """Print a dead letter: its reason, its original headers, and the beginning of its value."""
+def print_dead_letter(console: Console, dead_letter: DeadLetterMessage, stack: str) -> None:
+    """Print a dead letter of the stack: its reason, its original headers, and the beginning of its value."""
     table = Table(title=f"Dead letter {dead_letter.position}", title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -70,13 +70,13 @@ def print_dead_letter(console: Console, dead_letter: DeadLetterMessage) -> None:
         console.print(_text(text[:MAX_SHOWN_CHARACTERS]), soft_wrap=True)
     if len(text) > MAX_SHOWN_CHARACTERS:
         position = f"-p {dead_letter.position.partition} -o {dead_letter.position.offset}"
-        login = "-F <(pulumi stack output kafkaOperator --show-secrets)"
+        login = f"-F <({pulumi_command('stack output kafkaOperator --show-secrets', stack)})"
         console.print(f"… the whole value: kcat {login} -C -t {DEAD_LETTER_TOPIC} {position} -c 1", soft_wrap=True)
     obstacle = dead_letter.replay_obstacle
     console.print(
         _text(f"It cannot be replayed: {obstacle}")
         if obstacle
-        else f"Replay it: make dlq REPLAY={dead_letter.position}",
+        else f"Replay it: {make_command(f'dlq REPLAY={dead_letter.position}', stack)}",
         soft_wrap=True,
     )
 
@@ -106,7 +106,7 @@ def main() -> int:
             if MessagePosition.parse(options.show) is None:
                 raise DlqError(f"SHOW={options.show} is not a position: write 0:17, or lol_matches:2:41")
             for dead_letter in select_dead_letters(client, options.show):
-                print_dead_letter(console, dead_letter)
+                print_dead_letter(console, dead_letter, options.stack)
             return 0
         if options.replay:
             return replay(console, outputs, options.replay)

@@ -212,7 +212,7 @@ def _connected(client: Mapping[str, Any]) -> Iterator[Consumer]:
         if is_login_error(reason):
             user = client.get("sasl.username", "")
             raise DlqError(describe_login_error(reason, servers, user, "the login of Kafka")) from error
-        raise DlqError(f"Kafka at {servers} cannot be read ({reason.str()}): see `make status`") from error
+        raise DlqError(f"Kafka at {servers} cannot be read ({reason.str()}): see the status of the stack") from error
     finally:
         consumer.close()
 
@@ -280,7 +280,7 @@ def select_dead_letters(client: Mapping[str, Any], selection: str) -> Iterator[D
     for dead_letter in found:
         yield dead_letter
     if dead_letter is None:
-        raise DlqError(f"there is no dead letter{condition}: `make dlq` lists them")
+        raise DlqError(f"there is no dead letter{condition}: list them, without SHOW and REPLAY")
 
 
 @dataclass

@@ -20,7 +20,7 @@ from analytics.pipeline_metrics import read_pipeline_figures, read_pipeline_metr
 from analytics.time_range import TimeRange
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.prometheus import PrometheusError
-from infra.names import MATCHES_ALIAS
+from infra.names import MATCHES_ALIAS, make_command
 from job.queues import queue_ids, queue_name
 from job.settings import parse_time
 from tools.command_line import run
@@ -48,14 +48,20 @@ def read_report(
             found = read_match_statistics(client, time_range, only)
             matches, builds = found, read_build_statistics(client, time_range, only)
     except NotFoundError:
-        problems.append(f"No index of {MATCHES_ALIAS} is open: `make status` names the closed ones.")
+        problems.append(
+            f"No index of {MATCHES_ALIAS} is open: `{make_command('status', stack)}` names the closed ones."
+        )
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
         problem = f"Elasticsearch at {elasticsearch.url} {failure}: {describe_failure(error)}"
         problems.append(f"{problem}. The report has no matches.")
     else:
         problems += explain_no_matches(
-            matches, time_range, created_at, "Choose a longer time range: `make report HOURS=…`"
+            matches,
+            time_range,
+            created_at,
+            stack,
+            f"Choose a longer time range: `{make_command('report HOURS=…', stack)}`",
         )
     prometheus = connect_prometheus(outputs)
     try:

@@ -17,6 +17,7 @@ from analytics.key_figures import KeyFigure, explain_missing_metrics, key_figure
 from analytics.match_statistics import MatchStatistics
 from analytics.pipeline_metrics import PipelineFigures, PipelineMetrics
 from analytics.time_range import TimeRange
+from infra.names import make_command
 from tools.printable import sanitize
 from tools.report.rendering import svg
 
@@ -76,6 +77,7 @@ def render(report: StackReport) -> str:
     script = (HERE / "sort.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.jinja").render(
         report=report,
+        command=make_command("report", report.stack),
         style=style,
         script=script,
         # Content security policy: no other script runs, whatever a player or a champion is called.

@@ -14,6 +14,7 @@ from infra.images import ROOT
 from infra.logins import sha256
 
 SOURCES = {
+    "stack": "unit",
     "elasticsearch": {"url": "http://127.0.0.1:9"},
     "prometheus": {"url": "http://127.0.0.1:9"},
     "kafka": {"bootstrap_servers": "127.0.0.1:9"},

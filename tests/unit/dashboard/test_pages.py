@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from altair.utils import schemapi
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from analytics.match_statistics import FilterValues, MatchFilter, MatchStatistics
 from analytics.time_range import TimeRange
 from dashboard import settings, sources
+from dashboard.sources import DisplayedDeadLetter
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, Series
 from infra.images import ROOT
@@ -125,6 +127,21 @@ def test_page_sends_each_query_once_and_none_that_it_does_not_draw(
     monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [])
     open_page(page=name)
     assert len(prometheus.queries) == len(set(prometheus.queries)) == queries
+
+
+@pytest.mark.usefixtures("views", "prometheus")
+@pytest.mark.parametrize("stack", ["dev", "other"])
+def test_command_that_a_page_shows_names_the_stack(monkeypatch: pytest.MonkeyPatch, stack: str) -> None:
+    """Typed without, it would act on the stack `dev`."""
+    letter = DisplayedDeadLetter("0:17", datetime(2026, 3, 1, tzinfo=UTC), "not_json", "", "", 1, (), "{", "")
+    monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [letter])
+    monkeypatch.setitem(sources.READERS, "dead letter", lambda *_: letter)
+    monkeypatch.setattr(sources, "read_settings", lambda: SimpleNamespace(stack=stack))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
+    app.query_params["page"], app.query_params["letter"] = "Dead letters", "0:17"
+    shown = "".join(each.proto.body for each in app.run().get("html"))
+    assert f"make dlq REPLAY=0:17 STACK={stack}<" in shown
+    assert f"`make dlq STACK={stack}` counts all" in shown
 
 
 @pytest.mark.usefixtures("prometheus")

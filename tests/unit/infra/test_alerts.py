@@ -14,6 +14,7 @@ from pulumi.runtime import rpc
 from infra.logins import CERTIFICATE_RENEWAL
 from infra.services.alertmanager import CONFIG as ALERTMANAGER_CONFIG
 from infra.services.node_exporter import TEXT_FILES
+from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.services.prometheus import RULES
 from tests.support.promql import selectors
 from tests.support.pulumi_program import declare
@@ -45,6 +46,20 @@ def test_each_selector_of_a_rule_has_the_scrape_job(name: str) -> None:
         if not any(matcher.name == "job" for matcher in selector.matchers.matchers)
     }
     assert without <= {"up", *EXPRESSIONS}, "neither Prometheus's own metric nor a recorded one"
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_command_of_a_runbook_names_the_stack(name: str) -> None:
+    """Typed without, it would act on the stack `dev`. Prometheus fills in its external label."""
+    commands = re.findall(r"`(make [^`]*|docker exec [^`]*|curl [^`]*)`", ALERTS[name]["annotations"]["runbook"])
+    assert [command for command in commands if "{{ $externalLabels.stack }}" not in command] == []
+
+
+def test_external_label_of_prometheus_is_the_stack() -> None:
+    uploads = declare("build", generatorEnabled=True).containers["prometheus"]["uploads"]
+    uploads = uploads if isinstance(uploads, list) else uploads["value"]  # of a secret
+    (config,) = [yaml.safe_load(each["content"]) for each in uploads if each["file"] == PROMETHEUS_CONFIG]
+    assert config["global"]["external_labels"] == {"stack": "unit"}
 
 
 @pytest.mark.parametrize("name", ALERTS)

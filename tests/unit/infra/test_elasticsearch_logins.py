@@ -181,13 +181,15 @@ class TestServer:
             server.pages["GET", "/"] = (401, {"error": {"type": "security_exception"}, "status": 401})
             with pytest.raises(ApiError) as error:
                 client.info()
-        assert describe_failure(error.value).endswith("it has other passwords than the stack's state: `make up`")
+        assert describe_failure(error.value).endswith(
+            "it has other passwords than the stack's state: deploy the stack again"
+        )
 
     @pytest.mark.parametrize(
         ("expired", "known", "advice"),
         [
-            (False, False, "it has another certificate than the stack: `make up`"),
-            (True, True, "`make up` renews it"),
+            (False, False, "it has another certificate than the stack: deploy the stack again"),
+            (True, True, "a deployment of the stack renews it"),
         ],
     )
     def test_refused_certificate_says_what_to_do(self, tmp_path: Path, expired: bool, known: bool, advice: str) -> None:

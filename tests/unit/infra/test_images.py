@@ -147,7 +147,7 @@ class TestChoice:
         assert source.kind == "build"
         assert "docker-credential-desktop not installed" in source.reason
         assert source.why_not("kafka") is None
-        with pytest.raises(CredentialsError, match="`pulumi config set imageSource build`") as error:
+        with pytest.raises(CredentialsError, match="set lolstack:imageSource to build") as error:
             Source("registry", "", settings()).why_not("kibana")
         assert "docker-credential-desktop" in str(error.value)
         assert "config.json" in str(error.value)

@@ -136,7 +136,7 @@ class TestClient:
         """Its login changed in an `up` that was interrupted: the refresh of the next one must not fail."""
         self.respond(server, {"GET": 401})
         refused = IndexTemplateClient(ElasticsearchServer(server.url_for(""), "admin", "of yesterday"))
-        with pytest.raises(ElasticsearchUnavailableError, match="`make up`") as error:
+        with pytest.raises(ElasticsearchUnavailableError, match="deploy the stack again") as error:
             refused.read("a")
         assert "of yesterday" not in str(error.value)
 

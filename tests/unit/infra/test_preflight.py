@@ -213,6 +213,7 @@ def test_stack_that_another_state_deployed_is_the_only_problem(engine: FakeDocke
     (problem,) = problems({})
     assert problem.startswith("the stack unit is already deployed on this Docker engine by another user")
     assert "lolstack-unit-kafka" in problem
+    assert "have its owner run `make down STACK=unit`" in problem
     assert "backfill" not in problem
     engine.state = {"resources": [{"type": "docker:index/container:Container", "id": kafka.id}]}
     assert problems({}) == []
@@ -241,7 +242,8 @@ def test_container_that_another_tool_has_recreated_is_not_another_users(
         ]
     }
     (problem,) = problems({})
-    assert ("`docker rm -f lolstack-unit-kafka`, then `make up`" in problem) is recreated
+    advice = "`docker rm -f lolstack-unit-kafka`, then `make up STACK=unit` or `make down STACK=unit` again"
+    assert (advice in problem) is recreated
     assert ("by another user" in problem) is not recreated
 
 

@@ -133,7 +133,7 @@ def test_missing_credential_helper_is_named_with_the_file_that_names_it(engine: 
     (tmp_path / "config.json").write_text(json.dumps({"credsStore": "nowhere"}))
     with pytest.raises(PullError, match=r"^the login for the registry of apache/kafka:3\.9\.1 cannot be read") as error:
         PROVIDER.create({"name": "apache/kafka:3.9.1", "image_id": None})
-    for part in ("docker-credential-nowhere", f"{tmp_path}/config.json", "`pulumi config set imageSource build`"):
+    for part in ("docker-credential-nowhere", f"{tmp_path}/config.json", "set lolstack:imageSource to build"):
         assert part in str(error.value)
     assert engine.pulled == []
 

@@ -112,6 +112,25 @@ def test_invalid_setting_is_rejected_by_name(changes: dict[str, Any], named: str
     assert named in str(refusal.value).replace("elasticsearchPort and ", "")
 
 
+@pytest.mark.parametrize("stack", ["dev", "other"])
+@pytest.mark.parametrize(
+    ("changes", "commands"),
+    [
+        ({"kafkaPort": 0}, ["config set kafkaPort VALUE"]),
+        ({"unknown": 1}, ["config rm unknown"]),
+        ({"job": {"master": "local"}}, ["config set --path job.KEY VALUE", "config rm --path job.KEY"]),
+    ],
+)
+def test_command_that_corrects_a_setting_names_the_stack(
+    changes: dict[str, Any], commands: list[str], stack: str
+) -> None:
+    """Pulumi would change the selected stack."""
+    with pytest.raises(SettingsError) as refusal:
+        Settings.load(raw_config(**changes), stack)
+    for command in commands:
+        assert f"`pulumi {command} --stack {stack}`" in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     "reference",
     [
@@ -124,7 +143,7 @@ def test_invalid_image_reference_is_rejected_with_its_service(reference: str) ->
     with pytest.raises(SettingsError) as refusal:
         settings(images={"grafana": reference})
     assert "lolstack:images.grafana: no image reference like registry.example.com/team/name:1" in str(refusal.value)
-    assert str(refusal.value).endswith("change it with `pulumi config set --path images.grafana VALUE`")
+    assert str(refusal.value).endswith("change it with `pulumi config set --path images.grafana VALUE --stack dev`")
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_shrinking_is_refused_before_anything_changes(state: dict[str, Any]) -> 
     (failure,) = PROVIDER.check(state, inputs(partitions=2.0)).failures or []
     assert failure.property == "partitions"
     assert "cannot take partitions away: set lolstack:topicPartitions to 3 or more (not 2)" in failure.reason
+    assert "--target-dependents --stack NAME`" in failure.reason, "the selected stack would lose its topic"
 
 
 def test_change_of_replication_factor_is_refused(state: dict[str, Any]) -> None:

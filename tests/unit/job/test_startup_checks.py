@@ -192,7 +192,7 @@ def test_search_for_indexed_matches_reports_a_missing_privilege(elasticsearch: F
     ("expired", "known", "advice"),
     [
         (False, False, "set elasticsearch.ca_certificate to the authority that has signed its certificate"),
-        (True, True, "its certificate has expired: `make up` renews it"),
+        (True, True, "its certificate has expired: a deployment of the stack renews it"),
     ],
 )
 def test_refused_certificate_is_reported_with_what_to_do(

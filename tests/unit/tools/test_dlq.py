@@ -142,17 +142,18 @@ def test_show_prints_one_dead_letter_without_control_characters(
     assert "x" * 1996 in shown
     assert "x" * 1997 not in shown
     assert f"-C -t lol_matches_dlq -p {found.position.partition} -o {found.position.offset}" in shown
-    assert f"make dlq REPLAY={own}" in shown
+    assert "kcat -F <(pulumi stack output kafkaOperator --show-secrets --stack sample) -C" in shown
+    assert f"make dlq REPLAY={own} STACK=sample" in shown
     assert "\x1b" not in shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--show", "0:99"], "there is no dead letter at 0:99: `make dlq` lists them"),
-        (["--show", "lol_matches:0:1"], "there is no dead letter of the message at lol_matches:0:1: `make dlq` lists"),
+        (["--show", "0:99"], "there is no dead letter at 0:99: list them, without SHOW and REPLAY"),
+        (["--show", "lol_matches:0:1"], "there is no dead letter of the message at lol_matches:0:1: list them"),
         (["--show", "invalid_field"], "SHOW=invalid_field is not a position: write 0:17, or lol_matches:2:41"),
-        (["--replay", "nonsense"], "there is no dead letter with the reason 'nonsense': `make dlq` lists them"),
+        (["--replay", "nonsense"], "there is no dead letter with the reason 'nonsense': list them, without"),
         (["--replay", "all"], "there is no dead letter: "),
         (["--replay", "[/red]"], "there is no dead letter with the reason '[/red]': "),
     ],
@@ -167,7 +168,7 @@ def test_selection_without_dead_letters_is_an_error(
 
 def test_unreachable_kafka_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead_letters, "METADATA_TIMEOUT_SECONDS", 0.5)
-    with pytest.raises(DlqError, match=r"^Kafka at localhost:1 cannot be read \(.*\): see `make status`$"):
+    with pytest.raises(DlqError, match=r"^Kafka at localhost:1 cannot be read \(.*\): see the status of the stack$"):
         list(read_dead_letters({"bootstrap.servers": "localhost:1"}))
 
 

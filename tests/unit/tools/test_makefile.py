@@ -70,11 +70,13 @@ def test_values_reach_the_tools_as_they_are(value: str) -> None:
         assert words[words.index(option) + 1] == value
 
 
-def test_logs_accepts_a_service_name_with_an_apostrophe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stack", ["dev", "other"])
+def test_logs_accepts_a_service_name_with_an_apostrophe(tmp_path: Path, stack: str) -> None:
     (tmp_path / "docker").write_text("#!/bin/sh\n")
     (tmp_path / "docker").chmod(0o755)
-    run = make("-s", "logs", "SERVICE=it's", PATH=f"{tmp_path}:{os.environ['PATH']}", DOCKER_HOST="unix:///nowhere")
-    assert run.stdout == "the stack dev has no container of it's: make status\n", run.stderr
+    variables = ("SERVICE=it's", f"STACK={stack}")
+    run = make("-s", "logs", *variables, PATH=f"{tmp_path}:{os.environ['PATH']}", DOCKER_HOST="unix:///nowhere")
+    assert run.stdout == f"the stack {stack} has no container of it's: make status STACK={stack}\n", run.stderr
 
 
 def test_variables_of_python_and_bash_do_not_reach_the_tools(tmp_path: Path) -> None:

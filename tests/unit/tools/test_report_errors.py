@@ -65,7 +65,7 @@ def test_unreachable_services_are_reported_in_one_line_each_and_the_page_is_writ
             NotFoundError,
             404,
             "index_not_found_exception",
-            "No index of lol_matches_stream is open: `make status` names the closed ones.",
+            "No index of lol_matches_stream is open: `make status STACK=sample` names the closed ones.",
         ),
     ],
 )
@@ -130,11 +130,11 @@ def test_report_that_cannot_be_written_is_one_line_with_folder_and_reason(
 
 def test_missing_matches_are_explained() -> None:
     def explained(matches: MatchStatistics, silent_for: timedelta = timedelta(days=1)) -> list[str]:
-        return explain_no_matches(matches, TIME_RANGE, CREATED_AT + silent_for, "Choose a longer one")
+        return explain_no_matches(matches, TIME_RANGE, CREATED_AT + silent_for, "sample", "Choose a longer one")
 
     assert explained(MATCHES) == []
     (no_documents,) = explained(NO_MATCHES)
-    assert no_documents.startswith("No document is searchable yet")
+    assert no_documents.startswith("No document is searchable yet: `make status STACK=sample` shows")
     (not_ended,) = explained(replace(NO_MATCHES, total_documents=10))
     assert not_ended.startswith("No game in the index that these filters select has ended yet")
     (absent,) = explained(replace(NO_MATCHES, total_documents=10, absent=("champion",)))

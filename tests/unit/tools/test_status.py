@@ -181,8 +181,8 @@ def test_docker_error_is_reported_as_a_broken_stage(
     ("security", "days", "line"),
     [
         ("strict", 61, None),
-        ("strict", 59, "the stack's certificates expire on 2026-04-29: `make up` renews them"),
-        ("strict", -1, "the stack's certificates have expired on 2026-02-28: `make up` renews them"),
+        ("strict", 59, "the stack's certificates expire on 2026-04-29: `make up STACK=sample` renews them"),
+        ("strict", -1, "the stack's certificates have expired on 2026-02-28: `make up STACK=sample` renews them"),
         ("guarded", 59, None),  # no certificate is in use
     ],
 )
@@ -191,7 +191,8 @@ def test_certificate_that_expires_soon_is_shown_with_the_way_to_renew_it(
 ) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     outputs = {"security": security, "certificatesExpireAt": (now + timedelta(days=days)).isoformat()}
-    assert certificate_expiry(outputs, now) == line
+    status = StackStatus("sample", now, outputs, StackHealth((), ()), "no trends")
+    assert certificate_expiry(status) == line
 
 
 GENERATOR_METRICS = """
@@ -386,7 +387,7 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
             (
                 "lol_archive_lag_messages 2\nlol_archive_waiting 1\n",
                 "7 matches written since it started, lag 2",
-                "it waits for Cassandra: `make logs SERVICE=archive` has the reason",
+                "it waits for Cassandra: `make logs SERVICE=archive STACK=sample` has the reason",
             ),
             (
                 "lol_archive_waiting 0\n",
@@ -397,12 +398,12 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
                 'lol_archive_lag_messages{partition="1"} 2\nlol_archive_stalled_seconds{partition="0"} 299.9\n'
                 'lol_archive_stalled_seconds{partition="1"} 312.5\n',
                 "7 matches written since it started, lag 2",
-                "partition 1 has made no progress for 0:05:12: `make logs SERVICE=archive`",
+                "partition 1 has made no progress for 0:05:12: `make logs SERVICE=archive STACK=sample`",
             ),
             (
                 'lol_archive_lag_messages 2\nlol_archive_waiting 1\nlol_archive_stalled_seconds{partition="1"} 312.5\n',
                 "7 matches written since it started, lag 2",
-                "it waits for Cassandra: `make logs SERVICE=archive` has the reason",
+                "it waits for Cassandra: `make logs SERVICE=archive STACK=sample` has the reason",
             ),
             (
                 "lol_archive_lag_messages 0\nlol_archive_refused_total 1\n"
