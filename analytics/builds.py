@@ -64,7 +64,7 @@ class KillParticipation:
 class BuildStatistics:
     """All people's games in a time range, without remakes, matches without a winner, bots and champions of modes.
 
-    Gold and kill participation are of modes with two teams, as in Kibana.
+    Gold and kill participation are of matches with two teams, as in Kibana.
     """
 
     gold: tuple[GoldBucket, ...]

@@ -1,4 +1,4 @@
-"""Riot's queues: the English name of each queue id, and which of them are Arena, tutorials, or against bots.
+"""Riot's queues: the English name of each queue id, and which of them are Arena or against bots.
 
 Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". These
 are not in that list: 1740 and 1750 (Arena in matches of 2026 and, with eighteen players, of 2025 and later), 860, the
@@ -96,8 +96,9 @@ _NAMES = {
     4320: "Co-op vs. AI League Classic",
 }
 
-TUTORIALS = frozenset(queue_id for queue_id, name in _NAMES.items() if name.startswith("Tutorial"))
-AGAINST_BOTS = TUTORIALS | {queue_id for queue_id, name in _NAMES.items() if name.startswith(("Co-op vs", "Doom Bots"))}
+AGAINST_BOTS = frozenset(
+    queue_id for queue_id, name in _NAMES.items() if name.startswith(("Tutorial", "Co-op vs", "Doom Bots"))
+)
 """Queues in which one of the teams is of bots. Other matches, such as custom games, can have bots too: their documents
 have the number of them."""
 

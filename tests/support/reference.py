@@ -216,8 +216,7 @@ def team_documents(value: bytes | None, arrived_at: int) -> list[Figures] | None
     found: dict[int, Figures] = {}
     for team in match["teams"]:
         team_id, players = team["team_id"], [each for each in match["players"] if each["teamId"] == team["team_id"]]
-        two_teams = {each["teamId"] for each in match["players"]} == {100, 200} and not match["arena"]
-        if not two_teams or not players:
+        if not match["two_teams"] or not players:
             continue
         found[team_id] = {
             **_match_fields(match, arrived_at),
@@ -242,6 +241,7 @@ def _match_fields(match: Json, arrived_at: int) -> Figures:
         "queue": QUEUES.get(match["queueId"], str(match["queueId"])),
         "platform": match["platformId"],
         "remake": match["remake"],
+        "two_teams": match["two_teams"],
         "ingested_at": _iso(arrived_at),
         **match["details"],
         **_bots(match),
@@ -321,7 +321,7 @@ def _agrees(actual: Any, expected: Any, error: Fraction) -> bool:
 
 def read(value: bytes | None, arrived_at: int) -> Json | None:
     """Decode a message: the match's fields, `id`, `duration` (seconds), `ended` and `event_time` (milliseconds),
-    `remake`, `has_winner`, `players`, `arena`, `teams`, `details`. None for a dead letter."""
+    `remake`, `has_winner`, `players`, `arena`, `two_teams`, `teams`, `details`. None for a dead letter."""
     try:
         return _read(_parsed(value), arrived_at)
     except _InvalidMatchError:
@@ -388,6 +388,7 @@ def _read(message: Any, arrived_at: int) -> Json:
         **info,
         "details": {name: held for name, held in details.items() if held is not None},
         "arena": arena,
+        "two_teams": not arena and {player["teamId"] for player in players} == {100, 200},
         "teams": _detail(parts["info"], "teams", _teams) or [],
         "id": parts["metadata"]["matchId"],
         "duration": milliseconds // 1000,

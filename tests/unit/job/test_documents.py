@@ -53,8 +53,8 @@ def test_shares_are_rounded_half_to_even_as_all_figures() -> None:
 def test_team_documents_need_a_match_of_two_teams() -> None:
     blue, red = full_participant(1), full_participant(6)
     two: Any = {"teams": TWO_TEAMS}
-    ids = {
-        name: [document["team_id"] for document in team_documents(decoded(message), ARRIVED_AT)]
+    messages = {
+        name: decoded(message)
         for name, message in {
             "two teams": match(blue, red, **two),
             "one of them has no object": match(blue, red, teams=TWO_TEAMS[1:]),
@@ -67,9 +67,17 @@ def test_team_documents_need_a_match_of_two_teams() -> None:
             "three teams": match(blue, red, full_participant(7, teamId=300), **two),
         }.items()
     }
+    ids = {
+        name: [document["team_id"] for document in team_documents(message, ARRIVED_AT)]
+        for name, message in messages.items()
+    }
     expected = dict.fromkeys(ids, "[]") | {"one of them has no object": "[200]"}
     expected |= dict.fromkeys(("two teams", "a third object"), "[100, 200]")
     assert {name: str(found) for name, found in ids.items()} == expected
+    two_teams = {
+        name for name, message in messages.items() for each in documents(message, ARRIVED_AT) if each["two_teams"]
+    }
+    assert two_teams == {"two teams", "one of them has no object", "a third object", "no objects"}
 
 
 def test_team_documents_have_ids_version_and_month_like_those_of_participants() -> None:

@@ -68,14 +68,14 @@ DOCUMENT = {
 }
 
 
-SHARES = {"kill_participation", "damage_share", "gold_share"}
+OF_ALL = {"kill_participation", "damage_share", "gold_share", "two_teams"}
 """Fields that depend on the other participants."""
 
 
 def document(message: Json, arrived_at: int = ARRIVED_AT) -> dict[str, object]:
-    """The first participant's document without its shares."""
+    """The first participant's document without the fields that depend on the others."""
     found = next(documents(decoded(message, arrived_at), arrived_at))
-    return {name: field for name, field in found.items() if name not in SHARES}
+    return {name: field for name, field in found.items() if name not in OF_ALL}
 
 
 def of_one(**changes: Any) -> Json:
