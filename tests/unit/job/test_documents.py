@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from job.documents import actions, documents
 from job.ids import cassandra_write_time, external_version, monthly_index, statistics_document_id
-from job.queues import AGAINST_BOTS, queue_name
+from job.queues import AGAINST_BOTS, queue_ids, queue_name
 from job.settings import with_overrides
 from job.times import from_ms, iso, now_ms, to_ms
 from tests.support.sample_matches import ALIASES, ARRIVED_AT, TWO_TEAMS, decoded, full_participant, match, participant
@@ -123,6 +123,12 @@ def test_queues_of_2025_and_2026_against_bots_are_known(queue_id: int, name: str
 def test_league_classic_has_names_and_is_among_people(queue_id: int) -> None:
     assert "Classic" in queue_name(queue_id)
     assert queue_id not in AGAINST_BOTS
+
+
+def test_custom_queues_have_one_name() -> None:
+    """So that the filter by a queue's name selects all of them."""
+    assert queue_ids("custom") == (0, 3100, 3130, 3200)
+    assert queue_name(3140) == "Practice Tool"
 
 
 def test_counted_queues_have_names() -> None:
