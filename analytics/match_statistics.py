@@ -13,11 +13,10 @@ from elasticsearch import Elasticsearch
 from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
 from infra.names import TEAMS_ALIAS
-from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, RED_TEAM_ID
+from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, POSITIONS, RED_TEAM_ID
 from job.queues import AGAINST_BOTS, queue_name
 from job.times import from_ms, to_ms
 
-POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 MAX_CHAMPIONS = 500
 """More than the game has, so that Elasticsearch's counts are exact."""
 EXACT_SHARD_SIZE = 1000

@@ -14,6 +14,7 @@ from job.match_v5 import (
     BLUE_TEAM_ID,
     BOT,
     ITEMS,
+    POSITIONS,
     RED_TEAM_ID,
     SUMMONER_SPELLS,
     ObjectivesDetails,
@@ -339,12 +340,15 @@ def creep_score(participant: Participant) -> int:
 
 
 def position(participant: Participant) -> str:
-    """teamPosition, or UNKNOWN: Match-V5 leaves it empty in modes without positions.
+    """teamPosition in upper case, or UNKNOWN: Match-V5 leaves it empty in modes without positions.
 
     Its other fields for a position have `Invalid` or `NONE` then, which some producers copy.
     """
-    sent = participant.team_position
-    return UNKNOWN if not sent or sent.upper() in ("INVALID", "NONE") else sent
+    sent = participant.team_position or "NONE"
+    upper = sent.upper()
+    if upper in POSITIONS:
+        return upper
+    return UNKNOWN if upper in ("INVALID", "NONE") else sent
 
 
 def summoner_name(participant: Participant) -> str:
