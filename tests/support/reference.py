@@ -47,6 +47,10 @@ class Share(Fraction):
 
 QUEUES = {
     0: "Custom",
+    3100: "Custom",
+    3130: "Custom",
+    3140: "Practice Tool",
+    3200: "Custom",
     400: "5v5 Draft Pick",
     420: "5v5 Ranked Solo",
     430: "5v5 Blind Pick",
@@ -362,13 +366,15 @@ def _read(message: Any, arrived_at: int) -> Json:
     if played >= 100_000 or (info["gameDuration"] >= 60 and Fraction(played, info["gameDuration"]) >= 100):
         played //= 1000
     seconds: int | Fraction = info["gameDuration"]
+    old = not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])
+    if seconds >= 100 * played and not old and not Fraction(1, 2) <= Fraction(seconds, 1000 * (played or 1)) <= 2:
+        played = 0
     if played and seconds:
         if seconds >= 100 * played:
-            old = not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])
             seconds = played if old and seconds >= (played + 60) * 1000 else Fraction(seconds, 1000)
         elif played >= 100 * seconds:
             seconds = played
-    elif seconds >= 100_000 or (not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])):
+    elif seconds >= 100_000 or old:
         seconds = Fraction(seconds, 1000)
     milliseconds = int(seconds * 1000)
     if info["gameStartTimestamp"] and played:
@@ -521,6 +527,8 @@ def _champion(player: Json) -> str:
 
 def _position(player: Json) -> str:
     sent: str = player["teamPosition"] or "UNKNOWN"
+    if sent.upper() in ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY"):
+        return sent.upper()
     return "UNKNOWN" if sent.upper() in ("INVALID", "NONE") else sent
 
 
