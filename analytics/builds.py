@@ -12,7 +12,6 @@ from analytics.match_statistics import (
     EXACT_SHARD_SIZE,
     PEOPLE,
     PLAYED,
-    POSITIONS,
     TWO_TEAMS,
     MatchFilter,
     all_of,
@@ -22,6 +21,7 @@ from analytics.match_statistics import (
 from analytics.names import TRINKETS, item_name, keystone_name
 from analytics.search import search_matches
 from analytics.time_range import TimeRange
+from job.match_v5 import POSITIONS
 
 GOLD_INTERVAL = 50
 MAX_GOLD = 3000
@@ -64,7 +64,7 @@ class KillParticipation:
 class BuildStatistics:
     """All people's games in a time range, without remakes, matches without a winner, bots and champions of modes.
 
-    Gold and kill participation are of modes with two teams, as in Kibana.
+    Gold and kill participation are of matches with two teams, as in Kibana.
     """
 
     gold: tuple[GoldBucket, ...]

@@ -42,7 +42,7 @@ MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
 GAMES = "won, and number of games"
-NO_TWO_TEAMS = "no match of a mode with two teams in this time range: Arena and Swarm have none"
+NO_TWO_TEAMS = "no match of two teams in this time range: those of Arena, Swarm and the practice tool are none"
 NO_SIDES = "no match of two teams of people in this time range: Arena, Swarm and games against bots do not count"
 NO_CHAMPIONS_OF_MODES = "champions of modes (Swarm, …) do not count"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -72,7 +72,7 @@ def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]
 def build_charts(builds: BuildStatistics) -> list[Chart]:
     """Further charts from Elasticsearch, which the report has; the dashboard has them for one champion."""
     return [
-        gold_per_minute(builds.gold, "number of games; two-team modes", NO_TWO_TEAMS),
+        gold_per_minute(builds.gold, "number of games; matches of two teams", NO_TWO_TEAMS),
         kill_participation(builds.kill_participation),
         items(builds.items),
         keystones(builds.keystones),
@@ -307,7 +307,7 @@ def positions(found: Sequence[PositionStatistics]) -> Chart:
             ("Gold per minute", lambda position: (position.gold_per_minute, position.games), ".0f"),
         ),
     )
-    return Chart("positions", "By position", "means of all games; two-team modes", chart, NO_TWO_TEAMS)
+    return Chart("positions", "By position", "means of all games; matches of two teams", chart, NO_TWO_TEAMS)
 
 
 def kill_participation(found: Sequence[KillParticipation]) -> Chart:
@@ -320,7 +320,7 @@ def kill_participation(found: Sequence[KillParticipation]) -> Chart:
         ),
         longest=1.0,
     )
-    note = "mean share of the team's kills, by position; two-team modes"
+    note = "mean share of the team's kills, by position; matches of two teams"
     return Chart("kill-participation", "Kill participation", note, chart, NO_TWO_TEAMS)
 
 
@@ -404,7 +404,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     return Chart(
         "sides",
         "Blue against red",
-        "two-team modes, no bots; wins and means of all champions and positions",
+        "matches of two teams, no bots; wins and means of all champions and positions",
         _sized(chart) if found else None,
         NO_SIDES,
     )

@@ -13,11 +13,10 @@ from elasticsearch import Elasticsearch
 from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
 from infra.names import TEAMS_ALIAS
-from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, RED_TEAM_ID
-from job.queues import AGAINST_BOTS, ARENA, ARENA_MODE, TUTORIALS, queue_ids, queue_name
+from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, POSITIONS, RED_TEAM_ID
+from job.queues import AGAINST_BOTS, queue_name
 from job.times import from_ms, to_ms
 
-POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 MAX_CHAMPIONS = 500
 """More than the game has, so that Elasticsearch's counts are exact."""
 EXACT_SHARD_SIZE = 1000
@@ -33,15 +32,8 @@ PRECISION_THRESHOLD = 40_000
 """Elasticsearch's maximum for `cardinality`. Fewer matches are counted to within a few, more to about a percent."""
 CHAMPION_PRECISION = 4_000
 """The precision for a single champion; lower, because there is one counter per champion."""
-SINGLE_TEAM_QUEUES = frozenset({*ARENA, *TUTORIALS, *queue_ids("Swarm")})
-
 SUMMONERS_RIFT = 11
 """Riot's id of the map with the objectives."""
-SINGLE_TEAM_MODES = (ARENA_MODE, "STRAWBERRY", "PRACTICETOOL")
-"""Riot's names of Arena, where `team_id` is no side of the map, of Swarm, where all play against the game, and of the
-practice tool."""
-TUTORIAL_MODE_PREFIX = "TUTORIAL"
-"""Prefix of the tutorials' modes: TUTORIAL_MODULE_1, …"""
 CHAMPIONS_OF_MODES = "*_*"
 """A pattern of champions that belong to a mode, and are not those of Summoner's Rift: Swarm's Strawberry_Jinx, League
 Classic's Jade_Ahri, the Doom Bots' Ruby_Annie. No other name of Data Dragon has an underscore."""
@@ -102,7 +94,7 @@ class PositionStatistics:
 
 @dataclass(frozen=True)
 class SideStatistics:
-    """A side of the map: its share of the wins (0 to 1), and its team's means per match. Modes with two teams only."""
+    """A side of the map: its share of the wins (0 to 1), and its team's means per match. Matches of two teams only."""
 
     name: str
     win_rate: float
@@ -446,12 +438,8 @@ MATCHES = _distinct_matches(PRECISION_THRESHOLD)
 """The aggregation that counts matches."""
 PLAYED: tuple[dict[str, Any], ...] = ({"term": {"remake": False}}, {"exists": {"field": "win"}})
 """Clauses for matches that count: no remakes, and none without a winner."""
-TWO_TEAMS = none_of(
-    {"terms": {"queue_id": sorted(SINGLE_TEAM_QUEUES)}},
-    {"terms": {"game_mode": [*SINGLE_TEAM_MODES]}},
-    {"prefix": {"game_mode": TUTORIAL_MODE_PREFIX}},
-)
-"""A query for the modes of two teams. Documents may lack the mode, so that the queues are named too."""
+TWO_TEAMS = {"term": {"two_teams": True}}
+"""A query for matches of two teams. Documents of earlier versions lack the field, so they are not among them."""
 AMONG_PEOPLE = none_of({"terms": {"queue_id": sorted(AGAINST_BOTS)}}, {"range": {"bots": {"gt": 0}}})
 """A query for matches among people: a team of bots is no comparison of sides. Documents may lack the number of bots, so
 that the queues are named too."""
@@ -620,23 +608,14 @@ def _objectives(teams: Mapping[str, Any]) -> tuple[ObjectiveStatistics, ...]:
 
 
 _SUMMARY_FIELDS = [
-    *("match_id", "@timestamp", "game_duration", "queue_id", "game_mode", "patch", "remake"),
+    *("match_id", "@timestamp", "game_duration", "queue_id", "patch", "remake", "two_teams"),
     *("team_id", "champion_name", "position", "placement", "win", "kills"),
 ]
 
 
-def _has_two_teams(match: Mapping[str, Any]) -> bool:
-    mode = match.get("game_mode", "")
-    return (
-        match["queue_id"] not in SINGLE_TEAM_QUEUES
-        and mode not in SINGLE_TEAM_MODES
-        and not mode.startswith(TUTORIAL_MODE_PREFIX)
-    )
-
-
 def _summary(found: list[Mapping[str, Any]]) -> MatchSummary:
     """The match of these participants."""
-    match, two_teams = found[0], _has_two_teams(found[0])
+    match, two_teams = found[0], found[0].get("two_teams", False)
     by_position = sorted(found, key=lambda source: _order(source["position"])) if two_teams else []
     by_placement = [] if two_teams else sorted(found, key=lambda source: source.get("placement", MAX_PARTICIPANTS))
     sides = {name: [source for source in by_position if source["team_id"] == team] for name, team in _TEAMS.items()}

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import streamlit as st
 
-from analytics.match_statistics import POSITIONS, FilterValues, MatchFilter
+from analytics.match_statistics import FilterValues, MatchFilter
 from dashboard import sources
 from dashboard.view import DEFAULT_RANGE, FROM_TO, RANGES, View, utc
 from job.champions import canonical_name
+from job.match_v5 import POSITIONS
 from job.queues import queue_ids, queue_name
 
 ALL = "all"

@@ -86,7 +86,7 @@ def last_matches(found: Iterable[MatchSummary]) -> None:
     with st.container(key="card-last"):
         heading(
             "Last matches",
-            "the newest searchable matches, UTC; the winner's champions are bold; modes without two teams (Arena, "
+            "the newest searchable matches, UTC; the winner's champions are bold; matches without two teams (Arena, "
             "Swarm): all champions by placement",
         )
         table(

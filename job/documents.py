@@ -14,6 +14,7 @@ from job.match_v5 import (
     BLUE_TEAM_ID,
     BOT,
     ITEMS,
+    POSITIONS,
     RED_TEAM_ID,
     SUMMONER_SPELLS,
     ObjectivesDetails,
@@ -116,11 +117,11 @@ def _participants(match: Match) -> Iterator[Document]:
 def _teams(match: Match) -> Iterator[Document]:
     """The documents of a match's two teams without the fields of the match, in the order in which the match has them.
 
-    Yields nothing in a mode without two teams (Arena, Swarm), or if the match has no `teams`.
+    Yields nothing for a match without two teams (Arena, Swarm), or if the match has no `teams`.
     """
-    totals = _totals(match, _teams_of_participants(match))
-    if match.is_arena or totals.keys() != TEAM_IDS:
+    if not _has_two_teams(match):
         return
+    totals = _totals(match, _teams_of_participants(match))
     for team in {team.team_id: team for team in match.teams}.values():
         total = totals.get(team.team_id)
         if total is None:
@@ -185,6 +186,7 @@ def _match_fields(match: Match, arrived_at: int) -> Document:
         "queue": queue_name(match.queue_id),
         "platform": match.platform,
         "remake": match.remake,
+        "two_teams": _has_two_teams(match),
         "ingested_at": iso(arrived_at),
     }
     puuids = [participant.puuid for participant in match.participants]
@@ -195,6 +197,11 @@ def _match_fields(match: Match, arrived_at: int) -> Document:
     if match.map_id is not None:
         fields["map_id"] = match.map_id
     return fields
+
+
+def _has_two_teams(match: Match) -> bool:
+    """Whether blue and red play against each other, whatever the mode. In Arena the two teams are no sides."""
+    return not match.is_arena and {participant.team_id for participant in match.participants} == TEAM_IDS
 
 
 def _teams_of_participants(match: Match) -> list[int | None]:
@@ -333,12 +340,15 @@ def creep_score(participant: Participant) -> int:
 
 
 def position(participant: Participant) -> str:
-    """teamPosition, or UNKNOWN: Match-V5 leaves it empty in modes without positions.
+    """teamPosition in upper case, or UNKNOWN: Match-V5 leaves it empty in modes without positions.
 
     Its other fields for a position have `Invalid` or `NONE` then, which some producers copy.
     """
-    sent = participant.team_position
-    return UNKNOWN if not sent or sent.upper() in ("INVALID", "NONE") else sent
+    sent = participant.team_position or "NONE"
+    upper = sent.upper()
+    if upper in POSITIONS:
+        return upper
+    return UNKNOWN if upper in ("INVALID", "NONE") else sent
 
 
 def summoner_name(participant: Participant) -> str:

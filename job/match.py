@@ -68,18 +68,34 @@ _MAX_COMMAS = 500_000
 """The limit of the commas in a large value, for the same reason: each stands for a scalar or a field, which takes up to
 140 bytes (a field of an unknown name). Fifty matches in one message have 170,000."""
 _UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
+_COMPRESSED = {
+    rb"\x1f\x8b": "gzip",
+    rb"\x28\xb5\x2f\xfd": "zstd",
+    rb"\x78[\x01\x5e\x9c\xda]": "zlib",
+    rb"BZh[1-9]": "bzip2",
+    rb"\xfd7zXZ\x00": "xz",
+    rb"\x04\x22\x4d\x18": "lz4",
+    rb"\xff\x06\x00\x00sNaPpY|\x82SNAPPY\x00": "Snappy",
+}
 _NOT_JSON = {
-    rb"\x1f\x8b": "compressed by gzip; let the producer compress (compression.type), not the value",
-    rb"\x28\xb5\x2f\xfd": "compressed by zstd; let the producer compress (compression.type), not the value",
+    **{
+        pattern: f"compressed by {name}; let the producer compress (compression.type), not the value"
+        for pattern, name in _COMPRESSED.items()
+    },
     rb"\xff\xfe\x00\x00|\x00\x00(\xfe\xff|\x00[\[{]\x00\x00\x00)|[\[{]\x00\x00\x00": "text in UTF-32; send UTF-8",
     rb"\xff\xfe|\xfe\xff|\x00[\[{]\x00|[\[{]\x00": _UTF_16,
     rb"\x00(?![\[{])": "written by a schema registry's serializer; send plain JSON",
+    rb"\x03[\x00\x05]": "written by the serializer of AWS Glue's schema registry; send plain JSON",
+    rb"Obj\x01": "an Avro container file; send plain JSON",
     rb"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
+    rb"eyJ|ewo|ew0K|W3s": "JSON in base64; send the JSON itself",
+    rb"\[?\{'|b['\"]": "Python's text of a dict or of bytes; send json.dumps(match)",
+    rb"\s*[\[{].*[\[:,]\s*-?(NaN|Infinity)\s*[,\]}]": "JSON with NaN or Infinity; send null instead",
 }
 """Patterns of values that are not JSON, and what they are."""
 _TRAILING_CHARACTERS = {
     rb".*\}\x00+$": "JSON with NUL bytes behind it; send only the text's own bytes",
-    rb".*\}\s*\{": "several JSON values; send each match in a message of its own",
+    rb'.*\}\s*(\{|,\s*\{\s*"(metadata|info)")': "several JSON values; send each match in a message of its own",
 }
 """The same of values that begin with JSON."""
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
@@ -92,6 +108,9 @@ _TOO_LONG_SECONDS = 60
 Source: https://github.com/RiotGames/developer-relations/issues/538."""
 _OTHER_UNIT = 100
 """From this factor on, gameDuration and timePlayed differ by their unit (a factor of 1,000) and not by their value."""
+_SAME_LENGTH = 2
+"""Up to this factor, gameDuration and timePlayed can measure the same game. They differ by pauses, and by the minutes
+until the server closes it."""
 _PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 
@@ -431,11 +450,16 @@ def _has_winner(participants: list[Participant], is_arena: bool) -> bool:
 
 
 def _seconds_played(info: Info) -> int:
-    """The longest timePlayed in seconds, 0 if there is none."""
+    """The longest timePlayed in seconds; 0 if there is none, or if it is much less than gameDuration in either unit."""
     longest = max((participant.time_played or 0 for participant in info.participants), default=0)
+    duration = info.game_duration
     # Beside a gameDuration that can be one in seconds, a timePlayed of another unit is in milliseconds.
-    other_unit = info.game_duration >= _SHORTEST_GAME_SECONDS and longest >= _OTHER_UNIT * info.game_duration
-    return longest // 1000 if other_unit or longest >= _DURATION_UNIT_LIMIT else longest
+    other_unit = duration >= _SHORTEST_GAME_SECONDS and longest >= _OTHER_UNIT * duration
+    seconds = longest // 1000 if other_unit or longest >= _DURATION_UNIT_LIMIT else longest
+    if duration < _OTHER_UNIT * seconds or _is_before_11_20(info):
+        return seconds
+    is_same_length = seconds * 1000 <= _SAME_LENGTH * duration and duration <= _SAME_LENGTH * seconds * 1000
+    return seconds if is_same_length else 0
 
 
 def _duration(info: Info, played: int) -> int:

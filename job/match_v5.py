@@ -79,6 +79,8 @@ class ParticipantDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=
 
 BOT = "BOT"
 """The puuid of a bot."""
+POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
+"""The values of teamPosition, beside an empty one."""
 BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
 """The ids of the two teams of a match. In Arena, the two halves of the participants have them."""
 ITEMS = tuple(f"item{slot}" for slot in range(7))

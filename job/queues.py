@@ -1,9 +1,9 @@
-"""Riot's queues: the English name of each queue id, and which of them are Arena, tutorials, or against bots.
+"""Riot's queues: the English name of each queue id, and which of them are Arena or against bots.
 
 Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". These
 are not in that list: 1740 and 1750 (Arena in matches of 2026 and, with eighteen players, of 2025 and later), 860, the
-Doom Bots of 2025 (https://github.com/MingweiSamuel/riotapi-schema/issues/60) and League Classic
-(https://github.com/stelar7/R4J/pull/135).
+Doom Bots of 2025 (https://github.com/MingweiSamuel/riotapi-schema/issues/60), League Classic
+(https://github.com/stelar7/R4J/pull/135), and since 2025 custom games (3100, 3130, 3200) and the practice tool (3140).
 """
 
 ARENA = frozenset({1700, 1710, 1740, 1750})
@@ -82,6 +82,10 @@ _NAMES = {
     2300: "Brawl",
     2400: "ARAM: Mayhem",
     2450: "ARAM: Mayhem Classic",
+    3100: "Custom",
+    3130: "Custom",
+    3140: "Practice Tool",
+    3200: "Custom",
     3260: "Custom League Classic",
     3262: "Custom League Classic",
     3270: "Custom League Classic",
@@ -96,8 +100,9 @@ _NAMES = {
     4320: "Co-op vs. AI League Classic",
 }
 
-TUTORIALS = frozenset(queue_id for queue_id, name in _NAMES.items() if name.startswith("Tutorial"))
-AGAINST_BOTS = TUTORIALS | {queue_id for queue_id, name in _NAMES.items() if name.startswith(("Co-op vs", "Doom Bots"))}
+AGAINST_BOTS = frozenset(
+    queue_id for queue_id, name in _NAMES.items() if name.startswith(("Tutorial", "Co-op vs", "Doom Bots"))
+)
 """Queues in which one of the teams is of bots. Other matches, such as custom games, can have bots too: their documents
 have the number of them."""
 

@@ -88,6 +88,7 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
         "queue": queue_name(info["queueId"]),
         "platform": info["platformId"],
         "remake": any(each["gameEndedInEarlySurrender"] for each in participants),
+        "two_teams": teams.keys() == {100, 200},
         "ingested_at": iso_8601(message.timestamp()[1]),
         **{name: info[source] for name, source in MATCH_DETAILS.items() if source in info},
         **({"bots": puuids.count("BOT")} if any(puuids) else {}),

@@ -349,7 +349,7 @@ def test_watch_refreshes_the_status_until_interrupted(stack: Stack) -> None:
 
 
 def has_two_teams(participant: Participant) -> bool:
-    return participant["queue_id"] not in (1700, 1710, 1740, 1750, 1810, 1820, 1830, 1840)
+    return bool(participant["two_teams"])
 
 
 def ids(participants: Iterable[Participant]) -> set[str]:

@@ -47,6 +47,10 @@ class Share(Fraction):
 
 QUEUES = {
     0: "Custom",
+    3100: "Custom",
+    3130: "Custom",
+    3140: "Practice Tool",
+    3200: "Custom",
     400: "5v5 Draft Pick",
     420: "5v5 Ranked Solo",
     430: "5v5 Blind Pick",
@@ -216,8 +220,7 @@ def team_documents(value: bytes | None, arrived_at: int) -> list[Figures] | None
     found: dict[int, Figures] = {}
     for team in match["teams"]:
         team_id, players = team["team_id"], [each for each in match["players"] if each["teamId"] == team["team_id"]]
-        two_teams = {each["teamId"] for each in match["players"]} == {100, 200} and not match["arena"]
-        if not two_teams or not players:
+        if not match["two_teams"] or not players:
             continue
         found[team_id] = {
             **_match_fields(match, arrived_at),
@@ -242,6 +245,7 @@ def _match_fields(match: Json, arrived_at: int) -> Figures:
         "queue": QUEUES.get(match["queueId"], str(match["queueId"])),
         "platform": match["platformId"],
         "remake": match["remake"],
+        "two_teams": match["two_teams"],
         "ingested_at": _iso(arrived_at),
         **match["details"],
         **_bots(match),
@@ -321,7 +325,7 @@ def _agrees(actual: Any, expected: Any, error: Fraction) -> bool:
 
 def read(value: bytes | None, arrived_at: int) -> Json | None:
     """Decode a message: the match's fields, `id`, `duration` (seconds), `ended` and `event_time` (milliseconds),
-    `remake`, `has_winner`, `players`, `arena`, `teams`, `details`. None for a dead letter."""
+    `remake`, `has_winner`, `players`, `arena`, `two_teams`, `teams`, `details`. None for a dead letter."""
     try:
         return _read(_parsed(value), arrived_at)
     except _InvalidMatchError:
@@ -362,13 +366,15 @@ def _read(message: Any, arrived_at: int) -> Json:
     if played >= 100_000 or (info["gameDuration"] >= 60 and Fraction(played, info["gameDuration"]) >= 100):
         played //= 1000
     seconds: int | Fraction = info["gameDuration"]
+    old = not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])
+    if seconds >= 100 * played and not old and not Fraction(1, 2) <= Fraction(seconds, 1000 * (played or 1)) <= 2:
+        played = 0
     if played and seconds:
         if seconds >= 100 * played:
-            old = not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])
             seconds = played if old and seconds >= (played + 60) * 1000 else Fraction(seconds, 1000)
         elif played >= 100 * seconds:
             seconds = played
-    elif seconds >= 100_000 or (not info["gameEndTimestamp"] and _before_11_20(info["gameVersion"])):
+    elif seconds >= 100_000 or old:
         seconds = Fraction(seconds, 1000)
     milliseconds = int(seconds * 1000)
     if info["gameStartTimestamp"] and played:
@@ -388,6 +394,7 @@ def _read(message: Any, arrived_at: int) -> Json:
         **info,
         "details": {name: held for name, held in details.items() if held is not None},
         "arena": arena,
+        "two_teams": not arena and {player["teamId"] for player in players} == {100, 200},
         "teams": _detail(parts["info"], "teams", _teams) or [],
         "id": parts["metadata"]["matchId"],
         "duration": milliseconds // 1000,
@@ -520,6 +527,8 @@ def _champion(player: Json) -> str:
 
 def _position(player: Json) -> str:
     sent: str = player["teamPosition"] or "UNKNOWN"
+    if sent.upper() in ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY"):
+        return sent.upper()
     return "UNKNOWN" if sent.upper() in ("INVALID", "NONE") else sent
 
 

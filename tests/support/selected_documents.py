@@ -16,17 +16,19 @@ PERSON = {
     "queue_id": 420,
     "queue": "5v5 Ranked Solo",
     "game_mode": "CLASSIC",
+    "two_teams": True,
     "items": [3031],
     "keystone": 8112,
     "gold_per_minute": 402.5,
     "kill_participation": 0.5,
 }
-ARENA = {"queue_id": 1700, "queue": "Arena", "game_mode": "CHERRY", "position": "UNKNOWN", "keystone": None}
+ONE_TEAM = {"two_teams": False, "position": "UNKNOWN"}
+ARENA = {"queue_id": 1700, "queue": "Arena", "game_mode": "CHERRY", **ONE_TEAM, "keystone": None}
 SWARM = {
     "queue_id": 1810,
     "queue": "Swarm",
     "game_mode": "STRAWBERRY",
-    "position": "UNKNOWN",
+    **ONE_TEAM,
     "keystone": None,
     "champion_name": "Strawberry_Jinx",
 }
@@ -46,7 +48,12 @@ DOCUMENTS: dict[str, Mapping[str, Any]] = {
     "Arena without a mode": {**ARENA, "game_mode": None},
     "Swarm": SWARM,
     "Swarm without a mode": {**SWARM, "game_mode": None},
-    "practice tool": {"queue_id": 0, "queue": "Custom", "game_mode": "PRACTICETOOL"},
+    "Arena of an unknown queue without a mode": {**ARENA, "queue_id": 1760, "queue": "1760", "game_mode": None},
+    "practice tool": {"queue_id": 0, "queue": "Custom", "game_mode": "PRACTICETOOL", **ONE_TEAM},
+    "practice tool without a mode": {"queue_id": 3140, "queue": "Practice Tool", "game_mode": None, **ONE_TEAM},
+    "custom game of one team": {"queue_id": 3130, "queue": "Custom", **ONE_TEAM},
+    "new mode of one team": {"queue_id": 5000, "queue": "5000", "game_mode": "NEW", **ONE_TEAM},
+    "match that an earlier version indexed": {"two_teams": None},
     "custom game": {"queue_id": 0, "queue": "Custom"},
     "custom game among people": {"queue_id": 0, "queue": "Custom", "bots": 0},
     "custom game against bots": {"queue_id": 0, "queue": "Custom", "bots": 5},
@@ -56,9 +63,9 @@ DOCUMENTS: dict[str, Mapping[str, Any]] = {
     "bot's champion of Doom Bots": {**DOOM_BOTS, "bot": True, "champion_name": "RUBY_Annie"},
     "champion of Doom Bots without a puuid": {**DOOM_BOTS, "bot": None, "bots": None, "champion_name": "Ruby_Annie"},
     "person against Doom Bots of 2025": DOOM_BOTS,
-    "tutorial": {"queue_id": 2000, "queue": "Tutorial 1", "game_mode": "TUTORIAL_MODULE_1"},
-    "tutorial of an unknown queue": {"queue_id": 2030, "queue": "2030", "game_mode": "TUTORIAL_MODULE_4"},
-    "tutorial without a mode": {"queue_id": 2020, "queue": "Tutorial 3", "game_mode": None},
+    "tutorial": {"queue_id": 2000, "queue": "Tutorial 1", "game_mode": "TUTORIAL_MODULE_1", **ONE_TEAM},
+    "tutorial without a mode": {"queue_id": 2020, "queue": "Tutorial 3", "game_mode": None, **ONE_TEAM},
+    "tutorial against a team of bots": {"queue_id": 2020, "queue": "Tutorial 3", "game_mode": "TUTORIAL_MODULE_3"},
     "person against bots in URF": {"queue_id": 83, "queue": "Co-op vs AI Ultra Rapid Fire", "game_mode": "URF"},
     "person against Doom Bots": {"queue_id": 960, "queue": "Doom Bots Standard", "game_mode": "DOOMBOTSTEEMO"},
 }

@@ -10,11 +10,12 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from analytics.builds import BuildStatistics, GoldBucket, GroupStatistics, KillParticipation, read_build_statistics
-from analytics.match_statistics import POSITIONS, MatchFilter
+from analytics.match_statistics import MatchFilter
 from analytics.time_range import TimeRange
 from harness.kibana import kql
 from harness.kibana.objects import panels
 from harness.kibana.schema import Terms
+from job.match_v5 import POSITIONS
 from tests.support.selected_documents import DOCUMENTS, PERSON, is_selected
 
 NOBODY = {"doc_count": 0, "kill_participation": {"value": None}}

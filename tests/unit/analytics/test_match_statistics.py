@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from analytics.match_statistics import (
     GameLengthBucket,
     MatchFilter,
     MatchStatistics,
+    MatchSummary,
     read_filter_values,
     read_last_matches,
     read_match_statistics,
@@ -24,7 +26,9 @@ from analytics.match_statistics import (
 from analytics.time_range import TimeRange
 from harness.kibana import kql
 from harness.kibana.objects import panels
+from job.documents import documents
 from tests.support.http_server import HTTPServer
+from tests.support.sample_matches import ARRIVED_AT, decoded, full_participant, match, participant
 from tests.support.selected_documents import ARENA, DOCUMENTS, PERSON, is_selected
 
 KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
@@ -127,22 +131,12 @@ AGAINST_BOTS = {
     "person against Doom Bots of 2025",
     "custom game against bots",
     "person in a queue of bots that has no name",
+    "tutorial against a team of bots",
 }
 
 
-@pytest.mark.parametrize(
-    ("panel", "path", "selected"),
-    [
-        ("lol-sides", ("played", "sides"), OF_TWO_TEAMS | {"League Classic"}),
-        ("lol-wins-by-side", ("played", "sides"), OF_TWO_TEAMS | {"League Classic"}),
-        ("lol-positions", ("selected", "played", "people", "positions"), OF_TWO_TEAMS | AGAINST_BOTS),
-        ("lol-objectives", ("on_rift",), OF_TWO_TEAMS),
-    ],
-)
-def test_modes_of_two_teams_are_the_same_as_in_kibanas_panel(
-    panel: str, path: tuple[str, ...], selected: set[str]
-) -> None:
-    """Neither the practice tool nor tutorials; sides and objectives also without bots, whatever the queue."""
+def queries_of(panel: str, path: tuple[str, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Kibana's query of a panel, and ours: those of the search and of the aggregations on the path."""
     client = create_autospec(Elasticsearch, instance=True)
     client.search.return_value = EMPTY_RESPONSE
     read_match_statistics(client, TimeRange.last(timedelta(hours=1), datetime(2026, 3, 1, tzinfo=UTC)))
@@ -155,46 +149,95 @@ def test_modes_of_two_teams_are_the_same_as_in_kibanas_panel(
         if "filters" in aggregations[name]:
             ours.append(aggregations[name]["filters"]["filters"].get("blue", {"range": {"@timestamp": {}}}))
         aggregations = aggregations[name].get("aggs", {})
-    kibana = kql.filter_query(panels()[panel].attributes.state.query.query)
-    documents = {name: {**PERSON, "map_id": 11, "team_id": 100, **fields} for name, fields in DOCUMENTS.items()}
-    documents = {name: document for name, document in documents.items() if not document.get("bot")}
-    assert {name for name, document in documents.items() if is_selected(kibana, document)} == selected
-    assert {name for name, document in documents.items() if all(is_selected(q, document) for q in ours)} == selected
+    return kql.filter_query(panels()[panel].attributes.state.query.query), ours
 
 
 @pytest.mark.parametrize(
-    ("mode", "winner"),
+    ("panel", "path", "selected"),
     [
-        ("CLASSIC", "blue"),
-        (None, "blue"),
-        ("PRACTICETOOL", None),
-        ("TUTORIAL_MODULE_2", None),
-        ("CHERRY", None),
+        ("lol-sides", ("played", "sides"), OF_TWO_TEAMS | {"League Classic"}),
+        ("lol-wins-by-side", ("played", "sides"), OF_TWO_TEAMS | {"League Classic"}),
+        ("lol-positions", ("selected", "played", "people", "positions"), OF_TWO_TEAMS | AGAINST_BOTS),
+        ("lol-objectives", ("on_rift",), OF_TWO_TEAMS),
     ],
 )
-def test_last_match_has_a_winning_side_in_modes_of_two_teams_only(mode: str | None, winner: str | None) -> None:
-    fields = {"match_id": "EUW1_1", "game_duration": 1800, "patch": "16.4", "kills": 1, "queue_id": 0}
-    match = {field: value for field, value in {**PERSON, **fields, "game_mode": mode}.items() if value is not None}
-    hits = [{"_source": {**match, "team_id": team, "win": team == 100}} for team in (100, 200)]
+def test_matches_of_two_teams_are_the_same_as_in_kibanas_panel(
+    panel: str, path: tuple[str, ...], selected: set[str]
+) -> None:
+    """Whatever the mode and the queue; sides and objectives also without bots."""
+    kibana, ours = queries_of(panel, path)
+    every = {name: {**PERSON, "map_id": 11, "team_id": 100, **fields} for name, fields in DOCUMENTS.items()}
+    every = {name: document for name, document in every.items() if not document.get("bot")}
+    assert {name for name, document in every.items() if is_selected(kibana, document)} == selected
+    assert {name for name, document in every.items() if all(is_selected(query, document) for query in ours)} == selected
+
+
+def last_match(participants: Sequence[Mapping[str, Any]]) -> MatchSummary:
+    """The match of these documents."""
     client = create_autospec(Elasticsearch, instance=True)
-    client.search.return_value = {"hits": {"hits": hits}}
+    client.search.return_value = {"hits": {"hits": [{"_source": each} for each in participants]}}
     (found,) = read_last_matches(client)
-    assert found.winner == winner
-    assert (found.blue, found.red, found.champions) == (
-        (("Ahri",), ("Ahri",), ()) if winner else ((), (), ("Ahri", "Ahri"))
-    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("message", "two_teams"),
+    [
+        pytest.param(match(full_participant(1), full_participant(6), mapId=11), True, id="two teams"),
+        pytest.param(match(full_participant(1), queueId=0, gameMode="CLASSIC", mapId=11), False, id="custom, alone"),
+        pytest.param(
+            match(full_participant(1), full_participant(2), queueId=3130, gameMode="CLASSIC", mapId=11),
+            False,
+            id="custom, one team",
+        ),
+        pytest.param(match(participant(1), queueId=3140), False, id="compact, of the practice tool"),
+        pytest.param(
+            match(full_participant(1), full_participant(2), queueId=5000, gameMode="NEW", mapId=11),
+            False,
+            id="new mode of one team",
+        ),
+        pytest.param(
+            match(
+                *(full_participant(number, playerSubteamId=number) for number in (1, 2, 6, 7)), queueId=1760, mapId=11
+            ),
+            False,
+            id="Arena by its subteams alone",
+        ),
+        pytest.param(match(full_participant(1), full_participant(6, teamId=300), mapId=11), False, id="another team"),
+    ],
+)
+def test_sides_and_positions_are_of_matches_with_two_teams(message: Any, two_teams: bool) -> None:
+    """The documents that the job writes, whatever the queue and the mode."""
+    of_match = [*documents(decoded(message), ARRIVED_AT)]
+    for panel, path in (
+        ("lol-sides", ("played", "sides")),
+        ("lol-positions", ("selected", "played", "people", "positions")),
+        ("lol-objectives", ("on_rift",)),
+    ):
+        kibana, ours = queries_of(panel, path)
+        assert is_selected(kibana, of_match[0]) == two_teams
+        assert all(is_selected(query, of_match[0]) for query in ours) == two_teams
+    found = last_match(of_match)
+    assert found.winner == ("blue" if two_teams else None)
+    sizes = [len(found.blue), len(found.red), len(found.champions)]
+    assert sizes == ([1, 1, 0] if two_teams else [0, 0, len(of_match)])
+
+
+def test_last_match_that_an_earlier_version_indexed_has_no_sides() -> None:
+    fields = {"match_id": "EUW1_1", "game_duration": 1800, "patch": "16.4", "kills": 1, "team_id": 100}
+    found = last_match([{name: held for name, held in {**PERSON, **fields}.items() if name != "two_teams"}])
+    assert (found.winner, found.blue, found.champions) == (None, (), ("Ahri",))
 
 
 def test_last_match_of_arena_has_all_champions_by_placement() -> None:
     fields = {"match_id": "EUW1_1", "game_duration": 1800, "patch": "16.4", "kills": 1, **ARENA}
     seats = [("Sett", 2, 200), ("Galio", None, 200), ("Jinx", 1, 100)]
-    hits = [
-        {"_source": {**PERSON, **fields, "champion_name": name, "team_id": team} | ({"placement": at} if at else {})}
-        for name, at, team in seats
-    ]
-    client = create_autospec(Elasticsearch, instance=True)
-    client.search.return_value = {"hits": {"hits": hits}}
-    (found,) = read_last_matches(client)
+    found = last_match(
+        [
+            {**PERSON, **fields, "champion_name": name, "team_id": team} | ({"placement": at} if at else {})
+            for name, at, team in seats
+        ]
+    )
     assert found.champions == ("Jinx", "Sett", "Galio")
     assert (found.blue, found.red, found.winner) == ((), (), None)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from job.documents import actions, documents
 from job.ids import cassandra_write_time, external_version, monthly_index, statistics_document_id
-from job.queues import AGAINST_BOTS, queue_name
+from job.queues import AGAINST_BOTS, queue_ids, queue_name
 from job.settings import with_overrides
 from job.times import from_ms, iso, now_ms, to_ms
 from tests.support.sample_matches import ALIASES, ARRIVED_AT, TWO_TEAMS, decoded, full_participant, match, participant
@@ -53,8 +53,8 @@ def test_shares_are_rounded_half_to_even_as_all_figures() -> None:
 def test_team_documents_need_a_match_of_two_teams() -> None:
     blue, red = full_participant(1), full_participant(6)
     two: Any = {"teams": TWO_TEAMS}
-    ids = {
-        name: [document["team_id"] for document in team_documents(decoded(message), ARRIVED_AT)]
+    messages = {
+        name: decoded(message)
         for name, message in {
             "two teams": match(blue, red, **two),
             "one of them has no object": match(blue, red, teams=TWO_TEAMS[1:]),
@@ -67,9 +67,17 @@ def test_team_documents_need_a_match_of_two_teams() -> None:
             "three teams": match(blue, red, full_participant(7, teamId=300), **two),
         }.items()
     }
+    ids = {
+        name: [document["team_id"] for document in team_documents(message, ARRIVED_AT)]
+        for name, message in messages.items()
+    }
     expected = dict.fromkeys(ids, "[]") | {"one of them has no object": "[200]"}
     expected |= dict.fromkeys(("two teams", "a third object"), "[100, 200]")
     assert {name: str(found) for name, found in ids.items()} == expected
+    two_teams = {
+        name for name, message in messages.items() for each in documents(message, ARRIVED_AT) if each["two_teams"]
+    }
+    assert two_teams == {"two teams", "one of them has no object", "a third object", "no objects"}
 
 
 def test_team_documents_have_ids_version_and_month_like_those_of_participants() -> None:
@@ -115,6 +123,12 @@ def test_queues_of_2025_and_2026_against_bots_are_known(queue_id: int, name: str
 def test_league_classic_has_names_and_is_among_people(queue_id: int) -> None:
     assert "Classic" in queue_name(queue_id)
     assert queue_id not in AGAINST_BOTS
+
+
+def test_custom_queues_have_one_name() -> None:
+    """So that the filter by a queue's name selects all of them."""
+    assert queue_ids("custom") == (0, 3100, 3130, 3200)
+    assert queue_name(3140) == "Practice Tool"
 
 
 def test_counted_queues_have_names() -> None:

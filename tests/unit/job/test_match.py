@@ -375,7 +375,13 @@ def test_limits_of_the_plausible_times_are_inclusive() -> None:
     ("duration", "played", "version", "seconds"),
     [
         (1799, 18, "16.4", 1799),
-        (1800, 18, "16.4", 1),
+        (1800, 18, "16.4", 1800),
+        (1800, 2, "16.4", 1),
+        (99_999, 50, "16.4", 99),
+        (99_999, 49, "16.4", 99_999),
+        (99_999, 199, "16.4", 99),
+        (99_999, 200, "16.4", 99_999),
+        (1800, 18, "11.19", 1),
         (99_999, None, "16.4", 99_999),
         (100_000, None, "16.4", 100),
         (1845, None, "11.20", 1845),
@@ -386,7 +392,7 @@ def test_limits_of_the_plausible_times_are_inclusive() -> None:
 def test_unit_of_a_duration_without_an_end_follows_from_time_played_then_patch_then_length(
     duration: int, played: int | None, version: str, seconds: int
 ) -> None:
-    """Milliseconds: from a hundred times the time played, else before patch 11.20, else from 100,000."""
+    """Milliseconds: from half to twice the time played, else before patch 11.20, else from 100,000."""
     message = match(
         participant(1, timePlayed=played), gameDuration=duration, gameVersion=version, gameEndTimestamp=None
     )

@@ -4,11 +4,16 @@ A case has the fields in which the document differs from that of a usual match. 
 quirks on the statistics (duplicates, remakes, no duration), test_index_matches.py the effect on indexing.
 """
 
+import bz2
 import gzip
 import json
+import lzma
 import random
 import re
+import zlib
+from base64 import b64encode
 from copy import deepcopy
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -68,14 +73,14 @@ DOCUMENT = {
 }
 
 
-SHARES = {"kill_participation", "damage_share", "gold_share"}
+OF_ALL = {"kill_participation", "damage_share", "gold_share", "two_teams"}
 """Fields that depend on the other participants."""
 
 
 def document(message: Json, arrived_at: int = ARRIVED_AT) -> dict[str, object]:
-    """The first participant's document without its shares."""
+    """The first participant's document without the fields that depend on the others."""
     found = next(documents(decoded(message, arrived_at), arrived_at))
-    return {name: field for name, field in found.items() if name not in SHARES}
+    return {name: field for name, field in found.items() if name not in OF_ALL}
 
 
 def of_one(**changes: Any) -> Json:
@@ -150,6 +155,23 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
         ),
         quirk("time played missing", of_one(timePlayed=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
         quirk("time played of 0", of_one(timePlayed=0), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
+        quirk(
+            "time played of a hundredth of the duration is wrong",
+            of_one(timePlayed=18),
+            **{"@timestamp": "2026-02-02T02:37:25.500Z"},
+        ),
+        quirk(
+            "time played of a hundredth of a remake's duration",
+            match(participant(1, timePlayed=2), gameDuration=210, gameEndTimestamp=START + 210_000),
+            **{"@timestamp": "2026-02-02T02:10:10.000Z", "game_duration": 210, "gold_per_minute": 3527.14},
+            damage_per_minute=6701.71,
+            cs_per_minute=54.86,
+        ),
+        quirk(
+            "wrong time played beside a duration in milliseconds",
+            match(participant(1, timePlayed=18), gameDuration=1_845_250),
+            **{"@timestamp": "2026-02-02T02:37:25.500Z"},
+        ),
         quirk("start missing", match(gameStartTimestamp=...), **{"@timestamp": "2026-02-02T02:37:25.500Z"}),
         quirk(
             "start and end missing", match(**OLD, gameDuration=1_845_250), **{"@timestamp": "2026-02-02T02:36:25.250Z"}
@@ -192,6 +214,9 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
         quirk("position empty", of_one(teamPosition=""), position="UNKNOWN"),
         quirk("position missing", of_one(teamPosition=...), position="UNKNOWN"),
         quirk("position null", of_one(teamPosition=None), position="UNKNOWN"),
+        quirk("position in lower case", of_one(teamPosition="middle")),
+        quirk("position in another case", of_one(teamPosition="Utility"), position="UTILITY"),
+        quirk("position of another field", of_one(teamPosition="Solo"), position="Solo"),
         quirk("remake of any duration", match(*REMADE, gameDuration=1845), remake=True),
         quirk("remake by one participant alone", match(participant(1), REMADE[1]), remake=True),
         quirk("remake field missing", of_one(gameEndedInEarlySurrender=...)),
@@ -358,12 +383,46 @@ def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes
         (value(match(participant(1, kills={}))) * 2, "several JSON values"),
         (value(match()) + bytes(8), "JSON with NUL bytes behind it"),
         (b"<html><title>502 Bad Gateway</title></html>", "HTML or XML, perhaps the error page of a server"),
+        (zlib.compress(value(match())), "compressed by zlib; let the producer compress"),
+        (zlib.compress(value(match()), level=0), "compressed by zlib"),
+        (zlib.compress(value(match()), level=9), "compressed by zlib"),
+        (bz2.compress(value(match())), "compressed by bzip2"),
+        (lzma.compress(value(match())), "compressed by xz"),
+        (b"\x04\x22\x4d\x18\x64\x40\xa7" + value(match()), "compressed by lz4"),
+        (b"\xff\x06\x00\x00sNaPpY\x01" + value(match()), "compressed by Snappy"),
+        (b"\x82SNAPPY\x00\x00\x00\x00\x01" + value(match()), "compressed by Snappy"),
+        (b64encode(value(match())), "JSON in base64; send the JSON itself"),
+        (b64encode(json.dumps(match(), indent=2).encode()), "JSON in base64"),
+        (b64encode(b"[" + value(match()) + b"]"), "JSON in base64"),
+        (b"Obj\x01\x04\x16avro.schema" + value(match()), "an Avro container file; send plain JSON"),
+        (b"\x03\x00" + bytes(range(16)) + value(match()), "written by the serializer of AWS Glue's schema registry"),
+        (b"\x03\x05" + bytes(range(16)) + value(match()), "written by the serializer of AWS Glue's schema registry"),
+        (str(match()).encode(), "Python's text of a dict or of bytes; send json.dumps(match)"),
+        (str([match()]).encode(), "Python's text of a dict or of bytes"),
+        (str(value(match())).encode(), "Python's text of a dict or of bytes"),
+        (value(match(participant(1, challenges={"kda": nan, "b": 1}))), "JSON with NaN or Infinity; send null instead"),
+        (value(match(participant(1, kills=inf))), "JSON with NaN or Infinity"),
+        (value(match(participant(1, challenges=[1, -inf]))), "JSON with NaN or Infinity"),
+        (value(match()) + b"," + value(match()), "several JSON values"),
+        (value(match()) + b" ,\n" + value(match()), "several JSON values"),
     ],
 )
 def test_format_that_is_not_json_is_identified(message: bytes, format_name: str) -> None:
     letter = dead_letter(message)
     assert letter.reason == "not_json"
     assert f"; it is {format_name}" in letter.detail
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        value(match(participant(1, riotIdGameName="a: NaN b")))[:-20],
+        value(match()) + b",",
+        b"extra" + value(match()),
+    ],
+)
+def test_format_is_not_guessed(message: bytes) -> None:
+    assert "; it is" not in dead_letter(message).detail
 
 
 TIMELINE: Json = {

@@ -33,6 +33,7 @@ MATCH = {
     "queue": "5v5 Ranked Solo",
     "platform": "EUW1",
     "remake": False,
+    "two_teams": True,
     "ingested_at": "2026-02-02T02:40:00.000Z",
     "game_mode": "CLASSIC",
     "map_id": 11,
@@ -85,6 +86,7 @@ TOP = MATCH | {
 NO_RUNES = {"keystone": ..., "primary_style": ..., "secondary_style": ...}
 NO_WARDS = {"vision_score": 0, "wards_placed": 0, "wards_killed": 0, "control_wards": 0}
 ARENA = {
+    "two_teams": False,
     "game_mode": "CHERRY",
     "map_id": 30,
     "queue": "Arena",
@@ -294,6 +296,7 @@ def test_swarm_has_one_team_and_champions_of_its_own() -> None:
     assert document(swarm(), 1) == expected(
         match_id="EUW1_1820",
         game_mode="STRAWBERRY",
+        two_teams=False,
         map_id=33,
         queue_id=1820,
         queue="Swarm",

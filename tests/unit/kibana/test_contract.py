@@ -139,6 +139,7 @@ def test_panels_by_game_end_exclude_remakes_matches_without_a_winner_and_games_t
         assert {"range": {"@timestamp": {"lte": "now"}}} in filters, panel.id
 
 
+ONE_TEAM = {"two_teams": False}
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "ranked": {"queue": "5v5 Ranked Solo", "game_mode": "CLASSIC", "map_id": 11, "bot": False},
     "aram": {"queue": "5v5 ARAM", "game_mode": "ARAM", "map_id": 12, "bot": False},
@@ -147,14 +148,18 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "bot": {"queue": "Co-op vs. AI Intro Bot", "game_mode": "CLASSIC", "map_id": 11, "bot": True},
     "coop in urf": {"queue": "Co-op vs AI Ultra Rapid Fire", "game_mode": "URF", "map_id": 11, "bot": False},
     "doom bots": {"queue": "Doom Bots Voting", "game_mode": "DOOMBOTSTEEMO", "map_id": 11, "bot": False},
-    "tutorial": {"queue": "Tutorial 1", "game_mode": "TUTORIAL_MODULE_1", "map_id": 11, "bot": False},
-    "compact tutorial": {"queue": "Tutorial 3"},
-    "practice tool": {"queue": "Custom", "game_mode": "PRACTICETOOL", "map_id": 11, "bot": False},
-    "arena": {"queue": "Arena", "game_mode": "CHERRY", "bot": False},
-    "compact arena": {"queue": "Arena"},
-    "arena of an unknown queue": {"queue": "1740", "game_mode": "CHERRY", "bot": False},
-    "swarm": {"queue": "Swarm", "game_mode": "STRAWBERRY", "bot": False, "champion_name": "Strawberry_Jinx"},
-    "compact swarm": {"queue": "Swarm", "champion_name": "Strawberry_Jinx"},
+    "tutorial": {"queue": "Tutorial 1", "game_mode": "TUTORIAL_MODULE_1", "map_id": 11, "bot": False, **ONE_TEAM},
+    "compact tutorial": {"queue": "Tutorial 3", **ONE_TEAM},
+    "tutorial against a team of bots": {"queue": "Tutorial 3", "map_id": 11},
+    "practice tool": {"queue": "Custom", "game_mode": "PRACTICETOOL", "map_id": 11, "bot": False, **ONE_TEAM},
+    "compact practice tool": {"queue": "Practice Tool", "map_id": 11, **ONE_TEAM},
+    "custom of one team": {"queue": "Custom", "game_mode": "CLASSIC", "map_id": 11, "bot": False, **ONE_TEAM},
+    "new mode of one team": {"queue": "5000", "game_mode": "NEW", "map_id": 11, "bot": False, **ONE_TEAM},
+    "arena": {"queue": "Arena", "game_mode": "CHERRY", "bot": False, **ONE_TEAM},
+    "compact arena": {"queue": "Arena", **ONE_TEAM},
+    "arena of an unknown queue": {"queue": "1760", "map_id": 11, **ONE_TEAM},
+    "swarm": {"queue": "Swarm", "game_mode": "STRAWBERRY", "champion_name": "Strawberry_Jinx", **ONE_TEAM},
+    "compact swarm": {"queue": "Swarm", "champion_name": "Strawberry_Jinx", **ONE_TEAM},
     "league classic": {"queue": "League Classic", "game_mode": "JADE", "map_id": 453, "champion_name": "Jade_Ahri"},
     "doom bots of 2025": {"queue": "Doom Bots", "game_mode": "RUBY", "map_id": 11, "bot": False, "bots": 5},
     "doom bots' champion": {"queue": "Doom Bots", "game_mode": "RUBY", "map_id": 11, "champion_name": "RUBY_Annie"},
@@ -162,10 +167,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "custom against bots": {"queue": "Custom", "game_mode": "CLASSIC", "map_id": 11, "bot": False, "bots": 5},
     "unknown queue of bots": {"queue": "4290", "game_mode": "CLASSIC", "map_id": 11, "bot": False, "bots": 5},
 }
-"""Fields of a document by which panels tell modes and bots apart."""
+"""Fields of a document by which panels tell teams, modes and bots apart."""
 TWO_TEAMS_OF_PEOPLE = {"ranked", "aram", "compact", "custom"}
 AGAINST_BOTS = {
     "coop",
+    "tutorial against a team of bots",
     "coop in urf",
     "doom bots",
     "doom bots of 2025",
@@ -173,7 +179,14 @@ AGAINST_BOTS = {
     "unknown queue of bots",
 }
 OF_MODES = {"swarm", "compact swarm", "league classic", "doom bots' champion"}
-OF_ONE_PLAYER = {"tutorial", "compact tutorial", "practice tool"}
+OF_ONE_TEAM = {
+    "tutorial",
+    "compact tutorial",
+    "practice tool",
+    "compact practice tool",
+    "custom of one team",
+    "new mode of one team",
+}
 ARENAS = {"arena", "compact arena", "arena of an unknown queue"}
 ACCEPTED = {
     "lol-sides": {*TWO_TEAMS_OF_PEOPLE, "league classic"},
@@ -183,9 +196,9 @@ ACCEPTED = {
     "lol-kill-participation": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
     "lol-gold-distribution": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS},
     "lol-last-matches": {*TWO_TEAMS_OF_PEOPLE, *AGAINST_BOTS, "bot", "league classic", "doom bots' champion"},
-    "lol-champions": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
-    "lol-win-rate-and-picks": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
-    "lol-items": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_PLAYER},
+    "lol-champions": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_TEAM},
+    "lol-win-rate-and-picks": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_TEAM},
+    "lol-items": {*TWO_TEAMS_OF_PEOPLE, *ARENAS, *AGAINST_BOTS, *OF_ONE_TEAM},
     "lol-keystones": set(DOCUMENTS) - {"bot"} - OF_MODES,
 }
 
@@ -212,10 +225,10 @@ def accepts(query: dict[str, Any], document: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("panel_id", ACCEPTED)
-def test_panel_keeps_modes_and_bots_apart(panel_id: str) -> None:
-    """Sides, winners and positions mean something in modes of two teams only, and no panel counts bots as people."""
+def test_panel_keeps_teams_and_bots_apart(panel_id: str) -> None:
+    """Sides, winners and positions mean something in matches of two teams only, and no panel counts bots as people."""
     query = kql.filter_query(panels()[panel_id].attributes.state.query.query)
-    each_has = {"remake": False, "win": True}
+    each_has = {"remake": False, "win": True, "two_teams": True}
     assert {name for name, document in DOCUMENTS.items() if accepts(query, each_has | document)} == ACCEPTED[panel_id]
 
 
