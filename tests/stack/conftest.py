@@ -43,11 +43,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("disruptive", "many_matches")])
+    for item in [each for each in items if each.get_closest_marker("destroys_second_stack")]:
+        last = max(number for number, each in enumerate(items) if uses_second_stack(each))
+        items.remove(item)
+        items.insert(last, item)
     if config.getoption("--stack"):
         skip = pytest.mark.skip(reason="changes the stack; --stack verifies a running one")
         for item in items:
             if item.get_closest_marker("disruptive"):
                 item.add_marker(skip)
+
+
+def uses_second_stack(item: pytest.Item) -> bool:
+    """Whether the test uses the second stack, itself or as a parameter of a fixture."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return "second_stack" in (*getattr(item, "fixturenames", ()), *parameters)
 
 
 @pytest.hookimpl(wrapper=True)
