@@ -15,6 +15,7 @@ import pytest
 from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
 from infra.clients.docker_engine import DockerUnavailableError
 from tests.support import private_registry
+from tests.support.out_of_memory import no_container_out_of_memory
 from tests.support.private_registry import PrivateRegistry
 from tools.repair import RepairError
 from tools.stack_outputs import NotDeployedError
@@ -91,8 +92,11 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     except BaseException:  # interrupted
         own.remove()
         raise
-    yield own
-    own.remove()
+    try:
+        with no_container_out_of_memory(own.name):
+            yield own
+    finally:
+        own.remove()
     assert own.leftovers() == []
 
 
