@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
+from harness.waiting import eventually
 from infra.clients.docker_engine import DockerUnavailableError
 from tests.support import private_registry
 from tests.support.out_of_memory import no_container_out_of_memory
@@ -100,8 +101,20 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     assert own.leftovers() == []
 
 
+@pytest.fixture(scope="session")
+def generator_has_started(stack: Stack) -> None:
+    """Waits until the stack has indexed documents, if it has a generator."""
+    if "generator" not in stack.services:
+        return
+
+    def documents() -> None:
+        assert stack.document_count() > 0, "no document is indexed"
+
+    eventually(documents, timeout_seconds=120)
+
+
 @pytest.fixture
-def has_documents(stack: Stack) -> None:
+def has_documents(stack: Stack, generator_has_started: None) -> None:
     """Skips the test if nobody has sent a match yet: such a stack is healthy, too."""
     if not stack.document_count():
         pytest.skip("the stack has no documents yet")

@@ -76,6 +76,7 @@ class TestScraping:
 
         eventually(all_exist, timeout_seconds=60)
 
+    @pytest.mark.usefixtures("has_documents")
     def test_elasticsearch_exporter_reports_the_match_indices(self, stack: Stack) -> None:
         query = 'sum(elasticsearch_indices_docs_primary{index=~"lol_matches_stream-.*"})'
 
