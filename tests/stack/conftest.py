@@ -94,7 +94,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         own.remove()
         raise
     try:
-        with no_container_out_of_memory(own.name):
+        with no_container_out_of_memory(own.engine, own.name):
             yield own
     finally:
         own.remove()

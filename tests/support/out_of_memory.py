@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from tempfile import TemporaryFile
+from typing import Any
 
-from infra.names import STACK_LABEL
+from docker import DockerClient
+
+from infra.clients.docker_engine import stack_filter
 from tests.support.small_disk import SMALL_DISK
 
 
 @contextmanager
-def no_container_out_of_memory(stack: str) -> Iterator[None]:
+def no_container_out_of_memory(engine: DockerClient, stack: str) -> Iterator[None]:
     """Raises AssertionError at the end of the block if a container of the stack was out of memory in it.
 
     Docker restarts such a service, and a test that retries would pass. The container with a small disk is an exception:
     its disk is in memory.
     """
-    filters = ("--filter", "event=oom", "--filter", f"label={STACK_LABEL}={stack}")
-    command = ["docker", "events", *filters, "--format", "{{.Actor.Attributes.name}}"]
-    with TemporaryFile("w+") as output:
-        with subprocess.Popen(command, stdout=output) as events:
-            try:
-                yield
-            finally:
-                exit_code = events.poll()
-                events.kill()
-        assert exit_code is None, f"`docker events` has ended too early, with exit code {exit_code}"
-        output.seek(0)
-        names = {name for name in output.read().splitlines() if SMALL_DISK not in name}
-        assert not names, f"out of memory: {', '.join(sorted(names))}"
+    events: Any = engine.events(decode=True, filters={"event": "oom", **stack_filter(stack)})
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(list, events)
+        try:
+            yield
+        finally:
+            has_ended = received.done()
+            events.close()
+    assert not has_ended, "the engine has ended the stream of its events: it was restarted"
+    names = {event["Actor"]["Attributes"]["name"] for event in received.result()}
+    names = {name for name in names if SMALL_DISK not in name}
+    assert not names, f"out of memory: {', '.join(sorted(names))}"
