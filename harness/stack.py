@@ -6,13 +6,12 @@ import fcntl
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import requests
 import testinfra
-from docker.errors import NotFound
 from docker.models.containers import Container
 from elasticsearch import Elasticsearch
 from prometheus_client.parser import text_string_to_metric_families
@@ -118,17 +117,18 @@ class Stack:
         return self._pulumi.destroy(on_output=print, color="never")
 
     def clean_up(self) -> None:
-        """Remove what an interrupted run left: the state's lock, pending resources, containers, volumes, networks.
+        """Remove what an interrupted run left: the state's lock, pending resources, containers, volumes, networks, and
+        the tests' own containers.
 
         Raises RepairError, for example if the stack is another user's, or is being deployed.
         """
         if problem := foreign_deployment(read_state(self.name), self.name, self.engine):
             raise RepairError(problem)
-        with suppress(NotFound):  # attached to the stack's network, which could not be removed otherwise
-            self.engine.containers.get(self.container_name(WEBHOOK)).remove(force=True)
         for line in repair(self.name, discard=True):
             print(line)
         self.destroy()
+        for container in stack_containers(self.engine, self.name):  # of tests: Pulumi does not know them
+            container.remove(force=True, v=True)
 
     def remove(self) -> None:
         """Destroy the stack, and delete its configuration and state."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from harness.kibana import queries
+from harness.kibana import kql, queries
 from harness.kibana.objects import data_views, panels
+from harness.kibana.schema import RECORDS, Count, DateHistogram, FieldMetric, Layer, Ranges, Terms
 
 TIME_RANGE = timedelta(hours=1)
 """The dashboard's default time range; a unit test compares them."""
@@ -42,15 +44,41 @@ class PanelQuery:
 
         Kibana ignores closed indices too, and its queries do not hit that cache: each has another time range.
         """
-        panel = panels()[self.panel_id]
-        layer = panel.layers[self.layer_id]
-        view = data_views()[panel.view_of(self.layer_id)].attributes
         now = datetime.now(UTC)
-        body = queries.search(layer, panel.attributes.state.query.query, view.time_field_name, now - TIME_RANGE, now)
-        response = client.search(index=view.title, ignore_unavailable=True, request_cache=False, **body)
+        index, body = self._search(now)
+        response = client.search(index=index, ignore_unavailable=True, request_cache=False, **body)
         return PanelResponse(
-            queries.rows(layer, response.body, now), response["hits"]["total"]["value"], response["took"]
+            queries.rows(self._layer, response.body, now), response["hits"]["total"]["value"], response["took"]
         )
+
+    def has_documents(self, client: Elasticsearch) -> bool:
+        """Whether the query selects documents that have each of the layer's fields, also with each column's filter."""
+        index, body = self._search(datetime.now(UTC))
+        columns = list(self._layer.columns.values())
+        metrics = [column for column in columns if isinstance(column, Count | FieldMetric)]
+        buckets = [column for column in columns if isinstance(column, DateHistogram | Ranges | Terms)]
+        fields = {column.source_field for column in (*metrics, *buckets)} - {RECORDS}
+        body["query"]["bool"]["filter"] += [{"exists": {"field": field}} for field in sorted(fields)]
+        filters = {metric.filter.query for metric in metrics if metric.filter} or {""}
+        return all(
+            client.count(
+                index=index,
+                query={"bool": {"filter": [body["query"], kql.filter_query(each)]}},
+                ignore_unavailable=True,
+            )["count"]
+            for each in filters
+        )
+
+    @property
+    def _layer(self) -> Layer:
+        return panels()[self.panel_id].layers[self.layer_id]
+
+    def _search(self, now: datetime) -> tuple[str, dict[str, Any]]:
+        """The index and the body of the search over the last hour."""
+        panel = panels()[self.panel_id]
+        view = data_views()[panel.view_of(self.layer_id)].attributes
+        kql_query, time_field = panel.attributes.state.query.query, view.time_field_name
+        return view.title, queries.search(self._layer, kql_query, time_field, now - TIME_RANGE, now)
 
 
 def panel_queries() -> list[PanelQuery]:

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
+from harness.waiting import eventually
 from infra.clients.docker_engine import DockerUnavailableError
 from tests.support import private_registry
+from tests.support.out_of_memory import no_container_out_of_memory
 from tests.support.private_registry import PrivateRegistry
 from tools.repair import RepairError
 from tools.stack_outputs import NotDeployedError
@@ -43,11 +45,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("disruptive", "many_matches")])
+    for item in [each for each in items if each.get_closest_marker("destroys_second_stack")]:
+        last = max(number for number, each in enumerate(items) if uses_second_stack(each))
+        items.remove(item)
+        items.insert(last, item)
     if config.getoption("--stack"):
         skip = pytest.mark.skip(reason="changes the stack; --stack verifies a running one")
         for item in items:
             if item.get_closest_marker("disruptive"):
                 item.add_marker(skip)
+
+
+def uses_second_stack(item: pytest.Item) -> bool:
+    """Whether the test uses the second stack, itself or as a parameter of a fixture."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return "second_stack" in (*getattr(item, "fixturenames", ()), *parameters)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -81,13 +93,28 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     except BaseException:  # interrupted
         own.remove()
         raise
-    yield own
-    own.remove()
+    try:
+        with no_container_out_of_memory(own.engine, own.name):
+            yield own
+    finally:
+        own.remove()
     assert own.leftovers() == []
 
 
+@pytest.fixture(scope="session")
+def generator_has_started(stack: Stack) -> None:
+    """Waits until the stack has indexed documents, if it has a generator."""
+    if "generator" not in stack.services:
+        return
+
+    def documents() -> None:
+        assert stack.document_count() > 0, "no document is indexed"
+
+    eventually(documents, timeout_seconds=120)
+
+
 @pytest.fixture
-def has_documents(stack: Stack) -> None:
+def has_documents(stack: Stack, generator_has_started: None) -> None:
     """Skips the test if nobody has sent a match yet: such a stack is healthy, too."""
     if not stack.document_count():
         pytest.skip("the stack has no documents yet")

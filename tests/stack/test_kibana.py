@@ -18,6 +18,7 @@ from harness.kibana.schema import Count, FieldMetric, Formula
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.kibana import SavedObjectClient, canonical
+from tests.support.recent_matches import has_full_generator, has_generator
 
 RENDER_TIMEOUT_MS = 120_000
 TEAMS = 200
@@ -29,9 +30,17 @@ def table_of(stack: Stack, panel_id: str) -> list[Row]:
     return PanelQuery(panel_id, "data").run(stack.elasticsearch()).rows
 
 
+def skip_without_documents(stack: Stack, panel_id: str, layer_id: str = "data") -> None:
+    """Skip the test if the stack has no documents for the panel, and no generator that sends such matches."""
+    if not has_full_generator(stack) and not PanelQuery(panel_id, layer_id).has_documents(stack.elasticsearch()):
+        pytest.skip("no match of the last hour has the panel's fields, and no generator sends such matches")
+
+
 @pytest.fixture(scope="module")
 def has_statistics(stack: Stack) -> None:
     """Waits for a statistics window that has ended within the last hour: the dashboard shows no others."""
+    if not has_generator(stack):
+        return
 
     def windows() -> None:
         table = table_of(stack, "lol-champion-trend")
@@ -43,6 +52,7 @@ def has_statistics(stack: Stack) -> None:
 @pytest.mark.usefixtures("has_statistics")
 @pytest.mark.parametrize("query", panel_queries(), ids=lambda query: f"{query.panel_id}-{query.layer_id}")
 def test_panel_query_returns_data(stack: Stack, query: PanelQuery) -> None:
+    skip_without_documents(stack, query.panel_id, query.layer_id)
     layer = panels()[query.panel_id].layers[query.layer_id]
     expected = [id_ for id_, column in layer.columns.items() if isinstance(column, Count | FieldMetric | Formula)]
 
@@ -59,11 +69,13 @@ class TestConsistency:
     """Consistency of the values within one response."""
 
     def test_pick_shares_sum_to_one(self, stack: Stack) -> None:
+        skip_without_documents(stack, "lol-champions")
         table = table_of(stack, "lol-champions")
         assert sum(row["pickshare"] for row in table) == pytest.approx(1)
         assert all(0 <= row["winrate"] <= 1 for row in table)
 
     def test_win_rates_of_both_sides_sum_to_one(self, stack: Stack) -> None:
+        skip_without_documents(stack, "lol-sides")
         table = table_of(stack, "lol-sides")
         assert [row["side"] for row in table] == ["Blue", "Red"]
         assert sum(row["winrate"] for row in table) == pytest.approx(1, abs=0.01)
@@ -74,12 +86,18 @@ class TestConsistency:
 
         def compared() -> list[Row]:
             rows = {row["objective"]: row for row in table_of(stack, "lol-objectives")}
-            found = [rows[name] for name in ("5 towers or fewer", "6 towers or more", "First tower")]
-            teams = [row["teams"] or 0 for row in found]
-            assert min(teams) >= TEAMS, f"too few teams, so that chance decides: {teams}"
-            return found
+            return [rows[name] for name in ("5 towers or fewer", "6 towers or more", "First tower")]
 
-        few, many, first = eventually(compared, timeout_seconds=300, poll_seconds=5)
+        def enough() -> None:
+            teams = [row["teams"] or 0 for row in compared()]
+            assert min(teams) >= TEAMS, f"too few teams, so that chance decides: {teams}"
+
+        skip_without_documents(stack, "lol-objectives")
+        if has_full_generator(stack):
+            eventually(enough, timeout_seconds=300, poll_seconds=5)
+        elif min(row["teams"] or 0 for row in compared()) < TEAMS:
+            pytest.skip("too few teams in the last hour, so that chance decides, and no generator sends some")
+        few, many, first = compared()
         assert few["winrate"] < 0.5 < many["winrate"]
         assert first["winrate"] > 0.5
 
@@ -87,8 +105,10 @@ class TestConsistency:
         assert not [row["champion"] for row in table_of(stack, "lol-champions") if "_" in row["champion"]]
 
     def test_last_matches_are_ten_with_one_winner_each(self, stack: Stack) -> None:
+        skip_without_documents(stack, "lol-last-matches")
         table = table_of(stack, "lol-last-matches")
-        assert len({row["match"] for row in table}) == len(table) == 10
+        assert len({row["match"] for row in table}) == len(table)
+        assert len(table) == 10 or not has_generator(stack)
         assert [row["ended"] for row in table] == sorted((row["ended"] for row in table), reverse=True)
         assert {row["winner"] for row in table} <= {100, 200}
 

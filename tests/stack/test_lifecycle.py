@@ -47,20 +47,23 @@ def test_second_up_is_idempotent(stack: Stack) -> None:
 
 
 def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
-    topics = TopicClient(stack.kafka_settings())
-    before = topics.read("lol_matches_dlq")
-    assert before is not None
-    topics.change("lol_matches_dlq", 2, before.config)
-    grown = topics.read("lol_matches_dlq")
-    assert grown is not None
-    assert (grown.id, grown.partitions) == (before.id, 2)
-    with pytest.raises(Exception, match="cannot take partitions away"):
-        topics.change("lol_matches_dlq", 1, before.config)
+    """A topic of its own: its partitions cannot be taken away."""
+    topics, name = TopicClient(stack.kafka_settings()), "of-a-test"
+    before = topics.create(name, 1, 1, {"retention.ms": "60000"})
+    try:
+        topics.change(name, 2, before.config)
+        grown = topics.read(name)
+        assert grown is not None
+        assert (grown.id, grown.partitions, grown.config) == (before.id, 2, before.config)
+        with pytest.raises(Exception, match="cannot take partitions away"):
+            topics.change(name, 1, before.config)
+    finally:
+        topics.delete(name)
 
 
 def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
-    """A deleted topic is recreated (which also undoes the partitions added above); a changed template is updated; a
-    Kafka user that is not declared and its ACL are removed.
+    """A deleted topic is recreated; a changed template is updated; a Kafka user that is not declared and its ACL are
+    removed.
 
     So is one of a version without some fields, whose index and documents stay: the index gets the fields.
     """

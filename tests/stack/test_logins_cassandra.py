@@ -9,7 +9,7 @@ from cassandra import Unauthorized
 from pulumi.automation import OpType
 
 from harness.stack import Stack
-from harness.waiting import pause
+from harness.waiting import eventually, pause
 from infra.clients.cassandra import (
     ADMIN,
     DEFAULT_LOGIN,
@@ -74,9 +74,13 @@ def test_role_may_not_do_more_than_it_needs(stack: Stack, login: str, forbidden:
                 session.execute(statement)
 
 
+@pytest.mark.usefixtures("has_documents")
 def test_operator_reads_the_archive(stack: Stack) -> None:
-    with stack.cassandra() as session:
-        assert session.execute("SELECT match_id FROM lol.matches LIMIT 1").one()
+    def has_rows() -> None:
+        with stack.cassandra() as session:
+            assert session.execute("SELECT match_id FROM lol.matches LIMIT 1").one()
+
+    eventually(has_rows, timeout_seconds=60)
 
 
 def test_archive_writes_with_its_own_login(stack: Stack) -> None:

@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,7 @@ from job.errors import JobError
 from job.settings import with_overrides
 from job.topic import TopicInspector
 from tests.support import zookeeper_request
+from tools.credentials import credential_files
 from tools.dlq import dead_letters
 from tools.dlq.dead_letters import DlqError, read_dead_letters
 
@@ -179,6 +181,13 @@ def test_login_has_its_rights_and_no_other(stack: Stack, user: str) -> None:
         codes = dict(zip(ACTIONS, pool.map(lambda action: action(client), ACTIONS.values()), strict=True))
     assert {name for name, code in codes.items() if code is None} == MAY[user], codes
     assert {code for code in codes.values() if code is not None} <= set(NOT_PERMITTED), codes
+
+
+def test_producers_properties_file_is_a_login_for_librdkafka(stack: Stack, tmp_path: Path) -> None:
+    """kcat reads it, a line a setting."""
+    file = credential_files(tmp_path, stack.outputs)["kafka-producer.properties"]
+    settings: dict[str, Any] = dict(line.split("=", 1) for line in file.splitlines())
+    assert MATCHES_TOPIC in Producer(settings).list_topics(timeout=TIMEOUT_SECONDS).topics
 
 
 def test_kafka_has_the_declared_users_and_rights_only(stack: Stack) -> None:

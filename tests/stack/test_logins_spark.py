@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from docker.models.containers import Container
@@ -11,10 +12,11 @@ from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.job_container import put_files
-from infra.names import STACK_LABEL, stack_prefix
+from infra.names import stack_prefix
 from infra.services import render
 from infra.services.spark import PAGE_LOGINS, PAGES_NEED_LOGIN, PROPERTIES, page_logins
 from tests.support.local_user import DIRECT
+from tests.support.own_container import own_container
 
 NO_SECRET = "spark.authenticate false\n"
 WRONG_SECRET = render("spark.conf", secret="0" * 40)
@@ -49,22 +51,14 @@ def intruders(stack: Stack) -> Iterator[dict[str, Container]]:
     }
     image = str(stack.container("spark-job").attrs["Image"])
     containers = {}
-    try:
+    with ExitStack() as created:
         for name, (network, properties, command) in attempts.items():
-            containers[name] = stack.engine.containers.create(
-                image,
-                command,
-                name=stack.container_name(name),
-                labels={STACK_LABEL: stack.name},
-                network=network,
-                init=True,
+            containers[name] = created.enter_context(
+                own_container(stack, name, image, command, network=network, init=True)
             )
             put_files(containers[name], {PROPERTIES: properties.encode()})
             containers[name].start()
         yield containers
-    finally:
-        for container in containers.values():
-            container.remove(force=True)
 
 
 def test_worker_or_application_without_the_secret_is_not_registered(
@@ -117,15 +111,10 @@ def test_rpc_is_authenticated_and_encrypted(stack: Stack) -> None:
 @pytest.fixture(scope="module")
 def strict_master(stack: Stack) -> Iterator[str]:
     """The URL of another master's pages, with the properties of a stack whose `security` is `strict`."""
-    container = stack.engine.containers.create(
-        str(stack.container("spark-master").attrs["Image"]),
-        [*MASTER, "--port", "7077", "--webui-port", "8080"],
-        name=stack.container_name("strict-master"),
-        labels={STACK_LABEL: stack.name},
-        network=stack_prefix(stack.name),
-        init=True,
-    )
-    try:
+    image = str(stack.container("spark-master").attrs["Image"])
+    command = [*MASTER, "--port", "7077", "--webui-port", "8080"]
+    network = stack_prefix(stack.name)
+    with own_container(stack, "strict-master", image, command, network=network, init=True) as container:
         files = {
             PROPERTIES: WRONG_SECRET + PAGES_NEED_LOGIN,
             PAGE_LOGINS: page_logins({"operator": "right", "monitor": "own"}),
@@ -135,8 +124,6 @@ def strict_master(stack: Stack) -> Iterator[str]:
         url = f"http://{stack.address('strict-master')}:8080"
         eventually(lambda: DIRECT.get(url, timeout=10), timeout_seconds=180)
         yield url
-    finally:
-        container.remove(force=True)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from urllib.parse import urlencode
 
 import pytest
 from confluent_kafka import Producer
-from docker.errors import NotFound
 from docker.models.containers import Container
 
 from harness.stack import WEBHOOK, Stack
@@ -22,6 +20,7 @@ from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.job_container import put_files
 from infra.services.prometheus import RULES
+from tests.support.own_container import own_container
 
 SCRAPE_JOBS = {
     *("prometheus", "alertmanager", "node"),
@@ -77,6 +76,7 @@ class TestScraping:
 
         eventually(all_exist, timeout_seconds=60)
 
+    @pytest.mark.usefixtures("has_documents")
     def test_elasticsearch_exporter_reports_the_match_indices(self, stack: Stack) -> None:
         query = 'sum(elasticsearch_indices_docs_primary{index=~"lol_matches_stream-.*"})'
 
@@ -110,42 +110,31 @@ class TestScraping:
             "promtool tsdb create-blocks-from openmetrics /tmp/future.txt /tmp/data &&"
             " exec prometheus --config.file=/etc/prometheus/prometheus.yml --storage.tsdb.path=/tmp/data"
         )
-        name = stack.container_name("prometheus-clock")
-        with suppress(NotFound):
-            stack.engine.containers.get(name).remove(force=True)
-        container = stack.engine.containers.create(deployed.image, entrypoint=["sh", "-c", script], name=name)
-        try:
+        entrypoint = ["sh", "-c", script]
+        with own_container(stack, "prometheus-clock", deployed.image, entrypoint=entrypoint) as container:
             put_files(container, {"/tmp/future.txt": sample.encode()})
             assert container.put_archive("/etc/prometheus", b"".join(config))
             container.start()
 
             def scrapes() -> None:
                 query = ["promtool", "query", "instant", "http://127.0.0.1:9090", 'up{job="prometheus"} == 1']
-                code, output = execute(name, query)
+                code, output = execute(str(container.name), query)
                 assert code == 0, output
                 assert "=> 1 @" in output, container.logs(tail=3).decode()
 
             eventually(scrapes, timeout_seconds=60)
-        finally:
-            container.remove(force=True, v=True)
 
 
 class TestRules:
     def test_promtool_rule_tests_pass_with_the_deployed_prometheus(self, stack: Stack) -> None:
         image = stack.container("prometheus").image
         assert image is not None
-        tester = stack.engine.containers.create(
-            image,
-            entrypoint=["/bin/promtool"],
-            command=["test", "rules", "/rules/rules_test.yml"],
-        )
-        try:
+        command = ["test", "rules", "/rules/rules_test.yml"]
+        with own_container(stack, "rule-tests", image, command, entrypoint=["/bin/promtool"]) as tester:
             put_files(tester, {f"/rules/{file.name}": file.read_bytes() for file in RULES.parent.iterdir()})
             tester.start()
             code = tester.wait(timeout=120)["StatusCode"]
             assert code == 0, tester.logs().decode()
-        finally:
-            tester.remove(force=True, v=True)
 
     def test_rules_are_loaded_and_evaluate_without_error(self, stack: Stack) -> None:
         def well() -> None:
@@ -184,22 +173,13 @@ class TestAlerts:
     @pytest.fixture
     def webhook(self, stack: Stack) -> Iterator[Container]:
         """The container that `alertWebhookUrl` of the stack under test points to."""
-        name = stack.container_name(WEBHOOK)
         python = stack.container("generator").image
         assert python is not None
-        with suppress(NotFound):
-            stack.engine.containers.get(name).remove(force=True)
-        container = stack.engine.containers.run(
-            python,
-            ["python3", "-c", (Path(__file__).parents[1] / "support" / "webhook.py").read_text()],
-            name=name,
-            detach=True,
-        )
-        try:
+        command = ["python3", "-c", (Path(__file__).parents[1] / "support" / "webhook.py").read_text()]
+        with own_container(stack, WEBHOOK, python, command) as container:
+            container.start()
             stack.engine.networks.get(f"lolstack-{stack.name}").connect(container, aliases=[WEBHOOK])
             yield container
-        finally:
-            container.remove(force=True)
 
     def test_alerts_fire_notify_and_resolve(self, stack: Stack, webhook: Container) -> None:
         alerts = {

@@ -40,6 +40,7 @@ from infra.names import CHAMPIONS_ALIAS, MATCHES_ALIAS, MATCHES_TOPIC
 from job.match_v5 import BLUE_TEAM_ID, RED_TEAM_ID
 from job.settings import with_overrides
 from tests.support.browser_page import open_page
+from tests.support.recent_matches import has_generator, skip_without_matches
 
 Participant = Mapping[str, Any]
 MISCOUNTED = 2
@@ -50,11 +51,12 @@ each id's hash, and counts ids whose bits are equal as one."""
 @pytest.fixture(scope="module")
 def report_page(stack: Stack) -> Path:
     """The report's page, once the stack has matches of a whole minute."""
+    skip_without_matches(stack, TimeRange.last(timedelta(hours=1), datetime.now(UTC)))
 
     def report_is_complete() -> None:
         result = stack.make("report")
         assert result.rc == 0, result.stdout + result.stderr
-        assert "no data in this time range" not in page.read_text()
+        assert "no data in this time range" not in page.read_text() or not has_generator(stack)
 
     page = ROOT / "report" / stack.name / "report.html"
     eventually(report_is_complete, timeout_seconds=180)
@@ -69,8 +71,11 @@ def test_page_opens_without_network_request_or_error(browser: Browser, report_pa
     with open_page(browser, report_page) as page:
         assert f"Stack {stack.name}" in page.locator("header").inner_text()
         assert page.locator(".problem").count() == 0
-        assert page.locator("#champions tbody tr").count() == 25
-        assert page.locator("#last tbody tr").count() == 10
+        rows = [page.locator(f"{table} tbody tr").count() for table in ("#champions", "#last")]
+        assert min(rows) > 0
+        if not has_generator(stack):  # perhaps a single match, or only of some queues
+            return
+        assert rows == [25, 10]
         empty = page.locator(".chart:has(.empty) h3").all_inner_texts()
         # Only these may be empty: compact matches have no teams, items and runes.
         assert set(empty) <= {
@@ -99,11 +104,14 @@ def test_report_figures_match_the_documents(stack: Stack) -> None:
     Figures of documents are exact. Counts of matches, and rates with one, are as exact as `cardinality`.
     """
 
-    def equal() -> None:
+    def last_minutes() -> TimeRange:
         # Short, since a stack that has run for days has too many documents. Its start is rarely aligned to the step.
-        time_range = TimeRange(datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1), 13)
-        assert_figures_match_documents(stack.elasticsearch(), time_range)
+        return TimeRange(datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1), 13)
 
+    def equal() -> None:
+        assert_figures_match_documents(stack.elasticsearch(), last_minutes())
+
+    skip_without_matches(stack, last_minutes())
     eventually(equal, timeout_seconds=120)
 
 
@@ -222,6 +230,8 @@ def test_report_figures_match_the_statistics_windows(stack: Stack) -> None:
     counted = with_overrides({}).statistics.queue_ids
     assert counted != "all"
     client = stack.elasticsearch()
+    if not has_generator(stack) and not client.count(index=CHAMPIONS_ALIAS, ignore_unavailable=True)["count"]:
+        pytest.skip("the stack has no generator, and no statistics")
 
     def equal() -> None:
         over = datetime.now(UTC) - timedelta(seconds=30)
@@ -248,15 +258,20 @@ def test_report_figures_match_the_statistics_windows(stack: Stack) -> None:
 
 
 def test_last_matches_are_complete(stack: Stack) -> None:
+    def last_hour() -> TimeRange:
+        return TimeRange.last(timedelta(hours=1), datetime.now(UTC))
+
     def complete() -> None:
         """True as soon as the newest match's documents are searchable in every shard of the index."""
-        found = read_match_statistics(stack.elasticsearch(), TimeRange.last(timedelta(hours=1), datetime.now(UTC))).last
-        assert len(found) == match_statistics.LAST_MATCHES
+        found = read_match_statistics(stack.elasticsearch(), last_hour()).last
+        assert found
+        assert len(found) == match_statistics.LAST_MATCHES or not has_generator(stack)
         assert [match.ended for match in found] == sorted((match.ended for match in found), reverse=True)
         for match in found:
             assert len(match.blue + match.red) == 10 or len(match.champions) in (1, 2, 3, 4, 16, 18)
             assert match.remake or match.winner in ("blue", "red", None)
 
+    skip_without_matches(stack, last_hour())
     eventually(complete, timeout_seconds=60)
 
 
@@ -288,6 +303,7 @@ def test_match_that_ends_in_the_future_is_not_among_the_last_matches(stack: Stac
     assert future.id not in [row["match"] for row in table]
 
 
+@pytest.mark.usefixtures("has_generator")
 def test_each_prometheus_query_returns_data(stack: Stack) -> None:
     def all_have_data() -> None:
         time_range = TimeRange(datetime.now(UTC), 15)

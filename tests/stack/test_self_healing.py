@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import pytest
-from docker.errors import NotFound
 from docker.models.containers import Container
 
 from harness.stack import Stack
@@ -24,6 +23,7 @@ from infra.clients.job_container import put_files
 from infra.provisioning.health_gate import wait_until_healthy
 from infra.services import FILES
 from infra.services.base import FAILED_CHECKS, HEALTH_CHECK_SCRIPT, HUNG_GRACE_SECONDS
+from tests.support.own_container import own_container
 from tests.support.small_disk import CassandraOnSmallDisk
 
 pytestmark = pytest.mark.disruptive
@@ -52,34 +52,31 @@ def services(stack: Stack) -> Iterator[dict[str, Container]]:
     assert image is not None
     check = ["sh", "/files/health_check.sh", "2", "1", str(FAILURES), str(START_FAILURES)]
     containers: dict[str, Container] = {}
-    try:
+    with ExitStack() as created:
         for service, script in SERVICES.items():
-            name = f"lolstack-{stack.name}-{service.replace(' ', '-')}"
-            with suppress(NotFound):
-                stack.engine.containers.get(name).remove(force=True)
-            containers[service] = stack.engine.containers.create(
-                image,
-                entrypoint=["sh", "-c", script],
-                name=name,
-                init=True,
-                user="1234:1234",
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
-                restart_policy={"Name": "always", "MaximumRetryCount": 0},
-                healthcheck={
-                    "test": ["CMD", *check, "sh", "-c", "exit $(cat /tmp/code)"],
-                    "interval": SECOND,
-                    "timeout": 5 * SECOND,
-                    "retries": 2,
-                },
+            containers[service] = created.enter_context(
+                own_container(
+                    stack,
+                    service.replace(" ", "-"),
+                    image,
+                    entrypoint=["sh", "-c", script],
+                    init=True,
+                    user="1234:1234",
+                    cap_drop=["ALL"],
+                    security_opt=["no-new-privileges"],
+                    restart_policy={"Name": "always", "MaximumRetryCount": 0},
+                    healthcheck={
+                        "test": ["CMD", *check, "sh", "-c", "exit $(cat /tmp/code)"],
+                        "interval": SECOND,
+                        "timeout": 5 * SECOND,
+                        "retries": 2,
+                    },
+                )
             )
         for container in containers.values():
             put_files(container, {"/files/health_check.sh": (FILES / "health_check.sh").read_bytes()})
             container.start()
         yield containers
-    finally:
-        for container in containers.values():
-            container.remove(force=True)
 
 
 def test_service_whose_health_check_fails_is_restarted_unless_it_is_alive(services: dict[str, Container]) -> None:

@@ -15,10 +15,11 @@ from harness.waiting import eventually
 from infra.clients.cassandra import ADMIN, CassandraUnavailableError, connect, provision
 from infra.clients.docker_engine import execute
 from infra.logins import CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, user_of
-from infra.names import CASSANDRA_PORT
+from infra.names import CASSANDRA_PORT, STACK_LABEL
 from job.archive import TABLE, ArchivedMatch, ArchiveTable, Heartbeat, cassandra_session
 from job.settings import with_overrides
 
+SMALL_DISK = "small-disk"
 HOST_PORT = 12042
 SIZE_MIB = 160
 CHUNK = 20
@@ -39,20 +40,28 @@ class CassandraOnSmallDisk:
         assert model.image is not None
         assert generator.image is not None
         self._engine = stack.engine
-        self._names = [f"lolstack-{stack.name}-small-disk-{each}" for each in ("cassandra", "filler")]
-        self._volume = f"lolstack-{stack.name}-small-disk"
+        self._names = [stack.container_name(f"{SMALL_DISK}-{each}") for each in ("cassandra", "filler")]
+        labels = {STACK_LABEL: stack.name}  # by which Stack.clean_up finds what a killed test run leaves
+        self._volume = stack.container_name(SMALL_DISK)
         self.remove()
         user = model.attrs["Config"]["User"]
         options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={SIZE_MIB}m,mode=1777"}
         self._engine.volumes.create(self._volume, driver_opts=options)
         filler: dict[str, Any] = {self._volume: {"bind": "/disk", "mode": "rw"}}
         self._filler = self._engine.containers.run(
-            generator.image, entrypoint=["sleep", "1000"], name=self._names[1], user=user, volumes=filler, detach=True
+            generator.image,
+            entrypoint=["sleep", "1000"],
+            name=self._names[1],
+            labels=labels,
+            user=user,
+            volumes=filler,
+            detach=True,
         )
         self.container: Container = self._engine.containers.create(
             model.image,
             model.attrs["Config"]["Cmd"],
             name=self._names[0],
+            labels=labels,
             hostname="cassandra",
             environment=model.attrs["Config"]["Env"],
             user=user,

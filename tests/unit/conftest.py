@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,28 @@ def mock_kafka() -> Iterator[str]:
         cluster.list_topics(topic, timeout=10)  # creates the topic
     yield f"{broker.host}:{broker.port}"
     del cluster
+
+
+class Clock:
+    """A clock that a sleep moves on, without taking any time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock in place of `time.monotonic` and `time.sleep`."""
+    found = Clock()
+    monkeypatch.setattr(time, "monotonic", found.monotonic)
+    monkeypatch.setattr(time, "sleep", found.sleep)
+    return found
 
 
 @pytest.fixture

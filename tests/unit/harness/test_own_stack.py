@@ -6,11 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from harness import stack as harness
 from harness.stack import ROOT, Stack, lock_stack
+from infra.names import STACK_LABEL
+from tests.support.own_container import own_container
 from tools.repair import RepairError
 from tools.stack_outputs import NotDeployedError
 
@@ -56,3 +61,58 @@ def test_make_runs_in_a_checkout_whose_path_has_a_space(tmp_path: Path, monkeypa
     stack.name = "unit"
     run = stack.make("status")
     assert (run.rc, run.stdout) == (0, "status of unit\n"), run.stderr
+
+
+class FakeContainers:
+    """The engine's containers by name: their labels."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, dict[str, str]] = {}
+
+    def create(self, image: str, command: list[str], name: str, labels: dict[str, str]) -> SimpleNamespace:
+        assert name not in self.labels, f"the name {name} is already in use"
+        self.labels[name] = labels
+        return self.get(name)
+
+    def get(self, name: str) -> SimpleNamespace:
+        if name not in self.labels:
+            raise NotFound(name)
+        return SimpleNamespace(name=name, remove=lambda force, v: self.labels.pop(name))
+
+    def list(self, all: bool, filters: dict[str, str], ignore_removed: bool) -> list[SimpleNamespace]:
+        return [
+            self.get(name) for name, labels in self.labels.items() if filters["label"] in map("=".join, labels.items())
+        ]
+
+
+@pytest.fixture
+def containers() -> FakeContainers:
+    return FakeContainers()
+
+
+@pytest.fixture
+def own_stack(containers: FakeContainers, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack without a state, on a fake engine."""
+    monkeypatch.setattr(harness, "read_state", lambda _: {})
+    monkeypatch.setattr(harness, "foreign_deployment", lambda *_: None)
+    monkeypatch.setattr(harness, "repair", lambda *_, **__: iter(()))
+    monkeypatch.setattr(Stack, "destroy", lambda _: None)
+    stack = Stack.__new__(Stack)
+    stack.name = "unit"
+    engine: Any = SimpleNamespace(containers=containers)
+    stack.engine = engine
+    return stack
+
+
+def test_tests_container_of_a_killed_run_is_replaced(own_stack: Stack, containers: FakeContainers) -> None:
+    containers.labels["lolstack-unit-webhook"] = {}
+    with own_container(own_stack, "webhook", "an image", ["true"]) as container:
+        assert container.name == "lolstack-unit-webhook"
+        assert containers.labels == {"lolstack-unit-webhook": {STACK_LABEL: "unit"}}
+    assert containers.labels == {}
+
+
+def test_clean_up_removes_the_tests_containers_of_a_killed_run(own_stack: Stack, containers: FakeContainers) -> None:
+    containers.labels = {name: {STACK_LABEL: name} for name in ("unit", "other")}
+    own_stack.clean_up()
+    assert list(containers.labels) == ["other"]

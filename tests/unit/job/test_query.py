@@ -7,6 +7,9 @@ import pytest
 from py4j.protocol import Py4JError
 
 from job.driver.query import stop_gracefully
+from tests.unit.conftest import Clock
+
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 class FakeQuery:
@@ -41,18 +44,18 @@ class FakeQuery:
 
 
 @pytest.mark.parametrize(
-    ("batch_seconds", "in_time"), [((0.0, 0.0), True), ((0.0, 0.2), True), ((0.2, 0.0), True), ((0.0, 60.0), False)]
+    ("batch_seconds", "in_time"), [((0.0, 0.0), True), ((0.0, 20.0), True), ((20.0, 0.0), True), ((0.0, 60.0), False)]
 )
 def test_graceful_shutdown_waits_for_the_current_batches_and_starts_no_other(
-    monkeypatch: pytest.MonkeyPatch, batch_seconds: tuple[float, float], in_time: bool
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, batch_seconds: tuple[float, float], in_time: bool
 ) -> None:
     """That Kafka's source keeps to a limit of 0: tests/stack."""
     queries: Any = [FakeQuery(batch_seconds[0]), FakeQuery(batch_seconds[1], adapts=batch_seconds[1] > 0)]
     monkeypatch.setattr("job.driver.query.set_max_offsets", lambda _, query, messages: query.set_limit(messages))
     spark: Any = None
-    started_at = time.monotonic()
-    assert stop_gracefully(spark, queries, grace_seconds=1.0) == in_time
-    assert time.monotonic() - started_at >= min(max(batch_seconds), 1.0)
+    started_at = clock.now
+    assert stop_gracefully(spark, queries, grace_seconds=50) == in_time
+    assert min(max(batch_seconds), 50) <= clock.now - started_at <= min(max(batch_seconds), 50) + 1
     assert not any(query.isActive for query in queries)
 
 
@@ -64,6 +67,6 @@ def test_query_that_does_not_stop_does_not_keep_the_others_from_stopping(
     queries[0].stop_error = Py4JError("a timeout")
     monkeypatch.setattr("job.driver.query.set_max_offsets", lambda _, query, messages: query.set_limit(messages))
     spark: Any = None
-    assert not stop_gracefully(spark, queries, grace_seconds=0.1)
+    assert not stop_gracefully(spark, queries, grace_seconds=50)
     assert caplog.messages == ["The query a query does not stop: a timeout"]
     assert not queries[1].isActive

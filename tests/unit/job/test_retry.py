@@ -1,14 +1,15 @@
 """Retry with exponential backoff and jitter: without a limit for sinks, with a timeout at start-up."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
-from job import retry
 from job.errors import JobError
 from job.retry import TransientError, retry_with_backoff, wait_until_available
+from tests.unit.conftest import Clock
+
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 class Waits:
@@ -19,11 +20,6 @@ class Waits:
 
     def __call__(self, service: str, reason: str, seconds: float, attempt: int) -> None:
         self.calls.append((service, reason, seconds, attempt))
-
-
-@pytest.fixture(autouse=True)
-def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
 def failing(times: int, error: Exception) -> Callable[[], str]:
@@ -65,16 +61,24 @@ def test_other_errors_are_not_retried() -> None:
     assert waits.calls == []
 
 
-def test_stop_event_ends_the_backoff_at_once() -> None:
-    stopping = threading.Event()
-    started_at = time.monotonic()
+class StoppedDuringTheSixthWait(threading.Event):
+    """Set by another thread during the sixth wait. No wait takes any time."""
 
-    def stop_soon(_service: str, _reason: str, _seconds: float, _attempt: int) -> None:
-        stopping.set()
+    waits = 0
 
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits += 1
+        if self.waits == 6:
+            self.set()
+        return self.is_set()
+
+
+def test_stop_event_ends_the_backoff_at_once(clock: Clock) -> None:
+    stopping, waits, started_at = StoppedDuringTheSixthWait(), Waits(), clock.now
     with pytest.raises(TransientError, match="down"):
-        retry_with_backoff("Cassandra", failing(100, TransientError("down")), stop_soon, stopping, max_seconds=60)
-    assert time.monotonic() < started_at + 1
+        retry_with_backoff("Cassandra", failing(100, TransientError("down")), waits, stopping, max_seconds=60)
+    assert len(waits.calls) == 6
+    assert clock.now == started_at, "it sleeps where the event does not wake it"
 
 
 def test_waits_at_start_up_until_the_service_is_available(caplog: pytest.LogCaptureFixture) -> None:
@@ -88,15 +92,16 @@ def test_waits_at_start_up_until_the_service_is_available(caplog: pytest.LogCapt
     assert [record.message for record in caplog.records] == ["Waiting for Kafka: it is refused"] * 2
 
 
-def test_start_up_timeout_is_an_error_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.01)
-    with pytest.raises(JobError, match=r"^it is refused Gave up after 0\.01 s$"):
+def test_start_up_timeout_is_an_error_with_the_reason(clock: Clock) -> None:
+    started_at = clock.now
+    with pytest.raises(JobError, match=r"^it is refused Gave up after 120 s$"):
         wait_until_available(
             "Kafka",
             failing(10**6, OSError("refused")),
             lambda error: isinstance(error, OSError),
             lambda error: f"it is {error}",
         )
+    assert 120 <= clock.now - started_at <= 130
 
 
 def test_permanent_error_at_start_up_is_raised_at_once(caplog: pytest.LogCaptureFixture) -> None:
