@@ -364,7 +364,11 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
             "champion is ordered by winrate, which is not a plain metric",
         ),
         ("lens/lol-champion-trend", {f"{COLUMNS}.champion.params.orderAgg": None}, "orderAgg belongs to"),
-        ("lens/lol-items", {f"{COLUMNS}.item.params.accuracyMode": None}, "item is ordered by a count without accuracy"),
+        (
+            "lens/lol-items",
+            {f"{COLUMNS}.item.params.accuracyMode": None},
+            "item is ordered by a count without accuracy",
+        ),
         (
             "lens/lol-champion-trend",
             {f"{COLUMNS}.champion.params.accuracyMode": False},
