@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from analytics.time_range import STEPS, TimeRange
+from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, offsets_growth
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC, SCRAPE_SECONDS
 
@@ -135,7 +135,7 @@ def read_pipeline_figures(prometheus: PrometheusClient, time_range: TimeRange) -
         batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
         freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
         # From the topic, because the job's counters restart with it.
-        new_dead_letters=value(offsets_growth(DEAD_LETTER_TOPIC, f"{STEPS * time_range.step_seconds}s")),
+        new_dead_letters=value(offsets_growth(DEAD_LETTER_TOPIC, f"{time_range.steps * time_range.step_seconds}s")),
         # Not within the time range: `increase` would extrapolate to another number.
         late_matches=value("sum(lol_job_late_matches_total)"),
         oldest_sample=_read_oldest_sample(prometheus),
