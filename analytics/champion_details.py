@@ -36,7 +36,10 @@ class ChampionDetails:
     keystones: tuple[GroupStatistics, ...]
     gold: tuple[GoldBucket, ...]
     win_rate: Points
-    """In percent, from the statistics' sliding windows, which have no filter."""
+    """In percent, at the end of each step of `win_rate_steps`, from the statistics' sliding windows, which have no
+    filter."""
+    win_rate_steps: TimeRange
+    """The time range in steps in each of which a window ends: the line would have gaps otherwise."""
     absent: tuple[str, ...]
     """The filters whose value no document of any time has; looked up only if the champion has no games."""
 
@@ -49,8 +52,12 @@ class ChampionDetails:
 MEANS = ("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute")
 
 
-def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: MatchFilter) -> ChampionDetails:
-    """The games of `only.champion`. Raises the client's errors."""
+def read_champion_details(
+    client: Elasticsearch, time_range: TimeRange, only: MatchFilter, slide_seconds: int
+) -> ChampionDetails:
+    """The games of `only.champion`. A window of the statistics ends every `slide_seconds`. Raises the errors of the
+    client."""
+    steps = time_range.in_multiples_of(slide_seconds)
     games, found = builds.search_games(
         client,
         time_range,
@@ -72,7 +79,8 @@ def read_champion_details(client: Elasticsearch, time_range: TimeRange, only: Ma
         items=builds.items(found["items"]),
         keystones=builds.keystones(found["keystones"]),
         gold=builds.gold(found["gold"]),
-        win_rate=_win_rate(client, time_range, only.champion),
+        win_rate=_win_rate(client, steps, only.champion),
+        win_rate_steps=steps,
         absent=() if games else read_absent(client, only),
     )
 

@@ -79,12 +79,12 @@ def build_charts(builds: BuildStatistics) -> list[Chart]:
     ]
 
 
-def champion_charts(details: ChampionDetails, time_range: TimeRange) -> list[Chart]:
+def champion_charts(details: ChampionDetails) -> list[Chart]:
     """The charts of one champion."""
     note = "percent of the games of the sliding windows, in all queues that they count; no filter applies"
     win_rate = {"win rate": details.win_rate} if details.win_rate else {}
     return [
-        lines_over_time("win-rate", "Win rate over time", note, win_rate, time_range, ".1f"),
+        lines_over_time("win-rate", "Win rate over time", note, win_rate, details.win_rate_steps, ".1f"),
         gold_per_minute(details.gold),
         groups("by-position", "By position", GAMES, details.positions, "all"),
         groups("by-patch", "By patch", GAMES, details.patches, "all"),

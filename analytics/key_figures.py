@@ -142,16 +142,19 @@ def _pipeline_figures(figures: PipelineFigures, time_range: TimeRange) -> list[K
 
 def compact(number: float) -> str:
     """The number in few characters: 999,999, then 1.00 M, 12.3 M, 123 M, 1.00 G."""
-    for size, unit in ((10**9, "G"), (10**6, "M")):
-        if number >= size:
-            scaled = number / size
-            return f"{scaled:,.{max(0, 3 - len(str(int(scaled))))}f} {unit}"
-    return f"{number:,.0f}"
+    if round(number) < 10**6:
+        return f"{number:,.0f}"
+    if round(number / 10**6) < 1000:
+        return f"{_three_digits(number / 10**6)} M"
+    return f"{_three_digits(number / 10**9)} G"
 
 
 def rate(number: float) -> str:
     """A number per minute in few characters: 1,234, then 12.3, then 0.12 and 0.0012. Only 0 is "0"."""
-    return f"{number:,.0f}" if number >= 1000 else f"{number:,.1f}" if number >= 1 else f"{number:.2g}"
+    if round(number, 1) >= 1000:
+        return f"{number:,.0f}"
+    two_digits = f"{number:.2g}"
+    return f"{number:.1f}" if float(two_digits) >= 1 else two_digits
 
 
 def _seconds(value: float | None, bound: float) -> str:
@@ -160,13 +163,21 @@ def _seconds(value: float | None, bound: float) -> str:
         return "–"
     if value >= bound:
         return f"> {bound / 3600:.0f} h" if bound >= 3600 else f"> {bound / 60:.0f} min"
-    decimals = 2 if value < 10 else 1 if value < 100 else 0
-    return f"{value:,.{decimals}f} s"
+    return f"{_three_digits(value)} s"
 
 
 def duration(seconds: float) -> str:
     """Seconds, minutes, hours or days."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:.1f} s"
+    if round(seconds, 1) < 120:
+        return f"{seconds:.1f} s"
+    if round(seconds / 60) < 120:
+        return f"{seconds / 60:.0f} min"
+    if round(seconds / 3600) < 48:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86400:,.0f} d"
+
+
+def _three_digits(value: float) -> str:
+    """At most two decimals, and three digits: 0.05, 1.00, 12.3, 1,234. Counted after rounding: 9.996 is 10.0."""
+    decimals = 2 if round(value, 2) < 10 else 1 if round(value, 1) < 100 else 0
+    return f"{value:,.{decimals}f}"

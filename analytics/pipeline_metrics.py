@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from analytics.time_range import STEPS, TimeRange
-from infra.clients.prometheus import PrometheusClient
+from analytics.time_range import TimeRange
+from infra.clients.prometheus import PrometheusClient, offsets_growth
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC, SCRAPE_SECONDS
 
 Points = tuple[tuple[datetime, float], ...]
@@ -92,7 +92,9 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
     indexed = series_by_label(f"sum by (name) (rate(lol_job_indexed_documents_total[{window}]))", "name")
     return PipelineMetrics(
         messages={
-            "into the topic": single_series(f"sum(rate({_end_offsets(MATCHES_TOPIC)}[{window}]))"),
+            "into the topic": single_series(
+                f'sum(rate(kafka_log_log_logendoffset{{topic="{MATCHES_TOPIC}"}}[{window}]))'
+            ),
             "processed": single_series(f"sum(rate(lol_job_messages_total[{window}]))"),
         },
         documents={name.removeprefix("lol_"): points for name, points in indexed.items()},
@@ -128,16 +130,12 @@ def read_pipeline_figures(prometheus: PrometheusClient, time_range: TimeRange) -
         window = f"{NOW_SECONDS}s"
         return value(_quantile(lower, metric, window)), value(_quantile(upper, metric, window))
 
-    ends = f"{_end_offsets(DEAD_LETTER_TOPIC)}[{STEPS * time_range.step_seconds}s]"
     return PipelineFigures(
         lag=value(LAG),
         batch_seconds=quantiles(BATCH_METRIC, 0.5, 0.95),
         freshness_seconds=quantiles(FRESHNESS_METRIC, 0.5, 0.99),
-        # From the topic's end offsets, because the job's counters restart with it. Only a recreated topic, whose
-        # offsets begin again, needs `increase`: it extrapolates, by less than one letter in some hundreds.
-        new_dead_letters=value(
-            f"sum(max_over_time({ends}) - min_over_time({ends}) and resets({ends}) == 0 or round(increase({ends})))"
-        ),
+        # From the topic, because the job's counters restart with it.
+        new_dead_letters=value(offsets_growth(DEAD_LETTER_TOPIC, f"{time_range.steps * time_range.step_seconds}s")),
         # Not within the time range: `increase` would extrapolate to another number.
         late_matches=value("sum(lol_job_late_matches_total)"),
         oldest_sample=_read_oldest_sample(prometheus),
@@ -171,10 +169,6 @@ def _read_oldest_sample(prometheus: PrometheusClient) -> datetime | None:
     # An empty Prometheus reports a time in the far future.
     oldest = prometheus.value("prometheus_tsdb_lowest_timestamp_seconds < time()")
     return None if oldest is None else datetime.fromtimestamp(oldest, UTC)
-
-
-def _end_offsets(topic: str) -> str:
-    return f'kafka_log_log_logendoffset{{topic="{topic}"}}'
 
 
 def _quantile(quantile: float, metric: str, window: str) -> str:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 STEPS = 60
-"""The number of equal steps of a time range."""
+"""The number of equal steps of a time range, unless a chart needs longer ones."""
 FRESHNESS_SECONDS = 10
 """How long a match may take from its end until it is searchable: a minute younger than that could still grow."""
 
 
 @dataclass(frozen=True)
 class TimeRange:
-    """`STEPS` steps of `step_seconds` from `start` to `end`, both UTC."""
+    """`steps` steps of `step_seconds` from `start` to `end`, both UTC."""
 
     end: datetime
     step_seconds: int
     is_last: bool = True
     """Whether it ends now."""
+    steps: int = STEPS
 
     @classmethod
     def last(cls, duration: timedelta, now: datetime) -> Self:
@@ -39,19 +40,27 @@ class TimeRange:
 
     @property
     def start(self) -> datetime:
-        return self.end - timedelta(seconds=STEPS * self.step_seconds)
+        return self.end - timedelta(seconds=self.steps * self.step_seconds)
 
     @property
     def step_times(self) -> list[datetime]:
-        """The start, and the end of each step: `STEPS` + 1 times."""
-        return [self.start + timedelta(seconds=step * self.step_seconds) for step in range(STEPS + 1)]
+        """The start, and the end of each step: `steps` + 1 times."""
+        return [self.start + timedelta(seconds=step * self.step_seconds) for step in range(self.steps + 1)]
+
+    def in_multiples_of(self, seconds: int) -> Self:
+        """The time range with steps of a multiple of `seconds`, no shorter than its own. It ends at a multiple, and can
+        begin up to a step earlier."""
+        step_seconds = -(-self.step_seconds // seconds) * seconds
+        end = self.end - timedelta(seconds=self.end.timestamp() % seconds)
+        steps = max(-((self.start - end) // timedelta(seconds=step_seconds)), 1)
+        return replace(self, end=end, step_seconds=step_seconds, steps=steps)
 
     @property
     def words(self) -> str:
         """The time range in words."""
         if not self.is_last:
             return "in this time range"
-        count, unit = STEPS * self.step_seconds // 60, "minute"
+        count, unit = self.steps * self.step_seconds // 60, "minute"
         for size, larger in ((60, "hour"), (24, "day")):
             if count % size == 0 and (unit == "minute" or count >= 2 * size):
                 count, unit = count // size, larger

@@ -72,4 +72,4 @@ def _draw_champion(view: View) -> None:
             mean = details.means.get(field)
             figures.append(KeyFigure(name, "–" if mean is None else form.format(mean), "mean"))
         page.tiles(figures)
-        page.chart_cards(charts.champion_charts(details, answer.time_range))
+        page.chart_cards(charts.champion_charts(details))

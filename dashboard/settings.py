@@ -31,12 +31,14 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the dashboard reads from. `stack`: the stack's name, for advice."""
+    """Where the dashboard reads from, and what it cannot read there. `stack`: the stack's name, for advice."""
 
     stack: str
     elasticsearch: Source
     prometheus: Source
     kafka: Kafka
+    window_slide_seconds: int
+    """How often a window of the statistics ends: `window.slide_seconds` of the job's settings."""
     login_sha256: str = ""
     """SHA-256 of `user:password`, which a viewer must give: in hexadecimal. Random passwords only: the hash is fast.
     Empty: the dashboard needs no login."""

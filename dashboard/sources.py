@@ -260,7 +260,9 @@ def _read_newest_dead_letters() -> list[DisplayedDeadLetter]:
 
 READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "matches": lambda time_range, view, _: read_match_statistics(_elasticsearch(), time_range, view.filter),
-    "champion": lambda time_range, view, _: read_champion_details(_elasticsearch(), time_range, view.filter),
+    "champion": lambda time_range, view, _: read_champion_details(
+        _elasticsearch(), time_range, view.filter, read_settings().window_slide_seconds
+    ),
     "filter values": lambda _, view, __: _filter_values(view),
     "player": lambda _, __, wanted: read_player(_elasticsearch(), wanted),
     "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),

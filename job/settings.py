@@ -91,6 +91,9 @@ def _queue_ids(value: Any) -> Any:
 
 QueueIds = Annotated[Literal["all"] | list[int], BeforeValidator(_queue_ids)]
 
+_IDLE_EVENT_SECONDS = 10  # Spark's spark.sql.streaming.noDataProgressEventInterval
+_BATCH_AGE_FACTOR = 4
+
 # The expected format of each pattern in words: pydantic's own message would show the regular expression.
 _EXPECTED_FORMATS = {
     r"^[1-9][0-9]*[mg]$": "write a size such as 512m or 2g",
@@ -180,9 +183,10 @@ class Kafka(Login):
 
 
 class Batch(Section):
-    interval_milliseconds: Annotated[int, Field(ge=0)]
+    # JobStalled fires a minute after the last batch, which is longer than an interval and a batch together.
+    interval_milliseconds: Annotated[int, Field(ge=0, le=30_000)]
     max_messages_per_second_and_partition: Positive
-    max_seconds: Positive
+    max_seconds: Annotated[int, Field(gt=0, le=30)]
 
     def initial_size(self, partitions: int) -> int:
         """The initial batch size for a number of partitions: one second's messages at the maximum rate."""
@@ -279,6 +283,24 @@ class Settings(Section):
     log: Log
     http: Http
     stop_grace_seconds: Positive
+
+    @model_validator(mode="after")
+    def _check_batch_age(self) -> Self:
+        """A query that is healthy, but slow or idle, must not count as one that hangs: Docker would restart the driver
+        again and again."""
+        seconds = {
+            "batch.interval_milliseconds": self.batch.interval_milliseconds / 1000,
+            "batch.max_seconds": self.batch.max_seconds,
+            "window.update_seconds": self.window.update_seconds,
+            "the interval of an idle query's events": _IDLE_EVENT_SECONDS,
+        }
+        longest = max(seconds, key=lambda name: seconds[name])
+        if self.http.max_batch_age_seconds < _BATCH_AGE_FACTOR * seconds[longest]:
+            raise ValueError(
+                f"http.max_batch_age_seconds: {self.http.max_batch_age_seconds} is shorter than {_BATCH_AGE_FACTOR} "
+                f"times {longest} ({seconds[longest]:g} s); healthy queries would count as hanging: make it longer"
+            )
+        return self
 
 
 def load(path: Path | None) -> Settings:

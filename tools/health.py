@@ -181,9 +181,15 @@ class HealthChecker:
         return f"{sent} messages delivered since it started, {failed} failed", problem
 
     def _check_topic(self) -> StageResult:
-        ends = self._topics.end_offsets(MATCHES_TOPIC)
+        retained = self._retained(MATCHES_TOPIC)
         held, problem = self._open_transactions()
-        return f"{sum(ends.values()):,} messages in {len(ends)} partitions{held}", problem
+        partitions = "1 partition" if len(retained) == 1 else f"{len(retained)} partitions"
+        return f"{sum(retained.values()):,} messages in {partitions}{held}", problem
+
+    def _retained(self, topic: str) -> dict[int, int]:
+        """How many offsets each partition retains: its messages, and the markers of transactions."""
+        begins = self._topics.beginning_offsets(topic)
+        return {partition: end - begins.get(partition, 0) for partition, end in self._topics.end_offsets(topic).items()}
 
     def _open_transactions(self) -> tuple[str, str | None]:
         """How many messages wait behind open transactions, and the problem: transactions that stay open."""
@@ -217,7 +223,7 @@ class HealthChecker:
         return f"{processed} messages processed since it started{too_late}{uncounted}{dropped}, lag {lag}", problem
 
     def _check_dead_letters(self) -> StageResult:
-        return f"{sum(self._topics.end_offsets(DEAD_LETTER_TOPIC).values()):,} messages", None
+        return f"{sum(self._retained(DEAD_LETTER_TOPIC).values()):,} messages", None
 
     def _check_documents(self) -> StageResult:
         participants = self._count(MATCHES_ALIAS)

@@ -118,7 +118,11 @@ def check_columns(panel: Lens) -> list[str]:
     return [
         f"layer {layer_id}: {violation}"
         for layer_id, layer in panel.layers.items()
-        for violation in (*column_order_violations(layer), *column_id_violations(layer))
+        for violation in (
+            *column_order_violations(layer),
+            *column_id_violations(layer),
+            *accuracy_violations(layer),
+        )
     ] + [
         *(
             f"two layers have a column {column_id}: column ids are unique in a panel"
@@ -156,6 +160,21 @@ def column_id_violations(layer: Layer) -> Iterator[str]:
             others = [other for other in layer.columns if other.startswith(column_id) and other != column_id]
             if unrelated := [other for other in others if other not in formula_columns(layer, column_id)]:
                 yield f"{column_id}: an edit of the formula would delete {', '.join(unrelated)}"
+
+
+def accuracy_violations(layer: Layer) -> Iterator[str]:
+    """Terms that are ordered by a count or a sum need the accuracy mode: each shard returns its own first values only,
+    and a value that a shard leaves out is counted too low. A maximum is exact without it."""
+    for column_id, column in layer.columns.items():
+        if not isinstance(column, Terms) or column.params.accuracy_mode:
+            continue
+        match column.params.order_by:
+            case OrderByColumn(column_id=by):
+                order: object = layer.columns.get(by)
+            case _:
+                order = column.params.order_agg
+        if isinstance(order, Count | FieldMetric) and order.operation_type != "max":
+            yield f"{column_id} is ordered by a {order.operation_type} without accuracyMode, which is inexact"
 
 
 def display_violations(panel: Lens) -> Iterator[str]:

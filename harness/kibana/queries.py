@@ -143,6 +143,8 @@ def _terms(column: Terms, by: str) -> dict[str, Any]:
         "size": column.params.size,
         "order": {by: column.params.order_direction},
     }
+    if column.params.accuracy_mode:
+        terms["shard_size"] = max(1000, column.params.size * 3 // 2 + 10)
     terms |= {key: value for key in ("include", "exclude") if (value := getattr(column.params, key))}
     return {"terms": terms}
 

@@ -229,6 +229,7 @@ class ParentFormat(StrictModel):
 
 class TermsParams(StrictModel):
     size: int = Field(ge=1, le=1000)
+    accuracy_mode: bool = False
     order_by: Annotated[OrderByColumn | OrderAlphabetical | OrderCustom, Field(discriminator="type")]
     order_direction: Literal["asc", "desc"]
     order_agg: Count | FieldMetric | None = None

@@ -1,4 +1,4 @@
-"""Client for Kafka topics: create, read, grow, configure, delete, and end offsets."""
+"""Client for Kafka topics: create, read, grow, configure, delete, and their offsets."""
 
 from __future__ import annotations
 
@@ -123,14 +123,11 @@ class TopicClient:
 
     def end_offsets(self, name: str) -> dict[int, int]:
         """The end offset of each partition. Raises KafkaRequestError."""
-        try:
-            described = self._describe(name)
-            partitions = [TopicPartition(name, partition.id) for partition in described.partitions]
-            latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-            ends = self._admin.list_offsets(dict.fromkeys(partitions, latest), request_timeout=self._timeout)
-            return {each.partition: self._wait(ends[each]).offset for each in partitions}
-        except KafkaException as error:
-            raise self._explained(f"return the end offsets of topic {name}", error) from error
+        return self._offsets(name, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def beginning_offsets(self, name: str) -> dict[int, int]:
+        """The offset of the oldest message that each partition retains. Raises KafkaRequestError."""
+        return self._offsets(name, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def change(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
         """Grow the topic to `partitions` and set its own settings to exactly `config`. Raises KafkaRequestError."""
@@ -171,6 +168,15 @@ class TopicClient:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
             raise (_DeletionPendingError if self.read(new.topic) is None else _TopicExistsError)(*error.args) from error
+
+    def _offsets(self, name: str, spec: OffsetSpec) -> dict[int, int]:
+        try:
+            described = self._describe(name)
+            partitions = [TopicPartition(name, partition.id) for partition in described.partitions]
+            found = self._admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=self._timeout)
+            return {each.partition: self._wait(found[each]).offset for each in partitions}
+        except KafkaException as error:
+            raise self._explained(f"return the offsets of topic {name}", error) from error
 
     def _config(self, name: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, name)

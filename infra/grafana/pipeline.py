@@ -5,7 +5,9 @@ from __future__ import annotations
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from infra.clients.prometheus import offsets_growth
 from infra.grafana.layout import Query, Row, above, dashboard, stat, time_series
+from infra.names import DEAD_LETTER_TOPIC
 
 MESSAGES_PER_SECOND = "count:messages/s"
 DOCUMENTS_PER_SECOND = "count:documents/s"
@@ -84,9 +86,7 @@ def pipeline() -> Dashboard:
                         "Dead letters in the time shown",
                         "Messages sent to lol_matches_dlq. Their headers contain the reason.",
                         units.Short,
-                        Query(
-                            'sum(increase(kafka_log_log_logendoffset{topic="lol_matches_dlq"}[$__range]))', "letters"
-                        ),
+                        Query(offsets_growth(DEAD_LETTER_TOPIC, "$__range"), "letters"),
                         limits=above(100, warning=1),
                     ),
                 ],

@@ -13,6 +13,7 @@ from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthChe
 from infra.services.elasticsearch import Elasticsearch
 from infra.services.kafka import Kafka
 from infra.services.prometheus import Prometheus
+from job.settings import with_overrides
 
 SETTINGS = "/etc/lolstack/dashboard.yaml"
 AUTHORITY = "/etc/lolstack/elasticsearch-authority.crt"
@@ -45,6 +46,7 @@ class Dashboard(Service):
             },
             "prometheus": {"url": f"http://{prometheus.name}:{PROMETHEUS_PORT}", **login},
             "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "client": kafka.client_settings("dashboard")},
+            "window_slide_seconds": with_overrides(settings.job).window.slide_seconds,
         }
         if deployment.strict:
             sources["login_sha256"] = deployment.password(OPERATOR).apply(lambda password: sha256(OPERATOR, password))

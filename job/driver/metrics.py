@@ -278,6 +278,7 @@ class QueryMetrics:
     def query_idle(self) -> None:
         """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
         self._record_activity()
+        self._metrics.input_rate.labels(self.name).set(0)
 
     def record_sink_wait(self, wait: SinkWait, until: float) -> None:
         """Record that a sink of the query waits until this time of the monotonic clock."""
@@ -320,7 +321,10 @@ class QueryMetrics:
             self.lag.set_processed_offsets(_by_partition(source.get("endOffset")))
         watermark = (event.get("eventTime") or {}).get("watermark")
         if watermark and not watermark.startswith("1970"):  # Spark's initial watermark
-            metrics.watermark_delay.labels(query).set(time.time() - datetime.fromisoformat(watermark).timestamp())
+            # Computed at each scrape: an idle query reports no progress.
+            metrics.watermark_delay.labels(query).set_function(
+                partial(_seconds_since, datetime.fromisoformat(watermark).timestamp())
+            )
         for state in event["stateOperators"]:
             labels = (query, state["operatorName"])
             metrics.state_rows.labels(*labels).set(state["numRowsTotal"])
@@ -362,6 +366,10 @@ class _MessageAgeHistogram(Collector):
             buckets=list(zip(bounds, accumulate(self._counts), strict=True)),
             sum_value=self._seconds,
         )
+
+
+def _seconds_since(timestamp: float) -> float:
+    return time.time() - timestamp
 
 
 def _describe(wait: SinkWait | None) -> str:

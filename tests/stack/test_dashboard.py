@@ -168,7 +168,7 @@ def test_win_rate_over_time_is_that_of_the_windows_up_to_each_point(
     first, second, third, *_, last = time_range.step_times
     after_second = second + timedelta(seconds=1)
     windows_of_2019((first, 9, 10), (second, 1, 4), (after_second, 1, 1), (third, 1, 3), (last, 3, 5))
-    found = read_champion_details(stack.elasticsearch("dashboard"), time_range, MatchFilter(champion="Rell"))
+    found = read_champion_details(stack.elasticsearch("dashboard"), time_range, MatchFilter(champion="Rell"), 60)
     assert found.win_rate == ((second, 25), (third, 50), (last, 60))
 
 
@@ -180,6 +180,6 @@ def test_wrong_duration_does_not_break_the_page_of_a_champion(
     players = [participant(number, timePlayed=1, championName="Rell" if number == 1 else "Ahri") for number in (1, 6)]
     time_range = matches_of_2019(*players, gameDuration=1)
     only = MatchFilter(champion="Rell")
-    found = read_champion_details(stack.elasticsearch("dashboard"), time_range, only)
+    found = read_champion_details(stack.elasticsearch("dashboard"), time_range, only, 60)
     assert (found.games, found.gold) == (1, ())
     assert (found.means["gold_per_minute"] or 0) > 100_000

@@ -81,7 +81,7 @@ def champion(time_range: TimeRange, _: View, __: str) -> ChampionDetails:
     """The same for each champion."""
     points = tuple((time, 50.0) for time in time_range.step_times[1:])
     gold = tuple(GoldBucket(gold, gold // 10) for gold in range(300, 700, 50))
-    return ChampionDetails(100, MEANS, GROUPS, GROUPS, GROUPS, GROUPS, gold, points, absent=())
+    return ChampionDetails(100, MEANS, GROUPS, GROUPS, GROUPS, GROUPS, gold, points, time_range, absent=())
 
 
 def player(_: TimeRange, __: View, wanted: str) -> Player | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,11 +11,13 @@ from unittest.mock import create_autospec
 import pytest
 from elasticsearch import Elasticsearch
 
-from analytics.champion_details import read_champion_details
+from analytics import charts
+from analytics.champion_details import ChampionDetails, read_champion_details
 from analytics.match_statistics import MatchFilter
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
 from infra.names import CHAMPIONS_ALIAS
+from tools.report.rendering import svg
 
 NO_GAMES: dict[str, Any] = {
     "hits": {"total": {"value": 0}},
@@ -26,7 +29,12 @@ Windows = dict[datetime, tuple[int, int]]
 
 
 def win_rate(windows: Windows, time_range: TimeRange) -> Points:
-    """The points, of an Elasticsearch with these windows."""
+    """The points of the win rate, with a window each minute."""
+    return details(windows, time_range, 60).win_rate
+
+
+def details(windows: Windows, time_range: TimeRange, slide_seconds: int) -> ChampionDetails:
+    """Those of an Elasticsearch with these windows and no games."""
 
     def search(*, index: str, aggs: Any, query: Any = None, **_: object) -> Any:
         if index != CHAMPIONS_ALIAS:
@@ -46,7 +54,7 @@ def win_rate(windows: Windows, time_range: TimeRange) -> Points:
 
     client = create_autospec(Elasticsearch, instance=True)
     client.search.side_effect = search
-    return read_champion_details(client, time_range, MatchFilter(champion="Ahri")).win_rate
+    return read_champion_details(client, time_range, MatchFilter(champion="Ahri"), slide_seconds)
 
 
 def milliseconds(text: str) -> int:
@@ -57,7 +65,7 @@ def milliseconds(text: str) -> int:
 def test_win_rate_is_that_of_the_window_that_ends_at_the_point(step_seconds: int) -> None:
     """The first window ends with the time range's start, so it is of another time. The last ends with its end."""
     time_range = TimeRange(END, step_seconds)
-    first, second, *_, last = time_range.step_times
+    first, second, *_, last = time_range.in_multiples_of(60).step_times
     windows: Windows = {first: (9, 10), second: (1, 4), last: (3, 5), last + timedelta(seconds=1): (0, 7)}
     assert win_rate(windows, time_range) == ((second, 25), (last, 60))
 
@@ -74,3 +82,27 @@ def test_win_rate_of_a_long_step_is_that_of_all_windows_that_end_in_it() -> None
         third + timedelta(minutes=1): (0, 0),
     }
     assert win_rate(windows, time_range) == ((second, 100), (third, 40))
+
+
+@pytest.mark.parametrize("minutes", [15, 45, 61, 300])
+@pytest.mark.parametrize("slide_seconds", [60, 120])
+def test_win_rate_is_a_line_without_gaps_if_each_window_has_games(minutes: int, slide_seconds: int) -> None:
+    """A step shorter than the windows' slide would have no window: below an hour, the line would be dots."""
+    now = END + timedelta(seconds=56)
+    slide = timedelta(seconds=slide_seconds)
+    windows: Windows = {END + number * slide: (1, 2) for number in range(-2 * 300 * 60 // slide_seconds, 5)}
+    for time_range in (
+        TimeRange.last(timedelta(minutes=minutes), now),
+        TimeRange.between(now - timedelta(minutes=minutes), now, now),
+    ):
+        found = details(windows, time_range, slide_seconds)
+        steps = found.win_rate_steps
+        assert [at for at, _ in found.win_rate] == steps.step_times[1:]
+        assert steps.step_seconds % slide_seconds == 0
+        assert steps.step_seconds >= time_range.step_seconds
+        assert steps.start <= time_range.start
+        assert time_range.end - slide < steps.end <= time_range.end
+        shown = svg(charts.champion_charts(found)[0])
+        (line,) = re.findall(r'd="([^"]*)"[^>]*stroke="var\(--accent\)"', shown)
+        assert line.count("M") == 1
+        assert 'fill="var(--accent)"' not in shown, "an isolated point"

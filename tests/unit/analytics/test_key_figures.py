@@ -6,8 +6,18 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from analytics.key_figures import KeyFigure, explain_absent, explain_missing_metrics, key_figures, rate
+from analytics.key_figures import (
+    KeyFigure,
+    compact,
+    duration,
+    explain_absent,
+    explain_missing_metrics,
+    key_figures,
+    rate,
+)
 from analytics.pipeline_metrics import LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS
 from job.driver import metrics
 from job.tasks.outcomes import AGE_BUCKETS
@@ -20,6 +30,81 @@ from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, TIME_RANG
 )
 def test_rate_is_0_only_without_matches(number: float, text: str) -> None:
     assert rate(number) == text
+
+
+UNITS = {"": 1, "M": 10**6, "G": 10**9, "s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def up_to(limit: float, *bounds: float) -> st.SearchStrategy[float]:
+    """Numbers from 0 to `limit`, often a little below one of the bounds, to which they are rounded."""
+    below = st.builds(lambda bound, part: bound * (1 - part), st.sampled_from(bounds), st.floats(0, 0.01))
+    return st.floats(0, limit) | below
+
+
+def parsed(text: str) -> tuple[str, str]:
+    """The number without its commas, and the unit."""
+    number, _, unit = text.partition(" ")
+    return number.replace(",", ""), unit
+
+
+def freshness(seconds: float) -> str:
+    figures = replace(FIGURES, freshness_seconds=(seconds, seconds))
+    return key_figures(None, figures, TIME_RANGE, CREATED_AT)[0].value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (compact(999_999), "999,999"),
+        (compact(999_999.5), "1.00 M"),
+        (compact(9_999_999), "10.0 M"),
+        (compact(99_999_999), "100 M"),
+        (compact(999_500_000), "1.00 G"),
+        (compact(1.2345e12), "1,234 G"),
+        (rate(999.97), "1,000"),
+        (rate(0.996), "1.0"),
+        (freshness(9.996), "10.0 s"),
+        (freshness(99.97), "100 s"),
+        (duration(119.96), "2 min"),
+        (duration(7199), "2 h"),
+        (duration(2 * 86400 - 1), "2 d"),
+    ],
+)
+def test_digits_and_unit_are_those_of_the_rounded_number(text: str, expected: str) -> None:
+    assert text == expected
+
+
+@given(up_to(10**12, *(10**power for power in range(5, 13))))
+def test_number_in_words_is_near_and_has_three_digits(number: float) -> None:
+    digits, unit = parsed(compact(number))
+    assert float(digits) * UNITS[unit] == pytest.approx(number, rel=0.005, abs=0.5)
+    assert float(digits) < {"": 10**6, "M": 1000, "G": 1001}[unit]
+    if unit and float(digits) < 1000:
+        assert len(digits.replace(".", "")) == 3
+
+
+@given(up_to(10**6, 1, 10, 100, 1000))
+def test_rate_in_words_is_near_and_has_a_decimal_below_1000(number: float) -> None:
+    digits, _ = parsed(rate(number))
+    assert float(digits) == pytest.approx(number, rel=0.051)
+    if float(digits) >= 1:
+        assert digits == f"{float(digits):.{0 if float(digits) >= 1000 else 1}f}"
+
+
+@given(up_to(3599, 10, 100, 1000))
+def test_seconds_in_words_are_near_and_have_three_digits(seconds: float) -> None:
+    digits, unit = parsed(freshness(seconds))
+    assert unit == "s"
+    assert float(digits) == pytest.approx(seconds, rel=0.005, abs=0.005)
+    assert len(digits.replace(".", "")) == (3 if float(digits) < 1000 else 4)
+
+
+@given(up_to(10**8, 120, 2 * 3600, 2 * 86400))
+def test_duration_in_words_is_near_and_below_two_of_the_next_unit(seconds: float) -> None:
+    digits, unit = parsed(duration(seconds))
+    assert float(digits) * UNITS[unit] == pytest.approx(seconds, rel=0.26, abs=0.05)
+    assert float(digits) < {"s": 120, "min": 120, "h": 48, "d": 10**8}[unit]
+    assert unit == "s" or float(digits) >= 2
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import promql_parser as promql
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -82,6 +83,47 @@ def test_alert_has_test_cases_in_which_it_fires_and_does_not_fire(name: str) -> 
     ]
     assert True in cases, "no case in rules_test.yml in which it fires"
     assert False in cases, "no case in rules_test.yml in which it does not fire"
+
+
+@pytest.mark.parametrize("name", [name for name, alert in ALERTS.items() if "for" in alert])
+def test_alert_with_a_duration_does_not_fire_after_a_short_disturbance(name: str) -> None:
+    """A disturbance of a moment is in every window that contains it: in a range as long as `for` it would last that
+    long, and the alert would fire after its end."""
+    assert is_of_the_present(promql.parse(ALERTS[name]["expr"]), promql.parse_duration(ALERTS[name]["for"]))
+
+
+@pytest.mark.parametrize(
+    ("expression", "of_the_present"),
+    [
+        ("lag > 100", True),
+        ("rate(failures[1m]) > 0", True),
+        ("rate(failures[5m]) > 0", False),
+        ("deriv(sum(lag)[5m:10s]) > 0", False),
+        ("lag > 100 and deriv(lag[5m]) > 0", True),
+        ("rate(failures[1m]) > 0 or rate(errors[5m]) > 0", False),
+        ("sum(rate(failures[5m]) or rate(errors[1m])) > 0", False),
+    ],
+)
+def test_expression_of_the_present_has_a_condition_with_a_short_range(expression: str, of_the_present: bool) -> None:
+    assert is_of_the_present(promql.parse(expression), timedelta(minutes=5)) == of_the_present
+
+
+def is_of_the_present(expression: promql.Expr, duration: timedelta) -> bool:
+    """Whether the expression ends with a disturbance, or less than `duration` later: its ranges are shorter than that,
+    or one of its conditions is so."""
+    match expression:
+        case promql.ParenExpr():
+            return is_of_the_present(expression.expr, duration)
+        case promql.BinaryExpr() if str(expression.op) == "and":
+            return is_of_the_present(expression.lhs, duration) or is_of_the_present(expression.rhs, duration)
+    ranges: list[timedelta] = []
+
+    def visit(node: promql.Expr) -> None:
+        if isinstance(node, promql.MatrixSelector | promql.SubqueryExpr) and node.range is not None:
+            ranges.append(node.range)
+
+    promql.walk(expression, visit)
+    return max(ranges, default=timedelta()) < duration
 
 
 def test_alert_table_of_the_documentation_is_complete() -> None:

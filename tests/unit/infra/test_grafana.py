@@ -21,7 +21,8 @@ from infra.images import ROOT
 from infra.names import SCRAPE_SECONDS
 from infra.services import FILES
 from infra.services.grafana import DASHBOARDS, PROVISIONING
-from tests.support.promql import panels, parse, selectors, targets
+from infra.services.prometheus import RULES
+from tests.support.promql import interpolated, panels, parse, selectors, targets
 from tests.support.pulumi_program import declare
 
 BUILT = {uid: json.loads(text) for uid, text in dashboards(generator=True).items()}
@@ -141,6 +142,13 @@ class TestExpressions:
         """A fixed range is too short for some zoom level or scrape interval; Grafana's variables fit both."""
         assert parse(target["expr"])
         assert "[" not in target["expr"].replace("[$__rate_interval]", "").replace("[$__range]", "")
+
+    def test_dead_letters_are_counted_as_promtool_verifies_it(self) -> None:
+        """In tests/stack. `increase` alone would extrapolate to another number."""
+        cases = yaml.safe_load(RULES.with_name("rules_test.yml").read_text())["tests"]
+        evaluated = {case["expr"] for test in cases for case in test["promql_expr_test"]}
+        (target,) = PANELS["lolstack-pipeline: Dead letters in the time shown"]["targets"]
+        assert interpolated(target["expr"]) in evaluated
 
     @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
     def test_expression_does_not_depend_on_names_of_the_jobs_queries(self, target: dict[str, Any]) -> None:

@@ -244,6 +244,15 @@ def test_each_client_of_kafka_has_its_own_login(declared: dict[str, Recorder]) -
     assert (dashboard["sasl.username"], dashboard["sasl.password"]) == ("dashboard", "password of kafka.dashboard")
 
 
+@pytest.mark.parametrize(("job", "seconds"), [({}, 60), ({"window": {"slide_seconds": 30}}, 30)])
+def test_dashboard_knows_how_often_a_window_of_the_statistics_ends(job: dict[str, Any], seconds: int) -> None:
+    containers = declare("registry", generatorEnabled=False, job=job).containers
+    assert (
+        yaml.safe_load(upload(containers["dashboard"], "/etc/lolstack/dashboard.yaml"))["window_slide_seconds"]
+        == seconds
+    )
+
+
 @pytest.mark.parametrize("security", ["guarded", "strict"])
 def test_passwords_and_keys_reach_containers_as_secret_files_only(security: str) -> None:
     """Not by environment, command, label or health check, which `docker inspect` shows."""

@@ -175,6 +175,26 @@ def test_batch_without_input_has_no_duration_and_no_watermark_delay(
     assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "matches"}) is None
 
 
+def test_watermark_delay_grows_while_no_messages_arrive(
+    registry: CollectorRegistry, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without messages the watermark does not advance, but the clock does."""
+    watermark = 1_769_999_400
+    query.record_progress(PROGRESS)
+    for delay in (600, 4200):
+        monkeypatch.setattr(time, "time", lambda now=watermark + delay: float(now))
+        query.query_idle()
+        assert registry.get_sample_value("lol_job_watermark_delay_seconds", {"query": "matches"}) == delay
+
+
+def test_input_rate_of_an_idle_query_is_zero(registry: CollectorRegistry, query: QueryMetrics) -> None:
+    """Spark reports no progress while no messages arrive. The processing rate is that of the last batch."""
+    query.record_progress(PROGRESS)
+    query.query_idle()
+    assert registry.get_sample_value("lol_job_input_rows_per_second", {"query": "matches"}) == 0
+    assert registry.get_sample_value("lol_job_processed_rows_per_second", {"query": "matches"}) == 120
+
+
 def lag(registry: CollectorRegistry, partition: int) -> float | None:
     return registry.get_sample_value("lol_job_kafka_lag_messages", {"query": "matches", "partition": str(partition)})
 

@@ -162,6 +162,34 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
             )
             for wrong in ("every", 420, [], ["420"], [420.0], [True], None)
         ),
+        *(
+            (
+                {section: {key: value}},
+                f"{section}.{key}: {value} is invalid: input should be less than or equal to {limit}",
+            )
+            for section, key, value, limit in (
+                ("batch", "interval_milliseconds", 30_001, 30_000),
+                ("batch", "max_seconds", 31, 30),
+                ("window", "update_seconds", 31, 30),
+            )
+        ),
+        *(
+            (
+                overrides | {"http": {"max_batch_age_seconds": age}},
+                f"http.max_batch_age_seconds: {age} is shorter than 4 times {of}; ",
+            )
+            for overrides, age, of in (
+                ({}, 1, "batch.max_seconds (10 s)"),
+                ({"batch": {"interval_milliseconds": 30_000}}, 119, "batch.interval_milliseconds (30 s)"),
+                ({"batch": {"max_seconds": 20}}, 79, "batch.max_seconds (20 s)"),
+                ({"window": {"update_seconds": 15}}, 59, "window.update_seconds (15 s)"),
+                (
+                    {"batch": {"max_seconds": 1}, "window": {"update_seconds": 1}},
+                    39,
+                    "the interval of an idle query's events (10 s)",
+                ),
+            )
+        ),
         ({"log": {"level": "LOUD"}}, "log.level: 'LOUD' is invalid: input should be 'DEBUG', "),
     ],
 )
@@ -171,6 +199,15 @@ def test_validation_error_is_one_line_with_key_and_remedy(overrides: dict[str, A
     assert "\n" not in found
     assert "secret" not in found
     assert "12345" not in found
+
+
+def test_slowest_batches_fit_the_default_of_the_health_check() -> None:
+    slowest = {
+        "batch": {"interval_milliseconds": 30_000, "max_seconds": 30},
+        "window": {"update_seconds": 30},
+    }
+    assert with_overrides(slowest).http.max_batch_age_seconds == with_overrides({}).http.max_batch_age_seconds
+    assert with_overrides({"http": {"max_batch_age_seconds": 40}}).http.max_batch_age_seconds == 40
 
 
 @pytest.mark.parametrize(

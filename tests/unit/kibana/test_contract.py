@@ -253,6 +253,18 @@ def test_win_rate_of_several_windows_is_weighted_by_their_games() -> None:
     assert [row["winrate"] for row in queries.rows(layer, response, now)] == [0.375]
 
 
+@pytest.mark.parametrize(
+    ("panel_id", "layer_id", "column_id"),
+    [("lol-win-rate-and-picks", "picks", "champion"), ("lol-items", "data", "item")],
+)
+def test_terms_of_a_count_are_exact_on_several_shards(panel_id: str, layer_id: str, column_id: str) -> None:
+    """Kibana's `shard_size`. By default a shard returns half more values than the panel shows, and leaves out others
+    that the panel shows because of the other shards."""
+    now = datetime.now(UTC)
+    search = queries.search(panels()[panel_id].layers[layer_id], "", "@timestamp", now, now)
+    assert search["aggs"][column_id]["terms"]["shard_size"] == 1000
+
+
 def test_panel_queries_have_distinct_titles() -> None:
     titles = [query.title for query in panel_queries()]
     assert len(set(titles)) == len(titles) == 19
@@ -365,6 +377,16 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
             "champion is ordered by winrate, which is not a plain metric",
         ),
         ("lens/lol-champion-trend", {f"{COLUMNS}.champion.params.orderAgg": None}, "orderAgg belongs to"),
+        (
+            "lens/lol-items",
+            {f"{COLUMNS}.item.params.accuracyMode": None},
+            "item is ordered by a count without accuracy",
+        ),
+        (
+            "lens/lol-champion-trend",
+            {f"{COLUMNS}.champion.params.accuracyMode": False},
+            "champion is ordered by a sum without accuracyMode",
+        ),
         ("lens/lol-sides", {f"{COLUMNS}.winrateX2.references": ["winrateX0", "winrateX9"]}, "refers to winrateX9"),
         (
             "lens/lol-sides",

@@ -209,6 +209,12 @@ lol_job_kafka_lag_messages 20
 PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
 
 
+def set_offsets(monkeypatch: pytest.MonkeyPatch, begins: dict[int, int], ends: dict[int, int]) -> None:
+    """The offsets of both topics, by partition."""
+    monkeypatch.setattr(TopicClient, "beginning_offsets", lambda *_: begins)
+    monkeypatch.setattr(TopicClient, "end_offsets", lambda *_: ends)
+
+
 def without_kafka(client: Mapping[str, Any], _timeout_seconds: float) -> TopicClient:
     """A client that gives up at once: no Kafka is running."""
     return TopicClient(client, 0.1)
@@ -345,7 +351,7 @@ class TestStages:
     def test_open_transaction_is_named_with_its_partition(
         self, monkeypatch: pytest.MonkeyPatch, seconds: float, problem: str | None
     ) -> None:
-        monkeypatch.setattr(TopicClient, "end_offsets", lambda *_: {0: 10, 1: 90})
+        set_offsets(monkeypatch, begins={0: 0, 1: 0}, ends={0: 10, 1: 90})
         metrics = f"""
 lol_job_open_transaction_messages{{partition="0"}} 0
 lol_job_open_transaction_messages{{partition="1"}} 30
@@ -356,8 +362,15 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
         figures = "100 messages in 2 partitions, 30 behind an open transaction in partition 1"
         assert stages["topic"] == StageHealth("topic", figures, problem)
 
+    def test_topics_have_the_messages_that_kafka_still_retains(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Offsets continue to grow when Kafka deletes messages."""
+        set_offsets(monkeypatch, begins={0: 5_000, 1: 4_000}, ends={0: 6_200, 1: 4_050})
+        stages = self.check(monkeypatch, spark_job="", archive="", generator="", health="ok")
+        assert stages["topic"].figures == "1,250 messages in 2 partitions"
+        assert stages["dead letters"].figures == "1,250 messages"
+
     def test_topic_is_healthy_if_the_job_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(TopicClient, "end_offsets", lambda *_: {0: 10})
+        set_offsets(monkeypatch, begins={0: 0}, ends={0: 10})
         engine = MagicMock()
         engine.containers.get.side_effect = docker.errors.NotFound("gone")
         engine.containers.list.return_value = []
@@ -365,7 +378,7 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
         services = {"elasticsearch": {"9200": "localhost:1"}}
         checker = health.HealthChecker("sample", {"bootstrapServers": "localhost:1", "services": services})
         stages = {stage.name: stage for stage in checker.check().stages}
-        assert stages["topic"] == StageHealth("topic", "10 messages in 1 partitions")
+        assert stages["topic"] == StageHealth("topic", "10 messages in 1 partition")
         assert stages["job"].problem == "spark-job has no container"
 
     def test_control_characters_of_an_answer_do_not_reach_the_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
