@@ -34,6 +34,7 @@ READS = {
     "search": (f"/{ALIAS}/_search?q=champion_name:Ahri&size=1&pretty",),
     "list of indices": ("/_cat/indices",),
     "list of shards": ("/_cat/shards",),
+    "template": (f"/_index_template/{ALIAS}",),
     "statistics": ("/lol_*/_stats",),
     "list of nodes": ("/_cat/nodes",),
     "statistics of the nodes": ("/_nodes/stats",),
