@@ -57,8 +57,8 @@ def read_report(
         problems += explain_no_matches(
             matches, time_range, created_at, "Choose a longer time range: `make report HOURS=…`"
         )
-    prometheus = connect_prometheus(outputs)
     try:
+        prometheus = connect_prometheus(outputs)
         pipeline, figures = read_pipeline_metrics(prometheus, time_range), read_pipeline_figures(prometheus, time_range)
     except PrometheusError as error:
         problems.append(f"{error}. The report has no pipeline metrics.")
