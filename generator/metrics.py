@@ -4,14 +4,13 @@ import base64
 import hmac
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import WSGIServer, make_server
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, make_wsgi_app
-from prometheus_client.exposition import ThreadingWSGIServer
 
 from generator.messages import MessageKind
+from generator.wsgi_server import RequestHandler, Server
 
 
 class GeneratorMetrics:
@@ -52,7 +51,7 @@ class GeneratorMetrics:
         ).set_function(hanging)
 
     def serve(self, port: int, login: str | None = None) -> WSGIServer:
-        """Serves GET /metrics on all interfaces, to clients with the login user:password if there is one. A silent
+        """Serves GET /metrics on all interfaces, to clients with the login user:password if there is one. A slow
         client loses its connection.
 
         Raises OSError on a port conflict.
@@ -68,17 +67,6 @@ class GeneratorMetrics:
             start_response("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="metrics"')])
             return [b""]
 
-        server = make_server("", port, application, ThreadingWSGIServer, RequestHandler)
+        server = make_server("", port, application, Server, RequestHandler)
         threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
         return server
-
-
-class RequestHandler(WSGIRequestHandler):
-    timeout = 5  # seconds, of each read and write: a silent client would keep its thread for ever
-
-    def handle(self) -> None:
-        with suppress(TimeoutError):
-            super().handle()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Logs nothing: there is a request every few seconds."""

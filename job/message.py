@@ -14,6 +14,10 @@ REPLAY_TIMESTAMP, REPLAY_PARTITION, REPLAY_OFFSET = "replay.timestamp", "replay.
 REPLAY_HEADERS = (REPLAY_TIMESTAMP, REPLAY_PARTITION, REPLAY_OFFSET)
 """Headers of a replayed message: where and when its original arrived."""
 
+MAX_HEADERS = 10_000
+"""A message with more has no replay headers, and its dead letter has none of its headers: of more than 100,000,
+librdkafka's readers would get none at all."""
+
 MAX_PARTITION = 2**31 - 1
 MAX_OFFSET = 2**63 - 1
 
@@ -74,12 +78,15 @@ class Message(NamedTuple):
 
         A replay has the documents, the document version and the archived row of its original, so that it does not
         replace a version of the match that arrived in between. Any producer can set the headers: they are ignored
-        unless all three are valid, and only ever lower the version, so that no version is in the future.
+        unless all three are valid, and only ever lower the version, so that no version is in the future. They are also
+        ignored where Kafka's clients, of which archive and job have different ones, do not return the same headers: if
+        there are more than MAX_HEADERS, or if a name has U+FFFD, as Spark's has for bytes that are not UTF-8.
         """
         own = Original(self.arrived_at, self.partition, self.offset)
-        if not self.headers:
+        if not self.headers or len(self.headers) > MAX_HEADERS or any("\ufffd" in name for name, _ in self.headers):
             return own
-        headers = dict(self.headers)  # the last one counts
+        # confluent_kafka ends a name at NUL, and Spark does not. Of equal names the last one counts.
+        headers = {name.partition("\0")[0]: value for name, value in self.headers}
         arrived_at = parse_timestamp(headers.get(REPLAY_TIMESTAMP))
         partition = parse_whole_number(headers.get(REPLAY_PARTITION), MAX_PARTITION)
         offset = parse_whole_number(headers.get(REPLAY_OFFSET), MAX_OFFSET)
@@ -121,7 +128,8 @@ _get_headers = methodcaller("headers")
 
 
 def headers_of(message: Any) -> list[tuple[str, Any]]:
-    """The headers of a confluent_kafka.Message; none if one has a name that is not UTF-8.
+    """The headers of a confluent_kafka.Message; none if one has a name that is not UTF-8, or if there are more than
+    100,000.
 
     Kafka's protocol has UTF-8 names. confluent_kafka fails at any other with SystemError, and cannot return its bytes
     or the message's other headers.

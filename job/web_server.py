@@ -4,13 +4,11 @@ import base64
 import hmac
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-
-from prometheus_client.exposition import ThreadingWSGIServer
+from wsgiref.simple_server import WSGIServer, make_server
 
 from job.settings import Http
+from job.wsgi_server import RequestHandler, Server
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 """A WSGI application."""
@@ -19,12 +17,12 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 def serve(application: Application, options: Http) -> WSGIServer:
     """Serve the application in a background thread.
 
-    Each request has its own thread, so that a client that hangs cannot block the health check; a silent client loses
-    its connection.
+    Each request has its own thread, so that a client that hangs cannot block the health check; a slow client loses its
+    connection.
     """
     if options.username:
         application = require_login(application, options.username, options.password.get_secret_value())
-    server = make_server("", options.port, application, ThreadingWSGIServer, RequestHandler)
+    server = make_server("", options.port, application, Server, RequestHandler)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server
 
@@ -42,14 +40,3 @@ def require_login(application: Application, username: str, password: str) -> App
         return [b""]
 
     return with_login
-
-
-class RequestHandler(WSGIRequestHandler):
-    timeout = 5  # seconds, of each read and write: a silent client would keep its thread for ever
-
-    def handle(self) -> None:
-        with suppress(TimeoutError):
-            super().handle()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: there is a request every few seconds."""

@@ -318,7 +318,7 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
         problem = describe_failure(error)
     except (docker.errors.APIError, KafkaRequestError, RuntimeError) as error:
         problem = first_line(error)
-    except ValueError as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         problem = f"unreadable answer: {first_line(error)}"
     return StageHealth(name, sanitize(figures), problem and sanitize(problem))
 

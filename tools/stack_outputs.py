@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, is_published
-from infra.clients.prometheus import PrometheusClient
+from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.logins import OPERATOR, PROMETHEUS_READER, kafka_client_settings, login_of, user_of
 from infra.names import PROMETHEUS_PORT, make_command
 from infra.ownership import StateError, foreign_deployment, read_state
@@ -24,12 +24,14 @@ class NotDeployedError(Exception):
 def connect_prometheus(outputs: Mapping[str, Any]) -> PrometheusClient:
     """A client of the stack's Prometheus. Its login is given also where none is needed.
 
-    No login is given while no container publishes the port: another program that listens there would catch it.
+    Raises PrometheusError while no container publishes the port: another program may listen there.
     """
     url = f"http://{outputs['services']['prometheus'][str(PROMETHEUS_PORT)]}"
+    if not is_published(url):
+        raise PrometheusError(f"Prometheus does not answer at {url}: no running container publishes its port")
     session = requests.Session()
     password = outputs.get("credentials", {}).get(PROMETHEUS_READER)  # none in a stack of an earlier version
-    if password and is_published(url):
+    if password:
         session.auth = (user_of(PROMETHEUS_READER), password)
     return PrometheusClient(url, session)
 

@@ -57,10 +57,10 @@ class StackStatus:
 def read_status(stack: str, outputs: Mapping[str, Any], checker: HealthChecker) -> StackStatus:
     """The status now."""
     now = datetime.now(UTC)
-    prometheus = connect_prometheus(outputs)
     trends: PipelineMetrics | str
     alerts: list[Alert] = []
     try:
+        prometheus = connect_prometheus(outputs)
         trends = read_pipeline_metrics(prometheus, TimeRange(now, TREND_STEP_SECONDS))
         with suppress(PrometheusError):
             alerts = prometheus.alerts()

@@ -28,29 +28,34 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class ElasticsearchServer:
-    """Elasticsearch's URL, and where it needs them: a login, and the certificate authority (PEM) of an https URL."""
+    """Elasticsearch's URL, and where it needs them: a login, and the certificate authority (PEM) of an https URL.
+
+    Not `published`: no running container publishes the port, and another program may listen there.
+    """
 
     url: str
     username: str = ""
     password: str = field(default="", repr=False)
     ca_certificate: str = field(default="", repr=False)
+    published: bool = True
 
     @classmethod
     def of_stack(cls, outputs: Mapping[str, Any], user: str = OPERATOR) -> ElasticsearchServer:
-        """The stack's, from its outputs. Those of a version before the logins have neither URL nor passwords.
-
-        Without a login while no container publishes the port: another program that listens there would catch it.
-        """
+        """The stack's, from its outputs. Those of a version before the logins have neither URL nor passwords."""
         url = (
             outputs.get("elasticsearchUrl") or f"http://{outputs['services']['elasticsearch'][str(ELASTICSEARCH_PORT)]}"
         )
         password = outputs.get("credentials", {}).get(login_of("elasticsearch", user))
-        if password is None or not is_published(url):
-            return cls(url)
+        published = is_published(url)
+        if password is None or not published:
+            return cls(url, published=published)
         return cls(url, user, password, outputs["certificateAuthority"] if url.startswith("https:") else "")
 
     def client(self, **options: Any) -> Elasticsearch:
-        """A client; `options` are those of elasticsearch.Elasticsearch."""
+        """A client; `options` are those of elasticsearch.Elasticsearch. Raises TransportError while no container
+        publishes the port."""
+        if not self.published:
+            raise TransportError("no running container publishes its port")
         if self.username:
             options["basic_auth"] = (self.username, self.password)
         if self.ca_certificate:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import requests
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from infra.clients.http import Answer, readable, request
 
 TIMEOUT_SECONDS = 30
 START_SECONDS = 180
@@ -39,7 +42,11 @@ class SavedObjectClient:
 
     def __init__(self, url: str, username: str = "", password: str = "") -> None:
         self._url = url
-        self._login = (username, password) if username else None
+        self._session = requests.Session()
+        # Kibana requires the header, with any value.
+        self._session.headers["kbn-xsrf"] = "lolstack"
+        if username:
+            self._session.auth = (username, password)
 
     def put(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Import the object, overwriting an existing one, and return it as Kibana stores it, in canonical form.
@@ -48,13 +55,15 @@ class SavedObjectClient:
         """
         self._wait_until_available()
         line = json.dumps(encode_json_attributes(body))
-        response = self._request(
+        answer = self._request(
             "POST",
             "/api/saved_objects/_import",
             params={"overwrite": "true"},
             files={"file": ("objects.ndjson", line, "application/x-ndjson")},
         )
-        if reason := _import_failure(body["id"], self._success(response).json()):
+        with self._readable():
+            reason = _import_failure(body["id"], self._success(answer).json())
+        if reason:
             raise SavedObjectError(f"Kibana at {self._url} did not import {object_key(body)}: {reason}")
         found = self.read(body["type"], body["id"])
         if found is None:
@@ -66,14 +75,15 @@ class SavedObjectClient:
     def read(self, type_: str, id_: str) -> dict[str, Any] | None:
         """The object as Kibana stores it, in canonical form; None if it does not exist. Raises SavedObjectError."""
         exported = self.export(type_, id_, with_references=False)
-        return canonical(exported[0]) if exported else None
+        with self._readable():
+            return canonical(exported[0]) if exported else None
 
     def export(self, type_: str, id_: str, with_references: bool) -> list[dict[str, Any]]:
         """The object as Kibana exports it, optionally with everything it refers to; empty if it does not exist.
 
         Raises SavedObjectError.
         """
-        response = self._request(
+        answer = self._request(
             "POST",
             "/api/saved_objects/_export",
             json={
@@ -82,15 +92,16 @@ class SavedObjectClient:
                 "excludeExportDetails": True,
             },
         )
-        if response.status_code == 400 and _not_found(response):
-            return []
-        return [json.loads(line) for line in self._success(response).text.splitlines()]
+        with self._readable():
+            if answer.status == 400 and _not_found(answer):
+                return []
+            return [json.loads(line) for line in self._success(answer).text.splitlines()]
 
     def delete(self, type_: str, id_: str) -> None:
         """Delete the object, if it exists. Raises SavedObjectError."""
-        response = self._request("DELETE", f"/api/saved_objects/{type_}/{id_}", params={"force": "true"})
-        if response.status_code != 404:
-            self._success(response)
+        answer = self._request("DELETE", f"/api/saved_objects/{type_}/{id_}", params={"force": "true"})
+        if answer.status != 404:
+            self._success(answer)
 
     def _wait_until_available(self) -> None:
         try:
@@ -108,36 +119,31 @@ class SavedObjectClient:
         """Why Kibana is not available; None if it is."""
         try:
             # A starting Kibana answers 503 in plain text, then JSON whose level is not yet `available`.
-            level = self._success(self._request("GET", "/api/status")).json()["status"]["overall"]["level"]
+            answer = self._success(self._request("GET", "/api/status"))
+            with self._readable():
+                level = answer.json()["status"]["overall"]["level"]
         except SavedObjectError as error:
             return str(error)
         return None if level == "available" else f"its status is {level}"
 
-    def _request(self, method: str, path: str, **what: Any) -> requests.Response:
+    def _request(self, method: str, path: str, **what: Any) -> Answer:
         try:
-            response = requests.request(
-                method,
-                self._url + path,
-                headers={"kbn-xsrf": "lolstack"},  # Kibana requires the header, with any value
-                auth=self._login,
-                timeout=TIMEOUT_SECONDS,
-                **what,
-            )
+            answer = request(self._session, method, self._url + path, TIMEOUT_SECONDS, **what)
         except requests.RequestException as error:
             raise KibanaUnavailableError(f"Kibana at {self._url} does not answer: {error}") from error
-        if response.status_code == 503:
-            raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {response.text}")
-        if response.status_code == 401:
+        if answer.status == 503:
+            raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {answer.text}")
+        if answer.status == 401:
             raise KibanaUnavailableError(f"Kibana at {self._url} refuses the login: deploy the stack again")
-        return response
+        return answer
 
-    def _success(self, response: requests.Response) -> requests.Response:
-        if not response.ok:
-            raise SavedObjectError(
-                f"Kibana at {self._url} answers {response.status_code} to {response.request.method} "
-                f"{response.request.path_url}: {response.text}"
-            )
-        return response
+    def _success(self, answer: Answer) -> Answer:
+        if answer.status >= 400:
+            raise SavedObjectError(f"Kibana at {self._url} answers {answer.status} to {answer.request}: {answer.text}")
+        return answer
+
+    def _readable(self) -> AbstractContextManager[None]:
+        return readable(SavedObjectError, f"Kibana at {self._url}")
 
 
 def object_key(body: Mapping[str, Any]) -> str:
@@ -195,7 +201,7 @@ def _import_failure(id_: str, outcome: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _not_found(response: requests.Response) -> bool:
+def _not_found(answer: Answer) -> bool:
     """Whether an export failed because the object does not exist."""
-    objects = response.json().get("attributes", {}).get("objects", [])
+    objects = answer.json().get("attributes", {}).get("objects", [])
     return bool(objects) and all(entry.get("error", {}).get("statusCode") == 404 for entry in objects)

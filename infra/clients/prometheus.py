@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import requests
+
+from infra.clients.http import readable, request
 
 TIMEOUT_SECONDS = 10.0
 
@@ -56,57 +59,68 @@ class PrometheusClient:
     ) -> None:
         self._url = url
         self._timeout = timeout_seconds
-        self._get = session.get if session else requests.get
+        self._session = session or requests.Session()
 
     def range(self, query: str, start: datetime, end: datetime, step_seconds: int) -> list[Series]:
         """A range query: the values at `start` and every `step_seconds` up to and including `end`."""
         result = self._query(
             "query_range", query=query, start=start.timestamp(), end=end.timestamp(), step=f"{step_seconds}s"
         )
-        series = (Series(found["metric"], _points(found["values"])) for found in result)
+        with self._readable():
+            series = [Series(found["metric"], _points(found["values"])) for found in result]
         return [one for one in series if one.points]
 
     def value(self, query: str, at: datetime | None = None) -> float | None:
         """An instant query with one result, of now or of a time; None if there is no such series or no value then."""
         time = {} if at is None else {"time": at.timestamp()}
-        points = _points([found["value"] for found in self._query("query", query=query, **time)])
+        result = self._query("query", query=query, **time)
+        with self._readable():
+            points = _points([found["value"] for found in result])
         return points[0][1] if points else None
 
     def values(self, query: str, label: str) -> dict[str, float]:
         """An instant query with one result for each value of `label`: label value → number."""
-        return {found["metric"][label]: float(found["value"][1]) for found in self._query("query", query=query)}
+        result = self._query("query", query=query)
+        with self._readable():
+            return {found["metric"][label]: float(found["value"][1]) for found in result}
 
     def alerts(self) -> list[Alert]:
         """The active alerts, the firing ones first."""
-        found = self._data("alerts")["alerts"]
-        alerts = [
-            Alert(
-                name=alert["labels"]["alertname"],
-                state=alert["state"],
-                severity=alert["labels"].get("severity", ""),
-                summary=alert["annotations"].get("summary", ""),
-                description=alert["annotations"].get("description", ""),
-                runbook=alert["annotations"].get("runbook", ""),
-                active_at=datetime.fromisoformat(alert["activeAt"]) if alert.get("activeAt") else None,
-            )
-            for alert in found
-        ]
-        return sorted(alerts, key=lambda alert: (alert.state, alert.name))
+        data = self._data("alerts")
+        with self._readable():
+            alerts = [
+                Alert(
+                    name=alert["labels"]["alertname"],
+                    state=alert["state"],
+                    severity=alert["labels"].get("severity", ""),
+                    summary=alert["annotations"].get("summary", ""),
+                    description=alert["annotations"].get("description", ""),
+                    runbook=alert["annotations"].get("runbook", ""),
+                    active_at=datetime.fromisoformat(alert["activeAt"]) if alert.get("activeAt") else None,
+                )
+                for alert in data["alerts"]
+            ]
+            return sorted(alerts, key=lambda alert: (alert.state, alert.name))
 
     def _query(self, endpoint: str, **parameters: Any) -> list[Any]:
-        return list(self._data(endpoint, **parameters)["result"])
+        data = self._data(endpoint, **parameters)
+        with self._readable():
+            return list(data["result"])
 
     def _data(self, endpoint: str, **parameters: Any) -> Any:
         try:
-            response = self._get(f"{self._url}/api/v1/{endpoint}", params=parameters, timeout=self._timeout)
-            answer = response.json()
+            answer = request(self._session, "GET", f"{self._url}/api/v1/{endpoint}", self._timeout, params=parameters)
         except requests.RequestException as error:
             raise PrometheusError(f"Prometheus does not answer at {self._url}: {root_cause(error)}") from error
-        if answer.get("status") != "success":
-            raise PrometheusError(
-                f"Prometheus at {self._url} rejects {parameters.get('query', endpoint)}: {answer.get('error')}"
-            )
-        return answer["data"]
+        with self._readable():
+            found = answer.json()
+            if found["status"] == "success":
+                return found["data"]
+            reason = found.get("error")
+        raise PrometheusError(f"Prometheus at {self._url} rejects {parameters.get('query', endpoint)}: {reason}")
+
+    def _readable(self) -> AbstractContextManager[None]:
+        return readable(PrometheusError, f"Prometheus at {self._url}")
 
 
 def _points(values: list[Any]) -> tuple[tuple[datetime, float], ...]:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from job import __version__
 from job.kafka_client import ConnectionErrors, KafkaClientSettings
 from job.match import DeadLetter
-from job.message import Headers, Message
+from job.message import MAX_HEADERS, Headers, Message
 from job.retry import OnWait, TransientError, retry_with_backoff
 from job.times import iso, now_ms
 
@@ -25,6 +25,7 @@ ATTEMPT_SECONDS = _DELIVERY_TIMEOUT_SECONDS + 5
 
 _PREFIX = "dlq."  # of the headers that this sink adds
 _ORIGINAL_SIZE = "dlq.original_size"
+_DROPPED_HEADERS = "dlq.dropped_headers"
 
 
 @cache
@@ -77,13 +78,17 @@ class DeadLetterSink:
         """Enqueue one message.
 
         The message's own headers with the prefix `dlq.` are replaced: they come from an earlier dead letter that
-        somebody has sent again unchanged. A NUL in a header's name is replaced: librdkafka ends the name there.
+        somebody has sent again unchanged. A NUL in a header's name is replaced: librdkafka ends the name there. More
+        than MAX_HEADERS are dropped.
         """
         self._count += 1
         original = [
             (name.replace("\0", "\ufffd"), content) for name, content in message.headers if not name.startswith(_PREFIX)
         ]
-        self._unacknowledged[self._count] = (message, original + _headers(message, letter))
+        headers = original + _headers(message, letter)
+        if len(message.headers) > MAX_HEADERS:
+            headers = _without_original(headers)
+        self._unacknowledged[self._count] = (message, headers)
         self._produce(self._count)
 
     def flush(self) -> None:
@@ -140,11 +145,18 @@ class DeadLetterSink:
         size = len(message.value or b"")
         sizes = (_HEADER_OVERHEAD_BYTES + len(name) + len(content or b"") for name, content in message.headers)
         if sum(sizes) > _TRUNCATED_BYTES:
-            headers = [header for header in headers if header[0].startswith(_PREFIX)]
+            headers = _without_original(headers)
         truncated = message._replace(
             key=message.key and message.key[:_TRUNCATED_BYTES], value=message.value and message.value[:_TRUNCATED_BYTES]
         )
         self._unacknowledged[number] = (truncated, [*headers, (_ORIGINAL_SIZE, str(size).encode())])
+
+
+def _without_original(headers: Headers) -> Headers:
+    """The headers that this sink adds, with the number of the others."""
+    added = [header for header in headers if header[0].startswith(_PREFIX)]
+    dropped = len(headers) - len(added)
+    return [*added, (_DROPPED_HEADERS, str(dropped).encode())] if dropped else added
 
 
 def _is_truncated(headers: Headers) -> bool:

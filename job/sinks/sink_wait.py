@@ -45,16 +45,9 @@ class SinkWait(msgspec.Struct, frozen=True):
     query: str = ""
 
 
-class Report(msgspec.Struct, frozen=True):
-    """A datagram: a sink's wait with the driver's token."""
-
-    token: bytes
-    wait: SinkWait
-
-
 def send(address: Address, sink_wait: SinkWait) -> None:
-    """Send a report to the driver, without waiting for its delivery."""
-    datagram = msgspec.json.encode(Report(address.token, sink_wait))
+    """Send a report to the driver, without waiting for its delivery: the token, then the wait as JSON."""
+    datagram = address.token + msgspec.json.encode(sink_wait)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
             channel.sendto(datagram, (address.host, address.port))
@@ -80,14 +73,16 @@ class Receiver:
         self._channel.close()
 
     def _receive(self) -> None:
-        decoder = msgspec.json.Decoder(Report)
+        decoder = msgspec.json.Decoder(SinkWait)
         while True:
             try:
-                report = decoder.decode(self._channel.recv(8192))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                log.debug("A datagram is not a sink's wait: %s", error)
-                continue
+                datagram = self._channel.recv(8192)
             except OSError:  # closed
                 return
-            if hmac.compare_digest(report.token, self._token):
-                self._handle(report.wait)
+            token, wait = datagram[: len(self._token)], datagram[len(self._token) :]
+            if not hmac.compare_digest(token, self._token):  # before the decoder: whoever sent it may be anybody
+                continue
+            try:
+                self._handle(decoder.decode(wait))
+            except Exception as error:  # no report may end the thread: the next waits would be unknown
+                log.debug("A datagram is not a sink's wait: %s", error)

@@ -18,6 +18,7 @@ from infra.names import DEAD_LETTER_TOPIC
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.kafka_client import ConnectionErrors, describe_login_error, is_login_error
 from job.message import (
+    MAX_HEADERS,
     MAX_OFFSET,
     MAX_PARTITION,
     REPLAY_HEADERS,
@@ -27,6 +28,7 @@ from job.message import (
     parse_timestamp,
     parse_whole_number,
 )
+from job.message import Headers as MessageHeaders
 from job.times import to_ms
 from tools.printable import sanitize
 
@@ -102,7 +104,8 @@ class DeadLetterMessage:
         latest = to_ms(self.arrived_at)
         arrived_at = parse_timestamp(self.job_header("timestamp"))
         arrived_at = latest if arrived_at is None else min(arrived_at, latest)
-        return Message(topic, partition, offset, arrived_at, self.key, self.value, list(self.headers)).original
+        headers: MessageHeaders = [header for header in self.headers if not header[0].startswith(HEADER_PREFIX)]
+        return Message(topic, partition, offset, arrived_at, self.key, self.value, headers).original
 
     @property
     def original_headers(self) -> Headers:
@@ -112,6 +115,14 @@ class DeadLetterMessage:
             for name, value in self.headers
             if not name.startswith(HEADER_PREFIX) and name not in REPLAY_HEADERS
         ]
+
+    @property
+    def replay_headers(self) -> MessageHeaders:
+        """The headers of its replay: the producer's, without those for which the job would ignore the others, and when
+        and where the original arrived."""
+        kept = [header for header in self.original_headers if "\ufffd" not in header[0]]
+        replay = self.original.headers()
+        return [*kept[: MAX_HEADERS - len(replay)], *replay]
 
     @property
     def replay_obstacle(self) -> str | None:

@@ -73,7 +73,7 @@ class Replay:
                     MATCHES_TOPIC,
                     key=dead_letter.key,
                     value=dead_letter.value,
-                    headers=[*dead_letter.original_headers, *dead_letter.original.headers()],
+                    headers=dead_letter.replay_headers,
                     on_delivery=self._on_delivery,
                 )
                 self.producer.poll(0)

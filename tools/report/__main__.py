@@ -63,8 +63,8 @@ def read_report(
             stack,
             f"Choose a longer time range: `{make_command('report HOURS=…', stack)}`",
         )
-    prometheus = connect_prometheus(outputs)
     try:
+        prometheus = connect_prometheus(outputs)
         pipeline, figures = read_pipeline_metrics(prometheus, time_range), read_pipeline_figures(prometheus, time_range)
     except PrometheusError as error:
         problems.append(f"{error}. The report has no pipeline metrics.")

@@ -3,6 +3,7 @@
 
 readonly dockerd_log=/var/log/lolstack-dockerd.log
 readonly docker_apt_source=/etc/apt/sources.list.d/docker.sources docker_apt_key=/etc/apt/keyrings/docker.asc
+readonly docker_key_fingerprint=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
 docker_state=''    # available, denied, stopped, absent
 docker_version=''  # if available
 docker_error=''    # otherwise, the client's message
@@ -80,17 +81,32 @@ install_docker() {
   have docker || install_packages docker-cli
 }
 
-# install_docker_ce ID: from Docker's repository; apt verifies the packages with Docker's key.
+# install_docker_ce ID: from Docker's repository; apt verifies the packages with Docker's key, whose fingerprint is known.
 install_docker_ce() {
-  local suite
+  local suite keys
+  have gpg || apt_install gpg
   # shellcheck disable=SC1091
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   install -d -m 0755 "$(dirname "$docker_apt_key")"
   download -o "$docker_apt_key" "https://download.docker.com/linux/$1/gpg"
+  keys=$(key_fingerprints "$docker_apt_key")
+  if [[ $keys != "$docker_key_fingerprint" ]]; then
+    echo "download.docker.com has other keys than Docker's: $keys"
+    return 1
+  fi
   chmod 0644 "$docker_apt_key"
   printf '%s\n' 'Types: deb' "URIs: https://download.docker.com/linux/$1" "Suites: $suite" 'Components: stable' \
     "Signed-By: $docker_apt_key" >"$docker_apt_source"
   install_docker_ce_packages
+}
+
+# key_fingerprints FILE: prints the fingerprint of each primary key. apt would accept each key of the file.
+key_fingerprints() {
+  local folder
+  folder=$(mktemp -d)
+  gpg --homedir "$folder" --batch --with-colons --show-keys "$1" \
+    | awk -F : '$1 == "pub" { primary = 1 } $1 == "fpr" && primary { print $10; primary = 0 }'
+  rm -rf "$folder"
 }
 
 # resumes_docker_ce: whether an installation from Docker's repository was interrupted: its package source is there, as

@@ -178,7 +178,7 @@ copy_script() {
 }
 
 # ensure_go: sets go. Debian's Go is too old for the build and too old to switch to a newer toolchain by itself. It can
-# download the newer one as a Go module, verified with the checksum database; it need not be installed for that.
+# download the newer one as a Go module, whose hash is in versions.env; it need not be installed for that.
 ensure_go() {
   local free
   [[ -z $go ]] || return 0
@@ -200,8 +200,17 @@ toolchain() {
   echo "golang.org/toolchain@v0.0.1-go$GO_VERSION.linux-$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')"
 }
 
+# toolchain_sum: prints the hash of that module; nothing for an architecture whose hash is not known.
+toolchain_sum() {
+  case $(toolchain) in
+    *-amd64) echo "$GO_SUM_AMD64" ;;
+    *-arm64) echo "$GO_SUM_ARM64" ;;
+  esac
+}
+
+# fetch_go: no go.sum has the toolchain, and the person's GOSUMDB may be off, so its hash is compared here.
 fetch_go() {
-  local old=go package
+  local old=go package sum
   if ! have go; then
     cd "$go_cache" || return
     package=$(LC_ALL=C apt-cache depends golang-go | sed -n 's/.*Depends: \(golang-[0-9.]*-go\)$/\1/p')
@@ -215,7 +224,13 @@ fetch_go() {
     GOROOT=$(dirname "$(dirname "$old")")
     export GOROOT
   fi
-  run_go "$old" mod download -x "$(toolchain)"
+  run_go "$old" mod download -x -json "$(toolchain)" | tee "$go_cache/toolchain.json"
+  sum=$(sed -n 's/.*"Sum": "\(.*\)".*/\1/p' "$go_cache/toolchain.json")
+  if [[ -z $sum || $sum != "$(toolchain_sum)" ]]; then
+    echo "$(toolchain) has the hash $sum, which is not that of tools/versions.env: see GOPROXY, or install Go yourself"
+    remove_go_cache  # otherwise the next set-up would find it there
+    return 1
+  fi
   rm -rf "$go_cache"/debian "$go_cache"/*.deb
   # A module's files are not executable; a newer go command does this itself when it downloads a toolchain.
   chmod -R u+x "$GOMODCACHE/$(toolchain)"/{bin,pkg/tool}

@@ -270,11 +270,11 @@ def test_queries_of_prometheus_have_a_shorter_timeout_than_a_refresh(monkeypatch
     sources._prometheus.clear()
     timeouts: list[float] = []
 
-    def get(*_: object, timeout: float, **__: object) -> requests.Response:
+    def request(*_: object, timeout: float, **__: object) -> requests.Response:
         timeouts.append(timeout)
         raise requests.ConnectTimeout("away")
 
-    monkeypatch.setattr(requests.Session, "get", get)
+    monkeypatch.setattr(requests.Session, "request", request)
     with pytest.raises(PrometheusError, match="does not answer"):
         sources._prometheus().alerts()
     sources._prometheus.clear()

@@ -162,6 +162,7 @@ class TestClients:
 class TestServer:
     """The client of tools, tests and benchmarks."""
 
+    @pytest.mark.usefixtures("published_ports")
     def test_old_stack_has_no_login(self) -> None:
         """`make status` of a stack of a version before the logins, before `make up`."""
         outputs = {"services": {"elasticsearch": {"9200": "localhost:9200"}}}

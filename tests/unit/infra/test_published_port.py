@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import requests
+from elasticsearch import TransportError
 
 from infra.clients.cassandra import ADMIN
 from infra.clients.elasticsearch import ElasticsearchServer
+from infra.clients.prometheus import PrometheusError
 from infra.logins import PROMETHEUS_READER
 from infra.names import STACK_LABEL
 from infra.provisioning import cassandra_roles, index_template, kafka_users, saved_object, topic
@@ -134,17 +136,36 @@ def outputs_of(port: int) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("status", "sent"), [("running", True), ("exited", False)])
-def test_tools_send_a_login_only_while_a_container_publishes_the_port(
-    engine: FakeDockerEngine, port: int, monkeypatch: pytest.MonkeyPatch, status: str, sent: bool
+def test_tools_send_a_login_while_a_container_publishes_the_port(
+    engine: FakeDockerEngine, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`make status` and `make report` go on without one: they name the service that is down."""
-    deploy(engine, status=status, ports={9200: port})
-    assert bool(ElasticsearchServer.of_stack(outputs_of(port)).password) is sent
-    sessions: list[requests.Session] = []
-    monkeypatch.setattr("tools.stack_outputs.PrometheusClient", lambda _url, session: sessions.append(session))
-    connect_prometheus(outputs_of(port))
-    assert bool(sessions[0].auth) is sent
+    deploy(engine, ports={9200: port})
+    sent: list[requests.PreparedRequest] = []
+
+    def send(_: requests.Session, prepared: requests.PreparedRequest, **__: object) -> None:
+        sent.append(prepared)
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests.Session, "send", send)
+    with pytest.raises(PrometheusError, match="does not answer"):
+        connect_prometheus(outputs_of(port)).alerts()
+    assert sent[0].headers["Authorization"].startswith("Basic ")
+    assert ElasticsearchServer.of_stack(outputs_of(port)).password == "secret"
+
+
+@pytest.mark.parametrize("credentials", [{}, outputs_of(0)["credentials"]])
+def test_tools_ask_nothing_while_no_container_publishes_the_port(
+    engine: FakeDockerEngine, listener: socket.socket, port: int, credentials: dict[str, str]
+) -> None:
+    """`make status` and `make report` go on: they name the service that is down."""
+    deploy(engine, status="exited", ports={9200: port})
+    outputs = outputs_of(port) | {"credentials": credentials}
+    with pytest.raises(TransportError, match="no running container publishes its port"):
+        ElasticsearchServer.of_stack(outputs).client().info()
+    with pytest.raises(PrometheusError, match="no running container publishes its port"):
+        connect_prometheus(outputs).alerts()
+    with pytest.raises(BlockingIOError):
+        listener.accept()
 
 
 def test_export_from_kibana_sends_no_login_while_its_container_is_stopped(

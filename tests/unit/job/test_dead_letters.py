@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 from job import __version__
 from job.kafka_client import ConnectionErrors
 from job.match import DeadLetter
-from job.message import Headers, Message
+from job.message import MAX_HEADERS, Headers, Message
 from job.sinks.dead_letters import DeadLetterSink
 from tests.support.fakes import FakeProducer
 from tests.support.sample_matches import ARRIVED_AT
@@ -141,6 +141,7 @@ def test_large_key_is_truncated_and_large_headers_are_dropped() -> None:
     (message,) = producer.delivered
     assert (message["key"], message["value"]) == (large[: 2**20], None)
     assert all(name.startswith("dlq.") for name, _ in message["headers"])
+    assert dict(message["headers"])["dlq.dropped_headers"] == b"1"
 
 
 def test_text_of_the_message_in_the_reason_is_truncated() -> None:
@@ -154,13 +155,21 @@ def test_text_of_the_message_in_the_reason_is_truncated() -> None:
     assert headers["dlq.field"] == b"f" * 1000
 
 
-def test_many_headers_without_content_are_dropped() -> None:
-    """Each takes some bytes nevertheless."""
-    producer = FakeProducer(KafkaError.MSG_SIZE_TOO_LARGE)
+@pytest.mark.parametrize("count", [MAX_HEADERS, MAX_HEADERS + 1])
+def test_headers_are_dropped_if_there_are_too_many(count: int) -> None:
+    """Also where they take few bytes. No client of librdkafka could read the reason among more than 100,000."""
+    producer = FakeProducer()
     sink = dead_letter_sink(producer)
-    sink.add(MESSAGE._replace(headers=[("", b"")] * 200_000), LETTER)
+    sink.add(MESSAGE._replace(headers=[("", b"")] * count), LETTER)
     sink.flush()
-    assert all(name.startswith("dlq.") for name, _ in producer.delivered[0]["headers"])
+    headers = producer.delivered[0]["headers"]
+    assert dict(headers)["dlq.reason"] == b"not_json"
+    if count > MAX_HEADERS:
+        assert all(name.startswith("dlq.") for name, _ in headers)
+        assert dict(headers)["dlq.dropped_headers"] == str(count).encode()
+    else:
+        assert headers[:count] == [("", b"")] * count
+        assert "dlq.dropped_headers" not in dict(headers)
 
 
 def test_truncated_dead_letter_that_is_still_too_large_is_retried() -> None:

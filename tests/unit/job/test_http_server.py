@@ -4,6 +4,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from socket import create_connection, socket
 from wsgiref.simple_server import WSGIServer
 
@@ -11,8 +12,8 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-import generator.metrics
-import job.web_server
+import generator.wsgi_server
+import job.wsgi_server
 from generator.metrics import GeneratorMetrics
 from job.driver.http_server import pages
 from job.driver.metrics import Metrics, QueryMetrics
@@ -123,6 +124,11 @@ def test_every_path_needs_the_login_if_there_is_one(
         server.server_close()
 
 
+def set_timeout(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    for module in (job.wsgi_server, generator.wsgi_server):
+        monkeypatch.setattr(module.RequestHandler, "timeout", seconds)
+
+
 @pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.0\r\nHost:"], ids=["nothing", "half a request"])
 def test_connection_of_a_silent_client_is_closed_without_a_line_in_the_log(
@@ -132,8 +138,7 @@ def test_connection_of_a_silent_client_is_closed_without_a_line_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    for handler in (job.web_server.RequestHandler, generator.metrics.RequestHandler):
-        monkeypatch.setattr(handler, "timeout", 0.05)
+    set_timeout(monkeypatch, 0.05)
     server = start(metrics, CollectorRegistry())
     try:
         with create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
@@ -148,3 +153,67 @@ def test_connection_of_a_silent_client_is_closed_without_a_line_in_the_log(
 def test_hanging_client_does_not_block_the_health_check(port: int) -> None:
     with create_connection(("127.0.0.1", port)):
         assert get(port, "/health")[0] == 503
+
+
+@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+def test_connection_of_a_slow_client_is_closed(
+    start: Callable[[Metrics, CollectorRegistry], WSGIServer], metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although it sends a byte before each timeout."""
+    set_timeout(monkeypatch, 0.3)
+    server = start(metrics, CollectorRegistry())
+    begin = time.monotonic()
+    try:
+        with create_connection(("127.0.0.1", server.server_port), timeout=0.05) as connection:
+            assert is_closed_while(lambda: connection.sendall(b"G"), connection, begin + 3)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert time.monotonic() - begin >= 0.3
+
+
+def is_closed_while(send: Callable[[], object], connection: socket, deadline: float) -> bool:
+    """Whether the server closes the connection before the deadline, while the client sends after each timeout."""
+    while time.monotonic() < deadline:
+        try:
+            send()
+            return connection.recv(1) == b""
+        except TimeoutError:
+            pass
+        except ConnectionError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+def test_headers_without_end_are_not_kept(
+    start: Callable[[Metrics, CollectorRegistry], WSGIServer], metrics: Metrics
+) -> None:
+    """The answer comes before the end of the request, of which 64 KiB are read."""
+    server = start(metrics, CollectorRegistry())
+    try:
+        with create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
+            connection.sendall(b"GET /metrics HTTP/1.0\r\nTrace: ".ljust(65_536, b"y"))
+            assert connection.recv(12) == b"HTTP/1.0 401"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+def test_oldest_of_many_connections_is_closed(
+    start: Callable[[Metrics, CollectorRegistry], WSGIServer], metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_timeout(monkeypatch, 60)
+    for module in (job.wsgi_server, generator.wsgi_server):
+        monkeypatch.setattr(module, "MAX_CONNECTIONS", 3)
+    server = start(metrics, CollectorRegistry())
+    address = ("127.0.0.1", server.server_port)
+    with ExitStack() as stack:
+        stack.callback(server.server_close)
+        stack.callback(server.shutdown)
+        first, *others = (stack.enter_context(create_connection(address, timeout=5)) for _ in range(4))
+        assert first.recv(1) == b""
+        newest = others[-1]
+        newest.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert newest.recv(12) == b"HTTP/1.0 401"

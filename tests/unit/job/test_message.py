@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job.message import REPLAY_HEADERS, Headers, Message, Original
+from job.message import MAX_HEADERS, REPLAY_HEADERS, Headers, Message, Original
 from job.times import iso
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ARRIVED_AT
@@ -75,6 +75,24 @@ def test_last_of_repeated_headers_counts() -> None:
 )
 def test_invalid_replay_header_is_ignored(name: str, value: str | bytes | None) -> None:
     assert message(with_header(name, value)).original == OWN
+
+
+@pytest.mark.parametrize("others", [MAX_HEADERS - 3, MAX_HEADERS - 2])
+def test_replay_headers_among_too_many_headers_are_ignored(others: int) -> None:
+    """Of more than 100,000, confluent_kafka returns none and Spark returns all."""
+    headers: Headers = [("a", None)] * others + ORIGINAL.headers()
+    assert message(headers).original == (ORIGINAL if others + 3 <= MAX_HEADERS else OWN)
+
+
+def test_replay_headers_beside_a_name_that_is_not_utf_8_are_ignored() -> None:
+    """confluent_kafka returns none for the message, and Spark returns all, with U+FFFD in that name."""
+    assert message([("tr\ufffdce", b"1"), *ORIGINAL.headers()]).original == OWN
+    assert message([("träce", b"1"), *ORIGINAL.headers()]).original == ORIGINAL
+
+
+def test_name_of_a_replay_header_ends_at_nul() -> None:
+    """As for confluent_kafka: archive and job must have the same original of a message."""
+    assert message([(f"{name}\0a", value) for name, value in ORIGINAL.headers()]).original == ORIGINAL
 
 
 @pytest.mark.parametrize("missing", REPLAY_HEADERS)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from job.sinks import sink_wait
-from job.sinks.sink_wait import Address, Receiver, Report, SinkWait
+from job.sinks.sink_wait import Address, Receiver, SinkWait
 
 WAIT = SinkWait("Elasticsearch", "größer", 1.5, 2)
 Received = SimpleQueue[SinkWait]
@@ -29,7 +29,7 @@ def driver(received: Received) -> Iterator[Address]:
 
 def datagram(address: Address, **fields: object) -> bytes:
     """A report with the driver's token, with other values for these fields of the wait."""
-    return msgspec.json.encode({"token": address.token, "wait": msgspec.structs.asdict(WAIT) | fields})
+    return address.token + msgspec.json.encode(msgspec.structs.asdict(WAIT) | fields)
 
 
 def assert_ignored(driver: Address, data: bytes, received: Received) -> None:
@@ -51,15 +51,20 @@ def test_unreachable_driver_does_not_fail_the_sink() -> None:
 
 
 def test_datagram_without_the_drivers_token_is_ignored(driver: Address, received: Received) -> None:
-    forged = SinkWait("Kafka", "forged", 60, 1)
+    forged = msgspec.json.encode(SinkWait("Kafka", "forged", 60, 1))
     of_another_start = Receiver(received.put)
-    tokens = (b"", b"\0", driver.token[:-1], driver.token + b"\0", of_another_start.address("").token)
+    tokens = (b"", b"\0", driver.token[:-1], b"\0" + driver.token, of_another_start.address("").token)
     of_another_start.close()
     for token in tokens:
-        assert_ignored(driver, msgspec.json.encode(Report(token, forged)), received)
-    assert_ignored(driver, msgspec.json.encode(forged), received)
-    assert_ignored(driver, msgspec.json.encode({"wait": forged}), received)
-    assert_ignored(driver, msgspec.json.encode({"token": "größer", "wait": forged}), received)
+        assert_ignored(driver, token + forged, received)
+        assert_ignored(driver, token, received)
+
+
+@pytest.mark.parametrize("opening", [b'{"x":', b""], ids=["object", "array"])
+def test_deeply_nested_datagram_is_ignored(driver: Address, received: Received, opening: bytes) -> None:
+    nested = opening + b"[" * 8000
+    assert_ignored(driver, nested, received)
+    assert_ignored(driver, driver.token + nested, received)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +78,9 @@ def test_invalid_wait_is_ignored(driver: Address, received: Received, fields: di
 
 def test_datagram_that_is_not_json_is_ignored(driver: Address, received: Received) -> None:
     assert_ignored(driver, b"no JSON", received)
-    assert_ignored(driver, datagram(driver, reason="?").replace(b"?", b"\xff"), received)
+    assert_ignored(driver, driver.token, received)
+    assert_ignored(driver, driver.token + b"no JSON", received)
+    assert_ignored(driver, datagram(driver, reason="?").replace(b'"?"', b'"\xff"'), received)
 
 
 def test_token_is_in_no_text() -> None:

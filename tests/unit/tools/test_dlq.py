@@ -20,7 +20,7 @@ from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
 from job.archive import archived_matches
 from job.kafka_client import ConnectionErrors
 from job.match import DeadLetter
-from job.message import Message, Original
+from job.message import MAX_HEADERS, Headers, Message, Original
 from job.sinks.dead_letters import DeadLetterSink
 from job.sinks.elasticsearch import BulkSink, Connection, client
 from job.tasks.index_matches import index
@@ -198,6 +198,32 @@ def test_replay_sends_the_original_key_value_and_headers(
         arrival = {"replay.timestamp": b"2026-02-02T02:40:00.000Z", "replay.partition": b"2", "replay.offset": b"2"}
         assert dict(headers[1:]) == arrival
         assert (found[None].value(), dict(found[None].headers())) == (None, arrival | {"replay.offset": b"3"})
+
+
+def test_dead_letter_of_a_message_with_too_many_headers_is_read_and_replayed(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """librdkafka's consumers return none of more than 100,000 headers."""
+    write(job_sink, (message_at(1, headers=[("a", None)] * 100_001), NOT_JSON))
+    (found,) = read_dead_letters({"bootstrap.servers": mock_kafka})
+    assert (found.reason, found.job_header("dropped_headers")) == ("not_json", "100001")
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 0
+    (message,) = replayed(mock_kafka)
+    assert message.headers() == Original(ARRIVED_AT, 2, 1).headers()
+
+
+@pytest.mark.parametrize("headers", [[("a", b"1")] * MAX_HEADERS, [("tr\ufffdce", b"1")], [("a\0b", b"1")]])
+def test_job_finds_the_original_of_a_replay_whatever_headers_the_message_had(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, headers: Headers
+) -> None:
+    """Also if the failed message was a replay with as many headers as a message may have."""
+    write(job_sink, (message_at(1, headers=headers), NOT_JSON))
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 0
+    (first,) = map(Message.from_kafka, replayed(mock_kafka))
+    assert first.original == Original(ARRIVED_AT, 2, 1)
+    write(job_sink, (first, NOT_JSON))
+    again = [each.original for each in read_dead_letters({"bootstrap.servers": mock_kafka})]
+    assert again == [first.original] * 2
 
 
 def test_replay_skips_duplicates_with_the_same_key_and_value(

@@ -198,7 +198,9 @@ def test_variables_that_change_where_packages_are_installed_do_not_reach_set_up(
     assert {"PIP_INDEX_URL", "GOPROXY"} <= found
 
 
-@pytest.mark.parametrize("step", ["go=go; go_in module build", "have() { true; }; chmod() { :; }; fetch_go"])
+@pytest.mark.parametrize(
+    "step", ["go=go; go_in module build", "have() { true; }; chmod() { :; }; GO_SUM_AMD64=x GO_SUM_ARM64=x; fetch_go"]
+)
 def test_go_settings_of_the_person_do_not_reach_the_build(
     passwd_home: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -208,7 +210,7 @@ def test_go_settings_of_the_person_do_not_reach_the_build(
     found = passwd_home / "found"
     (passwd_home.parent / "go").write_text(
         f"""#!/bin/sh
-[ "$1" = env ] || exec env >{found}
+[ "$1" = env ] || {{ env >{found}; echo '"Sum": "x"'; exit; }}
 shift
 for name; do case $name in GOPROXY) echo "$GOPROXY" ;; GOCACHE) echo /written ;; *) echo ;; esac; done
 """
@@ -220,6 +222,40 @@ for name; do case $name in GOPROXY) echo "$GOPROXY" ;; GOCACHE) echo /written ;;
     neutral = {"GO111MODULE": "on", "GOENV": "off", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     kept = {"GOPROXY": "https://environment", "GOCACHE": "/written"}
     assert variables.items() >= (neutral | kept).items()
+
+
+@pytest.mark.parametrize(
+    ("machine", "sum_", "error"),
+    [
+        ("x86_64", "h1:amd64", ""),
+        ("aarch64", "h1:arm64", ""),
+        ("x86_64", "h1:arm64", "linux-amd64 has the hash h1:arm64, which is not that of tools/versions.env"),
+        ("x86_64", "", "linux-amd64 has the hash , which is not that of tools/versions.env"),
+        ("riscv64", "", "linux-riscv64 has the hash , which is not"),
+        ("riscv64", "h1:riscv64", "linux-riscv64 has the hash h1:riscv64, which is not"),
+    ],
+)
+def test_downloaded_go_is_not_run_with_another_hash(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, machine: str, sum_: str, error: str
+) -> None:
+    """Whatever the person's settings verify: without the checksum database, Go itself compares it with nothing."""
+    monkeypatch.setenv("GOSUMDB", "off")
+    monkeypatch.setenv("GOFLAGS", "-insecure")
+    modules = passwd_home / ".cache/go/modules"
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+    program = modules / f"golang.org/toolchain@v0.0.1-go1.2.3.linux-{architecture}/bin/go"
+    program.parent.mkdir(parents=True)
+    (program.parent.parent / "pkg/tool").mkdir(parents=True)
+    program.touch()
+    answer = json.dumps({"Path": "golang.org/toolchain", "Sum": sum_, "GoModSum": "h1:mod"}, indent="\t")
+    for name, script in (("uname", f"echo {machine}"), ("go", f"[ $1 = env ] || echo '{answer}'")):
+        (passwd_home.parent / name).write_text(f"#!/bin/sh\n{script}\n")
+        (passwd_home.parent / name).chmod(0o755)
+    versions = "GO_VERSION=1.2.3 GO_SUM_AMD64=h1:amd64 GO_SUM_ARM64=h1:arm64"
+    output = ">&2" if error else ">/dev/null"
+    set_up(passwd_home, f"{versions}; have() {{ true; }}; GOMODCACHE={modules}; fetch_go {output}", error)
+    assert os.access(program, os.X_OK) is not bool(error)
+    assert program.exists() is not bool(error)
 
 
 def test_package_of_go_is_found_in_any_language(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,6 +357,39 @@ def test_interrupted_installation_from_dockers_repository_is_completed(
     )
     assert done.startswith(expected) if expected else done == ""
     assert (tmp_path / "docker.sources").read_text().endswith(f"{key}\n")
+
+
+@pytest.mark.parametrize(
+    ("keys", "accepted"),
+    [
+        (["9DC858229FC7DD38854AE2D88D81803C0EBFCD88"], True),
+        (["9DC858229FC7DD38854AE2D88D81803C0EBFCD89"], False),
+        (["9DC858229FC7DD38854AE2D88D81803C0EBFCD88", "0" * 40], False),
+        ([], False),
+    ],
+)
+def test_repository_of_docker_is_only_used_with_dockers_own_key(
+    tmp_path: Path, keys: list[str], accepted: bool
+) -> None:
+    listing = "".join(
+        f"pub:-:4096:1:x:::\nfpr:::::::::{key}:\nsub:-:4096:1:y:::\nfpr:::::::::{'1' * 40}:\n" for key in keys
+    )
+    (tmp_path / "listing").write_text(listing)
+    done = bash(
+        f"""
+        docker_apt_source={tmp_path}/docker.sources docker_apt_key={tmp_path}/docker.asc
+        source tools/setup.d/steps.sh
+        source tools/setup.d/system.sh
+        source <(sed '/^readonly docker_apt_source/d' tools/setup.d/docker.sh)
+        download() {{ touch "$2"; }}
+        gpg() {{ cat {tmp_path}/listing; }}
+        apt_install() {{ :; }}
+        dpkg() {{ :; }}
+        install_docker_ce debian || echo refused
+        """
+    )
+    assert done.endswith("refused") is not accepted
+    assert (tmp_path / "docker.sources").exists() is accepted
 
 
 def denied(home: Path, functions: str, error: str) -> None:

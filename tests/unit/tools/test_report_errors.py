@@ -36,6 +36,7 @@ def outputs(address: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.usefixtures("published_ports")
 def test_unreachable_services_are_reported_in_one_line_each_and_the_page_is_written(
     closed_port: int, tmp_path: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_unreachable_services_are_reported_in_one_line_each_and_the_page_is_writ
     assert page.parent.stat().st_mode & 0o777 == 0o700, "others can read the report, also in `strict`"
 
 
+@pytest.mark.usefixtures("published_ports")
 @pytest.mark.parametrize(
     ("error_class", "status", "error_type", "problem"),
     [

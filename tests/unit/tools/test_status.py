@@ -16,6 +16,7 @@ import docker
 import pytest
 import requests
 from rich.console import Console
+from werkzeug import Response
 
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import Alert, PrometheusClient
@@ -174,7 +175,7 @@ def test_docker_error_is_reported_as_a_broken_stage(
     problems = {stage.name: stage.problem for stage in found.stages}
     assert problems["containers"] == "elasticsearch has no container"
     assert problems["job"] == problem
-    assert "refused" in (problems["documents"] or "")
+    assert problems["documents"] == "no running container publishes its port"
 
 
 @pytest.mark.parametrize(
@@ -283,6 +284,18 @@ class TestStages:
     def test_unreadable_answer_is_a_problem_of_its_stage(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stages = self.check(monkeypatch, spark_job="<html>\n", archive="", generator="", health="ok")
         assert (stages["job"].problem or "").startswith("unreadable answer: ")
+
+    @pytest.mark.usefixtures("published_ports")
+    @pytest.mark.parametrize("content", ["[]", "null", "1", "{}"])
+    def test_unreadable_answer_of_elasticsearch_is_a_problem_of_its_stage(
+        self, monkeypatch: pytest.MonkeyPatch, content: str
+    ) -> None:
+        with HTTPServer() as server:
+            answer = Response(content, content_type="application/json", headers=PRODUCT)
+            server.expect_request(re.compile("")).respond_with_response(answer)
+            address = f"localhost:{server.port}"
+            stages = self.check(monkeypatch, address, spark_job="", archive="", generator="", health="ok")
+        assert (stages["documents"].problem or "").startswith("unreadable answer: ")
 
     @pytest.mark.parametrize(
         ("silent_seconds", "problem"),
@@ -460,6 +473,7 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
             stage = health.HealthChecker("sample", outputs).check()
         assert {each.name: each.figures for each in stage.stages}["archive"].startswith("7 matches")
 
+    @pytest.mark.usefixtures("published_ports")
     def test_closed_index_is_named_and_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Elasticsearch rejects a count of an alias with a closed index, unless unavailable indices are ignored."""
         indices = [
