@@ -52,5 +52,7 @@ if [ -z "${DOCKER_HOST:-}" ] \
   [ -z "$_lolstack_engine" ] || export DOCKER_HOST="$_lolstack_engine"
   unset _lolstack_engine
 fi
+# Pulumi's Docker provider would use it in place of DOCKER_HOST, contrary to Docker's own client.
+[ -z "${DOCKER_HOST:-}" ] || unset DOCKER_CONTEXT
 
 unset _lolstack_root _lolstack_home _lolstack_path

@@ -402,13 +402,16 @@ def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="needs Docker's client, not its engine")
 @pytest.mark.parametrize("host", ["unix:///run/user/1000/docker.sock", "ssh://a@b", "tcp://10.0.0.5:2376"])
-def test_docker_host_follows_the_docker_context(tmp_path: Path, host: str) -> None:
+def test_docker_host_follows_the_docker_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str) -> None:
     """Including a remote engine, which preflight then rejects."""
     assert sourced("DOCKER_HOST") == ""
     subprocess.run(
         ["docker", "context", "create", "other", "--docker", f"host={host}"], check=True, capture_output=True
     )
     assert sourced("DOCKER_HOST") == ""
+    monkeypatch.setenv("DOCKER_CONTEXT", "other")
+    assert (sourced("DOCKER_HOST"), sourced("DOCKER_CONTEXT")) == (host, "")
+    monkeypatch.delenv("DOCKER_CONTEXT")
     subprocess.run(["docker", "context", "use", "other"], check=True, capture_output=True)
     assert json.loads((tmp_path / "config.json").read_text())["currentContext"] == "other"
     assert sourced("DOCKER_HOST") == host
@@ -418,3 +421,6 @@ def test_docker_host_takes_precedence_over_the_docker_context(monkeypatch: pytes
     (tmp_path / "config.json").write_text(json.dumps({"currentContext": "other"}))
     monkeypatch.setenv("DOCKER_HOST", "unix:///mine.sock")
     assert sourced("DOCKER_HOST") == "unix:///mine.sock"
+    monkeypatch.setenv("DOCKER_CONTEXT", "other")
+    assert sourced("DOCKER_HOST") == "unix:///mine.sock"
+    assert sourced("DOCKER_CONTEXT") == "", "Pulumi's Docker provider would use it in place of DOCKER_HOST"
