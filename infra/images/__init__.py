@@ -223,8 +223,9 @@ def network_arguments() -> dict[str, str]:
             "DEBIAN_MIRROR has a login, which would stay in every image that is built: set it to a URL without one, of "
             "a mirror that needs none, or unset it"
         )
-    variables = ("DEBIAN_MIRROR", *(name for proxy in PROXIES for name in (proxy, proxy.upper())))
-    found = {name: os.environ.get(name, "") for name in variables}
+    found = {"DEBIAN_MIRROR": os.environ.get("DEBIAN_MIRROR", "")}
+    for name in PROXIES:  # apt reads only lower case
+        found[name] = found[name.upper()] = os.environ.get(name) or os.environ.get(name.upper(), "")
     pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     configured = dict(line.split("=", 1) for line in pip.stdout.splitlines() if "=" in line)  # values as Python text
     for option in ("index-url", "trusted-host"):

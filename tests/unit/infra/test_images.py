@@ -287,6 +287,7 @@ def test_builds_use_the_hosts_proxy_debian_mirror_pip_index_and_maven_settings(
         "http_proxy",
         "HTTP_PROXY",
         "https_proxy",
+        "HTTPS_PROXY",
         "no_proxy",
         "NO_PROXY",
         "PIP_INDEX_URL",
@@ -302,6 +303,7 @@ def test_builds_use_the_hosts_proxy_debian_mirror_pip_index_and_maven_settings(
     (tmp_path / ".m2").mkdir()
     (tmp_path / ".m2" / "settings.xml").write_text("<settings/>")
     expected = {
+        "https_proxy": "http://proxy:3128",  # apt reads only lower case
         "HTTPS_PROXY": "http://proxy:3128",
         "DEBIAN_MIRROR": "http://mirror",
         "PIP_INDEX_URL": "https://mirror/simple?a=b",
@@ -311,6 +313,8 @@ def test_builds_use_the_hosts_proxy_debian_mirror_pip_index_and_maven_settings(
     assert network_arguments() == expected
     monkeypatch.setenv("PIP_INDEX_URL", "https://other/simple")
     assert network_arguments() == expected | {"PIP_INDEX_URL": "https://other/simple"}
+    monkeypatch.setenv("https_proxy", "http://other:3128")
+    assert {network_arguments()[name] for name in ("https_proxy", "HTTPS_PROXY")} == {"http://other:3128"}
 
 
 @pytest.fixture

@@ -396,8 +396,20 @@ def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.Mo
     assert sourced("no_proxy") == sourced("NO_PROXY") == "localhost,127.0.0.1"
     monkeypatch.setenv("NO_PROXY", ".example.com")
     assert sourced("no_proxy") == ".example.com,localhost,127.0.0.1"
+    monkeypatch.setenv("no_proxy", "localhost,127.0.0.1,10.0.0.1")
+    assert sourced("no_proxy") == sourced("NO_PROXY") == "localhost,127.0.0.1,10.0.0.1,.example.com"
     monkeypatch.setenv("NO_PROXY", "*")
     assert sourced("no_proxy") == sourced("NO_PROXY") == "*"
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "https_proxy"])
+def test_proxy_in_upper_case_is_exported_in_lower_case_too(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """apt, which bootstraps the base image as well, reads only lower case."""
+    assert sourced(name) == ""
+    monkeypatch.setenv(name.upper(), "http://me:a'b$c@proxy:3128")
+    assert sourced(name) == "http://me:a'b$c@proxy:3128"
+    monkeypatch.setenv(name, "http://other")
+    assert sourced(name) == "http://other"
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="needs Docker's client, not its engine")
