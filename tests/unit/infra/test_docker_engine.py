@@ -44,7 +44,7 @@ def test_docker_context_is_refused_before_a_connection(monkeypatch: pytest.Monke
     """`pulumi up` in a shell that has sourced tools/env.sh before it was set: containers would be on another engine."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
-    with pytest.raises(DockerUnavailableError, match="^DOCKER_CONTEXT is set, "):
+    with pytest.raises(DockerUnavailableError, match=r"^DOCKER_CONTEXT is set, "):
         connect()
 
 
