@@ -31,6 +31,8 @@ BUILT_REPOSITORY = "lolstack.invalid"
 can serve an image under such a name to an engine or builder that does not find it locally."""
 LOGIN_IN_URL = re.compile("([^/]*//)?[^/]*@")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")  # build arguments that Docker predefines, also in upper case
+MAX_ARGUMENT_BYTES = 131_071
+"""The longest NAME=VALUE of a build argument: an environment variable of RUN, which Linux limits (MAX_ARG_STRLEN)."""
 IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
@@ -199,7 +201,18 @@ def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
 def ca_certificates() -> str:
     """The host's own CA certificates (PEM): behind a proxy that re-signs TLS each build needs them."""
     files = [_read(path) for path in sorted(CERTIFICATES.rglob("*.crt"))]
-    return "".join(f"{block.decode()}\n" for content in files for block in PEM_CERTIFICATE.findall(content))
+    text = "".join(f"{block.decode()}\n" for content in files for block in PEM_CERTIFICATE.findall(content))
+    _require_size("CA_CERTIFICATES", text, f"the certificates of {CERTIFICATES} have")
+    return text
+
+
+def _require_size(argument: str, value: str, what: str) -> None:
+    """Raises SettingsError if the build argument is too long, with `what` as the sentence's beginning."""
+    size, most = len(value.encode()), MAX_ARGUMENT_BYTES - len(f"{argument}=")
+    if size > most:
+        raise SettingsError(
+            f"{what} {size:,} bytes, at most {most:,} can be passed to image builds: keep only what downloads need"
+        )
 
 
 def _read(path: Path) -> bytes:
@@ -237,4 +250,5 @@ def network_arguments() -> dict[str, str]:
         found["MAVEN_SETTINGS"] = _read(maven).decode()
     except UnicodeDecodeError as error:
         raise SettingsError(f"{maven}: not UTF-8, which image builds need: save it in UTF-8") from error
+    _require_size("MAVEN_SETTINGS", found["MAVEN_SETTINGS"], f"{maven} has")
     return {argument: value for argument, value in found.items() if value}

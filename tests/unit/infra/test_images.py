@@ -334,6 +334,24 @@ def test_unreadable_file_of_the_host_is_named_in_one_line(certificates: Path, ma
         network_arguments()
 
 
+def test_file_of_the_host_that_is_too_large_for_a_build_is_named_with_its_size(
+    certificates: Path, maven_settings_file: Path
+) -> None:
+    """A build argument is an environment variable of RUN, which Linux limits to 131,072 bytes with its name."""
+    block = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
+    lengths = {"certificates": 131_072 - len(f"CA_CERTIFICATES={block.format('')}\n\0"), "maven": 131_072 - 16}
+    (certificates / "own.crt").write_text(block.format("A" * lengths["certificates"]))
+    maven_settings_file.write_text("m" * lengths["maven"])
+    assert ca_certificates()
+    assert network_arguments()["MAVEN_SETTINGS"]
+    (certificates / "own.crt").write_text(block.format("A" * (lengths["certificates"] + 1)))
+    maven_settings_file.write_text("m" * (lengths["maven"] + 1))
+    with pytest.raises(SettingsError, match=r"certificates.* have 131,056 bytes, at most 131,055 "):
+        ca_certificates()
+    with pytest.raises(SettingsError, match=r"/settings\.xml.* has 131,057 bytes, at most 131,056 "):
+        network_arguments()
+
+
 def test_maven_settings_in_another_encoding_are_named_in_one_line(maven_settings_file: Path) -> None:
     maven_settings_file.write_bytes("<settings><!-- Größe --></settings>".encode("latin-1"))
     with pytest.raises(SettingsError, match=r"^.*/settings\.xml: not UTF-8.*$"):
