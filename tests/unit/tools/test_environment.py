@@ -207,6 +207,7 @@ def interpreters(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for command in ("bash", "readlink", "sort", "head", "sha256sum", "sed", "grep", "paste"):
         (folder / command).symlink_to(shutil.which(command) or "")
     monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("BASH_ENV", raising=False)  # as `make` sets it: env.sh needs more commands
     return folder
 
 
