@@ -13,6 +13,7 @@ DEV_STACK = "dev"
 STACK_LABEL = f"{PROJECT}.stack"
 SERVICE_LABEL = f"{PROJECT}.service"
 IMAGE_SOURCE_LABEL = f"{PROJECT}.image-source"
+LIMITS_LABEL = f"{PROJECT}.limits"
 
 # Kafka topics
 MATCHES_TOPIC = "lol_matches"

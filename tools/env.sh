@@ -32,11 +32,15 @@ if [ -z "${PULUMI_CONFIG_PASSPHRASE+set}" ] && [ -z "${PULUMI_CONFIG_PASSPHRASE_
   export PULUMI_CONFIG_PASSPHRASE_FILE="${PULUMI_HOME:-$_lolstack_home/.pulumi}/lolstack.passphrase"
 fi
 
+# apt, for example, reads a proxy only in lower case.
+[ -z "${HTTP_PROXY:-}" ] || export http_proxy="${http_proxy:-$HTTP_PROXY}"
+[ -z "${HTTPS_PROXY:-}" ] || export https_proxy="${https_proxy:-$HTTPS_PROXY}"
+
 # With a proxy: connect to this machine directly, for the stack's ports and Pulumi's own processes.
-if [ -n "${http_proxy:-}${https_proxy:-}${all_proxy:-}${HTTP_PROXY:-}${HTTPS_PROXY:-}${ALL_PROXY:-}" ]; then
-  no_proxy=${no_proxy:-${NO_PROXY:-}}
-  case ,$no_proxy, in
-    ,\*,) ;; # every host; in a list, most programs take it as a name
+if [ -n "${http_proxy:-}${https_proxy:-}${all_proxy:-}${ALL_PROXY:-}" ]; then
+  [ "${no_proxy:-}" = "${NO_PROXY:-}" ] || no_proxy=${no_proxy:-}${no_proxy:+${NO_PROXY:+,}}${NO_PROXY:-}
+  case ,${no_proxy:-}, in
+    *,\*,*) no_proxy=* ;; # every host; in a list, most programs take it as a name
     *,localhost,127.0.0.1,*) ;;
     *) no_proxy=${no_proxy:+$no_proxy,}localhost,127.0.0.1 ;;
   esac
@@ -52,5 +56,7 @@ if [ -z "${DOCKER_HOST:-}" ] \
   [ -z "$_lolstack_engine" ] || export DOCKER_HOST="$_lolstack_engine"
   unset _lolstack_engine
 fi
+# Pulumi's Docker provider would use it in place of DOCKER_HOST, contrary to Docker's own client.
+[ -z "${DOCKER_HOST:-}" ] || unset DOCKER_CONTEXT
 
 unset _lolstack_root _lolstack_home _lolstack_path

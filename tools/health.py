@@ -119,8 +119,14 @@ class HealthChecker:
         )
         with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
             stages = [pool.submit(_run_check, name, check) for name, check in checks]
-            services = tuple(sorted(pool.map(self._check_service, self._containers()), key=lambda each: each.name))
-            return StackHealth((self._check_containers(services), *(stage.result() for stage in stages)), services)
+            services: list[ServiceHealth] = []
+
+            def check_containers() -> StageResult:
+                services.extend(sorted(pool.map(self._check_service, self._containers()), key=lambda each: each.name))
+                return self._check_containers(services)
+
+            containers = _run_check("containers", check_containers)
+            return StackHealth((containers, *(stage.result() for stage in stages)), tuple(services))
 
     def count_documents(self) -> int:
         """The number of searchable participants; 0 if Elasticsearch does not answer."""
@@ -132,10 +138,7 @@ class HealthChecker:
     # Services
 
     def _containers(self) -> list[Container]:
-        try:
-            containers = stack_containers(self._engine, self._stack)
-        except DOCKER_ERRORS:
-            return []
+        containers = stack_containers(self._engine, self._stack)
         # A backfill that was killed leaves its container; the next one, or `make down`, removes it.
         return [
             each
@@ -156,13 +159,12 @@ class HealthChecker:
             restarts=container.attrs["RestartCount"],
         )
 
-    def _check_containers(self, services: tuple[ServiceHealth, ...]) -> StageHealth:
+    def _check_containers(self, services: list[ServiceHealth]) -> StageResult:
         problems = [f"{service.name} is {service.state}" for service in services if not service.healthy]
         missing = set(self._outputs["services"]) - {service.name for service in services}
         problems += [f"{name} has no container" for name in sorted(missing)]
         memory = sum(service.memory for service in services)
-        figures = f"{len(services)}, {memory / 2**30:.1f} GiB of memory in use"
-        return StageHealth("containers", figures, "; ".join(problems) or None)
+        return f"{len(services)}, {memory / 2**30:.1f} GiB of memory in use", "; ".join(problems) or None
 
     # The other stages
 

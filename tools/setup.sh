@@ -15,8 +15,9 @@ set -euo pipefail
 
 # Variables of the person that change where Python and pip find and install packages, what `cd` enters, and what Go
 # builds. Proxies, mirrors and certificates stay.
-unset PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT
+unset PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT
 unset CDPATH GOROOT GOOS GOARCH
+export PIP_USER=0  # also in place of the option in pip.conf, with which pip installs nothing into an environment
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # As Pulumi: the home folder of the passwd entry. HOME may be another user's (with sudo) or not set.

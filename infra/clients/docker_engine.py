@@ -40,6 +40,11 @@ def connect(timeout: int = 30) -> docker.DockerClient:
     The engine must be on this machine: published ports would be on the other machine's loopback, where this program,
     which creates topics and index templates through them, cannot connect.
     """
+    if os.environ.get("DOCKER_CONTEXT"):
+        raise DockerUnavailableError(
+            "DOCKER_CONTEXT is set, which Pulumi's Docker provider uses in place of DOCKER_HOST, and this program does "
+            "not: unset DOCKER_CONTEXT, and set DOCKER_HOST to the address of that engine (`docker context ls`)"
+        )
     url = engine_address()
     if urlsplit(url).hostname not in (None, "localhost", "127.0.0.1", "::1"):
         raise DockerUnavailableError(

@@ -31,6 +31,8 @@ BUILT_REPOSITORY = "lolstack.invalid"
 can serve an image under such a name to an engine or builder that does not find it locally."""
 LOGIN_IN_URL = re.compile("([^/]*//)?[^/]*@")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")  # build arguments that Docker predefines, also in upper case
+MAX_ARGUMENT_BYTES = 131_071
+"""The longest NAME=VALUE of a build argument: an environment variable of RUN, which Linux limits (MAX_ARG_STRLEN)."""
 IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
@@ -199,7 +201,18 @@ def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
 def ca_certificates() -> str:
     """The host's own CA certificates (PEM): behind a proxy that re-signs TLS each build needs them."""
     files = [_read(path) for path in sorted(CERTIFICATES.rglob("*.crt"))]
-    return "".join(f"{block.decode()}\n" for content in files for block in PEM_CERTIFICATE.findall(content))
+    text = "".join(f"{block.decode()}\n" for content in files for block in PEM_CERTIFICATE.findall(content))
+    _require_size("CA_CERTIFICATES", text, f"the certificates of {CERTIFICATES} have")
+    return text
+
+
+def _require_size(argument: str, value: str, what: str) -> None:
+    """Raises SettingsError if the build argument is too long, with `what` as the sentence's beginning."""
+    size, most = len(value.encode()), MAX_ARGUMENT_BYTES - len(f"{argument}=")
+    if size > most:
+        raise SettingsError(
+            f"{what} {size:,} bytes, at most {most:,} can be passed to image builds: keep only what downloads need"
+        )
 
 
 def _read(path: Path) -> bytes:
@@ -223,8 +236,9 @@ def network_arguments() -> dict[str, str]:
             "DEBIAN_MIRROR has a login, which would stay in every image that is built: set it to a URL without one, of "
             "a mirror that needs none, or unset it"
         )
-    variables = ("DEBIAN_MIRROR", *(name for proxy in PROXIES for name in (proxy, proxy.upper())))
-    found = {name: os.environ.get(name, "") for name in variables}
+    found = {"DEBIAN_MIRROR": os.environ.get("DEBIAN_MIRROR", "")}
+    for name in PROXIES:  # apt reads only lower case
+        found[name] = found[name.upper()] = os.environ.get(name) or os.environ.get(name.upper(), "")
     pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     configured = dict(line.split("=", 1) for line in pip.stdout.splitlines() if "=" in line)  # values as Python text
     for option in ("index-url", "trusted-host"):
@@ -236,4 +250,5 @@ def network_arguments() -> dict[str, str]:
         found["MAVEN_SETTINGS"] = _read(maven).decode()
     except UnicodeDecodeError as error:
         raise SettingsError(f"{maven}: not UTF-8, which image builds need: save it in UTF-8") from error
+    _require_size("MAVEN_SETTINGS", found["MAVEN_SETTINGS"], f"{maven} has")
     return {argument: value for argument, value in found.items() if value}

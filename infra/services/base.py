@@ -3,6 +3,7 @@ logs."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from infra.images import Images
 from infra.names import (
     HOST_ADDRESS,
     IMAGE_SOURCE_LABEL,
+    LIMITS_LABEL,
     MAIN_NETWORK,
     PROJECT,
     SERVICE_LABEL,
@@ -31,6 +33,9 @@ from infra.settings import Settings
 from infra.users import MAX_PROCESSES
 
 HEALTH_CHECK_SCRIPT = "/etc/lolstack/health_check.sh"
+LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
+"""Log rotation."""
+ULIMITS = [docker.ContainerUlimitArgsDict(name="nproc", soft=MAX_PROCESSES, hard=MAX_PROCESSES)]
 JVM_STARTS_QUICKLY = "-XX:TieredStopAtLevel=1"
 """Only the first JIT compiler (C1), for a JVM that has little to do: the second takes a third of the processor time of
 a start, and its code is rarely needed."""
@@ -244,7 +249,7 @@ class Service(pulumi.ComponentResource):
             cpu_shares=spec.cpu_shares,
             # JVMs unpack and map native libraries in /tmp, which Docker's default for tmpfs, noexec, forbids.
             tmpfs={"/tmp": f"exec,size={spec.tmp_mib}m"},
-            ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=MAX_PROCESSES, hard=MAX_PROCESSES)],
+            ulimits=ULIMITS,
             network_mode=deployment.networks[spec.networks[0]].name,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=deployment.networks[network].name, aliases=[self.name])
@@ -275,13 +280,15 @@ class Service(pulumi.ComponentResource):
             destroy_grace_seconds=spec.grace_seconds,
             stop_timeout=spec.grace_seconds,
             log_driver="json-file",
-            log_opts={"max-size": "10m", "max-file": "3"},  # log rotation
+            log_opts=LOG_OPTIONS,
             labels=[
                 docker.ContainerLabelArgs(label=label, value=value)
                 for label, value in (
                     (STACK_LABEL, deployment.stack),
                     (SERVICE_LABEL, self.name),
                     (IMAGE_SOURCE_LABEL, deployment.images.source.kind),
+                    # Replaces the container if they change.
+                    (LIMITS_LABEL, json.dumps({"logOpts": LOG_OPTIONS, "ulimits": ULIMITS})),
                 )
             ],
             opts=pulumi.ResourceOptions(
@@ -290,6 +297,8 @@ class Service(pulumi.ComponentResource):
                 delete_before_replace=True,  # the old container holds the name and the host ports
                 # A container whose creation failed half-way would only be started, without its files.
                 replace_on_changes=["#initerror"],
+                # The engine adds its defaults (daemon.json) to the options that the provider then reads.
+                ignore_changes=["logOpts", "ulimits"],
             ),
         )
 

@@ -56,6 +56,7 @@ class Options:
     deleted_with: str
     delete_before_replace: bool
     replace_on_changes: frozenset[str]
+    ignore_changes: frozenset[str]
     secret_outputs: frozenset[str]
 
 
@@ -113,6 +114,7 @@ class OptionsMonitor(pulumi.runtime.mocks.MockMonitor):
             _name(request.deletedWith),
             request.deleteBeforeReplace,
             frozenset(request.replaceOnChanges),
+            frozenset(request.ignoreChanges),
             frozenset(request.additionalSecretOutputs),
         )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]

@@ -4,14 +4,14 @@
 readonly dockerd_log=/var/log/lolstack-dockerd.log
 readonly docker_apt_source=/etc/apt/sources.list.d/docker.sources docker_apt_key=/etc/apt/keyrings/docker.asc
 readonly docker_key_fingerprint=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
-docker_state=''    # available, denied, stopped, absent
+docker_state=''    # available, denied, stopped, absent, failing (it responds with an error, or not in time)
 docker_version=''  # if available
 docker_error=''    # otherwise, the client's message
 
 # find_docker: sets the three variables. Fails if the engine is too old, if the engine that DOCKER_HOST or the Docker
 # context selects does not respond, or if the command is not of an engine that set-up could install or start.
 find_docker() {
-  local output
+  local output status
   output=$(mktemp)
   if ! have docker; then
     # Debian 13 packages the engine without its client; installing adds the client.
@@ -23,7 +23,9 @@ find_docker() {
   elif docker_version=$(timeout 20 docker version --format '{{.Server.Version}}' 2>"$output"); then
     docker_state=available
   else
+    status=$?
     docker_error=$(tail -n 1 "$output")
+    ((status != 124)) || docker_error='no answer in 20 seconds'
     if [[ $docker_error == *'permission denied'* ]]; then
       docker_state=denied
     elif [[ -n ${DOCKER_HOST:-} || $(docker context show 2>/dev/null || echo default) != default ]]; then
@@ -32,6 +34,8 @@ find_docker() {
     elif docker_is_snap; then
       rm -f "$output"
       fail "Docker's snap is installed, but does not run: $(as_root snap start docker), then start again"
+    elif [[ ! ${docker_error,,} =~ (cannot|failed to)\ connect|connection\ refused ]]; then
+      docker_state=failing
     elif have dockerd; then
       docker_state=stopped
     else
@@ -42,6 +46,9 @@ find_docker() {
   [[ $docker_state != available ]] || at_least "$docker_version" "$DOCKER_MINIMUM" \
     || fail "the Docker Engine has version $docker_version; $DOCKER_MINIMUM or newer is needed: upgrade it"
 }
+
+# fail_docker: fails because the engine responds with an error, or not at all.
+fail_docker() { fail "the Docker Engine does not work: $docker_error"; }
 
 # docker_is_snap: whether the command belongs to a snap, which has an engine of its own and no command dockerd.
 docker_is_snap() { [[ $(command -v docker) == */snap/* ]]; }
@@ -144,15 +151,5 @@ start_docker() {
   done
 }
 
-# needs_mmdebstrap: whether base images have to be built here, because the engine can reach no container registry. The
-# request goes through the engine, which would pull the images. A registry that refuses access is reachable. False for a
-# remote engine.
-needs_mmdebstrap() {
-  local socket status
-  ! have mmdebstrap && have curl || return 1
-  socket=$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null) || return 1
-  [[ $socket == unix://* ]] || return 1
-  status=$(curl -s -o /dev/null --max-time 8 -w '%{http_code}' --unix-socket "${socket#unix://}" \
-    http://localhost/distribution/debian:12-slim/json) || true
-  [[ ! $status =~ ^(200|401|403|429)$ ]]
-}
+# docker_is_local: whether the engine listens on a socket of this machine.
+docker_is_local() { [[ $(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null) == unix://* ]]; }

@@ -5,17 +5,38 @@ readonly venv_stamp=$venv/.lolstack
 python_version=''
 venv_contents=()
 
-# find_python: prints the path of the first interpreter that is new enough.
+# find_python: prints the path of the first interpreter between minimum and maximum that can create a virtual
+# environment, if need be with a Debian package.
 find_python() {
-  local name
-  for name in python3 python3.13 python3.12 python3.11; do
-    if have "$name" \
-      && "$name" -c "import sys; sys.exit(sys.version_info < (${PYTHON_MINIMUM/./, }))" 2>/dev/null; then
+  local name minor names=(python3)
+  for ((minor = ${PYTHON_MAXIMUM#*.}; minor >= ${PYTHON_MINIMUM#*.}; minor--)); do
+    names+=("python3.$minor")
+  done
+  for name in "${names[@]}"; do
+    if have "$name" && version_fits "$("$name" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" \
+      && { has_ensurepip "$name" || [[ $(readlink -f "$(command -v "$name")") == /usr/bin/* ]]; }; then
       command -v "$name"
       return
     fi
   done
   return 1
+}
+
+# version_fits VERSION: whether it is a version of Python between minimum and maximum.
+version_fits() { [[ $1 == 3.* ]] && at_least "$1" "$PYTHON_MINIMUM" && at_least "$PYTHON_MAXIMUM.999" "$1"; }
+
+# has_ensurepip INTERPRETER: whether it can create virtual environments. Debian packages this module on its own.
+has_ensurepip() { "$1" -c 'import ensurepip' 2>/dev/null; }
+
+# require_python: fails if the environment must be created, and no interpreter fits. Not in the part of root for a user,
+# who may have an interpreter that root's PATH lacks.
+require_python() {
+  [[ $part == system ]] || venv_is_current || find_python >/dev/null || fail_python
+}
+
+fail_python() {
+  fail "Python $PYTHON_MINIMUM to $PYTHON_MAXIMUM with its module ensurepip is needed; python3 is" \
+    "$(python3 -V 2>&1): use Debian 12 or newer, or install such a Python as well"
 }
 
 # inspect_venv: sets python_version, and venv_contents to the stamp lines of an up-to-date environment: first the
@@ -48,10 +69,9 @@ ensure_venv() {
 
 update_venv() {
   local interpreter
-  interpreter=$(find_python) \
-    || fail "Python $PYTHON_MINIMUM or newer is needed; python3 is $(python3 -V 2>&1): use Debian 12 or newer"
+  interpreter=$(find_python) || fail_python
   # Recreate an environment that set-up created, so that no outdated package remains; only add packages to a user's own.
-  if [[ -e $venv_stamp ]] || ! inspect_venv || ! at_least "$python_version" "$PYTHON_MINIMUM"; then
+  if [[ -e $venv_stamp ]] || ! inspect_venv || ! version_fits "$python_version"; then
     step "creating the virtual environment .venv with $("$interpreter" -V)" create_venv "$interpreter"
   fi
   step 'installing requirements.txt into .venv' install_requirements requirements.txt

@@ -6,7 +6,8 @@ is_root() { [[ $EUID == 0 ]]; }
 # may_become_root: whether this is root, or sudo needs no password.
 may_become_root() { is_root || { have sudo && sudo -n true 2>/dev/null; }; }
 
-# missing_packages: prints the Debian packages of the commands that are missing, one per line.
+# missing_packages: prints the Debian packages of the commands that are missing, one per line. Fails if the machine's
+# Python does not fit: nothing of it is changed then.
 missing_packages() {
   local command interpreter
   for command in curl git make; do
@@ -15,13 +16,10 @@ missing_packages() {
   [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
   if ! venv_is_current; then
     if interpreter=$(find_python); then
-      if ! "$interpreter" -c 'import ensurepip' 2>/dev/null; then
-        # Debian packages the module that creates virtual environments apart from the interpreter.
-        [[ $(readlink -f "$interpreter") == /usr/bin/* ]] \
-          || fail "$interpreter has no ensurepip module, so it cannot create a virtual environment"
-        "$interpreter" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
-      fi
-    elif ! have python3; then
+      has_ensurepip "$interpreter" || "$interpreter" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
+    elif have python3; then
+      require_python
+    else
       printf '%s\n' python3 python3-venv
     fi
   fi
@@ -50,6 +48,7 @@ ensure_system() {
     find_docker
     case $docker_state in
       absent | stopped) missing+=("the Docker Engine ($docker_state)") ;;
+      failing) fail_docker ;;
       denied)
         # Only if the socket has that group, membership in the group docker helps.
         if in_group docker "$user" || [[ $(docker_socket_group) != docker ]]; then fail_denied; fi
@@ -80,7 +79,7 @@ ensure_system() {
   fi
   find_docker
   [[ $docker_state != denied ]] || fail_denied
-  [[ $docker_state == available ]] || fail "the Docker Engine does not respond: $docker_error"
+  [[ $docker_state == available ]] || fail_docker
 }
 
 # in_group GROUP [USER]: whether USER, or this process, is a member. A process keeps the groups of its login.
@@ -104,17 +103,17 @@ fail_denied() {
   fail "$user may not use the Docker Engine's socket $socket (owner and group: $(stat -Lc %U:%G "$socket" 2>&1)): $advice"
 }
 
-# ensure_mmdebstrap: installs it if image builds need it. Without root this is no error: the stack's configuration may
-# name a mirror.
+# ensure_mmdebstrap: installs what building base images needs, unless the engine is remote. A failure is no error: most
+# stacks pull this image. Which one does is known only from its settings and its registry, at each `make up`.
 ensure_mmdebstrap() {
-  needs_mmdebstrap || return 0
+  # With uidmap mmdebstrap does not need root.
+  if { have mmdebstrap && have newuidmap; } || ! have apt-get || ! docker_is_local; then return; fi
   if may_become_root; then
-    # With uidmap mmdebstrap does not need root.
-    install_packages mmdebstrap uidmap
-  else
-    say "no container registry is reachable; to build images without one, run:
-  $(as_root apt-get install mmdebstrap uidmap)"
+    try_step "installing the packages mmdebstrap uidmap" apt_install mmdebstrap uidmap
+    ((step_status)) || return 0
   fi
+  say "without the packages mmdebstrap and uidmap, images can only be built where a container registry is reachable:
+  $(as_root apt-get install mmdebstrap uidmap)"
 }
 
 # set_up_system USER: installs packages; installs and starts the Docker Engine; gives USER permission to use it.
@@ -124,6 +123,7 @@ set_up_system() {
   if [[ -n $packages ]]; then
     # shellcheck disable=SC2086  # words
     install_packages $packages
+    require_python
   fi
   needs_docker || return 0
   find_docker
@@ -134,6 +134,7 @@ set_up_system() {
   fi
   find_docker
   [[ $docker_state != stopped ]] || start_docker
+  [[ $docker_state != failing ]] || fail_docker
   if [[ $user != root ]] && ! in_group docker "$user" && getent group docker >/dev/null; then
     step "adding $user to the group docker, which gives permission to use the Docker Engine (equivalent to root)" \
       usermod -aG docker "$user"
@@ -149,10 +150,21 @@ install_packages() {
 
 # apt_install PACKAGE…: as root.
 apt_install() {
-  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q)
+  local apt=(env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q) deadline=$((SECONDS + 300)) messages status
   is_root || apt=(sudo -n "--preserve-env=$proxies" "${apt[@]}")
-  # A package source that fails need not be the one that has the packages.
-  "${apt[@]}" update || echo "apt-get update failed with exit code $?: installing from the package lists there are"
+  messages=$(mktemp)
+  until "${apt[@]}" update 2>&1 | tee "$messages"; do
+    status=$?
+    # apt waits for its other locks by itself. At the first boot of a cloud image, for example, another apt runs.
+    if ((SECONDS < deadline)) && grep -q 'Could not get lock' "$messages"; then
+      sleep 5
+      continue
+    fi
+    # A package source that fails need not be the one that has the packages.
+    echo "apt-get update failed with exit code $status: installing from the package lists there are"
+    break
+  done
+  rm -f "$messages"
   "${apt[@]}" -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
     install --no-install-recommends --no-remove "$@"
 }

@@ -40,6 +40,14 @@ def test_remote_docker_engine_is_refused_before_a_connection(
         connect()
 
 
+def test_docker_context_is_refused_before_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pulumi up` in a shell that has sourced tools/env.sh before it was set: containers would be on another engine."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
+    monkeypatch.setenv("DOCKER_CONTEXT", "other")
+    with pytest.raises(DockerUnavailableError, match=r"^DOCKER_CONTEXT is set, "):
+        connect()
+
+
 @pytest.mark.parametrize(("exit_code", "output"), [(0, "ok"), (7, "ok\nWARNING: no config.json\ncurl: (7) refused")])
 def test_warnings_of_dockers_client_are_no_output_of_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int, output: str

@@ -287,6 +287,7 @@ def test_builds_use_the_hosts_proxy_debian_mirror_pip_index_and_maven_settings(
         "http_proxy",
         "HTTP_PROXY",
         "https_proxy",
+        "HTTPS_PROXY",
         "no_proxy",
         "NO_PROXY",
         "PIP_INDEX_URL",
@@ -302,6 +303,7 @@ def test_builds_use_the_hosts_proxy_debian_mirror_pip_index_and_maven_settings(
     (tmp_path / ".m2").mkdir()
     (tmp_path / ".m2" / "settings.xml").write_text("<settings/>")
     expected = {
+        "https_proxy": "http://proxy:3128",  # apt reads only lower case
         "HTTPS_PROXY": "http://proxy:3128",
         "DEBIAN_MIRROR": "http://mirror",
         "PIP_INDEX_URL": "https://mirror/simple?a=b",
@@ -311,6 +313,8 @@ def test_builds_use_the_hosts_proxy_debian_mirror_pip_index_and_maven_settings(
     assert network_arguments() == expected
     monkeypatch.setenv("PIP_INDEX_URL", "https://other/simple")
     assert network_arguments() == expected | {"PIP_INDEX_URL": "https://other/simple"}
+    monkeypatch.setenv("https_proxy", "http://other:3128")
+    assert {network_arguments()[name] for name in ("https_proxy", "HTTPS_PROXY")} == {"http://other:3128"}
 
 
 @pytest.fixture
@@ -327,6 +331,24 @@ def test_unreadable_file_of_the_host_is_named_in_one_line(certificates: Path, ma
     with pytest.raises(SettingsError, match=r"^.*/own\.crt: Input/output error.*$"):
         ca_certificates()
     with pytest.raises(SettingsError, match=r"^.*/settings\.xml: Input/output error.*$"):
+        network_arguments()
+
+
+def test_file_of_the_host_that_is_too_large_for_a_build_is_named_with_its_size(
+    certificates: Path, maven_settings_file: Path
+) -> None:
+    """A build argument is an environment variable of RUN, which Linux limits to 131,072 bytes with its name."""
+    block = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
+    lengths = {"certificates": 131_072 - len(f"CA_CERTIFICATES={block.format('')}\n\0"), "maven": 131_072 - 16}
+    (certificates / "own.crt").write_text(block.format("A" * lengths["certificates"]))
+    maven_settings_file.write_text("m" * lengths["maven"])
+    assert ca_certificates()
+    assert network_arguments()["MAVEN_SETTINGS"]
+    (certificates / "own.crt").write_text(block.format("A" * (lengths["certificates"] + 1)))
+    maven_settings_file.write_text("m" * (lengths["maven"] + 1))
+    with pytest.raises(SettingsError, match=r"certificates.* have 131,056 bytes, at most 131,055 "):
+        ca_certificates()
+    with pytest.raises(SettingsError, match=r"/settings\.xml.* has 131,057 bytes, at most 131,056 "):
         network_arguments()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from pulumi.runtime import rpc
 
 from infra import versions
 from infra.images import RECIPES, ROOT, dockerfile
-from infra.names import INDEX_ALIASES, JOB_SETTINGS, SCRAPE_SECONDS, SERVICE_LABEL, STACK_LABEL
+from infra.names import INDEX_ALIASES, JOB_SETTINGS, LIMITS_LABEL, SCRAPE_SECONDS, SERVICE_LABEL, STACK_LABEL
 from infra.services.base import INTERVAL_SECONDS
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
@@ -479,6 +480,15 @@ def test_every_container_has_the_stacks_name_and_labels(declared: dict[str, Reco
         assert container["name"] == f"lolstack-unit-{name}"
         labels = {label["label"]: label["value"] for label in container["labels"]}
         assert (labels[STACK_LABEL], labels[SERVICE_LABEL]) == ("unit", name)
+
+
+def test_engine_defaults_of_log_options_and_ulimits_replace_no_container(declared: dict[str, Recorder]) -> None:
+    """The engine adds those of its daemon.json, which the provider reads back. A label has ours: a changed label
+    replaces a container."""
+    for name, container in declared["build"].containers.items():
+        assert declared["build"].options[name].ignore_changes == {"logOpts", "ulimits"}
+        labels = {label["label"]: label["value"] for label in container["labels"]}
+        assert json.loads(labels[LIMITS_LABEL]) == {key: container[key] for key in ("logOpts", "ulimits")}
 
 
 def test_a_volume_is_mounted_only_where_the_built_image_creates_the_directory(declared: dict[str, Recorder]) -> None:

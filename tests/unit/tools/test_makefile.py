@@ -70,6 +70,24 @@ def test_values_reach_the_tools_as_they_are(value: str) -> None:
         assert words[words.index(option) + 1] == value
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (("report",), {"HOURS": "24", "FROM": "2026-11-24T06:00Z", "TO": "2026-11-25T06:00Z", "QUEUE": "420"}),
+        (("dlq",), {"SHOW": "0:17", "REPLAY": "all"}),
+        (("-e", "dlq"), {"REPLAY": "all"}),
+        (("backfill", "FROM=2026-11-24T06:00Z"), {"TO": "2026-11-25T06:00Z", "RATE": "200"}),
+        (("logs",), {"SERVICE": "kafka"}),
+        (("bench-long",), {"MINUTES": "1"}),
+    ],
+)
+def test_only_the_stack_is_selected_in_the_environment(arguments: tuple[str, ...], variables: dict[str, str]) -> None:
+    """REPLAY=all of another program would send all dead letters again."""
+    for value in variables.values():
+        assert value not in make("-n", *arguments, **variables).stdout
+    assert make("-n", *arguments, **variables).stdout == make("-n", *arguments).stdout
+
+
 @pytest.mark.parametrize("stack", ["dev", "other"])
 def test_logs_accepts_a_service_name_with_an_apostrophe(tmp_path: Path, stack: str) -> None:
     (tmp_path / "docker").write_text("#!/bin/sh\n")
