@@ -61,6 +61,25 @@ def test_alias_with_the_name_of_this_months_index_is_accepted(elasticsearch: Fak
     assert wait_for_elasticsearch(options(elasticsearch))
 
 
+@pytest.mark.parametrize("in_alias", [True, False])
+def test_index_of_this_month_that_is_not_in_its_alias_is_reported(
+    elasticsearch: FakeElasticsearch, caplog: pytest.LogCaptureFixture, in_alias: bool
+) -> None:
+    for path in [path for method, path in elasticsearch.pages if method == "PUT"]:
+        elasticsearch.pages["HEAD", path] = (200, {})
+        alias = path[1:].partition("-")[0]
+        if in_alias or alias != ALIASES[1]:
+            elasticsearch.pages["HEAD", f"{path}/_alias/{alias}"] = (200, {})
+    assert wait_for_elasticsearch(options(elasticsearch))
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    if in_alias:
+        assert warnings == []
+    else:
+        [warning] = warnings
+        index = monthly_index(ALIASES[1], int(time.time() * 1000))
+        assert warning.startswith(f"The index {index} is not in the alias {ALIASES[1]}, ")
+
+
 @pytest.mark.parametrize(
     ("status", "error_type", "reason"),
     [
