@@ -76,7 +76,8 @@ def _when_available(options: settings.Elasticsearch, request: Callable[[Elastics
         if isinstance(error, ApiError):
             return f"elasticsearch.hosts: {hosts} answers {error.status_code} ({elasticsearch.describe(error)})."
         cause = first_line(error.message)
-        return f"elasticsearch.hosts: {hosts} is not available ({cause}); is it running, is the address right?"
+        check = f"{advice}." if (advice := elasticsearch.advice(error)) else "is it running, is the address right?"
+        return f"elasticsearch.hosts: {hosts} is not available ({cause}); {check}"
 
     try:
         return wait_until_available("Elasticsearch", lambda: request(client), _is_temporary, complaint)
@@ -155,11 +156,13 @@ def _create_index(client: Elasticsearch, alias: str) -> None:
 
 
 def _is_temporary(error: BaseException) -> bool:
-    """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), or no index can be created
-    now (the limit of shards, a blocked cluster)."""
+    """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), no index can be created now
+    (the limit of shards, a blocked cluster), or a clock that is behind."""
     if isinstance(error, ApiError):
         return error.status_code == 429 or error.status_code >= 500 or error.error in _CANNOT_CREATE_INDEX
-    return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
+    if isinstance(error, TlsError):
+        return elasticsearch.is_clock_behind(error)
+    return isinstance(error, TransportError) and not isinstance(error, SerializationError)
 
 
 def _permanent_error(error: ApiError | SerializationError, hosts: str) -> str:

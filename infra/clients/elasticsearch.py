@@ -64,6 +64,8 @@ def describe_failure(error: ApiError | TransportError) -> str:
     if isinstance(error, AuthenticationException):
         return f"{text}; it has other passwords than the stack's state: `make up`"
     if isinstance(error, TlsError):
+        if "certificate is not yet valid" in text:
+            return f"{text}; this machine's clock is behind the beginning of its certificate: correct the clock"
         expired = "certificate has expired" in text
         return f"{text}; " + (
             "`make up` renews it" if expired else "it has another certificate than the stack: `make up`"

@@ -184,14 +184,15 @@ class TestServer:
         assert describe_failure(error.value).endswith("it has other passwords than the stack's state: `make up`")
 
     @pytest.mark.parametrize(
-        ("expired", "known", "advice"),
+        ("validity", "known", "advice"),
         [
-            (False, False, "it has another certificate than the stack: `make up`"),
-            (True, True, "`make up` renews it"),
+            ("valid", False, "it has another certificate than the stack: `make up`"),
+            ("expired", True, "`make up` renews it"),
+            ("not yet valid", True, "correct the clock"),
         ],
     )
-    def test_refused_certificate_says_what_to_do(self, tmp_path: Path, expired: bool, known: bool, advice: str) -> None:
-        authority, context = tls_server(tmp_path, expired)
+    def test_refused_certificate_says_what_to_do(self, tmp_path: Path, validity: str, known: bool, advice: str) -> None:
+        authority, context = tls_server(tmp_path, validity)
         other, _ = tls_server(tmp_path)
         with fake_elasticsearch(ssl_context=context) as server:
             trusting = ElasticsearchServer(server.url, ca_certificate=authority if known else other)

@@ -208,22 +208,36 @@ def test_search_for_indexed_matches_reports_a_missing_privilege(elasticsearch: F
 
 
 @pytest.mark.parametrize(
-    ("expired", "known", "advice"),
+    ("validity", "known", "advice"),
     [
-        (False, False, "set elasticsearch.ca_certificate to the authority that has signed its certificate"),
-        (True, True, "its certificate has expired: `make up` renews it"),
+        ("valid", False, "set elasticsearch.ca_certificate to the authority that has signed its certificate"),
+        ("expired", True, "its certificate has expired: `make up` renews it"),
     ],
 )
 def test_refused_certificate_is_reported_with_what_to_do(
-    tmp_path: Path, expired: bool, known: bool, advice: str
+    tmp_path: Path, validity: str, known: bool, advice: str
 ) -> None:
-    authority, context = tls_server(tmp_path, expired)
+    authority, context = tls_server(tmp_path, validity)
     with fake_elasticsearch(ssl_context=context) as server:
         changes = {"hosts": [server.url], "ca_certificate": authority if known else ""}
         with pytest.raises(JobError) as error:
             wait_for_elasticsearch(with_overrides({"elasticsearch": changes}).elasticsearch)
     assert str(error.value).startswith(f"elasticsearch.hosts: no secure connection to {server.url} (")
     assert str(error.value).endswith(f"; {advice}")
+
+
+def test_waits_while_the_clock_is_behind_the_certificates_beginning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
+    authority, context = tls_server(tmp_path, "not yet valid")
+    with fake_elasticsearch(ssl_context=context) as server:
+        changes = {"hosts": [server.url], "ca_certificate": authority}
+        with pytest.raises(JobError) as error:
+            wait_for_elasticsearch(with_overrides({"elasticsearch": changes}).elasticsearch)
+    advice = "this machine's clock is behind the beginning of its certificate: correct the clock"
+    assert f"Waiting for Elasticsearch: elasticsearch.hosts: {server.url} is not available (" in caplog.text
+    assert str(error.value).endswith(f"; {advice}. Gave up after 0.1 s")
 
 
 def test_text_that_is_no_certificate_is_reported(elasticsearch: FakeElasticsearch) -> None:
