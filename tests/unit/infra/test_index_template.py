@@ -133,7 +133,8 @@ class TestClient:
 
         def handler(request: Request) -> Response:
             index, _, last = request.path[1:].partition("/")
-            status, answer = 200, {}
+            status = 200
+            answer: dict[str, Any] = {}
             if request.path == "/_index_template/a" and request.method == "GET":
                 answer = {"index_templates": [{"name": "a", "index_template": body}]}
             elif request.path == "/_aliases":
