@@ -173,6 +173,7 @@ for name, reason in left_out.items():
 pulumi.export(configuration.CONFIGURATION_OUTPUT, configuration.describe(stack))
 pulumi.export("imageSource", source.kind)
 pulumi.export("services", {service.name: service.addresses() for service in deployment.services})
+pulumi.export("networks", {service.name: service.networks for service in deployment.services})
 pulumi.export("leftOut", left_out)
 pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)
 pulumi.export("kafkaProducer", kafka.client_properties("producer", on_host=True))

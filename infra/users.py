@@ -32,6 +32,7 @@ VOLUMES = {
     "elasticsearch": ELASTICSEARCH,
     "cassandra": CASSANDRA,
     "checkpoints": SPARK,
+    "spark-master": SPARK,
     "prometheus": PROMETHEUS,
     "alertmanager": ALERTMANAGER,
     "grafana": GRAFANA,

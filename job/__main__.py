@@ -20,7 +20,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from job import logs, settings, startup_checks, topic
 from job.documents import MatchAliases
 from job.driver import session
-from job.driver.checkpoints import Checkpoints, StartingOffsets
+from job.driver.checkpoints import Checkpoints, CorruptCheckpointError, StartingOffsets
 from job.driver.http_server import pages
 from job.driver.metrics import Metrics
 from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
@@ -190,24 +190,28 @@ def skip_lost_statistics(
 ) -> StartingOffsets:
     """The offsets at which the statistics' query starts without a checkpoint: those of the documents' query (`start`).
 
-    If Kafka has lost messages of the statistics, their checkpoint is removed, and they start where the documents'
-    query has committed: windows that lack messages must not stop the documents. `on_loss` receives how many offsets
-    they skip.
+    If Kafka has lost messages of the statistics, or a file of their checkpoint is damaged, the checkpoint is removed,
+    and they start where the documents' query has committed: windows that lack messages must not stop the documents.
+    `on_loss` receives how many offsets they skip.
     """
-    # After an earlier skip they may have committed no batch yet.
-    own = checkpoints.starting_offsets(STATISTICS)
-    own = StartingOffsets(start.topic, start.position, start.offsets | own.offsets) if own else start
-    lost = _lost_messages(STATISTICS, own, kafka, incarnation, checkpoints)
-    if not lost:
-        return own
-    before = own.offsets | checkpoints.committed_offsets(STATISTICS)
+    before = start.offsets
+    try:
+        # After an earlier skip they may have committed no batch yet.
+        saved = checkpoints.starting_offsets(STATISTICS)
+        before = before | (saved.offsets if saved else {})
+        own = StartingOffsets(start.topic, start.position, before)
+        lost = _lost_messages(STATISTICS, own, kafka, incarnation, checkpoints)
+        if not lost:
+            return own
+        reason = f"Topic {incarnation.topic} has lost messages of the statistics: {lost}"
+    except CorruptCheckpointError as error:
+        reason = f"The checkpoint of the statistics is damaged: {error.problem}"
+    before = before | checkpoints.readable_offsets(STATISTICS)
     offsets = start.offsets | checkpoints.committed_offsets(MATCHES)
     skipped = sum(max(0, offset - max(0, before.get(partition, 0))) for partition, offset in offsets.items())
     log.warning(
-        "Topic %s has lost messages of the statistics: %s. Their windows start from zero where the documents continue, "
-        "%d messages later; no document is missing",
-        incarnation.topic,
-        lost,
+        "%s. Their windows start from zero where the documents continue, %d messages later; no document is missing",
+        reason,
         skipped,
     )
     skipping = StartingOffsets(start.topic, start.position, offsets)

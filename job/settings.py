@@ -302,6 +302,16 @@ class Settings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _request_times_out_before_a_query_counts_as_hung(self) -> Self:
+        timeout, limit = self.elasticsearch.request_timeout_seconds, self.http.max_batch_age_seconds
+        if timeout >= limit:
+            raise ValueError(
+                f"elasticsearch.request_timeout_seconds: {timeout} is not shorter than http.max_batch_age_seconds "
+                f"{limit}; a slow Elasticsearch would count as a job that hangs: make it shorter"
+            )
+        return self
+
 
 def load(path: Path | None) -> Settings:
     """Return the defaults, overridden by the YAML file at `path` unless it is None.

@@ -4,6 +4,7 @@ Each check waits, with retries and a timeout (`job.retry`), for a service that i
 `TopicInspector.connect` in `job.topic`.
 """
 
+import logging
 import re
 import socket
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from job.times import now_ms
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _ELASTICSEARCH_MAJOR = 8
 
 _CANNOT_CREATE_INDEX = ("validation_exception", "cluster_block_exception")
@@ -34,6 +37,7 @@ def wait_for_elasticsearch(options: settings.Elasticsearch) -> str:
     """Wait until Elasticsearch is available, check it, and return its cluster's name, version and addresses as text.
 
     Creates this month's indices if they are missing, so that each alias can be searched before the first document.
+    Warns of an index that is not in its alias.
 
     Raises JobError if nothing answers before the timeout of `job.retry`, or if the server is not Elasticsearch, has
     another major version, rejects the credentials, or lacks an index template of the job.
@@ -72,7 +76,8 @@ def _when_available(options: settings.Elasticsearch, request: Callable[[Elastics
         if isinstance(error, ApiError):
             return f"elasticsearch.hosts: {hosts} answers {error.status_code} ({elasticsearch.describe(error)})."
         cause = first_line(error.message)
-        return f"elasticsearch.hosts: {hosts} is not available ({cause}); is it running, is the address right?"
+        check = f"{advice}." if (advice := elasticsearch.advice(error)) else "is it running, is the address right?"
+        return f"elasticsearch.hosts: {hosts} is not available ({cause}); {check}"
 
     try:
         return wait_until_available("Elasticsearch", lambda: request(client), _is_temporary, complaint)
@@ -130,13 +135,20 @@ def _check(client: Elasticsearch, options: settings.Elasticsearch) -> str:
             raise JobError(
                 f"elasticsearch: there is no index template {alias}; create it (a deployment of the stack does)"
             )
-        _create_index(client, monthly_index(alias, now_ms()))
+        _create_index(client, alias)
     return f"{info['cluster_name']} {version} at {', '.join(options.hosts)}"
 
 
-def _create_index(client: Elasticsearch, index: str) -> None:
-    """Create the index if nothing has its name. An alias may have it, after a reindex or a shrink."""
+def _create_index(client: Elasticsearch, alias: str) -> None:
+    """Create this month's index if nothing has its name. An alias may have it, after a reindex or a shrink."""
+    index = monthly_index(alias, now_ms())
     if client.indices.exists(index=index):
+        if not client.indices.exists_alias(index=index, name=alias):
+            log.warning(
+                "The index %s is not in the alias %s, so searches do not find its documents; add it (a deployment of the stack does)",
+                index,
+                alias,
+            )
         return
     try:
         client.indices.create(index=index)
@@ -146,11 +158,13 @@ def _create_index(client: Elasticsearch, index: str) -> None:
 
 
 def _is_temporary(error: BaseException) -> bool:
-    """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), or no index can be created
-    now (the limit of shards, a blocked cluster)."""
+    """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), no index can be created now
+    (the limit of shards, a blocked cluster), or a clock that is behind."""
     if isinstance(error, ApiError):
         return error.status_code == 429 or error.status_code >= 500 or error.error in _CANNOT_CREATE_INDEX
-    return isinstance(error, TransportError) and not isinstance(error, (SerializationError, TlsError))
+    if isinstance(error, TlsError):
+        return elasticsearch.is_clock_behind(error)
+    return isinstance(error, TransportError) and not isinstance(error, SerializationError)
 
 
 def _permanent_error(error: ApiError | SerializationError, hosts: str) -> str:

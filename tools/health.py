@@ -83,6 +83,8 @@ class ServiceHealth:
     memory: int
     uptime: timedelta
     restarts: int
+    networks: frozenset[str] = frozenset()
+    """The names of the networks to which it is connected."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +159,21 @@ class HealthChecker:
             memory=_memory(container) if running else 0,
             uptime=datetime.now(UTC) - datetime.fromisoformat(state["StartedAt"]) if running else timedelta(),
             restarts=container.attrs["RestartCount"],
+            networks=frozenset(container.attrs["NetworkSettings"]["Networks"]),
         )
 
     def _check_containers(self, services: list[ServiceHealth]) -> StageResult:
         problems = [f"{service.name} is {service.state}" for service in services if not service.healthy]
         missing = set(self._outputs["services"]) - {service.name for service in services}
         problems += [f"{name} has no container" for name in sorted(missing)]
+        # An earlier version has not stored the networks.
+        declared = self._outputs.get("networks", {})
+        problems += [
+            f"{service.name} is not connected to the network {network}: `make up` connects it"
+            for service in services
+            for network in declared.get(service.name, ())
+            if network not in service.networks
+        ]
         memory = sum(service.memory for service in services)
         return f"{len(services)}, {memory / 2**30:.1f} GiB of memory in use", "; ".join(problems) or None
 

@@ -10,6 +10,8 @@
   removed, so that `up` creates it again.
 - Removed network: while a stack is stopped, `docker network prune` removes its networks. Pulumi creates them again, but
   Docker cannot start a container whose network, by id, is gone. Such containers are removed, as above.
+- Disconnected container: somebody has cut a container off from a network (`docker network disconnect`), or connected it
+  again without its alias. For Pulumi's provider this is no drift. It is connected again.
 - Incompatible state: dynamic resources are stored with a pickled provider. After a change of the program's modules,
   Pulumi can neither refresh nor destroy them. This is an error; with `--discard` the stack's containers, networks and
   volumes are removed by their label, and its state is emptied.
@@ -107,7 +109,8 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
     interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
     failed = [each["id"] for each in state.get("resources", ()) if each["type"] == CONTAINER and each.get("initErrors")]
     detached = [] if discard else _without_network(client, stack)
-    if reason or interrupted or failed or detached:
+    disconnected = [] if discard else _disconnected(client, stack, state)
+    if reason or interrupted or failed or detached or disconnected:
         check_locks(stack)  # a deployment may have begun meanwhile
     if reason:
         yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
@@ -116,6 +119,9 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
         return
     yield from remove_containers(client, stack, failed, "its creation failed half-way")
     yield from remove_containers(client, stack, detached, "its network was removed while it was stopped")
+    for container, network, aliases in disconnected:
+        if container.id not in (*failed, *detached):
+            yield from _connect(client, stack, container, network, aliases)
     if interrupted:
         for resource in interrupted:
             yield from remove_half_created(client, stack, resource)
@@ -317,6 +323,46 @@ def _without_network(client: docker.DockerClient, stack: str) -> list[str]:
             for network in container.attrs["NetworkSettings"]["Networks"].values()
         )
     ]
+
+
+def _disconnected(
+    client: docker.DockerClient, stack: str, state: dict[str, Any]
+) -> list[tuple[Container, str, list[str]]]:
+    """The stack's containers that lack a network of the state, or an alias on it: each with that network's name and its
+    aliases."""
+    declared = {
+        each.get("id"): each.get("outputs", {}).get("networksAdvanced") or []
+        for each in state.get("resources", ())
+        if each["type"] == CONTAINER
+    }
+    return [
+        (container, network["name"], network["aliases"])
+        for container in stack_containers(client, stack)
+        for network in declared.get(container.id, [])
+        if not set(network["aliases"]) <= set(_aliases(container, network["name"]))
+    ]
+
+
+def _aliases(container: Container, network: str) -> list[str]:
+    """The container's aliases on the network; empty if it is not connected to it."""
+    endpoint = container.attrs["NetworkSettings"]["Networks"].get(network) or {}
+    return endpoint.get("Aliases") or []
+
+
+def _connect(
+    client: docker.DockerClient, stack: str, container: Container, network: str, aliases: list[str]
+) -> Iterator[str]:
+    """Connect a container to a network of the stack under these aliases; yield a line."""
+    for existing in client.networks.list(filters=stack_filter(stack)):
+        if existing.name != network:
+            continue
+        try:
+            if network in container.attrs["NetworkSettings"]["Networks"]:
+                existing.disconnect(container)
+            existing.connect(container, aliases=aliases)
+        except (DockerException, RequestException) as error:
+            raise RepairError(f"{container.name} cannot be connected to the network {network}: {error}") from error
+        yield f"connected {container.name} to the network {network} again"
 
 
 def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str]:

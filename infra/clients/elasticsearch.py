@@ -69,6 +69,8 @@ def describe_failure(error: ApiError | TransportError) -> str:
     if isinstance(error, AuthenticationException):
         return f"{text}; it has other passwords than the stack's state: deploy the stack again"
     if isinstance(error, TlsError):
+        if "certificate is not yet valid" in text:
+            return f"{text}; this machine's clock is behind the beginning of its certificate: correct the clock"
         expired = "certificate has expired" in text
         return f"{text}; " + (
             "a deployment of the stack renews it"
@@ -95,13 +97,15 @@ class IndexTemplateClient:
 
     def put(self, name: str, body: Mapping[str, Any]) -> None:
         """Create or update the template, and apply to the live indices what Elasticsearch allows: new fields, and
-        settings that can change on an open index. Without an index, create one, so that the alias always exists.
+        settings that can change on an open index. Without an index, create one, so that the alias always exists. If
+        somebody has removed this month's index from the alias, add it again.
 
         Raises IndexTemplateError with Elasticsearch's reason, for example a changed field type in a live index.
         """
         template = body["template"]
         try:
             self._client.indices.put_index_template(name=name, body=dict(body))
+            self._restore_alias(name, template["aliases"][name])
             if self._client.indices.exists_alias(name=name):
                 self._client.indices.put_mapping(index=name, body=template["mappings"])
                 self._client.indices.put_settings(index=name, settings=dynamic_settings(template["settings"]))
@@ -119,20 +123,39 @@ class IndexTemplateClient:
 
     def _create_index(self, name: str) -> None:
         try:
-            self._client.indices.create(index=f"{name}-{datetime.now(UTC):%Y.%m}")
+            self._client.indices.create(index=_this_month(name))
         except BadRequestError:
             # The job, which waits for the template, may have created the index in between.
             if not self._client.indices.exists_alias(name=name):
                 raise
 
+    def _restore_alias(self, name: str, declared: Mapping[str, Any]) -> None:
+        """Elasticsearch applies a template's alias to new indices only."""
+        if without := self._without_alias(name, declared):
+            self._client.indices.update_aliases(actions=[{"add": {"indices": without, "alias": name, **declared}}])
+
+    def _without_alias(self, name: str, declared: Mapping[str, Any] | None) -> list[str]:
+        """This month's index, if it exists and does not have the alias as declared.
+
+        Indices of earlier months may have been taken out of the alias: docs/operations.md, "Retire a month". After a
+        reindex, the month's name may be an alias, of one or several indices.
+        """
+        try:
+            indices = self._client.indices.get_alias(index=_this_month(name)).body
+        except NotFoundError:
+            return []
+        return [index for index, found in indices.items() if found["aliases"].get(name) != declared]
+
     def read(self, name: str) -> dict[str, Any] | None:
-        """The template as Elasticsearch has it, in canonical form; None if the template or its alias does not exist.
+        """The template as Elasticsearch has it, in canonical form; None if the template or its alias does not exist, or
+        if this month's index lacks the alias.
 
         Raises IndexTemplateError; ElasticsearchUnavailableError if Elasticsearch does not answer or refuses the login.
         """
         try:
             found = self._client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
-            if not self._client.indices.exists_alias(name=name):
+            declared = found["template"].get("aliases", {}).get(name)
+            if not self._client.indices.exists_alias(name=name) or self._without_alias(name, declared):
                 return None
         except NotFoundError:
             return None
@@ -154,6 +177,10 @@ class IndexTemplateClient:
             raise IndexTemplateError(
                 f"Elasticsearch at {self._host} did not delete index template {name}: {error}"
             ) from error
+
+
+def _this_month(name: str) -> str:
+    return f"{name}-{datetime.now(UTC):%Y.%m}"
 
 
 def canonical(body: Mapping[str, Any]) -> dict[str, Any]:

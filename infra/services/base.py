@@ -215,6 +215,7 @@ class Service(pulumi.ComponentResource):
         self.deployment = deployment
         self.scrape_endpoints = spec.scrape_endpoints
         self.host_ports = {inside: deployment.host_port(setting) for inside, setting in spec.ports.items()}
+        self.networks = [deployment.networks[network].name for network in spec.networks]
         self.container_name = container_name(deployment.stack, name)
         needed = [*(service.ready for service in depends_on), *provisioned]
         self.container = self._declare_container(spec, needed)
@@ -250,10 +251,9 @@ class Service(pulumi.ComponentResource):
             # JVMs unpack and map native libraries in /tmp, which Docker's default for tmpfs, noexec, forbids.
             tmpfs={"/tmp": f"exec,size={spec.tmp_mib}m"},
             ulimits=ULIMITS,
-            network_mode=deployment.networks[spec.networks[0]].name,
+            network_mode=self.networks[0],
             networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=deployment.networks[network].name, aliases=[self.name])
-                for network in spec.networks
+                docker.ContainerNetworksAdvancedArgs(name=network, aliases=[self.name]) for network in self.networks
             ],
             ports=[
                 docker.ContainerPortArgs(internal=inside, external=outside, ip=HOST_ADDRESS)

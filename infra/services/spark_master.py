@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from infra import users
 from infra.names import CURL_CONFIG, SPARK_MASTER_PORT, SPARK_MASTER_UI_PORT
+from infra.services import FILES
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_STARTS_QUICKLY,
+    ConfigFile,
     ContainerSpec,
     Deployment,
     HealthCheck,
+    Mount,
     ScrapeEndpoint,
     Service,
 )
@@ -17,16 +20,21 @@ from infra.services.spark import PROPERTIES, config_files
 from infra.services.web_login import monitor_login
 
 NAME = "spark-master"
-RECOVERY_DIRECTORY = "/home/spark/recovery"
+RECOVERY_DIRECTORY = "/var/lib/lolstack/spark-master"
+"""What the master knows of workers and applications, in a volume: it must outlive the container."""
+START_SCRIPT = "/etc/lolstack/start_spark_master.sh"
 PROPERTIES_ARGUMENT = ("--properties-file", PROPERTIES)
 ARCHIVE = "-XX:SharedArchiveFile=/opt/spark/spark.jsa"
 DAEMON_JVM_OPTIONS = f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {ARCHIVE} {JVM_EXITS_ON_OUT_OF_MEMORY}"
 """JVM options of the master and the workers."""
 
-# The workers' `status` is called `state`.
-HEALTH_CHECK = (
-    f"""curl -fsSK {CURL_CONFIG} http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/ | grep -q '"status" *: *"ALIVE"'"""
-)
+# The workers' `status` is called `state`. A master that cannot read its recovery files stays STANDBY; the start script
+# then removes them.
+HEALTH_CHECK = f"""
+page=$(curl -fsSK {CURL_CONFIG} http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/) || exit 1
+if echo "$page" | grep -q '"status" *: *"STANDBY"'; then touch {RECOVERY_DIRECTORY}/unreadable; fi
+echo "$page" | grep -q '"status" *: *"ALIVE"' && rm -f {RECOVERY_DIRECTORY}/unreadable
+"""
 
 
 class SparkMaster(Service):
@@ -42,6 +50,10 @@ class SparkMaster(Service):
                 user=users.SPARK,
                 memory_mib=settings.spark_master_memory,
                 command=[
+                    "sh",
+                    START_SCRIPT,
+                    RECOVERY_DIRECTORY,
+                    deployment.images.id_of("spark"),
                     "/opt/spark/bin/spark-class",
                     "org.apache.spark.deploy.master.Master",
                     *PROPERTIES_ARGUMENT,
@@ -55,12 +67,16 @@ class SparkMaster(Service):
                     "SPARK_MASTER_OPTS": "-Dspark.deploy.recoveryMode=FILESYSTEM "
                     f"-Dspark.deploy.recoveryDirectory={RECOVERY_DIRECTORY} -Dspark.deploy.recoveryTimeout=15s",
                 },
-                files=config_files(deployment),
+                files=[
+                    ConfigFile(START_SCRIPT, (FILES / "start_spark_master.sh").read_text(encoding="utf-8")),
+                    *config_files(deployment),
+                ],
                 # Not the RPC port: only workers and the job need it.
                 ports={SPARK_MASTER_UI_PORT: settings.spark_master_ui_port},
                 scrape_endpoints=[
                     ScrapeEndpoint(NAME, SPARK_MASTER_UI_PORT, "/metrics/master/prometheus/", monitor_login(deployment))
                 ],
+                mounts=[Mount("spark-master", RECOVERY_DIRECTORY)],
                 health=HealthCheck(["sh", "-c", HEALTH_CHECK], start_timeout_seconds=90),
             ),
         )

@@ -8,6 +8,7 @@ a new one. Elsewhere the deployment must see to that.
 """
 
 import logging
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,6 +23,14 @@ log = logging.getLogger(__name__)
 _START_FILE = "start.json"
 
 T = TypeVar("T")
+
+
+class CorruptCheckpointError(JobError):
+    """A file of a checkpoint cannot be read. `problem` is the message without what to do."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.problem = problem
 
 
 class StartingOffsets(msgspec.Struct, frozen=True):
@@ -72,9 +81,29 @@ class Checkpoints:
         return f"{self.folder}/{query}-{_START_FILE}" if query else f"{self.folder}/{_START_FILE}"
 
     def committed_offsets(self, query: str) -> Offsets:
-        """The end offsets of the query's last committed batch, by partition; empty before its first commit."""
-        batches = self._batch_numbers(f"{self.path(query)}/commits")
-        sources = self._read_batch(query, max(batches), 2, dict[str, dict[int, int]]) if batches else None
+        """The end offsets of the query's last committed batch, by partition; empty before its first commit.
+
+        Raises CorruptCheckpointError if one of the files that Spark reads at the query's start is damaged: the last
+        commit, and the offsets of the last batch, committed or not, and of the one before.
+        """
+        commits, planned = (
+            sorted(self._batch_numbers(f"{self.path(query)}/{name}")) for name in ("commits", "offsets")
+        )
+        for batch in commits[-1:]:
+            self._read_batch(query, batch, 1, dict[str, Any], log_name="commits")
+        for batch in planned[-2:]:
+            self._offsets(query, batch)
+        return self._offsets(query, commits[-1]) if commits else {}
+
+    def readable_offsets(self, query: str) -> Offsets:
+        """The same of the last committed batch whose offsets are not damaged; empty if there is none."""
+        for batch in sorted(self._batch_numbers(f"{self.path(query)}/commits"), reverse=True):
+            with suppress(CorruptCheckpointError):
+                return self._offsets(query, batch)
+        return {}
+
+    def _offsets(self, query: str, batch: int) -> Offsets:
+        sources = self._read_batch(query, batch, 2, dict[str, dict[int, int]])
         return (sources or {}).get(self._incarnation.topic, {})
 
     def watermark(self, query: str, batch: int) -> int:
@@ -189,15 +218,18 @@ class Checkpoints:
             if start is not None and start.topic == self._incarnation.topic and folder.toUri().getPath() != current
         ]
 
-    def _read_batch(self, query: str, batch: int, line: int, content: type[T]) -> T | None:
-        """Line 1 (metadata) or 2 (offsets) of a batch in Spark's offset log; None if there is no such batch."""
-        text = self._read_text(f"{self.path(query)}/offsets/{batch}")
+    def _read_batch(self, query: str, batch: int, line: int, content: type[T], log_name: str = "offsets") -> T | None:
+        """Line 1 (metadata) or 2 (offsets) of a batch in one of Spark's logs; None if there is no such batch."""
+        name = f"{self.path(query)}/{log_name}/{batch}"
+        text = self._read_text(name)
         if text is None:
             return None
         try:
             return msgspec.json.decode(text.splitlines()[line], type=content)
         except (IndexError, msgspec.DecodeError) as error:
-            raise self._corrupt(self.path(query), error) from error
+            raise _corrupt(
+                name, error, self.path(query), "the query then reads the topic again from where it first started"
+            ) from error
 
     def _read_start(self, name: str) -> StartingOffsets | None:
         text = self._read_text(name)
@@ -206,7 +238,12 @@ class Checkpoints:
         try:
             return msgspec.json.decode(text, type=StartingOffsets)
         except msgspec.DecodeError as error:
-            raise self._corrupt(name, error) from error
+            raise _corrupt(
+                name,
+                error,
+                name.rpartition("/")[0],
+                "the job then reads the topic from its beginning, or from the time in kafka.starting_offsets",
+            ) from error
 
     def _batch_numbers(self, folder: str) -> list[int]:
         """The batches that one of Spark's logs has: its files are named by batch number."""
@@ -235,16 +272,16 @@ class Checkpoints:
     def _file_system(self, path: Any) -> Any:
         return path.getFileSystem(self._configuration)
 
-    def _corrupt(self, name: str, error: Exception) -> JobError:
-        folder = name.rpartition("/")[0]
-        return JobError(
-            f"checkpoint_location: {name} is corrupt ({error}); remove the folder {folder}: the job then reads the "
-            "topic from its beginning, or from the time in kafka.starting_offsets, and duplicates no document"
-        )
-
     def _inaccessible(self, verb: str, error: Py4JError) -> JobError:
         java = getattr(error, "java_exception", None)
         cause = first_line(java.toString() if java is not None else error)
         return JobError(
             f"checkpoint_location: {self._location} cannot be {verb} ({cause}); is it mounted, does this user own it?"
         )
+
+
+def _corrupt(name: str, error: Exception, folder: str, effect: str) -> CorruptCheckpointError:
+    return CorruptCheckpointError(
+        f"checkpoint_location: {name} is corrupt ({error})",
+        f"remove the folder {folder}: {effect}, and duplicates no document",
+    )

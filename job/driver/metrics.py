@@ -95,7 +95,8 @@ class Metrics:
             "uncounted_matches", "Messages of matches that do not count in the windows", "reason"
         )
         self.lost_statistics = counter(
-            "statistics_lost_messages", "Messages that the statistics skipped because Kafka has lost messages"
+            "statistics_lost_messages",
+            "Messages that the statistics skipped: Kafka has lost messages, or their checkpoint was damaged",
         )
         for reason in UNCOUNTED_REASONS:
             self.uncounted_matches.labels(reason)

@@ -122,8 +122,9 @@ def start(settings: Settings) -> SparkSession:
         if not _STOPPED.search(str(error)):
             raise
         raise JobError(
-            f"spark_properties_file: the Spark master at {settings.master} does not accept this job: is "
-            f"spark.authenticate.secret in {settings.spark_properties_file or '(no file)'} that of the master? "
+            f"spark_properties_file: the Spark master at {settings.master} does not accept this job: is it "
+            "healthy (its page says ALIVE, not STANDBY), and is spark.authenticate.secret in "
+            f"{settings.spark_properties_file or '(no file)'} that of the master? "
             "The warnings above have Spark's reason"
         ) from error
     # The file stays while the driver runs: each new executor downloads it.

@@ -130,9 +130,16 @@ def advice(error: ApiError | TransportError) -> str:
     cause = error.message
     if "certificate has expired" in cause:
         return "its certificate has expired: a deployment of the stack renews it"
+    if is_clock_behind(error):
+        return "this machine's clock is behind the beginning of its certificate: correct the clock"
     if "CERTIFICATE_VERIFY_FAILED" in cause:
         return "set elasticsearch.ca_certificate to the authority that has signed its certificate"
     return "correct http or https in elasticsearch.hosts"
+
+
+def is_clock_behind(error: Exception) -> bool:
+    """Whether the server's certificate is not valid yet, which passes without a change of the settings."""
+    return isinstance(error, TlsError) and "certificate is not yet valid" in error.message
 
 
 def _login_advice(status: int, error_type: str) -> str:

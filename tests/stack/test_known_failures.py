@@ -9,8 +9,11 @@ import pytest
 
 from harness.stack import Stack
 from harness.waiting import eventually
+from infra.clients.docker_engine import execute
 from infra.clients.kafka import TopicClient
-from infra.names import CHECKPOINTS
+from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT
+from infra.provisioning.health_gate import wait_until_healthy
+from infra.services.spark_master import HEALTH_CHECK, RECOVERY_DIRECTORY
 from infra.services.zookeeper import LOGS
 from tests.support.known_messages import KnownMessages
 
@@ -71,6 +74,40 @@ def test_zookeeper_starts_with_an_empty_transaction_log(stack: Stack) -> None:
     stack.wait_until_healthy()
     assert not host.file(log).exists
     stack.wait_for_new_documents()
+
+
+@pytest.mark.parametrize("content", ["", "half a file"])
+def test_spark_master_starts_with_a_damaged_recovery_file(stack: Stack, content: str) -> None:
+    """As a full disk or a crash can leave it: the master alone stays STANDBY at each start."""
+    host = stack.host("spark-master")
+    file = f"{RECOVERY_DIRECTORY}/app_damaged"
+    host.check_output("printf %s >%s", content, file)
+    master = stack.container("spark-master")
+    master.restart()
+    if content:  # the health check finds it on standby, and ends it after minutes
+
+        def on_standby() -> None:
+            assert execute(stack.container_name("spark-master"), ["sh", "-c", HEALTH_CHECK])[0] != 0
+            assert host.file(f"{RECOVERY_DIRECTORY}/unreadable").exists
+
+        eventually(on_standby, timeout_seconds=60)
+        master.restart()
+    wait_until_healthy(stack.container_name("spark-master"), ["sh", "-c", HEALTH_CHECK], timeout_seconds=90)
+    assert not host.file(file).exists
+    # A master without any of its files ends the job's executors. The job's health check then restarts the job.
+    stack.wait_for_new_documents(timeout_seconds=600 if content else 120)
+
+
+def test_replaced_spark_master_knows_the_job_and_its_workers(stack: Stack) -> None:
+    """Its state is in a volume. Without it the job would lose its executors, and never get new ones."""
+    stack.wait_until_healthy()
+    started_at = stack.container("spark-job").attrs["State"]["StartedAt"]
+    stack.container("spark-master").remove(force=True)
+    stack.up()
+    stack.wait_for_new_documents(timeout_seconds=60)
+    assert stack.container("spark-job").attrs["State"]["StartedAt"] == started_at
+    (application,) = stack.get("spark-master", SPARK_MASTER_UI_PORT, "/json/").json()["activeapps"]
+    assert application["state"] == "RUNNING"
 
 
 def test_checkpoint_has_no_checksum_files_and_those_of_an_earlier_version_are_ignored(stack: Stack) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from job.driver.checkpoints import Checkpoints, StartingOffsets
+from job.driver.checkpoints import Checkpoints, CorruptCheckpointError, StartingOffsets
 from job.errors import JobError
 from job.topic import Incarnation
 
@@ -89,10 +89,8 @@ def test_watermark_of_a_batch(spark: SparkSession, tmp_path: Path) -> None:
         checkpoints.watermark("matches", 8)
 
 
-def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSession, tmp_path: Path) -> None:
-    checkpoints = checkpoints_of(spark, tmp_path, "one")
-    assert checkpoints.committed_offsets("matches") == {}
-    query = tmp_path / "cluster" / "one" / "matches"
+def write_batches(query: Path) -> None:
+    """Write Spark's logs of three batches, of which the last one is not committed."""
     for batch, offset in ((9, 70), (10, 80), (11, 90)):
         for log in ("offsets", "commits"):
             (query / log).mkdir(parents=True, exist_ok=True)
@@ -100,10 +98,43 @@ def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSes
         (query / "offsets" / str(batch)).write_text(f'v1\n{{"batchWatermarkMs":0,"conf":{{}}}}\n{line}')
         if batch < 11:
             (query / "commits" / str(batch)).write_text('v1\n{"nextBatchWatermarkMs":0}')
+
+
+def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSession, tmp_path: Path) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    assert checkpoints.committed_offsets("matches") == {}
+    write_batches(tmp_path / "cluster" / "one" / "matches")
     assert checkpoints.committed_offsets("matches") == {0: 80, 1: 5}
-    (query / "offsets" / "10").write_text("v1")
-    with pytest.raises(JobError, match=r"is corrupt .*; remove the folder file:.*/cluster/one: the job then reads"):
+
+
+@pytest.mark.parametrize(
+    ("damaged", "readable"),
+    [("offsets/11", {0: 80, 1: 5}), ("offsets/10", {0: 70, 1: 5}), ("commits/10", {0: 80, 1: 5})],
+    ids=["of the batch that has not ended", "of the last batch", "the last commit"],
+)
+@pytest.mark.parametrize("content", ["", "v1"])
+def test_damaged_file_is_reported_with_the_folder_of_its_query_alone(
+    spark: SparkSession, tmp_path: Path, damaged: str, readable: dict[int, int], content: str
+) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    write_batches(tmp_path / "cluster" / "one" / "matches")
+    (tmp_path / "cluster" / "one" / "matches" / damaged).write_text(content)
+    with pytest.raises(
+        CorruptCheckpointError,
+        match=rf"/matches/{damaged} is corrupt .*; remove the folder file:.*/cluster/one/matches: the query then reads",
+    ):
         checkpoints.committed_offsets("matches")
+    assert checkpoints.readable_offsets("matches") == readable
+
+
+def test_damaged_starting_offsets_are_reported_with_the_folder_of_the_incarnation(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    checkpoints.save(START)
+    (tmp_path / "cluster" / "one" / "start.json").write_text("")
+    with pytest.raises(JobError, match=r"is corrupt .*; remove the folder file:.*/cluster/one: the job then reads"):
+        checkpoints.starting_offsets()
 
 
 def test_checkpoint_of_one_query_is_removed(spark: SparkSession, tmp_path: Path) -> None:

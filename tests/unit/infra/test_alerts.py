@@ -159,6 +159,14 @@ def test_alert_of_expiring_certificates_is_inhibited_by_no_critical_alert() -> N
     assert ALERTS["CertificateExpiring"]["labels"]["component"] not in critical
 
 
+def test_rejected_documents_inhibit_no_warning() -> None:
+    """They say nothing about the job, whose lag and statistics can be at fault at the same time."""
+    component = ALERTS["DocumentsRejected"]["labels"]["component"]
+    assert [name for name, alert in ALERTS.items() if alert["labels"]["component"] == component] == [
+        "DocumentsRejected"
+    ]
+
+
 def test_certificates_are_renewed_by_up_before_the_alert() -> None:
     days, seconds = ALERTS["CertificateExpiring"]["expr"].split("<")[1].split("*")
     assert timedelta(seconds=int(days) * int(seconds)) < CERTIFICATE_RENEWAL

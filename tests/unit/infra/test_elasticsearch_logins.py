@@ -187,14 +187,15 @@ class TestServer:
         )
 
     @pytest.mark.parametrize(
-        ("expired", "known", "advice"),
+        ("validity", "known", "advice"),
         [
-            (False, False, "it has another certificate than the stack: deploy the stack again"),
-            (True, True, "a deployment of the stack renews it"),
+            ("valid", False, "it has another certificate than the stack: deploy the stack again"),
+            ("expired", True, "a deployment of the stack renews it"),
+            ("not yet valid", True, "correct the clock"),
         ],
     )
-    def test_refused_certificate_says_what_to_do(self, tmp_path: Path, expired: bool, known: bool, advice: str) -> None:
-        authority, context = tls_server(tmp_path, expired)
+    def test_refused_certificate_says_what_to_do(self, tmp_path: Path, validity: str, known: bool, advice: str) -> None:
+        authority, context = tls_server(tmp_path, validity)
         other, _ = tls_server(tmp_path)
         with fake_elasticsearch(ssl_context=context) as server:
             trusting = ElasticsearchServer(server.url, ca_certificate=authority if known else other)

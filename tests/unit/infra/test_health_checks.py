@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,10 +99,27 @@ def check_worker(worker: int, master: int) -> int:
     return exit_code(["sh", "-c", check.replace("8081", str(worker)).replace("8080", str(master))])
 
 
+def check_master(port: int, directory: Path) -> int:
+    """The exit code of the master's health check with its page at this port."""
+    check = spark_master.HEALTH_CHECK.replace("8080", str(port))
+    return exit_code(["sh", "-c", check.replace(spark_master.RECOVERY_DIRECTORY, str(directory))])
+
+
 @pytest.mark.parametrize(("status", "expected"), [("ALIVE", 0), ("STANDBY", 1), ("RECOVERING", 1)])
-def test_master_is_healthy_if_it_is_alive(status: str, expected: int) -> None:
+def test_master_is_healthy_if_it_is_alive(status: str, expected: int, tmp_path: Path) -> None:
     with server(json={"workers": [{"state": "ALIVE"}], "status": status}) as port:
-        assert exit_code(["sh", "-c", spark_master.HEALTH_CHECK.replace("8080", str(port))]) == expected
+        assert check_master(port, tmp_path) == expected
+
+
+def test_master_that_stays_on_standby_has_unreadable_recovery_files(tmp_path: Path) -> None:
+    marks = []
+    for status in ("RECOVERING", "STANDBY", "RECOVERING", "ALIVE"):
+        with server(json={"workers": [], "status": status}) as port:
+            check_master(port, tmp_path)
+        marks.append((tmp_path / "unreadable").exists())
+    assert marks == [False, True, True, False]
+    assert check_master(unused_port(), tmp_path) == 1
+    assert not (tmp_path / "unreadable").exists()
 
 
 @pytest.mark.parametrize(

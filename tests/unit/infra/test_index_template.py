@@ -21,9 +21,12 @@ from infra.clients.elasticsearch import (
 )
 from infra.provisioning import index_template
 from infra.provisioning.index_template import TEMPLATES
+from job.ids import monthly_index
+from job.times import now_ms
 from tests.support.http_server import HTTPServer
 from tests.support.pulumi_program import declare, dynamic_provider
 
+THIS_MONTH = monthly_index("a", now_ms())
 PROVIDER = dynamic_provider(index_template)
 DECLARED: dict[str, Any] = {
     "index_patterns": ["a-*"],
@@ -110,18 +113,81 @@ class TestClient:
         IndexTemplateClient(ElasticsearchServer(server.url_for(""))).put("a", self.BODY)
         assert self.requests(server) == [
             "PUT /_index_template/a",
+            f"GET /{THIS_MONTH}/_alias",
             "HEAD /_alias/a",
             "PUT /a/_mapping",
             "PUT /a/_settings",
         ]
-        mapping, settings = (json.loads(request.data) for request, _ in server.log[2:])
+        mapping, settings = (json.loads(request.data) for request, _ in server.log[3:])
         assert mapping == self.BODY["template"]["mappings"]
         assert settings == {"index.refresh_interval": "1s"}
 
     def test_without_an_index_one_is_created_for_the_alias(self, server: HTTPServer) -> None:
-        self.respond(server, {"HEAD": 404})
+        self.respond(server, {"HEAD": 404, "GET": 404})
         IndexTemplateClient(ElasticsearchServer(server.url_for(""))).put("a", self.BODY)
         assert re.fullmatch(r"PUT /a-\d{4}\.\d{2}", self.requests(server)[-1])
+
+    @staticmethod
+    def serve_indices(server: HTTPServer, aliases: dict[str, dict[str, Any]], body: Mapping[str, Any]) -> None:
+        """Answer as an Elasticsearch that has these indices with their aliases, and the template with this body."""
+
+        def handler(request: Request) -> Response:
+            index, _, last = request.path[1:].partition("/")
+            status = 200
+            answer: dict[str, Any] = {}
+            if request.path == "/_index_template/a" and request.method == "GET":
+                answer = {"index_templates": [{"name": "a", "index_template": body}]}
+            elif request.path == "/_aliases":
+                for action in json.loads(request.data)["actions"]:
+                    added = dict(action["add"])
+                    for name in added.pop("indices"):
+                        aliases[name][added["alias"]] = {key: value for key, value in added.items() if key != "alias"}
+            elif request.path == "/_alias/a":
+                status = 200 if any("a" in each for each in aliases.values()) else 404
+            elif last == "_alias":
+                found = {name: {"aliases": each} for name, each in aliases.items() if index in (name, *each)}
+                status, answer = (200, found) if found else (404, {"error": "alias missing", "status": 404})
+            elif request.method == "PUT" and not last and index in aliases:
+                status, answer = 400, {"error": {"type": "resource_already_exists_exception", "reason": "exists"}}
+            return Response(
+                json.dumps(answer), status, {"X-Elastic-Product": "Elasticsearch"}, content_type="application/json"
+            )
+
+        server.expect_request(re.compile("")).respond_with_handler(handler)
+
+    @pytest.mark.parametrize(
+        "aliases",
+        [
+            {THIS_MONTH: {}},
+            {"a-2026.01": {"a": {}}, THIS_MONTH: {}},
+            {THIS_MONTH: {"a": {"is_write_index": False}}},
+            {f"{THIS_MONTH}-copy": {THIS_MONTH: {}}},
+        ],
+        ids=["no index has it", "an earlier month has it", "it was changed", "an alias has this month's name"],
+    )
+    def test_alias_removed_by_hand_is_drift_and_added_again_to_this_months_index(
+        self, server: HTTPServer, aliases: dict[str, dict[str, Any]]
+    ) -> None:
+        self.serve_indices(server, aliases, self.BODY)
+        client = IndexTemplateClient(ElasticsearchServer(server.url_for("")))
+        assert client.read("a") is None
+        client.put("a", self.BODY)
+        assert all(each["a"] == {} for each in aliases.values())
+        assert client.read("a") == canonical(self.BODY)
+
+    def test_retired_month_stays_out_of_the_alias(self, server: HTTPServer) -> None:
+        aliases: dict[str, dict[str, Any]] = {"a-2026.01": {}, THIS_MONTH: {"a": {}}}
+        self.serve_indices(server, aliases, self.BODY)
+        client = IndexTemplateClient(ElasticsearchServer(server.url_for("")))
+        client.put("a", self.BODY)
+        assert aliases["a-2026.01"] == {}
+        assert client.read("a") == canonical(self.BODY)
+
+    def test_alias_without_an_index_of_this_month_is_no_drift(self, server: HTTPServer) -> None:
+        """As at the beginning of a month, before its first document."""
+        self.serve_indices(server, {"a-2026.01": {"a": {}}}, self.BODY)
+        client = IndexTemplateClient(ElasticsearchServer(server.url_for("")))
+        assert client.read("a") == canonical(self.BODY)
 
     def test_rejected_template_is_an_error_with_elasticsearchs_reason(self, server: HTTPServer) -> None:
         self.respond(server, {"PUT": 400})

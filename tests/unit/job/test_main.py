@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from job.__main__ import resolve_starting_offsets, skip_lost_statistics, wait_for_end
-from job.driver.checkpoints import StartingOffsets
+from job.driver.checkpoints import CorruptCheckpointError, StartingOffsets
 from job.errors import JobError, root_cause
 from job.settings import StartingPosition
 from job.topic import Incarnation
@@ -37,10 +37,12 @@ class FakeCheckpoints:
         other: bool = False,
         writable: bool = True,
         committed: dict[str, dict[int, int]] | None = None,
+        damaged: str = "",
     ) -> None:
         self.saved = saved
         self.saved_of: dict[str, StartingOffsets] = {}
         self.committed = committed or {}
+        self.damaged = damaged
         self.other = other
         self.writable = writable
 
@@ -55,10 +57,17 @@ class FakeCheckpoints:
         return self.saved_of.get(query) if query else self.saved
 
     def committed_offsets(self, query: str) -> dict[int, int]:
+        if query == self.damaged:
+            raise CorruptCheckpointError(f"{query}/offsets/7 is corrupt", "remove the folder")
+        return self.readable_offsets(query)
+
+    def readable_offsets(self, query: str) -> dict[int, int]:
         return self.committed.get(query, {})
 
     def remove(self, query: str) -> None:
         self.committed.pop(query, None)
+        if query == self.damaged:
+            self.damaged = ""
 
     def has_other_incarnation(self) -> bool:
         return self.other
@@ -201,6 +210,29 @@ def test_data_loss_of_the_statistics_restarts_them_alone_where_the_documents_con
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warning.startswith("Topic lol_matches has lost messages of the statistics: ")
     assert f"{skipped} messages later; no document is missing" in warning
+
+
+def test_damaged_checkpoint_of_the_statistics_restarts_them_alone_where_the_documents_continue(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    start = StartingOffsets("lol_matches", "latest", {0: 0, 1: 0})
+    committed = {"matches": {0: 8, 1: 8}, "statistics": {0: 6, 1: 7}}
+    checkpoints = FakeCheckpoints(start, committed=committed, damaged="statistics")
+    skipped: list[int] = []
+    assert start_of_statistics(checkpoints, skipped).offsets == {0: 8, 1: 8}
+    assert skipped == [2 + 1]
+    assert checkpoints.committed == {"matches": {0: 8, 1: 8}}, "only the statistics' checkpoint is removed"
+    assert checkpoints.saved == start
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("The checkpoint of the statistics is damaged: statistics/offsets/7 is corrupt. Their ")
+    assert "remove the folder" not in warning
+    assert "3 messages later; no document is missing" in warning
+
+
+def test_damaged_checkpoint_of_the_documents_ends_the_job() -> None:
+    checkpoints = FakeCheckpoints(SAVED, committed={"matches": UP_TO_DATE}, damaged="matches")
+    with pytest.raises(JobError, match="remove the folder"):
+        resolve("latest", checkpoints)
 
 
 def test_statistics_that_have_committed_nothing_since_a_data_loss_skip_no_more() -> None:

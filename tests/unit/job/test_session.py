@@ -66,6 +66,7 @@ def test_wrong_secret_is_reported_with_the_setting_and_the_file(monkeypatch: pyt
         session.start(SETTINGS)
     (line,) = str(caught.value).splitlines()
     assert line.startswith("spark_properties_file: the Spark master at spark://spark-master:7077 does not accept")
+    assert "STANDBY" in line
     assert "spark.authenticate.secret in /etc/lolstack/spark.conf" in line
     assert builder.submit_arguments == ["--properties-file", "/etc/lolstack/spark.conf", "pyspark-shell"]
     assert not [key for key in builder.properties if key.startswith("spark.authenticate")]

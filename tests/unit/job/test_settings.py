@@ -86,6 +86,10 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
         ),
         ({"window": {"size_seconds": 0}}, "window.size_seconds: 0 is invalid: input should be greater than"),
         ({"window": {"slide_seconds": 600}}, "window.slide_seconds: 600 is longer than window.size_seconds 300; "),
+        (
+            {"elasticsearch": {"request_timeout_seconds": 120}},
+            "elasticsearch.request_timeout_seconds: 120 is not shorter than http.max_batch_age_seconds 120;",
+        ),
         ({"window": {"slide_seconds": 70}}, "window.size_seconds: 300 is not a multiple of window.slide_seconds 70; "),
         (
             {"window": {"watermark_seconds": 299}},

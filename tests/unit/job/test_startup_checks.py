@@ -61,6 +61,25 @@ def test_alias_with_the_name_of_this_months_index_is_accepted(elasticsearch: Fak
     assert wait_for_elasticsearch(options(elasticsearch))
 
 
+@pytest.mark.parametrize("in_alias", [True, False])
+def test_index_of_this_month_that_is_not_in_its_alias_is_reported(
+    elasticsearch: FakeElasticsearch, caplog: pytest.LogCaptureFixture, in_alias: bool
+) -> None:
+    for path in [path for method, path in elasticsearch.pages if method == "PUT"]:
+        elasticsearch.pages["HEAD", path] = (200, {})
+        alias = path[1:].partition("-")[0]
+        if in_alias or alias != ALIASES[1]:
+            elasticsearch.pages["HEAD", f"{path}/_alias/{alias}"] = (200, {})
+    assert wait_for_elasticsearch(options(elasticsearch))
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    if in_alias:
+        assert warnings == []
+    else:
+        [warning] = warnings
+        index = monthly_index(ALIASES[1], int(time.time() * 1000))
+        assert warning.startswith(f"The index {index} is not in the alias {ALIASES[1]}, ")
+
+
 @pytest.mark.parametrize(
     ("status", "error_type", "reason"),
     [
@@ -189,22 +208,36 @@ def test_search_for_indexed_matches_reports_a_missing_privilege(elasticsearch: F
 
 
 @pytest.mark.parametrize(
-    ("expired", "known", "advice"),
+    ("validity", "known", "advice"),
     [
-        (False, False, "set elasticsearch.ca_certificate to the authority that has signed its certificate"),
-        (True, True, "its certificate has expired: a deployment of the stack renews it"),
+        ("valid", False, "set elasticsearch.ca_certificate to the authority that has signed its certificate"),
+        ("expired", True, "its certificate has expired: a deployment of the stack renews it"),
     ],
 )
 def test_refused_certificate_is_reported_with_what_to_do(
-    tmp_path: Path, expired: bool, known: bool, advice: str
+    tmp_path: Path, validity: str, known: bool, advice: str
 ) -> None:
-    authority, context = tls_server(tmp_path, expired)
+    authority, context = tls_server(tmp_path, validity)
     with fake_elasticsearch(ssl_context=context) as server:
         changes = {"hosts": [server.url], "ca_certificate": authority if known else ""}
         with pytest.raises(JobError) as error:
             wait_for_elasticsearch(with_overrides({"elasticsearch": changes}).elasticsearch)
     assert str(error.value).startswith(f"elasticsearch.hosts: no secure connection to {server.url} (")
     assert str(error.value).endswith(f"; {advice}")
+
+
+def test_waits_while_the_clock_is_behind_the_certificates_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "TIMEOUT_SECONDS", 0.1)
+    authority, context = tls_server(tmp_path, "not yet valid")
+    with fake_elasticsearch(ssl_context=context) as server:
+        changes = {"hosts": [server.url], "ca_certificate": authority}
+        with pytest.raises(JobError) as error:
+            wait_for_elasticsearch(with_overrides({"elasticsearch": changes}).elasticsearch)
+    advice = "this machine's clock is behind the beginning of its certificate: correct the clock"
+    assert str(error.value).startswith(f"elasticsearch.hosts: {server.url} is not available (")
+    assert str(error.value).endswith(f"; {advice}. Gave up after 0.1 s")
 
 
 def test_text_that_is_no_certificate_is_reported(elasticsearch: FakeElasticsearch) -> None:

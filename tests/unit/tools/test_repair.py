@@ -111,6 +111,8 @@ class Kind:
         self.id = self.name = name
         self.labels: dict[str, str] = {}
         self.status = "running"
+        self.changes: list[tuple[str, dict[str, Any]]] = []
+        """What was done to this network."""
         self.attrs: dict[str, Any] = {
             "Containers": {"container": {"Name": "container"}},
             "NetworkSettings": {"Networks": {"lolstack-old": {"NetworkID": "network"}}},
@@ -129,6 +131,14 @@ class Kind:
 
     def remove(self) -> None:
         self._client.existing.remove(self.name)
+
+    def connect(self, container: Any, **options: Any) -> None:
+        assert container is self._client.containers
+        self.changes.append(("connect", options))
+
+    def disconnect(self, container: Any) -> None:
+        assert container is self._client.containers
+        self.changes.append(("disconnect", {}))
 
 
 @pytest.fixture
@@ -275,6 +285,43 @@ def test_stopped_container_whose_network_was_removed_is_removed(
     assert engine.existing == (["network", "volume"] if removed else ALL)
     reason = "removed container: its network was removed while it was stopped\n"
     assert capsys.readouterr().out == (reason if removed else "")
+
+
+def connected(*aliases: str) -> dict[str, Any]:
+    return {"NetworkID": "network", "Aliases": [*aliases, "0123456789ab"]}
+
+
+@pytest.mark.parametrize(
+    ("networks", "changes", "arguments"),
+    [
+        ({"network": connected("kafka"), "another": connected()}, [], ()),
+        ({"another": connected()}, ["connect"], ()),
+        ({}, ["connect"], ()),
+        ({"network": connected()}, ["disconnect", "connect"], ()),
+        ({"network": {"NetworkID": "network", "Aliases": None}}, ["disconnect", "connect"], ()),
+        ({}, [], ("--discard",)),
+    ],
+    ids=["connected", "not connected", "to none", "without its alias", "without any alias", "to be destroyed"],
+)
+def test_container_that_was_disconnected_by_hand_is_connected_again_under_its_alias(
+    calls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    engine: Client,
+    networks: dict[str, Any],
+    changes: list[str],
+    arguments: tuple[str, ...],
+) -> None:
+    declared = {"networksAdvanced": [{"name": "network", "aliases": ["kafka"]}]}
+    container = {"type": "docker:index/container:Container", "id": "container", "outputs": declared}
+    write_state(calls.parent, resources=[container])
+    engine.containers.attrs["NetworkSettings"] = {"Networks": networks}
+    assert run(monkeypatch, *arguments) == 0
+    assert [change for change, _ in engine.networks.changes] == changes
+    connections = [options for change, options in engine.networks.changes if change == "connect"]
+    assert connections == [{"aliases": ["kafka"]}] * len(connections)
+    line = "connected container to the network network again\n"
+    assert capsys.readouterr().out == (line if changes else "")
 
 
 PENDING_CONTAINER = {

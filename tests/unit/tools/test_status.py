@@ -221,6 +221,15 @@ def without_kafka(client: Mapping[str, Any], _timeout_seconds: float) -> TopicCl
     return TopicClient(client, 0.1)
 
 
+def inspected(status: str, *networks: str) -> dict[str, Any]:
+    """What the engine returns about a container."""
+    return {
+        "State": {"Status": status, "StartedAt": "2026-03-01T11:00:00Z"},
+        "RestartCount": 0,
+        "NetworkSettings": {"Networks": {network: {} for network in networks}},
+    }
+
+
 class TestStages:
     """The responses of the containers are fakes; no other server is running."""
 
@@ -243,9 +252,12 @@ class TestStages:
         monkeypatch.setattr(health, "connect", lambda: engine)
         monkeypatch.setattr(health, "execute", execute)
         monkeypatch.setattr(health, "TopicClient", without_kafka)
-        services = {"generator": {}, "elasticsearch": {"9200": elasticsearch}}
-        checker = health.HealthChecker("sample", {"bootstrapServers": "localhost:1", "services": services})
-        return checker.check()
+        outputs = {
+            "bootstrapServers": "localhost:1",
+            "services": {"generator": {}, "elasticsearch": {"9200": elasticsearch}},
+            "networks": {"kafka": ["lolstack-sample", "lolstack-sample-zookeeper"]},
+        }
+        return health.HealthChecker("sample", outputs).check()
 
     def running_engine(self, *containers: Any) -> MagicMock:
         engine = MagicMock()
@@ -253,12 +265,24 @@ class TestStages:
         engine.containers.list.return_value = list(containers)
         return engine
 
+    def test_network_from_which_a_service_was_disconnected_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        container = MagicMock()
+        container.name = "lolstack-sample-kafka"
+        container.stats.return_value = {"memory_stats": {}}
+        answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
+        missing = "kafka is not connected to the network lolstack-sample-zookeeper: `make up` connects it"
+        for networks, named in (("lolstack-sample",), True), (("lolstack-sample", "lolstack-sample-zookeeper"), False):
+            container.attrs = inspected("running", *networks)
+            containers, *_ = self.stack_health(monkeypatch, "localhost:1", container, **answers).stages
+            assert containers.name == "containers"
+            assert (missing in str(containers.problem)) == named
+
     @pytest.mark.parametrize("cache", ["total_inactive_file", "inactive_file"], ids=["control groups v1", "v2"])
     def test_memory_of_a_service_is_without_the_page_cache(self, monkeypatch: pytest.MonkeyPatch, cache: str) -> None:
         """As in `docker stats`: the kernel would give it back."""
         container = MagicMock()
         container.name = "lolstack-sample-kafka"
-        container.attrs = {"State": {"Status": "running", "StartedAt": "2026-03-01T11:00:00Z"}, "RestartCount": 0}
+        container.attrs = inspected("running")
         container.stats.return_value = {"memory_stats": {"usage": 500, "stats": {cache: 200}}}
         answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
         (service,) = self.stack_health(monkeypatch, "localhost:1", container, **answers).services
@@ -274,7 +298,7 @@ class TestStages:
         """A service that has exited is one, also one that the last deployment's outputs do not contain."""
         container = MagicMock(labels=labels)
         container.name = "lolstack-sample-backfill"
-        container.attrs = {"State": {"Status": state, "StartedAt": "2026-03-01T11:00:00Z"}, "RestartCount": 0}
+        container.attrs = inspected(state)
         container.stats.return_value = {"memory_stats": {}}
         answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
         found = self.stack_health(monkeypatch, "localhost:1", container, **answers)
