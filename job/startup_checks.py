@@ -145,7 +145,8 @@ def _create_index(client: Elasticsearch, alias: str) -> None:
     if client.indices.exists(index=index):
         if not client.indices.exists_alias(index=index, name=alias):
             log.warning(
-                "The index %s is not in the alias %s, so searches do not find its documents; add it (a deployment of the stack does)",
+                "The index %s is not in the alias %s, so searches do not find its documents; add it (a deployment of "
+                "the stack does)",
                 index,
                 alias,
             )
