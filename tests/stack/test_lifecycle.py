@@ -120,16 +120,19 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
     with ThreadPoolExecutor() as pool:
         list(pool.map(Container.stop, [stack.container(service) for service in stopped]))
     stack.container("alertmanager").remove(force=True)
+    # Docker ends the stream of events at the deadline.
+    created = stack.engine.events(
+        decode=True,
+        filters={"type": "container", "event": "create", "container": stack.container_name("alertmanager")},
+        until=int(time.time()) + 240,
+    )
     up = subprocess.Popen(
         ["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"],
         cwd=ROOT,
         start_new_session=True,  # so that the providers, which have process groups of their own, are killed too
     )
-
-    inspect = ["docker", "container", "inspect", stack.container_name("alertmanager")]
     try:
-        while subprocess.run(inspect, capture_output=True).returncode != 0:
-            assert up.poll() is None, "the deployment has ended before it created the container"
+        assert next(created, None), "the deployment has not created the container in time"
         # At once, so that Pulumi cannot record the container meanwhile; one process after another is killed.
         subprocess.run(["pkill", "--signal", "STOP", "--session", str(up.pid)], check=True)
     finally:
