@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
-from infra.clients.docker_engine import DockerUnavailableError
+from harness.waiting import eventually
+from infra.clients.docker_engine import DockerUnavailableError, stack_containers
+from infra.names import SERVICE_LABEL
 from tests.support import private_registry
 from tests.support.private_registry import PrivateRegistry
 from tools.repair import RepairError
@@ -84,6 +86,31 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     yield own
     own.remove()
     assert own.leftovers() == []
+
+
+@pytest.fixture(autouse=True)
+def _services_run_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Starts after a disruptive test what a failed one left stopped or paused."""
+    stack = request.getfixturevalue("stack") if "stack" in request.fixturenames else None
+    if not request.node.get_closest_marker("disruptive") or not isinstance(stack, Stack):
+        yield
+        return
+    yield
+    started = []
+    for container in stack_containers(stack.engine, stack.name):
+        if container.labels.get(SERVICE_LABEL) not in stack.services or container.status == "running":
+            continue
+        if container.status == "paused":
+            container.unpause()
+        container.start()
+        started.append(container)
+
+    def healthy() -> None:
+        for container in started:
+            container.reload()
+            assert container.health == "healthy", f"{container.name} is {container.status}, {container.health}"
+
+    eventually(healthy, timeout_seconds=180)
 
 
 @pytest.fixture

@@ -89,9 +89,11 @@ def test_missing_index_templates_lose_no_message(stack: Stack) -> None:
     for name in INDEX_ALIASES:
         client.indices.delete_index_template(name=name)
         client.indices.delete(index=",".join(client.indices.get_alias(name=name)))
-    known.send()
-    eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
-    stack.up()
+    try:
+        known.send()
+        eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
+    finally:
+        stack.up()
     known.assert_one_outcome_each()
 
 

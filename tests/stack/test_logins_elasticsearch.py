@@ -234,14 +234,16 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
     former = stack.container("elasticsearch").id
 
     def replaced() -> None:
+        if deployment.done():
+            deployment.result()
         assert stack.container("elasticsearch").id != former
 
-    with ThreadPoolExecutor(1) as pool:
-        deployment = pool.submit(lambda: stack.up(security="strict"))
-        eventually(replaced, timeout_seconds=300)
-        known.send()
-        deployment.result()
     try:
+        with ThreadPoolExecutor(1) as pool:
+            deployment = pool.submit(lambda: stack.up(security="strict"))
+            eventually(replaced, timeout_seconds=300)
+            known.send()
+            deployment.result()
         known.assert_one_outcome_each()
         url = stack.outputs["elasticsearchUrl"]
         assert url.startswith("https://")
