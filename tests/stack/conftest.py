@@ -1,7 +1,7 @@
 """Fixtures for stack tests: the stack under test, deployed once for all tests or already running, and a second stack.
 
 Read-only tests run first, so that they see the stack as `up` left it; of them, those marked `many_matches` last. Tests
-marked `disruptive` change it, and are skipped with `--stack`.
+marked `disruptive` change it, and are skipped with `--stack`. During them the generator runs only if they use `stream`.
 """
 
 from __future__ import annotations
@@ -90,15 +90,17 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 @pytest.fixture(autouse=True)
 def _services_run_again(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Starts after a disruptive test what a failed one left stopped or paused."""
+    """Stops the generator before a disruptive test, and starts after it what a failed one left stopped or paused."""
     stack = request.getfixturevalue("stack") if "stack" in request.fixturenames else None
     if not request.node.get_closest_marker("disruptive") or not isinstance(stack, Stack):
         yield
         return
+    stack.container("generator").stop()
     yield
+    others = set(stack.services) - {"generator"}
     started = []
     for container in stack_containers(stack.engine, stack.name):
-        if container.labels.get(SERVICE_LABEL) not in stack.services or container.status == "running":
+        if container.labels.get(SERVICE_LABEL) not in others or container.status == "running":
             continue
         if container.status == "paused":
             container.unpause()
@@ -111,6 +113,12 @@ def _services_run_again(request: pytest.FixtureRequest) -> Iterator[None]:
             assert container.health == "healthy", f"{container.name} is {container.status}, {container.health}"
 
     eventually(healthy, timeout_seconds=180)
+
+
+@pytest.fixture
+def stream(stack: Stack) -> None:
+    """The generator runs: a disruptive test that needs matches beside its own."""
+    stack.container("generator").start()
 
 
 @pytest.fixture
@@ -159,9 +167,5 @@ def second_stack(stack: Stack, request: pytest.FixtureRequest) -> Stack:
     if stack.outputs["imageSource"] != "build":
         pytest.skip("the official images are in use already")
     deployment: Future[Stack] = request.getfixturevalue("second_stack_deployment")
-    generator = stack.container("generator")
-    generator.stop()  # two cores are too few for a stack under load and another one that starts
-    try:
-        return deployment.result()
-    finally:
-        generator.start()
+    stack.container("generator").stop()  # two cores are too few for a stack under load and another one that starts
+    return deployment.result()

@@ -239,28 +239,23 @@ def test_killed_driver_restarts_and_loses_and_duplicates_no_message(stack: Stack
 
 def test_killed_executor_loses_and_duplicates_no_message(stack: Stack) -> None:
     """The job's counters stay right: tasks whose results were lost with the executor are retried, and count once."""
-    generator = stack.container("generator")
-    generator.stop()
-    try:
-        eventually(lambda: idle(stack), timeout_seconds=120)
-        counted, documents = stack.job_metric("lol_job_messages_total"), stack.document_count()
-        known = KnownMessages(stack, count=800)
-        known.send()
-        send_backlog(stack.kafka_settings(), "compact", BACKLOG_MESSAGES)
+    eventually(lambda: idle(stack), timeout_seconds=120)
+    counted, documents = stack.job_metric("lol_job_messages_total"), stack.document_count()
+    known = KnownMessages(stack, count=800)
+    known.send()
+    send_backlog(stack.kafka_settings(), "compact", BACKLOG_MESSAGES)
 
-        def a_third_is_indexed() -> None:
-            assert stack.document_count() > documents + 3 * BACKLOG_MESSAGES, (
-                "fewer than a third of the documents are indexed"
-            )
+    def a_third_is_indexed() -> None:
+        assert stack.document_count() > documents + 3 * BACKLOG_MESSAGES, (
+            "fewer than a third of the documents are indexed"
+        )
 
-        eventually(a_third_is_indexed, timeout_seconds=120, poll_seconds=0.1)
-        kill = ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]
-        assert execute(stack.container_name("spark-worker"), kill)[0] == 0, "no executor was running"
-        known.assert_one_outcome_each()
-        eventually(lambda: idle(stack), timeout_seconds=240)
-        assert stack.job_metric("lol_job_messages_total") == counted + 800 + BACKLOG_MESSAGES
-    finally:
-        generator.start()
+    eventually(a_third_is_indexed, timeout_seconds=120, poll_seconds=0.1)
+    kill = ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]
+    assert execute(stack.container_name("spark-worker"), kill)[0] == 0, "no executor was running"
+    known.assert_one_outcome_each()
+    eventually(lambda: idle(stack), timeout_seconds=240)
+    assert stack.job_metric("lol_job_messages_total") == counted + 800 + BACKLOG_MESSAGES
 
 
 def idle(stack: Stack) -> None:

@@ -217,6 +217,7 @@ def test_sparks_pages_accept_no_kill_request(stack: Stack) -> None:
 
 
 @pytest.mark.disruptive
+@pytest.mark.usefixtures("stream")
 def test_job_goes_on_after_requests_to_kill_its_jobs_and_stages(stack: Stack) -> None:
     """The job's page redirects after each such request, whether it obeys or not."""
     (application,) = stack.get("spark-job", 4040, "/api/v1/applications").json()

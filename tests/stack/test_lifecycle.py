@@ -42,6 +42,7 @@ def wait_for_documents(stack: Stack) -> None:
     eventually(has_documents, timeout_seconds=120)
 
 
+@pytest.mark.usefixtures("stream")
 def test_second_up_is_idempotent(stack: Stack) -> None:
     assert changes(stack.up().summary.resource_changes) == {}
 
@@ -58,6 +59,7 @@ def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
         topics.change("lol_matches_dlq", 1, before.config)
 
 
+@pytest.mark.usefixtures("stream")
 def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
     """A deleted topic is recreated (which also undoes the partitions added above); a changed template is updated; a
     Kafka user that is not declared and its ACL are removed.
@@ -103,8 +105,6 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
 
     Resources inside a stopped server cannot be read during the refresh, and are adopted.
     """
-    stack.container("generator").stop()  # a task that began during the outage would end the job
-
     busy_at = time.monotonic()
 
     def idle() -> None:
@@ -155,7 +155,6 @@ def test_no_login_is_sent_to_whoever_listens_on_the_port_of_a_stopped_container(
     """At a reboot, or while the stack is stopped, any local user can listen there before `up` or `refresh`."""
     ports = {"elasticsearch": "9200", "cassandra": "9042"}
     addresses = [stack.outputs["services"][service][port].split(":") for service, port in ports.items()]
-    stack.container("generator").stop()  # a task that began during the outage would end the job
     with ThreadPoolExecutor() as pool:
         list(pool.map(Container.stop, [stack.container(service) for service in ports]))
     with ExitStack() as opened:
@@ -172,6 +171,7 @@ def test_no_login_is_sent_to_whoever_listens_on_the_port_of_a_stopped_container(
     wait_for_documents(stack)
 
 
+@pytest.mark.usefixtures("stream")
 def test_destroy_of_a_stack_under_load_leaves_nothing_and_up_works_again(stack: Stack) -> None:
     """A running backfill is removed too. The fixture destroys the stack that this test deploys, and checks again that
     nothing is left."""

@@ -226,6 +226,7 @@ def test_job_with_a_wrong_password_waits_and_loses_no_message(stack: Stack) -> N
 
 
 @pytest.mark.disruptive
+@pytest.mark.usefixtures("stream")
 def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: Path) -> None:
     """Messages arrive while the node of the other kind starts. Afterwards nothing is possible without a login, or with
     a password of before."""

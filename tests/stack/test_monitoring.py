@@ -201,6 +201,7 @@ class TestAlerts:
         finally:
             container.remove(force=True)
 
+    @pytest.mark.usefixtures("stream")
     def test_alerts_fire_notify_and_resolve(self, stack: Stack, webhook: Container) -> None:
         alerts = {
             *("JobDown", "SparkWithoutWorkers", "ZooKeeperNotServing", "ElasticsearchRed"),

@@ -48,6 +48,7 @@ def test_stacks_share_no_port_container_volume_or_network(stack: Stack, second_s
     assert not set(stack.leftovers()) & set(second_stack.leftovers())
 
 
+@pytest.mark.usefixtures("stream")
 def test_destroying_one_stack_leaves_the_other_running(stack: Stack, second_stack: Stack) -> None:
     second_stack.destroy()  # the other files that use it come before this one, by their names
     registry = f"/{PrivateRegistry(second_stack.name).container_name}"

@@ -131,7 +131,7 @@ def small_disk(stack: Stack) -> Iterator[Future[None]]:
         cassandra.remove()
 
 
-@pytest.mark.usefixtures("small_disk")
+@pytest.mark.usefixtures("small_disk", "stream")
 def test_every_service_that_hangs_is_restarted_and_serves_again(stack: Stack) -> None:
     """All processes of all services are stopped (SIGSTOP) at once: they live, their ports are open, and none answers.
 
