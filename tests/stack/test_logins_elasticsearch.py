@@ -241,7 +241,7 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
 
     try:
         with ThreadPoolExecutor(1) as pool:
-            deployment = pool.submit(lambda: stack.up(security="strict"))
+            deployment = pool.submit(lambda: stack.up(refresh=False, security="strict"))
             eventually(replaced, timeout_seconds=300)
             known.send()
             deployment.result()
@@ -262,7 +262,7 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
         known = KnownMessages(stack)
         known.send()
     finally:
-        stack.up(security="guarded", credentialsGeneration="2")
+        stack.up(refresh=False, security="guarded", credentialsGeneration="2")
     known.assert_one_outcome_each()
     url = stack.outputs["elasticsearchUrl"]
     for user in ELASTICSEARCH_ROLES:
