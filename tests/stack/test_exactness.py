@@ -266,9 +266,12 @@ def idle(stack: Stack) -> None:
     assert seconds > 3, f"the last batch ended {seconds:.1f} s ago"
 
 
-def test_graceful_shutdown_finishes_the_batch_and_an_uncommitted_batch_is_retried(stack: Stack) -> None:
+def test_graceful_shutdown_finishes_the_batch_and_an_uncommitted_batch_is_retried_despite_old_checksum_files(
+    stack: Stack,
+) -> None:
     """The newest commit is deleted from the checkpoint, as if the driver had crashed between the sink's write and the
-    commit."""
+    commit. Each file gets a checksum of other content, as if an earlier version, which wrote checksum files, had
+    crashed between the renames of both."""
     known = KnownMessages(stack, count=800)
     known.send()
     job = stack.container("spark-job")
@@ -281,11 +284,13 @@ def test_graceful_shutdown_finishes_the_batch_and_an_uncommitted_batch_is_retrie
     # shutdown, are deleted as well: Spark would resume from them.
     worker = stack.host("spark-worker")
     folder = f"{CHECKPOINTS}/*/*/matches"
-    try:
-        batch = max(int(name) for name in worker.check_output(f"ls {folder}/commits").split())
-        worker.check_output(f"cd {folder} && rm commits/{batch} && rm -f offsets/{batch + 1}")
-    finally:
-        job.start()  # the tests after this one need it
+    batch = max(int(name) for name in worker.check_output(f"ls {folder}/commits").split())
+    worker.check_output(f"cd {folder} && rm commits/{batch} && rm -f offsets/{batch + 1}")
+    assert worker.check_output(f"find {CHECKPOINTS} -name '*.crc'") == ""
+    # In Hadoop's format: 512 bytes for each checksum, and the first one.
+    script = r'for file; do printf "crc\0\0\0\2\0\0\0\0\0" >"${file%/*}/.${file##*/}.crc"; done'
+    worker.check_output(f"find {CHECKPOINTS} -type f -exec sh -c %s sh {{}} +", script)
+    job.start()
 
     def batch_is_retried() -> None:
         log = stack.log("spark-job")
