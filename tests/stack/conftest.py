@@ -1,7 +1,7 @@
 """Fixtures for stack tests: the stack under test, deployed once for all tests or already running, and a second stack.
 
 Read-only tests run first, so that they see the stack as `up` left it; of them, those marked `many_matches` last. Tests
-marked `disruptive` change it, and are skipped with `--stack`.
+marked `disruptive` change it, and are skipped with `--stack`. During them the generator runs only if they use `stream`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import pytest
 
 from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
 from harness.waiting import eventually
-from infra.clients.docker_engine import DockerUnavailableError
+from infra.clients.docker_engine import DockerUnavailableError, stack_containers
+from infra.names import SERVICE_LABEL
 from tests.support import private_registry
 from tests.support.out_of_memory import no_container_out_of_memory
 from tests.support.private_registry import PrivateRegistry
@@ -113,6 +114,39 @@ def generator_has_started(stack: Stack) -> None:
     eventually(documents, timeout_seconds=120)
 
 
+@pytest.fixture(autouse=True)
+def _services_run_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Stops the generator before a disruptive test, and starts after it what a failed one left stopped or paused."""
+    stack = request.getfixturevalue("stack") if "stack" in request.fixturenames else None
+    if not request.node.get_closest_marker("disruptive") or not isinstance(stack, Stack):
+        yield
+        return
+    stack.container("generator").stop()
+    yield
+    others = set(stack.services) - {"generator"}
+    started = []
+    for container in stack_containers(stack.engine, stack.name):
+        if container.labels.get(SERVICE_LABEL) not in others or container.status == "running":
+            continue
+        if container.status == "paused":
+            container.unpause()
+        container.start()
+        started.append(container)
+
+    def healthy() -> None:
+        for container in started:
+            container.reload()
+            assert container.health == "healthy", f"{container.name} is {container.status}, {container.health}"
+
+    eventually(healthy, timeout_seconds=180)
+
+
+@pytest.fixture
+def stream(stack: Stack) -> None:
+    """The generator runs: a disruptive test that needs matches beside its own."""
+    stack.container("generator").start()
+
+
 @pytest.fixture
 def has_documents(stack: Stack, generator_has_started: None) -> None:
     """Skips the test if nobody has sent a match yet: such a stack is healthy, too."""
@@ -159,9 +193,5 @@ def second_stack(stack: Stack, request: pytest.FixtureRequest) -> Stack:
     if stack.outputs["imageSource"] != "build":
         pytest.skip("the official images are in use already")
     deployment: Future[Stack] = request.getfixturevalue("second_stack_deployment")
-    generator = stack.container("generator")
-    generator.stop()  # two cores are too few for a stack under load and another one that starts
-    try:
-        return deployment.result()
-    finally:
-        generator.start()
+    stack.container("generator").stop()  # two cores are too few for a stack under load and another one that starts
+    return deployment.result()

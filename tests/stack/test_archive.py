@@ -135,13 +135,12 @@ def test_archive_retries_through_an_outage_and_connects_to_cassandras_new_addres
 
 
 def test_archive_logs_an_outage_of_cassandra_and_resumes_after_a_crash(stack: Stack) -> None:
-    generator, cassandra = stack.container("generator"), stack.container("cassandra")
+    cassandra = stack.container("cassandra")
 
     def retries() -> int:
         """How often the archive has logged that it waits for Cassandra with unwritten matches."""
         return stack.log("archive").count(" s for Cassandra")
 
-    generator.stop()  # the unwritten matches are the known ones
     retries_before = retries()
     cassandra.stop()
     try:
@@ -160,7 +159,6 @@ def test_archive_logs_an_outage_of_cassandra_and_resumes_after_a_crash(stack: St
         stack.container("archive").restart(timeout=0)
     finally:
         cassandra.start()
-        generator.start()
     assert_archived(stack, known)
 
 
@@ -179,39 +177,34 @@ def lag(stack: Stack, service: str, metric: str) -> float:
 
 def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack) -> None:
     servers = stack.kafka_settings()
-    generator = stack.container("generator")
     lags = (("spark-job", "lol_job_kafka_lag_messages"), ("archive", "lol_archive_lag_messages"))
 
     def has_lag(expected: float) -> None:
         found = {service: lag(stack, service, metric) for service, metric in lags}
         assert set(found.values()) == {expected}, f"lag {found}, not {expected}"
 
-    generator.stop()
-    try:
-        eventually(lambda: has_lag(0), timeout_seconds=60)
-        transaction = Producer({**servers, "transactional.id": "test-archive", "transaction.timeout.ms": 600_000})
-        transaction.init_transactions(30)
-        transaction.begin_transaction()
-        transaction.produce("lol_matches", b"{", partition=0)
-        assert transaction.flush(30) == 0, "Kafka did not acknowledge the message of the transaction"
-        plain = Producer(servers)
-        waiting = dict(fresh_match(number) for number in range(30))
-        for message in waiting.values():
-            plain.produce("lol_matches", message, partition=0)
-        assert plain.flush(30) == 0, "Kafka did not acknowledge the messages behind the transaction"
-        eventually(lambda: has_lag(31), timeout_seconds=60)
-        assert stack.job_metric("lol_job_open_transaction_messages", partition="0") == 31
-        assert stack.job_metric("lol_job_open_transaction_seconds", partition="1") == 0
-        status = " ".join(stack.make("status").stdout.replace("│", " ").split())
-        assert ", 31 behind an open transaction in partition 0" in status
-        assert read_archive(stack, list(waiting)) == {}
-        assert "CurrentTransactionStartOffset" in output_of_runbook(stack, "OpenTransaction")
-        transaction.commit_transaction(30)
-        # The transaction's marker takes an offset of its own.
-        eventually(lambda: has_lag(0), timeout_seconds=60)
-        eventually(lambda: archived(stack, waiting), timeout_seconds=60)
-    finally:
-        generator.start()
+    eventually(lambda: has_lag(0), timeout_seconds=60)
+    transaction = Producer({**servers, "transactional.id": "test-archive", "transaction.timeout.ms": 600_000})
+    transaction.init_transactions(30)
+    transaction.begin_transaction()
+    transaction.produce("lol_matches", b"{", partition=0)
+    assert transaction.flush(30) == 0, "Kafka did not acknowledge the message of the transaction"
+    plain = Producer(servers)
+    waiting = dict(fresh_match(number) for number in range(30))
+    for message in waiting.values():
+        plain.produce("lol_matches", message, partition=0)
+    assert plain.flush(30) == 0, "Kafka did not acknowledge the messages behind the transaction"
+    eventually(lambda: has_lag(31), timeout_seconds=60)
+    assert stack.job_metric("lol_job_open_transaction_messages", partition="0") == 31
+    assert stack.job_metric("lol_job_open_transaction_seconds", partition="1") == 0
+    status = " ".join(stack.make("status").stdout.replace("│", " ").split())
+    assert ", 31 behind an open transaction in partition 0" in status
+    assert read_archive(stack, list(waiting)) == {}
+    assert "CurrentTransactionStartOffset" in output_of_runbook(stack, "OpenTransaction")
+    transaction.commit_transaction(30)
+    # The transaction's marker takes an offset of its own.
+    eventually(lambda: has_lag(0), timeout_seconds=60)
+    eventually(lambda: archived(stack, waiting), timeout_seconds=60)
 
 
 def output_of_runbook(stack: Stack, alert: str) -> str:

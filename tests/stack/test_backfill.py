@@ -11,6 +11,7 @@ from tools.dlq.dead_letters import read_dead_letters
 pytestmark = pytest.mark.disruptive
 
 
+@pytest.mark.usefixtures("stream")
 def test_backfill_reindexes_deleted_documents_and_changes_nothing_else(stack: Stack) -> None:
     known = KnownMessages(stack, size="full")
     known.send()

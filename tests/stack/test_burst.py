@@ -28,6 +28,7 @@ def participants_by_batch(stack: Stack) -> dict[int, int]:
     return {int(batch): int(number) for batch, number in re.findall(r"Batch (\d+): (\d+) participants", log)}
 
 
+@pytest.mark.usefixtures("stream")
 def test_back_pressure_limits_batches_of_a_burst_and_freshness_recovers(stack: Stack) -> None:
     initial_batch_size = with_overrides({}).batch.initial_size(3)
     processed_before = stack.job_metric("lol_job_messages_total")

@@ -84,6 +84,7 @@ def test_replayed_match_is_indexed_once_however_often_it_is_replayed(stack: Stac
     assert with_key(stack, match.id)[-1].reason == "fixed", "it has become a dead letter again"
 
 
+@pytest.mark.usefixtures("stream")
 def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(stack: Stack) -> None:
     """Version 1 of a match became a dead letter, version 2 was indexed and archived, then version 1 is replayed.
 

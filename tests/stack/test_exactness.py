@@ -89,9 +89,11 @@ def test_missing_index_templates_lose_no_message(stack: Stack) -> None:
     for name in INDEX_ALIASES:
         client.indices.delete_index_template(name=name)
         client.indices.delete(index=",".join(client.indices.get_alias(name=name)))
-    known.send()
-    eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
-    stack.up()
+    try:
+        known.send()
+        eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
+    finally:
+        stack.up()
     known.assert_one_outcome_each()
 
 
@@ -237,28 +239,23 @@ def test_killed_driver_restarts_and_loses_and_duplicates_no_message(stack: Stack
 
 def test_killed_executor_loses_and_duplicates_no_message(stack: Stack) -> None:
     """The job's counters stay right: tasks whose results were lost with the executor are retried, and count once."""
-    generator = stack.container("generator")
-    generator.stop()
-    try:
-        eventually(lambda: idle(stack), timeout_seconds=120)
-        counted, documents = stack.job_metric("lol_job_messages_total"), stack.document_count()
-        known = KnownMessages(stack, count=800)
-        known.send()
-        send_backlog(stack.kafka_settings(), "compact", BACKLOG_MESSAGES)
+    eventually(lambda: idle(stack), timeout_seconds=120)
+    counted, documents = stack.job_metric("lol_job_messages_total"), stack.document_count()
+    known = KnownMessages(stack, count=800)
+    known.send()
+    send_backlog(stack.kafka_settings(), "compact", BACKLOG_MESSAGES)
 
-        def a_third_is_indexed() -> None:
-            assert stack.document_count() > documents + 3 * BACKLOG_MESSAGES, (
-                "fewer than a third of the documents are indexed"
-            )
+    def a_third_is_indexed() -> None:
+        assert stack.document_count() > documents + 3 * BACKLOG_MESSAGES, (
+            "fewer than a third of the documents are indexed"
+        )
 
-        eventually(a_third_is_indexed, timeout_seconds=120, poll_seconds=0.1)
-        kill = ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]
-        assert execute(stack.container_name("spark-worker"), kill)[0] == 0, "no executor was running"
-        known.assert_one_outcome_each()
-        eventually(lambda: idle(stack), timeout_seconds=240)
-        assert stack.job_metric("lol_job_messages_total") == counted + 800 + BACKLOG_MESSAGES
-    finally:
-        generator.start()
+    eventually(a_third_is_indexed, timeout_seconds=120, poll_seconds=0.1)
+    kill = ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]
+    assert execute(stack.container_name("spark-worker"), kill)[0] == 0, "no executor was running"
+    known.assert_one_outcome_each()
+    eventually(lambda: idle(stack), timeout_seconds=240)
+    assert stack.job_metric("lol_job_messages_total") == counted + 800 + BACKLOG_MESSAGES
 
 
 def idle(stack: Stack) -> None:
@@ -269,9 +266,12 @@ def idle(stack: Stack) -> None:
     assert seconds > 3, f"the last batch ended {seconds:.1f} s ago"
 
 
-def test_graceful_shutdown_finishes_the_batch_and_an_uncommitted_batch_is_retried(stack: Stack) -> None:
+def test_graceful_shutdown_finishes_the_batch_and_an_uncommitted_batch_is_retried_despite_old_checksum_files(
+    stack: Stack,
+) -> None:
     """The newest commit is deleted from the checkpoint, as if the driver had crashed between the sink's write and the
-    commit."""
+    commit. Each file gets a checksum of other content, as if an earlier version, which wrote checksum files, had
+    crashed between the renames of both."""
     known = KnownMessages(stack, count=800)
     known.send()
     job = stack.container("spark-job")
@@ -284,11 +284,13 @@ def test_graceful_shutdown_finishes_the_batch_and_an_uncommitted_batch_is_retrie
     # shutdown, are deleted as well: Spark would resume from them.
     worker = stack.host("spark-worker")
     folder = f"{CHECKPOINTS}/*/*/matches"
-    try:
-        batch = max(int(name) for name in worker.check_output(f"ls {folder}/commits").split())
-        worker.check_output(f"cd {folder} && rm commits/{batch} && rm -f offsets/{batch + 1}")
-    finally:
-        job.start()  # the tests after this one need it
+    batch = max(int(name) for name in worker.check_output(f"ls {folder}/commits").split())
+    worker.check_output(f"cd {folder} && rm commits/{batch} && rm -f offsets/{batch + 1}")
+    assert worker.check_output(f"find {CHECKPOINTS} -name '*.crc'") == ""
+    # In Hadoop's format: 512 bytes for each checksum, and the first one.
+    script = r'for file; do printf "crc\0\0\0\2\0\0\0\0\0" >"${file%/*}/.${file##*/}.crc"; done'
+    worker.check_output(f"find {CHECKPOINTS} -type f -exec sh -c %s sh {{}} +", script)
+    job.start()
 
     def batch_is_retried() -> None:
         log = stack.log("spark-job")

@@ -22,7 +22,7 @@ from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_acls import ACLS_BY_USER, acls
 from infra.logins import login_of
-from infra.names import MATCHES_ALIAS
+from infra.names import CASSANDRA_PORT, ELASTICSEARCH_PORT, KAFKA_HOST_LISTENER_PORT, MATCHES_ALIAS
 from tools import backfill
 
 pytestmark = pytest.mark.disruptive
@@ -42,6 +42,7 @@ def wait_for_documents(stack: Stack) -> None:
     eventually(has_documents, timeout_seconds=120)
 
 
+@pytest.mark.usefixtures("stream")
 def test_second_up_is_idempotent(stack: Stack) -> None:
     assert changes(stack.up().summary.resource_changes) == {}
 
@@ -61,6 +62,7 @@ def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
         topics.delete(name)
 
 
+@pytest.mark.usefixtures("stream")
 def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
     """A deleted topic is recreated; a changed template is updated; a Kafka user that is not declared and its ACL are
     removed.
@@ -101,13 +103,15 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     assert read_template()["template"]["settings"]["index"]["number_of_replicas"] == "0"
 
 
-def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_with_their_data(stack: Stack) -> None:
-    """A killed Pulumi leaves its lock, and a container that it began to create and did not record.
+def test_no_login_is_sent_to_whoever_listens_on_the_ports_of_stopped_servers_and_up_restarts_them_with_their_data(
+    stack: Stack,
+) -> None:
+    """At a reboot, or while the stack is stopped, any local user can listen there before `up` or `refresh`.
 
     Resources inside a stopped server cannot be read during the refresh, and are adopted.
     """
-    stack.container("generator").stop()  # a task that began during the outage would end the job
-
+    ports = {"cassandra": CASSANDRA_PORT, "elasticsearch": ELASTICSEARCH_PORT, "kafka": KAFKA_HOST_LISTENER_PORT}
+    addresses = [stack.outputs["services"][service][str(port)].split(":") for service, port in ports.items()]
     busy_at = time.monotonic()
 
     def idle() -> None:
@@ -119,43 +123,6 @@ def test_killed_deployment_is_recovered_and_stopped_containers_are_restarted_wit
 
     eventually(idle, timeout_seconds=90)
     job, before = stack.container("spark-job"), stack.document_count()
-    stopped = ("cassandra", "elasticsearch", "kafka")
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(Container.stop, [stack.container(service) for service in stopped]))
-    stack.container("alertmanager").remove(force=True)
-    up = subprocess.Popen(
-        ["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"],
-        cwd=ROOT,
-        start_new_session=True,  # so that the providers, which have process groups of their own, are killed too
-    )
-
-    inspect = ["docker", "container", "inspect", stack.container_name("alertmanager")]
-    try:
-        while subprocess.run(inspect, capture_output=True).returncode != 0:
-            assert up.poll() is None, "the deployment has ended before it created the container"
-        # At once, so that Pulumi cannot record the container meanwhile; one process after another is killed.
-        subprocess.run(["pkill", "--signal", "STOP", "--session", str(up.pid)], check=True)
-    finally:
-        subprocess.run(["pkill", "--signal", "KILL", "--session", str(up.pid)], check=True)
-        up.wait()
-    with pytest.raises(CommandError, match=r"locked|already in use"):
-        stack.up()
-    repaired = stack.make("up")
-    assert repaired.rc == 0, repaired.stdout + repaired.stderr
-    assert f"removed {stack.container_name('alertmanager')}" in repaired.stdout
-    assert {stack.container(service).status for service in (*stopped, "generator")} == {"running"}
-    assert stack.document_count() >= before > 0
-    started_at = job.attrs["State"]["StartedAt"]
-    job.reload()
-    assert job.attrs["State"]["StartedAt"] == started_at, "the outage has ended the job"
-    assert changes(stack.preview().change_summary) == {}
-
-
-def test_no_login_is_sent_to_whoever_listens_on_the_port_of_a_stopped_container(stack: Stack) -> None:
-    """At a reboot, or while the stack is stopped, any local user can listen there before `up` or `refresh`."""
-    ports = {"elasticsearch": "9200", "cassandra": "9042"}
-    addresses = [stack.outputs["services"][service][port].split(":") for service, port in ports.items()]
-    stack.container("generator").stop()  # a task that began during the outage would end the job
     with ThreadPoolExecutor() as pool:
         list(pool.map(Container.stop, [stack.container(service) for service in ports]))
     with ExitStack() as opened:
@@ -168,19 +135,49 @@ def test_no_login_is_sent_to_whoever_listens_on_the_port_of_a_stopped_container(
             with pytest.raises(BlockingIOError):
                 listener.accept()
     stack.up()
+    assert {stack.container(service).status for service in (*ports, "generator")} == {"running"}
+    assert stack.document_count() >= before > 0
+    started_at = job.attrs["State"]["StartedAt"]
+    job.reload()
+    assert job.attrs["State"]["StartedAt"] == started_at, "the outage has ended the job"
     assert changes(stack.preview().change_summary) == {}
-    wait_for_documents(stack)
 
 
-def test_destroy_of_a_stack_under_load_leaves_nothing_and_up_works_again(stack: Stack) -> None:
-    """A running backfill is removed too. The fixture destroys the stack that this test deploys, and checks again that
-    nothing is left."""
+@pytest.mark.usefixtures("stream")
+def test_destroy_under_load_leaves_nothing_and_a_deployment_that_is_killed_after_it_is_recovered(stack: Stack) -> None:
+    """A running backfill is removed too. A killed Pulumi leaves its lock, and a container that it began to create and
+    did not record. The fixture destroys the recovered stack, and checks again that nothing is left."""
     wait_for_documents(stack)
     start = datetime.now(UTC) - timedelta(hours=1)
     backfill.create(stack.engine, stack.name, ["--from", start.isoformat(), "--rate", "1"]).start()
     down = stack.make("down")
     assert down.rc == 0, down.stdout + down.stderr
     assert stack.leftovers() == []
-    stack.up()
-    wait_for_documents(stack)
+
+    alertmanager = stack.container_name("alertmanager")
+    # Docker ends the stream of events at the deadline.
+    created = stack.engine.events(
+        decode=True,
+        filters={"type": "container", "event": "create", "container": alertmanager},
+        until=int(time.time()) + 600,
+    )
+    up = subprocess.Popen(
+        ["pulumi", "up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"],
+        cwd=ROOT,
+        start_new_session=True,  # so that the providers, which have process groups of their own, are killed too
+    )
+    try:
+        assert next(created, None), "the deployment has not created the container in time"
+        # At once, so that Pulumi cannot record the container meanwhile; one process after another is killed.
+        subprocess.run(["pkill", "--signal", "STOP", "--session", str(up.pid)], check=True)
+    finally:
+        subprocess.run(["pkill", "--signal", "KILL", "--session", str(up.pid)], check=True)
+        up.wait()
+    with pytest.raises(CommandError, match=r"locked|already in use"):
+        stack.up()
+    repaired = stack.make("up")
+    assert repaired.rc == 0, repaired.stdout + repaired.stderr
+    assert f"removed {alertmanager}" in repaired.stdout
+    assert changes(stack.up().summary.resource_changes) == {}
+    wait_for_documents(stack)  # with the new passwords, which `up` has read
     assert "offset was changed" not in stack.log("spark-job")

@@ -127,6 +127,7 @@ def intruder(stack: Stack) -> Iterator[str]:
 
 
 @pytest.mark.disruptive
+@pytest.mark.usefixtures("stream")
 def test_drift_of_roles_is_corrected(stack: Stack, intruder: str) -> None:
     assert differences(*address(stack), "lol", "matches", passwords(stack)) == [
         "the role intruder is not declared",

@@ -233,6 +233,7 @@ def test_job_with_a_wrong_password_waits_and_loses_no_message(stack: Stack) -> N
 
 
 @pytest.mark.disruptive
+@pytest.mark.usefixtures("stream")
 def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: Path) -> None:
     """Messages arrive while the node of the other kind starts. Afterwards nothing is possible without a login, or with
     a password of before."""
@@ -241,14 +242,16 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
     former = stack.container("elasticsearch").id
 
     def replaced() -> None:
+        if deployment.done():
+            deployment.result()
         assert stack.container("elasticsearch").id != former
 
-    with ThreadPoolExecutor(1) as pool:
-        deployment = pool.submit(lambda: stack.up(security="strict"))
-        eventually(replaced, timeout_seconds=300)
-        known.send()
-        deployment.result()
     try:
+        with ThreadPoolExecutor(1) as pool:
+            deployment = pool.submit(lambda: stack.up(refresh=False, security="strict"))
+            eventually(replaced, timeout_seconds=300)
+            known.send()
+            deployment.result()
         known.assert_one_outcome_each()
         url = stack.outputs["elasticsearchUrl"]
         assert url.startswith("https://")
@@ -266,7 +269,7 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
         known = KnownMessages(stack)
         known.send()
     finally:
-        stack.up(security="guarded", credentialsGeneration="2")
+        stack.up(refresh=False, security="guarded", credentialsGeneration="2")
     known.assert_one_outcome_each()
     url = stack.outputs["elasticsearchUrl"]
     for user in ELASTICSEARCH_ROLES:

@@ -181,6 +181,7 @@ class TestAlerts:
             stack.engine.networks.get(f"lolstack-{stack.name}").connect(container, aliases=[WEBHOOK])
             yield container
 
+    @pytest.mark.usefixtures("stream")
     def test_alerts_fire_notify_and_resolve(self, stack: Stack, webhook: Container) -> None:
         alerts = {
             *("JobDown", "SparkWithoutWorkers", "ZooKeeperNotServing", "ElasticsearchRed"),

@@ -49,6 +49,7 @@ def test_stacks_share_no_port_container_volume_or_network(stack: Stack, second_s
 
 
 @pytest.mark.destroys_second_stack
+@pytest.mark.usefixtures("stream")
 def test_destroying_one_stack_leaves_the_other_running(stack: Stack, second_stack: Stack) -> None:
     second_stack.destroy()
     registry = f"/{PrivateRegistry(second_stack.name).container_name}"
