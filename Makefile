@@ -19,8 +19,9 @@ ifneq ($(unknown_variables),)
     set environment variables before `make`: NAME=VALUE make TARGET)
 endif
 # Of the environment only STACK is taken: REPLAY of another program would send dead letters again.
-$(foreach name,$(filter-out STACK,$(VARIABLES)),\
-  $(if $(findstring command line,$(origin $(name))),,$(eval override $(name) :=)))
+$(foreach name,$(filter-out STACK,$(VARIABLES)),$(if $(findstring command line,$(origin $(name))),,\
+  $(if $($(name)),$(warning the environment's $(name) is ignored: write `make TARGET $(name)=VALUE`))\
+  $(eval override $(name) :=)))
 ifeq ($(strip $(STACK)),)
   $(error STACK is empty: name a stack, or leave STACK out for dev)
 endif

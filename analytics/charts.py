@@ -42,8 +42,14 @@ MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
 GAMES = "won, and number of games"
-NO_TWO_TEAMS = "no match of two teams in this time range: those of Arena, Swarm and the practice tool are none"
-NO_SIDES = "no match of two teams of people in this time range: Arena, Swarm and games against bots do not count"
+NO_TWO_TEAMS = (
+    "no match of two teams in this time range (Arena and Swarm have other teams; matches that an earlier version "
+    "indexed count after a backfill)"
+)
+NO_SIDES = (
+    "no match of two teams of people in this time range (Arena, Swarm and games against bots do not count; matches "
+    "that an earlier version indexed count after a backfill)"
+)
 NO_CHAMPIONS_OF_MODES = "champions of modes (Swarm, …) do not count"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")

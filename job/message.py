@@ -83,10 +83,12 @@ class Message(NamedTuple):
         there are more than MAX_HEADERS, or if a name has U+FFFD, as Spark's has for bytes that are not UTF-8.
         """
         own = Original(self.arrived_at, self.partition, self.offset)
-        if not self.headers or len(self.headers) > MAX_HEADERS or any("\ufffd" in name for name, _ in self.headers):
+        if not self.headers or len(self.headers) > MAX_HEADERS:
             return own
         # confluent_kafka ends a name at NUL, and Spark does not. Of equal names the last one counts.
         headers = {name.partition("\0")[0]: value for name, value in self.headers}
+        if any("\ufffd" in name for name in headers):
+            return own
         arrived_at = parse_timestamp(headers.get(REPLAY_TIMESTAMP))
         partition = parse_whole_number(headers.get(REPLAY_PARTITION), MAX_PARTITION)
         offset = parse_whole_number(headers.get(REPLAY_OFFSET), MAX_OFFSET)

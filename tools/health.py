@@ -169,7 +169,7 @@ class HealthChecker:
         # An earlier version has not stored the networks.
         declared = self._outputs.get("networks", {})
         problems += [
-            f"{service.name} is not connected to the network {network}: `make up` connects it"
+            f"{service.name} is not connected to the network {network}: `{make_command('up', self._stack)}` connects it"
             for service in services
             for network in declared.get(service.name, ())
             if network not in service.networks

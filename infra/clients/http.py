@@ -29,11 +29,12 @@ class Answer:
 
 
 def request(session: requests.Session, method: str, url: str, timeout: float, **what: Any) -> Answer:
-    """The answer to a request. `timeout` is that of the connection, of the headers, and of the whole content.
+    """The answer to a request. `timeout` is that of the connection, of each read of the headers, and of the whole
+    content. A redirection is an answer like any other: `requests` would read its content without a limit.
 
     Raises requests.RequestException, also for more than MAX_BYTES after decompression.
     """
-    with session.request(method, url, timeout=timeout, stream=True, **what) as response:
+    with session.request(method, url, timeout=timeout, stream=True, allow_redirects=False, **what) as response:
         deadline = time.monotonic() + timeout
         content = bytearray()
         try:

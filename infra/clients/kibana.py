@@ -138,7 +138,7 @@ class SavedObjectClient:
         return answer
 
     def _success(self, answer: Answer) -> Answer:
-        if answer.status >= 400:
+        if answer.status >= 300:
             raise SavedObjectError(f"Kibana at {self._url} answers {answer.status} to {answer.request}: {answer.text}")
         return answer
 

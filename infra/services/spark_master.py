@@ -29,11 +29,15 @@ DAEMON_JVM_OPTIONS = f"-XX:+UseSerialGC {JVM_STARTS_QUICKLY} {ARCHIVE} {JVM_EXIT
 """JVM options of the master and the workers."""
 
 # The workers' `status` is called `state`. A master that cannot read its recovery files stays STANDBY; the start script
-# then removes them.
+# then removes them. At a start each master is STANDBY for a moment, so a second failed check in a row decides.
 HEALTH_CHECK = f"""
 page=$(curl -fsSK {CURL_CONFIG} http://127.0.0.1:{SPARK_MASTER_UI_PORT}/json/) || exit 1
-if echo "$page" | grep -q '"status" *: *"STANDBY"'; then touch {RECOVERY_DIRECTORY}/unreadable; fi
-echo "$page" | grep -q '"status" *: *"ALIVE"' && rm -f {RECOVERY_DIRECTORY}/unreadable
+if ! echo "$page" | grep -q '"status" *: *"STANDBY"'; then
+  rm -f {RECOVERY_DIRECTORY}/unreadable
+elif [ -s /dev/shm/health-check.failed ]; then
+  touch {RECOVERY_DIRECTORY}/unreadable
+fi
+echo "$page" | grep -q '"status" *: *"ALIVE"'
 """
 
 

@@ -174,7 +174,7 @@ class Metrics:
         self.late_matches.inc(matches)
 
     def record_lost_statistics(self, messages: int) -> None:
-        """Record how many messages the statistics skip because Kafka has lost messages."""
+        """Record how many messages the statistics skip, because Kafka has lost them or the checkpoint is damaged."""
         self.lost_statistics.inc(messages)
 
     def record_statistics(self, counts: StatisticsCounts) -> None:

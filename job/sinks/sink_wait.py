@@ -85,4 +85,4 @@ class Receiver:
             try:
                 self._handle(decoder.decode(wait))
             except Exception as error:  # no report may end the thread: the next waits would be unknown
-                log.debug("A datagram is not a sink's wait: %s", error)
+                log.warning("A report of a sink's wait is lost: %s", error)

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
 from harness.waiting import eventually
@@ -121,7 +122,11 @@ def _services_run_again(request: pytest.FixtureRequest) -> Iterator[None]:
     if not request.node.get_closest_marker("disruptive") or not isinstance(stack, Stack):
         yield
         return
-    stack.container("generator").stop()
+    try:
+        stack.container("generator").stop()
+    except NotFound:  # a test of a deployment has failed
+        stack.up()
+        stack.container("generator").stop()
     yield
     others = set(stack.services) - {"generator"}
     started = []

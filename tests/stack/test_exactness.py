@@ -41,7 +41,7 @@ def test_each_message_has_exactly_one_outcome(stack: Stack) -> None:
 def test_documents_of_a_live_stream_do_not_wait_for_the_refresh_interval(stack: Stack) -> None:
     client, now = stack.elasticsearch(), int(time.time() * 1000)
     indices = [monthly_index(alias, now) for alias in (MATCHES_ALIAS, TEAMS_ALIAS)]
-    known = KnownMessages(stack)
+    known = KnownMessages(stack, count=150)  # a larger batch would be one of a backlog
     for index in indices:
         client.indices.put_settings(index=index, settings={"index.refresh_interval": "-1"})
     try:

@@ -93,7 +93,7 @@ def test_spark_master_starts_with_a_damaged_recovery_file(stack: Stack, content:
             assert execute(stack.container_name("spark-master"), ["sh", "-c", HEALTH_CHECK])[0] != 0
             assert host.file(f"{RECOVERY_DIRECTORY}/unreadable").exists
 
-        eventually(on_standby, timeout_seconds=60)
+        eventually(on_standby, timeout_seconds=120)
         master.restart()
     wait_until_healthy(stack.container_name("spark-master"), ["sh", "-c", HEALTH_CHECK], timeout_seconds=90)
     assert not host.file(file).exists

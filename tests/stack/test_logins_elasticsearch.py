@@ -215,6 +215,7 @@ def waits_because_of_its_login(stack: Stack) -> None:
 
 
 @pytest.mark.disruptive
+@pytest.mark.usefixtures("stream")
 def test_job_with_a_wrong_password_waits_and_loses_no_message(stack: Stack) -> None:
     """The password is changed in Elasticsearch, which reads its file of users again."""
     node, path = stack.container("elasticsearch"), f"{CONFIG}/users"

@@ -31,13 +31,10 @@ def test_service_without_image_is_left_out_and_reported(second_stack: Stack) -> 
     assert "is not available" in second_stack.outputs["leftOut"]["kibana"]
 
 
+@pytest.mark.usefixtures("stream")
 def test_both_stacks_index_documents(stack: Stack, second_stack: Stack) -> None:
     for each in (stack, second_stack):
-
-        def has_documents(each: Stack = each) -> None:
-            assert each.document_count() > 0, f"{each.name} has no document"
-
-        eventually(has_documents, timeout_seconds=120)
+        each.wait_for_new_documents()
 
 
 def test_stacks_share_no_port_container_volume_or_network(stack: Stack, second_stack: Stack) -> None:

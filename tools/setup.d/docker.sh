@@ -4,7 +4,7 @@
 readonly dockerd_log=/var/log/lolstack-dockerd.log
 readonly docker_apt_source=/etc/apt/sources.list.d/docker.sources docker_apt_key=/etc/apt/keyrings/docker.asc
 readonly docker_key_fingerprint=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
-docker_state=''    # available, denied, stopped, absent, failing (it responds with an error, or not in time)
+docker_state=''    # available, denied, stopped, absent, failing (it responds with an error)
 docker_version=''  # if available
 docker_error=''    # otherwise, the client's message
 
@@ -24,7 +24,7 @@ find_docker() {
     docker_state=available
   else
     status=$?
-    docker_error=$(tail -n 1 "$output")
+    docker_error=$(grep . "$output" | tail -n 1) || docker_error="exit code $status"
     ((status != 124)) || docker_error='no answer in 20 seconds'
     if [[ $docker_error == *'permission denied'* ]]; then
       docker_state=denied
@@ -34,7 +34,7 @@ find_docker() {
     elif docker_is_snap; then
       rm -f "$output"
       fail "Docker's snap is installed, but does not run: $(as_root snap start docker), then start again"
-    elif [[ ! ${docker_error,,} =~ (cannot|failed to)\ connect|connection\ refused ]]; then
+    elif [[ $docker_error == *'Error response from daemon'* ]]; then
       docker_state=failing
     elif have dockerd; then
       docker_state=stopped
@@ -47,7 +47,7 @@ find_docker() {
     || fail "the Docker Engine has version $docker_version; $DOCKER_MINIMUM or newer is needed: upgrade it"
 }
 
-# fail_docker: fails because the engine responds with an error, or not at all.
+# fail_docker: fails because the engine responds with an error, or does not respond after its start.
 fail_docker() { fail "the Docker Engine does not work: $docker_error"; }
 
 # docker_is_snap: whether the command belongs to a snap, which has an engine of its own and no command dockerd.

@@ -104,10 +104,13 @@ fail_denied() {
 }
 
 # ensure_mmdebstrap: installs what building base images needs, unless the engine is remote. A failure is no error: most
-# stacks pull this image. Which one does is known only from its settings and its registry, at each `make up`.
+# stacks pull this image. Which one does is known only from its settings and its registry, at each `make up`. So it is
+# tried once only; building the image names the packages again.
 ensure_mmdebstrap() {
+  local tried=$cache/mmdebstrap-tried
   # With uidmap mmdebstrap does not need root.
-  if { have mmdebstrap && have newuidmap; } || ! have apt-get || ! docker_is_local; then return; fi
+  if { have mmdebstrap && have newuidmap; } || ! have apt-get || ! docker_is_local || [[ -e $tried ]]; then return; fi
+  mkdir -p "$cache" && touch "$tried"
   if may_become_root; then
     try_step "installing the packages mmdebstrap uidmap" apt_install mmdebstrap uidmap
     ((step_status)) || return 0

@@ -6,10 +6,11 @@
 # and another version of Spark cannot read them.
 directory=$1 image=$2
 shift 2
-if [ -e "$directory/unreadable" ] || [ "$(cat "$directory/image")" != "$image" ]; then
+former=$(cat "$directory/image" 2>/dev/null)
+if [ -e "$directory/unreadable" ] || [ "${former:-$image}" != "$image" ]; then
   rm -f "$directory"/*
-  echo "$image" >"$directory/image"
 fi
+echo "$image" >"$directory/image"
 for file in "$directory"/*; do
   [ -s "$file" ] || rm -f "$file"
 done

@@ -45,6 +45,12 @@ def test_recovery_files_that_the_master_could_not_read_are_removed_once(director
     assert recovery_files(directory) == ["app_3"]
 
 
+def test_recovery_files_stay_if_a_full_disk_has_emptied_the_name_of_the_image(directory: Path) -> None:
+    (directory / "image").write_text("")
+    start(directory)
+    assert recovery_files(directory) == ["app_1", "worker_1"]
+
+
 def test_recovery_files_of_another_image_are_removed(directory: Path) -> None:
     start(directory, "sha256:2")
     assert recovery_files(directory) == []

@@ -390,7 +390,7 @@ class TestOffsetTracker:
         error = FakeMessage(4, error=KafkaError.KAFKA_STORAGE_ERROR, partition=1)
         offsets, _, lag = tracker(*[each for offset in range(4, 9) for each in (FakeMessage(offset), error)])
         stalled = StalledPartitions("stalled", lag)
-        now = time.monotonic()
+        now = 1000.0
         monkeypatch.setattr(time, "monotonic", lambda: now)
         offsets.assign({0: 4, 1: 4})
         for _ in range(5):

@@ -270,7 +270,7 @@ class TestStages:
         container.name = "lolstack-sample-kafka"
         container.stats.return_value = {"memory_stats": {}}
         answers = dict.fromkeys(("generator", "spark_job", "archive", "health"), "")
-        missing = "kafka is not connected to the network lolstack-sample-zookeeper: `make up` connects it"
+        missing = "kafka is not connected to the network lolstack-sample-zookeeper: `make up STACK=sample` connects it"
         for networks, named in (("lolstack-sample",), True), (("lolstack-sample", "lolstack-sample-zookeeper"), False):
             container.attrs = inspected("running", *networks)
             containers, *_ = self.stack_health(monkeypatch, "localhost:1", container, **answers).stages
