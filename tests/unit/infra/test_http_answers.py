@@ -62,9 +62,7 @@ def test_large_answer_is_an_error(ask: Callable[[str], object], error: type[Exce
         ask(url)
 
 
-@pytest.mark.parametrize(
-    ("ask", "error"), [(ask_prometheus_shortly, PrometheusError), (ask_kibana, SavedObjectError)]
-)
+@pytest.mark.parametrize(("ask", "error"), [(ask_prometheus_shortly, PrometheusError), (ask_kibana, SavedObjectError)])
 def test_answer_without_end_is_an_error(
     ask: Callable[[str], object], error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
