@@ -48,7 +48,7 @@ class RequestHandler(WSGIRequestHandler):
             super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Logs nothing: there is a request every few seconds."""
+        """Log nothing: there is a request every few seconds."""
 
 
 class LimitedReader(io.RawIOBase):

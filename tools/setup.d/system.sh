@@ -105,11 +105,12 @@ fail_denied() {
 
 # ensure_mmdebstrap: installs what building base images needs, unless the engine is remote. A failure is no error: most
 # stacks pull this image. Which one does is known only from its settings and its registry, at each `make up`. So it is
-# tried once only; building the image names the packages again.
+# tried once an hour only; building the image names the packages again.
 ensure_mmdebstrap() {
   local tried=$cache/mmdebstrap-tried
   # With uidmap mmdebstrap does not need root.
-  if { have mmdebstrap && have newuidmap; } || ! have apt-get || ! docker_is_local || [[ -e $tried ]]; then return; fi
+  if { have mmdebstrap && have newuidmap; } || ! have apt-get || ! docker_is_local; then return; fi
+  [[ -z $(find "$tried" -mmin -60 2>/dev/null) ]] || return 0
   mkdir -p "$cache" && touch "$tried"
   if may_become_root; then
     try_step "installing the packages mmdebstrap uidmap" apt_install mmdebstrap uidmap

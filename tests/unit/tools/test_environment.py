@@ -26,6 +26,16 @@ VARIABLES = (
 )
 
 
+def steps_with_apt_files_in(folder: Path) -> str:
+    """Set-up's functions, with the files of Docker's package source in this folder."""
+    return f"""
+        docker_apt_source={folder}/docker.sources docker_apt_key={folder}/docker.asc
+        source tools/setup.d/steps.sh
+        source tools/setup.d/system.sh
+        source <(sed '/^readonly docker_apt_source/d' tools/setup.d/docker.sh)
+        """
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An environment without this machine's proxies, Docker contexts and locale."""
@@ -371,6 +381,16 @@ def test_failure_to_install_mmdebstrap_does_not_end_set_up(passwd_home: Path) ->
     assert "apt-get install mmdebstrap uidmap\nready" in done
 
 
+def test_installation_of_mmdebstrap_that_failed_is_tried_again_after_an_hour(passwd_home: Path) -> None:
+    """Each command runs set-up, and where no package source has it, each would wait for apt."""
+    steps = "is_root() { true; }; have() { [[ $1 != mmdebstrap ]]; }; docker() { echo unix:///run/docker.sock; }"
+    steps += f"; apt_install() {{ echo tried >>{passwd_home}/log2; false; }}; su() {{ :; }}"
+    tried = "$cache/mmdebstrap-tried"
+    steps += f"; ensure_mmdebstrap; ensure_mmdebstrap; touch -d '2 hours ago' {tried}; ensure_mmdebstrap"
+    set_up(passwd_home, f"log={passwd_home}/log; {steps}")
+    assert (passwd_home / "log2").read_text() == "tried\n" * 2
+
+
 def test_command_for_root_only_installs_packages_if_the_users_engine_works(passwd_home: Path) -> None:
     refusal = "root is needed for the packages curl make; run this, then start again:\n  sudo apt-get update; "
     ensure_system(passwd_home, "curl make", sudo=False, error=f"{refusal}sudo apt-get install curl make\n")
@@ -438,10 +458,7 @@ def test_interrupted_installation_from_dockers_repository_is_completed(
     (tmp_path / "docker.sources").write_text(f"Types: deb\nSigned-By: {tmp_path}/{key}\n")
     done = bash(
         f"""
-        docker_apt_source={tmp_path}/docker.sources docker_apt_key={tmp_path}/docker.asc
-        source tools/setup.d/steps.sh
-        source tools/setup.d/system.sh
-        source <(sed '/^readonly docker_apt_source/d' tools/setup.d/docker.sh)
+        {steps_with_apt_files_in(tmp_path)}
         have() {{ [[ $1 != dockerd || {state} != absent ]]; }}
         find_docker() {{ docker_state={state}; }}
         needs_docker() {{ true; }}
@@ -478,10 +495,7 @@ def test_repository_of_docker_is_only_used_with_dockers_own_key(
     (tmp_path / "listing").write_text(listing)
     done = bash(
         f"""
-        docker_apt_source={tmp_path}/docker.sources docker_apt_key={tmp_path}/docker.asc
-        source tools/setup.d/steps.sh
-        source tools/setup.d/system.sh
-        source <(sed '/^readonly docker_apt_source/d' tools/setup.d/docker.sh)
+        {steps_with_apt_files_in(tmp_path)}
         download() {{ touch "$2"; }}
         gpg() {{ cat {tmp_path}/listing; }}
         apt_install() {{ :; }}
