@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gc
+import select
 import socket
 import subprocess
 import time
@@ -103,6 +105,11 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     assert read_template()["template"]["settings"]["index"]["number_of_replicas"] == "0"
 
 
+def has_connection(listener: socket.socket) -> bool:
+    """Whether a client has connected to this listener."""
+    return bool(select.select([listener], [], [], 0)[0])
+
+
 def test_no_login_is_sent_to_whoever_listens_on_the_ports_of_stopped_servers_and_up_restarts_them_with_their_data(
     stack: Stack,
 ) -> None:
@@ -125,15 +132,14 @@ def test_no_login_is_sent_to_whoever_listens_on_the_ports_of_stopped_servers_and
     job, before = stack.container("spark-job"), stack.document_count()
     with ThreadPoolExecutor() as pool:
         list(pool.map(Container.stop, [stack.container(service) for service in ports]))
+    # Earlier tests' Kafka clients that are still in reference cycles would connect again.
+    gc.collect()
     with ExitStack() as opened:
         listeners = [opened.enter_context(socket.create_server((host, int(port)))) for host, port in addresses]
         stack.refresh()
         with pytest.raises(CommandError, match="port conflict: another program uses port"):
             stack.up(refresh=False)
-        for listener in listeners:
-            listener.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                listener.accept()
+        assert [listener.getsockname() for listener in listeners if has_connection(listener)] == []
     stack.up()
     assert {stack.container(service).status for service in (*ports, "generator")} == {"running"}
     assert stack.document_count() >= before > 0
