@@ -21,6 +21,10 @@ from job.topic import Incarnation, Offsets
 log = logging.getLogger(__name__)
 
 _START_FILE = "start.json"
+_CORRUPT_FILE = "corrupt"
+"""A file in a query's checkpoint: why its state, which only the executors read, cannot be read."""
+
+_QUERY_RESTARTS = "the query then reads the topic again from where it first started"
 
 T = TypeVar("T")
 
@@ -83,32 +87,44 @@ class Checkpoints:
     def committed_offsets(self, query: str) -> Offsets:
         """The end offsets of the query's last committed batch, by partition; empty before its first commit.
 
-        Raises CorruptCheckpointError if one of the files that Spark reads at the query's start is damaged: the last
-        commit, and the offsets of the last batch, committed or not, and of the one before.
+        Raises CorruptCheckpointError after `mark_corrupt`, or if one of the files that Spark reads at the query's start
+        is damaged or missing: the query's metadata and first offsets, the last commit, and the offsets of the last
+        batch, committed or not, and of the one before.
         """
-        commits, planned = (
-            sorted(self._batch_numbers(f"{self.path(query)}/{name}")) for name in ("commits", "offsets")
-        )
-        for batch in commits[-1:]:
-            self._read_batch(query, batch, 1, dict[str, Any], log_name="commits")
-        for batch in planned[-2:]:
-            self._offsets(query, batch)
-        return self._offsets(query, commits[-1]) if commits else {}
+        folder = self.path(query)
+        if reason := self._read_text(f"{folder}/{_CORRUPT_FILE}"):
+            raise _corrupt(f"{folder}/state", reason, folder, _QUERY_RESTARTS)
+        commits, planned = self._batch_numbers(f"{folder}/commits"), self._batch_numbers(f"{folder}/offsets")
+        last, committed = max(commits | planned, default=-1), max(commits, default=-1)
+        self._read_line(query, "sources/0/0", 1, dict[str, Offsets])  # Spark writes it again if it is missing
+        lines = [("metadata", 0)]
+        lines += [(f"commits/{committed}", 1)] if commits else []
+        lines += [(f"offsets/{batch}", 2) for batch in range(max(0, last - 1), last + 1)]
+        missing = [name for name, line in lines if self._read_line(query, name, line, dict[str, Any]) is None]
+        if missing and last >= 0:
+            raise _corrupt(f"{folder}/{missing[0]}", "it is missing", folder, _QUERY_RESTARTS)
+        return self._offsets(query, committed)
+
+    def mark_corrupt(self, query: str, reason: str) -> None:
+        """Let `committed_offsets` report that the query's state cannot be read, until `remove`."""
+        self._write(f"{self.path(query)}/{_CORRUPT_FILE}", reason.encode())
 
     def readable_offsets(self, query: str) -> Offsets:
         """The same of the last committed batch whose offsets are not damaged; empty if there is none."""
         for batch in sorted(self._batch_numbers(f"{self.path(query)}/commits"), reverse=True):
             with suppress(CorruptCheckpointError):
-                return self._offsets(query, batch)
+                if offsets := self._offsets(query, batch):
+                    return offsets
         return {}
 
     def _offsets(self, query: str, batch: int) -> Offsets:
-        sources = self._read_batch(query, batch, 2, dict[str, dict[int, int]])
-        return (sources or {}).get(self._incarnation.topic, {})
+        """A batch's end offsets; empty if its file is missing."""
+        topics = self._read_line(query, f"offsets/{batch}", 2, dict[str, Offsets])
+        return (topics or {}).get(self._incarnation.topic, {})
 
     def watermark(self, query: str, batch: int) -> int:
         """The watermark of a batch, in milliseconds since 1970; 0 if there was no such batch."""
-        metadata = self._read_batch(query, batch, 1, _BatchMetadata)
+        metadata = self._read_line(query, f"offsets/{batch}", 1, _BatchMetadata)
         return metadata.watermark if metadata else 0
 
     def split(self, query: str, stateful: str) -> None:
@@ -149,18 +165,18 @@ class Checkpoints:
             raise self._inaccessible("written", error) from error
 
     def save(self, start: StartingOffsets, query: str = "") -> None:
-        """Write the starting offsets, of `query` alone if it is given.
+        """Write the starting offsets, of `query` alone if it is given."""
+        self._write(self._start_file(query), msgspec.json.encode(start))
 
-        This is atomic: a crash leaves either the new file or what was there before.
-        """
-        final = self._path(self._start_file(query))
-        draft = self._path(f"{self._start_file(query)}.new")
+    def _write(self, name: str, content: bytes) -> None:
+        """Write or replace a file atomically: a crash leaves either the new content or what was there before."""
+        final, draft = self._path(name), self._path(f"{name}.new")
         try:
             files = self._file_system(final)
-            files.mkdirs(self._path(self.folder))
+            files.mkdirs(final.getParent())
             stream = files.create(draft, True)
             try:
-                stream.write(bytearray(msgspec.json.encode(start)))
+                stream.write(bytearray(content))
                 stream.hsync()  # otherwise the file can be empty after a power failure
             finally:
                 stream.close()
@@ -218,18 +234,19 @@ class Checkpoints:
             if start is not None and start.topic == self._incarnation.topic and folder.toUri().getPath() != current
         ]
 
-    def _read_batch(self, query: str, batch: int, line: int, content: type[T], log_name: str = "offsets") -> T | None:
-        """Line 1 (metadata) or 2 (offsets) of a batch in one of Spark's logs; None if there is no such batch."""
-        name = f"{self.path(query)}/{log_name}/{batch}"
+    def _read_line(self, query: str, file: str, line: int, content: type[T]) -> T | None:
+        """A line of a file in the query's checkpoint, as JSON; None if the file does not exist.
+
+        Lines of the offset log: 1 is a batch's metadata, 2 its offsets.
+        """
+        name = f"{self.path(query)}/{file}"
         text = self._read_text(name)
         if text is None:
             return None
         try:
             return msgspec.json.decode(text.splitlines()[line], type=content)
         except (IndexError, msgspec.DecodeError) as error:
-            raise _corrupt(
-                name, error, self.path(query), "the query then reads the topic again from where it first started"
-            ) from error
+            raise _corrupt(name, error, self.path(query), _QUERY_RESTARTS) from error
 
     def _read_start(self, name: str) -> StartingOffsets | None:
         text = self._read_text(name)
@@ -245,14 +262,14 @@ class Checkpoints:
                 "the job then reads the topic from its beginning, or from the time in kafka.starting_offsets",
             ) from error
 
-    def _batch_numbers(self, folder: str) -> list[int]:
+    def _batch_numbers(self, folder: str) -> set[int]:
         """The batches that one of Spark's logs has: its files are named by batch number."""
         try:
             found = self._file_system(self._path(folder)).globStatus(self._path(f"{folder}/*")) or []
             names = [status.getPath().getName() for status in found]
         except Py4JError as error:
             raise self._inaccessible("read", error) from error
-        return [int(name) for name in names if name.isdecimal()]
+        return {int(name) for name in names if name.isdecimal()}
 
     def _read_text(self, name: str) -> str | None:
         """A file's content; None if the file does not exist."""
@@ -280,8 +297,8 @@ class Checkpoints:
         )
 
 
-def _corrupt(name: str, error: Exception, folder: str, effect: str) -> CorruptCheckpointError:
+def _corrupt(name: str, reason: object, folder: str, effect: str) -> CorruptCheckpointError:
     return CorruptCheckpointError(
-        f"checkpoint_location: {name} is corrupt ({error})",
+        f"checkpoint_location: {name} is corrupt ({reason})",
         f"remove the folder {folder}: {effect}, and duplicates no document",
     )

@@ -98,6 +98,9 @@ class Metrics:
             "statistics_lost_messages",
             "Messages that the statistics skipped: Kafka has lost messages, or their checkpoint was damaged",
         )
+        self.statistics_resets = counter(
+            "statistics_resets", "Starts at which the windows of the statistics were lost, for the same reasons"
+        )
         for reason in UNCOUNTED_REASONS:
             self.uncounted_matches.labels(reason)
         self.dropped_fields = counter("dropped_fields", "Optional fields dropped because of a wrong type", "field")
@@ -174,7 +177,8 @@ class Metrics:
         self.late_matches.inc(matches)
 
     def record_lost_statistics(self, messages: int) -> None:
-        """Record how many messages the statistics skip, because Kafka has lost them or the checkpoint is damaged."""
+        """Record that the windows of the statistics start from zero, and how many messages they skip."""
+        self.statistics_resets.inc()
         self.lost_statistics.inc(messages)
 
     def record_statistics(self, counts: StatisticsCounts) -> None:

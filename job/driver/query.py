@@ -1,6 +1,7 @@
 """The two streaming queries: Kafka → documents or dead letters, and Kafka → windowed statistics. Graceful shutdown."""
 
 import logging
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
-from job.errors import first_line
+from job.errors import JobError, first_line, root_cause
 from job.ids import monthly_index
 from job.kafka_client import client_settings
 from job.match import PlausibleTimes
@@ -39,6 +40,8 @@ STATISTICS = "statistics"
 _LIVE_MESSAGES = 200
 """A batch of at most this number of offsets is one of a live stream: its documents of this month become searchable at
 once. All others are after the refresh interval. A refresh after each batch of a backlog would only slow it down."""
+
+_UNREADABLE_STATE = re.compile(r"CANNOT_LOAD_STATE_STORE|StateSchemaCompatibilityChecker")
 
 _OUTAGE_MILLISECONDS = 86_400_000
 """A day: the longest outage of Kafka that does not end the queries."""
@@ -110,7 +113,12 @@ class Queries:
             if size.observe(finished.offsets, finished.seconds):
                 set_max_offsets(self.spark, query, size.messages)
 
-        session = self._session(STATISTICS, QueryListener(metrics, on_batch, self.on_end))
+        def on_end(error: str | None) -> None:
+            if error and is_state_unreadable(error):
+                self._mark_state_corrupt(error)
+            self.on_end(error)
+
+        session = self._session(STATISTICS, QueryListener(metrics, on_batch, on_end))
         windows = (
             self._read_topic(session, start, size.messages, headers=False)  # of which a message can have a million
             .mapInArrow(decode, MATCH_SCHEMA)
@@ -120,6 +128,13 @@ class Queries:
         )
         query = self._start(windows, STATISTICS, 1000 * window.update_seconds)
         return query
+
+    def _mark_state_corrupt(self, error: str) -> None:
+        """Let the next start drop the checkpoint of the statistics: each one would fail in the same way."""
+        try:
+            self.checkpoints.mark_corrupt(STATISTICS, root_cause(error))
+        except JobError as problem:
+            log.warning("%s", problem)
 
     def _plausible_times(self) -> PlausibleTimes:
         limits = self.settings.event_time
@@ -178,6 +193,11 @@ class Queries:
             .option("maxRecordsPerPartition", 500)
             .load()
         )
+
+
+def is_state_unreadable(error: str) -> bool:
+    """Whether the error that ended a query, with its stack trace, is a missing or damaged file of the query's state."""
+    return bool(_UNREADABLE_STATE.search(error))
 
 
 def stop_gracefully(spark: SparkSession, queries: Iterable[StreamingQuery], grace_seconds: float) -> bool:

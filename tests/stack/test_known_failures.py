@@ -66,6 +66,27 @@ def test_lost_checkpoint_loses_and_duplicates_no_message(stack: Stack) -> None:
     known.assert_one_outcome_each()
 
 
+def test_damaged_state_of_the_statistics_is_dropped_and_stops_no_document(stack: Stack) -> None:
+    """As a crash of the machine can leave it: Spark alone ends the job at each start."""
+    skipped, counted = KnownMessages(stack), KnownMessages(stack)
+    job = stack.container("spark-job")
+    job.stop()
+    try:
+        state = f"{CHECKPOINTS}/*/*/statistics/state/*/*"
+        stack.host("spark-worker").check_output(f"truncate --size=0 {state}/*.delta && rm -f {state}/*.snapshot")
+    finally:
+        job.start()
+    skipped.send()  # the first batch of the statistics finds the damage
+
+    def dropped() -> None:
+        assert stack.job_metric("lol_job_statistics_resets_total") == 1, "the state was not dropped"
+
+    eventually(dropped, timeout_seconds=180)
+    counted.send()
+    counted.assert_one_outcome_each()
+    skipped.assert_documents()
+
+
 @pytest.mark.usefixtures("stream")
 def test_zookeeper_starts_with_an_empty_transaction_log(stack: Stack) -> None:
     """As a full disk can leave it: ZooKeeper 3.8 alone ends with an EOFException at each start."""

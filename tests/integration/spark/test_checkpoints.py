@@ -90,7 +90,10 @@ def test_watermark_of_a_batch(spark: SparkSession, tmp_path: Path) -> None:
 
 
 def write_batches(query: Path) -> None:
-    """Write Spark's logs of three batches, of which the last one is not committed."""
+    """Write a query's checkpoint as Spark does, after three batches, of which the last one is not committed."""
+    (query / "sources" / "0").mkdir(parents=True)
+    (query / "sources" / "0" / "0").write_text('\0v1\n{"lol_matches":{"0":7,"1":5}}')
+    (query / "metadata").write_text('{"id":"7d86af63-951f-4d27-871a-076fd12c1c72"}')
     for batch, offset in ((9, 70), (10, 80), (11, 90)):
         for log in ("offsets", "commits"):
             (query / log).mkdir(parents=True, exist_ok=True)
@@ -109,22 +112,59 @@ def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSes
 
 @pytest.mark.parametrize(
     ("damaged", "readable"),
-    [("offsets/11", {0: 80, 1: 5}), ("offsets/10", {0: 70, 1: 5}), ("commits/10", {0: 80, 1: 5})],
-    ids=["of the batch that has not ended", "of the last batch", "the last commit"],
+    [
+        ("offsets/11", {0: 80, 1: 5}),
+        ("offsets/10", {0: 70, 1: 5}),
+        ("commits/10", {0: 80, 1: 5}),
+        ("sources/0/0", {0: 80, 1: 5}),
+        ("metadata", {0: 80, 1: 5}),
+    ],
+    ids=["of the batch that has not ended", "of the last batch", "the last commit", "the first offsets", "the query"],
 )
-@pytest.mark.parametrize("content", ["", "v1"])
+@pytest.mark.parametrize("content", [b"", b"v1", b"\x80\xff\n\xed\xa0\x80\n{"])
 def test_damaged_file_is_reported_with_the_folder_of_its_query_alone(
-    spark: SparkSession, tmp_path: Path, damaged: str, readable: dict[int, int], content: str
+    spark: SparkSession, tmp_path: Path, damaged: str, readable: dict[int, int], content: bytes
 ) -> None:
     checkpoints = checkpoints_of(spark, tmp_path, "one")
     write_batches(tmp_path / "cluster" / "one" / "matches")
-    (tmp_path / "cluster" / "one" / "matches" / damaged).write_text(content)
+    (tmp_path / "cluster" / "one" / "matches" / damaged).write_bytes(content)
     with pytest.raises(
         CorruptCheckpointError,
         match=rf"/matches/{damaged} is corrupt .*; remove the folder file:.*/cluster/one/matches: the query then reads",
     ):
         checkpoints.committed_offsets("matches")
     assert checkpoints.readable_offsets("matches") == readable
+
+
+@pytest.mark.parametrize(
+    ("missing", "readable"),
+    [("offsets/11", None), ("offsets/10", {0: 70, 1: 5}), ("commits/10", None), ("metadata", {0: 80, 1: 5})],
+)
+def test_missing_file_is_reported_unless_spark_starts_without_it(
+    spark: SparkSession, tmp_path: Path, missing: str, readable: dict[int, int] | None
+) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    write_batches(tmp_path / "cluster" / "one" / "matches")
+    (tmp_path / "cluster" / "one" / "matches" / missing).unlink()
+    if readable is None:  # a batch is repeated
+        assert checkpoints.committed_offsets("matches") == {0: 80 if missing == "offsets/11" else 70, 1: 5}
+        return
+    with pytest.raises(CorruptCheckpointError, match=rf"/matches/{missing} is corrupt \(it is missing\); remove"):
+        checkpoints.committed_offsets("matches")
+    assert checkpoints.readable_offsets("matches") == readable
+
+
+def test_state_that_the_executors_cannot_read_is_reported_until_the_checkpoint_is_removed(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    write_batches(tmp_path / "cluster" / "one" / "statistics")
+    checkpoints.mark_corrupt("statistics", "1.delta does not exist")
+    with pytest.raises(CorruptCheckpointError, match=r"statistics/state is corrupt \(1.delta does not exist\); "):
+        checkpoints.committed_offsets("statistics")
+    assert checkpoints.readable_offsets("statistics") == {0: 80, 1: 5}
+    checkpoints.remove("statistics")
+    assert checkpoints.committed_offsets("statistics") == {}
 
 
 def test_damaged_starting_offsets_are_reported_with_the_folder_of_the_incarnation(
@@ -155,6 +195,7 @@ def test_checkpoint_of_a_single_stateful_query_is_split(spark: SparkSession, tmp
     query = tmp_path / "cluster" / "one" / "matches"
     for folder in ("offsets", "commits", "state/0"):
         (query / folder).mkdir(parents=True)
+    (query / "metadata").write_text('{"id":"7d86af63-951f-4d27-871a-076fd12c1c72"}')
     (query / "offsets" / "3").write_text('v1\n{"batchWatermarkMs":5,"conf":{}}\n{"lol_matches":{"0":80,"2":9}}')
     (query / "commits" / "3").write_text('v1\n{"nextBatchWatermarkMs":0}')
     (query / "offsets" / "4").write_text('v1\n{"batchWatermarkMs":5,"conf":{}}\n{"lol_matches":{"0":99,"2":99}}')
