@@ -99,6 +99,7 @@ topic = Topic(
     MATCHES_TOPIC,
     kafka_admin,
     settings.topic_partitions,
+    # No `retention.ms` of its own: the broker's retention applies (topicRetentionHours).
     # The broker's clock, not the producer's: `ingested_at` and freshness are measured from the arrival time.
     {"max.message.bytes": MAX_MESSAGE_BYTES, "message.timestamp.type": "LogAppendTime", **durable},
     after_kafka,

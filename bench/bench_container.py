@@ -15,7 +15,7 @@ from bench.in_network.workload import SETTINGS_FILE, WORKLOAD_FILE, ConsumerKind
 from bench.measured_stack import MeasuredStack
 from bench.progress import BenchError
 from harness.load import Backlog
-from infra.clients.job_container import create_job_container, put_files, read_job_file
+from infra.clients.task_container import create_task_container, put_files, read_job_file
 from infra.names import JOB_SETTINGS, MATCHES_TOPIC
 from job.settings import deep_merge
 
@@ -51,12 +51,12 @@ class BenchContainer:
 def run_in_network(stack: MeasuredStack, program: Program, workload: Workload) -> Iterator[BenchContainer]:
     """Start `bench.in_network.<program>` in a container beside the job, and remove the container at the end.
 
-    Raises JobContainerError if the job is not deployed, or such a container is already running.
+    Raises TaskContainerError if the job is not deployed, or such a container is already running.
     """
     engine, name = stack.deployment.engine, stack.deployment.name
     job_settings: dict[str, Any] = yaml.safe_load(read_job_file(engine, name, JOB_SETTINGS))
     properties = job_settings["spark_properties_file"]
-    container = create_job_container(engine, name, TASK, ["-m", f"bench.in_network.{program}"], MEMORY)
+    container = create_task_container(engine, name, TASK, ["-m", f"bench.in_network.{program}"], MEMORY)
     try:
         put_files(
             container,

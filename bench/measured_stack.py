@@ -15,13 +15,13 @@ from harness.load import Backlog, LoadError, send_backlog
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import DockerUnavailableError, execute
-from infra.clients.job_container import JobContainerError
+from infra.clients.task_container import TaskContainerError
 from infra.names import MATCHES_ALIAS, SPARK_MASTER_UI_PORT, make_command, pulumi_command
 from tools.repair import RepairError
 from tools.stack_outputs import NotDeployedError
 
 FAILURES = (
-    *(BenchError, JobContainerError, LoadError, AssertionError),
+    *(BenchError, TaskContainerError, LoadError, AssertionError),
     *(NotDeployedError, RepairError, DockerUnavailableError),
 )
 """What can prevent a measure, each with one line that names the reason."""

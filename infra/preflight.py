@@ -131,7 +131,7 @@ def _disk_shortage(info: Mapping[str, Any]) -> list[str]:
 
 
 def _port_conflicts(wanted: Sequence[HostPort], stack: str, published: Mapping[int, str]) -> list[str]:
-    """A problem for each host port that another program uses, or that another service of the stack still publishes.
+    """A problem for each host port already in use: by another program, or still by another service of the stack.
 
     `published`: the ports of the stack's running containers, and those containers' names. While a container is stopped,
     another program may have its port, and would get the stack's logins.

@@ -312,8 +312,8 @@ def action(index: str, document_id: str, document: Document, source_index: int =
 def _target(index: str, version: int | None = None) -> bytes:
     """The beginning of an action's first line, up to the document id.
 
-    With a `version`, Elasticsearch keeps a document that has a higher version, and answers with a version conflict,
-    which `BulkSink` counts as done.
+    Optimistic concurrency control by external version: with a `version`, Elasticsearch keeps a document that has a
+    higher version, and answers with a version conflict, which `BulkSink` counts as done.
     """
     versioned = b"" if version is None else b'"version":%d,"version_type":"external_gte",' % version
     return b'{"index":{"_index":%b,%b"_id":' % (orjson.dumps(index), versioned)

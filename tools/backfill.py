@@ -16,7 +16,7 @@ from docker.errors import APIError
 from requests import RequestException
 
 from infra.clients.docker_engine import DockerUnavailableError, connect
-from infra.clients.job_container import JobContainerError, create_job_container, put_files, read_job_file
+from infra.clients.task_container import TaskContainerError, create_task_container, put_files, read_job_file
 from infra.names import JOB_SETTINGS
 from job.errors import first_line
 from tools import command_line
@@ -32,12 +32,12 @@ MEMORY = "768m"
 def create(engine: docker.DockerClient, stack: str, arguments: list[str]) -> Container:
     """Create the backfill's container, without starting it.
 
-    `arguments` are those of `job.backfill`. Raises JobContainerError if the job is not deployed, or a backfill is
+    `arguments` are those of `job.backfill`. Raises TaskContainerError if the job is not deployed, or a backfill is
     already running.
     """
     settings = read_job_file(engine, stack, JOB_SETTINGS)
     command = ["-m", "job.backfill", "--config", JOB_SETTINGS, *arguments]
-    container = create_job_container(engine, stack, "backfill", command, MEMORY)
+    container = create_task_container(engine, stack, "backfill", command, MEMORY)
     put_files(container, {JOB_SETTINGS: settings})
     return container
 
@@ -71,7 +71,7 @@ def main() -> int:
     options, arguments = parser.parse_known_args()
     try:
         return run(create(connect(), options.stack, arguments))
-    except (JobContainerError, DockerUnavailableError, APIError, RequestException) as error:
+    except (TaskContainerError, DockerUnavailableError, APIError, RequestException) as error:
         print(sanitize(first_line(error)), file=sys.stderr)
         return 1
 

@@ -1,4 +1,5 @@
-"""The stack's certificate authority, and the certificates that it signs for the servers, as one Pulumi resource."""
+"""TLS certificates, issued and renewed: the stack's certificate authority, and the certificates that it signs for the
+servers, as one Pulumi resource."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ class ContainerSpec:
     image: str
     user: str
     memory_mib: int
-    """The container's memory limit, without swap."""
+    """The container's memory limit, without swap (Compose's `mem_limit`)."""
     health: HealthCheck
     command: Sequence[pulumi.Input[str]] | None = None
     entrypoint: Sequence[str] | None = None

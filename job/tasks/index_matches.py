@@ -1,4 +1,5 @@
-"""Indexes the matches of Kafka messages in Spark tasks: documents to Elasticsearch, dead letters to Kafka.
+"""Indexes the matches of Kafka messages in Spark tasks: documents to Elasticsearch; poison messages are routed to the
+dead-letter topic.
 
 Each message ends as exactly one of the two, and is counted after the server has acknowledged it.
 """

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraError
-from infra.clients.job_container import put_files
+from infra.clients.task_container import put_files
 from infra.images import ROOT
 from infra.logins import login_of
 from infra.names import JOB_SETTINGS, stack_prefix

@@ -16,7 +16,7 @@ from pulumi.automation import OpType
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.elasticsearch import ElasticsearchServer
-from infra.clients.job_container import put_files
+from infra.clients.task_container import put_files
 from infra.logins import ELASTICSEARCH_ROLES
 from infra.names import CHAMPIONS_ALIAS, ELASTICSEARCH_PORT
 from infra.services.elasticsearch import CONFIG, users_file

@@ -11,7 +11,7 @@ from docker.models.containers import Container
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
-from infra.clients.job_container import put_files
+from infra.clients.task_container import put_files
 from infra.names import stack_prefix
 from infra.services import render
 from infra.services.spark import PAGE_LOGINS, PAGES_NEED_LOGIN, PROPERTIES, page_logins

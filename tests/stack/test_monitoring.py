@@ -18,7 +18,7 @@ from docker.models.containers import Container
 from harness.stack import WEBHOOK, Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
-from infra.clients.job_container import put_files
+from infra.clients.task_container import put_files
 from infra.services.prometheus import RULES
 from tests.support.own_container import own_container
 

@@ -19,7 +19,7 @@ from docker.models.containers import Container
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
-from infra.clients.job_container import put_files
+from infra.clients.task_container import put_files
 from infra.provisioning.health_gate import wait_until_healthy
 from infra.services import FILES
 from infra.services.base import FAILED_CHECKS, HEALTH_CHECK_SCRIPT, HUNG_GRACE_SECONDS

@@ -1,4 +1,4 @@
-# Health check with restart: runs a service's own health check, and ends a service that runs but no longer serves.
+# Liveness probe, a health check with restart: runs a service's own health check, and ends a service that runs but hangs.
 # Docker restarts a container only once its main process has ended; an unhealthy container it leaves as it is.
 #
 # Usage, in a container only: sh health_check.sh TIMEOUT GRACE FAILURES START_FAILURES COMMAND...

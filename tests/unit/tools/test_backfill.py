@@ -13,7 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 from docker.errors import NotFound
 
-from infra.clients.job_container import JobContainerError
+from infra.clients.task_container import TaskContainerError
 from infra.names import JOB_SETTINGS
 from tests.support.tar_archive import tar
 from tools import backfill
@@ -108,7 +108,7 @@ def test_backfill_without_a_job_names_the_command_that_deploys_it(
 
 def test_second_backfill_is_refused_while_one_is_running() -> None:
     engine: Any = FakeEngine(spark_job=job(), backfill=MagicMock(status="running"))
-    with pytest.raises(JobContainerError, match=r"^a backfill of sample is already running: `docker logs -f lolst"):
+    with pytest.raises(TaskContainerError, match=r"^a backfill of sample is already running: `docker logs -f lolst"):
         backfill.create(engine, "sample", [])
 
 

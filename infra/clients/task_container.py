@@ -27,24 +27,24 @@ PYTHON = "/opt/venv/bin/python"
 """The interpreter in the job's image."""
 
 
-class JobContainerError(Exception):
+class TaskContainerError(Exception):
     """The container cannot be created; the message is one line with the reason and what to do."""
 
 
-def create_job_container(
+def create_task_container(
     engine: docker.DockerClient, stack: str, task: str, arguments: Sequence[str], memory: str
 ) -> Container:
     """Create, but do not start, the container `lolstack-<stack>-<task>` that runs Python with `arguments`.
 
     `memory` is Docker's limit, such as "512m". A container of an earlier run that has ended is replaced.
-    Raises JobContainerError if the job is not deployed, or the task is already running.
+    Raises TaskContainerError if the job is not deployed, or the task is already running.
     """
     job = _job(engine, stack)
     name = container_name(stack, task)
     with suppress(NotFound):
         earlier = engine.containers.get(name)
         if earlier.status == "running":
-            raise JobContainerError(
+            raise TaskContainerError(
                 f"a {task} of {stack} is already running: `docker logs -f {name}`, `docker stop {name}`"
             )
         earlier.remove()
@@ -66,7 +66,7 @@ def create_job_container(
 
 
 def read_job_file(engine: docker.DockerClient, stack: str, path: str) -> bytes:
-    """A file of the running job's container, such as its settings. Raises JobContainerError if the job is not
+    """A file of the running job's container, such as its settings. Raises TaskContainerError if the job is not
     deployed."""
     parts, _ = _job(engine, stack).get_archive(path)
     with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
@@ -90,4 +90,4 @@ def _job(engine: docker.DockerClient, stack: str) -> Container:
     try:
         return engine.containers.get(container_name(stack, JOB_SERVICE))
     except NotFound as error:
-        raise JobContainerError(f"the stack {stack} is not deployed: `{make_command('up', stack)}`") from error
+        raise TaskContainerError(f"the stack {stack} is not deployed: `{make_command('up', stack)}`") from error
