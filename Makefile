@@ -61,7 +61,7 @@ setup: ## Only set up the machine: Docker Engine, Pulumi, Python environment
 	@tools/setup.sh
 
 ##@ Observe and operate
-status: ## Health and figures of each stage; names the first broken stage and exits with code 1
+status: ## Health and figures of each stage; fails and names the first broken stage
 	@python -m tools.status $(stack)
 
 watch: ## The same, live, until Ctrl-C

@@ -212,7 +212,7 @@ def decode(
 
     `arrived_at` is the message's LogAppendTime in milliseconds. A single invalid participant makes the whole message a
     dead letter, so that each message has exactly one outcome. Without `details`, optional fields are not decoded, which
-    saves a third of the time: only the documents use them.
+    saves a third of the time: only the documents use them. Exceptions are those by which a mode is recognized.
     """
     if not 0 <= arrived_at <= LATEST_MS:
         return DeadLetter(

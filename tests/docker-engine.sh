@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Docker Engine 28 or newer with BuildKit and the containerd image store, in place of the machine's own engine, to run
-# the tests on the engine that a new installation has. It is from Debian's next release, in a root file system of its
+# the tests on the engine that a new installation has. It is from Debian forky, in a root file system of its
 # own: no installed package changes.
 #
 #   systemctl stop docker docker.socket      # the machine's own engine: both use the same socket and firewall chains

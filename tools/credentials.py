@@ -85,7 +85,7 @@ def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
   kafka-producer-java.properties
       the same for Kafka's own tools: kafka-console-producer.sh --producer.config FILE …
   operator.curl, operator-password
-      the login `operator`, which may read every page and change nothing:
+      the login `operator`, which reads every page but Grafana's, and changes nothing but Alertmanager's silences:
       curl -K {folder}/operator.curl '{url}/_cat/indices'
   elasticsearch-admin.curl
       changes Elasticsearch: curl -K {folder}/elasticsearch-admin.curl -X DELETE '{url}/INDEX'

@@ -20,13 +20,9 @@ from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.task_container import put_files
 from infra.services.prometheus import RULES
+from tests.support.open_ports import SCRAPE_TARGETS
 from tests.support.own_container import own_container
 
-SCRAPE_JOBS = {
-    *("prometheus", "alertmanager", "node"),
-    *("kafka", "zookeeper", "cassandra", "archive", "elasticsearch"),
-    *("spark-master", "spark-worker", "spark-driver", "spark-executors", "job"),
-}
 PROMQL_KEYWORDS = {"and", "or", "unless", "on", "by", "offset"}
 
 
@@ -50,7 +46,7 @@ def metrics(expression: str) -> set[str]:
 
 class TestScraping:
     def test_every_component_is_scraped(self, stack: Stack) -> None:
-        expected = SCRAPE_JOBS | ({"generator"} & set(stack.services))
+        expected = SCRAPE_TARGETS.keys() - ({"generator"} - set(stack.services))
 
         def all_are_up() -> None:
             targets = prometheus(stack, "targets", state="active")["activeTargets"]

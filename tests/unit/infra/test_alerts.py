@@ -50,10 +50,11 @@ def test_each_selector_of_a_rule_has_the_scrape_job(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_command_of_a_runbook_names_the_stack(name: str) -> None:
+def test_command_of_a_runbook_names_the_stack_and_what_it_requires(name: str) -> None:
     """Typed without, it would act on the stack `dev`. Prometheus fills in its external label."""
     commands = re.findall(r"`(make [^`]*|docker exec [^`]*|curl [^`]*)`", ALERTS[name]["annotations"]["runbook"])
     assert [command for command in commands if "{{ $externalLabels.stack }}" not in command] == []
+    assert [command for command in commands if command.startswith("make backfill") and " FROM=" not in command] == []
 
 
 def test_external_label_of_prometheus_is_the_stack() -> None:
