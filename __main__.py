@@ -92,16 +92,13 @@ kafka_users = KafkaUsers(
     acls(),
     after_kafka,
 )
-# A message is on disk (fsync) before Kafka acknowledges it. With Kafka's default, a power failure loses the last half
-# minute, and new messages get the offsets of lost ones, which the job has committed as read.
-durable = {"flush.messages": "1"}
 topic = Topic(
     MATCHES_TOPIC,
     kafka_admin,
     settings.topic_partitions,
     # No `retention.ms` of its own: the broker's retention applies (topicRetentionHours).
     # The broker's clock, not the producer's: `ingested_at` and freshness are measured from the arrival time.
-    {"max.message.bytes": MAX_MESSAGE_BYTES, "message.timestamp.type": "LogAppendTime", **durable},
+    {"max.message.bytes": MAX_MESSAGE_BYTES, "message.timestamp.type": "LogAppendTime"},
     after_kafka,
 )
 dead_letters = Topic(
@@ -109,7 +106,7 @@ dead_letters = Topic(
     kafka_admin,
     1,
     # No retention limit: a dead letter is kept until somebody has looked at it.
-    {"max.message.bytes": MAX_DEAD_LETTER_BYTES, "retention.ms": "-1", **durable},
+    {"max.message.bytes": MAX_DEAD_LETTER_BYTES, "retention.ms": "-1"},
     after_kafka,
 )
 

@@ -152,10 +152,16 @@ def _export(stack: str) -> dict[str, Any] | None:
 
 def _damaged_state(folder: Path, stack: str, reason: str) -> str:
     file, backups = folder / "stacks" / PROJECT / f"{stack}.json", folder / "backups" / PROJECT / stack
+    attributes = file.with_name(f"{file.name}.attrs")  # Pulumi writes it without a sync, and needs none
+    if attributes.exists() and attributes.stat().st_size == 0:
+        remedy = f"delete {attributes}, which is empty"
+    else:
+        remedy = (
+            f"restore the one before, `cp {file}.bak {file}`, or, if that is damaged too, the newest file of {backups}"
+        )
     return (
         f"the state of the stack {stack}, {file}, is damaged, for example by a full disk ({' '.join(reason.split())}): "
-        f"restore the one before, `cp {file}.bak {file}`, or, if that is damaged too, the newest file of {backups}; "
-        "then start again"
+        f"{remedy}; then start again"
     )
 
 

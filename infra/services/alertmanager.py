@@ -65,6 +65,8 @@ class Alertmanager(Service):
                     f"--config.file={CONFIG}",
                     f"--web.config.file={WEB_CONFIG}",
                     "--storage.path=/alertmanager",
+                    # How often silences and sent notifications are stored, but for a shutdown. By default 15 minutes.
+                    "--data.maintenance-interval=1m",
                     "--cluster.listen-address=",  # a single instance has no cluster to gossip with
                     f"--web.external-url=http://{HOST_ADDRESS}:{deployment.host_port(settings.alertmanager_port)}",
                 ],

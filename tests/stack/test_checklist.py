@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from elasticsearch import Elasticsearch
 
 from harness.stack import Stack
@@ -37,6 +37,13 @@ class TestServices:
         partitions = admin.list_topics("lol_matches", timeout=10).topics["lol_matches"].partitions
         assert len(partitions) == int(stack.setting("topicPartitions"))
         assert all(partition.leader >= 0 and len(partition.replicas) == 1 for partition in partitions.values())
+
+    def test_kafka_syncs_each_message_before_it_acknowledges_it(self, admin: AdminClient) -> None:
+        """Those of internal topics too, by the broker's setting."""
+        names = ("lol_matches", "lol_matches_dlq", "__consumer_offsets")
+        topics = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        found = [future.result()["flush.messages"].value for future in admin.describe_configs(topics).values()]
+        assert found == ["1"] * len(topics)
 
     def test_elasticsearch_is_green_or_yellow(self, elasticsearch: Elasticsearch) -> None:
         assert elasticsearch.cluster.health()["status"] in ("green", "yellow")

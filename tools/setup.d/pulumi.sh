@@ -42,7 +42,7 @@ key() {
 cli_is_cached() {
   local file stamp
   for file in "${cli_files[@]}"; do
-    [[ -x $bin/$file ]] || return 1
+    [[ -x $bin/$file && -s $bin/$file ]] || return 1  # a power failure can leave an empty file
   done
   [[ -e $cache/cli.stamp ]] || return 1
   stamp=$(<"$cache/cli.stamp")
@@ -72,7 +72,7 @@ provider_is_installed() {
   local folder
   folder=$(plugin_folder "$1")
   # Pulumi marks an incomplete download with the file .partial.
-  [[ -x $folder/pulumi-resource-docker && ! -e $folder.partial ]] || return 1
+  [[ -x $folder/pulumi-resource-docker && -s $folder/pulumi-resource-docker && ! -e $folder.partial ]] || return 1
   [[ ! -e $folder/built ]] || [[ $(<"$folder/built") == "$(key pulumi-docker-provider)" ]]
 }
 
@@ -270,6 +270,7 @@ ensure_passphrase() {
     fail "the passphrase $file is missing, but the secrets of existing stacks need it: restore it, or see 'Secrets'" \
       'in docs/operations.md'
   fi
-  # A full disk must leave no empty file, with which Pulumi would encrypt.
+  # A full disk or a power failure must leave no empty file, with which Pulumi would encrypt.
+  sync "$file.partial"
   mv "$file.partial" "$file"
 }
