@@ -152,16 +152,14 @@ def _export(stack: str) -> dict[str, Any] | None:
 
 def _damaged_state(folder: Path, stack: str, reason: str) -> str:
     file, backups = folder / "stacks" / PROJECT / f"{stack}.json", folder / "backups" / PROJECT / stack
+    cause = f"for example by a full disk ({' '.join(reason.split())})"
     attributes = file.with_name(f"{file.name}.attrs")  # Pulumi writes it without a sync, and needs none
-    if attributes.exists() and attributes.stat().st_size == 0:
-        remedy = f"delete {attributes}, which is empty"
-    else:
-        remedy = (
-            f"restore the one before, `cp {file}.bak {file}`, or, if that is damaged too, the newest file of {backups}"
-        )
+    if attributes.exists() and not attributes.read_bytes().startswith(b"{"):
+        return f"{attributes}, of the state of the stack {stack}, is damaged, {cause}: delete it, then start again"
     return (
-        f"the state of the stack {stack}, {file}, is damaged, for example by a full disk ({' '.join(reason.split())}): "
-        f"{remedy}; then start again"
+        f"the state of the stack {stack}, {file}, is damaged, {cause}: "
+        f"restore the one before, `cp {file}.bak {file}`, or, if that is damaged too, the newest file of {backups}; "
+        "then start again"
     )
 
 

@@ -276,7 +276,8 @@ class Service(pulumi.ComponentResource):
                 retries=2,
                 start_period=_duration(spec.health.start_timeout_seconds),
             ),
-            restart="unless-stopped",
+            # After a crash of the Docker daemon too, at whose restart `unless-stopped` leaves every container stopped.
+            restart="always",
             destroy_grace_seconds=spec.grace_seconds,
             stop_timeout=spec.grace_seconds,
             log_driver="json-file",

@@ -19,7 +19,7 @@ from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
-from job.errors import JobError, first_line, root_cause
+from job.errors import first_line, root_cause
 from job.ids import monthly_index
 from job.kafka_client import client_settings
 from job.match import PlausibleTimes
@@ -41,7 +41,12 @@ _LIVE_MESSAGES = 200
 """A batch of at most this number of offsets is one of a live stream: its documents of this month become searchable at
 once. All others are after the refresh interval. A refresh after each batch of a backlog would only slow it down."""
 
-_UNREADABLE_STATE = re.compile(r"CANNOT_LOAD_STATE_STORE|StateSchemaCompatibilityChecker")
+_UNREADABLE_STATE = re.compile(
+    r"CANNOT_LOAD_STATE_STORE(?!\.\w*OUT_OF_MEMORY)"
+    r"|StateSchemaCompatibilityChecker\$?\.readSchemaFile"
+    r"|STREAMING_STATEFUL_OPERATOR_(MISSING_STATE_DIRECTORY|NOT_MATCH_IN_STATE_METADATA)"
+)
+"""In Spark's error, with its stack trace. An operator that is not in the state: its folder is missing."""
 
 _OUTAGE_MILLISECONDS = 86_400_000
 """A day: the longest outage of Kafka that does not end the queries."""
@@ -114,9 +119,12 @@ class Queries:
                 set_max_offsets(self.spark, query, size.messages)
 
         def on_end(error: str | None) -> None:
-            if error and is_state_unreadable(error):
-                self._mark_state_corrupt(error)
-            self.on_end(error)
+            try:
+                if error and is_state_unreadable(error):
+                    # The next start drops the checkpoint of the statistics: each one would fail in the same way.
+                    self.checkpoints.mark_corrupt(STATISTICS, root_cause(error))
+            finally:
+                self.on_end(error)
 
         session = self._session(STATISTICS, QueryListener(metrics, on_batch, on_end))
         windows = (
@@ -128,13 +136,6 @@ class Queries:
         )
         query = self._start(windows, STATISTICS, 1000 * window.update_seconds)
         return query
-
-    def _mark_state_corrupt(self, error: str) -> None:
-        """Let the next start drop the checkpoint of the statistics: each one would fail in the same way."""
-        try:
-            self.checkpoints.mark_corrupt(STATISTICS, root_cause(error))
-        except JobError as problem:
-            log.warning("%s", problem)
 
     def _plausible_times(self) -> PlausibleTimes:
         limits = self.settings.event_time

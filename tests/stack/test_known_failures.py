@@ -68,7 +68,9 @@ def test_lost_checkpoint_loses_and_duplicates_no_message(stack: Stack) -> None:
 
 def test_damaged_state_of_the_statistics_is_dropped_and_stops_no_document(stack: Stack) -> None:
     """As a crash of the machine can leave it: Spark alone ends the job at each start."""
-    skipped, counted = KnownMessages(stack), KnownMessages(stack)
+    before, skipped, counted = KnownMessages(stack), KnownMessages(stack), KnownMessages(stack)
+    before.send()
+    before.assert_one_outcome_each()  # so there is a state
     job = stack.container("spark-job")
     job.stop()
     try:

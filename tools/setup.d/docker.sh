@@ -139,8 +139,9 @@ start_docker() {
   else
     # After a reboot only the next set-up starts it again.
     say "starting the Docker Engine without an init system; its log: $dockerd_log"
-    # Left by an engine that was killed. It does not start if another process has got that number.
-    pgrep -x dockerd >/dev/null || rm -f /run/docker.pid /run/docker/containerd/containerd.pid
+    # Left by an engine that was killed. Another one does not start if a process of another program has that number.
+    pid=$(cat /run/docker.pid 2>/dev/null || true)
+    [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]] || rm -f /run/docker.pid /run/docker/containerd/containerd.pid
     setsid dockerd >>"$dockerd_log" 2>&1 </dev/null 9>&- &
     pid=$!
   fi

@@ -55,7 +55,7 @@ use_installed_cli() {
   have pulumi || return 1
   beside=$(dirname "$(readlink -f "$(command -v pulumi)")")
   for file in "${cli_files[@]}"; do
-    have "$file" || [[ -x $beside/$file ]] || return 1
+    have "$file" || [[ -x $beside/$file && -s $beside/$file ]] || return 1
   done
   found=$(PULUMI_SKIP_UPDATE_CHECK=true pulumi version 2>/dev/null) || return 1
   at_least "${found#v}" "$PULUMI_VERSION" || return 1

@@ -1,5 +1,6 @@
 """A damaged file in the state of a query: Spark's error is recognised."""
 
+import shutil
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -51,8 +52,10 @@ def run_query(spark: SparkSession, folder: Path) -> str | None:
         ("state/0/0/1.delta", b"v1 and not what was compressed here"),
         ("state/1/0/1.delta", b""),
         ("state/0/0/_metadata/schema", b""),
+        ("state", None),
+        ("state/1", None),
     ],
-    ids=["missing", "empty", "damaged", "of the windows", "schema"],
+    ids=["missing", "empty", "damaged", "of the windows", "schema", "whole state missing", "of the windows missing"],
 )
 def test_error_of_a_damaged_state_is_recognised(
     spark: SparkSession, tmp_path: Path, file: str, content: bytes | None
@@ -61,10 +64,12 @@ def test_error_of_a_damaged_state_is_recognised(
     (tmp_path / "source" / "first").write_text("line\n")
     assert run_query(spark, tmp_path) is None
     damaged = tmp_path / "checkpoint" / file
-    damaged.with_name(f".{damaged.name}.crc").unlink()  # the stack's file system has no checksum files
-    if content is None:
-        damaged.unlink()
+    if damaged.is_dir():
+        shutil.rmtree(damaged)
     else:
+        damaged.with_name(f".{damaged.name}.crc").unlink()  # the stack's file system has no checksum files
+        damaged.unlink()
+    if content is not None:
         damaged.write_bytes(content)
     (tmp_path / "source" / "second").write_text("another\n")
     assert is_state_unreadable(run_query(spark, tmp_path) or "")
@@ -80,3 +85,18 @@ def test_other_error_is_no_damaged_state(spark: SparkSession, tmp_path: Path) ->
     error = run_query(spark, tmp_path)
     assert error
     assert not is_state_unreadable(error)
+
+
+def test_state_that_cannot_be_written_is_not_damaged(spark: SparkSession, tmp_path: Path) -> None:
+    """As on a full disk, at the first start: here a file has the name of a folder."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "first").write_text("line\n")
+    (tmp_path / "checkpoint" / "state" / "0").mkdir(parents=True)
+    (tmp_path / "checkpoint" / "state" / "0" / "0").write_text("")
+    error = run_query(spark, tmp_path)
+    assert error
+    assert not is_state_unreadable(error)
+
+
+def test_state_for_which_the_memory_is_too_small_is_not_damaged() -> None:
+    assert not is_state_unreadable("[CANNOT_LOAD_STATE_STORE.HDFS_STORE_PROVIDER_OUT_OF_MEMORY] Could not load state.")

@@ -460,7 +460,7 @@ def test_every_container_is_hardened_and_limited(declared: dict[str, Recorder], 
         assert re.fullmatch(r"[1-9]\d*:\d+", container["user"]), name
         assert container["memory"] > 0, name
         assert container["memorySwap"] == container["memory"], f"{name} may swap"
-        assert container["restart"] == "unless-stopped", name
+        assert container["restart"] == "always", name
         assert container["logOpts"] == {"max-size": "10m", "max-file": "3"}, f"{name}: its log could fill the disk"
         assert container["healthcheck"]["tests"][0] == "CMD", name
 

@@ -492,8 +492,9 @@ def test_damaged_state_is_one_line_that_names_its_backups(
     assert error.count("\n") == 1
 
 
-def test_empty_attributes_of_the_state_are_named(
-    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("content", [b"", bytes(200)])
+def test_damaged_attributes_of_the_state_are_named(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     """The state itself is whole: the one before would be a step back."""
     pulumi = calls.parent / "pulumi"
@@ -501,9 +502,11 @@ def test_empty_attributes_of_the_state_are_named(
     pulumi.write_text(pulumi.read_text().replace(f"cat {calls.parent}/state.json", f"echo '{failure}' >&2; exit 255"))
     file = calls.parent / ".pulumi/stacks/lolstack/old.json.attrs"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
+    file.write_bytes(content)
     assert run(monkeypatch, "--create") == 1
-    assert f"delete {file}, which is empty; then start again" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith(f"{file}, of the state of the stack old, is damaged, ")
+    assert error.endswith(": delete it, then start again\n")
 
 
 def test_remote_engine_is_refused_before_pulumi_is_run(
