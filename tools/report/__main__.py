@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from elasticsearch import ApiError, NotFoundError, TransportError
+from elasticsearch import ApiError, ConnectionTimeout, NotFoundError, TransportError
 
 from analytics.builds import read_build_statistics
 from analytics.chart import LIGHT
@@ -30,7 +30,8 @@ from tools.report.rendering import png
 from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
 
 PAGE = "report.html"
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 300
+"""A month of matches takes minutes."""
 MAX_HOURS = 24 * 31
 MAX_QUEUE_DIGITS = 9
 
@@ -50,6 +51,11 @@ def read_report(
     except NotFoundError:
         problems.append(
             f"No index of {MATCHES_ALIAS} is open: `{make_command('status', stack)}` names the closed ones."
+        )
+    except ConnectionTimeout:
+        problems.append(
+            f"Elasticsearch at {elasticsearch.url} needs more than {TIMEOUT_SECONDS} s: choose a shorter time range; "
+            f"`{make_command('status', stack)}` says whether it is healthy. The report has no matches."
         )
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"

@@ -90,6 +90,18 @@ def test_error_response_of_elasticsearch_is_reported(
     assert report.matches is None
 
 
+@pytest.mark.usefixtures("published_ports")
+def test_search_that_takes_too_long_is_reported_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server accepts connections and does not answer."""
+    monkeypatch.setattr(report_tool, "TIMEOUT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        prometheus = {"services": {"prometheus": {"9090": "localhost:1"}}}
+        report = read_report("sample", outputs(address) | prometheus, TIME_RANGE)
+    problem = f"Elasticsearch at http://{address} needs more than 0.5 s: choose a shorter time range; `make status"
+    assert report.problems[0].startswith(problem)
+
+
 def test_former_report_stays_until_the_new_one_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not after a full disk, or Ctrl-C in the middle. Other files stay in any case."""
     folder = tmp_path / "out"
