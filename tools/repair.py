@@ -154,13 +154,21 @@ def _damaged_state(folder: Path, stack: str, reason: str) -> str:
     file, backups = folder / "stacks" / PROJECT / f"{stack}.json", folder / "backups" / PROJECT / stack
     cause = f"for example by a full disk ({' '.join(reason.split())})"
     attributes = file.with_name(f"{file.name}.attrs")  # Pulumi writes it without a sync, and needs none
-    if attributes.exists() and not attributes.read_bytes().startswith(b"{"):
+    if attributes.exists() and not _is_json(attributes):
         return f"{attributes}, of the state of the stack {stack}, is damaged, {cause}: delete it, then start again"
     return (
         f"the state of the stack {stack}, {file}, is damaged, {cause}: "
         f"restore the one before, `cp {file}.bak {file}`, or, if that is damaged too, the newest file of {backups}; "
         "then start again"
     )
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def _select(stack: str) -> None:

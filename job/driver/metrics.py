@@ -98,8 +98,9 @@ class Metrics:
             "statistics_lost_messages",
             "Messages that the statistics skipped: Kafka has lost messages, or their checkpoint was damaged",
         )
-        self.statistics_resets = counter(
-            "statistics_resets", "Starts at which the windows of the statistics were lost, for the same reasons"
+        self.statistics_reset = gauge(
+            "statistics_reset_timestamp_seconds",
+            "When this process dropped the windows of the statistics, for the same reasons; 0 if it did not",
         )
         for reason in UNCOUNTED_REASONS:
             self.uncounted_matches.labels(reason)
@@ -178,7 +179,7 @@ class Metrics:
 
     def record_lost_statistics(self, messages: int) -> None:
         """Record that the windows of the statistics start from zero, and how many messages they skip."""
-        self.statistics_resets.inc()
+        self.statistics_reset.set_to_current_time()
         self.lost_statistics.inc(messages)
 
     def record_statistics(self, counts: StatisticsCounts) -> None:

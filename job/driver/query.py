@@ -19,7 +19,7 @@ from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
-from job.errors import first_line, root_cause
+from job.errors import JobError, first_line, root_cause
 from job.ids import monthly_index
 from job.kafka_client import client_settings
 from job.match import PlausibleTimes
@@ -123,6 +123,8 @@ class Queries:
                 if error and is_state_unreadable(error):
                     # The next start drops the checkpoint of the statistics: each one would fail in the same way.
                     self.checkpoints.mark_corrupt(STATISTICS, root_cause(error))
+            except JobError as problem:
+                log.warning("%s", problem)
             finally:
                 self.on_end(error)
 

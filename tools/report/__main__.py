@@ -17,6 +17,7 @@ from analytics.chart import LIGHT
 from analytics.key_figures import explain_no_matches
 from analytics.match_statistics import EVERYTHING, MatchFilter, read_match_statistics
 from analytics.pipeline_metrics import read_pipeline_figures, read_pipeline_metrics
+from analytics.search import search_matches
 from analytics.time_range import TimeRange
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.prometheus import PrometheusError
@@ -30,8 +31,10 @@ from tools.report.rendering import png
 from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
 
 PAGE = "report.html"
+ANSWER_TIMEOUT_SECONDS = 30
+"""For a query without work: if it takes longer, Elasticsearch hangs."""
 TIMEOUT_SECONDS = 300
-"""A month of matches takes minutes."""
+"""For each search: those over a month of matches take minutes."""
 MAX_HOURS = 24 * 31
 MAX_QUEUE_DIGITS = 9
 
@@ -44,23 +47,23 @@ def read_report(
     problems = []
     matches = builds = pipeline = figures = None
     elasticsearch = ElasticsearchServer.of_stack(outputs)
+    answers = False
     try:
         with elasticsearch.client(request_timeout=TIMEOUT_SECONDS, max_retries=0) as client:
+            search_matches(client.options(request_timeout=ANSWER_TIMEOUT_SECONDS), size=0, query={"match_none": {}})
+            answers = True
             found = read_match_statistics(client, time_range, only)
             matches, builds = found, read_build_statistics(client, time_range, only)
     except NotFoundError:
         problems.append(
             f"No index of {MATCHES_ALIAS} is open: `{make_command('status', stack)}` names the closed ones."
         )
-    except ConnectionTimeout:
-        problems.append(
-            f"Elasticsearch at {elasticsearch.url} needs more than {TIMEOUT_SECONDS} s: choose a shorter time range; "
-            f"`{make_command('status', stack)}` says whether it is healthy. The report has no matches."
-        )
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
-        problem = f"Elasticsearch at {elasticsearch.url} {failure}: {describe_failure(error)}"
-        problems.append(f"{problem}. The report has no matches.")
+        problem = f"{failure}: {describe_failure(error)}"
+        if answers and isinstance(error, ConnectionTimeout):
+            problem = f"needs more than {TIMEOUT_SECONDS} s: choose a shorter time range"
+        problems.append(f"Elasticsearch at {elasticsearch.url} {problem}. The report has no matches.")
     else:
         problems += explain_no_matches(
             matches,

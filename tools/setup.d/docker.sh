@@ -141,7 +141,7 @@ start_docker() {
     say "starting the Docker Engine without an init system; its log: $dockerd_log"
     # Left by an engine that was killed. Another one does not start if a process of another program has that number.
     pid=$(cat /run/docker.pid 2>/dev/null || true)
-    [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]] || rm -f /run/docker.pid /run/docker/containerd/containerd.pid
+    [[ $(readlink "/proc/$pid/exe") == */dockerd* ]] || rm -f /run/docker.pid /run/docker/containerd/containerd.pid
     setsid dockerd >>"$dockerd_log" 2>&1 </dev/null 9>&- &
     pid=$!
   fi

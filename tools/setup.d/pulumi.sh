@@ -51,11 +51,12 @@ cli_is_cached() {
 
 # use_installed_cli: uses a recent CLI on PATH, if all of its parts are on PATH or beside it; sets pulumi_version.
 use_installed_cli() {
-  local file beside found
+  local file beside path found
   have pulumi || return 1
   beside=$(dirname "$(readlink -f "$(command -v pulumi)")")
   for file in "${cli_files[@]}"; do
-    have "$file" || [[ -x $beside/$file && -s $beside/$file ]] || return 1
+    path=$(command -v "$file") || path=$beside/$file
+    [[ -x $path && -s $path ]] || return 1
   done
   found=$(PULUMI_SKIP_UPDATE_CHECK=true pulumi version 2>/dev/null) || return 1
   at_least "${found#v}" "$PULUMI_VERSION" || return 1

@@ -492,7 +492,7 @@ def test_damaged_state_is_one_line_that_names_its_backups(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("content", [b"", bytes(200)])
+@pytest.mark.parametrize("content", [b"", bytes(200), b'{"user.cache'])
 def test_damaged_attributes_of_the_state_are_named(
     calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
