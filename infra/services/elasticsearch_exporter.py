@@ -37,7 +37,6 @@ class ElasticsearchExporter(Service):
                     f"--es.uri={elasticsearch.hosts[0]}",
                     *([f"--es.ca={AUTHORITY}"] if deployment.strict else []),
                     "--es.all",  # of every node, not only of the one that answers
-                    "--es.indices",
                     f"--web.listen-address=:{PORT}",
                     f"--web.config.file={WEB_CONFIG}",
                 ],

@@ -36,7 +36,7 @@ CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_LIMITS = {"body_size_limit": "16MB", "sample_limit": 100_000}
 """Limits of one scrape: a compromised container may answer without end, or with compressed zeros. The stack's largest
-answer has 800 samples; that of Elasticsearch's exporter grows with the number of indices."""
+answer has 800 samples."""
 LIMITS = (
     "--query.max-samples=1000000",
     "--query.max-concurrency=4",

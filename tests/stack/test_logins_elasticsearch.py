@@ -157,7 +157,7 @@ MAY: dict[str, list[Request]] = {
     "operator": [COUNT, HEALTH, INDEX_STATISTICS],
     "grafana": [COUNT, HEALTH],
     "dashboard": [COUNT],
-    "exporter": [HEALTH, NODE_STATISTICS, INDEX_STATISTICS],
+    "exporter": [HEALTH, NODE_STATISTICS],
     "lol_kibana": [HEALTH],
     "admin": [COUNT, HEALTH],
 }
@@ -175,7 +175,7 @@ MAY_NOT: dict[str, list[Request]] = {
 }
 MAY_NOT_IN_STRICT: dict[str, list[Request]] = {
     "job": [INDEX_STATISTICS],
-    "exporter": [COUNT, lambda client: client.get(index=INDEX, id="1")],
+    "exporter": [COUNT, INDEX_STATISTICS, lambda client: client.get(index=INDEX, id="1")],
     "dashboard": [HEALTH, INDEX_STATISTICS, NODE_STATISTICS],
     "lol_kibana": [COUNT],
 }

@@ -73,8 +73,8 @@ class TestScraping:
         eventually(all_exist, timeout_seconds=60)
 
     @pytest.mark.usefixtures("has_documents")
-    def test_elasticsearch_exporter_reports_the_match_indices(self, stack: Stack) -> None:
-        query = 'sum(elasticsearch_indices_docs_primary{index=~"lol_matches_stream-.*"})'
+    def test_elasticsearch_exporter_reports_the_documents(self, stack: Stack) -> None:
+        query = 'sum(elasticsearch_indices_docs{job="elasticsearch"})'
 
         def documents() -> None:
             answer = prometheus(stack, "query", query=query)["result"]
