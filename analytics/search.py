@@ -18,3 +18,8 @@ def search(client: Elasticsearch, index: str = MATCHES_ALIAS, **request: Any) ->
 def search_matches(client: Elasticsearch, **request: Any) -> Any:
     """The same for the participants' documents; an error if no index is open, whose response has no aggregations."""
     return search(client, allow_no_indices=False, **request)
+
+
+def search_nothing(client: Elasticsearch, timeout_seconds: float) -> None:
+    """A search without work. Its timeout means that Elasticsearch hangs, and that of another one that it takes long."""
+    search_matches(client.options(request_timeout=timeout_seconds), size=0, query={"match_none": {}})

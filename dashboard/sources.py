@@ -27,7 +27,7 @@ from analytics.pipeline_metrics import (
     read_pipeline_metrics,
 )
 from analytics.player import Player, read_player
-from analytics.search import search_matches
+from analytics.search import search_nothing
 from analytics.time_range import TimeRange
 from dashboard.settings import Settings, SettingsError, load
 from dashboard.view import View
@@ -330,7 +330,7 @@ def lifetime(time_range: TimeRange, now: datetime, duration: float) -> float:
 def _elasticsearch_answers() -> bool:
     """Whether it answers a query without work: then it was the query that took too long."""
     try:
-        search_matches(_elasticsearch().options(request_timeout=1), size=0, query={"match_none": {}})
+        search_nothing(_elasticsearch(), timeout_seconds=1)
     except (ApiError, TransportError):
         return False
     return True

@@ -133,15 +133,15 @@ install_docker_ce_packages() {
 
 # start_docker: starts the engine and waits until it responds, with a timeout of 60 seconds.
 start_docker() {
-  local pid='' deadline=$((SECONDS + 60))
+  local pid='' former deadline=$((SECONDS + 60))
   if [[ -d /run/systemd/system ]]; then
     step 'starting the Docker Engine' systemctl start docker
   else
     # After a reboot only the next set-up starts it again.
     say "starting the Docker Engine without an init system; its log: $dockerd_log"
     # Left by an engine that was killed. Another one does not start if a process of another program has that number.
-    pid=$(cat /run/docker.pid 2>/dev/null || true)
-    [[ $(readlink "/proc/$pid/exe") == */dockerd* ]] || rm -f /run/docker.pid /run/docker/containerd/containerd.pid
+    former=$(cat /run/docker.pid 2>/dev/null || true)
+    [[ $(readlink "/proc/$former/exe") == */dockerd* ]] || rm -f /run/docker.pid /run/docker/containerd/containerd.pid
     setsid dockerd >>"$dockerd_log" 2>&1 </dev/null 9>&- &
     pid=$!
   fi

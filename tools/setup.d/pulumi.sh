@@ -42,7 +42,7 @@ key() {
 cli_is_cached() {
   local file stamp
   for file in "${cli_files[@]}"; do
-    [[ -x $bin/$file && -s $bin/$file ]] || return 1  # a power failure can leave an empty file
+    is_program "$bin/$file" || return 1
   done
   [[ -e $cache/cli.stamp ]] || return 1
   stamp=$(<"$cache/cli.stamp")
@@ -56,7 +56,7 @@ use_installed_cli() {
   beside=$(dirname "$(readlink -f "$(command -v pulumi)")")
   for file in "${cli_files[@]}"; do
     path=$(command -v "$file") || path=$beside/$file
-    [[ -x $path && -s $path ]] || return 1
+    is_program "$path" || return 1
   done
   found=$(PULUMI_SKIP_UPDATE_CHECK=true pulumi version 2>/dev/null) || return 1
   at_least "${found#v}" "$PULUMI_VERSION" || return 1
@@ -73,7 +73,7 @@ provider_is_installed() {
   local folder
   folder=$(plugin_folder "$1")
   # Pulumi marks an incomplete download with the file .partial.
-  [[ -x $folder/pulumi-resource-docker && -s $folder/pulumi-resource-docker && ! -e $folder.partial ]] || return 1
+  is_program "$folder/pulumi-resource-docker" && [[ ! -e $folder.partial ]] || return 1
   [[ ! -e $folder/built ]] || [[ $(<"$folder/built") == "$(key pulumi-docker-provider)" ]]
 }
 

@@ -88,6 +88,9 @@ step() {
 
 have() { command -v "$1" >/dev/null; }
 
+# is_program FILE: whether it can be run. A power failure can leave an empty file.
+is_program() { [[ -x $1 && -s $1 ]]; }
+
 # at_least VERSION MINIMUM
 at_least() { [[ $(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]; }
 

@@ -136,22 +136,26 @@ def test_damaged_file_is_reported_with_the_folder_of_its_query_alone(
     assert checkpoints.readable_offsets("matches") == readable
 
 
-@pytest.mark.parametrize(
-    ("missing", "readable"),
-    [("offsets/11", None), ("offsets/10", {0: 70, 1: 5}), ("commits/10", None), ("metadata", {0: 80, 1: 5})],
-)
-def test_missing_file_is_reported_unless_spark_starts_without_it(
-    spark: SparkSession, tmp_path: Path, missing: str, readable: dict[int, int] | None
+@pytest.mark.parametrize(("missing", "readable"), [("offsets/10", {0: 70, 1: 5}), ("metadata", {0: 80, 1: 5})])
+def test_missing_file_without_which_spark_cannot_start_is_reported(
+    spark: SparkSession, tmp_path: Path, missing: str, readable: dict[int, int]
 ) -> None:
     checkpoints = checkpoints_of(spark, tmp_path, "one")
     write_batches(tmp_path / "cluster" / "one" / "matches")
     (tmp_path / "cluster" / "one" / "matches" / missing).unlink()
-    if readable is None:  # a batch is repeated
-        assert checkpoints.committed_offsets("matches") == {0: 80 if missing == "offsets/11" else 70, 1: 5}
-        return
     with pytest.raises(CorruptCheckpointError, match=rf"/matches/{missing} is corrupt \(it is missing\); remove"):
         checkpoints.committed_offsets("matches")
     assert checkpoints.readable_offsets("matches") == readable
+
+
+@pytest.mark.parametrize(("missing", "committed"), [("offsets/11", {0: 80, 1: 5}), ("commits/10", {0: 70, 1: 5})])
+def test_batch_whose_last_file_is_missing_is_repeated(
+    spark: SparkSession, tmp_path: Path, missing: str, committed: dict[int, int]
+) -> None:
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    write_batches(tmp_path / "cluster" / "one" / "matches")
+    (tmp_path / "cluster" / "one" / "matches" / missing).unlink()
+    assert checkpoints.committed_offsets("matches") == committed
 
 
 def test_state_that_the_executors_cannot_read_is_reported_until_the_checkpoint_is_removed(
