@@ -61,6 +61,11 @@ MAIN_NETWORK = "main"
 ZOOKEEPER_NETWORK = "zookeeper"
 GENERATOR_NETWORK = "generator"
 NETWORKS = (MAIN_NETWORK, ZOOKEEPER_NETWORK, GENERATOR_NETWORK)
+DNS_OPTIONS = ["ndots:1"]
+DNS_SEARCH = ["."]
+"""No name without a dot is looked up outside the stack's networks, or completed with the host's search domains. By
+default Docker asks the host's DNS for the name of a stopped service, and whoever answers there gets the clients' logins
+and data."""
 
 # Paths in the containers
 JOB_SETTINGS = "/etc/lolstack/job.yaml"

@@ -21,9 +21,9 @@ DASHBOARD = "60719:60719"
 KIBANA = "60720:0"  # as Elasticsearch
 GRAFANA = "60721:0"  # as Elasticsearch
 
-MAX_PROCESSES = 4096
-"""Limit (nproc) of the processes and threads of a container's user, and so of what a compromised container can start.
-Spark has the most, about 400."""
+MAX_PROCESSES = 16384
+"""Limit (nproc) of the processes and threads of a user on the Docker host, in all stacks together, and so of what a
+compromised container can start. Spark has the most: 520 in a stack, and 190 more for each further worker."""
 
 VOLUMES = {
     # One volume of ZooKeeper and Kafka: if one lost its data and the other kept it, their cluster ids would differ,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from docker.errors import NotFound
 from docker.types import Ulimit
 
-from infra.names import SERVICE_LABEL, STACK_LABEL, container_name, make_command, stack_prefix
+from infra.names import DNS_OPTIONS, DNS_SEARCH, SERVICE_LABEL, STACK_LABEL, container_name, make_command, stack_prefix
 from infra.users import MAX_PROCESSES
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def create_task_container(
         hostname=task,  # Linux allows 64 characters, and a stack's name can be longer
         labels={STACK_LABEL: stack, SERVICE_LABEL: task},
         network=stack_prefix(stack),
+        dns_opt=DNS_OPTIONS,
+        dns_search=DNS_SEARCH,
         user=job.attrs["Config"]["User"],
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],

@@ -14,6 +14,8 @@ import yaml
 
 from infra.images import Images
 from infra.names import (
+    DNS_OPTIONS,
+    DNS_SEARCH,
     HOST_ADDRESS,
     IMAGE_SOURCE_LABEL,
     LIMITS_LABEL,
@@ -251,6 +253,8 @@ class Service(pulumi.ComponentResource):
             # JVMs unpack and map native libraries in /tmp, which Docker's default for tmpfs, noexec, forbids.
             tmpfs={"/tmp": f"exec,size={spec.tmp_mib}m"},
             ulimits=ULIMITS,
+            dns_opts=DNS_OPTIONS,
+            dns_searches=DNS_SEARCH,
             network_mode=self.networks[0],
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=network, aliases=[self.name]) for network in self.networks

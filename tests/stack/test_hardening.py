@@ -6,9 +6,11 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import socket
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import product
 from typing import Any
@@ -18,10 +20,12 @@ import pytest
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
-from infra.names import KAFKA_PORT, SERVICE_LABEL
+from infra.clients.task_container import PYTHON
+from infra.names import KAFKA_PORT, SERVICE_LABEL, stack_prefix
 from infra.services import kafka, zookeeper
 from tests.support.local_user import DIRECT, NOBODY, curl, run_as, silent_connections
 from tests.support.open_ports import JMX_EXPORTER, LISTENERS
+from tests.support.own_container import own_container
 from tools.repair import lock_folder
 
 EPHEMERAL = range(32768, 61000)
@@ -71,7 +75,7 @@ def test_containers_have_a_limit_of_processes_and_a_user_that_no_account_has(
     accounts = {account.pw_uid for account in pwd.getpwall()}
     for name, container in containers.items():
         (limit,) = container["HostConfig"]["Ulimits"]
-        assert (limit["Name"], limit["Hard"]) == ("nproc", 4096), name
+        assert (limit["Name"], limit["Hard"]) == ("nproc", 16384), name
         assert int(container["Config"]["User"].partition(":")[0]) not in accounts, name
 
 
@@ -108,6 +112,56 @@ def test_containers_reach_zookeeper_and_the_generator_only_from_kafka_and_promet
     assert found == dict.fromkeys(attempts, "0.000000")
 
 
+ANSWERS_EVERY_NAME = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 53))
+while True:
+    query, client = server.recvfrom(512)
+    question = query[12 : query.index(0, 12) + 5]
+    is_a = question[-4:-2] == bytes([0, 1])
+    answer = bytes([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 192, 0, 2, 1]) if is_a else b""
+    counts = bytes([0, 1, 0, bool(answer), 0, 0, 0, 0])
+    server.sendto(query[:2] + bytes([0x81, 0x80]) + counts + question + answer, client)
+"""
+"""A fake DNS server that gives every name the address 192.0.2.1, as one with a wildcard or in wrong hands."""
+
+
+def test_name_of_a_stopped_service_is_not_looked_up_in_the_hosts_dns(
+    stack: Stack, containers: dict[str, dict[str, Any]]
+) -> None:
+    """Whoever answered there would get the clients' logins and data."""
+    settings = {
+        (str(each["HostConfig"]["DnsOptions"]), str(each["HostConfig"]["DnsSearch"])) for each in containers.values()
+    }
+    assert len(settings) == 1, "one container stands for all"
+    host = containers["archive"]["HostConfig"]
+    image, network = containers["archive"]["Image"], stack_prefix(stack.name)
+    serve = [PYTHON, "-c", ANSWERS_EVERY_NAME]
+    with own_container(stack, "outer-dns", image, serve, network=network, user="0") as outer:
+        outer.start()
+        outer.reload()
+        names = ("elasticsearch", "stopped-service", "outer.example")
+        lookup = ["sh", "-c", f"for name in {' '.join(names)}; do echo $name $(getent hosts $name); done"]
+        options = {"dns": [outer.attrs["NetworkSettings"]["Networks"][network]["IPAddress"]], "network": network}
+        options |= {"dns_opt": host["DnsOptions"], "dns_search": host["DnsSearch"]}
+
+        def answers() -> dict[str, str]:
+            with own_container(stack, "lookup", image, lookup, **options) as client:
+                client.start()
+                client.wait()
+                lines = client.logs().decode().splitlines()
+            found = {name: answer.split(" ")[0] for name, _, answer in (line.partition(" ") for line in lines)}
+            assert found["outer.example"] == "192.0.2.1", f"the DNS server does not answer yet: {found}"
+            return found
+
+        assert eventually(answers, 30) == {
+            "elasticsearch": stack.address("elasticsearch"),
+            "stopped-service": "",
+            "outer.example": "192.0.2.1",
+        }
+
+
 def test_log_rotation_container_name_and_service_label(stack: Stack, containers: dict[str, dict[str, Any]]) -> None:
     for name, container in containers.items():
         assert container["HostConfig"]["LogConfig"]["Config"]["max-size"], name
@@ -130,6 +184,8 @@ TIMED_OUT = 28
 """curl's exit code."""
 REFUSED = 7
 """curl's exit code for a refused connection."""
+STREAM_REQUEST = 6
+"""A type of message of Spark's protocol between processes (org.apache.spark.network.protocol)."""
 
 
 def listeners(stack: Stack, service: str) -> Iterator[tuple[str, int]]:
@@ -216,6 +272,33 @@ def test_silent_connections_do_not_keep_metrics_from_others(stack: Stack) -> Non
     services = ("zookeeper", "kafka", "cassandra")
     with ThreadPoolExecutor(len(services)) as pool:
         assert dict(zip(services, pool.map(read_metrics, services), strict=True)) == dict.fromkeys(services, 200)
+
+
+@pytest.mark.disruptive
+def test_requests_without_a_login_do_not_fill_the_logs_of_spark(stack: Stack) -> None:
+    """Each asks for a stream that does not exist, on the ports of RPC and blocks."""
+    name = b"missing"
+    body = struct.pack(">Bi", STREAM_REQUEST, len(name)) + name
+    requests_ = (struct.pack(">q", 8 + len(body)) + body) * 10_000
+    attempts = [
+        (each, port) for each in stack.services if each.startswith("spark") for _, port in listeners(stack, each)
+    ]
+
+    def log_bytes() -> int:
+        files = "find /opt/venv -path '*/work/app-*/std*' -exec cat {} + | wc -c"
+        return sum(
+            len(stack.container(each).logs()) + int(stack.host(each).check_output(files) if "worker" in each else 0)
+            for each in {service for service, _ in attempts}
+        )
+
+    before = log_bytes()
+    for service, port in attempts:
+        with suppress(OSError), socket.create_connection((stack.address(service), port), timeout=10) as connection:
+            connection.sendall(requests_)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(2**20):
+                pass
+    assert log_bytes() - before < 2**20
 
 
 def test_spark_masters_rpc_port_is_not_published(containers: dict[str, dict[str, Any]]) -> None:

@@ -466,6 +466,12 @@ def test_every_container_is_hardened_and_limited(declared: dict[str, Recorder], 
 
 
 @pytest.mark.parametrize("kind", ["registry", "build"])
+def test_no_container_looks_up_a_service_outside_the_stack(declared: dict[str, Recorder], kind: str) -> None:
+    for name, container in declared[kind].containers.items():
+        assert (container["dnsOpts"], container["dnsSearches"]) == (["ndots:1"], ["."]), name
+
+
+@pytest.mark.parametrize("kind", ["registry", "build"])
 def test_every_port_is_published_on_loopback_only(declared: dict[str, Recorder], kind: str) -> None:
     published = [port for container in declared[kind].containers.values() for port in container["ports"]]
     assert {port["ip"] for port in published} == {"127.0.0.1"}

@@ -63,7 +63,8 @@ def test_backfill_container_has_the_jobs_image_user_and_settings() -> None:
     (image, command), options = engine.containers.create.call_args
     assert (image, options["user"], options["network"]) == ("sha256:job", "10001:10001", "lolstack-sample")
     assert command[1:] == ["-m", "job.backfill", "--config", JOB_SETTINGS, "--from", "2026-11-24"]
-    assert options["ulimits"] == [{"Name": "nproc", "Soft": 4096, "Hard": 4096}], "as the services"
+    assert options["ulimits"] == [{"Name": "nproc", "Soft": 16384, "Hard": 16384}], "as the services"
+    assert (options["dns_opt"], options["dns_search"]) == (["ndots:1"], ["."]), "as the services"
     assert options["hostname"] == "backfill", "Linux allows 64 characters, and a stack's name can have 100"
     folder, archive = container.put_archive.call_args.args  # type: ignore[attr-defined]
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
