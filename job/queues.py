@@ -10,6 +10,8 @@ ARENA = frozenset({1700, 1710, 1740, 1750})
 """Queues in which `teamId` is no side of the map: 100 has the winning half of the participants."""
 ARENA_MODE = "CHERRY"
 """Arena's gameMode."""
+CLASSIC_MODES = ("JADE", "KIWI_JADE")
+"""The gameModes of League Classic and of ARAM: Mayhem Classic, which have champions of their own."""
 
 _NAMES = {
     0: "Custom",
