@@ -124,6 +124,20 @@ def test_panels_by_arrival_time_filter_by_arrival_time() -> None:
         ]
 
 
+def test_panels_of_the_windows_say_which_matches_a_window_has() -> None:
+    """The queues and the size of the windows are settings."""
+    described = {
+        panel.id: panel.attributes.description
+        for panel in panels().values()
+        if any(panel.view_of(layer_id).endswith("-stats") for layer_id in panel.layers)
+    }
+    assert set(described) == {"lol-champion-trend", "lol-gold-by-position"}
+    for panel_id, description in described.items():
+        for words in ("statistics.queue_ids", "remakes", "without a winner", "bots", "late matches"):
+            assert words in description, panel_id
+        assert not re.search("[0-9]|all matches", description), panel_id
+
+
 def test_panels_by_game_end_exclude_remakes_matches_without_a_winner_and_games_that_have_not_ended() -> None:
     """The dashboard's time range can end in the future ("this week"), and a game's end too."""
     by_game_end = [
