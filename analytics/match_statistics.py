@@ -403,6 +403,11 @@ def read_filter_values(client: Elasticsearch, time_range: TimeRange) -> FilterVa
     )
 
 
+def patch_version(patch: str) -> list[int]:
+    """The patch's number for sorting: 16.10 is newer than 16.9."""
+    return [int(part) if part.isdecimal() else 0 for part in patch.split(".")]
+
+
 def all_of(*clauses: dict[str, Any]) -> dict[str, Any]:
     """A query for documents that match all clauses."""
     return {"bool": {"filter": list(clauses)}}
