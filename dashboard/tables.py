@@ -21,7 +21,8 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
     with st.container(key="card-champions"):
         heading(
             "Champions",
-            "click a column to sort, a champion to open its page; without remakes, bots, champions of modes (Swarm, …)",
+            "click a column to sort, a champion to open its page; without remakes, matches without a winner, bots, "
+            "champions of modes (Swarm, …)",
         )
         if not found:
             st.html('<p class="empty">no game in this time range</p>')
