@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from elasticsearch import Elasticsearch
@@ -10,9 +10,11 @@ from elasticsearch import Elasticsearch
 from analytics import builds
 from analytics.builds import GoldBucket, GroupStatistics
 from analytics.match_statistics import (
+    EXACT_SHARD_SIZE,
     MatchFilter,
     all_of,
     averages,
+    patch_version,
     read_absent,
     wilson_interval,
 )
@@ -32,6 +34,7 @@ class ChampionDetails:
     """By field: win (0 to 1), kda, gold_per_minute, damage_per_minute, cs_per_minute; empty without games."""
     positions: tuple[GroupStatistics, ...]
     patches: tuple[GroupStatistics, ...]
+    """The newest SHOWN_PATCHES, newest first."""
     items: tuple[GroupStatistics, ...]
     keystones: tuple[GroupStatistics, ...]
     gold: tuple[GoldBucket, ...]
@@ -49,6 +52,7 @@ class ChampionDetails:
         return wilson_interval(self.means["win"] or 0, self.games)
 
 
+SHOWN_PATCHES = 10
 MEANS = ("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute")
 
 
@@ -65,7 +69,7 @@ def read_champion_details(
         {
             **averages(*MEANS),
             "positions": builds.group("position", 10),
-            "patches": builds.group("patch", 10),
+            "patches": builds.group("patch", EXACT_SHARD_SIZE),
             "items": builds.ITEMS,
             "keystones": builds.KEYSTONES,
             "gold": builds.GOLD,
@@ -75,7 +79,7 @@ def read_champion_details(
         games=games,
         means={field: found[field]["value"] for field in MEANS} if games else {},
         positions=builds.groups(found["positions"], str.capitalize),
-        patches=builds.groups(found["patches"], str),
+        patches=_newest(builds.groups(found["patches"], str)),
         items=builds.items(found["items"]),
         keystones=builds.keystones(found["keystones"]),
         gold=builds.gold(found["gold"]),
@@ -83,6 +87,10 @@ def read_champion_details(
         win_rate_steps=steps,
         absent=() if games else read_absent(client, only),
     )
+
+
+def _newest(patches: Sequence[GroupStatistics]) -> tuple[GroupStatistics, ...]:
+    return tuple(sorted(patches, key=lambda patch: patch_version(patch.name), reverse=True)[:SHOWN_PATCHES])
 
 
 def _win_rate(client: Elasticsearch, time_range: TimeRange, champion: str) -> Points:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import altair as alt
 
 from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
-from analytics.champion_details import ChampionDetails
+from analytics.champion_details import SHOWN_PATCHES, ChampionDetails
 from analytics.chart import HEIGHT, NO_DATA, WIDTH, Chart, css_colour
 from analytics.key_figures import compact, rate
 from analytics.match_statistics import (
@@ -93,7 +93,7 @@ def champion_charts(details: ChampionDetails) -> list[Chart]:
         lines_over_time("win-rate", "Win rate over time", note, win_rate, details.win_rate_steps, ".1f"),
         gold_per_minute(details.gold),
         groups("by-position", "By position", GAMES, details.positions, "all"),
-        groups("by-patch", "By patch", GAMES, details.patches, "all"),
+        groups("by-patch", "By patch", f"{GAMES}; the {SHOWN_PATCHES} newest patches", details.patches, "all"),
         items(details.items),
         keystones(details.keystones),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
 from infra.names import TEAMS_ALIAS
 from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, POSITIONS, RED_TEAM_ID
-from job.queues import AGAINST_BOTS, queue_name
+from job.queues import AGAINST_BOTS, CLASSIC_MODES, queue_name
 from job.times import from_ms, to_ms
 
 MAX_CHAMPIONS = 500
@@ -60,8 +60,8 @@ class StepRate:
 
 @dataclass(frozen=True)
 class ChampionStatistics:
-    """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` of all matches, `ban_rate` of the
-    matches that have bans."""
+    """A champion's games. Rates are 0 to 1: `win_rate` of its games, `pick_rate` of the matches in which it could be
+    picked, `ban_rate` of those that have bans."""
 
     name: str
     games: int
@@ -161,7 +161,7 @@ class MatchStatistics:
     count: int
     documents: int
     played: int
-    """Matches that are no remakes and have a winner: the denominator of the pick rates."""
+    """The denominator of the pick rates: matches of the games in the champions' table, whatever the champion."""
     steps: tuple[StepRate, ...]
     recent: StepRate
     """The last minutes of the time range, or all of it if it is shorter."""
@@ -243,7 +243,7 @@ def read_match_statistics(
     last = read_last_matches(client, *only.of_matches, *only.of_participants)
     selected, played = found["selected"], found["selected"]["played"]
     recent_start = _recent_start(time_range)
-    matches_played = found["played"]["matches"]["value"]
+    matches_played = found["played"]["people"]["matches"]["value"]
     return MatchStatistics(
         total_documents=overall["hits"]["total"]["value"],
         newest_ended=last[0].ended if last else None,
@@ -340,7 +340,10 @@ def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter)
         size=0,
         query=all_of(in_range(time_range), *only.of_matches, *PLAYED),
         aggs={
-            "with_bans": {"filter": {"exists": {"field": "bans"}}, "aggs": {"matches": MATCHES}},
+            "with_bans": {
+                "filter": all_of({"exists": {"field": "bans"}}, none_of({"terms": {"game_mode": list(CLASSIC_MODES)}})),
+                "aggs": {"matches": MATCHES},
+            },
             "bans": {
                 "terms": {"field": "bans", "size": MAX_CHAMPIONS},
                 "aggs": {"matches": _distinct_matches(CHAMPION_PRECISION)},
@@ -398,6 +401,11 @@ def read_filter_values(client: Elasticsearch, time_range: TimeRange) -> FilterVa
         patches=values(found, "patch"),
         champions=values(found["people"], "champion_name"),
     )
+
+
+def patch_version(patch: str) -> list[int]:
+    """The patch's number for sorting: 16.10 is newer than 16.9."""
+    return [int(part) if part.isdecimal() else 0 for part in patch.split(".")]
 
 
 def all_of(*clauses: dict[str, Any]) -> dict[str, Any]:
@@ -475,7 +483,10 @@ def _aggregations(time_range: TimeRange, only: MatchFilter) -> dict[str, Any]:
         "played": {
             "filter": all_of(*PLAYED),
             "aggs": {
-                "matches": MATCHES,
+                "people": {
+                    "filter": all_of(PEOPLE, *replace(only, champion="").of_participants),
+                    "aggs": {"matches": MATCHES},
+                },
                 "sides": {
                     "filters": {
                         "filters": {

@@ -53,7 +53,7 @@ class PlayerChampion:
 
 @dataclass(frozen=True)
 class Player:
-    """A player: the newest name first. Means and champions are of games that count: no remakes."""
+    """A player: the newest name first. Means and champions are of games that count: no remakes, and with a winner."""
 
     puuid: str
     """Empty if the documents lack it: the player is then the name."""

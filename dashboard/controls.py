@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from analytics.match_statistics import FilterValues, MatchFilter
+from analytics.match_statistics import FilterValues, MatchFilter, patch_version
 from dashboard import sources
 from dashboard.view import DEFAULT_RANGE, FROM_TO, RANGES, View, utc
 from job.champions import canonical_name
@@ -51,7 +51,7 @@ def refresh_controls(view: View) -> None:
 def _filter(values: FilterValues, with_champion: bool) -> MatchFilter:
     queue = _select("Queue", sorted({queue_name(queue_id) for queue_id in values.queue_ids}), 190)
     platform = _select("Platform", values.platforms, 110, str.upper)
-    patch = _select("Patch", sorted(values.patches, key=_version, reverse=True), 100)
+    patch = _select("Patch", sorted(values.patches, key=patch_version, reverse=True), 100)
     champion = _select("Champion", values.champions, 160, canonical_name) if with_champion else ""
     position = _select("Position", POSITIONS, 120, str.upper)
     return MatchFilter(_queue_ids(queue), platform, patch, champion, position)
@@ -80,7 +80,3 @@ def _queue_ids(queue: str) -> tuple[int, ...]:
     if not queue:
         return ()
     return queue_ids(queue) or ((int(queue),) if queue.isascii() and queue.isdecimal() and len(queue) < 10 else (-1,))
-
-
-def _version(patch: str) -> list[int]:
-    return [int(part) if part.isdecimal() else 0 for part in patch.split(".")]

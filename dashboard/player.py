@@ -41,7 +41,7 @@ def _draw_player(player: Player) -> None:
         f"<h2>{page.text(player.names[0])}</h2>"
         f'<p class="note">{page.text((player.puuid or "without a puuid: found by name") + earlier)}</p>'
     )
-    figures = [KeyFigure("Games", f"{player.games:,}", "at any time, without remakes")]
+    figures = [KeyFigure("Games", f"{player.games:,}", "at any time, without remakes and matches without a winner")]
     if (won := player.means["win"]) is not None:
         figures.append(KeyFigure("Won", f"{won:.1%}", f"of {player.games:,} games"))
     for field, (name, form) in FORMS.items():

@@ -13,6 +13,7 @@ from dashboard.page import heading, text
 from tools.printable import sanitize
 
 MINUTE = 60
+PERCENT = "%.1f %%"
 
 
 def champions(found: Sequence[ChampionStatistics]) -> None:
@@ -20,7 +21,8 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
     with st.container(key="card-champions"):
         heading(
             "Champions",
-            "click a column to sort, a champion to open its page; without remakes, bots, champions of modes (Swarm, …)",
+            "click a column to sort, a champion to open its page; without remakes, matches without a winner, bots, "
+            "champions of modes (Swarm, …)",
         )
         if not found:
             st.html('<p class="empty">no game in this time range</p>')
@@ -39,7 +41,6 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
         }
         if all(rate is None for rate in columns["Banned"]):
             del columns["Banned"]
-        percent = st.column_config.NumberColumn(format="%.1f %%")
         st.dataframe(
             columns,
             key="champions",
@@ -51,9 +52,9 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
             column_config={
                 "Champion": st.column_config.TextColumn(pinned=True),
                 "Games": st.column_config.NumberColumn(format="localized"),
-                "Picked": percent,
-                "Banned": percent,
-                "Won": percent,
+                "Picked": st.column_config.NumberColumn(format=PERCENT, help="of the matches of this table's games"),
+                "Banned": st.column_config.NumberColumn(format=PERCENT, help="of the matches with bans"),
+                "Won": st.column_config.NumberColumn(format=PERCENT),
                 "95 %": st.column_config.TextColumn(help="confidence interval of the win rate"),
                 "KDA": st.column_config.NumberColumn(format="%.2f"),
                 "Gold/min": st.column_config.NumberColumn(format="%.0f"),

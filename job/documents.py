@@ -1,6 +1,6 @@
 """Transforms a match into its documents, one per participant and one per team, and into `_bulk` actions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -17,9 +17,10 @@ from job.match_v5 import (
     POSITIONS,
     RED_TEAM_ID,
     SUMMONER_SPELLS,
-    ObjectivesDetails,
+    Objective,
     Participant,
     Perks,
+    Team,
 )
 from job.queues import queue_name
 from job.times import iso
@@ -139,7 +140,7 @@ def _teams(match: Match) -> Iterator[Document]:
         if team.bans is not None:
             in_turn = sorted(team.bans, key=lambda ban: ban.pick_turn or 0)
             document["bans"] = [ban.champion_id for ban in in_turn if ban.champion_id > 0]
-        for name, taken in zip(OBJECTIVES, _objectives(team.objectives or _NO_OBJECTIVES), strict=True):
+        for name, taken in zip(OBJECTIVES, _taken(team, match), strict=True):
             if taken is not None and taken.kills is not None:
                 document[name] = taken.kills
             if taken is not None and taken.first is not None:
@@ -147,11 +148,30 @@ def _teams(match: Match) -> Iterator[Document]:
         yield document
 
 
+def _taken(team: Team, match: Match) -> Sequence[Objective | None]:
+    """A team's OBJECTIVES, None for those that did not exist yet or have a wrong type.
+
+    Patches 15.1 to 15.3 leave Atakhan out for the team that did not take it: what another team of the match has exists.
+    """
+    if team.objectives is None:
+        return _NONE_TAKEN
+    taken: Sequence[Objective | None] = _objectives(team.objectives)
+    if None not in taken:
+        return taken
+    of_teams = zip(*(_objectives(each.objectives) for each in match.teams if each.objectives), strict=True)
+    return [
+        held or (_NOT_TAKEN if any(each) and f"teams.objectives.{sent_name}" not in match.dropped_details else None)
+        for held, each, sent_name in zip(taken, of_teams, _SENT_OBJECTIVES, strict=True)
+    ]
+
+
 UNKNOWN = "UNKNOWN"
 TEAM_IDS = {BLUE_TEAM_ID, RED_TEAM_ID}
 OBJECTIVES = ("baron", "dragon", "herald", "horde", "atakhan", "tower", "inhibitor")
 _objectives = attrgetter("baron", "dragon", "rift_herald", "horde", "atakhan", "tower", "inhibitor")
-_NO_OBJECTIVES = ObjectivesDetails()
+_SENT_OBJECTIVES = ("baron", "dragon", "riftHerald", "horde", "atakhan", "tower", "inhibitor")
+_NONE_TAKEN = (None,) * len(OBJECTIVES)
+_NOT_TAKEN = Objective(kills=0, first=False)
 # Document field → field of Participant: copied unchanged.
 _DETAILS = {
     "champion_id": "champion_id",

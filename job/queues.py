@@ -3,13 +3,16 @@
 Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". These
 are not in that list: 1740 and 1750 (Arena in matches of 2026 and, with eighteen players, of 2025 and later), 860, the
 Doom Bots of 2025 (https://github.com/MingweiSamuel/riotapi-schema/issues/60), League Classic
-(https://github.com/stelar7/R4J/pull/135), and since 2025 custom games (3100, 3130, 3200) and the practice tool (3140).
+(https://github.com/stelar7/R4J/pull/135), and since 2025 the practice tool (3140) and custom games: those of Summoner's
+Rift (3100 to 3130) and of ARAM (3200 to 3230; 3270 of ARAM: Mayhem) are in R4J's GameQueueType.java.
 """
 
 ARENA = frozenset({1700, 1710, 1740, 1750})
 """Queues in which `teamId` is no side of the map: 100 has the winning half of the participants."""
 ARENA_MODE = "CHERRY"
 """Arena's gameMode."""
+CLASSIC_MODES = ("JADE", "KIWI_JADE")
+"""The gameModes of League Classic and of ARAM: Mayhem Classic, which have champions of their own."""
 
 _NAMES = {
     0: "Custom",
@@ -83,12 +86,17 @@ _NAMES = {
     2400: "ARAM: Mayhem",
     2450: "ARAM: Mayhem Classic",
     3100: "Custom",
+    3110: "Custom",
+    3120: "Custom",
     3130: "Custom",
     3140: "Practice Tool",
     3200: "Custom",
+    3210: "Custom",
+    3220: "Custom",
+    3230: "Custom",
     3260: "Custom League Classic",
     3262: "Custom League Classic",
-    3270: "Custom League Classic",
+    3270: "Custom ARAM: Mayhem",
     3280: "Custom ARAM: Mayhem Classic",
     4200: "Doom Bots",
     4210: "Doom Bots",

@@ -137,8 +137,8 @@ def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange)
     assert sum(step.matches for step in found.steps) * minutes == pytest.approx(len(ids(documents)), abs=MISCOUNTED)
 
     games_played = [participant for participant in documents if not participant["remake"] and "win" in participant]
-    played = len(ids(games_played))
     people = [game for game in games_played if not game.get("bot") and "_" not in game["champion_name"]]
+    played = len(ids(people))
     champions = grouped(people, "champion_name")
     assert {champion.name: champion.games for champion in found.champions} == {
         name: len(games) for name, games in champions.items()

@@ -443,12 +443,27 @@ def _rune_styles(perks: Any) -> list[tuple[int | None, int | None]]:
 
 
 def _teams(listed: Any) -> list[Figures]:
-    return [_team(_object(team)) for team in _list(listed)]
+    teams = [_object(team) for team in _list(listed)]
+    objectives = [_detail(team, "objectives", _object) for team in teams]
+    not_taken = {
+        name: {"kills": 0, "first": False}
+        for name, source in _OBJECTIVES.items()
+        if _only_some_have(source, [each for each in objectives if each is not None])
+    }
+    return [_team(team, not_taken if sent is not None else {}) for team, sent in zip(teams, objectives, strict=True)]
 
 
-def _team(team: Json) -> Figures:
+def _only_some_have(source: str, objectives: list[Json]) -> bool:
+    """Whether an objective is sent, and nowhere in a wrong type."""
+    sent = [each for each in objectives if each.get(source) is not None]
+    return bool(sent) and all(_detail(each, source, _objective) is not None for each in sent)
+
+
+def _team(team: Json, not_taken: Mapping[str, Json]) -> Figures:
     objectives = _detail(team, "objectives", _object) or {}
-    taken = {name: _detail(objectives, source, _objective) or {} for name, source in _OBJECTIVES.items()}
+    taken = {
+        name: _detail(objectives, source, _objective) or not_taken.get(name, {}) for name, source in _OBJECTIVES.items()
+    }
     found = {
         "team_id": _INTEGER(team.get("teamId")),
         "win": _detail(team, "win", _boolean),

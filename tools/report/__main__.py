@@ -141,7 +141,11 @@ def _queue_ids(text: str) -> tuple[int, ...]:
 
 
 def _queue_of(only: MatchFilter) -> str:
-    return queue_name(only.queue_ids[0]) if only.queue_ids else ""
+    """The name of the selected queue, with its id if other queues have the same name; empty for all queues."""
+    if not only.queue_ids:
+        return ""
+    name = queue_name(only.queue_ids[0])
+    return name if only.queue_ids == (queue_ids(name) or only.queue_ids) else f"{name} ({only.queue_ids[0]})"
 
 
 def main() -> int:

@@ -38,7 +38,7 @@ class StackReport:
     figures: PipelineFigures | None
     problems: tuple[str, ...] = ()
     queue: str = ""
-    """The name of the only queue; empty for all."""
+    """The only queue; empty for all."""
 
     @property
     def match_charts(self) -> list[Chart]:

@@ -1,4 +1,4 @@
-"""A champion's win rate over time: each window counts at its end."""
+"""A champion's patches, and its win rate over time: each window counts at its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from analytics import charts
-from analytics.champion_details import ChampionDetails, read_champion_details
+from analytics.champion_details import MEANS, ChampionDetails, read_champion_details
 from analytics.match_statistics import MatchFilter
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
@@ -55,6 +55,41 @@ def details(windows: Windows, time_range: TimeRange, slide_seconds: int) -> Cham
     client = create_autospec(Elasticsearch, instance=True)
     client.search.side_effect = search
     return read_champion_details(client, time_range, MatchFilter(champion="Ahri"), slide_seconds)
+
+
+def test_patches_are_the_newest_ones_by_version() -> None:
+    """However many games older ones have."""
+    games = {
+        "16.10": 1,
+        "16.9": 1,
+        "15.24": 2,
+        "unknown": 900,
+        **{f"15.{patch}": 100 + patch for patch in range(1, 21)},
+    }
+    most_games_first = sorted(games.items(), key=lambda each: -each[1])
+
+    def search(*, index: str, aggs: Any, **_: object) -> Any:
+        if index == CHAMPIONS_ALIAS:
+            return {}
+        size = aggs["patches"]["aggs"]["groups"]["terms"]["size"]
+        buckets = [
+            {"key": patch, "doc_count": count, "win": {"value": 0.5}} for patch, count in most_games_first[:size]
+        ]
+        found = {"doc_count": sum(games.values()), "groups": {"buckets": buckets}}
+        means = {mean: {"value": 0.5} for mean in MEANS}
+        others = NO_GAMES["aggregations"].default_factory
+        return {
+            "hits": {"total": {"value": found["doc_count"]}},
+            "aggregations": defaultdict(others, patches=found, **means),
+        }
+
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = search
+    found = read_champion_details(client, TimeRange(END, 60), MatchFilter(champion="Ahri"), 60)
+    shown = [patch.name for patch in found.patches]
+    assert shown == ["16.10", "16.9", "15.24", "15.20", "15.19", "15.18", "15.17", "15.16", "15.15", "15.14"]
+    (chart,) = [each for each in charts.champion_charts(found) if each.name == "by-patch"]
+    assert chart.note == "won, and number of games; the 10 newest patches"
 
 
 def milliseconds(text: str) -> int:

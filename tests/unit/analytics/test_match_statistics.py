@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import mean
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -13,6 +14,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from analytics.match_statistics import (
+    EVERYTHING,
     GAME_LENGTHS,
     GameLengthBucket,
     MatchFilter,
@@ -29,7 +31,7 @@ from harness.kibana.objects import panels
 from job.documents import documents
 from tests.support.http_server import HTTPServer
 from tests.support.sample_matches import ARRIVED_AT, decoded, full_participant, match, participant
-from tests.support.selected_documents import ARENA, DOCUMENTS, PERSON, is_selected
+from tests.support.selected_documents import ARENA, CLASSIC, DOCUMENTS, PERSON, is_selected
 
 KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,7 +51,7 @@ EMPTY_RESPONSE: dict[str, Any] = {
                 "lengths": {"buckets": [{"matches": {"value": number}} for number in range(len(GAME_LENGTHS))]},
             },
         },
-        "played": {"matches": {"value": 0}, "sides": {"buckets": {"blue": NO_SIDE, "red": NO_SIDE}}},
+        "played": {"people": {"matches": {"value": 0}}, "sides": {"buckets": {"blue": NO_SIDE, "red": NO_SIDE}}},
         "with_bans": {"matches": {"value": 0}},
         "bans": {"buckets": []},
         "on_rift": {"objectives": {"buckets": {}}},
@@ -170,6 +172,115 @@ def test_matches_of_two_teams_are_the_same_as_in_kibanas_panel(
     every = {name: document for name, document in every.items() if not document.get("bot")}
     assert {name for name, document in every.items() if is_selected(kibana, document)} == selected
     assert {name for name, document in every.items() if all(is_selected(query, document) for query in ours)} == selected
+
+
+Documents = Sequence[Mapping[str, Any]]
+
+
+def aggregated(aggregations: Mapping[str, Any], documents: Documents) -> dict[str, Any]:
+    """Elasticsearch's response to the aggregations over these documents."""
+    return {name: _aggregated(each, documents) for name, each in aggregations.items()}
+
+
+def _aggregated(aggregation: Mapping[str, Any], documents: Documents) -> dict[str, Any]:
+    nested = aggregation.get("aggs", {})
+
+    def bucket(found: Documents) -> dict[str, Any]:
+        return {"doc_count": len(found), **aggregated(nested, found)}
+
+    ((kind, of),) = [(kind, of) for kind, of in aggregation.items() if kind != "aggs"]
+    if kind == "filter":
+        return bucket([each for each in documents if is_selected(of, each)])
+    if kind == "filters":
+        chosen = {name: [each for each in documents if is_selected(by, each)] for name, by in of["filters"].items()}
+        return {"buckets": {name: bucket(found) for name, found in chosen.items()}}
+    if kind == "range":
+        return {"buckets": [bucket([]) for _ in of["ranges"]]}
+    if kind == "date_histogram":
+        return {"buckets": []}
+    of_each = [each[of["field"]] if isinstance(each[of["field"]], list) else [each[of["field"]]] for each in documents]
+    values = [value for found in of_each for value in found]
+    if kind == "terms":
+        return {
+            "buckets": [
+                {"key": key, **bucket([each for each, found in zip(documents, of_each, strict=True) if key in found])}
+                for key in sorted(set(values))
+            ]
+        }
+    if kind == "cardinality":
+        return {"value": len(set(values))}
+    return {"value": max(values) if kind == "max" else mean(values) if values else None}
+
+
+def statistics_of(games: Documents, teams: Documents = (), only: MatchFilter = EVERYTHING) -> MatchStatistics:
+    """The statistics of games, given by the fields in which they differ from that of a person on Summoner's Rift."""
+    figures = dict.fromkeys(("kda", "cs", "kills", "gold_earned", "total_damage_dealt", "vision_score"), 1)
+    rates = dict.fromkeys(("damage_per_minute", "cs_per_minute"), 1.0)
+    every = [{**PERSON, **figures, **rates, "team_id": 100, "champion_id": 103, **each} for each in games]
+
+    def search(index: str, query: Mapping[str, Any] | None = None, **request: Any) -> dict[str, Any]:
+        documents = [{"win": True, "remake": False, **each} for each in teams] if "teams" in index else every
+        found = [each for each in documents if query is None or is_selected(query, each)]
+        aggregations = request.get("aggs", {})
+        response = {"arrived": {"value": None}} if "arrived" in aggregations else aggregated(aggregations, found)
+        return {"hits": {"total": {"value": len(found)}, "hits": []}, "aggregations": response}
+
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = search
+    return read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH), only)
+
+
+CLASSIC_GAME = {"match_id": "EUW1_9", **CLASSIC, "champion_name": "Jade_Ahri"}
+
+
+@pytest.mark.parametrize(
+    ("games", "only", "rates"),
+    [
+        pytest.param(
+            [{"match_id": "EUW1_1"}, CLASSIC_GAME],
+            EVERYTHING,
+            {"Ahri": 1.0},
+            id="League Classic has champions of its own",
+        ),
+        pytest.param(
+            [
+                {"match_id": "EUW1_1", "champion_name": "Garen", "position": "TOP"},
+                {"match_id": "EUW1_1", "champion_name": "Ahri"},
+                {"match_id": "EUW1_2", "champion_name": "Garen", "position": "UNKNOWN", "queue_id": 450},
+            ],
+            MatchFilter(position="TOP"),
+            {"Garen": 1.0},
+            id="nobody is top in ARAM",
+        ),
+        pytest.param(
+            [{"match_id": "EUW1_1"}, {"match_id": "EUW1_2", "champion_name": "Garen"}, CLASSIC_GAME],
+            MatchFilter(champion="Ahri"),
+            {"Ahri": 0.5},
+            id="one champion's share is of the matches of all champions",
+        ),
+        pytest.param(
+            [{"match_id": "EUW1_1"}, {"match_id": "EUW1_2", "bot": True}, {"match_id": "EUW1_3", "remake": True}],
+            EVERYTHING,
+            {"Ahri": 1.0},
+            id="no bots and remakes",
+        ),
+    ],
+)
+def test_pick_rate_is_of_the_matches_in_which_a_champion_could_be_picked(
+    games: Documents, only: MatchFilter, rates: dict[str, float]
+) -> None:
+    found = statistics_of(games, only=only)
+    assert {champion.name: champion.pick_rate for champion in found.champions} == rates
+
+
+def test_ban_rate_is_of_the_matches_in_which_a_champion_could_be_banned() -> None:
+    teams = [
+        {"match_id": "EUW1_1", "game_mode": "CLASSIC", "queue_id": 420, "map_id": 11, "bans": [103, 86]},
+        {"match_id": "EUW1_2", "game_mode": "CLASSIC", "queue_id": 420, "map_id": 11, "bans": [86]},
+        {"match_id": "EUW1_3", **CLASSIC, "bans": [60103]},
+    ]
+    (ahri,) = statistics_of([{"match_id": "EUW1_1"}], teams).champions
+    assert ahri.ban_rate == 0.5
 
 
 def last_match(participants: Sequence[Mapping[str, Any]]) -> MatchSummary:

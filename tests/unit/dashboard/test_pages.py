@@ -11,6 +11,7 @@ from altair.utils import schemapi
 from streamlit.testing.v1 import AppTest
 
 from analytics.match_statistics import FilterValues, MatchFilter, MatchStatistics
+from analytics.player import MEANS, Player
 from analytics.time_range import TimeRange
 from dashboard import settings, sources
 from dashboard.sources import DisplayedDeadLetter
@@ -142,6 +143,27 @@ def test_command_that_a_page_shows_names_the_stack(monkeypatch: pytest.MonkeyPat
     shown = "".join(each.proto.body for each in app.run().get("html"))
     assert f"make dlq REPLAY=0:17 STACK={stack}<" in shown
     assert f"`make dlq STACK={stack}` counts all" in shown
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+@pytest.mark.parametrize(
+    ("parameters", "card", "words"),
+    [
+        ({"page": "Matches"}, "click a column to sort", "without remakes, matches without a winner, bots"),
+        ({"page": "Player", "player": "Ann#EUW"}, "<dt>Games</dt>", "without remakes and matches without a winner"),
+    ],
+    ids=["champions", "player"],
+)
+def test_labels_say_which_games_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, parameters: dict[str, str], card: str, words: str
+) -> None:
+    player = Player("puuid", ("Ann#EUW",), 1, dict.fromkeys(MEANS, 0.5), (), ())
+    monkeypatch.setattr(sources, "player", lambda _: sources.Answer(player, TIME_RANGE, datetime.now(UTC)))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
+    for name, value in parameters.items():
+        app.query_params[name] = value
+    (shown,) = [each.proto.body for each in app.run().get("html") if card in each.proto.body]
+    assert words in shown
 
 
 @pytest.mark.usefixtures("prometheus")

@@ -119,15 +119,26 @@ def test_queues_of_2025_and_2026_against_bots_are_known(queue_id: int, name: str
     assert queue_id in AGAINST_BOTS
 
 
-@pytest.mark.parametrize("queue_id", [2450, 3260, 3262, 3270, 3280, 4310])
-def test_league_classic_has_names_and_is_among_people(queue_id: int) -> None:
-    assert "Classic" in queue_name(queue_id)
+@pytest.mark.parametrize(
+    ("queue_id", "name"),
+    [
+        (2400, "ARAM: Mayhem"),
+        (2450, "ARAM: Mayhem Classic"),
+        (3260, "Custom League Classic"),
+        (3262, "Custom League Classic"),
+        (3270, "Custom ARAM: Mayhem"),
+        (3280, "Custom ARAM: Mayhem Classic"),
+        (4310, "League Classic"),
+    ],
+)
+def test_queues_of_2025_and_2026_among_people_are_known(queue_id: int, name: str) -> None:
+    assert queue_name(queue_id) == name
     assert queue_id not in AGAINST_BOTS
 
 
 def test_custom_queues_have_one_name() -> None:
     """So that the filter by a queue's name selects all of them."""
-    assert queue_ids("custom") == (0, 3100, 3130, 3200)
+    assert queue_ids("custom") == (0, 3100, 3110, 3120, 3130, 3200, 3210, 3220, 3230)
     assert queue_name(3140) == "Practice Tool"
 
 

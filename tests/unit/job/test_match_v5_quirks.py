@@ -22,17 +22,21 @@ from generator.match_factory import MatchFactory
 from generator.poison import HUGE_POISON_KINDS, POISON_KINDS
 from job.documents import documents
 from job.match import Match, decode
+from tests.support import reference
 from tests.support.sample_matches import (
     ARRIVED_AT,
     PLAUSIBLE_TIMES,
     START,
+    TWO_TEAMS,
     Json,
     dead_letter,
     decoded,
+    full_participant,
     match,
     participant,
     value,
 )
+from tests.support.team_documents import team_documents
 
 CREATED = START - 60_000
 DAY_MS = 24 * 3600 * 1000
@@ -282,6 +286,28 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
 def test_document_of_a_quirk(message: Json, expected: dict[str, Any]) -> None:
     fields = DOCUMENT | expected
     assert document(message) == {name: field for name, field in fields.items() if field is not ...}
+
+
+@pytest.mark.parametrize(
+    ("of_red", "taken"),
+    [
+        pytest.param({}, (0, False), id="left out for the team that took none, as in patches 15.1 to 15.3"),
+        pytest.param({"atakhan": None}, (0, False), id="null"),
+        pytest.param({"atakhan": {"kills": 0, "first": True}}, (0, True), id="sent"),
+        pytest.param({"atakhan": {"kills": "?", "first": True}}, (None, None), id="of a wrong type"),
+        pytest.param(None, (None, None), id="without objectives"),
+    ],
+)
+def test_objective_that_only_the_other_team_has(of_red: Json | None, taken: tuple[Any, Any]) -> None:
+    blue, red = ({name: held for name, held in team.items() if name != "objectives"} for team in TWO_TEAMS)
+    blue["objectives"] = {"atakhan": {"kills": 1, "first": True}, "horde": None}
+    red["objectives"] = of_red
+    message = match(full_participant(1), full_participant(6), teams=[blue, red])
+    found = team_documents(decoded(message), ARRIVED_AT)
+    assert [(each.get("atakhan"), each.get("first_atakhan")) for each in found] == [(1, True), taken]
+    assert not any("horde" in each for each in found), "an objective that did not exist yet"
+    expected = reference.team_documents(value(message), ARRIVED_AT) or []
+    assert [reference.differences(*pair) for pair in zip(found, expected, strict=True)] == [{}, {}]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 from harness.kibana import contract, kql, queries
 from harness.kibana.objects import body, dashboard, data_views, field_types, panels, paths
 from harness.kibana.panel_query import TIME_RANGE, panel_queries
-from harness.kibana.schema import Dashboard, DataView, KibanaObject, Lens, parse, schema_errors
+from harness.kibana.schema import Dashboard, DataView, KibanaObject, Lens, Ranges, parse, schema_errors
 from infra.clients.kibana import encode_json_attributes, file_text
 
 KNOWN = {(path.parent.name, path.stem) for path in paths()}
@@ -122,6 +122,33 @@ def test_panels_by_arrival_time_filter_by_arrival_time() -> None:
         assert [list(each["range"]) for each in search["query"]["bool"]["filter"] if "range" in each] == [
             ["ingested_at"]
         ]
+
+
+def test_panels_of_the_windows_say_which_matches_a_window_has() -> None:
+    """The queues and the size of the windows are settings."""
+    described = {
+        panel.id: panel.attributes.description
+        for panel in panels().values()
+        if any(panel.view_of(layer_id).endswith("-stats") for layer_id in panel.layers)
+    }
+    assert set(described) == {"lol-champion-trend", "lol-gold-by-position"}
+    for panel_id, description in described.items():
+        for words in ("statistics.queue_ids", "remakes", "without a winner", "bots", "late matches"):
+            assert words in description, panel_id
+        assert not re.search("[0-9]|all matches", description), panel_id
+
+
+def test_label_of_an_open_range_includes_its_start() -> None:
+    """As the dashboard's: `> 40` would leave out 40."""
+    ranges = [
+        each
+        for panel in panels().values()
+        for layer in panel.layers.values()
+        for found in layer.columns.values()
+        if isinstance(found, Ranges)
+        for each in found.params.ranges
+    ]
+    assert {each.label for each in ranges if each.to is None} == {"40+", "700+"}
 
 
 def test_panels_by_game_end_exclude_remakes_matches_without_a_winner_and_games_that_have_not_ended() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from analytics.match_statistics import MatchStatistics
 from tests.support.report_samples import CREATED_AT, MATCHES, NO_MATCHES, REPORT, TIME_RANGE
 from tools.report import __main__ as report_tool
 from tools.report.__main__ import read_report, write_report
+from tools.report.page import StackReport, render
 
 
 @pytest.fixture
@@ -51,6 +53,34 @@ def test_unreachable_services_are_reported_in_one_line_each_and_the_page_is_writ
     assert f"Prometheus does not answer at http://{address}" in page.read_text()
     assert list(page.parent.glob("*.png")) == []
     assert page.parent.stat().st_mode & 0o777 == 0o700, "others can read the report, also in `strict`"
+
+
+@pytest.mark.usefixtures("published_ports")
+@pytest.mark.parametrize(
+    ("queue", "words"),
+    [
+        ("Arena", "queue Arena ·"),
+        ("1700", "queue Arena (1700) ·"),
+        ("870", "queue Co-op vs. AI Intro Bot (870) ·"),
+        ("420", "queue 5v5 Ranked Solo ·"),
+        ("987654", "queue 987654 ·"),
+        ("", "all queues ·"),
+    ],
+)
+def test_page_names_the_selected_queue_and_its_id_if_others_have_the_same_name(
+    monkeypatch: pytest.MonkeyPatch, closed_port: int, queue: str, words: str
+) -> None:
+    written: list[StackReport] = []
+
+    def write(report: StackReport, _: Path) -> Path:
+        written.append(report)
+        return Path(__file__)
+
+    monkeypatch.setattr(report_tool, "read_stack_outputs", lambda _: outputs(f"localhost:{closed_port}"))
+    monkeypatch.setattr(report_tool, "write_report", write)
+    monkeypatch.setattr(sys, "argv", ["report", "--stack", "sample", "--queue", queue])
+    report_tool.main()
+    assert words in render(written[0])
 
 
 @pytest.mark.usefixtures("published_ports")
