@@ -133,7 +133,7 @@ class MeasuredStack:
         started = min(datetime.fromisoformat(container.attrs["State"]["StartedAt"]) for container in containers)
         return (datetime.now(UTC) - started).total_seconds() / 60
 
-    def wait_until_processed(self, messages: int, timeout_seconds: float = 600) -> None:
+    def wait_until_processed(self, messages: int) -> None:
         """Wait until the job has processed `messages` since its start, statistics included, and its lag is 0."""
 
         def processed() -> None:
@@ -141,7 +141,7 @@ class MeasuredStack:
             assert progress.processed >= messages, f"the job has processed {progress.processed:,} of {messages:,}"
             assert progress.lag == 0, f"the job's lag is {progress.lag} messages"
 
-        eventually(processed, timeout_seconds, poll_seconds=0.3)
+        eventually(processed, timeout_seconds=600, poll_seconds=0.3)
 
     def spark_cores(self) -> int:
         """Cores of the Spark cluster's live workers: how many tasks run at once."""

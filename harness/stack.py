@@ -293,11 +293,11 @@ class Stack:
         ]
         return [str(each.attrs.get("Name")) for each in objects]
 
-    def failed_container_logs(self, lines: int = 60) -> Iterator[tuple[str, str]]:
+    def failed_container_logs(self) -> Iterator[tuple[str, str]]:
         """Name and status, and the last log lines, of each container that is not healthy, and always of the job's."""
         for container in stack_containers(self.engine, self.name):
             state = container.attrs["State"]
             health = state.get("Health", {}).get("Status")
             if health != "healthy" or not state["Running"] or container.labels.get(SERVICE_LABEL) == "spark-job":
                 status = f"{state['Status']}, {health}" if health else state["Status"]
-                yield f"{container.name}: {status}", container.logs(tail=lines).decode(errors="replace")
+                yield f"{container.name}: {status}", container.logs(tail=60).decode(errors="replace")
