@@ -36,7 +36,7 @@ from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPoli
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, make_wsgi_app
 
-from job import logs, settings
+from job import settings
 from job.cassandra_login import is_refused_login
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
@@ -47,6 +47,7 @@ from job.match import Match, PlausibleTimes, decode
 from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TransientError, log_wait, retry_with_backoff, wait_until_available
+from job.start import load_settings
 from job.topic import Incarnation, Offsets, TopicInspector, TopicOffsets, watch
 from job.web_server import serve
 
@@ -426,12 +427,7 @@ def main() -> int:
     """Run the archive until SIGTERM or SIGINT, or an error; return the exit code."""
     parser = argparse.ArgumentParser(prog="archive", description=__doc__)
     parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
-    given = parser.parse_args()
-    try:
-        options = settings.load(given.config)
-    except settings.SettingsError as error:
-        return error.print_errors()
-    logs.configure(options.log)
+    options = load_settings(parser.parse_args().config)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # its errors are raised as well
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -494,7 +490,7 @@ def run(
         stalled.set_topic_offsets(offsets)
 
     watch(kafka, incarnation, end, set_topic_offsets, stopping)
-    plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
+    plausible_times = PlausibleTimes.of_settings(options.event_time)
     client = client_settings(options.kafka)
     with ExitStack() as stack:
         session = stack.enter_context(cassandra_session(options.archive))

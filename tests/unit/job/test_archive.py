@@ -723,5 +723,7 @@ class TestMain:
         file = tmp_path / "job.yaml"
         file.write_text("archive: {messages_per_second: 0}")
         monkeypatch.setattr(sys, "argv", ["archive", "--config", str(file)])
-        assert archive.main() == 2
+        with pytest.raises(SystemExit) as end:
+            archive.main()
+        assert end.value.code == 2
         assert capsys.readouterr().err.startswith("Settings: archive.messages_per_second: 0 is invalid")

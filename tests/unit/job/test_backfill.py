@@ -409,5 +409,7 @@ def test_invalid_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
     file = tmp_path / "job.yaml"
     file.write_text("parallelism: 0")
     monkeypatch.setattr(sys, "argv", ["backfill", "--config", str(file), "--from", "2026-11-24"])
-    assert backfill.main() == 2
+    with pytest.raises(SystemExit) as end:
+        backfill.main()
+    assert end.value.code == 2
     assert capsys.readouterr().err.startswith("Settings: parallelism: 0 is invalid")
