@@ -552,7 +552,6 @@ def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation, table_id: st
         {
             **consumer_settings(kafka.librdkafka(), f"lol-archive-{incarnation.topic_id}-{table_id}"),
             "client.id": "lol-archive",
-            "auto.offset.reset": "error",  # messages that have expired are counted
             "max.poll.interval.ms": _DAY_SECONDS * 1000,  # the longest outage of Cassandra that is tolerated
             "logger": logging.getLogger("librdkafka"),
         }

@@ -210,7 +210,6 @@ def read(
         {
             **consumer_settings(kafka.librdkafka(), GROUP),
             "client.id": "lol-backfill",
-            "auto.offset.reset": "error",
             "logger": logging.getLogger("librdkafka"),
         }
     )
