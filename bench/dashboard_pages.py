@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
 
 import docker
 from docker.models.containers import Container
@@ -19,6 +18,7 @@ from elasticsearch import Elasticsearch
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.freshness import p50_p95_p99
+from bench.measured_stack import resident_memory
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.names import DASHBOARD_PORT, MATCHES_ALIAS, container_name
 from tools.chromium import find_chromium
@@ -58,9 +58,8 @@ class Target:
 
     @property
     def memory_mib(self) -> float:
-        """Memory of the container without its file cache, which the kernel takes back when it needs it."""
-        statistics = cast(dict[str, Any], self.container.stats(stream=False))["memory_stats"]["stats"]
-        return float(statistics.get("anon", statistics.get("rss"))) / 2**20  # control groups 2 and 1
+        """Resident memory of the container."""
+        return resident_memory(self.container) / 2**20
 
 
 def measure(target: Target, browser: Browser) -> None:
