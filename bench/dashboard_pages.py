@@ -17,6 +17,7 @@ from docker.models.containers import Container
 from elasticsearch import Elasticsearch
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from analytics.charts import MATCH_CHARTS
 from bench.freshness import p50_p95_p99
 from bench.measured_stack import resident_memory
 from infra.clients.elasticsearch import ElasticsearchServer
@@ -27,8 +28,6 @@ from tools.stack_outputs import NotDeployedError, read_stack_outputs
 LOADS = 20
 WATCHED_SECONDS = 120
 REFRESH_SECONDS = 10
-CHARTS = 7
-"""Number of charts of the page Matches."""
 RECORD_RUNS = """
     window.runs = [];
     const app = document.querySelector("[data-testid=stApp]");
@@ -93,7 +92,7 @@ def _viewer(target: Target, browser: Browser) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1600, "height": 1000}) as context:
         page = context.new_page()
         page.goto(target.url)
-        expect(page.locator(".stVegaLiteChart svg")).to_have_count(CHARTS, timeout=60_000)
+        expect(page.locator(".stVegaLiteChart svg")).to_have_count(MATCH_CHARTS, timeout=60_000)
         page.evaluate(RECORD_RUNS)
         yield page
 
