@@ -40,11 +40,10 @@ from job import settings
 from job.cassandra_login import is_refused_login
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
-from job.ids import cassandra_write_time
 from job.kafka_client import KafkaClientSettings, client_settings, describe_error
 from job.lag import ConsumerLag, StalledPartitions
 from job.match import Match, PlausibleTimes, decode
-from job.message import Message
+from job.message import Message, Original
 from job.rate_limit import RateLimiter
 from job.retry import TransientError, log_wait, retry_with_backoff, wait_until_available
 from job.start import load_settings
@@ -87,22 +86,19 @@ _SELECT_TABLE_ID = "SELECT id FROM system_schema.tables WHERE keyspace_name = %s
 
 
 class ArchivedMatch(NamedTuple):
-    """A row of the archive. `ended` and `arrived_at` are in milliseconds; `message` is the Kafka message's value.
+    """A row of the archive. `ended` is in milliseconds; `message` is the Kafka message's value.
 
     Arrival time and position of a replayed message are those of its original, whose value is the same.
     """
 
     match_id: str
     ended: int
-    arrived_at: int
-    partition: int
-    offset: int
+    original: Original
     message: bytes
 
-    @property
-    def write_time(self) -> int:
-        """The row's write time for Cassandra, in microseconds."""
-        return cassandra_write_time(self.arrived_at, self.offset)
+    def values(self) -> tuple[object, ...]:
+        """The values of `_INSERT`, up to the write time."""
+        return (self.match_id, self.ended, *self.original, self.message, self.original.write_time)
 
 
 class Heartbeat:
@@ -217,7 +213,7 @@ class ArchiveTable:
 
     def _write(self, rows: list[ArchivedMatch]) -> tuple[list[ArchivedMatch], str]:
         """Write the rows concurrently; return those that failed for a transient reason, and the first reason."""
-        futures = [self._session.execute_async(self._insert, (*row, row.write_time, self._ttl)) for row in rows]
+        futures = [self._session.execute_async(self._insert, (*row.values(), self._ttl)) for row in rows]
         failed, reason = [], ""
         for row, future in zip(rows, futures, strict=True):
             try:
@@ -537,8 +533,8 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
                 len(value),
             )
             continue
-        row = ArchivedMatch(match.match_id, match.ended, *message.original, value)
-        rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.write_time)
+        row = ArchivedMatch(match.match_id, match.ended, message.original, value)
+        rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.original.write_time)
     return list(rows.values()), too_large
 
 

@@ -103,6 +103,13 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     assert own.leftovers() == []
 
 
+@pytest.fixture
+def needs_kibana(stack: Stack) -> None:
+    """Skips the test if Kibana is not deployed."""
+    if reason := stack.outputs["leftOut"].get("kibana"):
+        pytest.skip(f"Kibana is not deployed: {reason}")
+
+
 @pytest.fixture(scope="session")
 def generator_has_started(stack: Stack) -> None:
     """Waits until the stack has indexed documents, if it has a generator."""
