@@ -42,10 +42,6 @@ from tools.repair import RepairError, repair
 from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
 
 ROOT = Path(__file__).parents[1]
-WEBHOOK = "webhook"
-"""Host name, on the stack's network, of the container that receives alert notifications in test_monitoring."""
-WEBHOOK_TOKEN = "token-of-the-webhook"
-"""Part of the webhook's URL, as of many real ones."""
 
 
 def sum_samples(samples: Sequence[Sample], name: str, **labels: str) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
+from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import DockerUnavailableError, stack_containers
 from infra.names import SERVICE_LABEL
@@ -23,6 +23,10 @@ from tests.support.private_registry import PrivateRegistry
 from tools.repair import RepairError
 from tools.stack_outputs import NotDeployedError
 
+WEBHOOK = "webhook"
+"""Host name, on the stack's network, of the container that receives alert notifications in test_monitoring."""
+WEBHOOK_TOKEN = "token-of-the-webhook"
+"""Part of the webhook's URL, as of many real ones."""
 OWN_STACK = "selftest"
 OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/{WEBHOOK_TOKEN}",
