@@ -2,7 +2,7 @@
 UNIT := unit-infra unit-job unit-other
 INTEGRATION := integration-spark integration-pages
 TARGETS := help up down reset setup status watch report credentials logs dlq backfill \
-  check lint types unit $(UNIT) $(INTEGRATION) test verify bench bench-long
+  check lint types $(UNIT) $(INTEGRATION) test verify bench bench-long
 VARIABLES := STACK HOURS FROM TO QUEUE SERVICE SHOW REPLAY RATE MINUTES
 STACK ?= dev
 
@@ -116,9 +116,6 @@ lint:
 
 types:
 	@mypy
-
-unit:
-	@$(MAKE) $(IN_PARALLEL) $(UNIT)
 
 # Parts of about the same duration beside each other; all tests with Spark in one process, so that they need one JVM.
 unit-infra:

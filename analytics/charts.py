@@ -61,6 +61,10 @@ TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY,
 """The format of a tick by the time unit that begins there: midnight is labelled with its date."""
 
 
+MATCH_CHARTS = 7
+"""The number of `match_charts`: a browser waits for all of them before it measures the dashboard or takes a picture."""
+
+
 def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]:
     """The charts from Elasticsearch."""
     steps = matches.steps

@@ -11,14 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
 
 import docker
 from docker.models.containers import Container
 from elasticsearch import Elasticsearch
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from analytics.charts import MATCH_CHARTS
 from bench.freshness import p50_p95_p99
+from bench.measured_stack import resident_memory
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.names import DASHBOARD_PORT, MATCHES_ALIAS, container_name
 from tools.chromium import find_chromium
@@ -27,8 +28,6 @@ from tools.stack_outputs import NotDeployedError, read_stack_outputs
 LOADS = 20
 WATCHED_SECONDS = 120
 REFRESH_SECONDS = 10
-CHARTS = 7
-"""Number of charts of the page Matches."""
 RECORD_RUNS = """
     window.runs = [];
     const app = document.querySelector("[data-testid=stApp]");
@@ -58,9 +57,8 @@ class Target:
 
     @property
     def memory_mib(self) -> float:
-        """Memory of the container without its file cache, which the kernel takes back when it needs it."""
-        statistics = cast(dict[str, Any], self.container.stats(stream=False))["memory_stats"]["stats"]
-        return float(statistics.get("anon", statistics.get("rss"))) / 2**20  # control groups 2 and 1
+        """Resident memory of the container."""
+        return resident_memory(self.container) / 2**20
 
 
 def measure(target: Target, browser: Browser) -> None:
@@ -94,7 +92,7 @@ def _viewer(target: Target, browser: Browser) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1600, "height": 1000}) as context:
         page = context.new_page()
         page.goto(target.url)
-        expect(page.locator(".stVegaLiteChart svg")).to_have_count(CHARTS, timeout=60_000)
+        expect(page.locator(".stVegaLiteChart svg")).to_have_count(MATCH_CHARTS, timeout=60_000)
         page.evaluate(RECORD_RUNS)
         yield page
 

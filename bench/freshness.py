@@ -16,6 +16,7 @@ from bench.progress import BenchError, print_progress
 from generator.match_factory import MatchFactory, MatchSize
 from harness.load import DOCUMENTS_PER_MATCH, create_producer
 from infra.names import MATCHES_ALIAS, MATCHES_TOPIC
+from job.times import now_ms
 
 WARM_UP_SECONDS = 20
 SEARCH_INTERVAL_SECONDS = 0.04
@@ -52,8 +53,8 @@ class FreshnessProbe:
     def __init__(self, stack: MeasuredStack, size: MatchSize) -> None:
         self._elasticsearch = stack.elasticsearch
         self._producer = create_producer(stack.kafka_settings)
-        started_ms = _now_ms()
-        self._factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=_now_ms)
+        started_ms = now_ms()
+        self._factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=now_ms)
         self._arrived_at: dict[str, float] = {}
         """Kafka timestamp, in seconds, of each match that no search has found yet."""
         self._latencies: list[float] = []
@@ -148,7 +149,3 @@ def p50_p95_p99(latencies: Sequence[float]) -> Percentiles:
     """Three of the percentiles."""
     percentiles = all_percentiles(latencies)
     return percentiles[49], percentiles[94], percentiles[98]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

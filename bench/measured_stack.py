@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from docker.models.containers import Container
+
 from bench.progress import BenchError, print_progress
 from generator.match_factory import MatchSize
 from harness.load import Backlog, LoadError, send_backlog
@@ -36,6 +38,14 @@ class JobProgress:
 
     processed: int
     lag: int | None
+
+
+def resident_memory(container: Container) -> int:
+    """Bytes of anonymous memory of the container: resident memory without the page cache."""
+    stats: Any = container.stats(stream=False, one_shot=True)
+    details = stats["memory_stats"]["stats"]
+    # `total_rss` in version 1 of control groups, `anon` in version 2.
+    return int(details["total_rss"] if "total_rss" in details else details["anon"])
 
 
 class MeasuredStack:
@@ -121,11 +131,8 @@ class MeasuredStack:
         return values
 
     def resident_memory(self, service: str) -> int:
-        """Bytes of anonymous memory of the service's container: resident memory without the page cache."""
-        stats: Any = self.deployment.container(service).stats(stream=False, one_shot=True)
-        details = stats["memory_stats"]["stats"]
-        # `total_rss` in version 1 of control groups, `anon` in version 2.
-        return int(details["total_rss"] if "total_rss" in details else details["anon"])
+        """Bytes of anonymous memory of the service's container."""
+        return resident_memory(self.deployment.container(service))
 
     def minutes_since_start(self) -> float:
         """Minutes since the first of the services' containers started."""
@@ -133,7 +140,7 @@ class MeasuredStack:
         started = min(datetime.fromisoformat(container.attrs["State"]["StartedAt"]) for container in containers)
         return (datetime.now(UTC) - started).total_seconds() / 60
 
-    def wait_until_processed(self, messages: int, timeout_seconds: float = 600) -> None:
+    def wait_until_processed(self, messages: int) -> None:
         """Wait until the job has processed `messages` since its start, statistics included, and its lag is 0."""
 
         def processed() -> None:
@@ -141,7 +148,7 @@ class MeasuredStack:
             assert progress.processed >= messages, f"the job has processed {progress.processed:,} of {messages:,}"
             assert progress.lag == 0, f"the job's lag is {progress.lag} messages"
 
-        eventually(processed, timeout_seconds, poll_seconds=0.3)
+        eventually(processed, timeout_seconds=600, poll_seconds=0.3)
 
     def spark_cores(self) -> int:
         """Cores of the Spark cluster's live workers: how many tasks run at once."""

@@ -55,7 +55,7 @@ def deploy_with_partitions(stack: MeasuredStack, partitions: int) -> None:
     topic = topics.read(MATCHES_TOPIC)
     assert topic is not None
     topics.delete(MATCHES_TOPIC)
-    topics.create(MATCHES_TOPIC, partitions, topic.replication_factor, topic.config)
+    topics.create(MATCHES_TOPIC, partitions, topic.config)
     for index in stack.elasticsearch.indices.get(index=MATCHES_ALIAS):
         stack.elasticsearch.indices.delete(index=index)
     # Without a refresh: it would show drift of the topic, which Pulumi would correct to its old number of partitions.

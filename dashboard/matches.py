@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -28,6 +29,15 @@ def show() -> None:
 def show_champion() -> None:
     """The page "Champion"."""
     page.refreshed(_draw_champion, controls(matches=True, champion=True))
+
+
+def mean_figures(means: Mapping[str, float | None]) -> list[KeyFigure]:
+    """Those of FORMS; a dash for a mean of no game."""
+    figures = []
+    for field, (name, form) in FORMS.items():
+        mean = means.get(field)
+        figures.append(KeyFigure(name, "–" if mean is None else form.format(mean), "mean"))
+    return figures
 
 
 def _draw(view: View) -> None:
@@ -68,8 +78,5 @@ def _draw_champion(view: View) -> None:
         if (won := details.means.get("win")) is not None:
             low, high = details.win_interval
             figures.append(KeyFigure("Won", f"{won:.1%}", f"95 %: {low:.0%} to {high:.0%}"))
-        for field, (name, form) in FORMS.items():
-            mean = details.means.get(field)
-            figures.append(KeyFigure(name, "–" if mean is None else form.format(mean), "mean"))
-        page.tiles(figures)
+        page.tiles(figures + mean_figures(details.means))
         page.chart_cards(charts.champion_charts(details))

@@ -7,7 +7,7 @@ import streamlit as st
 from analytics.key_figures import KeyFigure
 from analytics.player import Player
 from dashboard import page, sources, tables
-from dashboard.matches import FORMS
+from dashboard.matches import mean_figures
 
 
 def show() -> None:
@@ -44,9 +44,7 @@ def _draw_player(player: Player) -> None:
     figures = [KeyFigure("Games", f"{player.games:,}", "at any time, without remakes and matches without a winner")]
     if (won := player.means["win"]) is not None:
         figures.append(KeyFigure("Won", f"{won:.1%}", f"of {player.games:,} games"))
-    for field, (name, form) in FORMS.items():
-        mean = player.means[field]
-        figures.append(KeyFigure(name, "–" if mean is None else form.format(mean), "mean"))
+    figures += mean_figures(player.means)
     if (share := player.means["kill_participation"]) is not None:
         figures.append(KeyFigure("Kill participation", f"{share:.0%}", "of the team's kills"))
     page.tiles(figures)

@@ -83,8 +83,8 @@ def simulate_game(
     now_ms: int,
     choice: QueueChoice,
     *,
-    remake: bool = False,
-    empty_position: bool = False,
+    remake: bool,
+    empty_position: bool,
 ) -> Game:
     """Simulates a game of the chosen format that ended just before `now_ms`.
 

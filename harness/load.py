@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, Producer
 from generator.match_factory import GeneratedMatch, MatchFactory, MatchSize
 from infra.clients.kafka import TopicClient
 from infra.names import MATCHES_TOPIC
+from job.times import now_ms
 
 DOCUMENTS_PER_MATCH = 10
 """Documents of a match of the match factory's default modes: two teams of five."""
@@ -67,7 +68,7 @@ def send_backlog(client: Mapping[str, Any], size: MatchSize, messages: int) -> B
     """
     topics = TopicClient(client)
     start_offsets = topics.end_offsets(MATCHES_TOPIC)
-    started_ms = _now_ms()
+    started_ms = now_ms()
     interval_ms = GAME_ENDS_SPREAD_SECONDS * 1000 / messages
     game_ends = itertools.count(started_ms - GAME_ENDS_SPREAD_SECONDS * 1000, interval_ms)
     factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=lambda: int(next(game_ends)))
@@ -83,8 +84,8 @@ def background_stream(client: Mapping[str, Any], size: MatchSize, rate: float) -
 
     Raises LoadError at the end of the block if Kafka did not acknowledge every match.
     """
-    started_ms = _now_ms()
-    factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=_now_ms)
+    started_ms = now_ms()
+    factory = MatchFactory(seed=started_ms, size=size, start_ms=started_ms, now=now_ms)
     stop = Event()
 
     def stream() -> None:
@@ -132,7 +133,3 @@ def _acknowledged_sender(client: Mapping[str, Any]) -> Iterator[Callable[[Genera
         reason = errors[0].str() if errors else f"no acknowledgement within {FLUSH_TIMEOUT_SECONDS} s"
         count = unacknowledged + len(errors)
         raise LoadError(f"Kafka at {client['bootstrap.servers']} did not accept {count} matches: {reason}")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -42,10 +42,6 @@ from tools.repair import RepairError, repair
 from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
 
 ROOT = Path(__file__).parents[1]
-WEBHOOK = "webhook"
-"""Host name, on the stack's network, of the container that receives alert notifications in test_monitoring."""
-WEBHOOK_TOKEN = "token-of-the-webhook"
-"""Part of the webhook's URL, as of many real ones."""
 
 
 def sum_samples(samples: Sequence[Sample], name: str, **labels: str) -> float:
@@ -293,11 +289,11 @@ class Stack:
         ]
         return [str(each.attrs.get("Name")) for each in objects]
 
-    def failed_container_logs(self, lines: int = 60) -> Iterator[tuple[str, str]]:
+    def failed_container_logs(self) -> Iterator[tuple[str, str]]:
         """Name and status, and the last log lines, of each container that is not healthy, and always of the job's."""
         for container in stack_containers(self.engine, self.name):
             state = container.attrs["State"]
             health = state.get("Health", {}).get("Status")
             if health != "healthy" or not state["Running"] or container.labels.get(SERVICE_LABEL) == "spark-job":
                 status = f"{state['Status']}, {health}" if health else state["Status"]
-                yield f"{container.name}: {status}", container.logs(tail=lines).decode(errors="replace")
+                yield f"{container.name}: {status}", container.logs(tail=60).decode(errors="replace")

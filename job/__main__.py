@@ -17,7 +17,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
-from job import logs, settings, startup_checks, topic
+from job import settings, startup_checks, topic
 from job.documents import MatchAliases
 from job.driver import session
 from job.driver.checkpoints import Checkpoints, CorruptCheckpointError, StartingOffsets
@@ -28,6 +28,7 @@ from job.errors import JobError, root_cause
 from job.kafka_client import client_settings
 from job.lag import ConsumerLag
 from job.sinks import dead_letters, elasticsearch, sink_wait
+from job.start import load_settings
 from job.tasks.index_matches import SinkConfig
 from job.topic import Incarnation, TopicInspector
 from job.web_server import serve
@@ -45,11 +46,7 @@ def main() -> int:
     """Run the job until a signal or an error ends it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m job", description=__doc__)
     parser.add_argument("--config", type=Path, help="YAML file whose keys override those of config.yaml")
-    try:
-        options = settings.load(parser.parse_args().config)
-    except settings.SettingsError as error:
-        return error.print_errors()
-    logs.configure(options.log)
+    options = load_settings(parser.parse_args().config)
     on_termination_signal(lambda: sys.exit(0))  # until the query runs there is nothing to shut down
     try:
         return run(options)
@@ -61,7 +58,7 @@ def main() -> int:
 def run(options: settings.Settings) -> int:
     """Check the dependencies, start the queries, wait until something ends the job, and shut down gracefully."""
     end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
-    aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
+    aliases = MatchAliases.of_settings(options.elasticsearch)
     attempt_seconds = max(options.elasticsearch.request_timeout_seconds, dead_letters.ATTEMPT_SECONDS)
     metrics = Metrics(aliases, options.http.max_batch_age_seconds, attempt_seconds)
     for alias in (*aliases, options.elasticsearch.champions, options.elasticsearch.positions):

@@ -36,17 +36,17 @@ from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPoli
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, make_wsgi_app
 
-from job import logs, settings
+from job import settings
 from job.cassandra_login import is_refused_login
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
-from job.ids import cassandra_write_time
 from job.kafka_client import KafkaClientSettings, client_settings, describe_error
 from job.lag import ConsumerLag, StalledPartitions
 from job.match import Match, PlausibleTimes, decode
-from job.message import Message
+from job.message import Message, Original
 from job.rate_limit import RateLimiter
 from job.retry import TransientError, log_wait, retry_with_backoff, wait_until_available
+from job.start import load_settings
 from job.topic import Incarnation, Offsets, TopicInspector, TopicOffsets, watch
 from job.web_server import serve
 
@@ -86,22 +86,19 @@ _SELECT_TABLE_ID = "SELECT id FROM system_schema.tables WHERE keyspace_name = %s
 
 
 class ArchivedMatch(NamedTuple):
-    """A row of the archive. `ended` and `arrived_at` are in milliseconds; `message` is the Kafka message's value.
+    """A row of the archive. `ended` is in milliseconds; `message` is the Kafka message's value.
 
     Arrival time and position of a replayed message are those of its original, whose value is the same.
     """
 
     match_id: str
     ended: int
-    arrived_at: int
-    partition: int
-    offset: int
+    original: Original
     message: bytes
 
-    @property
-    def write_time(self) -> int:
-        """The row's write time for Cassandra, in microseconds."""
-        return cassandra_write_time(self.arrived_at, self.offset)
+    def values(self) -> tuple[object, ...]:
+        """The values of `_INSERT`, up to the write time."""
+        return (self.match_id, self.ended, *self.original, self.message, self.original.write_time)
 
 
 class Heartbeat:
@@ -216,7 +213,7 @@ class ArchiveTable:
 
     def _write(self, rows: list[ArchivedMatch]) -> tuple[list[ArchivedMatch], str]:
         """Write the rows concurrently; return those that failed for a transient reason, and the first reason."""
-        futures = [self._session.execute_async(self._insert, (*row, row.write_time, self._ttl)) for row in rows]
+        futures = [self._session.execute_async(self._insert, (*row.values(), self._ttl)) for row in rows]
         failed, reason = [], ""
         for row, future in zip(rows, futures, strict=True):
             try:
@@ -426,12 +423,7 @@ def main() -> int:
     """Run the archive until SIGTERM or SIGINT, or an error; return the exit code."""
     parser = argparse.ArgumentParser(prog="archive", description=__doc__)
     parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
-    given = parser.parse_args()
-    try:
-        options = settings.load(given.config)
-    except settings.SettingsError as error:
-        return error.print_errors()
-    logs.configure(options.log)
+    options = load_settings(parser.parse_args().config)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # its errors are raised as well
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -494,7 +486,7 @@ def run(
         stalled.set_topic_offsets(offsets)
 
     watch(kafka, incarnation, end, set_topic_offsets, stopping)
-    plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
+    plausible_times = PlausibleTimes.of_settings(options.event_time)
     client = client_settings(options.kafka)
     with ExitStack() as stack:
         session = stack.enter_context(cassandra_session(options.archive))
@@ -541,8 +533,8 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
                 len(value),
             )
             continue
-        row = ArchivedMatch(match.match_id, match.ended, *message.original, value)
-        rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.write_time)
+        row = ArchivedMatch(match.match_id, match.ended, message.original, value)
+        rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.original.write_time)
     return list(rows.values()), too_large
 
 
@@ -556,7 +548,6 @@ def _consumer(kafka: KafkaClientSettings, incarnation: Incarnation, table_id: st
         {
             **consumer_settings(kafka.librdkafka(), f"lol-archive-{incarnation.topic_id}-{table_id}"),
             "client.id": "lol-archive",
-            "auto.offset.reset": "error",  # messages that have expired are counted
             "max.poll.interval.ms": _DAY_SECONDS * 1000,  # the longest outage of Cassandra that is tolerated
             "logger": logging.getLogger("librdkafka"),
         }

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from job import logs, settings, startup_checks
+from job import settings, startup_checks
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.documents import MatchAliases
 from job.errors import JobError
@@ -32,6 +32,7 @@ from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TIMEOUT_SECONDS, log_wait
 from job.sinks import elasticsearch
+from job.start import load_settings
 from job.tasks.index_matches import REJECTED, index
 from job.times import from_ms, iso, to_ms
 from job.topic import Incarnation, TopicInspector
@@ -102,11 +103,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.begin >= given.end:
         parser.error(f"--from {iso(given.begin)} is not before --to {iso(given.end)}")
-    try:
-        options = settings.load(given.config)
-    except settings.SettingsError as error:
-        return error.print_errors()
-    logs.configure(options.log)
+    options = load_settings(given.config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(options, given.begin, given.end, given.rate)
@@ -132,8 +129,8 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     total = sum(each.end - each.begin for each in ranges.values())
     log.info("Backfill of %s from %s to %s: %s messages", incarnation.topic, iso(begin), iso(end), f"{total:,}")
     sink = elasticsearch.BulkSink(elasticsearch.client(elasticsearch.Connection.of(options.elasticsearch)), log_wait)
-    plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
-    aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
+    plausible_times = PlausibleTimes.of_settings(options.event_time)
+    aliases = MatchAliases.of_settings(options.elasticsearch)
     progress = Progress(dict.fromkeys(ranges, begin))
     rejection = ""
     rate_limiter = RateLimiter(rate)
@@ -213,7 +210,6 @@ def read(
         {
             **consumer_settings(kafka.librdkafka(), GROUP),
             "client.id": "lol-backfill",
-            "auto.offset.reset": "error",
             "logger": logging.getLogger("librdkafka"),
         }
     )

@@ -42,6 +42,8 @@ def consumer_settings(client: Mapping[str, Any], group_id: str) -> dict[str, Any
         "group.id": group_id,
         "enable.auto.commit": False,
         "enable.partition.eof": True,
+        # An expired offset raises an error instead of being skipped silently.
+        "auto.offset.reset": "error",
         "isolation.level": "read_committed",
         "check.crcs": True,
         "receive.message.max.bytes": MAX_BATCH_BYTES,

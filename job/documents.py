@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from msgspec import Struct
@@ -24,6 +24,9 @@ from job.match_v5 import (
 )
 from job.queues import queue_name
 from job.times import iso
+
+if TYPE_CHECKING:
+    from job.settings import Elasticsearch
 
 Document = dict[str, object]
 
@@ -55,6 +58,11 @@ class MatchAliases(NamedTuple):
 
     participants: str
     teams: str
+
+    @classmethod
+    def of_settings(cls, elasticsearch: "Elasticsearch") -> "MatchAliases":
+        """Those of the section `elasticsearch` of the job's settings."""
+        return cls(elasticsearch.matches, elasticsearch.teams)
 
 
 class Totals(Struct, gc=False):

@@ -3,7 +3,6 @@
 librdkafka retries a rejected login for ever and reports only a timeout. Its error callback alone names the reason.
 """
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -90,10 +89,9 @@ class _Pollable(Protocol):
 
 
 class ConnectionErrors:
-    """A client's `error_cb`: remembers why it cannot connect. `on_rejected` is called with each rejected login."""
+    """A client's `error_cb`: remembers why it cannot connect."""
 
-    def __init__(self, on_rejected: Callable[[KafkaError], None] = lambda _: None) -> None:
-        self._on_rejected = on_rejected
+    def __init__(self) -> None:
         self.last: KafkaError | None = None
         """The last error that names a cause."""
         self.rejected: KafkaError | None = None
@@ -102,7 +100,6 @@ class ConnectionErrors:
     def __call__(self, error: KafkaError) -> None:
         if error.code() in _REJECTED:
             self.rejected = error
-            self._on_rejected(error)
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # follows errors that name the cause
             self.last = error
 

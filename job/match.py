@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import reduce
 from operator import getitem
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,9 @@ from job.match_v5 import (
 from job.queues import ARENA, ARENA_MODE
 from job.riot_documents import FirstElement, describe
 from job.times import LATEST_MS
+
+if TYPE_CHECKING:
+    from job.settings import EventTime
 
 REASONS = (
     "null_value",
@@ -193,6 +196,11 @@ class PlausibleTimes:
         """The range that begins at midnight UTC of a day."""
         midnight = datetime.combine(earliest, time(), UTC)
         return cls(int(midnight.timestamp()) * 1000, ahead_seconds * 1000)
+
+    @classmethod
+    def of_settings(cls, event_time: "EventTime") -> "PlausibleTimes":
+        """The range of the section `event_time` of the job's settings."""
+        return cls.of(event_time.earliest, event_time.ahead_seconds)
 
 
 class _Decoded(NamedTuple):

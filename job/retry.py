@@ -74,14 +74,14 @@ def wait_until_available(
 
 
 def log_wait(service: str, reason: str, seconds: float, attempt: int) -> None:
-    """Log a line before a backoff: the default for `retry_with_backoff`."""
+    """Log a line before a backoff: an `on_wait` of `retry_with_backoff`."""
     log.warning("Waiting %.1f s for %s: %s", seconds, service, reason)
 
 
 def retry_with_backoff(
     service: str,
     attempt: Callable[[], T],
-    on_wait: OnWait = log_wait,
+    on_wait: OnWait,
     stopping: threading.Event | None = None,
     max_seconds: float = _MAX_BACKOFF_SECONDS,
 ) -> T:

@@ -3,7 +3,6 @@
 Imports only pydantic and PyYAML, because the Pulumi program on the host validates the overrides with it too.
 """
 
-import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
@@ -113,12 +112,6 @@ class SettingsError(Exception):
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
-
-    def print_errors(self) -> int:
-        """Print the errors to stderr; return the exit code for invalid settings, 2."""
-        for line in self.lines:
-            print(f"Settings: {line}", file=sys.stderr)
-        return 2
 
 
 class Section(BaseModel):

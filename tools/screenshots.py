@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
+from analytics.charts import MATCH_CHARTS
 from analytics.time_range import TimeRange
 from infra.names import DASHBOARD_PORT
 from tools.chromium import find_chromium
@@ -23,7 +24,6 @@ from tools.status import read_status, render
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 STATUS_COLUMNS = 120
-DASHBOARD_CHARTS = 7
 TERMINAL = """
 <style>
   body {{ margin: 0; background: {background}; color: {foreground} }}
@@ -46,7 +46,7 @@ def take_dashboard(browser: Browser, url: str, scheme: Literal["light", "dark"])
     """The dashboard's page Matches in this colour scheme, with all charts."""
     window = browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme=scheme)
     window.goto(url)
-    expect(window.locator(".stVegaLiteChart svg")).to_have_count(DASHBOARD_CHARTS, timeout=60_000)
+    expect(window.locator(".stVegaLiteChart svg")).to_have_count(MATCH_CHARTS, timeout=60_000)
     window.screenshot(path=PICTURES / f"dashboard-{scheme}.png", animations="disabled")
     window.close()
 

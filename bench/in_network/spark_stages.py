@@ -50,8 +50,8 @@ def main() -> None:
     """Print the time of each stage and round, after one round of warm-up."""
     workload = load_workload()
     options = settings.load(SETTINGS_FILE)
-    plausible_times = PlausibleTimes.of(options.event_time.earliest, options.event_time.ahead_seconds)
-    aliases = MatchAliases(options.elasticsearch.matches, options.elasticsearch.teams)
+    plausible_times = PlausibleTimes.of_settings(options.event_time)
+    aliases = MatchAliases.of_settings(options.elasticsearch)
     spark = session.start(options)
     messages = reduce(DataFrame.unionAll, [read_backlog(spark, workload, options.kafka)] * REPEATS)
     schema = "participants long"

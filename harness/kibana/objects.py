@@ -1,4 +1,4 @@
-"""The saved objects of mappings/kibana/, and the field types from the index templates."""
+"""The saved objects of mappings/kibana/."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.kibana.contract import KIBANA_TYPES, FieldTypes
 from harness.kibana.schema import Dashboard, DataView, Lens, parse
-from infra.provisioning.index_template import TEMPLATES
 from infra.provisioning.saved_object import OBJECTS
 
 
@@ -39,15 +37,3 @@ def dashboard() -> Dashboard:
     parsed = parse(body("dashboard", "lol-matches-live"))
     assert isinstance(parsed, Dashboard)
     return parsed
-
-
-@cache
-def field_types() -> dict[str, FieldTypes]:
-    """The field types of each data view, by the view's id, from the index template."""
-    return {view_id: _types(view.attributes.title) for view_id, view in data_views().items()}
-
-
-def _types(index: str) -> dict[str, str]:
-    template = json.loads((TEMPLATES / f"{index}.json").read_text(encoding="utf-8"))
-    properties = template["template"]["mappings"]["properties"]
-    return {field: KIBANA_TYPES[mapping["type"]] for field, mapping in properties.items()}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
@@ -632,12 +632,3 @@ _ANY: TypeAdapter[KibanaObject] = TypeAdapter(Annotated[KibanaObject, Field(disc
 def parse(body: dict[str, Any]) -> KibanaObject:
     """Parse the object from decoded JSON. Raises Pydantic's ValidationError."""
     return _ANY.validate_python(body)
-
-
-def schema_errors(body: dict[str, Any]) -> list[str]:
-    """The validation errors of the JSON, one line each, with their path."""
-    try:
-        parse(body)
-    except ValidationError as error:
-        return [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-    return []

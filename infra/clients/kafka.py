@@ -59,7 +59,6 @@ class TopicState:
 
     id: str
     partitions: int
-    replication_factor: int
     config: Mapping[str, str]
     """The topic's own settings, without the broker's defaults."""
 
@@ -83,9 +82,9 @@ class TopicClient:
         }
         self._admin = AdminClient(settings)
 
-    def create(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> TopicState:
+    def create(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
         """Create the topic, or change an existing one to match. Raises KafkaRequestError."""
-        new = NewTopic(name, num_partitions=partitions, replication_factor=replication_factor, config=dict(config))
+        new = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config))
         try:
             # Retry: for a moment after its deletion a topic cannot be read, but its name is still taken.
             Retrying(
@@ -114,12 +113,7 @@ class TopicClient:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
             raise self._explained(f"read topic {name}", error) from error
-        return TopicState(
-            id=str(described.topic_id),
-            partitions=len(described.partitions),
-            replication_factor=len(described.partitions[0].replicas),
-            config=config,
-        )
+        return TopicState(id=str(described.topic_id), partitions=len(described.partitions), config=config)
 
     def end_offsets(self, name: str) -> dict[int, int]:
         """The end offset of each partition. Raises KafkaRequestError."""

@@ -43,9 +43,8 @@ class UsersClient:
     `client` has librdkafka's settings. Methods raise KafkaRequestError, KafkaUnavailableError, KafkaLoginError.
     """
 
-    def __init__(self, client: Mapping[str, Any], timeout_seconds: int = TIMEOUT_SECONDS) -> None:
+    def __init__(self, client: Mapping[str, Any]) -> None:
         self._settings = dict(client)
-        self._timeout = timeout_seconds
         self._errors = ConnectionErrors()
         settings: dict[str, Any] = {**client, "log_level": 2, "error_cb": self._errors}
         self._admin = AdminClient(settings)
@@ -70,9 +69,9 @@ class UsersClient:
             self._alter([_upsertion(user, password) for user, password in passwords.items()])
             present = self._acls()
             if missing := list(wanted - present):
-                self._wait_for_all(self._admin.create_acls(missing, request_timeout=self._timeout))
+                self._wait_for_all(self._admin.create_acls(missing, request_timeout=TIMEOUT_SECONDS))
             if undeclared := [_filter(binding) for binding in present - wanted]:
-                self._wait_for_all(self._admin.delete_acls(undeclared, request_timeout=self._timeout))
+                self._wait_for_all(self._admin.delete_acls(undeclared, request_timeout=TIMEOUT_SECONDS))
             self._alter(
                 [
                     UserScramCredentialDeletion(user, mechanism)
@@ -87,20 +86,20 @@ class UsersClient:
         try:
             return Retrying(
                 retry=retry_if_result(lambda state: state != UsersState(sorted(passwords), sorted(map(_text, wanted)))),
-                stop=stop_after_delay(self._timeout),
+                stop=stop_after_delay(TIMEOUT_SECONDS),
                 wait=wait_fixed(0.2),
             )(self.read, passwords)
         except RetryError as error:
             raise KafkaRequestError(
                 f"Kafka at {self._settings['bootstrap.servers']} does not show its new users and ACLs after "
-                f"{self._timeout} s: it has {error.last_attempt.result()}"
+                f"{TIMEOUT_SECONDS} s: it has {error.last_attempt.result()}"
             ) from None
 
     def _mechanisms(self) -> dict[str, list[ScramMechanism]]:
         """SCRAM mechanisms of each user except the client's own."""
         # First a request that a rejected login cannot crash: without an ACL, librdkafka's answer to the next aborts.
-        self._errors.wait(self._admin, self._admin.describe_cluster(request_timeout=self._timeout))
-        request: Any = self._admin.describe_user_scram_credentials(request_timeout=self._timeout)
+        self._errors.wait(self._admin, self._admin.describe_cluster(request_timeout=TIMEOUT_SECONDS))
+        request: Any = self._admin.describe_user_scram_credentials(request_timeout=TIMEOUT_SECONDS)
         return {
             user: [info.mechanism for info in description.scram_credential_infos]
             for user, description in self._errors.wait(self._admin, request).items()
@@ -109,7 +108,7 @@ class UsersClient:
 
     def _alter(self, alterations: list[UserScramCredentialAlteration]) -> None:
         if alterations:
-            self._wait_for_all(self._admin.alter_user_scram_credentials(alterations, request_timeout=self._timeout))
+            self._wait_for_all(self._admin.alter_user_scram_credentials(alterations, request_timeout=TIMEOUT_SECONDS))
 
     def _wait_for_all(self, futures: Mapping[Any, Future[Any]]) -> None:
         for future in futures.values():
@@ -121,7 +120,7 @@ class UsersClient:
             *(ResourceType.ANY, anything, ResourcePatternType.ANY, anything, anything),
             *(AclOperation.ANY, AclPermissionType.ANY),
         )
-        request = self._admin.describe_acls(every_acl, request_timeout=self._timeout)
+        request = self._admin.describe_acls(every_acl, request_timeout=TIMEOUT_SECONDS)
         return set(self._errors.wait(self._admin, request))
 
     def _accepts(self, user: str, password: str) -> bool:
@@ -130,7 +129,7 @@ class UsersClient:
         login: dict[str, Any] = {"sasl.username": user, "sasl.password": password, "log_level": 2, "error_cb": errors}
         client = AdminClient({**self._settings, **login})
         try:
-            errors.wait(client, client.describe_cluster(request_timeout=self._timeout))
+            errors.wait(client, client.describe_cluster(request_timeout=TIMEOUT_SECONDS))
         except KafkaException as error:
             if is_login_error(error.args[0]):
                 return False

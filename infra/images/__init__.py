@@ -97,9 +97,9 @@ RECIPES = {
 class Images(pulumi.ComponentResource):
     """The images of one stack. Each is declared as a resource at its first use."""
 
-    def __init__(self, source: Source, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, source: Source) -> None:
         self._network_arguments = network_arguments()  # first: an error ends the program before any resource
-        super().__init__("lolstack:images:Images", "images", {}, opts)
+        super().__init__("lolstack:images:Images", "images")
         self.source = source
         self._declared: dict[str, docker.RemoteImage | PulledImage | BaseImage] = {}
 

@@ -18,6 +18,7 @@ from infra.clients.elasticsearch import (
     canonical,
 )
 from infra.provisioning.published_port import PortNotPublishedError, require_published_port
+from infra.provisioning.server_object import object_diff, object_text
 
 SERVER = ("host", "username", "password", "ca_certificate")
 TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
@@ -25,10 +26,7 @@ TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
 
 class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
-        replaces = ["name"] if old["name"] != new["name"] else []
-        # Also the login: the next `read` and `delete` have only what is in the state.
-        changes = any(old.get(key, "") != new.get(key, "") for key in (*SERVER, "container", "body"))
-        return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
+        return object_diff(SERVER, old, new)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         _client(props).put(props["name"], json.loads(props["body"]))
@@ -41,7 +39,7 @@ class _Provider(ResourceProvider):
             # Its container may be gone, or have another login since an interrupted `up`: the next `up` then creates the
             # template again.
             found = None
-        return ReadResult(None, {}) if found is None else ReadResult(id_, props | {"body": _text(found)})
+        return ReadResult(None, {}) if found is None else ReadResult(id_, props | {"body": object_text(found)})
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
         _client(new).put(new["name"], json.loads(new["body"]))
@@ -70,8 +68,7 @@ class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
     ) -> None:
         body = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
         body["template"]["settings"] = body["template"]["settings"] | dict(settings)
-        # As canonical text, the declared template and the one read back differ only if there is drift.
-        props = {"host": host, "container": container, **login, "name": name, "body": _text(canonical(body))}
+        props = {"host": host, "container": container, **login, "name": name, "body": object_text(canonical(body))}
         secret = pulumi.ResourceOptions(additional_secret_outputs=["password"])
         super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
@@ -79,7 +76,3 @@ class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
 def _client(props: dict[str, Any]) -> IndexTemplateClient:
     require_published_port(props, props["host"])
     return IndexTemplateClient(ElasticsearchServer(*(props.get(key, "") for key in SERVER)))
-
-
-def _text(body: Mapping[str, Any]) -> str:
-    return json.dumps(body, indent=1, sort_keys=True)

@@ -14,6 +14,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.kibana import KibanaUnavailableError, SavedObjectClient, object_key
 from infra.provisioning.published_port import PortNotPublishedError, require_published_port
+from infra.provisioning.server_object import object_diff, object_text
 
 SERVER = ("url", "username", "password")
 OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
@@ -21,10 +22,7 @@ OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
 
 class _Provider(ResourceProvider):
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
-        replaces = ["name"] if old["name"] != new["name"] else []
-        # Also the login: the next `read` and `delete` have only what is in the state.
-        changes = any(old.get(key, "") != new.get(key, "") for key in (*SERVER, "container", "body"))
-        return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
+        return object_diff(SERVER, old, new)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         return CreateResult(props["name"], _put(props))
@@ -38,8 +36,8 @@ class _Provider(ResourceProvider):
             found = None
         if found is None:
             return ReadResult(None, {})
-        drifted = _text(found) != props["stored"]
-        return ReadResult(id_, props | ({"body": _text(declared | found)} if drifted else {}))
+        drifted = object_text(found) != props["stored"]
+        return ReadResult(id_, props | ({"body": object_text(declared | found)} if drifted else {}))
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
         return UpdateResult(_put(new))
@@ -69,7 +67,7 @@ class SavedObject(Resource, module="kibana", name="SavedObject"):
         opts: pulumi.ResourceOptions,
     ) -> None:
         name = object_key(body)
-        props = {"url": url, "container": container, **login, "name": name, "body": _text(body), "stored": None}
+        props = {"url": url, "container": container, **login, "name": name, "body": object_text(body), "stored": None}
         secret = pulumi.ResourceOptions(additional_secret_outputs=["password"])
         super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
@@ -89,13 +87,9 @@ def declare_saved_objects(
 
 def _put(props: dict[str, Any]) -> dict[str, Any]:
     found = _client(props).put(json.loads(props["body"]))
-    return props | {"stored": _text(found)}
+    return props | {"stored": object_text(found)}
 
 
 def _client(props: dict[str, Any]) -> SavedObjectClient:
     require_published_port(props, props["url"])
     return SavedObjectClient(*(props.get(key, "") for key in SERVER))
-
-
-def _text(body: Mapping[str, Any]) -> str:
-    return json.dumps(body, indent=1, sort_keys=True)

@@ -27,19 +27,9 @@ CHANGEABLE = ("partitions", "config")
 class _Provider(ResourceProvider):
     def check(self, old: dict[str, Any], new: dict[str, Any]) -> CheckResult:
         failures = []
-        if old.get("name") == new["name"]:
-            if int(old["partitions"]) > int(new["partitions"]):
-                failures.append(
-                    CheckFailure(
-                        "partitions", shrink_refusal(new["name"], int(old["partitions"]), int(new["partitions"]))
-                    )
-                )
-            if int(old["replication_factor"]) != int(new["replication_factor"]):
-                failures.append(
-                    CheckFailure(
-                        "replication_factor", f"topic {new['name']}: the replication factor cannot change in place"
-                    )
-                )
+        if old.get("name") == new["name"] and int(old["partitions"]) > int(new["partitions"]):
+            reason = shrink_refusal(new["name"], int(old["partitions"]), int(new["partitions"]))
+            failures.append(CheckFailure("partitions", reason))
         return CheckResult(new, failures)
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
@@ -50,9 +40,7 @@ class _Provider(ResourceProvider):
         return DiffResult(changes=changes or bool(replaces), replaces=replaces, delete_before_replace=True)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        state = _client(props).create(
-            props["name"], int(props["partitions"]), int(props["replication_factor"]), props["config"]
-        )
+        state = _client(props).create(props["name"], int(props["partitions"]), props["config"])
         return CreateResult(props["name"], props | _observed(state))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
@@ -86,13 +74,11 @@ class Topic(Resource, module="kafka", name="Topic"):
         partitions: int,
         config: Mapping[str, str],
         opts: pulumi.ResourceOptions,
-        replication_factor: int = 1,
     ) -> None:
         props = {
             "client": pulumi.Output.secret(client),
             "name": name,
             "partitions": partitions,
-            "replication_factor": replication_factor,
             "config": dict(config),
             "topic_id": None,
         }

@@ -8,8 +8,11 @@ from string import Template
 FILES = Path(__file__).parent / "files"
 
 
+def file_text(name: str) -> str:
+    """The configuration file or script `files/<name>`."""
+    return (FILES / name).read_text(encoding="utf-8")
+
+
 def render(name: str, **values: object) -> str:
     """The configuration file `files/<name>` with its `${placeholders}` filled in. A missing value raises KeyError."""
-    return Template((FILES / name).read_text(encoding="utf-8")).substitute(
-        {key: str(value) for key, value in values.items()}
-    )
+    return Template(file_text(name)).substitute({key: str(value) for key, value in values.items()})

@@ -8,7 +8,7 @@ import pulumi
 
 from infra import users
 from infra.logins import CASSANDRA_ARCHIVE, user_of
-from infra.names import CURL_CONFIG, JOB_SETTINGS, METRICS_PORT
+from infra.names import JOB_SETTINGS, METRICS_PORT
 from infra.services.base import (
     ConfigFile,
     ContainerSpec,
@@ -20,11 +20,10 @@ from infra.services.base import (
 )
 from infra.services.cassandra import Cassandra
 from infra.services.kafka import Kafka
-from infra.services.web_login import curl_config, monitor_login, monitor_settings
+from infra.services.web_login import curl_config, hanging_check, monitor_login, monitor_settings
 from job.settings import deep_merge
 
-METRICS = f"curl -fsSK {CURL_CONFIG} http://127.0.0.1:{METRICS_PORT}/metrics"
-HEALTH_CHECK = f"{METRICS} | grep -q '^lol_archive_hanging 0'"
+HEALTH_CHECK = hanging_check("lol_archive_hanging")
 
 
 class Archive(Service):
@@ -57,7 +56,7 @@ class Archive(Service):
                 command=["/opt/venv/bin/python", "-m", "job.archive", "--config", JOB_SETTINGS],
                 files=[ConfigFile(JOB_SETTINGS, yaml_text(overrides)), curl_config(deployment)],
                 scrape_endpoints=[ScrapeEndpoint("archive", METRICS_PORT, login=monitor_login(deployment))],
-                health=HealthCheck(["sh", "-c", HEALTH_CHECK], start_timeout_seconds=180),
+                health=HealthCheck(HEALTH_CHECK, start_timeout_seconds=180),
                 grace_seconds=20,
             ),
             depends_on=[kafka, cassandra],

@@ -30,7 +30,7 @@ from infra.provisioning.certificates import Certificates
 from infra.provisioning.credentials import Credentials
 from infra.provisioning.health_gate import HealthGate
 from infra.provisioning.volume_owner import VolumeOwners
-from infra.services import FILES
+from infra.services import file_text
 from infra.settings import Settings
 from infra.users import MAX_PROCESSES
 
@@ -234,7 +234,7 @@ class Service(pulumi.ComponentResource):
 
     def _declare_container(self, spec: ContainerSpec, depends_on: Sequence[pulumi.Resource]) -> docker.Container:
         deployment = self.deployment
-        files = [ConfigFile(HEALTH_CHECK_SCRIPT, (FILES / "health_check.sh").read_text(encoding="utf-8")), *spec.files]
+        files = [ConfigFile(HEALTH_CHECK_SCRIPT, file_text("health_check.sh")), *spec.files]
         return docker.Container(
             self.name,
             name=self.container_name,

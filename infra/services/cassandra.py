@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra import users
 from infra.names import CASSANDRA_PORT
-from infra.services import jmx, render
+from infra.services import file_text, jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_RETURNS_MEMORY,
@@ -65,7 +65,7 @@ class Cassandra(Service):
                     ConfigFile(
                         "/etc/cassandra/cassandra.yaml", render("cassandra.yaml", cluster_name=deployment.prefix)
                     ),
-                    ConfigFile("/etc/cassandra/logback.xml", render("logback.xml")),
+                    ConfigFile("/etc/cassandra/logback.xml", file_text("logback.xml")),
                     jmx.rules(deployment, "cassandra"),
                 ],
                 ports={CASSANDRA_PORT: settings.cassandra_port},

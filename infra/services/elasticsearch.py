@@ -11,7 +11,7 @@ import pulumi
 from infra import users
 from infra.logins import ELASTICSEARCH_ROLES, curl_login, login_of, sha256
 from infra.names import ELASTICSEARCH_PORT, HOST_ADDRESS
-from infra.services import FILES
+from infra.services import file_text
 from infra.services.base import (
     GROUP_ONLY,
     JVM_EXITS_ON_OUT_OF_MEMORY,
@@ -115,7 +115,7 @@ class Elasticsearch(Service):
                 files=[
                     ConfigFile(f"{CONFIG}/users", _users_file(deployment), GROUP_ONLY),
                     ConfigFile(f"{CONFIG}/users_roles", users_roles_file()),
-                    ConfigFile(f"{CONFIG}/roles.yml", (FILES / "roles.yml").read_text(encoding="utf-8")),
+                    ConfigFile(f"{CONFIG}/roles.yml", file_text("roles.yml")),
                     ConfigFile(
                         HEALTH_CHECK,
                         deployment.password("elasticsearch.exporter").apply(self._health_check),

@@ -6,15 +6,14 @@ import pulumi
 
 from infra import users
 from infra.logins import user_of
-from infra.names import CURL_CONFIG, GENERATOR_NETWORK, MATCHES_TOPIC, METRICS_PORT
+from infra.names import GENERATOR_NETWORK, MATCHES_TOPIC, METRICS_PORT
 from infra.services.base import ConfigFile, ContainerSpec, Deployment, HealthCheck, ScrapeEndpoint, Service
 from infra.services.kafka import Kafka
 from infra.services.spark_job import SparkJob
-from infra.services.web_login import curl_config, monitor_login
+from infra.services.web_login import curl_config, hanging_check, monitor_login
 
 LOGIN, METRICS_LOGIN = "/etc/lolstack/kafka.properties", "/etc/lolstack/metrics-login"
-METRICS = f"curl -fsSK {CURL_CONFIG} http://127.0.0.1:{METRICS_PORT}/metrics"
-HEALTH_CHECK = f"{METRICS} | grep -q '^generator_hanging 0'"
+HEALTH_CHECK = hanging_check("generator_hanging")
 
 
 class Generator(Service):
@@ -58,7 +57,7 @@ class Generator(Service):
                 files=files,
                 networks=[GENERATOR_NETWORK],
                 scrape_endpoints=[ScrapeEndpoint("generator", METRICS_PORT, login=login)],
-                health=HealthCheck(["sh", "-c", HEALTH_CHECK], start_timeout_seconds=60),
+                health=HealthCheck(HEALTH_CHECK, start_timeout_seconds=60),
                 grace_seconds=20,
             ),
             depends_on=[job],

@@ -7,7 +7,7 @@ from typing import Any
 from infra import users
 from infra.logins import user_of
 from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT, SCRAPE_SECONDS
-from infra.services import FILES
+from infra.services import file_text
 from infra.services.base import (
     GROUP_ONLY,
     ConfigFile,
@@ -122,7 +122,7 @@ class Grafana(Service):
                     "GF_PLUGINS_PREINSTALL_DISABLED": "true",  # preinstalled plugins would be downloaded at start
                 },
                 files=[
-                    ConfigFile(START_SCRIPT, (FILES / "start_grafana.sh").read_text(encoding="utf-8")),
+                    ConfigFile(START_SCRIPT, file_text("start_grafana.sh")),
                     ConfigFile(PASSWORD_FILE, deployment.password("grafana.admin"), GROUP_ONLY),
                     ConfigFile(f"{PROVISIONING}/datasources/lolstack.yaml", yaml_text(data_sources), GROUP_ONLY),
                     ConfigFile(f"{PROVISIONING}/dashboards/lolstack.yaml", yaml_text(dashboard_provider)),

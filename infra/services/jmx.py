@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from infra.logins import MONITOR, user_of
-from infra.services import FILES
+from infra.services import file_text
 from infra.services.base import ConfigFile, Deployment, ScrapeEndpoint
 from infra.services.web_login import monitor_login
 
@@ -19,7 +19,7 @@ ten of them would keep its ten threads for ever."""
 
 def rules(deployment: Deployment, service: str) -> ConfigFile:
     """The agent's configuration: which of the service's beans become which metrics, and the login, if one is needed."""
-    text = (FILES / f"jmx-{service}.yml").read_text(encoding="utf-8")
+    text = file_text(f"jmx-{service}.yml")
     if monitor_login(deployment) is None:
         return ConfigFile(_RULES, text)
     return ConfigFile(_RULES, deployment.password(MONITOR).apply(lambda password: text + _with_login(password)))

@@ -24,7 +24,7 @@ from infra.names import (
     MAIN_NETWORK,
     ZOOKEEPER_NETWORK,
 )
-from infra.services import FILES, jmx, render
+from infra.services import file_text, jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_RETURNS_MEMORY,
@@ -95,7 +95,7 @@ class Kafka(Service):
                             retention_hours=settings.topic_retention_hours,
                         ),
                     ),
-                    ConfigFile("/etc/lolstack/start_kafka.sh", (FILES / "start_kafka.sh").read_text(encoding="utf-8")),
+                    ConfigFile("/etc/lolstack/start_kafka.sh", file_text("start_kafka.sh")),
                     ConfigFile("/etc/lolstack/kafka.jaas", _jaas(deployment)),
                     ConfigFile(
                         "/etc/lolstack/admin.properties",
@@ -104,8 +104,8 @@ class Kafka(Service):
                         ),
                     ),
                     ConfigFile(ADMIN_CLIENT, _admin_client(deployment)),
-                    ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
-                    ConfigFile("/etc/lolstack/log4j-tools.properties", render("log4j-tools.properties")),
+                    ConfigFile("/etc/lolstack/log4j.properties", file_text("log4j.properties")),
+                    ConfigFile("/etc/lolstack/log4j-tools.properties", file_text("log4j-tools.properties")),
                     jmx.rules(deployment, "kafka"),
                 ],
                 ports={KAFKA_HOST_LISTENER_PORT: settings.kafka_port},

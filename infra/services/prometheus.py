@@ -127,7 +127,7 @@ def scrape_configs(services: Iterable[Service]) -> list[dict[str, Any]]:
     return [_scrape_config(job, path, addresses, login) for (job, path, login), addresses in targets.items()]
 
 
-def _scrape_config(job: str, path: str, targets: list[str], login: str | None = None) -> dict[str, Any]:
+def _scrape_config(job: str, path: str, targets: list[str], login: str | None) -> dict[str, Any]:
     config = {"job_name": job, "metrics_path": path, "static_configs": [{"targets": targets}], **SCRAPE_LIMITS}
     return config | _basic_auth(login) if login else config
 

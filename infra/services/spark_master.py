@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra import users
 from infra.names import CURL_CONFIG, SPARK_MASTER_PORT, SPARK_MASTER_UI_PORT
-from infra.services import FILES
+from infra.services import file_text
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_STARTS_QUICKLY,
@@ -72,7 +72,7 @@ class SparkMaster(Service):
                     f"-Dspark.deploy.recoveryDirectory={RECOVERY_DIRECTORY} -Dspark.deploy.recoveryTimeout=15s",
                 },
                 files=[
-                    ConfigFile(START_SCRIPT, (FILES / "start_spark_master.sh").read_text(encoding="utf-8")),
+                    ConfigFile(START_SCRIPT, file_text("start_spark_master.sh")),
                     *config_files(deployment),
                 ],
                 # Not the RPC port: only workers and the job need it.

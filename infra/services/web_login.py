@@ -12,7 +12,7 @@ import pulumi
 import yaml
 
 from infra.logins import MONITOR, curl_login, sha256, user_of
-from infra.names import CURL_CONFIG
+from infra.names import CURL_CONFIG, METRICS_PORT
 from infra.services.base import ConfigFile, Deployment
 
 WEB_CONFIG = "/etc/lolstack/web.yml"
@@ -27,6 +27,12 @@ def ready_check(port: int) -> list[str]:
     """A health check with a login, which is in a file: arguments can be read by every local user. Of all HTTP clients,
     the official images have busybox's only."""
     return ["sh", "-c", f"nc 127.0.0.1 {port} <{READY_REQUEST} | grep -q '^HTTP/1.. 200 '"]
+
+
+def hanging_check(metric: str) -> list[str]:
+    """A health check that fails while this metric of the service is not 0, or cannot be read."""
+    metrics = f"curl -fsSK {CURL_CONFIG} http://127.0.0.1:{METRICS_PORT}/metrics"
+    return ["sh", "-c", f"{metrics} | grep -q '^{metric} 0'"]
 
 
 def config_files(

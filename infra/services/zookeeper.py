@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra import users
 from infra.names import ZOOKEEPER_NETWORK
-from infra.services import FILES, jmx, render
+from infra.services import file_text, jmx, render
 from infra.services.base import (
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_STARTS_QUICKLY,
@@ -59,7 +59,7 @@ class ZooKeeper(Service):
                     "/etc/lolstack/zookeeper.properties",
                 ],
                 files=[
-                    ConfigFile(START_SCRIPT, (FILES / "start_zookeeper.sh").read_text(encoding="utf-8")),
+                    ConfigFile(START_SCRIPT, file_text("start_zookeeper.sh")),
                     ConfigFile("/etc/lolstack/zookeeper.properties", render("zookeeper.properties", data=DATA)),
                     ConfigFile(
                         "/etc/lolstack/zookeeper.jaas",
@@ -67,7 +67,7 @@ class ZooKeeper(Service):
                             lambda password: render("zookeeper.jaas", zookeeper_password=password)
                         ),
                     ),
-                    ConfigFile("/etc/lolstack/log4j.properties", render("log4j.properties")),
+                    ConfigFile("/etc/lolstack/log4j.properties", file_text("log4j.properties")),
                     jmx.rules(deployment, "zookeeper"),
                 ],
                 networks=[ZOOKEEPER_NETWORK],

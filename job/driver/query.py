@@ -76,9 +76,10 @@ class Queries:
         batch = self.settings.batch
         size = AdaptiveBatchSize(batch.initial_size(len(start.offsets)), batch.max_seconds)
         outcomes = CountsAccumulator(self.spark.sparkContext, BatchCounts)
-        aliases = MatchAliases(self.settings.elasticsearch.matches, self.settings.elasticsearch.teams)
+        aliases = MatchAliases.of_settings(self.settings.elasticsearch)
         queue_ids = self.settings.statistics.counted_queue_ids
-        index = IndexMatches(self.sinks, self._plausible_times(), aliases, queue_ids, outcomes)
+        plausible_times = PlausibleTimes.of_settings(self.settings.event_time)
+        index = IndexMatches(self.sinks, plausible_times, aliases, queue_ids, outcomes)
         self.metrics.batch_limit.set(size.messages)
 
         def on_batch(finished: FinishedBatch) -> None:
@@ -108,7 +109,8 @@ class Queries:
         event_times = CountsAccumulator(self.spark.sparkContext, EventTimes)
         counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts)
         late_matches = LateMatches(self.checkpoints, STATISTICS)
-        decode = DecodeMatches(self._plausible_times(), self.settings.statistics.counted_queue_ids, event_times)
+        plausible_times = PlausibleTimes.of_settings(self.settings.event_time)
+        decode = DecodeMatches(plausible_times, self.settings.statistics.counted_queue_ids, event_times)
         index = IndexStatistics(self.sinks, {"champion": aliases.champions, "position": aliases.positions}, counts)
 
         def on_batch(finished: FinishedBatch) -> None:
@@ -138,10 +140,6 @@ class Queries:
         )
         query = self._start(windows, STATISTICS, 1000 * window.update_seconds)
         return query
-
-    def _plausible_times(self) -> PlausibleTimes:
-        limits = self.settings.event_time
-        return PlausibleTimes.of(limits.earliest, limits.ahead_seconds)
 
     def _session(self, query: str, listener: QueryListener) -> SparkSession:
         """A session of the query's own, whose listener receives the events of this query only.

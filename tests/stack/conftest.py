@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound
 
-from harness.stack import WEBHOOK, WEBHOOK_TOKEN, Stack
+from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import DockerUnavailableError, stack_containers
 from infra.names import SERVICE_LABEL
@@ -23,6 +23,10 @@ from tests.support.private_registry import PrivateRegistry
 from tools.repair import RepairError
 from tools.stack_outputs import NotDeployedError
 
+WEBHOOK = "webhook"
+"""Host name, on the stack's network, of the container that receives alert notifications in test_monitoring."""
+WEBHOOK_TOKEN = "token-of-the-webhook"
+"""Part of the webhook's URL, as of many real ones."""
 OWN_STACK = "selftest"
 OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/{WEBHOOK_TOKEN}",
@@ -101,6 +105,13 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     finally:
         own.remove()
     assert own.leftovers() == []
+
+
+@pytest.fixture
+def needs_kibana(stack: Stack) -> None:
+    """Skips the test if Kibana is not deployed."""
+    if reason := stack.outputs["leftOut"].get("kibana"):
+        pytest.skip(f"Kibana is not deployed: {reason}")
 
 
 @pytest.fixture(scope="session")

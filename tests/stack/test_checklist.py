@@ -169,12 +169,8 @@ class TestHealth:
         eventually(newer, sending_seconds(stack, 1))
 
 
+@pytest.mark.usefixtures("needs_kibana")
 class TestKibana:
-    @pytest.fixture(autouse=True)
-    def _kibana(self, stack: Stack) -> None:
-        if reason := stack.outputs["leftOut"].get("kibana"):
-            pytest.skip(f"Kibana is not deployed: {reason}")
-
     def test_kibana_is_available(self, stack: Stack) -> None:
         def available() -> None:
             assert stack.get("kibana", 5601, "/api/status").json()["status"]["overall"]["level"] == "available"

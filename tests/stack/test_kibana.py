@@ -113,13 +113,9 @@ class TestConsistency:
         assert {row["winner"] for row in table} <= {100, 200}
 
 
+@pytest.mark.usefixtures("needs_kibana")
 class TestInKibana:
     """Not run during development for lack of a Kibana image: tests/unit/kibana checks the contract instead."""
-
-    @pytest.fixture(autouse=True)
-    def _kibana(self, stack: Stack) -> None:
-        if reason := stack.outputs["leftOut"].get("kibana"):
-            pytest.skip(f"Kibana is not deployed: {reason}")
 
     @pytest.fixture
     def client(self, stack: Stack) -> SavedObjectClient:

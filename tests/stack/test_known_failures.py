@@ -41,7 +41,7 @@ def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None
     old = topics.read("lol_matches")
     assert old is not None
     topics.delete("lol_matches")
-    new = topics.create("lol_matches", old.partitions, old.replication_factor, old.config)
+    new = topics.create("lol_matches", old.partitions, old.config)
     assert new.id != old.id
 
     def replaced() -> None:

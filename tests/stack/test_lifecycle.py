@@ -52,7 +52,7 @@ def test_second_up_is_idempotent(stack: Stack) -> None:
 def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
     """A topic of its own: its partitions cannot be taken away."""
     topics, name = TopicClient(stack.kafka_settings()), "of-a-test"
-    before = topics.create(name, 1, 1, {"retention.ms": "60000"})
+    before = topics.create(name, 1, {"retention.ms": "60000"})
     try:
         topics.change(name, 2, before.config)
         grown = topics.read(name)

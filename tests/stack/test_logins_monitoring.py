@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from harness.stack import WEBHOOK_TOKEN, Stack
+from harness.stack import Stack
 from harness.waiting import eventually
 from infra.logins import OPERATOR
 from infra.names import ALERTMANAGER_PORT, PROMETHEUS_PORT
+from tests.stack.conftest import WEBHOOK_TOKEN
 from tests.support.local_user import DIRECT
 
 SILENCE = {

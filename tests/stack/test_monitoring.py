@@ -15,11 +15,12 @@ import pytest
 from confluent_kafka import Producer
 from docker.models.containers import Container
 
-from harness.stack import WEBHOOK, Stack
+from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.task_container import put_files
 from infra.services.prometheus import RULES
+from tests.stack.conftest import WEBHOOK
 from tests.support.open_ports import SCRAPE_TARGETS
 from tests.support.own_container import own_container
 

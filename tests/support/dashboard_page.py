@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, expect
 
 
 @contextmanager
-def open_dashboard(
-    browser: Browser, url: str, width: int = 1400, scheme: Literal["light", "dark"] = "light"
-) -> Iterator[Page]:
+def open_dashboard(browser: Browser, url: str) -> Iterator[Page]:
     """Open a page of the dashboard, and wait until it is drawn. Expectations then wait as long as it may take here."""
     expect.set_options(timeout=30_000)
     events: list[str] = []
     own = urlsplit(url).netloc
-    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.on("console", lambda message: events.append(message.text) if message.type == "error" else None)

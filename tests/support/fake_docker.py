@@ -37,10 +37,10 @@ class FakeContainer:
 class FakeDockerEngine:
     """Stands in for docker.DockerClient. Only what the program calls."""
 
-    def __init__(self, docker_root: Path, api_version: str = "1.48", memory_bytes: int = 64 * GIB) -> None:
+    def __init__(self, docker_root: Path) -> None:
         self.docker_root = docker_root
-        self.api_version = api_version
-        self.memory_bytes = memory_bytes
+        self.api_version = "1.48"
+        self.memory_bytes = 64 * GIB
         self.driver_status = [["Backing Filesystem", "extfs"]]
         self.docker_version = "1.2.3-test"
         self.id = "id of the engine"

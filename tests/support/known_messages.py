@@ -101,12 +101,12 @@ class KnownMessages:
                 values[json.loads(message.value)["metadata"]["matchId"]] = message.value
         return values
 
-    def assert_one_outcome_each(self, timeout_seconds: float = 300) -> None:
+    def assert_one_outcome_each(self) -> None:
         """Wait until each valid match is indexed, one document per participant and per team, and counted once in the
         statistics, and each other message is a dead letter with its original value. The expected values are the
         reference's."""
-        self.assert_documents(timeout_seconds)
-        eventually(self._assert_statistics, timeout_seconds)
+        self.assert_documents()
+        eventually(self._assert_statistics, timeout_seconds=300)
         self._assert_dead_letters()
 
     def assert_documents(self, timeout_seconds: float = 300) -> None:

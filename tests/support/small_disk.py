@@ -17,6 +17,7 @@ from infra.clients.docker_engine import execute
 from infra.logins import CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, user_of
 from infra.names import CASSANDRA_PORT, STACK_LABEL
 from job.archive import TABLE, ArchivedMatch, ArchiveTable, Heartbeat, cassandra_session
+from job.message import Original
 from job.settings import with_overrides
 
 SMALL_DISK = "small-disk"
@@ -138,4 +139,4 @@ def _provision(host: str, port: int, keyspace: str, table: str, passwords: dict[
 
 
 def _row(number: int) -> ArchivedMatch:
-    return ArchivedMatch(f"EUW1_{number}", 0, 0, 0, number, os.urandom(MESSAGE_BYTES))
+    return ArchivedMatch(f"EUW1_{number}", 0, Original(0, 0, number), os.urandom(MESSAGE_BYTES))

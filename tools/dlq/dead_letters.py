@@ -211,8 +211,7 @@ def read_offsets(client: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
 def _connected(client: Mapping[str, Any]) -> Iterator[Consumer]:
     """A consumer, whose errors become DlqError."""
     errors = ConnectionErrors()
-    # "error": an expired offset raises an error instead of being skipped silently.
-    own = {"log_level": 0, "error_cb": errors, "auto.offset.reset": "error"}
+    own = {"log_level": 0, "error_cb": errors}
     # `client` last: its limits (the dashboard's CONSUMER_LIMITS) override consumer_settings.
     consumer = Consumer({**consumer_settings(client, GROUP), **own, **client})
     try:

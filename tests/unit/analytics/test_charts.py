@@ -21,6 +21,11 @@ from tools.report.rendering import png, svg
 ALL = {chart.name: chart for chart in (*REPORT.match_charts, *REPORT.pipeline_charts)}
 
 
+def test_number_of_match_charts() -> None:
+    assert REPORT.matches is not None
+    assert len(charts.match_charts(REPORT.matches, TIME_RANGE)) == charts.MATCH_CHARTS
+
+
 @pytest.mark.parametrize("chart", ALL.values(), ids=ALL)
 def test_png_has_two_pixels_per_css_pixel_and_is_small(chart: Chart) -> None:
     picture = png(chart, LIGHT)

@@ -62,13 +62,13 @@ def test_service_that_does_not_answer_is_not_alive() -> None:
         (generator.HEALTH_CHECK, "generator_hanging 1.0", 1),
     ],
 )
-def test_archive_or_generator_that_hangs_is_not_alive(check: str, line: str, expected: int) -> None:
+def test_archive_or_generator_that_hangs_is_not_alive(check: list[str], line: str, expected: int) -> None:
     registry = CollectorRegistry()
     name, value = line.split()
     Gauge(name, "", registry=registry).set(float(value))
     http, thread = start_http_server(0, "127.0.0.1", registry)
     try:
-        assert exit_code(["sh", "-c", check.replace(":8000", f":{http.server_port}")]) == expected
+        assert exit_code([each.replace(":8000", f":{http.server_port}") for each in check]) == expected
     finally:
         http.shutdown()
         http.server_close()

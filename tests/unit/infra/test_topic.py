@@ -24,9 +24,9 @@ class FakeKafka:
         self.incarnations = 0
         self.error: KafkaRequestError | None = None
 
-    def create(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> TopicState:
+    def create(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
         self.incarnations += 1
-        self.state = TopicState(f"id-{self.incarnations}", partitions, replication_factor, dict(config))
+        self.state = TopicState(f"id-{self.incarnations}", partitions, dict(config))
         return self.state
 
     def read(self, name: str) -> TopicState | None:
@@ -36,7 +36,7 @@ class FakeKafka:
 
     def change(self, name: str, partitions: int, config: Mapping[str, str]) -> TopicState:
         assert self.state is not None
-        self.state = TopicState(self.state.id, partitions, self.state.replication_factor, dict(config))
+        self.state = TopicState(self.state.id, partitions, dict(config))
         return self.state
 
     def delete(self, name: str) -> None:
@@ -57,7 +57,6 @@ def inputs(**changes: Any) -> dict[str, Any]:
         "client": {"bootstrap.servers": "localhost:29092", "sasl.username": "admin", "sasl.password": "first"},
         "name": NAME,
         "partitions": 3.0,
-        "replication_factor": 1.0,
         "config": CONFIG,
         "topic_id": None,
     } | changes
@@ -103,9 +102,11 @@ def test_shrinking_is_refused_before_anything_changes(state: dict[str, Any]) -> 
     assert "--target-dependents --stack NAME`" in failure.reason, "the selected stack would lose its topic"
 
 
-def test_change_of_replication_factor_is_refused(state: dict[str, Any]) -> None:
-    (failure,) = PROVIDER.check(state, inputs(replication_factor=2.0)).failures or []
-    assert failure.property == "replication_factor"
+def test_replication_factor_in_the_state_of_an_earlier_version_is_no_change(state: dict[str, Any]) -> None:
+    earlier = state | {"replication_factor": 1.0}
+    assert PROVIDER.check(earlier, inputs()).failures == []
+    refreshed = PROVIDER.read(NAME, earlier).outs or {}
+    assert not PROVIDER.diff(NAME, refreshed, inputs()).changes
 
 
 def test_changed_name_is_a_replacement_without_shrink_check(state: dict[str, Any]) -> None:
@@ -164,7 +165,7 @@ class TestClient:
         return TopicClient({"bootstrap.servers": "127.0.0.1:1"}, timeout_seconds=1)
 
     def test_shrinking_is_refused(self, client: TopicClient, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(client, "read", lambda name: TopicState("id", 3, 1, CONFIG))
+        monkeypatch.setattr(client, "read", lambda name: TopicState("id", 3, CONFIG))
         with pytest.raises(
             KafkaRequestError, match=r"topic lol_matches has 3 partitions and .* cannot take partitions away"
         ):
@@ -178,7 +179,7 @@ class TestClient:
     def test_topic_that_a_starting_broker_does_not_know_yet_is_changed(
         self, client: TopicClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        state = TopicState("id", 3, 1, CONFIG)
+        state = TopicState("id", 3, CONFIG)
         answers = [None, None, state]
         monkeypatch.setattr(client, "read", lambda name: answers.pop(0) if len(answers) > 1 else state)
         assert client.change(NAME, 3, CONFIG) == state

@@ -26,7 +26,7 @@ from job import archive, logs
 from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, Heartbeat, OffsetTracker, archived_matches
 from job.errors import JobError
 from job.lag import ConsumerLag, StalledPartitions
-from job.message import Message
+from job.message import Message, Original
 from job.rate_limit import RateLimiter
 from job.retry import TransientError
 from job.settings import with_overrides
@@ -36,7 +36,7 @@ from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, match, participant, value
 
-ROWS = [ArchivedMatch(f"EUW1_{number}", 1000, 2000 + number, 0, number, b"{}") for number in range(3)]
+ROWS = [ArchivedMatch(f"EUW1_{number}", 1000, Original(2000 + number, 0, number), b"{}") for number in range(3)]
 
 
 def message(offset: int, value: bytes | None, partition: int = 0, arrived_at: int = ARRIVED_AT) -> Message:
@@ -47,7 +47,7 @@ class TestArchivedMatches:
     def test_raw_match_is_archived_byte_for_byte(self) -> None:
         raw = value(match())
         (row,), too_large = archived_matches([message(7, raw, partition=2)], PLAUSIBLE_TIMES)
-        assert row == ("EUW1_7012345678", START + 1_845_000, ARRIVED_AT, 2, 7, raw)
+        assert row == ("EUW1_7012345678", START + 1_845_000, (ARRIVED_AT, 2, 7), raw)
         assert too_large == 0
 
     @pytest.mark.parametrize("bad", [None, b"", b"{", b"[]", b"{}"])
@@ -59,7 +59,7 @@ class TestArchivedMatches:
         largest = raw + b" " * (MAX_BYTES - len(raw))
         with caplog.at_level(logging.ERROR):
             (row,), too_large = archived_matches([message(0, largest), message(1, largest + b" ")], PLAUSIBLE_TIMES)
-        assert (row.offset, too_large) == (0, 1)
+        assert (row.original.offset, too_large) == (0, 1)
         assert "Not archived: match EUW1_7012345678 (partition 0, offset 1) has 12582913 bytes" in caplog.text
 
     @pytest.mark.parametrize("arrival", [(ARRIVED_AT, ARRIVED_AT), (ARRIVED_AT, ARRIVED_AT + 1)])
@@ -81,9 +81,10 @@ class TestArchivedMatches:
         newer = message(8, second, partition=1)
         (original_row,), _ = archived_matches([original], PLAUSIBLE_TIMES)
         (row,), _ = archived_matches([replay], PLAUSIBLE_TIMES)
-        assert (row, row.write_time) == (original_row, original_row.write_time)
+        assert row == original_row
         (newer_row,), _ = archived_matches([newer], PLAUSIBLE_TIMES)
-        assert newer_row.write_time > row.write_time, "Cassandra keeps the row with the higher write time"
+        times = [each.original.write_time for each in (row, newer_row)]
+        assert times[0] < times[1], "Cassandra keeps the row with the higher write time"
         for order in ([newer, replay], [replay, newer]):
             assert archived_matches(order, PLAUSIBLE_TIMES) == ([newer_row], 0)
 
@@ -185,7 +186,7 @@ class TestArchiveTable:
     def test_row_has_write_time_and_ttl(self) -> None:
         session = FakeSession()
         table(session).write(ROWS[1:2])
-        assert session.written == [(*ROWS[1], 2_001_001, 90 * 86_400)]
+        assert session.written == [("EUW1_1", 1000, 2001, 0, 1, b"{}", 2_001_001, 90 * 86_400)]
 
     @pytest.mark.parametrize("error", TRANSIENT, ids=lambda error: type(error).__name__)
     def test_only_failed_writes_are_retried_with_backoff(
@@ -723,5 +724,7 @@ class TestMain:
         file = tmp_path / "job.yaml"
         file.write_text("archive: {messages_per_second: 0}")
         monkeypatch.setattr(sys, "argv", ["archive", "--config", str(file)])
-        assert archive.main() == 2
+        with pytest.raises(SystemExit) as end:
+            archive.main()
+        assert end.value.code == 2
         assert capsys.readouterr().err.startswith("Settings: archive.messages_per_second: 0 is invalid")

@@ -8,10 +8,9 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,26 +186,27 @@ def server() -> Iterator[FakeElasticsearch]:
         yield fake
 
 
+@pytest.fixture
 def run(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    servers: str,
-    server: FakeElasticsearch,
-    end: int,
-    *more: str,
-    end_of_1: int = 0,
-) -> int:
-    """Run `python -m job.backfill` over the first `end` messages of partition 0, and `end_of_1` of partition 1."""
-    file = tmp_path / "job.yaml"
-    file.write_text(f"{{kafka: {{bootstrap_servers: '{servers}'}}, elasticsearch: {{hosts: ['{server.url}']}}}}")
-    retained = {0: RetainedRange(0, BEGIN, END), 1: RetainedRange(0, BEGIN, END)}
-    fake = FakeTopic({BEGIN: {0: 0, 1: 0}, END: {0: end, 1: end_of_1}}, retained)
-    monkeypatch.setattr(backfill, "TopicInspector", lambda _: fake)
-    monkeypatch.setattr(logs, "configure", lambda _: None)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    arguments = ["backfill", "--config", str(file), "--from", "1970-01-01T00:00:01Z", "--to", "1970-01-01T00:00:02Z"]
-    monkeypatch.setattr(sys, "argv", [*arguments, *more])
-    return backfill.main()
+    mock_kafka: str, server: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., int]:
+    """Runs `python -m job.backfill` over the first `end` messages of partition 0, and `end_of_1` of partition 1."""
+
+    def run(end: int, *more: str, end_of_1: int = 0, elasticsearch: str = server.url) -> int:
+        file = tmp_path / "job.yaml"
+        file.write_text(
+            f"{{kafka: {{bootstrap_servers: '{mock_kafka}'}}, elasticsearch: {{hosts: ['{elasticsearch}']}}}}"
+        )
+        retained = {0: RetainedRange(0, BEGIN, END), 1: RetainedRange(0, BEGIN, END)}
+        fake = FakeTopic({BEGIN: {0: 0, 1: 0}, END: {0: end, 1: end_of_1}}, retained)
+        monkeypatch.setattr(backfill, "TopicInspector", lambda _: fake)
+        monkeypatch.setattr(logs, "configure", lambda _: None)
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        times = ["--from", "1970-01-01T00:00:01Z", "--to", "1970-01-01T00:00:02Z"]
+        monkeypatch.setattr(sys, "argv", ["backfill", "--config", str(file), *times, *more])
+        return backfill.main()
+
+    return run
 
 
 def fresh(match_id: str, **changes: Any) -> bytes:
@@ -216,16 +216,12 @@ def fresh(match_id: str, **changes: Any) -> bytes:
 
 
 def test_documents_are_indexed_and_dead_letters_are_counted(
-    mock_kafka: str,
-    server: FakeElasticsearch,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    run: Callable[..., int], mock_kafka: str, server: FakeElasticsearch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with_teams = fresh("EUW1_3", teams=TWO_TEAMS)
     send(mock_kafka, fresh("EUW1_1"), b"{", fresh("EUW1_2"), None, fresh("EUW1_1"), with_teams, fresh("after"))
     with caplog.at_level(logging.INFO):
-        assert run(monkeypatch, tmp_path, mock_kafka, server, 6) == 0
+        assert run(6) == 0
     assert {key[1].rpartition("_")[0] for key in server.documents} == {"EUW1_1", "EUW1_2", "EUW1_3"}
     assert Counter(key[0].partition("-")[0] for key in server.documents) == {
         "lol_matches_stream": 30,
@@ -238,16 +234,12 @@ def test_documents_are_indexed_and_dead_letters_are_counted(
 
 
 def test_backfill_with_rejected_documents_fails(
-    mock_kafka: str,
-    server: FakeElasticsearch,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    run: Callable[..., int], mock_kafka: str, server: FakeElasticsearch, caplog: pytest.LogCaptureFixture
 ) -> None:
     send(mock_kafka, fresh("EUW1_1"), fresh("EUW1_2"))
     server.answers = [lambda lines: server.store(lines, {"EUW1_2_1": 400})]
     with caplog.at_level(logging.INFO):
-        assert run(monkeypatch, tmp_path, mock_kafka, server, 2) == 1
+        assert run(2) == 1
     assert len(server.documents) == 19
     assert caplog.records[-1].message.startswith(
         "Elasticsearch rejected documents: 2 messages, 19 documents, 1 dead letters (rejected_by_elasticsearch 1); "
@@ -257,52 +249,48 @@ def test_backfill_with_rejected_documents_fails(
 
 
 def test_backfill_waits_for_an_index_that_is_not_available(
-    mock_kafka: str,
-    server: FakeElasticsearch,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    run: Callable[..., int], mock_kafka: str, server: FakeElasticsearch, caplog: pytest.LogCaptureFixture
 ) -> None:
     send(mock_kafka, fresh("EUW1_1"))
     closed = {"index": {"status": 400, "error": {"type": "index_closed_exception", "reason": "closed"}}}
     server.answers = [lambda lines: (200, {"errors": True, "items": [closed] * (len(lines) // 2)})]
-    assert run(monkeypatch, tmp_path, mock_kafka, server, 1) == 0
+    assert run(1) == 0
     assert len(server.documents) == 10
     assert "for Elasticsearch: it answers 400 for a document of lol_matches_stream-" in caplog.text
     assert "(index_closed_exception: closed)" in caplog.text
 
 
 def test_backfill_of_a_replay_keeps_the_newer_version(
-    mock_kafka: str, server: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Callable[..., int], mock_kafka: str, server: FakeElasticsearch
 ) -> None:
     """The range has the newer version of the match, and behind it the replay of the older one."""
     older, newer = (fresh("EUW1_1", participants=[participant(1, kills=kills)]) for kills in (1, 2))
     send(mock_kafka, newer)
     original = Original(now_ms() - 60_000, 0, 5)
     send(mock_kafka, older, headers=original.headers())
-    assert run(monkeypatch, tmp_path, mock_kafka, server, 2) == 0
+    assert run(2) == 0
     assert [document["kills"] for document in server.documents.values()] == [2]
     server.documents.clear()
     server.versions.clear()
     send(mock_kafka, older, partition=1, headers=original.headers())
-    assert run(monkeypatch, tmp_path, mock_kafka, server, 0, end_of_1=1) == 0
+    assert run(0, end_of_1=1) == 0
     assert [(document["kills"], document["ingested_at"]) for document in server.documents.values()] == [
         (1, iso(original.arrived_at))
     ]
 
 
 def test_unreadable_batch_is_logged_counted_and_passed(
+    run: Callable[..., int],
     mock_kafka: str,
     server: FakeElasticsearch,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Also a batch at the end of the range, which goes on behind it. The limit of a batch's size is small here."""
     monkeypatch.setattr("job.consumer.MAX_BATCH_BYTES", 100_000)
     for values in ([fresh("EUW1_1")], [b" " * 900_000] * 3, [fresh("EUW1_2")], [b" " * 900_000] * 4):
         send(mock_kafka, *values, compression="zstd")
-    assert run(monkeypatch, tmp_path, mock_kafka, server, 7) == 0
+    assert run(7) == 0
     assert len(server.documents) == 20
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert [line.partition(" cannot be read: Decompression ")[0] for line in errors] == [
@@ -310,23 +298,23 @@ def test_unreadable_batch_is_logged_counted_and_passed(
         "Skipped: topic lol_matches, partition 0, offsets 5 to 8",
     ]
     with caplog.at_level(logging.INFO):
-        assert run(monkeypatch, tmp_path, mock_kafka, server, 7) == 0
+        assert run(7) == 0
     assert "✓ Backfill done: 2 messages, 20 documents, 0 dead letters, 7 unreadable" in caplog.text
 
 
 def test_match_with_a_header_name_that_is_not_utf_8_is_indexed(
-    mock_kafka: str, server: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Callable[..., int], mock_kafka: str, server: FakeElasticsearch
 ) -> None:
     send_with_header({"bootstrap.servers": mock_kafka}, "lol_matches", fresh("EUW1_1"), b"tr\xe4ce", b"1", partition=0)
-    assert run(monkeypatch, tmp_path, mock_kafka, server, 1) == 0
+    assert run(1) == 0
     assert len(server.documents) == 10
 
 
 def test_interrupted_backfill_logs_where_to_resume(
+    run: Callable[..., int],
     mock_kafka: str,
     server: FakeElasticsearch,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     send(mock_kafka, fresh("EUW1_1"), fresh("EUW1_2"))
@@ -336,7 +324,7 @@ def test_interrupted_backfill_logs_where_to_resume(
 
     taken = len(server.requests)
     monkeypatch.setattr(RateLimiter, "acquire", lambda *_: interrupted(None) if len(server.requests) > taken else None)
-    assert run(monkeypatch, tmp_path, mock_kafka, server, 2, "--rate", "1") == 1
+    assert run(2, "--rate", "1") == 1
     (line,) = [record.message for record in caplog.records if record.message.startswith("Done so far")]
     day = datetime.now(UTC).date().isoformat()
     assert line.startswith(f"Done so far: 1 messages, 10 documents, 0 dead letters; resume with FROM={day}T")
@@ -353,9 +341,8 @@ def test_interrupted_backfill_logs_where_to_resume(
     ],
 )
 def test_failed_backfill_resumes_at_the_earliest_unfinished_partition(
-    server: FakeElasticsearch,
+    run: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     arrivals: list[tuple[int, int, int]],
     resume_at: int,
@@ -368,17 +355,16 @@ def test_failed_backfill_resumes_at_the_earliest_unfinished_partition(
         raise JobError("Kafka is down")
 
     monkeypatch.setattr(backfill, "read", fail_after_arrivals)
-    assert run(monkeypatch, tmp_path, "localhost:1", server, 3, end_of_1=2) == 1
+    assert run(3, end_of_1=2) == 1
     assert f"; resume with FROM={iso(resume_at)}" in caplog.text
     assert caplog.records[-1].message == "Kafka is down"
 
 
 def test_unavailable_elasticsearch_ends_the_backfill_after_a_timeout(
-    mock_kafka: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("job.retry.TIMEOUT_SECONDS", 0.1)
-    unavailable: Any = SimpleNamespace(url="http://localhost:1")
-    assert run(monkeypatch, tmp_path, mock_kafka, unavailable, 1) == 1
+    assert run(1, elasticsearch="http://localhost:1") == 1
     assert caplog.records[-1].message.startswith("elasticsearch.hosts: http://localhost:1 is not available (")
 
 
@@ -391,15 +377,10 @@ def test_unavailable_elasticsearch_ends_the_backfill_after_a_timeout(
     ],
 )
 def test_invalid_arguments(
-    server: FakeElasticsearch,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    more: list[str],
-    line: str,
+    run: Callable[..., int], server: FakeElasticsearch, capsys: pytest.CaptureFixture[str], more: list[str], line: str
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        run(monkeypatch, tmp_path, "localhost:1", server, 1, *more)
+        run(1, *more)
     assert end.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"backfill: error: {line}"
     assert server.requests == []
@@ -409,5 +390,7 @@ def test_invalid_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
     file = tmp_path / "job.yaml"
     file.write_text("parallelism: 0")
     monkeypatch.setattr(sys, "argv", ["backfill", "--config", str(file), "--from", "2026-11-24"])
-    assert backfill.main() == 2
+    with pytest.raises(SystemExit) as end:
+        backfill.main()
+    assert end.value.code == 2
     assert capsys.readouterr().err.startswith("Settings: parallelism: 0 is invalid")

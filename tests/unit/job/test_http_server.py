@@ -17,21 +17,9 @@ import job.wsgi_server
 from generator.metrics import GeneratorMetrics
 from job.driver.http_server import pages
 from job.driver.metrics import Metrics, QueryMetrics
-from job.lag import ConsumerLag
 from job.settings import Http, with_overrides
 from job.sinks.sink_wait import SinkWait
 from job.web_server import serve
-from tests.support.sample_matches import ALIASES
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(ALIASES, max_batch_age=60, attempt_seconds=30, registry=CollectorRegistry())
-
-
-@pytest.fixture
-def query(metrics: Metrics) -> QueryMetrics:
-    return metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches"))
 
 
 def http_settings(**login: str) -> Http:

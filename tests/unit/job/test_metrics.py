@@ -43,21 +43,6 @@ OFFSETS = {number: PartitionOffsets(0, end, end) for number, end in enumerate((1
 
 
 @pytest.fixture
-def registry() -> CollectorRegistry:
-    return CollectorRegistry()
-
-
-@pytest.fixture
-def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics(ALIASES, max_batch_age=60, attempt_seconds=30, registry=registry)
-
-
-@pytest.fixture
-def query(metrics: Metrics) -> QueryMetrics:
-    return metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches"))
-
-
-@pytest.fixture
 def statistics(metrics: Metrics, query: QueryMetrics) -> QueryMetrics:
     """The second query: the first is `query`, that of the documents."""
     return metrics.add_query("statistics", ConsumerLag("lol_job_statistics_lag_messages"))

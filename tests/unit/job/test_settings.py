@@ -278,7 +278,9 @@ def test_job_exits_with_2_on_invalid_settings(
     file = tmp_path / "job.yaml"
     file.write_text("kafka: {topik: x}\nparallelism: 0\n")
     monkeypatch.setattr("sys.argv", ["job", "--config", str(file)])
-    assert main() == 2
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("Settings: parallelism: 0 is invalid")

@@ -16,11 +16,13 @@ from typing import Any
 import orjson
 import pytest
 
-from harness.kibana import contract, kql, queries
-from harness.kibana.objects import body, dashboard, data_views, field_types, panels, paths
+from harness.kibana import kql, queries
+from harness.kibana.objects import body, dashboard, data_views, panels, paths
 from harness.kibana.panel_query import TIME_RANGE, panel_queries
-from harness.kibana.schema import Dashboard, DataView, KibanaObject, Lens, Ranges, parse, schema_errors
+from harness.kibana.schema import Dashboard, DataView, KibanaObject, Lens, Ranges, parse
 from infra.clients.kibana import encode_json_attributes, file_text
+from tests.support import kibana_contract as contract
+from tests.support.kibana_contract import field_types, schema_errors
 
 KNOWN = {(path.parent.name, path.stem) for path in paths()}
 LAYER = "attributes.state.datasourceStates.formBased.layers"

@@ -1,16 +1,21 @@
-"""Validation of saved objects beyond their JSON schema, so that each panel displays data in Kibana.
+"""Validation of Kibana's saved objects: their JSON schema, and rules beyond it, so that each panel displays data.
 
-Each check returns the violations, one line each. The rules come from Kibana's source (see schema.py); each rule has
-negative tests in test_contract.py.
+Each check returns the violations, one line each. The rules come from Kibana's source (see harness/kibana/schema.py);
+each rule has negative tests in tests/unit/kibana/test_contract.py.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from harness.kibana import kql
+from harness.kibana.objects import data_views
 from harness.kibana.queries import needs_search
 from harness.kibana.schema import (
     RECORDS,
@@ -39,7 +44,9 @@ from harness.kibana.schema import (
     Terms,
     XYDataLayer,
     layer_reference,
+    parse,
 )
+from infra.provisioning.index_template import TEMPLATES
 
 GRID_COLUMNS = 48
 FieldTypes = Mapping[str, str]
@@ -79,6 +86,27 @@ class DisplayedColumn:
     layer_id: str
     column_id: str
     role: Literal["bucket", "metric", "any"]
+
+
+@cache
+def field_types() -> dict[str, FieldTypes]:
+    """The field types of each data view, by the view's id, from the index template."""
+    return {view_id: _types(view.attributes.title) for view_id, view in data_views().items()}
+
+
+def _types(index: str) -> dict[str, str]:
+    template = json.loads((TEMPLATES / f"{index}.json").read_text(encoding="utf-8"))
+    properties = template["template"]["mappings"]["properties"]
+    return {field: KIBANA_TYPES[mapping["type"]] for field, mapping in properties.items()}
+
+
+def schema_errors(body: dict[str, Any]) -> list[str]:
+    """The validation errors of the JSON, with their path."""
+    try:
+        parse(body)
+    except ValidationError as error:
+        return [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+    return []
 
 
 def check_references(body: Lens | Dashboard, known: set[tuple[str, str]]) -> list[str]:
