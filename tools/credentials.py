@@ -81,7 +81,7 @@ def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
     url = outputs["elasticsearchUrl"]
     return f"""Logins of the stack, in {folder}, which only you can read:
   kafka-producer.properties
-      sends your own matches: kcat -F {folder}/kafka-producer.properties -P -t {MATCHES_TOPIC}
+      sends your own matches: kcat -E -F {folder}/kafka-producer.properties -P -t {MATCHES_TOPIC}
   kafka-producer-java.properties
       the same for Kafka's own tools: kafka-console-producer.sh --producer.config FILE …
   operator.curl, operator-password

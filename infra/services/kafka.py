@@ -42,7 +42,9 @@ ADMIN_CLIENT = "/etc/lolstack/admin-client.properties"
 LOCAL_PORT = 9091
 """Port of the health check's listener: no login, container loopback only."""
 REAUTHENTICATION_SECONDS = 600
-"""How long a connection may outlive its user or password."""
+"""How long a connection in the stack's network may outlive its user or password."""
+HOST_REAUTHENTICATION_SECONDS = 24 * 60 * 60
+"""The same on the host. Clients that cannot log in again over a connection lose it then, and some lose messages."""
 
 # A Metadata request, version 1, for no topic. The response has 41 bytes; the last 8 are the controller's id (broker.id)
 # and the number of topics. A starting broker answers before it knows its controller, and a client that connects then
@@ -92,6 +94,7 @@ class Kafka(Service):
                             host_port=deployment.host_port(settings.kafka_port),
                             local_port=LOCAL_PORT,
                             reauthentication_milliseconds=1000 * REAUTHENTICATION_SECONDS,
+                            host_reauthentication_milliseconds=1000 * HOST_REAUTHENTICATION_SECONDS,
                             retention_hours=settings.topic_retention_hours,
                         ),
                     ),

@@ -339,6 +339,13 @@ def test_kafka_accepts_requests_with_the_largest_batch_of_each_topic(declared: d
     assert int(broker["socket.request.max.bytes"]) >= 2**20 + max(batches)
 
 
+def test_client_on_the_host_keeps_its_connection_for_a_day_without_a_new_login(declared: dict[str, Recorder]) -> None:
+    """Not every client can log in again over its connection, and Kafka closes that of one that cannot."""
+    broker = properties(upload(declared["build"].containers["kafka"], "/etc/lolstack/server.properties"))
+    assert broker["connections.max.reauth.ms"] == "600000"
+    assert broker["listener.name.host.scram-sha-512.connections.max.reauth.ms"] == "86400000"
+
+
 def test_alertmanager_has_memory_for_the_refused_logins_that_it_keeps(declared: dict[str, Recorder]) -> None:
     """A hundred. One has at most 1 MiB of base64 in a request's header, and twice the decoded size in the key."""
     container = declared["build"].containers["alertmanager"]

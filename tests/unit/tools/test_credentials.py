@@ -85,6 +85,14 @@ def test_stack_of_an_earlier_version_is_one_line_that_names_make_up(
     assert not folder.exists()
 
 
+def test_printed_command_of_a_producer_survives_a_restart_of_kafka(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without -E, kcat ends while no broker answers, and drops what it has queued."""
+    assert credentials.main() == 0
+    assert "kcat -E -F credentials/unit/kafka-producer.properties -P " in capsys.readouterr().out
+
+
 def test_java_properties_have_the_login_as_jaas_configuration(folder: Path) -> None:
     lines = credentials.credential_files(folder, OUTPUTS)["kafka-producer-java.properties"].splitlines()
     assert "security.protocol=SASL_PLAINTEXT" in lines
