@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.logins import OPERATOR, curl_login, kafka_client_settings, login_of, properties
-from infra.names import DEV_STACK, MATCHES_TOPIC, make_command
+from infra.names import DEV_STACK, MATCHES_TOPIC, MAX_MESSAGE_BYTES, make_command
 from tools.command_line import run
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
@@ -60,7 +60,7 @@ def credential_files(folder: Path, outputs: Mapping[str, Any]) -> dict[str, str]
     return {
         "operator-password": outputs["operatorPassword"] + "\n",
         "kafka-producer.properties": outputs["kafkaProducer"],
-        "kafka-producer-java.properties": properties(producer.java()),
+        "kafka-producer-java.properties": properties({**producer.java(), "max.request.size": str(MAX_MESSAGE_BYTES)}),
         "operator.curl": curl_login(OPERATOR, outputs["operatorPassword"]) + trust,
         "elasticsearch-admin.curl": outputs["elasticsearchCurl"] + trust,
         AUTHORITY: outputs["certificateAuthority"],

@@ -22,6 +22,7 @@ from infra.names import (
     KAFKA_HOST_LISTENER_PORT,
     KAFKA_PORT,
     MAIN_NETWORK,
+    MAX_MESSAGE_BYTES,
     ZOOKEEPER_NETWORK,
 )
 from infra.services import FILES, jmx, render
@@ -95,6 +96,7 @@ class Kafka(Service):
                             local_port=LOCAL_PORT,
                             reauthentication_milliseconds=1000 * REAUTHENTICATION_SECONDS,
                             host_reauthentication_milliseconds=1000 * HOST_REAUTHENTICATION_SECONDS,
+                            max_message_bytes=MAX_MESSAGE_BYTES,
                             retention_hours=settings.topic_retention_hours,
                         ),
                     ),

@@ -339,6 +339,19 @@ def test_kafka_accepts_requests_with_the_largest_batch_of_each_topic(declared: d
     assert int(broker["socket.request.max.bytes"]) >= 2**20 + max(batches)
 
 
+def test_kafka_and_the_producers_configuration_accept_the_largest_message_of_the_topic(
+    declared: dict[str, Recorder],
+) -> None:
+    """By default a client refuses more than 1 MB."""
+    largest = declared["build"].resources[TOPIC]["lol_matches"]["config"]["max.message.bytes"]
+    assert largest == "10485760"
+    broker = properties(upload(declared["build"].containers["kafka"], "/etc/lolstack/server.properties"))
+    assert broker["message.max.bytes"] == broker["replica.fetch.max.bytes"] == largest
+    producer = properties(declared["build"].known_outputs["kafkaProducer"])
+    assert producer["message.max.bytes"] == largest
+    assert producer["sasl.username"] == "producer"
+
+
 def test_client_on_the_host_keeps_its_connection_for_a_day_without_a_new_login(declared: dict[str, Recorder]) -> None:
     """Not every client can log in again over its connection, and Kafka closes that of one that cannot."""
     broker = properties(upload(declared["build"].containers["kafka"], "/etc/lolstack/server.properties"))

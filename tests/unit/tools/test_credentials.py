@@ -96,6 +96,7 @@ def test_printed_command_of_a_producer_survives_a_restart_of_kafka(
 def test_java_properties_have_the_login_as_jaas_configuration(folder: Path) -> None:
     lines = credentials.credential_files(folder, OUTPUTS)["kafka-producer-java.properties"].splitlines()
     assert "security.protocol=SASL_PLAINTEXT" in lines
+    assert "max.request.size=10485760" in lines, "by default 1 MB"
     assert (
         "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
         'username="producer" password="secret-p";'
