@@ -40,6 +40,8 @@ from infra.services.base import (
 
 ADMIN_CLIENT = "/etc/lolstack/admin-client.properties"
 """In the container: for `--command-config` of Kafka's own tools, with the login of the broker itself."""
+MIN_ROLL_SECONDS = 600
+"""A segment is open for an eighth of the retention, so that messages are not kept much longer; at least this long."""
 LOCAL_PORT = 9091
 """Port of the health check's listener: no login, container loopback only."""
 REAUTHENTICATION_SECONDS = 600
@@ -98,6 +100,7 @@ class Kafka(Service):
                             host_reauthentication_milliseconds=1000 * HOST_REAUTHENTICATION_SECONDS,
                             max_message_bytes=MAX_MESSAGE_BYTES,
                             retention_hours=settings.topic_retention_hours,
+                            roll_milliseconds=1000 * max(settings.topic_retention_hours * 3600 // 8, MIN_ROLL_SECONDS),
                         ),
                     ),
                     ConfigFile("/etc/lolstack/start_kafka.sh", (FILES / "start_kafka.sh").read_text(encoding="utf-8")),

@@ -339,6 +339,14 @@ def test_kafka_accepts_requests_with_the_largest_batch_of_each_topic(declared: d
     assert int(broker["socket.request.max.bytes"]) >= 2**20 + max(batches)
 
 
+@pytest.mark.parametrize(("hours", "roll"), [(1, "600000"), (168, "75600000")])
+def test_segment_is_closed_after_an_eighth_of_the_retention(hours: int, roll: str) -> None:
+    """Retention deletes closed segments only. With a short one, Kafka rolls them every ten minutes at most."""
+    kafka = declare("build", topicRetentionHours=hours).containers["kafka"]
+    broker = properties(upload(kafka, "/etc/lolstack/server.properties"))
+    assert (broker["log.retention.hours"], broker["log.roll.ms"]) == (str(hours), roll)
+
+
 def test_kafka_and_the_producers_configuration_accept_the_largest_message_of_the_topic(
     declared: dict[str, Recorder],
 ) -> None:
