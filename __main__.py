@@ -14,6 +14,7 @@ from infra.logins import (
     TLS_SERVERS,
     curl_login,
     login_of,
+    properties,
     user_of,
 )
 from infra.names import (
@@ -25,6 +26,7 @@ from infra.names import (
     INDEX_ALIASES,
     KIBANA_PORT,
     MATCHES_TOPIC,
+    MAX_MESSAGE_BYTES,
     NETWORKS,
     stack_prefix,
 )
@@ -56,8 +58,7 @@ from infra.services.zookeeper import ZooKeeper
 from infra.settings import Settings
 from job.settings import with_overrides
 
-MAX_MESSAGE_BYTES = "10485760"
-MAX_DEAD_LETTER_BYTES = "11534336"  # a dead letter is the message with additional headers that give the reason
+MAX_DEAD_LETTER_BYTES = 11 * 2**20  # a dead letter is the message with additional headers that give the reason
 
 stack = pulumi.get_stack()
 settings = Settings.load(pulumi.runtime.get_config_env(), stack)
@@ -98,7 +99,7 @@ topic = Topic(
     settings.topic_partitions,
     # No `retention.ms` of its own: the broker's retention applies (topicRetentionHours).
     # The broker's clock, not the producer's: `ingested_at` and freshness are measured from the arrival time.
-    {"max.message.bytes": MAX_MESSAGE_BYTES, "message.timestamp.type": "LogAppendTime"},
+    {"max.message.bytes": str(MAX_MESSAGE_BYTES), "message.timestamp.type": "LogAppendTime"},
     after_kafka,
 )
 dead_letters = Topic(
@@ -106,7 +107,7 @@ dead_letters = Topic(
     kafka_admin,
     1,
     # No retention limit: a dead letter is kept until somebody has looked at it.
-    {"max.message.bytes": MAX_DEAD_LETTER_BYTES, "retention.ms": "-1"},
+    {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES), "retention.ms": "-1"},
     after_kafka,
 )
 
@@ -174,7 +175,12 @@ pulumi.export("services", {service.name: service.addresses() for service in depl
 pulumi.export("networks", {service.name: service.networks for service in deployment.services})
 pulumi.export("leftOut", left_out)
 pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)
-pulumi.export("kafkaProducer", kafka.client_properties("producer", on_host=True))
+pulumi.export(
+    "kafkaProducer",
+    kafka.client_settings("producer", on_host=True).apply(
+        lambda client: properties({**client, "message.max.bytes": str(MAX_MESSAGE_BYTES)})
+    ),
+)
 pulumi.export("kafkaOperator", kafka.client_properties(OPERATOR, on_host=True))
 pulumi.export("security", settings.security)
 pulumi.export("certificateAuthority", certificates.authority)

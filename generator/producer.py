@@ -14,8 +14,8 @@ from generator.messages import GeneratedMessage, MessageKind
 
 logger = logging.getLogger("generator")
 
-# The topic's own max.message.bytes; a message that the client lets through may still be refused by the broker.
-_MAX_MESSAGE_BYTES = 10_485_760
+MAX_MESSAGE_BYTES = 10 * 2**20
+"""The topic's own max.message.bytes; a message that the client lets through may still be refused by the broker."""
 _BUFFER_MESSAGES, _BUFFER_KBYTES = 20_000, 32_768
 # Limit of one blocking call: Python handles signals only between two of them.
 _MAX_POLL_SECONDS = 0.25
@@ -57,7 +57,7 @@ class MessageProducer:
             "enable.idempotence": True,
             "compression.type": "zstd",
             "linger.ms": 5,
-            "message.max.bytes": _MAX_MESSAGE_BYTES,
+            "message.max.bytes": MAX_MESSAGE_BYTES,
             "queue.buffering.max.messages": _BUFFER_MESSAGES,
             "queue.buffering.max.kbytes": _BUFFER_KBYTES,
             "error_cb": self._on_error,

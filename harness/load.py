@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, Producer
 
 from generator.match_factory import GeneratedMatch, MatchFactory, MatchSize
 from infra.clients.kafka import TopicClient
-from infra.names import MATCHES_TOPIC
+from infra.names import MATCHES_TOPIC, MAX_MESSAGE_BYTES
 from job.times import now_ms
 
 DOCUMENTS_PER_MATCH = 10
@@ -55,7 +55,7 @@ def create_producer(client: Mapping[str, Any]) -> Producer:
             "enable.idempotence": True,
             "compression.type": "zstd",
             "linger.ms": 5,
-            "message.max.bytes": 10_485_760,
+            "message.max.bytes": MAX_MESSAGE_BYTES,
             "queue.buffering.max.kbytes": 65_536,
         }
     )

@@ -1,7 +1,7 @@
 """The users of Kafka and their access control lists (ACLs): least privilege.
 
-READ and WRITE of a topic include DESCRIBE: its partitions, offsets and settings. A consumer that is assigned its
-partitions and commits nothing needs DESCRIBE of its group only.
+READ and WRITE of a topic include DESCRIBE: its partitions and offsets, without its settings (DESCRIBE_CONFIGS). A
+consumer that is assigned its partitions and commits nothing needs DESCRIBE of its group only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ ACLS_BY_USER: dict[str, tuple[str, ...]] = {
     "generator": (_WRITE_MATCHES,),
     # A person's own matches, in transactions too.
     "producer": (_WRITE_MATCHES, "WRITE TRANSACTIONAL_ID PREFIXED producer"),
-    OPERATOR: (_READ_MATCHES, _READ_DEAD_LETTERS, _DLQ_GROUP),
+    # A person's own consumers, and tools that show a topic's settings.
+    OPERATOR: (
+        *(_READ_MATCHES, _READ_DEAD_LETTERS, _DLQ_GROUP, f"READ GROUP PREFIXED {OPERATOR}"),
+        *(f"DESCRIBE_CONFIGS TOPIC LITERAL {topic}" for topic in (MATCHES_TOPIC, DEAD_LETTER_TOPIC)),
+    ),
     "dashboard": (_READ_DEAD_LETTERS, _DLQ_GROUP),
 }
 """By user: operation, type of resource, pattern and name of each ACL, from any host."""

@@ -1,7 +1,7 @@
 """Names that several parts must agree on: labels, topics, index aliases, in-network ports and paths, container names.
 
-The deployment, the tools, the tests and the benchmarks import them. The job's image has no `infra`: the job takes the
-same names from job/config.yaml, and a unit test compares the two.
+The deployment, the tools, the tests and the benchmarks import them. The images of the job and the generator have no
+`infra`: the job takes the same names from job/config.yaml, and a unit test compares them.
 """
 
 PROJECT = "lolstack"
@@ -18,6 +18,9 @@ LIMITS_LABEL = f"{PROJECT}.limits"
 # Kafka topics
 MATCHES_TOPIC = "lol_matches"
 DEAD_LETTER_TOPIC = "lol_matches_dlq"
+MAX_MESSAGE_BYTES = 10 * 2**20
+"""The largest message of the topic of matches, which its producers' configurations have too: by default, clients refuse
+more than 1 MB. A match with its timeline can be several megabytes."""
 
 # Elasticsearch index aliases, each with an index template of the same name in mappings/index_templates/
 MATCHES_ALIAS = "lol_matches_stream"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.logins import OPERATOR, curl_login, kafka_client_settings, login_of, properties
-from infra.names import DEV_STACK, MATCHES_TOPIC, make_command
+from infra.names import DEAD_LETTER_TOPIC, DEV_STACK, MATCHES_TOPIC, MAX_MESSAGE_BYTES, make_command
 from tools.command_line import run
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
@@ -53,14 +53,16 @@ def main() -> int:
 
 def credential_files(folder: Path, outputs: Mapping[str, Any]) -> dict[str, str]:
     """The files' contents by name, from the stack's outputs. `folder` is where they will be."""
-    producer = kafka_client_settings(
-        outputs["bootstrapServers"], "producer", outputs["credentials"][login_of("kafka", "producer")]
-    )
+    servers = outputs["bootstrapServers"]
+    producer = kafka_client_settings(servers, "producer", outputs["credentials"][login_of("kafka", "producer")])
+    operator = kafka_client_settings(servers, OPERATOR, outputs["operatorPassword"])
     trust = f'cacert = "{folder / AUTHORITY}"\n' if outputs["security"] == "strict" else ""
     return {
         "operator-password": outputs["operatorPassword"] + "\n",
         "kafka-producer.properties": outputs["kafkaProducer"],
-        "kafka-producer-java.properties": properties(producer.java()),
+        "kafka-producer-java.properties": properties({**producer.java(), "max.request.size": str(MAX_MESSAGE_BYTES)}),
+        "kafka-operator.properties": outputs["kafkaOperator"],
+        "kafka-operator-java.properties": properties(operator.java()),
         "operator.curl": curl_login(OPERATOR, outputs["operatorPassword"]) + trust,
         "elasticsearch-admin.curl": outputs["elasticsearchCurl"] + trust,
         AUTHORITY: outputs["certificateAuthority"],
@@ -81,9 +83,12 @@ def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
     url = outputs["elasticsearchUrl"]
     return f"""Logins of the stack, in {folder}, which only you can read:
   kafka-producer.properties
-      sends your own matches: kcat -F {folder}/kafka-producer.properties -P -t {MATCHES_TOPIC}
+      sends your own matches: kcat -E -F {folder}/kafka-producer.properties -P -t {MATCHES_TOPIC}
   kafka-producer-java.properties
       the same for Kafka's own tools: kafka-console-producer.sh --producer.config FILE …
+  kafka-operator.properties, kafka-operator-java.properties
+      read both topics, in a consumer group whose name begins with `{OPERATOR}`:
+      kcat -F {folder}/kafka-operator.properties -G {OPERATOR} {DEAD_LETTER_TOPIC}
   operator.curl, operator-password
       the login `operator`, which reads every page but Grafana's, and changes nothing but Alertmanager's silences:
       curl -K {folder}/operator.curl '{url}/_cat/indices'

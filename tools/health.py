@@ -31,6 +31,7 @@ from infra.names import (
     MATCHES_TOPIC,
     METRICS_PORT,
     POSITIONS_ALIAS,
+    STACK_LABEL,
     container_name,
     make_command,
 )
@@ -174,8 +175,36 @@ class HealthChecker:
             for network in declared.get(service.name, ())
             if network not in service.networks
         ]
+        foreign = self._foreign_endpoints()
+        # Docker's DNS returns the addresses of both.
+        problems += [
+            f"{name} of another project answers to {service} on the network {network}, where clients may take it for "
+            f"the stack's: give it another name, or `docker network disconnect {network} {name}`"
+            for name, network, dns_names in foreign
+            for service in sorted(dns_names.intersection(self._outputs["services"]))
+        ]
         memory = sum(service.memory for service in services)
-        return f"{len(services)}, {memory / 2**30:.1f} GiB of memory in use", "; ".join(problems) or None
+        figures = f"{len(services)}, {memory / 2**30:.1f} GiB of memory in use"
+        if foreign:
+            figures += f"; of others on its networks: {', '.join(sorted({name for name, _, _ in foreign}))}"
+        return figures, "; ".join(problems) or None
+
+    def _foreign_endpoints(self) -> list[tuple[str, str, set[str]]]:
+        """Running containers of others on the stack's networks: name, network, and the names that it has in Docker's
+        DNS there."""
+        networks = {each for networks in self._outputs.get("networks", {}).values() for each in networks}
+        return [
+            (
+                str(container.name),
+                network,
+                # An engine before version 25 has no DNSNames.
+                {str(container.name), *(endpoint.get("Aliases") or ()), *(endpoint.get("DNSNames") or ())},
+            )
+            for network in sorted(networks)
+            for container in self._engine.containers.list(filters={"network": network}, ignore_removed=True)
+            if container.labels.get(STACK_LABEL) != self._stack
+            and (endpoint := container.attrs["NetworkSettings"]["Networks"].get(network)) is not None
+        ]
 
     # The other stages
 

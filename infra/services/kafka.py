@@ -22,6 +22,7 @@ from infra.names import (
     KAFKA_HOST_LISTENER_PORT,
     KAFKA_PORT,
     MAIN_NETWORK,
+    MAX_MESSAGE_BYTES,
     ZOOKEEPER_NETWORK,
 )
 from infra.services import file_text, jmx, render
@@ -39,10 +40,14 @@ from infra.services.base import (
 
 ADMIN_CLIENT = "/etc/lolstack/admin-client.properties"
 """In the container: for `--command-config` of Kafka's own tools, with the login of the broker itself."""
+MIN_ROLL_SECONDS = 600
+"""A segment is open for an eighth of the retention, so that messages are not kept much longer; at least this long."""
 LOCAL_PORT = 9091
 """Port of the health check's listener: no login, container loopback only."""
 REAUTHENTICATION_SECONDS = 600
-"""How long a connection may outlive its user or password."""
+"""How long a connection in the stack's network may outlive its user or password."""
+HOST_REAUTHENTICATION_SECONDS = 24 * 60 * 60
+"""The same on the host. Clients that cannot log in again over a connection lose it then, and some lose messages."""
 
 # A Metadata request, version 1, for no topic. The response has 41 bytes; the last 8 are the controller's id (broker.id)
 # and the number of topics. A starting broker answers before it knows its controller, and a client that connects then
@@ -92,7 +97,10 @@ class Kafka(Service):
                             host_port=deployment.host_port(settings.kafka_port),
                             local_port=LOCAL_PORT,
                             reauthentication_milliseconds=1000 * REAUTHENTICATION_SECONDS,
+                            host_reauthentication_milliseconds=1000 * HOST_REAUTHENTICATION_SECONDS,
+                            max_message_bytes=MAX_MESSAGE_BYTES,
                             retention_hours=settings.topic_retention_hours,
+                            roll_milliseconds=1000 * max(settings.topic_retention_hours * 3600 // 8, MIN_ROLL_SECONDS),
                         ),
                     ),
                     ConfigFile("/etc/lolstack/start_kafka.sh", file_text("start_kafka.sh")),

@@ -100,6 +100,23 @@ def read(client: Client, topic: str, group: str) -> int | None:
         consumer.close()
 
 
+def join_group(client: Client, group: str) -> int | None:
+    """Join a consumer group, which Kafka forgets when its only member leaves: there is no commit."""
+    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False})
+    try:
+        consumer.subscribe([MATCHES_TOPIC])
+        deadline = time.monotonic() + COORDINATOR_SECONDS
+        while time.monotonic() < deadline:
+            polled: Any = consumer.poll(1)
+            if consumer.assignment():
+                return None
+            if polled is not None and polled.error() and polled.error().code() in NOT_PERMITTED:
+                return int(polled.error().code())
+        raise AssertionError(f"neither a member of the group {group} nor refused")
+    finally:
+        consumer.close()
+
+
 def write(client: Client, topic: str) -> int | None:
     """Send a message that is too large for the topic."""
     producer = Producer({**client, "message.max.bytes": 20_000_000, "acks": "all", "enable.idempotence": False})
@@ -126,6 +143,10 @@ def administrate(client: Client, request: Callable[[AdminClient], dict[Any, Any]
     admin = AdminClient(client)  # its requests end with it
     (future,) = request(admin).values()
     return code_of(lambda: future.result(COORDINATOR_SECONDS))
+
+
+def read_settings(admin: AdminClient, topic: str) -> dict[Any, Any]:
+    return admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)])
 
 
 def set_retention(admin: AdminClient) -> dict[Any, Any]:
@@ -156,6 +177,13 @@ ACTIONS: dict[str, Callable[[Client], int | None]] = {
         client,
         lambda admin: admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("lol-archive-of-a-test")]),
     ),
+    "read in a group": lambda client: join_group(client, "operator-of-a-test"),
+    "read the settings of matches": lambda client: administrate(
+        client, lambda admin: read_settings(admin, MATCHES_TOPIC)
+    ),
+    "read the settings of dead letters": lambda client: administrate(
+        client, lambda admin: read_settings(admin, DEAD_LETTER_TOPIC)
+    ),
     "send in transactions": lambda client: transact(client, "producer-of-a-test"),
     "create a topic": lambda client: administrate(
         client, lambda admin: admin.create_topics([NewTopic("of-a-test", 1, 1)], validate_only=True)
@@ -169,7 +197,10 @@ MAY: dict[str, set[str]] = {
     "archive": {"read matches", "read the archive's offsets"},
     "generator": {"write matches"},
     "producer": {"write matches", "send in transactions"},
-    "operator": {"read matches", "read dead letters"},
+    "operator": {
+        *("read matches", "read dead letters", "read in a group"),
+        *("read the settings of matches", "read the settings of dead letters"),
+    },
     "dashboard": {"read dead letters"},
 }
 
@@ -183,9 +214,10 @@ def test_login_has_its_rights_and_no_other(stack: Stack, user: str) -> None:
     assert {code for code in codes.values() if code is not None} <= set(NOT_PERMITTED), codes
 
 
-def test_producers_properties_file_is_a_login_for_librdkafka(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("user", ["producer", "operator"])
+def test_properties_file_is_a_login_for_librdkafka(stack: Stack, tmp_path: Path, user: str) -> None:
     """kcat reads it, a line a setting."""
-    file = credential_files(tmp_path, stack.outputs)["kafka-producer.properties"]
+    file = credential_files(tmp_path, stack.outputs)[f"kafka-{user}.properties"]
     settings: dict[str, Any] = dict(line.split("=", 1) for line in file.splitlines())
     assert MATCHES_TOPIC in Producer(settings).list_topics(timeout=TIMEOUT_SECONDS).topics
 

@@ -70,6 +70,8 @@ class Recorder(pulumi.runtime.Mocks):
         self.outputs: dict[str, Any] = {}
         """The outputs as the program exports them."""
         self.secret_outputs: set[str] = set()
+        self.known_outputs: dict[str, Any] = {}
+        """The values of those that are Pulumi's outputs."""
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.setdefault(args.typ, {})[args.name] = args.inputs
@@ -167,6 +169,11 @@ def _run_program(
     monkeypatch.setattr(pulumi, "export", recorder.outputs.__setitem__)
     runpy.run_path(str(ROOT / "__main__.py"))
     loop.run_until_complete(wait_for_rpcs())
+    recorder.known_outputs = {
+        name: loop.run_until_complete(value.future())
+        for name, value in recorder.outputs.items()
+        if isinstance(value, pulumi.Output)
+    }
     recorder.secret_outputs = {
         name
         for name, value in recorder.outputs.items()

@@ -110,13 +110,21 @@ def test_users_of_an_unreachable_kafka_are_set_again(
 def test_each_user_has_a_password_and_no_user_may_change_topics_or_users() -> None:
     assert {login_of("kafka", user) for user in ACLS_BY_USER} < set(LOGINS)
     permitted = {tuple(acl.split(" ")[3:5]) for acl in acls()}
-    assert {operation for operation, _ in permitted} == {"READ", "WRITE", "DESCRIBE"}
+    assert {operation for operation, _ in permitted} == {"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"}
     assert {resource for _, resource in permitted} == {"TOPIC", "GROUP", "TRANSACTIONAL_ID"}
 
 
 @pytest.mark.parametrize("user", [OPERATOR, "dashboard"])
 def test_user_who_looks_has_no_acl_to_write(user: str) -> None:
-    assert {acl.split(" ")[0] for acl in ACLS_BY_USER[user]} == {"READ", "DESCRIBE"}
+    assert {acl.split(" ")[0] for acl in ACLS_BY_USER[user]} <= {"READ", "DESCRIBE", "DESCRIBE_CONFIGS"}
+
+
+def test_operators_own_consumers_have_a_group_and_see_the_settings_of_both_topics() -> None:
+    assert {
+        "READ GROUP PREFIXED operator",
+        "DESCRIBE_CONFIGS TOPIC LITERAL lol_matches",
+        "DESCRIBE_CONFIGS TOPIC LITERAL lol_matches_dlq",
+    } <= set(ACLS_BY_USER[OPERATOR])
 
 
 def test_prefix_of_a_users_consumer_groups_covers_no_other_users_group() -> None:

@@ -1,7 +1,8 @@
-"""The shared names agree with what cannot import them: the job's defaults, and the files of index templates."""
+"""The shared names agree with what cannot import them: the job, the generator, and the files of index templates."""
 
 from __future__ import annotations
 
+from generator.producer import MAX_MESSAGE_BYTES as GENERATOR_MAX_MESSAGE_BYTES
 from infra import names
 from infra.provisioning.index_template import TEMPLATES
 from job.archive import TABLE
@@ -32,6 +33,10 @@ def test_ports_and_paths_agree_with_the_jobs_defaults() -> None:
 
 def test_table_of_the_archive_agrees_with_the_job() -> None:
     assert names.ARCHIVE_TABLE == TABLE
+
+
+def test_largest_message_of_the_topic_agrees_with_the_generator() -> None:
+    assert names.MAX_MESSAGE_BYTES == GENERATOR_MAX_MESSAGE_BYTES
 
 
 def test_every_alias_has_an_index_template() -> None:

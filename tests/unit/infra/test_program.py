@@ -339,6 +339,34 @@ def test_kafka_accepts_requests_with_the_largest_batch_of_each_topic(declared: d
     assert int(broker["socket.request.max.bytes"]) >= 2**20 + max(batches)
 
 
+@pytest.mark.parametrize(("hours", "roll"), [(1, "600000"), (168, "75600000")])
+def test_segment_is_closed_after_an_eighth_of_the_retention(hours: int, roll: str) -> None:
+    """Retention deletes closed segments only. With a short one, Kafka rolls them every ten minutes at most."""
+    kafka = declare("build", topicRetentionHours=hours).containers["kafka"]
+    broker = properties(upload(kafka, "/etc/lolstack/server.properties"))
+    assert (broker["log.retention.hours"], broker["log.roll.ms"]) == (str(hours), roll)
+
+
+def test_kafka_and_the_producers_configuration_accept_the_largest_message_of_the_topic(
+    declared: dict[str, Recorder],
+) -> None:
+    """By default a client refuses more than 1 MB."""
+    largest = declared["build"].resources[TOPIC]["lol_matches"]["config"]["max.message.bytes"]
+    assert largest == "10485760"
+    broker = properties(upload(declared["build"].containers["kafka"], "/etc/lolstack/server.properties"))
+    assert broker["message.max.bytes"] == broker["replica.fetch.max.bytes"] == largest
+    producer = properties(declared["build"].known_outputs["kafkaProducer"])
+    assert producer["message.max.bytes"] == largest
+    assert producer["sasl.username"] == "producer"
+
+
+def test_client_on_the_host_keeps_its_connection_for_a_day_without_a_new_login(declared: dict[str, Recorder]) -> None:
+    """Not every client can log in again over its connection, and Kafka closes that of one that cannot."""
+    broker = properties(upload(declared["build"].containers["kafka"], "/etc/lolstack/server.properties"))
+    assert broker["connections.max.reauth.ms"] == "600000"
+    assert broker["listener.name.host.scram-sha-512.connections.max.reauth.ms"] == "86400000"
+
+
 def test_alertmanager_has_memory_for_the_refused_logins_that_it_keeps(declared: dict[str, Recorder]) -> None:
     """A hundred. One has at most 1 MiB of base64 in a request's header, and twice the decoded size in the key."""
     container = declared["build"].containers["alertmanager"]

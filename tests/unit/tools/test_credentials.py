@@ -20,6 +20,7 @@ OUTPUTS: dict[str, Any] = {
     "certificateAuthority": "-----BEGIN CERTIFICATE-----\n",
     "kafkaProducer": "bootstrap.servers=127.0.0.1:29092\nsecurity.protocol=SASL_PLAINTEXT\n"
     "sasl.mechanism=SCRAM-SHA-512\nsasl.username=producer\nsasl.password=secret-p\n",
+    "kafkaOperator": "bootstrap.servers=127.0.0.1:29092\nsasl.username=operator\nsasl.password=secret-o\n",
 }
 
 
@@ -85,14 +86,29 @@ def test_stack_of_an_earlier_version_is_one_line_that_names_make_up(
     assert not folder.exists()
 
 
-def test_java_properties_have_the_login_as_jaas_configuration(folder: Path) -> None:
-    lines = credentials.credential_files(folder, OUTPUTS)["kafka-producer-java.properties"].splitlines()
+def test_printed_command_of_a_producer_survives_a_restart_of_kafka(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without -E, kcat ends while no broker answers, and drops what it has queued."""
+    assert credentials.main() == 0
+    assert "kcat -E -F credentials/unit/kafka-producer.properties -P " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("user", "password"), [("producer", "secret-p"), ("operator", "secret-o")])
+def test_java_properties_have_the_login_as_jaas_configuration(folder: Path, user: str, password: str) -> None:
+    lines = credentials.credential_files(folder, OUTPUTS)[f"kafka-{user}-java.properties"].splitlines()
     assert "security.protocol=SASL_PLAINTEXT" in lines
     assert (
         "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required "
-        'username="producer" password="secret-p";'
+        f'username="{user}" password="{password}";'
     ) in lines
     assert not [line for line in lines if line.startswith("sasl.username")]
+    largest = "max.request.size=10485760"  # by default 1 MB
+    assert (largest in lines) == (user == "producer")
+
+
+def test_operators_properties_are_those_of_the_output(folder: Path) -> None:
+    assert credentials.credential_files(folder, OUTPUTS)["kafka-operator.properties"] == OUTPUTS["kafkaOperator"]
 
 
 @pytest.mark.parametrize(("security", "trusts"), [("guarded", False), ("strict", True)])

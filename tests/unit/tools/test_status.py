@@ -20,7 +20,7 @@ from werkzeug import Response
 
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import Alert, PrometheusClient
-from infra.names import IMAGE_SOURCE_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
@@ -276,6 +276,46 @@ class TestStages:
             containers, *_ = self.stack_health(monkeypatch, "localhost:1", container, **answers).stages
             assert containers.name == "containers"
             assert (missing in str(containers.problem)) == named
+
+    @pytest.mark.parametrize(
+        ("name", "endpoint", "service"),
+        [
+            ("jupyter", {"Aliases": None}, None),
+            ("shop-kafka-1", {"Aliases": ["kafka", "shop-kafka-1"]}, "kafka"),
+            ("shop-kafka-1", {"DNSNames": ["shop-kafka-1", "kafka"]}, "kafka"),  # by its host name
+            ("elasticsearch", {}, "elasticsearch"),
+        ],
+    )
+    def test_container_of_others_is_named_and_a_problem_if_it_has_the_name_of_a_service(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, endpoint: dict[str, Any], service: str | None
+    ) -> None:
+        """Docker's DNS would return both addresses."""
+        own = MagicMock(labels={STACK_LABEL: "sample"}, attrs=inspected("running", "lolstack-sample"))
+        own.name = "lolstack-sample-kafka"
+        own.stats.return_value = {"memory_stats": {}}
+        own.attrs["NetworkSettings"]["Networks"]["lolstack-sample"] = {"Aliases": ["kafka"]}
+        foreign = MagicMock(labels={}, attrs={"NetworkSettings": {"Networks": {"lolstack-sample": endpoint}}})
+        foreign.name = name
+
+        def containers(filters: dict[str, str], **_: Any) -> list[Any]:
+            """By label, the stack's own; by network, all that are on it."""
+            if "label" in filters:
+                return [own]
+            return [own, foreign] if filters["network"] == "lolstack-sample" else []
+
+        engine = self.running_engine()
+        engine.containers.list.side_effect = containers
+        monkeypatch.setattr(health, "connect", lambda: engine)
+        monkeypatch.setattr(health, "execute", lambda *_: (0, ""))
+        monkeypatch.setattr(health, "TopicClient", without_kafka)
+        networks = {"kafka": ["lolstack-sample", "lolstack-sample-zookeeper"], "elasticsearch": ["lolstack-sample"]}
+        services = {"kafka": {}, "elasticsearch": {"9200": "localhost:1"}}
+        outputs = {"bootstrapServers": "localhost:1", "services": services, "networks": networks}
+        stage, *_ = health.HealthChecker("sample", outputs).check().stages
+        assert stage.figures.endswith(f"; of others on its networks: {name}")
+        problem = f"{name} of another project answers to {service} on the network lolstack-sample"
+        assert (problem in (stage.problem or "")) == (service is not None)
+        assert "answers to" not in (stage.problem or "").replace(problem, "")
 
     @pytest.mark.parametrize("cache", ["total_inactive_file", "inactive_file"], ids=["control groups v1", "v2"])
     def test_memory_of_a_service_is_without_the_page_cache(self, monkeypatch: pytest.MonkeyPatch, cache: str) -> None:
