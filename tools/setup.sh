@@ -28,8 +28,9 @@ cache=${XDG_CACHE_HOME:-$home/.cache}/lolstack
 bin=$cache/bin
 venv=$root/.venv
 
-# Search for the machine's own tools, even if env.sh was sourced. An ordinary user's PATH lacks sbin.
-PATH=:$PATH:/usr/local/sbin:/usr/sbin:/sbin:
+# Search for the machine's own tools, even if env.sh was sourced. An ordinary user's PATH lacks sbin, and that of cron and
+# sudo the folders of Docker's own client and of its snap.
+PATH=:$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/snap/bin:
 PATH=${PATH//:"$venv/bin":/:}
 PATH=${PATH//:"$bin":/:}
 PATH=${PATH#:}

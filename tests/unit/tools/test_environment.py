@@ -607,6 +607,56 @@ def test_podman_and_a_stopped_snap_are_named_instead_of_a_second_engine_installe
     set_up(passwd_home, "find_docker; echo $docker_state >&2; exit 1", error.format(folder=command.parent))
 
 
+@pytest.mark.parametrize("host", ["", "unix:///run/user/1000/docker.sock"])
+def test_engine_without_a_client_on_path_is_named_instead_of_a_second_one_installed(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """As cron and sudo run set-up, if the client is in a folder of the person's own."""
+    socket = host.removeprefix("unix://") or "/run/docker.sock"
+    (passwd_home.parent / "curl").write_text(f"#!/bin/sh\ncase $* in *{socket}*/_ping) ;; *) exit 7 ;; esac\n")
+    (passwd_home.parent / "curl").chmod(0o755)
+    if host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+    steps = """
+        have() { [[ $1 != docker && $1 != dockerd ]]; }
+        needs_docker() { true; }
+        missing_packages() { :; }
+        install_docker() { echo "a second engine" >&2; exit 1; }
+        """
+    error = (
+        f"setup: error: a Docker Engine runs ({host or socket}), but its client, the command docker, is not on PATH: "
+    )
+    for root in ("true", "false"):
+        done = f"{steps} is_root() {{ {root}; }}; system_command=(x); ensure_system"
+        set_up(passwd_home, done, error)
+    set_up(passwd_home, f"{steps} set_up_system me", error)
+
+
+def test_client_without_an_answer_is_of_an_engine_that_runs(passwd_home: Path) -> None:
+    """Wherever its program is: another engine is not installed."""
+    steps = """
+        have() { [[ $1 != dockerd ]]; }
+        docker() { echo default; }
+        timeout() { [[ $* != *version\\ --format* ]] || return 124; }
+        find_docker
+        echo $docker_state
+        """
+    assert set_up(passwd_home, steps) == "failing"
+
+
+@pytest.mark.parametrize("program", ["source tools/env.sh; id", "tools/setup.sh wrong || true"])
+def test_commands_that_cron_and_sudo_leave_out_of_path_are_found(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """Docker's own client or the snap's: set-up would install a second engine."""
+    id_ = shutil.which("id")
+    (passwd_home.parent / "id").write_text(f'#!/bin/sh\necho "$PATH" >{passwd_home}/path\nexec {id_} "$@"\n')
+    (passwd_home.parent / "id").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{passwd_home.parent}:/usr/bin:/bin")
+    bash(f"({program}) >/dev/null 2>&1")
+    assert {"/usr/local/bin", "/snap/bin"} <= set((passwd_home / "path").read_text().strip().split(":"))
+
+
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sourced("no_proxy") == ""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
