@@ -25,6 +25,9 @@ $(foreach name,$(filter-out STACK,$(VARIABLES)),$(if $(findstring command line,$
 ifeq ($(strip $(STACK)),)
   $(error STACK is empty: name a stack, or leave STACK out for dev)
 endif
+ifneq ($(findstring /,$(STACK)),)
+  $(error STACK has a /: write the short name, $(notdir $(STACK)))
+endif
 
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh

@@ -67,7 +67,7 @@ def run(container: Container) -> int:
 def main() -> int:
     """Return the exit code of `job.backfill`, which parses all arguments but the stack; 1 if it cannot start."""
     parser = argparse.ArgumentParser(prog="make backfill", add_help=False, allow_abbrev=False)
-    parser.add_argument("--stack", required=True)
+    parser.add_argument("--stack", type=command_line.stack_name, required=True)
     options, arguments = parser.parse_known_args()
     try:
         return run(create(connect(), options.stack, arguments))

@@ -27,7 +27,7 @@ from requests import RequestException
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, kill_containers
 from infra.names import VOLUME_OWNERS, container_name
 from tools.cache import cache_folder
-from tools.command_line import run
+from tools.command_line import run, stack_name
 from tools.repair import RepairError, check_locks, repair
 
 ARGUMENTS = {
@@ -139,7 +139,7 @@ def main() -> int:
     """Deploy or destroy the stack."""
     parser = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
     parser.add_argument("command", choices=ARGUMENTS)
-    parser.add_argument("--stack", required=True)
+    parser.add_argument("--stack", type=stack_name, required=True)
     options = parser.parse_args()
     command = ["pulumi", options.command, "--stack", options.stack, *ARGUMENTS[options.command]]
     if options.command == "destroy":

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC, make_command, pulumi_command
 from job.times import iso
-from tools.command_line import run
+from tools.command_line import run, stack_name
 from tools.dlq.dead_letters import (
     HEADER_PREFIX,
     DeadLetterMessage,
@@ -89,7 +89,7 @@ def _text(untrusted: str) -> Text:
 def main() -> int:
     """Returns 0 on success, 1 if the command fails or a message cannot be replayed, 2 if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make dlq", description=__doc__)
-    parser.add_argument("--stack", required=True)
+    parser.add_argument("--stack", type=stack_name, required=True)
     command = parser.add_mutually_exclusive_group()
     command.add_argument(
         "--show",

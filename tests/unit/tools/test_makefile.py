@@ -27,6 +27,7 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         (("down", "stack=other"), "unknown variable stack: "),
         (("down", "STACK=other", "SECURITY=strict"), "unknown variable SECURITY: "),
         (("down", "STACK="), "STACK is empty"),
+        (("down", "STACK=organization/lolstack/dev"), "STACK has a /: write the short name, dev"),
     ],
 )
 def test_stray_target_and_misspelt_variable_are_refused_before_anything_runs(
