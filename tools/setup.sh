@@ -17,7 +17,7 @@ set -euo pipefail
 # builds. Proxies, mirrors and certificates stay.
 unset PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT
 unset CDPATH GOROOT GOOS GOARCH
-export PIP_USER=0  # also in place of the option in pip.conf, with which pip installs nothing into an environment
+export PIP_USER=0 PIP_DRY_RUN=0  # also in place of the options in pip.conf, with which pip installs nothing into .venv
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # As Pulumi: the home folder of the passwd entry. HOME may be another user's (with sudo) or not set.

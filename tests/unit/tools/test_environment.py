@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -200,13 +201,39 @@ def test_variables_that_change_where_packages_are_installed_do_not_reach_set_up(
     """Mirrors and certificates do."""
     (passwd_home.parent / "getent").write_text(f"#!/bin/sh\nenv >{passwd_home}/environment\n")
     names = {"PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_TARGET", "CDPATH", "GOROOT", "GOOS"}
-    for name in names | {"PIP_INDEX_URL", "GOPROXY", "PIP_USER"}:
+    for name in names | {"PIP_INDEX_URL", "GOPROXY", "PIP_USER", "PIP_DRY_RUN"}:
         monkeypatch.setenv(name, "/elsewhere")
     bash("tools/setup.sh wrong", error="setup: error: unknown arguments")
     found = dict(line.split("=", 1) for line in (passwd_home / "environment").read_text().splitlines() if "=" in line)
     assert not names & found.keys()
     assert found["PIP_INDEX_URL"] == found["GOPROXY"] == "/elsewhere"
-    assert found["PIP_USER"] == "0", "also in place of the option in pip.conf"
+    assert found["PIP_USER"] == found["PIP_DRY_RUN"] == "0", "also in place of the option in pip.conf"
+
+
+def test_environment_without_its_packages_is_not_recorded_as_complete(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With such an option in pip.conf, pip installs the packages elsewhere, without an error."""
+    checkout = passwd_home / "checkout"
+    subprocess.run([sys.executable, "-m", "venv", checkout / ".venv"], check=True)
+    with ZipFile(checkout / "sample-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("sample.py", "")
+        wheel.writestr("sample-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
+        wheel.writestr("sample-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("sample-1.0.dist-info/RECORD", "")
+    for name in ("requirements.txt", "requirements-test.txt"):
+        lines = ("--no-index", f"--find-links {checkout}", "sample==1.0 \\", "", "other==1 ; python_version<'3' \\", "")
+        (checkout / name).write_text("\n".join(lines))
+    monkeypatch.setenv("PIP_CONFIG_FILE", f"{passwd_home}/pip.conf")
+    steps = f"log={passwd_home}/log; find_python() {{ echo python3; }}; needs_test_packages() {{ true; }}; ensure_venv"
+    for option, current in (("target", "false"), ("prefix", "false"), ("root", "inspect_venv")):
+        (passwd_home / "pip.conf").write_text(f"[global]\n{option} = {passwd_home}/elsewhere\n")
+        functions = f"venv_is_current() {{ {current}; }}"
+        set_up(passwd_home, f"{functions}; {steps}", error="pip has installed sample elsewhere: ")
+        assert not (checkout / ".venv/.lolstack").exists()
+    (passwd_home / "pip.conf").write_text("")
+    set_up(passwd_home, steps)
+    assert (checkout / ".venv/.lolstack").read_text().count("requirements") == 1
 
 
 @pytest.fixture
