@@ -226,7 +226,7 @@ def test_environment_without_its_packages_is_not_recorded_as_complete(
         (checkout / name).write_text("\n".join(lines))
     monkeypatch.setenv("PIP_CONFIG_FILE", f"{passwd_home}/pip.conf")
     steps = f"log={passwd_home}/log; find_python() {{ echo python3; }}; needs_test_packages() {{ true; }}; ensure_venv"
-    for option, current in (("target", "false"), ("prefix", "false"), ("root", "inspect_venv")):
+    for option, current in (("target", "false"), ("root", "inspect_venv")):
         (passwd_home / "pip.conf").write_text(f"[global]\n{option} = {passwd_home}/elsewhere\n")
         functions = f"venv_is_current() {{ {current}; }}"
         set_up(passwd_home, f"{functions}; {steps}", error="pip has installed sample elsewhere: ")
@@ -234,6 +234,54 @@ def test_environment_without_its_packages_is_not_recorded_as_complete(
     (passwd_home / "pip.conf").write_text("")
     set_up(passwd_home, steps)
     assert (checkout / ".venv/.lolstack").read_text().count("requirements") == 1
+
+
+def add_java(folder: Path, version: str) -> Path:
+    """A Java in the subfolder bin. Like the real one, it fails with an option that it does not know."""
+    (folder / "bin").mkdir(parents=True)
+    java = f"""#!/bin/sh
+[ -z "$JAVA_TOOL_OPTIONS" ] || exit 1
+echo 'openjdk version "{version}" 2025-04-15' >&2
+"""
+    (folder / "bin/java").write_text(java)
+    (folder / "bin/java").chmod(0o755)
+    return folder / "bin"
+
+
+@pytest.mark.parametrize(
+    ("on_path", "java_home", "found", "kept"),
+    [
+        ("17.0.15", "1.8.0_452", True, False),
+        ("17.0.15", None, True, False),
+        ("1.8.0_452", "25", True, True),
+        ("17.0.15", "25", True, True),
+        ("11.0.2", "11.0.2", False, False),
+    ],
+)
+def test_java_on_path_is_used_if_that_of_java_home_is_unsuitable(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, on_path: str, java_home: str | None, found: bool, kept: bool
+) -> None:
+    """Set-up would install another one each time, which does not replace JAVA_HOME's. The tests choose the same one."""
+    monkeypatch.setenv("JAVA_HOME", str(passwd_home / "java"))
+    if java_home:
+        add_java(passwd_home / "java", java_home)
+    monkeypatch.setenv("PATH", str(add_java(passwd_home / "other", on_path)), prepend=os.pathsep)
+    assert set_up(passwd_home, "has_java && echo found || echo missing") == ("found" if found else "missing")
+    assert ("JAVA_HOME" in variables_of_the_tests()) is kept
+
+
+def variables_of_the_tests() -> dict[str, str]:
+    """The environment of the tests of a person with this process's environment."""
+    program = "import json, os, tests.conftest; print(json.dumps(dict(os.environ)))"
+    variables: dict[str, str] = json.loads(subprocess.check_output([sys.executable, "-c", program], cwd=ROOT))
+    return variables
+
+
+def test_variables_of_spark_and_java_do_not_reach_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"HADOOP_CONF_DIR", "SPARK_DIST_CLASSPATH", "SPARK_LOCAL_DIRS", "JAVA_TOOL_OPTIONS", "PYSPARK_PYTHON"}
+    for name in names:
+        monkeypatch.setenv(name, "/elsewhere")
+    assert not names & variables_of_the_tests().keys()
 
 
 @pytest.fixture
