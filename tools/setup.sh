@@ -30,11 +30,11 @@ venv=$root/.venv
 
 # Search for the machine's own tools, even if env.sh was sourced. An ordinary user's PATH lacks sbin, and that of cron and
 # sudo the folders of Docker's own client and of its snap.
-PATH=:$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/snap/bin:
-PATH=${PATH//:"$venv/bin":/:}
-PATH=${PATH//:"$bin":/:}
-PATH=${PATH#:}
-PATH=${PATH%:}
+IFS=: read -ra folders <<<"$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/snap/bin"
+PATH=''
+for folder in "${folders[@]}"; do
+  [[ $folder == "$bin" || $folder == "$venv/bin" || $folder -ef $venv/bin ]] || PATH+=${PATH:+:}$folder
+done
 export PATH
 
 # shellcheck source=versions.env

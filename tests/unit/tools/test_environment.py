@@ -284,6 +284,23 @@ def test_variables_of_spark_and_java_do_not_reach_the_tests(monkeypatch: pytest.
     assert not names & variables_of_the_tests().keys()
 
 
+def test_set_up_never_searches_the_environment_that_it_creates(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often and wherever PATH has it: set-up would delete the interpreter that it runs."""
+    own = (f"{ROOT}/.venv/bin", f"{passwd_home}/.cache/lolstack/bin")
+    others = (str(passwd_home.parent), "/usr/bin", "/bin")
+    entries = (own[0], own[0], own[1], own[1], own[0], others[0], own[0], own[1], *others[1:], own[1], own[1])
+    id_ = shutil.which("id")
+    (passwd_home.parent / "id").write_text(f'#!/bin/sh\necho "$PATH" >{passwd_home}/path\nexec {id_} "$@"\n')
+    (passwd_home.parent / "id").chmod(0o755)
+    monkeypatch.setenv("PATH", ":".join(entries))
+    bash("tools/setup.sh wrong", error="setup: error: unknown arguments")
+    found = (passwd_home / "path").read_text().strip().split(":")
+    assert not set(own) & set(found)
+    assert found[: len(others)] == list(others)
+
+
 @pytest.fixture
 def interpreters(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for stand-ins of Python, which are the only ones on PATH."""
