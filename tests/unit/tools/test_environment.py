@@ -361,6 +361,29 @@ def test_part_of_root_leaves_the_interpreter_to_its_user(passwd_home: Path, inte
     assert "python" not in set_up(passwd_home, steps)
 
 
+def test_installed_pulumi_is_found_again_without_its_folder_on_path(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by cron: it would be downloaded, and the tools would not find it."""
+    (passwd_home / "own").mkdir()
+    for name in ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python"):
+        (passwd_home / "own" / name).write_text("#!/bin/sh\necho v99.0.0\n")
+        (passwd_home / "own" / name).chmod(0o755)
+    (passwd_home / "checkout").mkdir()
+    (passwd_home / "checkout/requirements.txt").write_text("pulumi-docker==1.0\n")
+    bin_ = passwd_home / ".cache/bin"
+    steps = f"bin={bin_}; provider_is_installed() {{ true; }}; fetch_cli() {{ echo downloaded; }}"
+    steps += "; ensure_pulumi; echo $pulumi_version"
+    with monkeypatch.context() as login:
+        login.setenv("PATH", str(passwd_home / "own"), prepend=os.pathsep)
+        assert set_up(passwd_home, steps) == "99.0.0"
+    monkeypatch.setenv("PATH", f"{passwd_home.parent}:/usr/bin:/bin")
+    assert set_up(passwd_home, steps) == "99.0.0"
+    assert bash(f"PATH={bin_}:/usr/bin:/bin pulumi version") == "v99.0.0"
+    (passwd_home / "own/pulumi").unlink()
+    assert set_up(passwd_home, steps).startswith("downloaded\n")
+
+
 @pytest.mark.parametrize(
     "step", ["go=go; go_in module build", "have() { true; }; chmod() { :; }; GO_SUM_AMD64=x GO_SUM_ARM64=x; fetch_go"]
 )
