@@ -38,6 +38,10 @@ quote = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1) $(call quote,$($(2))))
 stack := --stack $(call quote,$(STACK))
 IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
+# With MAKEFLAGS=-j4 `make down up` would run both at the same time. Of one command, only checks run in parallel.
+ifneq ($(filter-out lint types $(UNIT) $(INTEGRATION),$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 .DEFAULT_GOAL := help
 .PHONY: $(TARGETS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -106,6 +107,36 @@ def test_variables_of_python_and_bash_do_not_reach_the_tools(tmp_path: Path) -> 
     found = dict(line.split("=", 1) for line in run.stdout.splitlines() if "=" in line)
     assert not foreign.keys() & found.keys()
     assert found["PULUMI_PYTHON_CMD"] == f"{ROOT}/.venv/bin/python"
+
+
+def run_with_stubs(folder: Path, *arguments: str, **commands: str) -> subprocess.CompletedProcess[str]:
+    """Run make where these Bash scripts stand in for commands, and set-up does nothing.
+
+    `meets NAME OTHER SECONDS` is whether the script OTHER runs within this time.
+    """
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "tools").mkdir()
+    (folder / "tools/env.sh").write_text(f"PATH={folder}:$PATH\n")
+    os.mkfifo(folder / "fifo")
+    meets = 'meets() { touch "$1"; for each in $(seq "$3"0); do [ ! -e "$2" ] || return 0; read -t 0.1 <>fifo; done; false; }'
+    for name, script in commands.items() | {("tools/setup.sh", "")}:
+        (folder / name).write_text(f"#!/bin/bash\n{meets}\n{script}\n")
+        (folder / name).chmod(0o755)
+    return make("-s", "-C", str(folder), *arguments)
+
+
+def test_targets_of_one_command_run_one_after_the_other(tmp_path: Path) -> None:
+    """Also with MAKEFLAGS=-j4: `make down up` would destroy and deploy at the same time."""
+    script = "case $* in *destroy*) ! meets down up 1 ;; *) touch up ;; esac"
+    assert run_with_stubs(tmp_path, "-j4", "down", "up", python=script).returncode == 0
+    assert (tmp_path / "up").exists()
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j4"])
+def test_checks_run_in_parallel(tmp_path: Path, jobs: str) -> None:
+    ruff, mypy = "[ $1 = format ] || meets linter types 30", "meets types linter 30"
+    done = run_with_stubs(tmp_path, jobs, "check", ruff=ruff, mypy=mypy, pytest="")
+    assert done.returncode == 0, done.stderr
 
 
 def test_new_requirements_are_installed_before_a_tool_runs() -> None:
