@@ -31,8 +31,9 @@ endif
 
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
-# These would change what Python imports, and whether Bash reads BASH_ENV.
-unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH POSIXLY_CORRECT SHELLOPTS
+# These would change how Python runs and what it imports, and whether Bash reads BASH_ENV.
+unexport $(filter-out PYTHONIOENCODING PYTHONUTF8 PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
+unexport POSIXLY_CORRECT SHELLOPTS
 # A word of the shell, whatever the value contains.
 quote = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1) $(call quote,$($(2))))

@@ -13,9 +13,9 @@
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
-# Variables of the person that change where Python and pip find and install packages, what `cd` enters, and what Go
-# builds. Proxies, mirrors and certificates stay.
-unset PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT
+# Variables of the person that change how Python runs, where it and pip find and install packages, what `cd` enters, and
+# what Go builds. Proxies, mirrors and certificates stay.
+unset "${!PYTHON@}" PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT
 unset CDPATH GOROOT GOOS GOARCH JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS
 export PIP_USER=0 PIP_DRY_RUN=0  # also in place of the options in pip.conf, with which pip installs nothing into .venv
 

@@ -200,7 +200,17 @@ def test_variables_that_change_where_packages_are_installed_do_not_reach_set_up(
 ) -> None:
     """Mirrors and certificates do."""
     (passwd_home.parent / "getent").write_text(f"#!/bin/sh\nenv >{passwd_home}/environment\n")
-    names = {"PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_TARGET", "CDPATH", "GOROOT", "GOOS"}
+    names = {
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONSAFEPATH",
+        "PYTHONWARNINGS",
+        "PYTHONPLATLIBDIR",
+        "PIP_TARGET",
+        "CDPATH",
+        "GOROOT",
+        "GOOS",
+    }
     for name in names | {"PIP_INDEX_URL", "GOPROXY", "PIP_USER", "PIP_DRY_RUN"}:
         monkeypatch.setenv(name, "/elsewhere")
     bash("tools/setup.sh wrong", error="setup: error: unknown arguments")

@@ -102,10 +102,13 @@ def test_logs_accepts_a_service_name_with_an_apostrophe(tmp_path: Path, stack: s
 def test_variables_of_python_and_bash_do_not_reach_the_tools(tmp_path: Path) -> None:
     """PYTHONPATH would import other modules, and in POSIX mode Bash does not read tools/env.sh."""
     (tmp_path / "extra.mk").write_text("lint:\n\t@env\n")
-    foreign = dict.fromkeys(("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "POSIXLY_CORRECT"), "1")
-    run = make("-s", "-f", "Makefile", "-f", str(tmp_path / "extra.mk"), "lint", PULUMI_PYTHON_CMD="", **foreign)
+    names = ("HOME", "PATH", "SAFEPATH", "OPTIMIZE", "WARNINGS", "DEVMODE", "INSPECT", "PLATLIBDIR")
+    foreign = dict.fromkeys((*(f"PYTHON{name}" for name in names), "POSIXLY_CORRECT"), "1")
+    kept = {"PULUMI_PYTHON_CMD": "", "PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": "1"}
+    run = make("-s", "-f", "Makefile", "-f", str(tmp_path / "extra.mk"), "lint", **foreign, **kept)
     found = dict(line.split("=", 1) for line in run.stdout.splitlines() if "=" in line)
     assert not foreign.keys() & found.keys()
+    assert (found["PYTHONIOENCODING"], found["PYTHONUNBUFFERED"]) == ("ascii", "1")
     assert found["PULUMI_PYTHON_CMD"] == f"{ROOT}/.venv/bin/python"
 
 
@@ -118,7 +121,8 @@ def run_with_stubs(folder: Path, *arguments: str, **commands: str) -> subprocess
     (folder / "tools").mkdir()
     (folder / "tools/env.sh").write_text(f"PATH={folder}:$PATH\n")
     os.mkfifo(folder / "fifo")
-    meets = 'meets() { touch "$1"; for each in $(seq "$3"0); do [ ! -e "$2" ] || return 0; read -t 0.1 <>fifo; done; false; }'
+    loop = 'for each in $(seq "$3"0); do [ ! -e "$2" ] || return 0; read -t 0.1 <>fifo; done'
+    meets = f'meets() {{ touch "$1"; {loop}; false; }}'
     for name, script in commands.items() | {("tools/setup.sh", "")}:
         (folder / name).write_text(f"#!/bin/bash\n{meets}\n{script}\n")
         (folder / name).chmod(0o755)
