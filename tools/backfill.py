@@ -45,7 +45,7 @@ def create(engine: docker.DockerClient, stack: str, arguments: list[str]) -> Con
 def run(container: Container) -> int:
     """Start the container, print its output until it exits, and return its exit code.
 
-    Graceful shutdown: SIGINT, SIGTERM and SIGHUP are forwarded as SIGTERM.
+    Graceful shutdown: SIGINT, SIGTERM and SIGHUP are forwarded as SIGTERM. A closed pipe does not end it.
     """
 
     def stop(*_: object) -> None:
@@ -57,8 +57,7 @@ def run(container: Container) -> int:
     try:
         container.start()
         for text in container.logs(stream=True, follow=True):
-            sys.stdout.write(sanitize(text.decode(errors="replace")))
-            sys.stdout.flush()
+            command_line.write(sys.stdout, sanitize(text.decode(errors="replace")))
         return int(container.wait()["StatusCode"])
     finally:
         container.remove(force=True)

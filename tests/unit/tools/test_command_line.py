@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -21,6 +22,23 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 def test_ctrl_c_is_exit_code_130_without_a_traceback(statement: str, exit_code: int) -> None:
     done = run(f"from tools.command_line import run\ndef main():\n  {statement}\nrun(main)")
     assert (done.returncode, done.stderr) == (exit_code, "")
+
+
+def test_closed_pipe_ends_a_tool_without_a_traceback() -> None:
+    """`make status | head -1`: exit code 141, as of a shell's own commands."""
+    for statement in ("print('line\\n' * 100_000)", "print('line')"):
+        program = f"from tools.command_line import run\ndef main():\n  input()\n  {statement}\n  return 0\nrun(main)"
+        with subprocess.Popen(
+            [sys.executable, "-c", program], cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True
+        ) as tool:
+            assert tool.stdin
+            assert tool.stdout
+            assert tool.stderr
+            tool.stdout.close()
+            tool.stdin.write("\n")
+            tool.stdin.close()
+            assert tool.stderr.read() == ""
+        assert tool.returncode == 141
 
 
 def run_tool(tool: str, stack: str) -> subprocess.CompletedProcess[str]:
