@@ -115,6 +115,7 @@ install_docker() {
 # install_docker_ce ID: from Docker's repository; apt verifies the packages with Docker's key, whose fingerprint is known.
 install_docker_ce() {
   local suite keys
+  umask 022
   have gpg || apt_install gpg
   # shellcheck disable=SC1091
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
@@ -125,7 +126,6 @@ install_docker_ce() {
     echo "download.docker.com has other keys than Docker's: $keys"
     return 1
   fi
-  chmod 0644 "$docker_apt_key"
   printf '%s\n' 'Types: deb' "URIs: https://download.docker.com/linux/$1" "Suites: $suite" 'Components: stable' \
     "Signed-By: $docker_apt_key" >"$docker_apt_source"
   install_docker_ce_packages

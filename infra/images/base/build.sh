@@ -72,5 +72,5 @@ SOURCE_DATE_EPOCH=1767225600 mmdebstrap --variant=minbase "${slim[@]}" \
     --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --customize-hook="$keep_nothing" bookworm "$rootfs" "${sources[@]}"
 
 echo "base: importing $(du -h "$rootfs" | cut -f1) as $tag ..."
-docker import --change 'CMD ["bash"]' --change 'ENV LANG=C.UTF-8' "$rootfs" "$tag" >/dev/null
+env -u DOCKER_DEFAULT_PLATFORM docker import --change 'CMD ["bash"]' --change 'ENV LANG=C.UTF-8' "$rootfs" "$tag" >/dev/null
 echo "base: $tag is Debian $(tar -xOf "$rootfs" ./etc/debian_version)"

@@ -72,7 +72,7 @@ def test_deleted_image_is_drift_and_a_new_name_a_replacement(images: set[str]) -
 @pytest.fixture
 def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The file in which a script in place of mmdebstrap writes its TMPDIR and its arguments."""
-    tools = {"mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run', "docker": "true", "tar": "echo 12.0"}
+    tools = {"mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run', "docker": f"env >{tmp_path}/environment", "tar": "echo 12.0"}
     for name, body in tools.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
@@ -113,6 +113,13 @@ def test_folder_that_others_cannot_enter_is_only_used_by_root(
     for folder in (private, private / "open"):
         monkeypatch.setenv("TMPDIR", str(folder))
         assert run_script(bootstrap)[0] == (expected or str(folder))
+
+
+def test_imported_image_has_the_platform_of_this_machine(bootstrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mmdebstrap's packages. `docker import` labels it with the variable's platform."""
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
+    run_script(bootstrap)
+    assert "DOCKER_DEFAULT_PLATFORM" not in (bootstrap.parent / "environment").read_text()
 
 
 def test_base_image_is_made_from_the_debian_mirror(bootstrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:

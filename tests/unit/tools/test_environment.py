@@ -625,11 +625,15 @@ def test_repository_of_docker_is_only_used_with_dockers_own_key(
         gpg() {{ cat {tmp_path}/listing; }}
         apt_install() {{ :; }}
         dpkg() {{ :; }}
+        umask 077
         install_docker_ce debian || echo refused
         """
     )
     assert done.endswith("refused") is not accepted
     assert (tmp_path / "docker.sources").exists() is accepted
+    if accepted:
+        modes = [(tmp_path / f"docker.{name}").stat().st_mode & 0o777 for name in ("sources", "asc")]
+        assert modes == [0o644, 0o644], "apt's programs for every user read them"
 
 
 def denied(home: Path, functions: str, error: str) -> None:
