@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -157,6 +158,27 @@ def test_empty_passphrase_is_refused(passwd_home: Path, monkeypatch: pytest.Monk
     set_up(passwd_home, "ensure_passphrase", error=f"setup: error: the passphrase file {passphrase} is empty")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
     set_up(passwd_home, "ensure_passphrase")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_log_which_is_also_the_lock_is_open_to_its_user_only(tmp_path: Path, exists: bool) -> None:
+    """Whoever may read it could lock it for ever. Also one of an earlier version, before set-up waits for its lock."""
+    log = tmp_path / "folder/setup.log"
+    if exists:
+        log.parent.mkdir()
+        log.touch(0o644)
+    bash(f"umask 022; source tools/setup.d/steps.sh; open_log {log}")
+    assert log.stat().st_mode & 0o777 == 0o600
+    log.chmod(0o644)
+    program = f"unset BASH_ENV; source tools/setup.d/steps.sh; open_log {log}; echo goes on"
+    with log.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(["bash", "-euc", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as waiting:
+            assert waiting.stdout is not None
+            assert waiting.stdout.readline() == f"setup: waiting for another set-up to finish, which has locked {log}\n"
+            assert log.stat().st_mode & 0o777 == 0o600
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert waiting.stdout.read() == "goes on\n"
 
 
 def test_every_request_of_curl_in_set_up_has_a_time_limit() -> None:
