@@ -72,7 +72,11 @@ def test_deleted_image_is_drift_and_a_new_name_a_replacement(images: set[str]) -
 @pytest.fixture
 def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The file in which a script in place of mmdebstrap writes its TMPDIR and its arguments."""
-    tools = {"mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run', "docker": f"env >{tmp_path}/environment", "tar": "echo 12.0"}
+    tools = {
+        "mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run',
+        "docker": f"env >{tmp_path}/environment",
+        "tar": "echo 12.0",
+    }
     for name, body in tools.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
