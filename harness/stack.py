@@ -42,6 +42,8 @@ from tools.repair import RepairError, repair
 from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
 
 ROOT = Path(__file__).parents[1]
+SECRETS = {"alertWebhookUrl"}
+"""The settings that must be encrypted."""
 WEBHOOK = "webhook"
 """Host name, on the stack's network, of the container that receives alert notifications in test_monitoring."""
 WEBHOOK_TOKEN = "token-of-the-webhook"
@@ -102,7 +104,9 @@ class Stack:
 
     def _set_config(self, config: Mapping[str, str]) -> None:
         for key, value in config.items():
-            self._pulumi.set_config(f"{PROJECT}:{key}", automation.ConfigValue(value), path="." in key)
+            self._pulumi.set_config(
+                f"{PROJECT}:{key}", automation.ConfigValue(value, secret=key in SECRETS), path="." in key
+            )
 
     def preview(self) -> automation.PreviewResult:
         """`pulumi preview`."""

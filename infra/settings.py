@@ -293,6 +293,9 @@ class Settings(BaseModel):
             settings = cls.model_validate(values)
         except ValidationError as error:
             raise SettingsError("\n".join(_explain(e, stack) for e in error.errors())) from error
+        if settings.alert_webhook_url and not pulumi.runtime.is_config_secret(prefix + WEBHOOK):
+            change = pulumi_command(f"config set --secret {WEBHOOK} URL", stack)
+            raise SettingsError(f"{prefix}{WEBHOOK}: its URL has a token, and is not encrypted: `{change}`")
         too_high = [f"{key} ({port})" for key, _, port in settings.host_ports(stack) if port > 65535]
         if too_high:
             names = ", ".join(too_high)

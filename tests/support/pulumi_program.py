@@ -159,6 +159,7 @@ def _run_program(
     )
     monkeypatch.setattr("infra.images.network_arguments", lambda: network_arguments)
     monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: config)
+    monkeypatch.setattr(pulumi.runtime, "is_config_secret", lambda _: True)
     recorder = Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

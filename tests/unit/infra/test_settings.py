@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterable
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 from pydantic.alias_generators import to_camel
@@ -184,6 +185,18 @@ def test_token_or_password_in_a_refused_value_is_not_shown(changes: dict[str, An
     with pytest.raises(SettingsError, match=f"lolstack:{next(iter(changes))}") as refusal:
         Settings.load(raw_config(**changes), "dev")
     assert "hush" not in str(refusal.value)
+
+
+def test_webhook_that_is_not_encrypted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its URL has a token, and `pulumi config` would print it."""
+    config = raw_config(alertWebhookUrl="https://hooks.example.com/services/hush")
+    with pytest.raises(
+        SettingsError, match="`pulumi config set --secret alertWebhookUrl URL --stack other`"
+    ) as refusal:
+        Settings.load(config, "other")
+    assert "hush" not in str(refusal.value)
+    monkeypatch.setattr(pulumi.runtime, "is_config_secret", {"lolstack:alertWebhookUrl"}.__contains__)
+    assert Settings.load(config, "other").alert_webhook_url.endswith("hush")
 
 
 def test_index_aliases_cannot_be_overridden() -> None:
