@@ -25,16 +25,24 @@ $(foreach name,$(filter-out STACK,$(VARIABLES)),$(if $(findstring command line,$
 ifeq ($(strip $(STACK)),)
   $(error STACK is empty: name a stack, or leave STACK out for dev)
 endif
+ifneq ($(findstring /,$(STACK)),)
+  $(error STACK has a /: write the short name, $(notdir $(STACK)))
+endif
 
 SHELL := /bin/bash
 export BASH_ENV := tools/env.sh
-# These would change what Python imports, and whether Bash reads BASH_ENV.
-unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH POSIXLY_CORRECT SHELLOPTS
+# These would change how Python runs and what it imports, and whether Bash reads BASH_ENV.
+unexport $(filter-out PYTHONIOENCODING PYTHONUTF8 PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
+unexport POSIXLY_CORRECT SHELLOPTS
 # A word of the shell, whatever the value contains.
 quote = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1) $(call quote,$($(2))))
 stack := --stack $(call quote,$(STACK))
 IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
+# With MAKEFLAGS=-j4 `make down up` would run both at the same time. Of one command, only checks run in parallel.
+ifneq ($(filter-out lint types $(UNIT) $(INTEGRATION),$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 .DEFAULT_GOAL := help
 .PHONY: $(TARGETS)
 

@@ -47,7 +47,8 @@ ROOT = Path(__file__).parents[1]
 def sum_samples(samples: Sequence[Sample], name: str, **labels: str) -> float:
     """The sum of the metric's samples with these labels. Compare only sums of the same scrape."""
     values = [sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()]
-    assert values, f"no sample of the metric {name} {labels}"
+    if not values:
+        raise AssertionError(f"no sample of the metric {name} {labels}")
     return sum(values)
 
 
@@ -142,7 +143,8 @@ class Stack:
 
         def healthy() -> None:
             status = self.make("status")
-            assert status.rc == 0, status.stdout
+            if status.rc:
+                raise AssertionError(status.stdout)
 
         eventually(healthy, timeout_seconds)
 
@@ -197,7 +199,8 @@ class Stack:
         before = self.document_count()
 
         def more() -> None:
-            assert self.document_count() > before, f"{MATCHES_ALIAS} stays at {before} documents"
+            if self.document_count() <= before:
+                raise AssertionError(f"{MATCHES_ALIAS} stays at {before} documents")
 
         eventually(more, timeout_seconds)
 
@@ -220,7 +223,8 @@ class Stack:
         """
         url = f"http://127.0.0.1:{METRICS_PORT}{path}"
         exit_code, text = execute(self.container_name(service), ["curl", "-fsSK", CURL_CONFIG, "-m", "5", url])
-        assert exit_code == 0, f"{path} of {service} does not answer, or with an error: {text}"
+        if exit_code:
+            raise AssertionError(f"{path} of {service} does not answer, or with an error: {text}")
         return text
 
     def samples(self, service: str) -> list[Sample]:
@@ -267,8 +271,8 @@ class Stack:
 
         def restarted() -> None:
             job.reload()
-            assert job.attrs["State"]["StartedAt"] != started_at, "the driver was not killed, or not restarted"
-            assert job.attrs["State"]["Running"]
+            if job.attrs["State"]["StartedAt"] == started_at or not job.attrs["State"]["Running"]:
+                raise AssertionError("the driver was not killed, or not restarted")
 
         eventually(restarted, timeout_seconds=60)
 

@@ -22,8 +22,8 @@ from infra.clients.docker_engine import (
     published_ports,
     stack_containers,
 )
-from infra.names import HOST_ADDRESS, container_name
-from infra.settings import HostPort, Settings, SettingsError
+from infra.names import HOST_ADDRESS, PROJECT, container_name, pulumi_command
+from infra.settings import WEBHOOK, HostPort, Settings, SettingsError
 
 MIN_FREE_DISK_GIB = 5
 """Space for the data of a day or two. Images that are already on the host need no more."""
@@ -62,8 +62,9 @@ def check(settings: Settings, stack: str) -> str:
     ]
     if problems:
         raise SettingsError("\n".join(problems))
-    if warning := _exposed_ports(version["Version"]):
-        pulumi.log.warn(warning)
+    for warning in (_exposed_ports(version["Version"]), _readable_webhook(settings, stack)):
+        if warning:
+            pulumi.log.warn(warning)
     return str(info["ID"])
 
 
@@ -85,6 +86,14 @@ def _outdated_docker(version: str, api_version: str) -> list[str]:
     if Version(api_version) >= Version(versions.MINIMUM_DOCKER_API):
         return []
     return [f"Docker Engine {version} is too old: {versions.MINIMUM_DOCKER} or newer is needed"]
+
+
+def _readable_webhook(settings: Settings, stack: str) -> str | None:
+    """A warning: everybody may read the stack's settings file, and `pulumi config` prints it."""
+    if not settings.alert_webhook_url or pulumi.runtime.is_config_secret(f"{PROJECT}:{WEBHOOK}"):
+        return None
+    change = pulumi_command(f"config set --secret {WEBHOOK} URL", stack)
+    return f"{PROJECT}:{WEBHOOK} is not encrypted, and its URL often has a token: `{change}`"
 
 
 def _exposed_ports(version: str) -> str | None:

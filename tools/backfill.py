@@ -45,7 +45,7 @@ def create(engine: docker.DockerClient, stack: str, arguments: list[str]) -> Con
 def run(container: Container) -> int:
     """Start the container, print its output until it exits, and return its exit code.
 
-    Graceful shutdown: SIGINT, SIGTERM and SIGHUP are forwarded as SIGTERM.
+    Graceful shutdown: SIGINT, SIGTERM and SIGHUP are forwarded as SIGTERM. A closed pipe does not end it.
     """
 
     def stop(*_: object) -> None:
@@ -57,8 +57,7 @@ def run(container: Container) -> int:
     try:
         container.start()
         for text in container.logs(stream=True, follow=True):
-            sys.stdout.write(sanitize(text.decode(errors="replace")))
-            sys.stdout.flush()
+            command_line.write(sys.stdout, sanitize(text.decode(errors="replace")))
         return int(container.wait()["StatusCode"])
     finally:
         container.remove(force=True)
@@ -67,7 +66,7 @@ def run(container: Container) -> int:
 def main() -> int:
     """Return the exit code of `job.backfill`, which parses all arguments but the stack; 1 if it cannot start."""
     parser = argparse.ArgumentParser(prog="make backfill", add_help=False, allow_abbrev=False)
-    parser.add_argument("--stack", required=True)
+    parser.add_argument("--stack", type=command_line.stack_name, required=True)
     options, arguments = parser.parse_known_args()
     try:
         return run(create(connect(), options.stack, arguments))

@@ -1,22 +1,57 @@
-"""Runs a command-line tool: exit code, Ctrl-C, and characters that the output's encoding lacks."""
+"""What command-line tools share: a stack's name, Ctrl-C, a closed pipe, characters that the output's encoding lacks."""
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import IO, NoReturn
 
 from tools.printable import replace_unencodable
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as of a shell."""
+CLOSED_PIPE = 141
+"""Exit code if the reader of the output has ended: 128 and the number of SIGPIPE."""
+
+
+def stack_name(text: str) -> str:
+    """The argument --stack. Pulumi also takes a qualified name; containers, labels and files have the short one."""
+    _, slash, short = text.rpartition("/")
+    if slash:
+        raise argparse.ArgumentTypeError(f"{text} has a /: write the short name, {short}")
+    return text
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Exit with the exit code that `main` returns. Neither Ctrl-C nor a character that the output's
+    """Exit with the exit code that `main` returns. Neither Ctrl-C nor a closed pipe nor a character that the output's
     encoding lacks ends in a traceback."""
     replace_unencodable()
     try:
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        status = INTERRUPTED
+    except BrokenPipeError:
+        _discard(sys.stdout)
+        status = CLOSED_PIPE
+    sys.exit(status)
+
+
+def write(target: IO[str], text: str) -> None:
+    """Write text at once. From a failure on, such as a closed pipe or a full disk, the target discards everything."""
+    try:
+        target.write(text)
+        target.flush()
+    except OSError as error:
+        _discard(target)
+        if target is not sys.stderr:
+            write(sys.stderr, f"{target.name}: no more output: {error}\n")
+
+
+def _discard(target: IO[str]) -> None:
+    """Let the target discard everything. Python flushes what it could not write once more when it closes it."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), target.fileno())

@@ -14,7 +14,7 @@ from typing import Any
 
 from infra.logins import OPERATOR, curl_login, kafka_client_settings, login_of, properties
 from infra.names import DEAD_LETTER_TOPIC, DEV_STACK, MATCHES_TOPIC, MAX_MESSAGE_BYTES, make_command
-from tools.command_line import run
+from tools.command_line import run, stack_name
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +24,7 @@ AUTHORITY = "ca.crt"
 def main() -> int:
     """Write the files and say what each is for. Exit code 1 if the stack is not deployed, or they cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stack", default=DEV_STACK, help="the Pulumi stack (default: %(default)s)")
+    parser.add_argument("--stack", type=stack_name, default=DEV_STACK, help="the Pulumi stack (default: %(default)s)")
     stack = parser.parse_args().stack
     try:
         outputs = read_stack_outputs(stack)

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
 
 from docker.errors import APIError
 from requests import RequestException
@@ -27,7 +26,7 @@ from requests import RequestException
 from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, kill_containers
 from infra.names import VOLUME_OWNERS, container_name
 from tools.cache import cache_folder
-from tools.command_line import run
+from tools.command_line import run, stack_name, write
 from tools.repair import RepairError, check_locks, repair
 
 ARGUMENTS = {
@@ -75,19 +74,6 @@ def log_file(command: str, stack: str) -> Path:
         write(sys.stderr, f"no log: {error}\n")
         return Path(os.devnull)
     return log
-
-
-def write(target: TextIO, text: str) -> None:
-    """Write text at once. From a failure on, such as a closed pipe or a full disk, the target discards everything."""
-    try:
-        target.write(text)
-        target.flush()
-    except OSError as error:
-        # Python flushes what it could not write once more when it closes the target.
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), target.fileno())
-        if target is not sys.stderr:
-            write(sys.stderr, f"{target.name}: no more output: {error}\n")
 
 
 def run_without_terminal(command: list[str], log: Path) -> int:
@@ -139,7 +125,7 @@ def main() -> int:
     """Deploy or destroy the stack."""
     parser = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
     parser.add_argument("command", choices=ARGUMENTS)
-    parser.add_argument("--stack", required=True)
+    parser.add_argument("--stack", type=stack_name, required=True)
     options = parser.parse_args()
     command = ["pulumi", options.command, "--stack", options.stack, *ARGUMENTS[options.command]]
     if options.command == "destroy":

@@ -19,7 +19,7 @@ _lolstack_path=$_lolstack_root/.venv/bin:${XDG_CACHE_HOME:-$_lolstack_home/.cach
 
 case $PATH: in
   "$_lolstack_path":*) ;;
-  *) PATH=$_lolstack_path:$PATH ;;
+  *) PATH=$_lolstack_path:$PATH:/usr/local/bin:/snap/bin ;; # the PATH of cron lacks these, where docker can be
 esac
 export PATH
 

@@ -12,7 +12,7 @@ from infra.clients.docker_engine import is_published
 from infra.clients.kibana import SavedObjectClient, SavedObjectError, file_text, object_key
 from infra.names import DEV_STACK, KIBANA_PORT, make_command
 from infra.provisioning.saved_object import OBJECTS
-from tools.command_line import run
+from tools.command_line import run, stack_name
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
 
@@ -48,7 +48,9 @@ def kibana_url(stack: str, outputs: Mapping[str, Any]) -> str:
 def main() -> int:
     """Returns 0 if everything is exported, 1 if Kibana fails or the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="python -m tools.kibana_export", description=__doc__)
-    parser.add_argument("--stack", default=DEV_STACK, help="the stack whose login is used (default: %(default)s)")
+    parser.add_argument(
+        "--stack", type=stack_name, default=DEV_STACK, help="the stack whose login is used (default: %(default)s)"
+    )
     parser.add_argument("--kibana", help="Kibana's URL (default: that of the stack)")
     options = parser.parse_args()
     try:

@@ -50,7 +50,7 @@ from infra.configuration import lost_settings
 from infra.home import home_folder
 from infra.names import PROJECT, make_command, pulumi_command
 from infra.ownership import CONTAINER, NETWORK, foreign_deployment, renamed_deployment
-from tools.command_line import run
+from tools.command_line import run, stack_name
 
 ROOT = Path(__file__).parent.parent
 WRONG_PASSPHRASE = "incorrect passphrase"
@@ -401,7 +401,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.repair", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stack", required=True, help="the stack, deployed or not")
+    parser.add_argument("--stack", type=stack_name, required=True, help="the stack, deployed or not")
     parser.add_argument("--create", action="store_true", help="select the stack, after creating it if there is none")
     parser.add_argument("--discard", action="store_true", help="discard a stack with incompatible state and its data")
     options = parser.parse_args()

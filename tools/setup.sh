@@ -13,11 +13,11 @@
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
-# Variables of the person that change where Python and pip find and install packages, what `cd` enters, and what Go
-# builds. Proxies, mirrors and certificates stay.
-unset PYTHONHOME PYTHONPATH PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT
-unset CDPATH GOROOT GOOS GOARCH
-export PIP_USER=0  # also in place of the option in pip.conf, with which pip installs nothing into an environment
+# Variables of the person that change how Python runs, where it and pip find and install packages, what `cd` enters, and
+# what Go builds. Proxies, mirrors and certificates stay.
+unset "${!PYTHON@}" PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT
+unset CDPATH GOROOT GOOS GOARCH JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS
+export PIP_USER=0 PIP_DRY_RUN=0  # also in place of the options in pip.conf, with which pip installs nothing into .venv
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # As Pulumi: the home folder of the passwd entry. HOME may be another user's (with sudo) or not set.
@@ -28,12 +28,13 @@ cache=${XDG_CACHE_HOME:-$home/.cache}/lolstack
 bin=$cache/bin
 venv=$root/.venv
 
-# Search for the machine's own tools, even if env.sh was sourced. An ordinary user's PATH lacks sbin.
-PATH=:$PATH:/usr/local/sbin:/usr/sbin:/sbin:
-PATH=${PATH//:"$venv/bin":/:}
-PATH=${PATH//:"$bin":/:}
-PATH=${PATH#:}
-PATH=${PATH%:}
+# Search for the machine's own tools, even if env.sh was sourced. An ordinary user's PATH lacks sbin, and that of cron and
+# sudo the folders of Docker's own client and of its snap.
+IFS=: read -ra folders <<<"$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/snap/bin"
+PATH=''
+for folder in "${folders[@]}"; do
+  [[ $folder == "$bin" || $folder == "$venv/bin" || $folder -ef $venv/bin ]] || PATH+=${PATH:+:}$folder
+done
 export PATH
 
 # shellcheck source=versions.env

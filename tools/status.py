@@ -24,7 +24,7 @@ from infra.clients.docker_engine import DockerUnavailableError
 from infra.clients.prometheus import Alert, PrometheusError
 from infra.logins import CERTIFICATE_RENEWAL
 from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT, make_command
-from tools.command_line import run
+from tools.command_line import run, stack_name
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
@@ -219,7 +219,7 @@ def _short_duration(duration: timedelta) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0 if every stage is healthy, 1 if one is broken, 2 if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make status")
-    parser.add_argument("--stack", required=True)
+    parser.add_argument("--stack", type=stack_name, required=True)
     parser.add_argument(
         "--wait", action="store_true", help="wait until a document is searchable and every stage is healthy"
     )

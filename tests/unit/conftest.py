@@ -1,10 +1,12 @@
 """Fixtures for all unit tests."""
 
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from confluent_kafka import Producer
@@ -65,3 +67,12 @@ def running_pulumi(tmp_path: Path) -> Iterator[int]:
         process.stdin.write("answer\n")
         process.stdout.readline()  # from then on it has the name
         yield process.pid
+
+
+@pytest.fixture
+def closed_pipe() -> Iterator[TextIO]:
+    """An output whose reader has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        yield pipe

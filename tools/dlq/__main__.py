@@ -12,7 +12,7 @@ from rich.text import Text
 
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC, make_command, pulumi_command
 from job.times import iso
-from tools.command_line import run
+from tools.command_line import run, stack_name, write
 from tools.dlq.dead_letters import (
     HEADER_PREFIX,
     DeadLetterMessage,
@@ -89,7 +89,7 @@ def _text(untrusted: str) -> Text:
 def main() -> int:
     """Returns 0 on success, 1 if the command fails or a message cannot be replayed, 2 if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make dlq", description=__doc__)
-    parser.add_argument("--stack", required=True)
+    parser.add_argument("--stack", type=stack_name, required=True)
     command = parser.add_mutually_exclusive_group()
     command.add_argument(
         "--show",
@@ -123,10 +123,11 @@ def main() -> int:
 def replay(console: Console, outputs: Mapping[str, Any], selection: str) -> int:
     """Replay the selected dead letters, and print the counts. Raises DlqError if Kafka refuses some, or on Ctrl-C.
 
-    They are read with the operator's login, which may not write, and sent with the producer's.
+    A closed pipe does not end it. They are read with the operator's login, which may not write, and sent with the
+    producer's.
     """
     producer = create_replay_producer(kafka_settings(outputs, "producer"))
-    run = Replay(producer, lambda line: console.print(_text(line), soft_wrap=True))
+    run = Replay(producer, lambda line: write(console.file, f"{sanitize(line)}\n"))
     try:
         run.run(lambda: select_dead_letters(kafka_settings(outputs), selection))
     except KeyboardInterrupt:
@@ -136,7 +137,7 @@ def replay(console: Console, outputs: Mapping[str, Any], selection: str) -> int:
         line += f"; skipped duplicates with the same key and value: {run.duplicates:,}"
     if run.refused:
         line += f"; not replayable: {run.refused:,}"
-    console.print(line, soft_wrap=True)
+    write(console.file, f"{line}\n")
     if run.failed:
         raise DlqError(f"Kafka refused {len(run.failed):,} messages ({run.failed[0].str()}); {RETRY_ADVICE}")
     return 1 if run.refused else 0

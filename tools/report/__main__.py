@@ -24,7 +24,7 @@ from infra.clients.prometheus import PrometheusError
 from infra.names import MATCHES_ALIAS, make_command
 from job.queues import queue_ids, queue_name
 from job.settings import parse_time
-from tools.command_line import run
+from tools.command_line import run, stack_name
 from tools.printable import sanitize
 from tools.report.page import StackReport, render
 from tools.report.rendering import png
@@ -152,7 +152,7 @@ def main() -> int:
     """Returns 0 if the report is complete, 1 if a service does not answer or fails or the report cannot be written, 2
     if the stack is not deployed."""
     parser = argparse.ArgumentParser(prog="make report")
-    parser.add_argument("--stack", required=True)
+    parser.add_argument("--stack", type=stack_name, required=True)
     parser.add_argument("--hours", type=int, help=f"length of the time range: 1 (the default) to {MAX_HOURS}")
     parser.add_argument("--from", dest="begin", metavar="TIME", help="its beginning, such as 2026-11-24T06:00Z")
     parser.add_argument("--to", dest="end", metavar="TIME", help="its end; without it, now")

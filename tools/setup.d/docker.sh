@@ -16,6 +16,11 @@ find_docker() {
   if ! have docker; then
     # Debian 13 packages the engine without its client; installing adds the client.
     docker_state=absent docker_error='command not found: docker'
+    if ! have dockerd && running_engine >"$output"; then
+      docker_error="a Docker Engine runs ($(<"$output")), but its client, the command docker, is not on PATH"
+      rm -f "$output"
+      fail "$docker_error: add its folder to PATH, or install it, then start again"
+    fi
   elif [[ $(timeout 20 docker --version 2>/dev/null) == *[Pp]odman* ]]; then
     rm -f "$output"
     fail "the command docker is Podman's ($(command -v docker)), with which the stack does not run: remove it" \
@@ -38,6 +43,8 @@ find_docker() {
       docker_state=failing
     elif have dockerd; then
       docker_state=stopped
+    elif ((status == 124)); then
+      docker_state=failing
     else
       docker_state=absent
     fi
@@ -45,6 +52,23 @@ find_docker() {
   rm -f "$output"
   [[ $docker_state != available ]] || at_least "$docker_version" "$DOCKER_MINIMUM" \
     || fail "the Docker Engine has version $docker_version; $DOCKER_MINIMUM or newer is needed: upgrade it"
+}
+
+# running_engine: prints the address of the engine that DOCKER_HOST selects, or that answers at one of the usual sockets:
+# the machine's, a rootless engine's, Docker Desktop's. Non-zero if there is none.
+running_engine() {
+  local socket
+  if [[ -n ${DOCKER_HOST:-} ]]; then
+    echo "$DOCKER_HOST"
+    return
+  fi
+  for socket in /run/docker.sock "/run/user/$EUID/docker.sock" "$home/.docker/desktop/docker.sock"; do
+    if curl -fsS -o /dev/null --max-time 20 --unix-socket "$socket" http://docker/_ping 2>/dev/null; then
+      echo "$socket"
+      return
+    fi
+  done
+  return 1
 }
 
 # fail_docker: fails because the engine responds with an error, or does not respond after its start.
@@ -91,6 +115,7 @@ install_docker() {
 # install_docker_ce ID: from Docker's repository; apt verifies the packages with Docker's key, whose fingerprint is known.
 install_docker_ce() {
   local suite keys
+  umask 022
   have gpg || apt_install gpg
   # shellcheck disable=SC1091
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
@@ -101,7 +126,6 @@ install_docker_ce() {
     echo "download.docker.com has other keys than Docker's: $keys"
     return 1
   fi
-  chmod 0644 "$docker_apt_key"
   printf '%s\n' 'Types: deb' "URIs: https://download.docker.com/linux/$1" "Suites: $suite" 'Components: stable' \
     "Signed-By: $docker_apt_key" >"$docker_apt_source"
   install_docker_ce_packages

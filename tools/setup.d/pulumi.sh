@@ -49,19 +49,24 @@ cli_is_cached() {
   [[ $stamp == "fetched $PULUMI_VERSION" ]] || [[ $stamp == "built $(key pulumi-cli pulumi-language-python)" ]]
 }
 
-# use_installed_cli: uses a recent CLI on PATH, if all of its parts are on PATH or beside it; sets pulumi_version.
+# use_installed_cli: uses a recent CLI on PATH, if all of its parts are on PATH or beside it; sets pulumi_version. Links it
+# into the cache, in which it is found again where PATH lacks its folder, as in cron's.
 use_installed_cli() {
-  local file beside path found
+  local file beside path found paths=()
+  [[ ! -L $bin/pulumi ]] || local PATH=$PATH:$bin
   have pulumi || return 1
   beside=$(dirname "$(readlink -f "$(command -v pulumi)")")
   for file in "${cli_files[@]}"; do
     path=$(command -v "$file") || path=$beside/$file
     is_program "$path" || return 1
+    paths+=("$path")
   done
   found=$(PULUMI_SKIP_UPDATE_CHECK=true pulumi version 2>/dev/null) || return 1
   at_least "${found#v}" "$PULUMI_VERSION" || return 1
-  # env.sh puts the cache first on PATH, so an older CLI there would be run instead.
-  rm -f "$cache/cli.stamp" "${cli_files[@]/#/$bin/}"
+  rm -f "$cache/cli.stamp"
+  for path in "${paths[@]}"; do
+    [[ $path == "$bin/"* ]] || ln -sf "$path" "$bin/"
+  done
   pulumi_version=${found#v}
 }
 

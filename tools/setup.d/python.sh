@@ -86,7 +86,7 @@ create_venv() {
 
 # install_requirements FILE
 install_requirements() {
-  local bundle=/etc/ssl/certs/ca-certificates.crt pip=("$venv/bin/python" -m pip)
+  local bundle=/etc/ssl/certs/ca-certificates.crt pip=("$venv/bin/python" -m pip) names
   # An environment whose creation was interrupted has no pip; neither has one that uv created.
   "${pip[@]}" --version || "$venv/bin/python" -m ensurepip
   # pip's own certificate authorities lack those of a company's network; the machine's bundle has them.
@@ -94,4 +94,18 @@ install_requirements() {
     export PIP_CERT=$bundle
   fi
   "${pip[@]}" install --disable-pip-version-check --progress-bar off -r "$root/$1"
+  # Options in pip.conf can make it install elsewhere (target, prefix, root). Lines with a condition are left out.
+  names=$(sed -n 's/^\([^ ;]*\)==[^ ;]* \\$/\1/p' "$root/$1")
+  # shellcheck disable=SC2086  # words
+  "$venv/bin/python" - $names <<'END'
+import sys
+from importlib import metadata
+
+for name in sys.argv[1:]:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        sys.exit(f"pip has installed {name} elsewhere: remove target, prefix and root from pip's configuration "
+                 "(pip config list), or start again with PIP_CONFIG_FILE=/dev/null")
+END
 }

@@ -13,13 +13,16 @@ fail() {
   exit 1
 }
 
-# open_log FILE: empties FILE for the output of the steps. Waits for another set-up that uses the same FILE.
+# open_log FILE: empties FILE for the output of the steps. Waits for another set-up that uses the same FILE. It is open to
+# its user only, also one of an earlier version: whoever may read it could lock it for ever.
 open_log() {
   log=$1
   mkdir -p "$(dirname "$log")"
+  (umask 077 && touch "$log")
+  chmod 0600 "$log"
   exec 9>>"$log"
   if ! flock -n 9; then
-    say 'waiting for another set-up to finish'
+    say "waiting for another set-up to finish, which has locked $log"
     flock 9
   fi
   : >"$log"

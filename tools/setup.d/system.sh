@@ -32,11 +32,14 @@ missing_packages() {
 # has_browser: whether there is a Chromium for the tests; tools/chromium.py looks for the same commands.
 has_browser() { have chromium-headless-shell || have chromium || have google-chrome; }
 
-# has_java: whether Spark's minimum is there, Java 17.
+# has_java: whether Spark's minimum is there, Java 17, in JAVA_HOME or on PATH. tests/conftest.py chooses in the same way.
 has_java() {
-  local version
-  version=$("${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
-  ((${version:-0} >= 17))
+  local java version
+  for java in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} java; do
+    version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p') || version=''
+    ((${version:-0} < 17)) || return 0
+  done
+  return 1
 }
 
 # ensure_system: sets docker_version. Installs what is missing as root, or fails with the command to run as root.

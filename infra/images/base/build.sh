@@ -17,8 +17,22 @@ for tool in mmdebstrap docker; do
     command -v "$tool" >/dev/null || { echo "${0##*/}: $tool is missing; install the package that brings it" >&2; exit 1; }
 done
 
+# Whether the folder can be entered as another user id, as mmdebstrap works without root (unshare mode).
+others_can_enter() {
+    local folder
+    folder=$(realpath "$1") || return
+    while [[ $(stat -c %A "$folder") == *[xt] ]]; do
+        [[ $folder != / ]] || return 0
+        folder=$(dirname "$folder")
+    done
+    return 1
+}
+
 # mmdebstrap runs the packages' scripts in this folder. /tmp can be mounted noexec, or be in memory and small.
-export TMPDIR=${TMPDIR:-/var/tmp}
+for folder in "${TMPDIR:-/var/tmp}" /var/tmp /tmp; do
+    export TMPDIR=$folder
+    if [[ $(id -u) == 0 ]] || others_can_enter "$folder"; then break; fi
+done
 
 # A file and not a pipe: a bootstrap that fails half-way must not leave a half image under the tag.
 rootfs=$(mktemp --suffix=.tar)
@@ -58,5 +72,5 @@ SOURCE_DATE_EPOCH=1767225600 mmdebstrap --variant=minbase "${slim[@]}" \
     --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --customize-hook="$keep_nothing" bookworm "$rootfs" "${sources[@]}"
 
 echo "base: importing $(du -h "$rootfs" | cut -f1) as $tag ..."
-docker import --change 'CMD ["bash"]' --change 'ENV LANG=C.UTF-8' "$rootfs" "$tag" >/dev/null
+env -u DOCKER_DEFAULT_PLATFORM docker import --change 'CMD ["bash"]' --change 'ENV LANG=C.UTF-8' "$rootfs" "$tag" >/dev/null
 echo "base: $tag is Debian $(tar -xOf "$rootfs" ./etc/debian_version)"

@@ -116,3 +116,16 @@ def test_clean_up_removes_the_tests_containers_of_a_killed_run(own_stack: Stack,
     containers.labels = {name: {STACK_LABEL: name} for name in ("unit", "other")}
     own_stack.clean_up()
     assert list(containers.labels) == ["other"]
+
+
+def test_waits_hold_without_assertions() -> None:
+    """With `python -O -m bench`, a benchmark would measure a stack that is not healthy."""
+    program = """
+from types import SimpleNamespace
+from harness.stack import Stack
+stack = Stack.__new__(Stack)
+stack.make = lambda *_: SimpleNamespace(rc=1, stdout="elasticsearch is red")
+stack.wait_until_healthy(0.1)
+"""
+    done = subprocess.run([sys.executable, "-O", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("AssertionError: timeout after 0 s: elasticsearch is red\n")

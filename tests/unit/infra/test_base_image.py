@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
@@ -71,7 +72,11 @@ def test_deleted_image_is_drift_and_a_new_name_a_replacement(images: set[str]) -
 @pytest.fixture
 def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The file in which a script in place of mmdebstrap writes its TMPDIR and its arguments."""
-    tools = {"mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run', "docker": "true", "tar": "echo 12.0"}
+    tools = {
+        "mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run',
+        "docker": f"env >{tmp_path}/environment",
+        "tar": "echo 12.0",
+    }
     for name, body in tools.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
@@ -89,12 +94,36 @@ def run_script(bootstrap: Path) -> tuple[str, list[str]]:
 
 
 def test_packages_are_unpacked_in_var_tmp_unless_the_person_has_chosen_a_folder(
-    bootstrap: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bootstrap: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """mmdebstrap runs programs there: /tmp can be mounted noexec, or be in memory and small."""
     assert run_script(bootstrap) == ("/var/tmp", [])
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert run_script(bootstrap) == (str(tmp_path), [])
+    with TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("TMPDIR", folder)
+        assert run_script(bootstrap) == (folder, [])
+
+
+@pytest.mark.parametrize(("user", "expected"), [("0", None), ("1000", "/var/tmp")])
+def test_folder_that_others_cannot_enter_is_only_used_by_root(
+    bootstrap: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: str, expected: str | None
+) -> None:
+    """Without root, mmdebstrap works as another user id (unshare mode). TMPDIR is often the person's own."""
+    private = tmp_path / "private"
+    (private / "open").mkdir(parents=True, mode=0o755)
+    private.chmod(0o700)
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n")
+    (tmp_path / "id").chmod(0o755)
+    for folder in (private, private / "open"):
+        monkeypatch.setenv("TMPDIR", str(folder))
+        assert run_script(bootstrap)[0] == (expected or str(folder))
+
+
+def test_imported_image_has_the_platform_of_this_machine(bootstrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mmdebstrap's packages. `docker import` labels it with the variable's platform."""
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
+    run_script(bootstrap)
+    assert "DOCKER_DEFAULT_PLATFORM" not in (bootstrap.parent / "environment").read_text()
 
 
 def test_base_image_is_made_from_the_debian_mirror(bootstrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:

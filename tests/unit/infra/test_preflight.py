@@ -346,6 +346,26 @@ def test_engine_that_exposes_ports_to_the_local_network_is_a_warning(
     assert [warning.partition(":")[0] for warning in warnings] == ([f"Docker Engine {version}"] if warned else [])
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_webhook_that_is_not_encrypted_is_a_warning_with_the_command(
+    engine: FakeDockerEngine, monkeypatch: pytest.MonkeyPatch, encrypted: bool
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    monkeypatch.setattr("pulumi.runtime.is_config_secret", lambda key: encrypted and key == "lolstack:alertWebhookUrl")
+    engine.docker_version = "28.0.0"
+    assert problems({"alertWebhookUrl": "https://hooks.example.com/hush"}) == []
+    expected = (
+        []
+        if encrypted
+        else [
+            "lolstack:alertWebhookUrl is not encrypted, and its URL often has a token: "
+            "`pulumi config set --secret alertWebhookUrl URL --stack unit`"
+        ]
+    )
+    assert warnings == expected
+
+
 def test_memory_limit_above_the_hosts_memory_is_reported_with_its_setting(engine: FakeDockerEngine) -> None:
     engine.memory_bytes = 7 * GIB // 2
     assert problems({}) == [], "the limits of all containers together may exceed the memory"

@@ -391,7 +391,9 @@ def test_topics_are_declared_with_broker_timestamps_and_unlimited_dead_letter_re
     matches, dead_letters = topics["lol_matches"]["config"], topics["lol_matches_dlq"]["config"]
     assert matches["message.timestamp.type"] == "LogAppendTime"
     assert dead_letters["retention.ms"] == "-1"
-    assert dead_letters["segment.ms"] == str(7 * 24 * 3600 * 1000), "its files do not become many with a short retention"
+    assert dead_letters["segment.ms"] == str(7 * 24 * 3600 * 1000), (
+        "its files do not become many with a short retention"
+    )
     headers = int(dead_letters["max.message.bytes"]) - int(matches["max.message.bytes"])
     assert headers >= 2**20, "a dead letter is the message with additional headers"
 

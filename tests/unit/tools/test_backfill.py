@@ -7,7 +7,7 @@ import signal
 import sys
 import tarfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 from unittest.mock import MagicMock
 
 import pytest
@@ -84,6 +84,19 @@ def test_backfill_returns_the_exit_code_prints_the_log_and_removes_the_container
     assert run(monkeypatch, engine, "--from", "2026-11-24") == 3
     assert capsys.readouterr().out == "one\ntwo\ufffd[2J\n"
     container.remove.assert_called_once_with(force=True)
+
+
+def test_reader_that_ends_early_does_not_end_the_backfill(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], closed_pipe: TextIO
+) -> None:
+    """`make backfill | head -3`."""
+    monkeypatch.setattr(sys, "stdout", closed_pipe)
+    engine = FakeEngine(spark_job=job())
+    container = engine.containers.create.return_value
+    container.logs.return_value = [b"one\n", b"two\n"]
+    container.wait.return_value = {"StatusCode": 3}
+    assert run(monkeypatch, engine, "--from", "2026-11-24") == 3
+    assert capsys.readouterr().err.endswith(": no more output: [Errno 32] Broken pipe\n")
 
 
 def test_sigterm_is_forwarded_for_a_graceful_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
+TOOLS = ["status", "dlq", "report", "backfill", "credentials", "deploy", "repair", "kibana_export"]
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
@@ -21,9 +24,38 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(statement: str, exit_code: 
     assert (done.returncode, done.stderr) == (exit_code, "")
 
 
-@pytest.mark.parametrize(
-    "tool", ["status", "dlq", "report", "backfill", "credentials", "deploy", "repair", "kibana_export"]
-)
+def test_closed_pipe_ends_a_tool_without_a_traceback() -> None:
+    """`make status | head -1`: exit code 141, as of a shell's own commands."""
+    for statement in ("print('line\\n' * 100_000)", "print('line')"):
+        program = f"from tools.command_line import run\ndef main():\n  input()\n  {statement}\n  return 0\nrun(main)"
+        with subprocess.Popen(
+            [sys.executable, "-c", program], cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True
+        ) as tool:
+            assert tool.stdin
+            assert tool.stdout
+            assert tool.stderr
+            tool.stdout.close()
+            tool.stdin.write("\n")
+            tool.stdin.close()
+            assert tool.stderr.read() == ""
+        assert tool.returncode == 141
+
+
+def run_tool(tool: str, stack: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"tools.{tool}", *(["up"] if tool == "deploy" else []), "--stack", stack]
+    nowhere = {"PULUMI_BACKEND_URL": "file:///nowhere", "DOCKER_HOST": "unix:///nowhere"}
+    return subprocess.run(command, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_qualified_name_of_a_stack_is_refused(tool: str) -> None:
+    """Pulumi accepts it, but containers and files have the short name."""
+    done = run_tool(tool, "organization/lolstack/unit")
+    assert done.returncode == 2
+    assert done.stderr.endswith("organization/lolstack/unit has a /: write the short name, unit\n")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
 def test_character_that_the_output_cannot_encode_is_a_question_mark(
     tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,11 +68,5 @@ def test_character_that_the_output_cannot_encode_is_a_question_mark(
         "ArgumentParser.parse_args = ArgumentParser.parse_known_args = parse\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-m", f"tools.{tool}", "--stack", "unit"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_tool(tool, "unit")
     assert (done.returncode, done.stdout, done.stderr) == (0, "a ? b\n", "")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 from unittest.mock import MagicMock
 
 import pytest
@@ -330,6 +330,19 @@ def test_dead_letter_with_an_invalid_position_is_not_from_the_job(
     assert run(monkeypatch, mock_kafka) == 0
     assert run(monkeypatch, mock_kafka, "--replay", "all") == 1
     assert "cannot be replayed: the job did not write it" in capsys.readouterr().out
+
+
+def test_reader_that_ends_early_does_not_end_a_replay(
+    job_sink: DeadLetterSink, mock_kafka: str, monkeypatch: pytest.MonkeyPatch, closed_pipe: TextIO
+) -> None:
+    """`make dlq REPLAY=all | head`. The first dead letter is named because it cannot be replayed."""
+    producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
+    producer.produce(DEAD_LETTER_TOPIC, b"{", b"other")
+    producer.flush(10)
+    write(job_sink, (message_at(1), NOT_JSON))
+    monkeypatch.setattr(sys, "stdout", closed_pipe)
+    assert run(monkeypatch, mock_kafka, "--replay", "all") == 1
+    assert len(replayed(mock_kafka)) == 1
 
 
 def test_last_version_wins_after_a_replay_of_all(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -158,6 +160,27 @@ def test_empty_passphrase_is_refused(passwd_home: Path, monkeypatch: pytest.Monk
     set_up(passwd_home, "ensure_passphrase")
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_log_which_is_also_the_lock_is_open_to_its_user_only(tmp_path: Path, exists: bool) -> None:
+    """Whoever may read it could lock it for ever. Also one of an earlier version, before set-up waits for its lock."""
+    log = tmp_path / "folder/setup.log"
+    if exists:
+        log.parent.mkdir()
+        log.touch(0o644)
+    bash(f"umask 022; source tools/setup.d/steps.sh; open_log {log}")
+    assert log.stat().st_mode & 0o777 == 0o600
+    log.chmod(0o644)
+    program = f"unset BASH_ENV; source tools/setup.d/steps.sh; open_log {log}; echo goes on"
+    with log.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(["bash", "-euc", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as waiting:
+            assert waiting.stdout is not None
+            assert waiting.stdout.readline() == f"setup: waiting for another set-up to finish, which has locked {log}\n"
+            assert log.stat().st_mode & 0o777 == 0o600
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert waiting.stdout.read() == "goes on\n"
+
+
 def test_every_request_of_curl_in_set_up_has_a_time_limit() -> None:
     """A server that stalls would keep set-up waiting for good."""
     lines = [line for part in (ROOT / "tools").rglob("*.sh") for line in part.read_text().splitlines()]
@@ -199,14 +222,115 @@ def test_variables_that_change_where_packages_are_installed_do_not_reach_set_up(
 ) -> None:
     """Mirrors and certificates do."""
     (passwd_home.parent / "getent").write_text(f"#!/bin/sh\nenv >{passwd_home}/environment\n")
-    names = {"PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "PIP_TARGET", "CDPATH", "GOROOT", "GOOS"}
-    for name in names | {"PIP_INDEX_URL", "GOPROXY", "PIP_USER"}:
+    names = {
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONSAFEPATH",
+        "PYTHONWARNINGS",
+        "PYTHONPLATLIBDIR",
+        "PIP_TARGET",
+        "CDPATH",
+        "GOROOT",
+        "GOOS",
+    }
+    for name in names | {"PIP_INDEX_URL", "GOPROXY", "PIP_USER", "PIP_DRY_RUN"}:
         monkeypatch.setenv(name, "/elsewhere")
     bash("tools/setup.sh wrong", error="setup: error: unknown arguments")
     found = dict(line.split("=", 1) for line in (passwd_home / "environment").read_text().splitlines() if "=" in line)
     assert not names & found.keys()
     assert found["PIP_INDEX_URL"] == found["GOPROXY"] == "/elsewhere"
-    assert found["PIP_USER"] == "0", "also in place of the option in pip.conf"
+    assert found["PIP_USER"] == found["PIP_DRY_RUN"] == "0", "also in place of the option in pip.conf"
+
+
+def test_environment_without_its_packages_is_not_recorded_as_complete(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With such an option in pip.conf, pip installs the packages elsewhere, without an error."""
+    checkout = passwd_home / "checkout"
+    subprocess.run([sys.executable, "-m", "venv", checkout / ".venv"], check=True)
+    with ZipFile(checkout / "sample-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("sample.py", "")
+        wheel.writestr("sample-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
+        wheel.writestr("sample-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("sample-1.0.dist-info/RECORD", "")
+    for name in ("requirements.txt", "requirements-test.txt"):
+        lines = ("--no-index", f"--find-links {checkout}", "sample==1.0 \\", "", "other==1 ; python_version<'3' \\", "")
+        (checkout / name).write_text("\n".join(lines))
+    monkeypatch.setenv("PIP_CONFIG_FILE", f"{passwd_home}/pip.conf")
+    steps = f"log={passwd_home}/log; find_python() {{ echo python3; }}; needs_test_packages() {{ true; }}; ensure_venv"
+    for option, current in (("target", "false"), ("root", "inspect_venv")):
+        (passwd_home / "pip.conf").write_text(f"[global]\n{option} = {passwd_home}/elsewhere\n")
+        functions = f"venv_is_current() {{ {current}; }}"
+        set_up(passwd_home, f"{functions}; {steps}", error="pip has installed sample elsewhere: ")
+        assert not (checkout / ".venv/.lolstack").exists()
+    (passwd_home / "pip.conf").write_text("")
+    set_up(passwd_home, steps)
+    assert (checkout / ".venv/.lolstack").read_text().count("requirements") == 1
+
+
+def add_java(folder: Path, version: str) -> Path:
+    """A Java in the subfolder bin. Like the real one, it fails with an option that it does not know."""
+    (folder / "bin").mkdir(parents=True)
+    java = f"""#!/bin/sh
+[ -z "$JAVA_TOOL_OPTIONS" ] || exit 1
+echo 'openjdk version "{version}" 2025-04-15' >&2
+"""
+    (folder / "bin/java").write_text(java)
+    (folder / "bin/java").chmod(0o755)
+    return folder / "bin"
+
+
+@pytest.mark.parametrize(
+    ("on_path", "java_home", "found", "kept"),
+    [
+        ("17.0.15", "1.8.0_452", True, False),
+        ("17.0.15", None, True, False),
+        ("1.8.0_452", "25", True, True),
+        ("17.0.15", "25", True, True),
+        ("11.0.2", "11.0.2", False, False),
+    ],
+)
+def test_java_on_path_is_used_if_that_of_java_home_is_unsuitable(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, on_path: str, java_home: str | None, found: bool, kept: bool
+) -> None:
+    """Set-up would install another one each time, which does not replace JAVA_HOME's. The tests choose the same one."""
+    monkeypatch.setenv("JAVA_HOME", str(passwd_home / "java"))
+    if java_home:
+        add_java(passwd_home / "java", java_home)
+    monkeypatch.setenv("PATH", str(add_java(passwd_home / "other", on_path)), prepend=os.pathsep)
+    assert set_up(passwd_home, "has_java && echo found || echo missing") == ("found" if found else "missing")
+    assert ("JAVA_HOME" in variables_of_the_tests()) is kept
+
+
+def variables_of_the_tests() -> dict[str, str]:
+    """The environment of the tests of a person with this process's environment."""
+    program = "import json, os, tests.conftest; print(json.dumps(dict(os.environ)))"
+    variables: dict[str, str] = json.loads(subprocess.check_output([sys.executable, "-c", program], cwd=ROOT))
+    return variables
+
+
+def test_variables_of_spark_and_java_do_not_reach_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"HADOOP_CONF_DIR", "SPARK_DIST_CLASSPATH", "SPARK_LOCAL_DIRS", "JAVA_TOOL_OPTIONS", "PYSPARK_PYTHON"}
+    for name in names:
+        monkeypatch.setenv(name, "/elsewhere")
+    assert not names & variables_of_the_tests().keys()
+
+
+def test_set_up_never_searches_the_environment_that_it_creates(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often and wherever PATH has it: set-up would delete the interpreter that it runs."""
+    own = (f"{ROOT}/.venv/bin", f"{passwd_home}/.cache/lolstack/bin")
+    others = (str(passwd_home.parent), "/usr/bin", "/bin")
+    entries = (own[0], own[0], own[1], own[1], own[0], others[0], own[0], own[1], *others[1:], own[1], own[1])
+    id_ = shutil.which("id")
+    (passwd_home.parent / "id").write_text(f'#!/bin/sh\necho "$PATH" >{passwd_home}/path\nexec {id_} "$@"\n')
+    (passwd_home.parent / "id").chmod(0o755)
+    monkeypatch.setenv("PATH", ":".join(entries))
+    bash("tools/setup.sh wrong", error="setup: error: unknown arguments")
+    found = (passwd_home / "path").read_text().strip().split(":")
+    assert not set(own) & set(found)
+    assert found[: len(others)] == list(others)
 
 
 @pytest.fixture
@@ -267,6 +391,29 @@ def test_part_of_root_leaves_the_interpreter_to_its_user(passwd_home: Path, inte
     add_interpreter(interpreters, "python3", "3.10")
     steps = "part=system; needs_java_and_browser() { false; }; missing_packages"
     assert "python" not in set_up(passwd_home, steps)
+
+
+def test_installed_pulumi_is_found_again_without_its_folder_on_path(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by cron: it would be downloaded, and the tools would not find it."""
+    (passwd_home / "own").mkdir()
+    for name in ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python"):
+        (passwd_home / "own" / name).write_text("#!/bin/sh\necho v99.0.0\n")
+        (passwd_home / "own" / name).chmod(0o755)
+    (passwd_home / "checkout").mkdir()
+    (passwd_home / "checkout/requirements.txt").write_text("pulumi-docker==1.0\n")
+    bin_ = passwd_home / ".cache/bin"
+    steps = f"bin={bin_}; provider_is_installed() {{ true; }}; fetch_cli() {{ echo downloaded; }}"
+    steps += "; ensure_pulumi; echo $pulumi_version"
+    with monkeypatch.context() as login:
+        login.setenv("PATH", str(passwd_home / "own"), prepend=os.pathsep)
+        assert set_up(passwd_home, steps) == "99.0.0"
+    monkeypatch.setenv("PATH", f"{passwd_home.parent}:/usr/bin:/bin")
+    assert set_up(passwd_home, steps) == "99.0.0"
+    assert bash(f"PATH={bin_}:/usr/bin:/bin pulumi version") == "v99.0.0"
+    (passwd_home / "own/pulumi").unlink()
+    assert set_up(passwd_home, steps).startswith("downloaded\n")
 
 
 @pytest.mark.parametrize(
@@ -500,11 +647,15 @@ def test_repository_of_docker_is_only_used_with_dockers_own_key(
         gpg() {{ cat {tmp_path}/listing; }}
         apt_install() {{ :; }}
         dpkg() {{ :; }}
+        umask 077
         install_docker_ce debian || echo refused
         """
     )
     assert done.endswith("refused") is not accepted
     assert (tmp_path / "docker.sources").exists() is accepted
+    if accepted:
+        modes = [(tmp_path / f"docker.{name}").stat().st_mode & 0o777 for name in ("sources", "asc")]
+        assert modes == [0o644, 0o644], "apt's programs for every user read them"
 
 
 def denied(home: Path, functions: str, error: str) -> None:
@@ -605,6 +756,56 @@ def test_podman_and_a_stopped_snap_are_named_instead_of_a_second_engine_installe
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(command.parent), prepend=os.pathsep)
     set_up(passwd_home, "find_docker; echo $docker_state >&2; exit 1", error.format(folder=command.parent))
+
+
+@pytest.mark.parametrize("host", ["", "unix:///run/user/1000/docker.sock"])
+def test_engine_without_a_client_on_path_is_named_instead_of_a_second_one_installed(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """As cron and sudo run set-up, if the client is in a folder of the person's own."""
+    socket = host.removeprefix("unix://") or "/run/docker.sock"
+    (passwd_home.parent / "curl").write_text(f"#!/bin/sh\ncase $* in *{socket}*/_ping) ;; *) exit 7 ;; esac\n")
+    (passwd_home.parent / "curl").chmod(0o755)
+    if host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+    steps = """
+        have() { [[ $1 != docker && $1 != dockerd ]]; }
+        needs_docker() { true; }
+        missing_packages() { :; }
+        install_docker() { echo "a second engine" >&2; exit 1; }
+        """
+    error = (
+        f"setup: error: a Docker Engine runs ({host or socket}), but its client, the command docker, is not on PATH: "
+    )
+    for root in ("true", "false"):
+        done = f"{steps} is_root() {{ {root}; }}; system_command=(x); ensure_system"
+        set_up(passwd_home, done, error)
+    set_up(passwd_home, f"{steps} set_up_system me", error)
+
+
+def test_client_without_an_answer_is_of_an_engine_that_runs(passwd_home: Path) -> None:
+    """Wherever its program is: another engine is not installed."""
+    steps = """
+        have() { [[ $1 != dockerd ]]; }
+        docker() { echo default; }
+        timeout() { [[ $* != *version\\ --format* ]] || return 124; }
+        find_docker
+        echo $docker_state
+        """
+    assert set_up(passwd_home, steps) == "failing"
+
+
+@pytest.mark.parametrize("program", ["source tools/env.sh; id", "tools/setup.sh wrong || true"])
+def test_commands_that_cron_and_sudo_leave_out_of_path_are_found(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """Docker's own client or the snap's: set-up would install a second engine."""
+    id_ = shutil.which("id")
+    (passwd_home.parent / "id").write_text(f'#!/bin/sh\necho "$PATH" >{passwd_home}/path\nexec {id_} "$@"\n')
+    (passwd_home.parent / "id").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{passwd_home.parent}:/usr/bin:/bin")
+    bash(f"({program}) >/dev/null 2>&1")
+    assert {"/usr/local/bin", "/snap/bin"} <= set((passwd_home / "path").read_text().strip().split(":"))
 
 
 def test_no_proxy_includes_this_machine_if_a_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

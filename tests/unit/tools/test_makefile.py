@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         (("down", "stack=other"), "unknown variable stack: "),
         (("down", "STACK=other", "SECURITY=strict"), "unknown variable SECURITY: "),
         (("down", "STACK="), "STACK is empty"),
+        (("down", "STACK=organization/lolstack/dev"), "STACK has a /: write the short name, dev"),
     ],
 )
 def test_stray_target_and_misspelt_variable_are_refused_before_anything_runs(
@@ -100,11 +102,45 @@ def test_logs_accepts_a_service_name_with_an_apostrophe(tmp_path: Path, stack: s
 def test_variables_of_python_and_bash_do_not_reach_the_tools(tmp_path: Path) -> None:
     """PYTHONPATH would import other modules, and in POSIX mode Bash does not read tools/env.sh."""
     (tmp_path / "extra.mk").write_text("lint:\n\t@env\n")
-    foreign = dict.fromkeys(("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "POSIXLY_CORRECT"), "1")
-    run = make("-s", "-f", "Makefile", "-f", str(tmp_path / "extra.mk"), "lint", PULUMI_PYTHON_CMD="", **foreign)
+    names = ("HOME", "PATH", "SAFEPATH", "OPTIMIZE", "WARNINGS", "DEVMODE", "INSPECT", "PLATLIBDIR")
+    foreign = dict.fromkeys((*(f"PYTHON{name}" for name in names), "POSIXLY_CORRECT"), "1")
+    kept = {"PULUMI_PYTHON_CMD": "", "PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": "1"}
+    run = make("-s", "-f", "Makefile", "-f", str(tmp_path / "extra.mk"), "lint", **foreign, **kept)
     found = dict(line.split("=", 1) for line in run.stdout.splitlines() if "=" in line)
     assert not foreign.keys() & found.keys()
+    assert (found["PYTHONIOENCODING"], found["PYTHONUNBUFFERED"]) == ("ascii", "1")
     assert found["PULUMI_PYTHON_CMD"] == f"{ROOT}/.venv/bin/python"
+
+
+def run_with_stubs(folder: Path, *arguments: str, **commands: str) -> subprocess.CompletedProcess[str]:
+    """Run make where these Bash scripts stand in for commands, and set-up does nothing.
+
+    `meets NAME OTHER SECONDS` is whether the script OTHER runs within this time.
+    """
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "tools").mkdir()
+    (folder / "tools/env.sh").write_text(f"PATH={folder}:$PATH\n")
+    os.mkfifo(folder / "fifo")
+    loop = 'for each in $(seq "$3"0); do [ ! -e "$2" ] || return 0; read -t 0.1 <>fifo; done'
+    meets = f'meets() {{ touch "$1"; {loop}; false; }}'
+    for name, script in commands.items() | {("tools/setup.sh", "")}:
+        (folder / name).write_text(f"#!/bin/bash\n{meets}\n{script}\n")
+        (folder / name).chmod(0o755)
+    return make("-s", "-C", str(folder), *arguments)
+
+
+def test_targets_of_one_command_run_one_after_the_other(tmp_path: Path) -> None:
+    """Also with MAKEFLAGS=-j4: `make down up` would destroy and deploy at the same time."""
+    script = "case $* in *destroy*) ! meets down up 1 ;; *) touch up ;; esac"
+    assert run_with_stubs(tmp_path, "-j4", "down", "up", python=script).returncode == 0
+    assert (tmp_path / "up").exists()
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j4"])
+def test_checks_run_in_parallel(tmp_path: Path, jobs: str) -> None:
+    ruff, mypy = "[ $1 = format ] || meets linter types 30", "meets types linter 30"
+    done = run_with_stubs(tmp_path, jobs, "check", ruff=ruff, mypy=mypy, pytest="")
+    assert done.returncode == 0, done.stderr
 
 
 def test_new_requirements_are_installed_before_a_tool_runs() -> None:
