@@ -106,8 +106,8 @@ dead_letters = Topic(
     DEAD_LETTER_TOPIC,
     kafka_admin,
     1,
-    # No retention limit: a dead letter is kept until somebody has looked at it. Segments of a week, Kafka's default: with
-    # the broker's setting, which follows from the retention of matches, the files could become many.
+    # No retention limit: a dead letter is kept until somebody has looked at it. Segments of a week, as Kafka's default:
+    # with the broker's setting, which follows from the retention of matches, the files could become many.
     {"max.message.bytes": str(MAX_DEAD_LETTER_BYTES), "retention.ms": "-1", "segment.ms": "604800000"},
     after_kafka,
 )
