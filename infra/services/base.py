@@ -45,6 +45,8 @@ JVM_RETURNS_MEMORY = ("-XX:+UseSerialGC", "-Xms96m", "-XX:MinHeapFreeRatio=20", 
 """The serial collector needs the least memory beside the heap; the heap grows only as needed, and shrinks again."""
 JVM_EXITS_ON_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 """A JVM without memory ends, and Docker restarts it, instead of going on with threads that have died."""
+JVM_DUMPS_NO_HEAP = "-XX:-HeapDumpOnOutOfMemoryError"
+"""The official images write the whole heap, with documents and logins, to the disk each time."""
 GO_MEMORY_SHARE = 0.9
 """Share of a container's memory limit above which a Go program collects its garbage at once."""
 INTERVAL_SECONDS = 30

@@ -6,6 +6,7 @@ from infra import users
 from infra.names import CASSANDRA_PORT
 from infra.services import file_text, jmx, render
 from infra.services.base import (
+    JVM_DUMPS_NO_HEAP,
     JVM_EXITS_ON_OUT_OF_MEMORY,
     JVM_RETURNS_MEMORY,
     JVM_STARTS_QUICKLY,
@@ -59,7 +60,7 @@ class Cassandra(Service):
                     "-Dcassandra.superuser_setup_delay_ms=0 "
                     # A login's hash need not be slow: nobody can guess a random password of 160 bits.
                     "-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4 "
-                    f"{JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY} {' '.join(jmx.OPTIONS)}",
+                    f"{JVM_STARTS_QUICKLY} {JVM_EXITS_ON_OUT_OF_MEMORY} {JVM_DUMPS_NO_HEAP} {' '.join(jmx.OPTIONS)}",
                 },
                 files=[
                     ConfigFile(

@@ -14,6 +14,7 @@ from infra.names import ELASTICSEARCH_PORT, HOST_ADDRESS
 from infra.services import file_text
 from infra.services.base import (
     GROUP_ONLY,
+    JVM_DUMPS_NO_HEAP,
     JVM_EXITS_ON_OUT_OF_MEMORY,
     ConfigFile,
     ContainerSpec,
@@ -71,6 +72,7 @@ class Elasticsearch(Service):
             f"-Xms{heap}m -Xmx{heap}m",
             # G1: under the serial collector the circuit breaker counts garbage and refuses whole bulk requests.
             f"-XX:+UseG1GC {JVM_EXITS_ON_OUT_OF_MEMORY} {GC_LOG_OFF}",
+            JVM_DUMPS_NO_HEAP,
             # Which fields have values, for the field list of Kibana, would be found out again at each refresh. The list
             # has all fields instead.
             "-Des.field_caps_empty_fields_filter=false",

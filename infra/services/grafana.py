@@ -6,7 +6,7 @@ from typing import Any
 
 from infra import users
 from infra.logins import user_of
-from infra.names import GRAFANA_PORT, MATCHES_ALIAS, PROMETHEUS_PORT, SCRAPE_SECONDS
+from infra.names import GRAFANA_PORT, HOST_ADDRESS, MATCHES_ALIAS, PROMETHEUS_PORT, SCRAPE_SECONDS
 from infra.services import file_text
 from infra.services.base import (
     GROUP_ONLY,
@@ -111,11 +111,14 @@ class Grafana(Service):
                 memory_mib=settings.grafana_memory,
                 entrypoint=["sh", START_SCRIPT, f"{DATA}/grafana.db", PASSWORD_FILE, "/run.sh"],
                 environment={
+                    "GF_SERVER_ROOT_URL": f"http://{HOST_ADDRESS}:{deployment.host_port(settings.grafana_port)}/",
                     "GF_SECURITY_ADMIN_PASSWORD__FILE": PASSWORD_FILE,
                     "GF_METRICS_ENABLED": "false",  # Prometheus does not scrape them, and they need no login
                     "GF_USERS_ALLOW_SIGN_UP": "false",
                     "GF_AUTH_ANONYMOUS_ENABLED": "false" if deployment.strict else "true",
                     "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
+                    "GF_NEWS_NEWS_FEED_ENABLED": "false",
+                    "GF_SECURITY_DISABLE_GRAVATAR": "true",
                     "GF_ANALYTICS_REPORTING_ENABLED": "false",
                     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
                     "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",

@@ -170,6 +170,19 @@ def test_every_jvm_exits_when_it_is_out_of_memory(declared: dict[str, Recorder])
     for name, container in declared["registry"].containers.items():
         options = " ".join([*(container.get("command") or ()), *container["envs"]])
         assert ("-XX:+ExitOnOutOfMemoryError" in options) is (name not in without_jvm | python), name
+        # As the official images of these do.
+        dumps_its_heap = name in ("elasticsearch", "cassandra") and "-XX:-HeapDumpOnOutOfMemoryError" not in options
+        assert not dumps_its_heap, f"{name} would write its heap to the disk"
+
+
+def test_addresses_that_a_service_puts_into_links_are_its_own() -> None:
+    """Not those of the stack without a port offset."""
+    containers = declare("registry", portOffset=1000).containers
+    uploads = {name: json.dumps(container["uploads"], default=str) for name, container in containers.items()}
+    assert "--web.external-url=http://127.0.0.1:10090" in containers["prometheus"]["command"]
+    assert "--web.external-url=http://127.0.0.1:10093" in containers["alertmanager"]["command"]
+    assert "GF_SERVER_ROOT_URL=http://127.0.0.1:4000/" in containers["grafana"]["envs"]
+    assert "http://127.0.0.1:6601" in uploads["kibana"]
 
 
 def test_container_starts_after_what_it_needs_is_healthy_and_provisioned(declared: dict[str, Recorder]) -> None:
