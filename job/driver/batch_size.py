@@ -10,7 +10,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 # Batches aim at half of the longest allowed duration, so that a slower one still keeps to it. The growth is limited
-# because large messages may follow small ones.
+# because large messages may follow small ones, by the size of the last batch: a limit from an earlier backlog says
+# nothing about the next one.
 _TARGET_FRACTION = 0.5
 _MAX_GROWTH_FACTOR = 4
 
@@ -31,13 +32,12 @@ class AdaptiveBatchSize:
     def observe(self, messages: int, seconds: float) -> bool:
         """Adapt the size to a finished batch; return whether it has changed.
 
-        A batch of less than half the size is ignored: its duration is mostly planning time.
+        The duration of a batch of less than half the size is ignored: it is mostly planning time.
         """
-        if 2 * messages < self.messages or not seconds:
-            return False
-        previous = self.messages
-        fitting = round(messages * self._target_seconds / seconds)
-        self.messages = max(self._minimum, min(fitting, _MAX_GROWTH_FACTOR * previous))
+        previous = fitting = self.messages
+        if 2 * messages >= previous and seconds:
+            fitting = round(messages * self._target_seconds / seconds)
+        self.messages = max(self._minimum, min(fitting, _MAX_GROWTH_FACTOR * messages))
         return self.messages != previous
 
 

@@ -14,7 +14,8 @@ from job.driver.batch_size import AdaptiveBatchSize
         pytest.param(8000, 0.1, 32_000, id="fifty times as fast: growth is limited"),
         pytest.param(5000, 5.0, 5000, id="more than half full: observed"),
         pytest.param(3999, 10.0, 8000, id="less than half full: ignored"),
-        pytest.param(0, 0.0, 8000, id="empty: ignored"),
+        pytest.param(1000, 0.1, 4000, id="nearly empty: its duration is ignored, but the limit falls back"),
+        pytest.param(0, 0.0, 2000, id="empty: the initial size"),
     ],
 )
 def test_batch_size_adapts_to_the_duration_of_full_batches(messages: int, seconds: float, expected: int) -> None:
@@ -23,6 +24,17 @@ def test_batch_size_adapts_to_the_duration_of_full_batches(messages: int, second
     assert size.messages == 8000
     assert size.observe(messages, seconds) == (expected != 8000)
     assert size.messages == expected
+
+
+def test_batch_size_forgets_a_backlog_of_cheap_messages() -> None:
+    """Of a later backlog of full-size matches, the first batch would take longer than the limit of a query that
+    hangs."""
+    size = AdaptiveBatchSize(first=300, max_seconds=10)
+    for _ in range(4):
+        size.observe(size.messages, 0.2)
+    assert size.messages == 76_800
+    size.observe(messages=10, seconds=0.3)  # the live stream
+    assert size.messages == 300
 
 
 def test_batch_size_never_falls_below_the_initial_size() -> None:
