@@ -64,6 +64,8 @@ _RECONNECTION_SECONDS = 5
 _NEW_CONNECTION_SECONDS = 30
 """Without a written row for this long, the archive makes a new connection. The driver resolves Cassandra's name only
 once, and never connects again after an error during the login."""
+_CHECK_SECONDS = 30
+"""How often the table's id is checked while there are no matches to write."""
 _KAFKA_TIMEOUT_SECONDS = 30
 _DAY_SECONDS = 86_400
 _HANGING_SECONDS = 300  # longer than the rate limit may delay a chunk
@@ -136,12 +138,12 @@ class ArchiveTable:
         self._stopping = stopping
 
     def write(self, rows: Sequence[ArchivedMatch]) -> None:
-        """Write the rows; retry transient errors, however long an outage lasts.
+        """Write the rows; retry transient errors, however long an outage lasts. Without rows, check the table.
 
         Raises TransientError if the archive is stopped before all rows are written, and JobError if the table was
         created again since the start: it lacks what was archived before, and the next start reads the topic again.
         """
-        if not rows:
+        if not rows and time.monotonic() < self._checked_at + _CHECK_SECONDS:
             return
         pending = list(rows)
         written_at = time.monotonic()
@@ -182,6 +184,7 @@ class ArchiveTable:
     def _read_id(self) -> str:
         """The table's id; empty if there is no such table."""
         row = self._session.execute(_SELECT_TABLE_ID, (self._options.keyspace, TABLE)).one()
+        self._checked_at = time.monotonic()
         return str(row.id) if row else ""
 
     def _check_id(self) -> None:
@@ -193,7 +196,7 @@ class ArchiveTable:
         if present != self.id:
             raise JobError(
                 f"archive.keyspace: {self._options.keyspace}.{TABLE} was dropped, or created again, while the archive "
-                "was writing to it; the next start reads the topic from its beginning"
+                "was running; the next start reads the topic from its beginning"
             )
 
     def _connect_anew(self) -> None:
@@ -472,7 +475,7 @@ def run(
         "lol_archive_hanging", "1 after five minutes without a poll or an attempt to write", registry=registry
     )
     hanging.set_function(heartbeat.hanging)
-    waiting = Gauge("lol_archive_waiting", "1 while matches wait for Cassandra", registry=registry)
+    waiting = Gauge("lol_archive_waiting", "1 while the archive waits for Cassandra", registry=registry)
     waiting.set_function(lambda: heartbeat.waits_for_cassandra)
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
@@ -501,13 +504,12 @@ def run(
         while not stopping.is_set():
             heartbeat.beat()
             messages = tracker.poll()
-            if messages:
-                rate_limiter.acquire(len(messages))
-                rows, too_large = archived_matches(messages, plausible_times)
-                table.write(rows)
-                matches.inc(len(rows))
-                read.inc(len(messages))
-                refused.inc(too_large)
+            rate_limiter.acquire(len(messages))
+            rows, too_large = archived_matches(messages, plausible_times)
+            table.write(rows)
+            matches.inc(len(rows))
+            read.inc(len(messages))
+            refused.inc(too_large)
             tracker.commit()
 
 

@@ -283,6 +283,29 @@ class TestArchiveTable:
             written.write(ROWS[1:])
         assert [row[0] for row in session.written] == ["EUW1_0"]
 
+    def test_recreated_table_is_noticed_without_new_matches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The topic's matches are to be in the new table before they expire, also if nobody sends any."""
+        session = FakeSession()
+        written = table(session)
+        session.table_id = "another"
+        written.write([])
+        later = time.monotonic() + 31
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        with pytest.raises(JobError, match=r"^archive.keyspace: lol.matches was dropped, or created again, while"):
+            written.write([])
+
+    def test_table_is_checked_every_half_minute_without_new_matches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = FakeSession()
+        written = table(session)
+        now, reads = time.monotonic(), []
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        execute = session.execute
+        monkeypatch.setattr(session, "execute", lambda *given: reads.append(now) or execute(*given))  # type: ignore[func-returns-value]
+        for _ in range(62):
+            now += 1
+            written.write([])
+        assert len(reads) == 2
+
     def test_outage_while_the_tables_id_is_read_is_waited_for(self, caplog: pytest.LogCaptureFixture) -> None:
         errors: list[Exception] = []
         session = FakeSession(execute=errors)
@@ -671,6 +694,18 @@ class TestRun:
         self.send(mock_kafka, *[value(match(match_id=f"EUW1_{number}")) for number in range(3)])
         self.archive(monkeypatch, mock_kafka, FakeSession(), 3)
         assert sum(acquired) == 3
+
+    def test_recreated_table_ends_the_archive_of_an_idle_topic(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
+    ) -> None:
+        monkeypatch.setattr(archive, "_CHECK_SECONDS", 0)
+        session = FakeSession()
+        ids = count()
+        monkeypatch.setattr(
+            session, "execute", lambda *_: SimpleNamespace(one=lambda: SimpleNamespace(id=f"table {next(ids)}"))
+        )
+        with pytest.raises(JobError, match="created again"):
+            self.archive(monkeypatch, mock_kafka, session, 1)
 
 
 class TestMain:
