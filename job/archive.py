@@ -428,9 +428,15 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
     options = load_settings(parser.parse_args().config)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # its errors are raised as well
-    stopping = threading.Event()
+    stopping, started = threading.Event(), threading.Event()
+
+    def on_signal(*_: object) -> None:
+        stopping.set()
+        if not started.is_set():  # there is nothing to finish yet, and the start can take minutes
+            sys.exit(0)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, on_signal)
     faults: list[str] = []
 
     def end(reason: str) -> None:
@@ -438,9 +444,11 @@ def main() -> int:
         stopping.set()
 
     try:
-        run(options, stopping, end)
+        run(options, stopping, end, started)
+    except TransientError as error:  # the next start reads the unwritten matches again
+        log.warning("Stopped while waiting for Cassandra: %s", error)
     # RequestValidationException: for example, somebody has dropped the table, or taken the right to write it.
-    except (JobError, TransientError, RequestValidationException, KafkaException, *_TRANSIENT_ERRORS) as error:
+    except (JobError, RequestValidationException, KafkaException, *_TRANSIENT_ERRORS) as error:
         faults.append(first_line(error))
     for fault in faults:
         log.error("The archive ends: %s", fault)
@@ -451,11 +459,13 @@ def run(
     options: settings.Settings,
     stopping: threading.Event,
     end: Callable[[str], None],
+    started: threading.Event,
     registry: CollectorRegistry = REGISTRY,
 ) -> None:
-    """Archive until `stopping` is set. `end` sets it too, with a reason.
+    """Archive until `stopping` is set. `end` sets it too, with a reason. Sets `started` once it reads the topic.
 
-    Raises JobError if Kafka or Cassandra cannot be used at the start.
+    Raises JobError if Kafka or Cassandra cannot be used at the start, and TransientError if the archive is stopped
+    while it waits for Cassandra.
     """
     matches = Counter("lol_archive_matches_total", "Matches written to Cassandra", registry=registry)
     read = Counter(
@@ -498,8 +508,9 @@ def run(
         describe = partial(describe_error, kafka=client)
         tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable, describe)
         tracker.assign(kafka.offsets(incarnation, "earliest"))
-        rate_limiter = RateLimiter(options.archive.messages_per_second)
+        rate_limiter = RateLimiter(options.archive.messages_per_second, stopping)
         serve(make_wsgi_app(registry), options.http)  # also the health check: healthy from here on
+        started.set()
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
         while not stopping.is_set():
             heartbeat.beat()

@@ -586,7 +586,9 @@ class TestRun:
         monkeypatch.setattr(archive, "cassandra_session", fake_session)
         overrides = {"kafka": {"bootstrap_servers": servers}, "archive": {"messages_per_second": rate}}
         registry = CollectorRegistry()
-        archive.run(with_overrides(overrides), StopEvent(), pytest.fail, registry)
+        started = threading.Event()
+        archive.run(with_overrides(overrides), StopEvent(), pytest.fail, started, registry)
+        assert started.is_set()
         return registry
 
     def committed(self, servers: str, table_id: str = "table") -> int:
@@ -713,7 +715,43 @@ class TestMain:
     def _process(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "argv", ["archive"])
         monkeypatch.setattr(logs, "configure", lambda _: None)
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        self.handlers: dict[int, Any] = {}
+        monkeypatch.setattr(signal, "signal", self.handlers.__setitem__)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_signal_during_the_start_ends_it_at_once(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        """The start can wait two minutes for Kafka or Cassandra."""
+
+        def run(*_: Any) -> None:
+            self.handlers[number](number, None)
+            pytest.fail("the start goes on")
+
+        monkeypatch.setattr(archive, "run", run)
+        with pytest.raises(SystemExit) as end:
+            archive.main()
+        assert not end.value.code
+
+    def test_signal_after_the_start_lets_the_chunk_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stopped: list[bool] = []
+
+        def run(_options: Any, stopping: threading.Event, _end: Any, started: threading.Event) -> None:
+            started.set()
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+            stopped.append(stopping.is_set())
+
+        monkeypatch.setattr(archive, "run", run)
+        assert archive.main() == 0
+        assert stopped == [True]
+
+    def test_exit_code_0_when_stopped_during_an_outage_of_cassandra(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def run(*_: Any) -> None:
+            raise TransientError("no host")
+
+        monkeypatch.setattr(archive, "run", run)
+        assert archive.main() == 0
+        assert caplog.messages == ["Stopped while waiting for Cassandra: no host"]
 
     def test_exit_code_0_when_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(archive, "run", lambda *_: None)
@@ -723,7 +761,6 @@ class TestMain:
         "error",
         [
             JobError("kafka.topic: there is no topic"),
-            TransientError("no host"),
             InvalidRequest("unconfigured table"),
             KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)),
         ],
@@ -744,7 +781,7 @@ class TestMain:
     ) -> None:
         stopped: list[bool] = []
 
-        def replaced(_options: Any, stopping: threading.Event, end: Callable[[str], None]) -> None:
+        def replaced(_options: Any, stopping: threading.Event, end: Callable[[str], None], _started: Any) -> None:
             end("topic lol_matches was deleted")
             stopped.append(stopping.is_set())
 
