@@ -326,10 +326,13 @@ class OffsetTracker:
         """Read these partitions as well, from the committed offset, or from their beginning if there is none.
 
         Messages that Kafka deleted by its retention before they were archived are data loss in the archive: they are
-        logged and counted, as unreadable ones are.
+        logged and counted, as unreadable ones are. Raises KafkaException if a committed offset cannot be read.
         """
         partitions = [TopicPartition(self._topic, partition) for partition in begins]
-        for committed in self._consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS):
+        found = self._consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS)
+        for error in (committed.error for committed in found if committed.error):
+            raise KafkaException(error)
+        for committed in found:
             partition, begin = committed.partition, begins[committed.partition]
             self._unreadable.labels(str(partition))  # a counter that alerts are on exists before its first event
             self._next[partition] = max(committed.offset, begin)

@@ -326,6 +326,8 @@ class FakeConsumer:
         self.commits: dict[int, int] = committed or {}
         self.commit_errors: list[KafkaException] = []
         self.committed_errors: list[KafkaException] = []
+        self.partition_errors: dict[int, KafkaError] = {}
+        """The errors of the next request for committed offsets, by partition."""
         self.watermark_errors: list[KafkaException] = []
         self.begin = 0
         self.assigned: dict[int, int] = {}
@@ -353,7 +355,13 @@ class FakeConsumer:
     def committed(self, partitions: list[Any], timeout: float) -> list[Any]:
         if self.committed_errors:
             raise self.committed_errors.pop()
-        return [SimpleNamespace(partition=p.partition, offset=self.commits.get(p.partition, -1001)) for p in partitions]
+        errors, self.partition_errors = self.partition_errors, {}
+        return [
+            SimpleNamespace(
+                partition=p.partition, offset=self.commits.get(p.partition, -1001), error=errors.get(p.partition)
+            )
+            for p in partitions
+        ]
 
 
 def tracker(*polled: FakeMessage) -> tuple[OffsetTracker, FakeConsumer, ConsumerLag]:
@@ -495,6 +503,24 @@ class TestOffsetTracker:
         assert consumer.assigned == {0: 4}
         offsets.poll()
         assert consumer.assigned == {0: 5, 1: 0}
+
+    def test_partition_whose_committed_offset_is_unknown_is_not_read_from_its_beginning(self) -> None:
+        offsets, consumer, _ = tracker()
+        consumer.partition_errors = {1: KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)}
+        with pytest.raises(KafkaException):
+            offsets.assign({0: 0, 1: 0})
+        assert consumer.assigned == {}
+
+    def test_added_partition_waits_until_its_committed_offset_is_known(self, caplog: pytest.LogCaptureFixture) -> None:
+        offsets, consumer, lag = tracker()
+        offsets.assign({0: 4})
+        lag.set_topic_offsets(topic_offsets(p0=4, p1=5, p2=6))
+        consumer.partition_errors = {2: KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)}
+        offsets.poll()
+        assert consumer.assigned == {0: 4}
+        assert "Waiting for Kafka: " in caplog.text
+        offsets.poll()
+        assert consumer.assigned == {0: 4, 1: 0, 2: 0}
 
     def test_fatal_error_ends_the_archive(self) -> None:
         class Fatal(FakeMessage):
