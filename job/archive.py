@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -330,8 +330,7 @@ class OffsetTracker:
         """
         partitions = [TopicPartition(self._topic, partition) for partition in begins]
         found = self._consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS)
-        for error in (committed.error for committed in found if committed.error):
-            raise KafkaException(error)
+        _raise_first_error(found)
         for committed in found:
             partition, begin = committed.partition, begins[committed.partition]
             self._unreadable.labels(str(partition))  # a counter that alerts are on exists before its first event
@@ -381,7 +380,8 @@ class OffsetTracker:
         if self._next == self._committed and time.monotonic() < self._committed_at + _DAY_SECONDS:
             return
         try:
-            self._consumer.commit(offsets=self._positions(self._next), asynchronous=False)
+            committed: Any = self._consumer.commit(offsets=self._positions(self._next), asynchronous=False)
+            _raise_first_error(committed)
             self._committed, self._committed_at = dict(self._next), time.monotonic()
         except KafkaException as error:
             log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
@@ -423,6 +423,13 @@ class OffsetTracker:
 
     def _positions(self, offsets: Offsets) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+
+
+def _raise_first_error(partitions: Iterable[TopicPartition]) -> None:
+    """Raises KafkaException if Kafka has answered with an error for one of the partitions."""
+    for partition in partitions:
+        if partition.error:
+            raise KafkaException(partition.error)
 
 
 def main() -> int:

@@ -327,7 +327,7 @@ class FakeConsumer:
         self.commit_errors: list[KafkaException] = []
         self.committed_errors: list[KafkaException] = []
         self.partition_errors: dict[int, KafkaError] = {}
-        """The errors of the next request for committed offsets, by partition."""
+        """The errors of the next request for committed offsets or to commit them, by partition."""
         self.watermark_errors: list[KafkaException] = []
         self.begin = 0
         self.assigned: dict[int, int] = {}
@@ -346,11 +346,13 @@ class FakeConsumer:
     def poll(self, _seconds: float) -> FakeMessage | None:
         return next(self._polled, None)
 
-    def commit(self, offsets: list[Any], asynchronous: bool) -> None:
+    def commit(self, offsets: list[Any], asynchronous: bool) -> list[Any]:
         assert not asynchronous
         if self.commit_errors:
             raise self.commit_errors.pop()
-        self.commits |= {each.partition: each.offset for each in offsets}
+        errors, self.partition_errors = self.partition_errors, {}
+        self.commits |= {each.partition: each.offset for each in offsets if each.partition not in errors}
+        return [SimpleNamespace(error=errors.get(each.partition)) for each in offsets]
 
     def committed(self, partitions: list[Any], timeout: float) -> list[Any]:
         if self.committed_errors:
@@ -442,6 +444,15 @@ class TestOffsetTracker:
         assert "Waiting for Kafka: " in caplog.text
         offsets.commit()
         assert consumer.commits == {0: 5}
+
+    def test_commit_that_fails_in_one_partition_is_repeated(self, caplog: pytest.LogCaptureFixture) -> None:
+        offsets, consumer, _ = tracker()
+        offsets.assign({0: 4, 1: 5})
+        consumer.partition_errors = {1: KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)}
+        offsets.commit()
+        assert "Waiting for Kafka: " in caplog.text
+        offsets.commit()
+        assert consumer.commits == {0: 4, 1: 5}
 
     def test_offsets_of_an_idle_topic_are_committed_again_before_kafka_deletes_them(
         self, monkeypatch: pytest.MonkeyPatch
