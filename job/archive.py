@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,8 @@ _RECONNECTION_SECONDS = 5
 _NEW_CONNECTION_SECONDS = 30
 """Without a written row for this long, the archive makes a new connection. The driver resolves Cassandra's name only
 once, and never connects again after an error during the login."""
+_CHECK_SECONDS = 30
+"""How often the table's id is checked while there are no matches to write."""
 _KAFKA_TIMEOUT_SECONDS = 30
 _DAY_SECONDS = 86_400
 _HANGING_SECONDS = 300  # longer than the rate limit may delay a chunk
@@ -136,12 +138,12 @@ class ArchiveTable:
         self._stopping = stopping
 
     def write(self, rows: Sequence[ArchivedMatch]) -> None:
-        """Write the rows; retry transient errors, however long an outage lasts.
+        """Write the rows; retry transient errors, however long an outage lasts. Without rows, check the table.
 
         Raises TransientError if the archive is stopped before all rows are written, and JobError if the table was
         created again since the start: it lacks what was archived before, and the next start reads the topic again.
         """
-        if not rows:
+        if not rows and time.monotonic() < self._checked_at + _CHECK_SECONDS:
             return
         pending = list(rows)
         written_at = time.monotonic()
@@ -182,6 +184,7 @@ class ArchiveTable:
     def _read_id(self) -> str:
         """The table's id; empty if there is no such table."""
         row = self._session.execute(_SELECT_TABLE_ID, (self._options.keyspace, TABLE)).one()
+        self._checked_at = time.monotonic()
         return str(row.id) if row else ""
 
     def _check_id(self) -> None:
@@ -193,7 +196,7 @@ class ArchiveTable:
         if present != self.id:
             raise JobError(
                 f"archive.keyspace: {self._options.keyspace}.{TABLE} was dropped, or created again, while the archive "
-                "was writing to it; the next start reads the topic from its beginning"
+                "was running; the next start reads the topic from its beginning"
             )
 
     def _connect_anew(self) -> None:
@@ -323,10 +326,12 @@ class OffsetTracker:
         """Read these partitions as well, from the committed offset, or from their beginning if there is none.
 
         Messages that Kafka deleted by its retention before they were archived are data loss in the archive: they are
-        logged and counted, as unreadable ones are.
+        logged and counted, as unreadable ones are. Raises KafkaException if a committed offset cannot be read.
         """
         partitions = [TopicPartition(self._topic, partition) for partition in begins]
-        for committed in self._consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS):
+        found = self._consumer.committed(partitions, timeout=_KAFKA_TIMEOUT_SECONDS)
+        _raise_first_error(found)
+        for committed in found:
             partition, begin = committed.partition, begins[committed.partition]
             self._unreadable.labels(str(partition))  # a counter that alerts are on exists before its first event
             self._next[partition] = max(committed.offset, begin)
@@ -375,7 +380,8 @@ class OffsetTracker:
         if self._next == self._committed and time.monotonic() < self._committed_at + _DAY_SECONDS:
             return
         try:
-            self._consumer.commit(offsets=self._positions(self._next), asynchronous=False)
+            committed: Any = self._consumer.commit(offsets=self._positions(self._next), asynchronous=False)
+            _raise_first_error(committed)
             self._committed, self._committed_at = dict(self._next), time.monotonic()
         except KafkaException as error:
             log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
@@ -419,15 +425,28 @@ class OffsetTracker:
         return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
 
 
+def _raise_first_error(partitions: Iterable[TopicPartition]) -> None:
+    """Raises KafkaException if Kafka has answered with an error for one of the partitions."""
+    for partition in partitions:
+        if partition.error:
+            raise KafkaException(partition.error)
+
+
 def main() -> int:
     """Run the archive until SIGTERM or SIGINT, or an error; return the exit code."""
     parser = argparse.ArgumentParser(prog="archive", description=__doc__)
     parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
     options = load_settings(parser.parse_args().config)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # its errors are raised as well
-    stopping = threading.Event()
+    stopping, started = threading.Event(), threading.Event()
+
+    def on_signal(*_: object) -> None:
+        stopping.set()
+        if not started.is_set():  # there is nothing to finish yet, and the start can take minutes
+            sys.exit(0)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, on_signal)
     faults: list[str] = []
 
     def end(reason: str) -> None:
@@ -435,9 +454,11 @@ def main() -> int:
         stopping.set()
 
     try:
-        run(options, stopping, end)
+        run(options, stopping, end, started)
+    except TransientError as error:  # the next start reads the unwritten matches again
+        log.warning("Stopped while waiting for Cassandra: %s", error)
     # RequestValidationException: for example, somebody has dropped the table, or taken the right to write it.
-    except (JobError, TransientError, RequestValidationException, KafkaException, *_TRANSIENT_ERRORS) as error:
+    except (JobError, RequestValidationException, KafkaException, *_TRANSIENT_ERRORS) as error:
         faults.append(first_line(error))
     for fault in faults:
         log.error("The archive ends: %s", fault)
@@ -448,11 +469,13 @@ def run(
     options: settings.Settings,
     stopping: threading.Event,
     end: Callable[[str], None],
+    started: threading.Event,
     registry: CollectorRegistry = REGISTRY,
 ) -> None:
-    """Archive until `stopping` is set. `end` sets it too, with a reason.
+    """Archive until `stopping` is set. `end` sets it too, with a reason. Sets `started` once it reads the topic.
 
-    Raises JobError if Kafka or Cassandra cannot be used at the start.
+    Raises JobError if Kafka or Cassandra cannot be used at the start, and TransientError if the archive is stopped
+    while it waits for Cassandra.
     """
     matches = Counter("lol_archive_matches_total", "Matches written to Cassandra", registry=registry)
     read = Counter(
@@ -472,7 +495,7 @@ def run(
         "lol_archive_hanging", "1 after five minutes without a poll or an attempt to write", registry=registry
     )
     hanging.set_function(heartbeat.hanging)
-    waiting = Gauge("lol_archive_waiting", "1 while matches wait for Cassandra", registry=registry)
+    waiting = Gauge("lol_archive_waiting", "1 while the archive waits for Cassandra", registry=registry)
     waiting.set_function(lambda: heartbeat.waits_for_cassandra)
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
@@ -495,19 +518,19 @@ def run(
         describe = partial(describe_error, kafka=client)
         tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable, describe)
         tracker.assign(kafka.offsets(incarnation, "earliest"))
-        rate_limiter = RateLimiter(options.archive.messages_per_second)
+        rate_limiter = RateLimiter(options.archive.messages_per_second, stopping)
         serve(make_wsgi_app(registry), options.http)  # also the health check: healthy from here on
+        started.set()
         log.info("✓ Archiving %s to %s.%s", incarnation.topic, options.archive.keyspace, TABLE)
         while not stopping.is_set():
             heartbeat.beat()
             messages = tracker.poll()
-            if messages:
-                rate_limiter.acquire(len(messages))
-                rows, too_large = archived_matches(messages, plausible_times)
-                table.write(rows)
-                matches.inc(len(rows))
-                read.inc(len(messages))
-                refused.inc(too_large)
+            rate_limiter.acquire(len(messages))
+            rows, too_large = archived_matches(messages, plausible_times)
+            table.write(rows)
+            matches.inc(len(rows))
+            read.inc(len(messages))
+            refused.inc(too_large)
             tracker.commit()
 
 

@@ -108,13 +108,14 @@ class ConnectionErrors:
 
         Raises KafkaException.
         """
-        self.last = self.rejected = None
+        client.poll(0)  # delivers errors from before the request
+        self.last, earlier = None, self.rejected  # not reset: another thread may wait with this client
         while True:
             try:
                 return future.result(timeout=_POLL_SECONDS)
             except TimeoutError:
                 client.poll(0)  # delivers errors to this callback
-                if self.rejected is not None:
+                if self.rejected is not None and self.rejected is not earlier:
                     raise KafkaException(self.rejected) from None
 
 

@@ -178,7 +178,7 @@ class Kafka(Login):
 class Batch(Section):
     # JobStalled fires a minute after the last batch, which is longer than an interval and a batch together.
     interval_milliseconds: Annotated[int, Field(ge=0, le=30_000)]
-    max_messages_per_second_and_partition: Positive
+    max_messages_per_second_and_partition: Annotated[int, Field(ge=1, le=10_000)]  # no batch is limited to fewer
     max_seconds: Annotated[int, Field(gt=0, le=30)]
 
     def initial_size(self, partitions: int) -> int:

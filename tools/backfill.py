@@ -48,14 +48,20 @@ def run(container: Container) -> int:
     Graceful shutdown: SIGINT, SIGTERM and SIGHUP are forwarded as SIGTERM. A closed pipe does not end it.
     """
 
+    stopped = False
+
     def stop(*_: object) -> None:
-        with suppress(APIError):  # it has just exited
+        nonlocal stopped
+        stopped = True
+        with suppress(APIError):  # it does not run yet, or has just exited
             container.kill("SIGTERM")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
         container.start()
+        if stopped:
+            stop()
         for text in container.logs(stream=True, follow=True):
             command_line.write(sys.stdout, sanitize(text.decode(errors="replace")))
         return int(container.wait()["StatusCode"])

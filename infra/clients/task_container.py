@@ -9,6 +9,7 @@ import io
 import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 JOB_SERVICE = "spark-job"
 PYTHON = "/opt/venv/bin/python"
 """The interpreter in the job's image."""
+_MAX_START = timedelta(minutes=1)
+"""How long a run takes at most from the creation of its container to its start."""
 
 
 class TaskContainerError(Exception):
@@ -36,16 +39,17 @@ def create_task_container(
 ) -> Container:
     """Create, but do not start, the container `lolstack-<stack>-<task>` that runs Python with `arguments`.
 
-    `memory` is Docker's limit, such as "512m". A container of an earlier run that has ended is replaced.
-    Raises TaskContainerError if the job is not deployed, or the task is already running.
+    `memory` is Docker's limit, such as "512m". A container of an earlier run that has ended, or was killed before it
+    started the container, is replaced. Raises TaskContainerError if the job is not deployed, or the task is already
+    running or starting.
     """
     job = _job(engine, stack)
     name = container_name(stack, task)
     with suppress(NotFound):
         earlier = engine.containers.get(name)
-        if earlier.status == "running":
+        if not _is_left_over(earlier):
             raise TaskContainerError(
-                f"a {task} of {stack} is already running: `docker logs -f {name}`, `docker stop {name}`"
+                f"a {task} of {stack} is already running or starting: `docker logs -f {name}`, `docker stop {name}`"
             )
         earlier.remove()
     return engine.containers.create(
@@ -86,6 +90,13 @@ def put_files(container: Container, files: Mapping[str, bytes]) -> None:
             entry.size, entry.mode = len(content), 0o644
             archive.addfile(entry, io.BytesIO(content))
     container.put_archive("/", buffer.getvalue())
+
+
+def _is_left_over(container: Container) -> bool:
+    """Whether no run uses the container any more."""
+    if container.status == "created":
+        return datetime.now(UTC) - datetime.fromisoformat(container.attrs["Created"]) > _MAX_START
+    return container.status in ("exited", "dead")
 
 
 def _job(engine: docker.DockerClient, stack: str) -> Container:

@@ -10,9 +10,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 # Batches aim at half of the longest allowed duration, so that a slower one still keeps to it. The growth is limited
-# because large messages may follow small ones.
+# because large messages may follow small ones. A limit that no batch comes near says less and less about the next
+# backlog, whose messages may be larger: small batches halve it within a minute.
 _TARGET_FRACTION = 0.5
 _MAX_GROWTH_FACTOR = 4
+_DECAY_FACTOR = 0.98
 
 
 class AdaptiveBatchSize:
@@ -31,12 +33,13 @@ class AdaptiveBatchSize:
     def observe(self, messages: int, seconds: float) -> bool:
         """Adapt the size to a finished batch; return whether it has changed.
 
-        A batch of less than half the size is ignored: its duration is mostly planning time.
+        The duration of a batch of less than half the size is ignored: it is mostly planning time.
         """
-        if 2 * messages < self.messages or not seconds:
-            return False
         previous = self.messages
-        fitting = round(messages * self._target_seconds / seconds)
+        if 2 * messages < previous or not seconds:
+            fitting = int(_DECAY_FACTOR * previous)
+        else:
+            fitting = round(messages * self._target_seconds / seconds)
         self.messages = max(self._minimum, min(fitting, _MAX_GROWTH_FACTOR * previous))
         return self.messages != previous
 

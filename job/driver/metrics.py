@@ -46,8 +46,9 @@ class Metrics:
         attempt_seconds: float,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
-        """`aliases` are those of the matches' documents, `max_batch_age` (seconds) is the time without a batch after
-        which a query, and with it the job, is unhealthy. `attempt_seconds` is how long a sink's attempt takes at most.
+        """`aliases` are those of the matches' documents, `max_batch_age` (seconds) is the time without progress
+        after which a query, and with it the job, is unhealthy. `attempt_seconds` is how long a sink's attempt takes at
+        most.
         """
         self._aliases = aliases
         self.max_batch_age = max_batch_age
@@ -286,6 +287,10 @@ class QueryMetrics:
         self._record_activity()
         self._metrics.input_rate.labels(self.name).set(0)
 
+    def task_ended(self) -> None:
+        """Record that a task of a batch has ended: a query whose batch takes long does not hang."""
+        self.last_activity_at = time.monotonic()
+
     def record_sink_wait(self, wait: SinkWait, until: float) -> None:
         """Record that a sink of the query waits until this time of the monotonic clock."""
         self._sink_wait, self.sink_wait_until = wait, until
@@ -345,7 +350,7 @@ class QueryMetrics:
         if not self.first_batch.is_set():
             return f"query {self.name} has not finished its first batch"
         if age > self._metrics.max_batch_age:
-            return f"query {self.name} has finished no batch for {age:.0f} s"
+            return f"query {self.name} has made no progress for {age:.0f} s"
         return ""
 
 

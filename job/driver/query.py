@@ -75,7 +75,7 @@ class Queries:
         """
         batch = self.settings.batch
         size = AdaptiveBatchSize(batch.initial_size(len(start.offsets)), batch.max_seconds)
-        outcomes = CountsAccumulator(self.spark.sparkContext, BatchCounts)
+        outcomes = CountsAccumulator(self.spark.sparkContext, BatchCounts, metrics.task_ended)
         aliases = MatchAliases.of_settings(self.settings.elasticsearch)
         queue_ids = self.settings.statistics.counted_queue_ids
         plausible_times = PlausibleTimes.of_settings(self.settings.event_time)
@@ -106,8 +106,8 @@ class Queries:
         size = AdaptiveBatchSize(
             self.settings.batch.initial_size(len(start.offsets)) * window.update_seconds, 2 * window.update_seconds
         )
-        event_times = CountsAccumulator(self.spark.sparkContext, EventTimes)
-        counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts)
+        event_times = CountsAccumulator(self.spark.sparkContext, EventTimes, metrics.task_ended)
+        counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts, metrics.task_ended)
         late_matches = LateMatches(self.checkpoints, STATISTICS)
         plausible_times = PlausibleTimes.of_settings(self.settings.event_time)
         decode = DecodeMatches(plausible_times, self.settings.statistics.counted_queue_ids, event_times)

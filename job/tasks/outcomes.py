@@ -7,6 +7,7 @@ replace those of its first attempt.
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from msgspec import Struct, field
@@ -99,8 +100,18 @@ _Task = tuple[int, int]
 """A task's micro-batch and partition id."""
 
 
+def _ignore() -> None:
+    pass
+
+
 class _LatestByTask(AccumulatorParam[dict[_Task, C]]):
     """By task, the counts of its latest attempt: they replace those of an earlier attempt."""
+
+    def __init__(self, on_task_end: Callable[[], None] = _ignore) -> None:
+        self._on_task_end = on_task_end
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()  # a task has a copy: the callback is the driver's
 
     def zero(self, value: dict[_Task, C]) -> dict[_Task, C]:
         return {}
@@ -108,18 +119,20 @@ class _LatestByTask(AccumulatorParam[dict[_Task, C]]):
     def addInPlace(self, value1: dict[_Task, C], value2: dict[_Task, C]) -> dict[_Task, C]:  # noqa: N802
         # In place and without a reader's interference: each of these two operations is atomic.
         value1.update(value2)
+        self._on_task_end()
         return value1
 
 
 class CountsAccumulator(Generic[C]):
     """A Spark accumulator for the counts of one stage of a streaming query: tasks add, the driver drains.
 
-    `counts` is the class of the counts, whose instances without arguments are empty.
+    `counts` is the class of the counts, whose instances without arguments are empty. `on_task_end` is called on the
+    driver when a task has ended.
     """
 
-    def __init__(self, context: SparkContext, counts: type[C]) -> None:
+    def __init__(self, context: SparkContext, counts: type[C], on_task_end: Callable[[], None] = _ignore) -> None:
         self._counts = counts
-        self._by_task: Accumulator[dict[_Task, C]] = context.accumulator({}, _LatestByTask())
+        self._by_task: Accumulator[dict[_Task, C]] = context.accumulator({}, _LatestByTask(on_task_end))
 
     def add(self, counts: C) -> None:
         """Add a task's counts; called once at the end of the task."""

@@ -52,6 +52,14 @@ def test_counts_of_a_batch_are_summed_over_its_tasks_and_drained(
     assert accumulator.drain(8).messages == 100
 
 
+def test_driver_is_told_of_the_end_of_each_task(spark: SparkSession) -> None:
+    """A batch that takes minutes makes progress, so its query does not hang."""
+    ended: list[None] = []
+    accumulator = CountsAccumulator(spark.sparkContext, BatchCounts, lambda: ended.append(None))
+    run_batch(spark, accumulator, 7)
+    assert len(ended) == 4
+
+
 def test_counts_of_a_failed_batch_are_forgotten(
     spark: SparkSession, accumulator: CountsAccumulator[BatchCounts]
 ) -> None:

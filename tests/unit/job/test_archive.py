@@ -283,6 +283,29 @@ class TestArchiveTable:
             written.write(ROWS[1:])
         assert [row[0] for row in session.written] == ["EUW1_0"]
 
+    def test_recreated_table_is_noticed_without_new_matches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The topic's matches are to be in the new table before they expire, also if nobody sends any."""
+        session = FakeSession()
+        written = table(session)
+        session.table_id = "another"
+        written.write([])
+        later = time.monotonic() + 31
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        with pytest.raises(JobError, match=r"^archive.keyspace: lol.matches was dropped, or created again, while"):
+            written.write([])
+
+    def test_table_is_checked_every_half_minute_without_new_matches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = FakeSession()
+        written = table(session)
+        now, reads = time.monotonic(), []
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        execute = session.execute
+        monkeypatch.setattr(session, "execute", lambda *given: reads.append(now) or execute(*given))  # type: ignore[func-returns-value]
+        for _ in range(62):
+            now += 1
+            written.write([])
+        assert len(reads) == 2
+
     def test_outage_while_the_tables_id_is_read_is_waited_for(self, caplog: pytest.LogCaptureFixture) -> None:
         errors: list[Exception] = []
         session = FakeSession(execute=errors)
@@ -303,6 +326,8 @@ class FakeConsumer:
         self.commits: dict[int, int] = committed or {}
         self.commit_errors: list[KafkaException] = []
         self.committed_errors: list[KafkaException] = []
+        self.partition_errors: dict[int, KafkaError] = {}
+        """The errors of the next request for committed offsets or to commit them, by partition."""
         self.watermark_errors: list[KafkaException] = []
         self.begin = 0
         self.assigned: dict[int, int] = {}
@@ -321,16 +346,24 @@ class FakeConsumer:
     def poll(self, _seconds: float) -> FakeMessage | None:
         return next(self._polled, None)
 
-    def commit(self, offsets: list[Any], asynchronous: bool) -> None:
+    def commit(self, offsets: list[Any], asynchronous: bool) -> list[Any]:
         assert not asynchronous
         if self.commit_errors:
             raise self.commit_errors.pop()
-        self.commits |= {each.partition: each.offset for each in offsets}
+        errors, self.partition_errors = self.partition_errors, {}
+        self.commits |= {each.partition: each.offset for each in offsets if each.partition not in errors}
+        return [SimpleNamespace(error=errors.get(each.partition)) for each in offsets]
 
     def committed(self, partitions: list[Any], timeout: float) -> list[Any]:
         if self.committed_errors:
             raise self.committed_errors.pop()
-        return [SimpleNamespace(partition=p.partition, offset=self.commits.get(p.partition, -1001)) for p in partitions]
+        errors, self.partition_errors = self.partition_errors, {}
+        return [
+            SimpleNamespace(
+                partition=p.partition, offset=self.commits.get(p.partition, -1001), error=errors.get(p.partition)
+            )
+            for p in partitions
+        ]
 
 
 def tracker(*polled: FakeMessage) -> tuple[OffsetTracker, FakeConsumer, ConsumerLag]:
@@ -412,6 +445,15 @@ class TestOffsetTracker:
         offsets.commit()
         assert consumer.commits == {0: 5}
 
+    def test_commit_that_fails_in_one_partition_is_repeated(self, caplog: pytest.LogCaptureFixture) -> None:
+        offsets, consumer, _ = tracker()
+        offsets.assign({0: 4, 1: 5})
+        consumer.partition_errors = {1: KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS)}
+        offsets.commit()
+        assert "Waiting for Kafka: " in caplog.text
+        offsets.commit()
+        assert consumer.commits == {0: 4, 1: 5}
+
     def test_offsets_of_an_idle_topic_are_committed_again_before_kafka_deletes_them(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -472,6 +514,24 @@ class TestOffsetTracker:
         assert consumer.assigned == {0: 4}
         offsets.poll()
         assert consumer.assigned == {0: 5, 1: 0}
+
+    def test_partition_whose_committed_offset_is_unknown_is_not_read_from_its_beginning(self) -> None:
+        offsets, consumer, _ = tracker()
+        consumer.partition_errors = {1: KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)}
+        with pytest.raises(KafkaException):
+            offsets.assign({0: 0, 1: 0})
+        assert consumer.assigned == {}
+
+    def test_added_partition_waits_until_its_committed_offset_is_known(self, caplog: pytest.LogCaptureFixture) -> None:
+        offsets, consumer, lag = tracker()
+        offsets.assign({0: 4})
+        lag.set_topic_offsets(topic_offsets(p0=4, p1=5, p2=6))
+        consumer.partition_errors = {2: KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)}
+        offsets.poll()
+        assert consumer.assigned == {0: 4}
+        assert "Waiting for Kafka: " in caplog.text
+        offsets.poll()
+        assert consumer.assigned == {0: 4, 1: 0, 2: 0}
 
     def test_fatal_error_ends_the_archive(self) -> None:
         class Fatal(FakeMessage):
@@ -557,13 +617,20 @@ class TestRun:
 
         class StopEvent(threading.Event):
             def is_set(self) -> bool:
+                if super().is_set():
+                    return True
                 assert time.monotonic() < deadline, f"the archive has written {len(session.attempts)} rows in 30 s"
                 return len(session.attempts) >= count
 
         monkeypatch.setattr(archive, "cassandra_session", fake_session)
         overrides = {"kafka": {"bootstrap_servers": servers}, "archive": {"messages_per_second": rate}}
         registry = CollectorRegistry()
-        archive.run(with_overrides(overrides), StopEvent(), pytest.fail, registry)
+        stopping, started = StopEvent(), threading.Event()
+        try:
+            archive.run(with_overrides(overrides), stopping, pytest.fail, started, registry)
+        finally:
+            stopping.set()  # ends the topic's watch
+        assert started.is_set()
         return registry
 
     def committed(self, servers: str, table_id: str = "table") -> int:
@@ -672,13 +739,61 @@ class TestRun:
         self.archive(monkeypatch, mock_kafka, FakeSession(), 3)
         assert sum(acquired) == 3
 
+    def test_recreated_table_ends_the_archive_of_an_idle_topic(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
+    ) -> None:
+        monkeypatch.setattr(archive, "_CHECK_SECONDS", 0)
+        session = FakeSession()
+        ids = count()
+        monkeypatch.setattr(
+            session, "execute", lambda *_: SimpleNamespace(one=lambda: SimpleNamespace(id=f"table {next(ids)}"))
+        )
+        with pytest.raises(JobError, match="created again"):
+            self.archive(monkeypatch, mock_kafka, session, 1)
+
 
 class TestMain:
     @pytest.fixture(autouse=True)
     def _process(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "argv", ["archive"])
         monkeypatch.setattr(logs, "configure", lambda _: None)
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        self.handlers: dict[int, Any] = {}
+        monkeypatch.setattr(signal, "signal", self.handlers.__setitem__)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_signal_during_the_start_ends_it_at_once(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        """The start can wait two minutes for Kafka or Cassandra."""
+
+        def run(*_: Any) -> None:
+            self.handlers[number](number, None)
+            pytest.fail("the start goes on")
+
+        monkeypatch.setattr(archive, "run", run)
+        with pytest.raises(SystemExit) as end:
+            archive.main()
+        assert not end.value.code
+
+    def test_signal_after_the_start_lets_the_chunk_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stopped: list[bool] = []
+
+        def run(_options: Any, stopping: threading.Event, _end: Any, started: threading.Event) -> None:
+            started.set()
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+            stopped.append(stopping.is_set())
+
+        monkeypatch.setattr(archive, "run", run)
+        assert archive.main() == 0
+        assert stopped == [True]
+
+    def test_exit_code_0_when_stopped_during_an_outage_of_cassandra(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def run(*_: Any) -> None:
+            raise TransientError("no host")
+
+        monkeypatch.setattr(archive, "run", run)
+        assert archive.main() == 0
+        assert caplog.messages == ["Stopped while waiting for Cassandra: no host"]
 
     def test_exit_code_0_when_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(archive, "run", lambda *_: None)
@@ -688,7 +803,6 @@ class TestMain:
         "error",
         [
             JobError("kafka.topic: there is no topic"),
-            TransientError("no host"),
             InvalidRequest("unconfigured table"),
             KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)),
         ],
@@ -709,7 +823,7 @@ class TestMain:
     ) -> None:
         stopped: list[bool] = []
 
-        def replaced(_options: Any, stopping: threading.Event, end: Callable[[str], None]) -> None:
+        def replaced(_options: Any, stopping: threading.Event, end: Callable[[str], None], _started: Any) -> None:
             end("topic lol_matches was deleted")
             stopped.append(stopping.is_set())
 

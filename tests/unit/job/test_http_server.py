@@ -67,7 +67,7 @@ def test_hanging_query_is_not_alive(query: QueryMetrics, port: int, monkeypatch:
     query.query_idle()
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert get(port, "/alive") == (503, "query matches has finished no batch for 61 s\n")
+    assert get(port, "/alive") == (503, "query matches has made no progress for 61 s\n")
 
 
 def test_metrics_page_is_in_prometheus_format(port: int) -> None:

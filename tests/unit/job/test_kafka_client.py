@@ -81,7 +81,47 @@ def test_answer_is_returned_and_an_earlier_rejected_login_is_forgotten() -> None
     errors(KafkaError(KafkaError._AUTHENTICATION))
     answered.set_result("cluster")
     assert errors.wait(RejectedClient(errors), answered) == "cluster"
-    assert errors.rejected is None
+    assert errors.last is None
+
+
+class StaleClient:
+    """A client that was not polled since a login was rejected. Kafka answers during the third poll."""
+
+    def __init__(self, errors: ConnectionErrors, future: Future[Any]) -> None:
+        self._errors = errors
+        self._future = future
+        self.polls = 0
+
+    def poll(self, _timeout: float) -> None:
+        self.polls += 1
+        if self.polls == 1:
+            self._errors(KafkaError(KafkaError._AUTHENTICATION, "invalid credentials"))
+        if self.polls == 3:
+            self._future.set_result("cluster")
+
+
+def test_login_that_was_rejected_before_the_request_does_not_end_its_wait() -> None:
+    """Its event is delivered by the client's next poll, which can be minutes later."""
+    errors, future = ConnectionErrors(), Future[Any]()
+    assert errors.wait(StaleClient(errors, future), future) == "cluster"
+    assert errors.last is None
+
+
+def test_rejected_login_ends_the_wait_although_another_thread_begins_one() -> None:
+    """The checks of `make status` share a client."""
+
+    class SharedClient(RejectedClient):
+        def poll(self, timeout: float) -> None:
+            super().poll(timeout)
+            assert self.polls < 5, "the wait does not end"
+            if self.polls == 2:
+                answered = Future[Any]()
+                answered.set_result("another thread's answer")
+                errors.wait(RejectedClient(errors), answered)
+
+    errors, unanswered = ConnectionErrors(), Future[Any]()
+    with pytest.raises(KafkaException):
+        errors.wait(SharedClient(errors), unanswered)
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_health_check_follows_the_query(metrics: Metrics, query: QueryMetrics, m
     assert metrics.unhealthy_reason() == ""
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert metrics.unhealthy_reason() == "query matches has finished no batch for 61 s"
+    assert metrics.unhealthy_reason() == "query matches has made no progress for 61 s"
     query.record_progress(PROGRESS)
     assert metrics.unhealthy_reason() == ""
     query.query_terminated()
@@ -273,7 +273,7 @@ def test_one_of_two_queries_that_hangs_is_named(
     monkeypatch.setattr(time, "monotonic", lambda: later)
     query.query_started()
     query.query_idle()
-    assert metrics.hanging_reason() == "query statistics has finished no batch for 61 s"
+    assert metrics.hanging_reason() == "query statistics has made no progress for 61 s"
 
 
 def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
@@ -295,7 +295,7 @@ def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
     assert metrics.hanging_reason() == "", "the statistics have had no core before"
     now += 2
     query.query_idle()
-    assert metrics.hanging_reason() == "query statistics has finished no batch for 361 s"
+    assert metrics.hanging_reason() == "query statistics has made no progress for 361 s"
 
 
 def test_lag_of_the_statistics_is_a_metric_of_its_own(
@@ -345,12 +345,28 @@ def test_query_hangs_without_progress_but_not_while_a_sink_waits(
     now += 50
     metrics.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=5, attempt=9))
     now += 60
-    assert metrics.unhealthy_reason() == "query matches has finished no batch for 110 s"
+    assert metrics.unhealthy_reason() == "query matches has made no progress for 110 s"
     assert metrics.hanging_reason() == ""
     now += 50
-    assert metrics.hanging_reason() == "query matches has finished no batch for 160 s"
+    assert metrics.hanging_reason() == "query matches has made no progress for 160 s"
     query.record_progress(PROGRESS)
     assert metrics.hanging_reason() == ""
+
+
+def test_query_whose_tasks_end_does_not_hang_however_long_its_batch_takes(
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of full-size matches on a slow machine: a restart would repeat it from its beginning."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    query.query_started()
+    query.query_idle()
+    for _ in range(10):
+        now += 50
+        query.task_ended()
+        assert metrics.hanging_reason() == metrics.unhealthy_reason() == ""
+    now += 61
+    assert metrics.hanging_reason() == "query matches has made no progress for 61 s"
 
 
 def test_query_that_hangs_is_noticed_while_another_query_waits(
@@ -365,11 +381,11 @@ def test_query_that_hangs_is_noticed_while_another_query_waits(
     for _ in range(20):
         now += 5
         metrics.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="statistics"))
-    hanging = "query matches has finished no batch for 100 s"
+    hanging = "query matches has made no progress for 100 s"
     assert metrics.hanging_reason() == metrics.unhealthy_reason() == hanging
     query.record_progress(PROGRESS)
     assert metrics.hanging_reason() == ""
-    waiting = "query statistics has finished no batch for 100 s; waiting for Elasticsearch: closed"
+    waiting = "query statistics has made no progress for 100 s; waiting for Elasticsearch: closed"
     assert metrics.unhealthy_reason() == waiting
 
 
@@ -488,11 +504,11 @@ def test_job_that_waits_for_kafka_is_unhealthy_with_the_reason_and_does_not_hang
         metrics.record_kafka_wait("Connection refused")
         assert metrics.hanging_reason() == ""
     assert metrics.unhealthy_reason() == (
-        "query matches has finished no batch for 200 s; waiting for Kafka: Connection refused"
+        "query matches has made no progress for 200 s; waiting for Kafka: Connection refused"
     )
     assert registry.get_sample_value("lol_job_sink_waiting") == 1
     assert waiting(registry) == [0, 1]
     metrics.set_topic_offsets(OFFSETS)
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
     now += 61
-    assert metrics.hanging_reason() == "query matches has finished no batch for 261 s"
+    assert metrics.hanging_reason() == "query matches has made no progress for 261 s"

@@ -95,6 +95,10 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
             {"window": {"watermark_seconds": 299}},
             "window.watermark_seconds: 299 is shorter than window.size_seconds 300;",
         ),
+        (
+            {"batch": {"max_messages_per_second_and_partition": 10_001}},
+            "batch.max_messages_per_second_and_partition: 10001 is invalid: input should be less than or",
+        ),
         ({"event_time": {"earliest": "soon"}}, "event_time.earliest: 'soon' is invalid: "),
         (
             {"kafka": {"bootstrap_servers": "kafka"}},

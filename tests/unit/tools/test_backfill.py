@@ -7,11 +7,12 @@ import signal
 import sys
 import tarfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 from unittest.mock import MagicMock
 
 import pytest
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from infra.clients.task_container import TaskContainerError
 from infra.names import JOB_SETTINGS
@@ -113,6 +114,28 @@ def test_sigterm_is_forwarded_for_a_graceful_shutdown(monkeypatch: pytest.Monkey
     container.kill.assert_called_once_with("SIGTERM")
 
 
+def test_signal_before_the_container_runs_is_forwarded_once_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker refuses to kill a container that does not run yet."""
+    engine = FakeEngine(spark_job=job())
+    container = engine.containers.create.return_value
+    container.wait.return_value = {"StatusCode": 143}
+    running: list[bool] = []
+    killed: list[str] = []
+
+    def start() -> None:
+        signal.raise_signal(signal.SIGINT)
+        running.append(True)
+
+    def kill(name: str) -> None:
+        if not running:
+            raise APIError("409 Client Error: container is not running")
+        killed.append(name)
+
+    container.start.side_effect, container.kill.side_effect = start, kill
+    assert run(monkeypatch, engine) == 143
+    assert killed == ["SIGTERM"]
+
+
 def test_backfill_without_a_job_names_the_command_that_deploys_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,14 +143,24 @@ def test_backfill_without_a_job_names_the_command_that_deploys_it(
     assert capsys.readouterr().err == "the stack sample is not deployed: `make up STACK=sample`\n"
 
 
-def test_second_backfill_is_refused_while_one_is_running() -> None:
-    engine: Any = FakeEngine(spark_job=job(), backfill=MagicMock(status="running"))
-    with pytest.raises(TaskContainerError, match=r"^a backfill of sample is already running: `docker logs -f lolst"):
+def container(status: str, age_seconds: float = 0.0) -> Any:
+    """A container with this status. Docker writes times with nine digits of a second."""
+    created = datetime.now(UTC) - timedelta(seconds=age_seconds)
+    return MagicMock(status=status, attrs={"Created": f"{created:%Y-%m-%dT%H:%M:%S.%f}123Z"})
+
+
+@pytest.mark.parametrize("status", ["created", "running", "paused", "restarting", "removing"])
+def test_second_backfill_is_refused_while_one_is_running_or_starting(status: str) -> None:
+    engine: Any = FakeEngine(spark_job=job(), backfill=container(status))
+    with pytest.raises(
+        TaskContainerError, match=r"^a backfill of sample is already running or starting: `docker logs -f"
+    ):
         backfill.create(engine, "sample", [])
 
 
-def test_container_of_a_backfill_that_has_ended_is_replaced() -> None:
-    ended = MagicMock(status="exited")
+@pytest.mark.parametrize(("status", "age_seconds"), [("exited", 0), ("dead", 0), ("created", 120)])
+def test_container_of_a_backfill_that_has_ended_or_never_started_is_replaced(status: str, age_seconds: int) -> None:
+    ended = container(status, age_seconds)
     engine: Any = FakeEngine(spark_job=job(), backfill=ended)
     backfill.create(engine, "sample", [])
     ended.remove.assert_called_once_with()
