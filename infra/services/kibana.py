@@ -21,9 +21,24 @@ from infra.services.elasticsearch import Elasticsearch
 CONFIG = "/usr/share/kibana/config"
 AUTHORITY = f"{CONFIG}/elasticsearch-authority.crt"
 USER = "lol_kibana"
-LOGIN_FORM = {"basic": {"login": {"order": 1}}}
-WITHOUT_LOGIN = {"anonymous": {"reading": {"order": 0, "credentials": "elasticsearch_anonymous_user"}}}
-"""Whoever has no login has the rights of Elasticsearch's anonymous user."""
+LOGIN_FORM = {
+    "basic": {"login": {"order": 1, "description": "Log in", "hint": "As admin to edit, as operator to read"}}
+}
+WITHOUT_LOGIN = {
+    "anonymous": {
+        "reading": {
+            "order": 0,
+            "credentials": "elasticsearch_anonymous_user",
+            "description": "Continue as a guest",
+            "hint": "Without a login: to read",
+        }
+    }
+}
+"""A guest has the rights of Elasticsearch's anonymous user.
+
+With two providers, Kibana lets people choose on its first page, to which "Log in" in a guest's menu leads too. The
+parameter `auth_provider_hint=reading` of a link chooses for them.
+"""
 
 
 class Kibana(Service):
@@ -41,8 +56,6 @@ class Kibana(Service):
             "elasticsearch.username": login["username"],
             "elasticsearch.password": login["password"],
             "xpack.security.authc.providers": providers,
-            # Otherwise a page to choose a provider comes first. The form is at /login?auth_provider_hint=login.
-            "xpack.security.authc.selector.enabled": False,
             "telemetry.optIn": False,
             "telemetry.allowChangingOptInStatus": False,
             "newsfeed.enabled": False,

@@ -132,6 +132,9 @@ class TestClients:
         providers = config["xpack.security.authc.providers"]
         assert ("anonymous" in providers) is (security == "guarded")
         assert "basic" in providers, "for people, and for the login of the saved objects' requests"
+        assert "xpack.security.authc.selector.enabled" not in config, "by default on if there are two providers"
+        choices = [choice for provider in providers.values() for choice in provider.values()]
+        assert all(choice["description"] and choice["hint"] for choice in choices)
         authorities = config.get("elasticsearch.ssl.certificateAuthorities", [])
         assert [files[path] for path in authorities] == (
             ["certificate of the authority\n"] if security == "strict" else []
