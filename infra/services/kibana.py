@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from infra import users
-from infra.names import HOST_ADDRESS, KIBANA_PORT
+from infra.logins import KIBANA_KEYS
+from infra.names import HOST_ADDRESS, KIBANA_PORT, container_name
 from infra.services.base import (
     GROUP_ONLY,
     ConfigFile,
@@ -56,6 +57,9 @@ class Kibana(Service):
             "elasticsearch.username": login["username"],
             "elasticsearch.password": login["password"],
             "xpack.security.authc.providers": providers,
+            # A browser sends a cookie to all ports of a host, and so to the Kibana of each stack.
+            "xpack.security.cookieName": container_name(deployment.stack, "kibana"),
+            **{f"xpack.{key.removeprefix('kibana.')}.encryptionKey": deployment.password(key) for key in KIBANA_KEYS},
             "telemetry.optIn": False,
             "telemetry.allowChangingOptInStatus": False,
             "newsfeed.enabled": False,

@@ -140,6 +140,23 @@ class TestClients:
             ["certificate of the authority\n"] if security == "strict" else []
         )
 
+    def test_kibanas_keys_outlive_a_restart(self, stack: tuple[str, Recorder]) -> None:
+        """Otherwise it makes some at each start, and what it encrypted with the others, such as sessions, is lost."""
+        _, recorder = stack
+        config = yaml.safe_load(uploads(recorder.containers["kibana"])["/usr/share/kibana/config/kibana.yml"])
+        assert {key: value for key, value in config.items() if key.endswith("encryptionKey")} == {
+            "xpack.security.encryptionKey": "password of kibana.security",
+            "xpack.encryptedSavedObjects.encryptionKey": "password of kibana.encryptedSavedObjects",
+            "xpack.reporting.encryptionKey": "password of kibana.reporting",
+        }
+
+    def test_cookies_of_kibana_and_grafana_are_those_of_the_stack(self, stack: tuple[str, Recorder]) -> None:
+        """A browser sends a cookie to all ports of a host: a login to a second stack would end that to the first."""
+        _, recorder = stack
+        config = yaml.safe_load(uploads(recorder.containers["kibana"])["/usr/share/kibana/config/kibana.yml"])
+        assert config["xpack.security.cookieName"] == "lolstack-unit-kibana"
+        assert environment(recorder.containers["grafana"])["GF_AUTH_LOGIN_COOKIE_NAME"] == "lolstack-unit-grafana"
+
     def test_grafana_lets_people_look_without_a_login_only_in_guarded(self, stack: tuple[str, Recorder]) -> None:
         security, recorder = stack
         container = recorder.containers["grafana"]
