@@ -32,6 +32,7 @@ WITHOUT_LOGIN = {
             "credentials": "elasticsearch_anonymous_user",
             "description": "Continue as a guest",
             "hint": "Without a login: to read",
+            "session": {"idleTimeout": "1d"},  # otherwise Elasticsearch keeps each guest's for 30 days
         }
     }
 }

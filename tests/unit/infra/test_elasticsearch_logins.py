@@ -140,6 +140,13 @@ class TestClients:
             ["certificate of the authority\n"] if security == "strict" else []
         )
 
+    def test_guests_session_in_kibana_ends_a_day_after_its_last_use(self) -> None:
+        config = yaml.safe_load(
+            uploads(declare("registry").containers["kibana"])["/usr/share/kibana/config/kibana.yml"]
+        )
+        guest = config["xpack.security.authc.providers"]["anonymous"]["reading"]
+        assert guest.get("session") == {"idleTimeout": "1d"}
+
     def test_kibanas_keys_outlive_a_restart(self, stack: tuple[str, Recorder]) -> None:
         """Otherwise it makes some at each start, and what it encrypted with the others, such as sessions, is lost."""
         _, recorder = stack
