@@ -64,6 +64,8 @@ class Kibana(Service):
             "telemetry.optIn": False,
             "telemetry.allowChangingOptInStatus": False,
             "newsfeed.enabled": False,
+            "map.includeElasticMapsService": False,
+            "xpack.fleet.isAirGapped": True,  # no requests to the registry of packages
         }
         if deployment.strict:
             config["elasticsearch.ssl.certificateAuthorities"] = [AUTHORITY]

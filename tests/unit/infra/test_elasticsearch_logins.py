@@ -140,6 +140,13 @@ class TestClients:
             ["certificate of the authority\n"] if security == "strict" else []
         )
 
+    def test_kibana_asks_no_server_of_elastic(self, stack: tuple[str, Recorder]) -> None:
+        _, recorder = stack
+        config = yaml.safe_load(uploads(recorder.containers["kibana"])["/usr/share/kibana/config/kibana.yml"])
+        outbound = ("telemetry.optIn", "newsfeed.enabled", "map.includeElasticMapsService")
+        assert [config.get(key) for key in outbound] == [False] * 3
+        assert config.get("xpack.fleet.isAirGapped") is True
+
     def test_guests_session_in_kibana_ends_a_day_after_its_last_use(self) -> None:
         config = yaml.safe_load(
             uploads(declare("registry").containers["kibana"])["/usr/share/kibana/config/kibana.yml"]
