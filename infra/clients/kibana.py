@@ -152,11 +152,12 @@ def object_key(body: Mapping[str, Any]) -> str:
 def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
     """The object in one canonical form, decoded, so that only a difference in meaning is drift.
 
-    Kibana's timestamps, versions and the order of references are left out.
+    Kibana's timestamps, versions, the order of references, and what its use writes are left out.
     """
     plain = decode_json_attributes(body)
+    attributes = _without_traces_of_use(plain["type"], plain["attributes"])
     references = sorted(plain["references"], key=lambda reference: str(reference["name"]))
-    return {"type": plain["type"], "id": plain["id"], "attributes": plain["attributes"], "references": references}
+    return {"type": plain["type"], "id": plain["id"], "attributes": attributes, "references": references}
 
 
 def file_text(body: Mapping[str, Any]) -> str:
@@ -173,6 +174,22 @@ def encode_json_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
 def decode_json_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
     """The object in its file's form: attributes that Kibana keeps as JSON text are parsed."""
     return _map_json_texts(body, lambda value: json.loads(value) if isinstance(value, str) else value)
+
+
+def _without_traces_of_use(type_: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes without those that Kibana adds of itself and that change nothing."""
+    kept = dict(attributes)
+    if type_ == "index-pattern":
+        if kept.get("allowHidden") is False:  # the default
+            del kept["allowHidden"]
+        if "fieldAttrs" in kept:
+            # Discover counts how often each field was chosen.
+            fields = {
+                field: {key: value for key, value in attrs.items() if key != "count"}
+                for field, attrs in kept["fieldAttrs"].items()
+            }
+            kept["fieldAttrs"] = {field: attrs for field, attrs in fields.items() if attrs}
+    return kept
 
 
 def _map_json_texts(body: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:

@@ -72,6 +72,19 @@ class TestForms:
         exported["references"] = exported["references"][::-1]
         assert canonical(exported) == canonical(DASHBOARD)
 
+    def test_use_of_a_data_view_in_discover_is_no_drift(self) -> None:
+        """Kibana counts there how often each field was chosen, and writes a default."""
+        view: dict[str, Any] = json.loads((OBJECTS / "index-pattern" / "lol-matches.json").read_text())
+        named = view | {"attributes": view["attributes"] | {"fieldAttrs": {"win": {"customLabel": "Won"}}}}
+        for declared, counted in (
+            (view, {"win": {"count": 3}}),
+            (named, {"win": {"customLabel": "Won", "count": 1}, "patch": {"count": 2}}),
+        ):
+            used = declared | {"attributes": declared["attributes"] | {"fieldAttrs": counted, "allowHidden": False}}
+            assert canonical(encode_json_attributes(used)) == canonical(declared)
+        hidden = view | {"attributes": view["attributes"] | {"allowHidden": True}}
+        assert canonical(view) not in (canonical(hidden), canonical(named))
+
     def test_another_value_inside_encoded_json_is_drift(self) -> None:
         changed = json.loads(json.dumps(DASHBOARD))
         changed["attributes"]["panelsJSON"][0]["gridData"]["w"] = 9
