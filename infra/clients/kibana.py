@@ -189,6 +189,11 @@ def _without_traces_of_use(type_: str, attributes: Mapping[str, Any]) -> dict[st
                 for field, attrs in kept["fieldAttrs"].items()
             }
             kept["fieldAttrs"] = {field: attrs for field, attrs in fields.items() if attrs}
+    if type_ == "lens" and "state" in kept:
+        # The editor of panels also writes the sources that the panel does not use.
+        sources = kept["state"]["datasourceStates"]
+        used = {name: source for name, source in sources.items() if source.get("layers")}
+        kept["state"] = kept["state"] | {"datasourceStates": used}
     return kept
 
 

@@ -268,6 +268,15 @@ class TestExport:
             '"typeMigrationVersion": "10.9.0"',
         }
 
+    def test_what_an_editor_of_kibana_leaves_empty_is_not_exported(
+        self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
+    ) -> None:
+        kibana_export.export_dashboards(client, folder)
+        state = kibana.objects["lens", "lol-sides"]["attributes"]["state"]
+        state["datasourceStates"] |= {"indexpattern": {"layers": {}}, "textBased": {"layers": {}}}
+        kibana.objects["index-pattern", "lol-matches"]["attributes"]["fieldAttrs"] = '{"win": {"count": 3}}'
+        assert kibana_export.export_dashboards(client, folder) == []
+
     def test_file_of_a_removed_panel_is_deleted_and_a_new_panel_has_one(
         self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
     ) -> None:
