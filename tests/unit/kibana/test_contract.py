@@ -423,6 +423,11 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
         ("lens/lol-wins-by-side", {f"{VISUALIZATION}.layers.0.layerId": "main"}, "main.end, which does not exist"),
         ("lens/lol-sides", {f"{VISUALIZATION}.columns.1": None}, "data.winrate is not displayed"),
         (
+            "lens/lol-items",
+            {f"{VISUALIZATION}.columns": [{"columnId": "games"}, {"columnId": "item"}]},
+            r"lists the columns \['games', 'item'\], but shows them as in columnOrder: \['item', 'games'\]",
+        ),
+        (
             "lens/lol-sides",
             {f"{VISUALIZATION}.columns.1.columnId": "winrateX0"},
             "winrateX0 is part of a formula, and displayed",
