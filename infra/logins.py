@@ -47,6 +47,8 @@ ELASTICSEARCH_ROLES = {
 """The role of each of Elasticsearch's users: built in, or in services/files/roles.yml."""
 ELASTICSEARCH_LOGINS = tuple(f"elasticsearch.{user}" for user in ELASTICSEARCH_ROLES if user != OPERATOR)
 GRAFANA_LOGINS = ("grafana.admin",)
+KIBANA_KEYS = ("kibana.security", "kibana.encryptedSavedObjects", "kibana.reporting")
+"""Secrets with which Kibana's plugins of these names encrypt: sessions, attributes of saved objects, reports."""
 CASSANDRA_LOGINS = (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE)
 SPARK_LOGINS = (SPARK_CLUSTER,)
 MONITORING_LOGINS = (MONITOR, ALERTMANAGER_SENDER, PROMETHEUS_READER)
@@ -56,6 +58,7 @@ LOGINS = (
     *KAFKA_LOGINS,
     *ELASTICSEARCH_LOGINS,
     *GRAFANA_LOGINS,
+    *KIBANA_KEYS,
     *CASSANDRA_LOGINS,
     *SPARK_LOGINS,
     *MONITORING_LOGINS,

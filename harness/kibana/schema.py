@@ -23,8 +23,12 @@ RECORDS = "___records___"
 """The field of metrics that count documents."""
 
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
-ColumnId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
-"""Kibana puts column ids into expressions: only letters and digits are safe."""
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""The form of the ids that Kibana gives to new objects, panels and columns."""
+
+ColumnId = Annotated[str, Field(pattern=rf"^([A-Za-z][A-Za-z0-9]*|{UUID}(X\d+)?)$")]
+"""Kibana puts column ids into expressions: of ids of our own, only letters and digits are safe. It adds an X and a
+number for the parts of a formula."""
 
 
 class StrictModel(BaseModel):
@@ -45,7 +49,7 @@ class Reference(StrictModel):
 
 
 class SavedObject(StrictModel):
-    id: str = Field(pattern=r"^lol-[a-z-]+$")
+    id: str = Field(pattern=rf"^(lol-[a-z-]+|{UUID})$")
     references: list[Reference]
     core_migration_version: Literal["8.8.0"]
     managed: bool
@@ -540,7 +544,7 @@ class Panel(StrictModel):
     """A panel by reference: the Lens panel is a saved object of its own, in the library."""
 
     type: Literal["lens"]
-    panel_index: str = Field(pattern=r"^[a-z-]+$")
+    panel_index: str = Field(pattern=rf"^([a-z-]+|{UUID})$")
     grid_data: GridData
     panel_ref_name: str
     embeddable_config: EmbeddableConfig
@@ -621,7 +625,7 @@ class DashboardAttributes(StrictModel):
 
 class Dashboard(SavedObject):
     type: Literal["dashboard"]
-    type_migration_version: Literal["10.2.0"]
+    type_migration_version: Literal["10.2.0", "10.3.0"]
     attributes: DashboardAttributes
 
 

@@ -18,7 +18,7 @@ from infra.clients.http import Answer, readable, request
 
 TIMEOUT_SECONDS = 30
 START_SECONDS = 180
-"""Timeout for Kibana's start: from the first response until all plugins are available."""
+"""Timeout for Kibana's start: from the first response until its core is available."""
 
 POLL_SECONDS = 1
 
@@ -118,13 +118,11 @@ class SavedObjectClient:
     def _unavailable_reason(self) -> str | None:
         """Why Kibana is not available; None if it is."""
         try:
-            # A starting Kibana answers 503 in plain text, then JSON whose level is not yet `available`.
-            answer = self._success(self._request("GET", "/api/status"))
-            with self._readable():
-                level = answer.json()["status"]["overall"]["level"]
+            # 503 until its core is up. The level in the answer is also that of its plugins, which can stay degraded.
+            self._success(self._request("GET", "/api/status"))
         except SavedObjectError as error:
             return str(error)
-        return None if level == "available" else f"its status is {level}"
+        return None
 
     def _request(self, method: str, path: str, **what: Any) -> Answer:
         try:
@@ -154,11 +152,12 @@ def object_key(body: Mapping[str, Any]) -> str:
 def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
     """The object in one canonical form, decoded, so that only a difference in meaning is drift.
 
-    Kibana's timestamps, versions and the order of references are left out.
+    Kibana's timestamps, versions, the order of references, and what its use writes are left out.
     """
     plain = decode_json_attributes(body)
+    attributes = _without_traces_of_use(plain["type"], plain["attributes"])
     references = sorted(plain["references"], key=lambda reference: str(reference["name"]))
-    return {"type": plain["type"], "id": plain["id"], "attributes": plain["attributes"], "references": references}
+    return {"type": plain["type"], "id": plain["id"], "attributes": attributes, "references": references}
 
 
 def file_text(body: Mapping[str, Any]) -> str:
@@ -175,6 +174,27 @@ def encode_json_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
 def decode_json_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
     """The object in its file's form: attributes that Kibana keeps as JSON text are parsed."""
     return _map_json_texts(body, lambda value: json.loads(value) if isinstance(value, str) else value)
+
+
+def _without_traces_of_use(type_: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes without those that Kibana adds of itself and that change nothing."""
+    kept = dict(attributes)
+    if type_ == "index-pattern":
+        if kept.get("allowHidden") is False:  # the default
+            del kept["allowHidden"]
+        if "fieldAttrs" in kept:
+            # Discover counts how often each field was chosen.
+            fields = {
+                field: {key: value for key, value in attrs.items() if key != "count"}
+                for field, attrs in kept["fieldAttrs"].items()
+            }
+            kept["fieldAttrs"] = {field: attrs for field, attrs in fields.items() if attrs}
+    if type_ == "lens" and "state" in kept:
+        # The editor of panels also writes the sources that the panel does not use.
+        sources = kept["state"]["datasourceStates"]
+        used = {name: source for name, source in sources.items() if source.get("layers")}
+        kept["state"] = kept["state"] | {"datasourceStates": used}
+    return kept
 
 
 def _map_json_texts(body: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:

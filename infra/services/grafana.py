@@ -6,7 +6,7 @@ from typing import Any
 
 from infra import users
 from infra.logins import user_of
-from infra.names import GRAFANA_PORT, HOST_ADDRESS, MATCHES_ALIAS, PROMETHEUS_PORT, SCRAPE_SECONDS
+from infra.names import GRAFANA_PORT, HOST_ADDRESS, MATCHES_ALIAS, PROMETHEUS_PORT, SCRAPE_SECONDS, container_name
 from infra.services import file_text
 from infra.services.base import (
     GROUP_ONLY,
@@ -119,6 +119,8 @@ class Grafana(Service):
                     "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
                     "GF_NEWS_NEWS_FEED_ENABLED": "false",
                     "GF_SECURITY_DISABLE_GRAVATAR": "true",
+                    # A browser sends a cookie to all ports of a host, and so to the Grafana of each stack.
+                    "GF_AUTH_LOGIN_COOKIE_NAME": container_name(deployment.stack, "grafana"),
                     "GF_ANALYTICS_REPORTING_ENABLED": "false",
                     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
                     "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from infra import users
-from infra.names import HOST_ADDRESS, KIBANA_PORT
+from infra.logins import KIBANA_KEYS
+from infra.names import HOST_ADDRESS, KIBANA_PORT, container_name
 from infra.services.base import (
     GROUP_ONLY,
     ConfigFile,
@@ -21,9 +22,25 @@ from infra.services.elasticsearch import Elasticsearch
 CONFIG = "/usr/share/kibana/config"
 AUTHORITY = f"{CONFIG}/elasticsearch-authority.crt"
 USER = "lol_kibana"
-LOGIN_FORM = {"basic": {"login": {"order": 1}}}
-WITHOUT_LOGIN = {"anonymous": {"reading": {"order": 0, "credentials": "elasticsearch_anonymous_user"}}}
-"""Whoever has no login has the rights of Elasticsearch's anonymous user."""
+LOGIN_FORM = {
+    "basic": {"login": {"order": 1, "description": "Log in", "hint": "As admin to edit, as operator to read"}}
+}
+WITHOUT_LOGIN = {
+    "anonymous": {
+        "reading": {
+            "order": 0,
+            "credentials": "elasticsearch_anonymous_user",
+            "description": "Continue as a guest",
+            "hint": "Without a login: to read",
+            "session": {"idleTimeout": "1d"},  # otherwise Elasticsearch keeps each guest's for 30 days
+        }
+    }
+}
+"""A guest has the rights of Elasticsearch's anonymous user.
+
+With two providers, Kibana lets people choose on its first page, to which "Log in" in a guest's menu leads too. The
+parameter `auth_provider_hint=reading` of a link chooses for them.
+"""
 
 
 class Kibana(Service):
@@ -41,11 +58,14 @@ class Kibana(Service):
             "elasticsearch.username": login["username"],
             "elasticsearch.password": login["password"],
             "xpack.security.authc.providers": providers,
-            # Otherwise a page to choose a provider comes first. The form is at /login?auth_provider_hint=login.
-            "xpack.security.authc.selector.enabled": False,
+            # A browser sends a cookie to all ports of a host, and so to the Kibana of each stack.
+            "xpack.security.cookieName": container_name(deployment.stack, "kibana"),
+            **{f"xpack.{key.removeprefix('kibana.')}.encryptionKey": deployment.password(key) for key in KIBANA_KEYS},
             "telemetry.optIn": False,
             "telemetry.allowChangingOptInStatus": False,
             "newsfeed.enabled": False,
+            "map.includeElasticMapsService": False,
+            "xpack.fleet.isAirGapped": True,  # no requests to the registry of packages
         }
         if deployment.strict:
             config["elasticsearch.ssl.certificateAuthorities"] = [AUTHORITY]

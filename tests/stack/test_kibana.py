@@ -134,20 +134,50 @@ class TestInKibana:
     def test_saved_object_can_be_reimported(self, client: SavedObjectClient, body: dict[str, Any]) -> None:
         assert client.put(body) == canonical(body)
 
-    def test_dashboard_renders_every_panel(self, stack: Stack, request: pytest.FixtureRequest) -> None:
+    @pytest.fixture
+    def page(self, request: pytest.FixtureRequest) -> Page:
         browser: Browser = request.getfixturevalue("browser")  # not started if Kibana is not deployed
         page = browser.new_page(viewport={"width": 1600, "height": 2400})
-        url = stack.url("kibana", 5601, f"/app/dashboards#/view/{dashboard().id}")
-        assert render_errors(page, url, len(panels())) == []
+        page.set_default_timeout(RENDER_TIMEOUT_MS)
+        return page
+
+    def test_dashboard_renders_every_panel(self, stack: Stack, page: Page) -> None:
+        """Also that the page of the login leads to what was asked for, with the part after `#`."""
+        page.goto(stack.url("kibana", 5601, f"/app/dashboards#/view/{dashboard().id}"))
+        if stack.outputs["security"] == "strict":
+            log_in(page, "operator", stack.outputs["operatorPassword"])
+        else:
+            page.locator('[data-test-subj="loginCard-anonymous/reading"]').click()
+        page.wait_for_url(lambda reached: "/login" not in reached and dashboard().id in reached)
+        assert render_errors(page, len(panels())) == []
+
+    def test_guest_can_log_in(self, stack: Stack, page: Page) -> None:
+        if stack.outputs["security"] == "strict":
+            pytest.skip("there are no guests in `strict`")
+        page.goto(stack.url("kibana", 5601, "/app/dashboards?auth_provider_hint=reading"))
+        page.locator('[data-test-subj="userMenuButton"]').click()
+        page.locator('[data-test-subj="logoutLink"]').click()
+        page.locator('[data-test-subj="loginCard-basic/login"]').click()
+        log_in(page, "admin", stack.outputs["credentials"]["elasticsearch.admin"])
+        page.locator('[data-test-subj="userMenuButton"]').click()
+        page.locator('[data-test-subj="profileLink"]').wait_for()  # guests have none
 
 
-def render_errors(page: Page, url: str, panel_count: int) -> list[str]:
-    """Errors on the dashboard's page, after each of its panels has reported that it is rendered."""
+def log_in(page: Page, username: str, password: str) -> None:
+    """Fill in Kibana's login form, and wait until it has led to another page."""
+    page.locator('[data-test-subj="loginUsername"]').fill(username)
+    page.locator('[data-test-subj="loginPassword"]').fill(password)
+    page.locator('[data-test-subj="loginSubmit"]').click()
+    page.wait_for_url(lambda url: "/login" not in url)
+
+
+def render_errors(page: Page, panel_count: int) -> list[str]:
+    """Errors on the dashboard's page, loaded again, after each of its panels has reported that it is rendered."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     # Server errors only: Kibana uses a 404 to probe for objects.
     page.on("response", lambda r: errors.append(f"{r.status} from {r.url}") if r.status >= 500 else None)
-    page.goto(url, timeout=RENDER_TIMEOUT_MS)
+    page.reload()
     # Kibana's own screenshots wait for this condition.
     page.wait_for_function(
         """panelCount => {
@@ -155,7 +185,6 @@ def render_errors(page: Page, url: str, panel_count: int) -> list[str]:
             return panels.length === panelCount && panels.every(panel => panel.dataset.renderComplete === "true");
         }""",
         arg=panel_count,
-        timeout=RENDER_TIMEOUT_MS,
     )
     errors += [f"a panel failed: {text}" for text in page.locator("[data-render-error]").all_inner_texts()]
     errors += [f"a panel is empty: {text}" for text in page.get_by_text("No results found").all_inner_texts()]

@@ -26,7 +26,9 @@ class FakeKibana:
         self.not_ready_for = 0
         """Fault: the number of requests that it still answers with 503."""
         self.levels: list[str] = []
-        """Fault: the levels of its status at first, in order; `available` afterwards."""
+        """Fault: the levels of its core at first, in order; `available` afterwards."""
+        self.plugins = "available"
+        """The level of its plugins, and so of the whole where its core is available."""
         self.import_error: dict[str, Any] | None = None
         """Fault: the error of every imported object, in a response with status 200."""
         self.other_id: str | None = None
@@ -52,8 +54,9 @@ class FakeKibana:
             return _json({"statusCode": 400, "message": "Request must contain a kbn-xsrf header."}, 400)
         match request.method, request.path.split("/")[2:]:
             case "GET", ["status"]:
-                level = self.levels.pop(0) if self.levels else "available"
-                return _json({"status": {"overall": {"level": level}}})
+                core = self.levels.pop(0) if self.levels else "available"
+                overall = self.plugins if core == "available" else core
+                return _json({"status": {"overall": {"level": overall}}}, 200 if core == "available" else 503)
             case "POST", ["saved_objects", "_import"]:
                 return _json(self._import(request))
             case "POST", ["saved_objects", "_export"]:

@@ -157,6 +157,7 @@ def check_columns(panel: Lens) -> list[str]:
             for column_id in duplicates(all_columns)
         ),
         *display_violations(panel),
+        *table_order_violations(panel),
     ]
 
 
@@ -221,6 +222,17 @@ def display_violations(panel: Lens) -> Iterator[str]:
             if ((layer_id, column_id) in visible) == (column_id in helpers):
                 wrong = "part of a formula, and displayed" if column_id in helpers else "not displayed"
                 yield f"{layer_id}.{column_id} is {wrong}"
+
+
+def table_order_violations(panel: Lens) -> Iterator[str]:
+    """Kibana shows a table's columns in the layer's order, whatever the table's own."""
+    if not isinstance(panel.attributes, LensTable):
+        return
+    table = panel.attributes.state.visualization
+    listed = [column.column_id for column in table.columns]
+    layer = panel.layers.get(table.layer_id)
+    if layer and listed != (shown := [column_id for column_id in layer.column_order if column_id in listed]):
+        yield f"lists the columns {listed}, but shows them as in columnOrder: {shown}"
 
 
 def displayed_columns(panel: Lens) -> Iterator[DisplayedColumn]:

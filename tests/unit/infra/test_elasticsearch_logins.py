@@ -132,10 +132,44 @@ class TestClients:
         providers = config["xpack.security.authc.providers"]
         assert ("anonymous" in providers) is (security == "guarded")
         assert "basic" in providers, "for people, and for the login of the saved objects' requests"
+        assert "xpack.security.authc.selector.enabled" not in config, "by default on if there are two providers"
+        choices = [choice for provider in providers.values() for choice in provider.values()]
+        assert all(choice["description"] and choice["hint"] for choice in choices)
         authorities = config.get("elasticsearch.ssl.certificateAuthorities", [])
         assert [files[path] for path in authorities] == (
             ["certificate of the authority\n"] if security == "strict" else []
         )
+
+    def test_kibana_asks_no_server_of_elastic(self, stack: tuple[str, Recorder]) -> None:
+        _, recorder = stack
+        config = yaml.safe_load(uploads(recorder.containers["kibana"])["/usr/share/kibana/config/kibana.yml"])
+        outbound = ("telemetry.optIn", "newsfeed.enabled", "map.includeElasticMapsService")
+        assert [config.get(key) for key in outbound] == [False] * 3
+        assert config.get("xpack.fleet.isAirGapped") is True
+
+    def test_guests_session_in_kibana_ends_a_day_after_its_last_use(self) -> None:
+        config = yaml.safe_load(
+            uploads(declare("registry").containers["kibana"])["/usr/share/kibana/config/kibana.yml"]
+        )
+        guest = config["xpack.security.authc.providers"]["anonymous"]["reading"]
+        assert guest.get("session") == {"idleTimeout": "1d"}
+
+    def test_kibanas_keys_outlive_a_restart(self, stack: tuple[str, Recorder]) -> None:
+        """Otherwise it makes some at each start, and what it encrypted with the others, such as sessions, is lost."""
+        _, recorder = stack
+        config = yaml.safe_load(uploads(recorder.containers["kibana"])["/usr/share/kibana/config/kibana.yml"])
+        assert {key: value for key, value in config.items() if key.endswith("encryptionKey")} == {
+            "xpack.security.encryptionKey": "password of kibana.security",
+            "xpack.encryptedSavedObjects.encryptionKey": "password of kibana.encryptedSavedObjects",
+            "xpack.reporting.encryptionKey": "password of kibana.reporting",
+        }
+
+    def test_cookies_of_kibana_and_grafana_are_those_of_the_stack(self, stack: tuple[str, Recorder]) -> None:
+        """A browser sends a cookie to all ports of a host: a login to a second stack would end that to the first."""
+        _, recorder = stack
+        config = yaml.safe_load(uploads(recorder.containers["kibana"])["/usr/share/kibana/config/kibana.yml"])
+        assert config["xpack.security.cookieName"] == "lolstack-unit-kibana"
+        assert environment(recorder.containers["grafana"])["GF_AUTH_LOGIN_COOKIE_NAME"] == "lolstack-unit-grafana"
 
     def test_grafana_lets_people_look_without_a_login_only_in_guarded(self, stack: tuple[str, Recorder]) -> None:
         security, recorder = stack

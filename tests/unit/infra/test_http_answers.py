@@ -100,8 +100,6 @@ def test_result_of_another_form_is_an_error(result: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [*NO_OBJECTS, ""])
-def test_status_of_kibana_that_is_no_json_object_is_an_error(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.clients.kibana.START_SECONDS", 0.05)
-    monkeypatch.setattr("infra.clients.kibana.POLL_SECONDS", 0.01)
+def test_answer_of_kibana_to_an_import_that_is_no_json_object_is_an_error(content: str) -> None:
     with answering(content.encode()) as url, pytest.raises(SavedObjectError, match="unreadable answer"):
         SavedObjectClient(url).put({"type": "dashboard", "id": "a", "references": [], "attributes": {}})

@@ -72,6 +72,19 @@ class TestForms:
         exported["references"] = exported["references"][::-1]
         assert canonical(exported) == canonical(DASHBOARD)
 
+    def test_use_of_a_data_view_in_discover_is_no_drift(self) -> None:
+        """Kibana counts there how often each field was chosen, and writes a default."""
+        view: dict[str, Any] = json.loads((OBJECTS / "index-pattern" / "lol-matches.json").read_text())
+        named = view | {"attributes": view["attributes"] | {"fieldAttrs": {"win": {"customLabel": "Won"}}}}
+        for declared, counted in (
+            (view, {"win": {"count": 3}}),
+            (named, {"win": {"customLabel": "Won", "count": 1}, "patch": {"count": 2}}),
+        ):
+            used = declared | {"attributes": declared["attributes"] | {"fieldAttrs": counted, "allowHidden": False}}
+            assert canonical(encode_json_attributes(used)) == canonical(declared)
+        hidden = view | {"attributes": view["attributes"] | {"allowHidden": True}}
+        assert canonical(view) not in (canonical(hidden), canonical(named))
+
     def test_another_value_inside_encoded_json_is_drift(self) -> None:
         changed = json.loads(json.dumps(DASHBOARD))
         changed["attributes"]["panelsJSON"][0]["gridData"]["w"] = 9
@@ -115,9 +128,17 @@ class TestClient:
 
     def test_retries_until_kibana_is_available(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
         kibana.not_ready_for = 1
-        kibana.levels = ["degraded"]
+        kibana.levels = ["unavailable"]
         client.put(DASHBOARD)
         assert (kibana.imports, kibana.levels) == (1, [])
+
+    @pytest.mark.usefixtures("short_start_timeout")
+    @pytest.mark.parametrize("level", ["degraded", "unavailable"])
+    def test_plugins_are_not_waited_for(self, client: SavedObjectClient, kibana: FakeKibana, level: str) -> None:
+        """Saved objects need Kibana's core only, and a plugin such as Fleet can stay degraded."""
+        kibana.plugins = level
+        client.put(DASHBOARD)
+        assert kibana.imports == 1
 
     @pytest.mark.usefixtures("short_start_timeout")
     def test_timeout_of_an_unavailable_kibana_is_an_error(self, client: SavedObjectClient, kibana: FakeKibana) -> None:
@@ -125,7 +146,7 @@ class TestClient:
         with pytest.raises(KibanaUnavailableError, match=r"not available after 0.1 s: .* is not ready yet"):
             client.put(DASHBOARD)
         kibana.not_ready_for, kibana.levels = 0, ["critical"] * 100
-        with pytest.raises(KibanaUnavailableError, match="its status is critical"):
+        with pytest.raises(KibanaUnavailableError, match=r"not available after .* is not ready: .*critical"):
             client.put(DASHBOARD)
         assert kibana.imports == 0
 
@@ -246,6 +267,15 @@ class TestExport:
             '"title": "Sides",',
             '"typeMigrationVersion": "10.9.0"',
         }
+
+    def test_what_an_editor_of_kibana_leaves_empty_is_not_exported(
+        self, kibana: FakeKibana, client: SavedObjectClient, folder: Path
+    ) -> None:
+        kibana_export.export_dashboards(client, folder)
+        state = kibana.objects["lens", "lol-sides"]["attributes"]["state"]
+        state["datasourceStates"] |= {"indexpattern": {"layers": {}}, "textBased": {"layers": {}}}
+        kibana.objects["index-pattern", "lol-matches"]["attributes"]["fieldAttrs"] = '{"win": {"count": 3}}'
+        assert kibana_export.export_dashboards(client, folder) == []
 
     def test_file_of_a_removed_panel_is_deleted_and_a_new_panel_has_one(
         self, kibana: FakeKibana, client: SavedObjectClient, folder: Path

@@ -98,6 +98,34 @@ def test_file_has_the_format_of_kibana_export(path: Path) -> None:
     assert file_text(encode_json_attributes(json.loads(path.read_text()))) == path.read_text()
 
 
+NEW_ID = "0bd3cc28-6b2f-4c4c-9a42-1f2f7c1b9d5e"
+
+
+@pytest.mark.parametrize(
+    ("name", "old"),
+    [
+        ("lens/lol-sides", "winrate"),  # a formula, whose parts have ids that begin with this one
+        ("lens/lol-sides", "side"),
+        ("dashboard/lol-matches-live", "sides"),
+    ],
+)
+def test_ids_that_kibana_gives_to_new_columns_and_panels_are_accepted(name: str, old: str) -> None:
+    text = json.dumps(body(*name.split("/")))
+    renamed = json.loads(re.sub(rf"(?<=[\"_]){old}(?=(X\d)?[\":])", NEW_ID, text))
+    assert NEW_ID in json.dumps(renamed)
+    assert schema_errors(renamed) == []
+    assert violations(parse(renamed)) == []
+
+
+def test_ids_that_kibana_gives_to_new_objects_are_accepted() -> None:
+    assert schema_errors(changed_body("lens/lol-sides", {"id": NEW_ID})) == []
+
+
+@pytest.mark.parametrize("version", ["10.2.0", "10.3.0"])
+def test_versions_in_which_kibana_writes_dashboards_are_accepted(version: str) -> None:
+    assert schema_errors(changed_body("dashboard/lol-matches-live", {"typeMigrationVersion": version})) == []
+
+
 def test_dashboard_has_every_panel() -> None:
     assert {reference.id for reference in dashboard().references if reference.type == "lens"} == set(panels())
 
@@ -394,6 +422,11 @@ def test_schema_violation_is_detected(name: str, changes: dict[str, Any], violat
         ),
         ("lens/lol-wins-by-side", {f"{VISUALIZATION}.layers.0.layerId": "main"}, "main.end, which does not exist"),
         ("lens/lol-sides", {f"{VISUALIZATION}.columns.1": None}, "data.winrate is not displayed"),
+        (
+            "lens/lol-items",
+            {f"{VISUALIZATION}.columns": [{"columnId": "games"}, {"columnId": "item"}]},
+            r"lists the columns \['games', 'item'\], but shows them as in columnOrder: \['item', 'games'\]",
+        ),
         (
             "lens/lol-sides",
             {f"{VISUALIZATION}.columns.1.columnId": "winrateX0"},
