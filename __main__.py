@@ -139,6 +139,7 @@ roles = CassandraRoles(
     archive_keyspace,
     ARCHIVE_TABLE,
     {user_of(login): deployment.password(login) for login in (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, OPERATOR)},
+    credentials.former_passwords(CASSANDRA_ADMIN),
     pulumi.ResourceOptions(parent=cassandra, depends_on=[cassandra.ready], deleted_with=cassandra.container),
 )
 

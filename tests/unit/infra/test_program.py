@@ -16,6 +16,7 @@ from pulumi.runtime import rpc
 
 from infra import versions
 from infra.images import RECIPES, ROOT, dockerfile
+from infra.logins import CASSANDRA_ADMIN
 from infra.names import INDEX_ALIASES, JOB_SETTINGS, LIMITS_LABEL, SCRAPE_SECONDS, SERVICE_LABEL, STACK_LABEL
 from infra.services.base import INTERVAL_SECONDS
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
@@ -208,6 +209,13 @@ def test_contents_are_provisioned_once_their_service_is_healthy_and_deleted_with
             assert recorder.options[name].deleted_with == service, name
 
 
+def test_cassandras_roles_are_provisioned_with_the_former_passwords_of_its_administrator(
+    declared: dict[str, Recorder],
+) -> None:
+    (roles,) = declared["build"].resources[CASSANDRA_ROLES].values()
+    assert roles["former"]["value"] == [f"former password of {CASSANDRA_ADMIN}"]
+
+
 def test_container_is_deleted_before_its_replacement_is_created(declared: dict[str, Recorder]) -> None:
     """Both have the same name and host ports."""
     assert all(declared["build"].options[name].delete_before_replace for name in declared["build"].containers)
@@ -215,10 +223,10 @@ def test_container_is_deleted_before_its_replacement_is_created(declared: dict[s
 
 def test_passwords_and_keys_are_secret(declared: dict[str, Recorder]) -> None:
     recorder = declared["registry"]
-    assert recorder.options["credentials"].secret_outputs == {"passwords"}
+    assert recorder.options["credentials"].secret_outputs == {"passwords", "former"}
     assert recorder.options["certificates"].secret_outputs == {"authority_key", "keys"}
     assert recorder.options["lol_matches_stream"].secret_outputs == {"password"}
-    assert recorder.options["cassandra-roles"].secret_outputs == {"passwords"}
+    assert recorder.options["cassandra-roles"].secret_outputs == {"passwords", "former"}
     assert recorder.options["kafka-users"].secret_outputs == {"client", "passwords"}
     assert recorder.options["lol_matches"].secret_outputs == {"client"}
     assert recorder.secret_outputs == {
