@@ -417,6 +417,15 @@ def test_containers_are_the_same_from_both_image_sources() -> None:
         assert without_source(container) == without_source(pulled[name]), name
 
 
+def test_smallest_memory_of_a_jvm_has_room_for_its_initial_heap() -> None:
+    """A JVM whose maximum is smaller than its initial heap does not start."""
+    containers = declare("build", kafkaMemory=192, cassandraMemory=256).containers
+    assert {"-Xms96m", "-Xmx96m"} <= set(containers["kafka"]["command"])
+    (options,) = [each for each in containers["cassandra"]["envs"] if each.startswith("JVM_EXTRA_OPTS=")]
+    assert "-Xms96m" in options.split()
+    assert "MAX_HEAP_SIZE=96M" in containers["cassandra"]["envs"]
+
+
 def test_official_elasticsearch_has_more_memory_unless_it_is_set(declared: dict[str, Recorder]) -> None:
     """The official image runs a second JVM. Half of the memory is heap."""
 

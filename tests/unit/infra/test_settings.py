@@ -61,6 +61,9 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"kafkaprot": 1}, "lolstack:kafkaprot: unknown setting"),
         ({"kafkaMemory": -1}, "lolstack:kafkaMemory"),
         ({"kafkaMemory": "much"}, "lolstack:kafkaMemory"),
+        ({"kafkaMemory": 191}, "lolstack:kafkaMemory: Input should be greater than or equal to 192"),
+        ({"cassandraMemory": 255}, "lolstack:cassandraMemory: Input should be greater than or equal to 256"),
+        ({"elasticsearchMemory": 511}, "lolstack:elasticsearchMemory: must be at least 512, or -1"),
         ({"kafkaPort": 70000}, "lolstack:kafkaPort"),
         ({"kafkaPort": 9200}, "kafkaPort are both 9200"),
         ({"sparkMasterPort": 7077}, "lolstack:sparkMasterPort: unknown setting"),
@@ -184,6 +187,37 @@ def test_token_or_password_in_a_refused_value_is_not_shown(changes: dict[str, An
     with pytest.raises(SettingsError, match=f"lolstack:{next(iter(changes))}") as refusal:
         Settings.load(raw_config(**changes), "dev")
     assert "hush" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://", "https://@/x", "http://:8000/x", "http://host:/x", "http://host:0/x", "http://host:65536/x"),
+        *("http://host:port/x", "http://host/%zz", "http://host/100%", "http://host%20name/x", "http://me:%@host/x"),
+        *(
+            "http://[::1/x",
+            "http://ho<st/x",
+            "http://host/a b",
+            "http://host/a\x00b",
+            "ftp://host/x",
+            "http://host/x\n",
+        ),
+    ],
+)
+def test_webhook_url_that_alertmanager_refuses_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="lolstack:alertWebhookUrl"):
+        settings(alertWebhookUrl=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "http://webhook:8000/token", "https://hooks.example.com", "https://hooks.example.com/a%20b?x=%41#y"),
+        *("http://me:pass%40word@10.0.0.1:80/", "http://[2001:db8::1]:8000/x"),
+    ],
+)
+def test_webhook_url_is_a_host_with_a_path(url: str) -> None:
+    assert settings(alertWebhookUrl=url).alert_webhook_url == url
 
 
 def test_index_aliases_cannot_be_overridden() -> None:

@@ -154,6 +154,12 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
             "elasticsearch.matches: 'Lol' is invalid; write a name of lower-case",
         ),
         ({"executor": {"memory": "2 GB"}}, "executor.memory: '2 GB' is invalid; write a size such as 512m or 2g"),
+        ({"executor": {"memory": "450m"}}, "executor.memory: '450m' is invalid; Spark starts with at least 480m"),
+        ({"driver": {"memory": "479m"}}, "driver.memory: '479m' is invalid; Spark starts with at least 480m"),
+        (
+            {"window": {"size_seconds": 3600, "slide_seconds": 30, "watermark_seconds": 3600}},
+            "window.slide_seconds: 30 makes 120 windows of window.size_seconds 3600 for each match, at most 100",
+        ),
         ({"driver": {"ui_port": 70000}}, "driver.ui_port: 70000 is invalid: input should be less than"),
         (
             {"checkpoint_location": "/data"},
@@ -175,6 +181,8 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
                 ("batch", "interval_milliseconds", 30_001, 30_000),
                 ("batch", "max_seconds", 31, 30),
                 ("window", "update_seconds", 31, 30),
+                ("window", "size_seconds", 604_801, 604_800),
+                ("window", "watermark_seconds", 2_592_001, 2_592_000),
             )
         ),
         *(
