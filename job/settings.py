@@ -47,7 +47,28 @@ def _check_spark_heap(value: str) -> str:
 SparkMemory = Annotated[Memory, AfterValidator(_check_spark_heap)]
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 AliasName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Keyspace = Annotated[AliasName, Field(max_length=48)]  # Cassandra's own limit
+
+# Cassandra's file reserved_keywords.txt. The statements have the name of the keyspace without quotes.
+_RESERVED_IN_CQL = frozenset(
+    (
+        *("add", "allow", "alter", "and", "apply", "asc", "authorize", "batch", "begin", "by", "columnfamily"),
+        *("create", "delete", "desc", "describe", "drop", "entries", "execute", "from", "full", "grant", "if", "in"),
+        *("index", "infinity", "insert", "into", "is", "keyspace", "limit", "materialized", "modify", "nan"),
+        *("norecursive", "not", "null", "of", "on", "or", "order", "primary", "rename", "revoke", "schema", "select"),
+        *("set", "table", "to", "token", "truncate", "unlogged", "update", "use", "using", "view", "where", "with"),
+    )
+)
+
+
+def _check_keyspace(value: str) -> str:
+    if value in _RESERVED_IN_CQL:
+        raise PydanticCustomError("keyspace", "CQL reserves this word: write another name")
+    if value.startswith("system"):
+        raise PydanticCustomError("keyspace", "Cassandra's own keyspaces begin with system: write another name")
+    return value
+
+
+Keyspace = Annotated[AliasName, Field(max_length=48), AfterValidator(_check_keyspace)]  # 48: Cassandra's own limit
 Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
 Certificate = Annotated[str, Field(pattern=r"^$|-----BEGIN CERTIFICATE-----")]
 HostName = Annotated[str, Field(pattern=r"^[^\s:/]+$")]
@@ -386,7 +407,7 @@ def _error_line(error: Any, defaults: Mapping[str, Any]) -> str:
         return f"{key}.{error['ctx']['error']}" if key else str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         return f"{key}: is not a key of the job's settings; {_suggestion(error['loc'], defaults)}"
-    if error["type"] in ("position", "port", "queue_ids", "memory"):
+    if error["type"] in ("position", "port", "queue_ids", "memory", "keyspace"):
         return f"{key}: {error['input']!r} is invalid; {error['msg']}"
     if error["type"] == "string_pattern_mismatch":
         return f"{key}: {error['input']!r} is invalid; {_EXPECTED_FORMATS[error['ctx']['pattern']]}"

@@ -146,6 +146,11 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
         ),
         ({"archive": {"hosts": ["a:9042"]}}, "archive.hosts.0: 'a:9042' is invalid; write a host name without a port"),
         ({"archive": {"keyspace": "k" * 49}}, "archive.keyspace: "),
+        ({"archive": {"keyspace": "table"}}, "archive.keyspace: 'table' is invalid; CQL reserves this word"),
+        *(
+            ({"archive": {"keyspace": name}}, f"archive.keyspace: '{name}' is invalid; Cassandra's own keyspaces")
+            for name in ("system", "system_auth")
+        ),
         ({"archive": {"username": "me"}}, "archive.password: is missing for the user me; set it"),
         ({"archive": {"password": "secret"}}, "archive.username: is missing for the password; set it"),
         ({"archive": {"username": "me", "password": 12345}}, "archive.password: its value is invalid: input should be"),
