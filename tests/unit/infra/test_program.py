@@ -446,6 +446,23 @@ def without_source(container: dict[str, Any]) -> dict[str, Any]:
     return rest | {"labels": labels}
 
 
+@pytest.mark.parametrize(
+    ("kind", "changes", "warned"),
+    [
+        ("build", {"registryMirror": "warned.example.com"}, True),
+        ("build", {"images": {"kafka": "warned.example.com/kafka:1"}}, True),
+        ("registry", {"registryMirror": "warned.example.com"}, False),
+    ],
+)
+def test_setting_of_official_images_without_effect_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, kind: ImageSource, changes: dict[str, Any], warned: bool
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    declare(kind, **changes)
+    assert any(text.startswith("images, registryMirror: of no effect") for text in warnings) is warned
+
+
 def test_registry_source_pulls_the_pinned_images(declared: dict[str, Recorder]) -> None:
     images = declared["registry"].resources[PULLED_IMAGE]
     assert {name: image["name"] for name, image in images.items()} == versions.OFFICIAL_IMAGES
