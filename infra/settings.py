@@ -153,7 +153,7 @@ class Settings(BaseModel):
     topic_partitions: int = Field(ge=1, le=128)
     topic_retention_hours: int = Field(ge=1, le=24 * 365)
     elasticsearch_replicas: int = Field(ge=0, le=5)
-    elasticsearch_refresh_interval: str = Field(pattern=r"^(-1|\d+(ms|s|m))$")
+    elasticsearch_refresh_interval: str = Field(pattern=r"^[0-9]{1,6}(ms|s|m)$")
     prometheus_retention_days: int = Field(ge=1, le=3650)
     alert_webhook_url: str
 
@@ -186,6 +186,16 @@ class Settings(BaseModel):
         if -1 < memory < MIN_ELASTICSEARCH_MIB:
             raise ValueError(f"must be at least {MIN_ELASTICSEARCH_MIB}, or -1")
         return memory
+
+    @field_validator("elasticsearch_refresh_interval")
+    @classmethod
+    def _refresh_interval_is_a_minute_at_most(cls, interval: str) -> str:
+        """Nothing else makes the statistics searchable, nor the documents of a backlog. 0 would switch it off."""
+        number = interval.rstrip("ms")
+        milliseconds = int(number) * {"ms": 1, "s": 1000, "m": 60_000}[interval.removeprefix(number)]
+        if not 100 <= milliseconds <= 60_000:
+            raise ValueError("must be between 100ms and 1m")
+        return interval
 
     @field_validator("alert_webhook_url")
     @classmethod

@@ -72,7 +72,14 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"topicPartitions": 100000}, "lolstack:topicPartitions"),
         ({"topicPartitions": 0}, "lolstack:topicPartitions"),
         ({"alertWebhookUrl": "example.com/hook"}, "lolstack:alertWebhookUrl"),
-        ({"elasticsearchRefreshInterval": "soon"}, "lolstack:elasticsearchRefreshInterval"),
+        *(
+            ({"elasticsearchRefreshInterval": interval}, "lolstack:elasticsearchRefreshInterval: must be between 100ms")
+            for interval in ("0s", "99ms", "61s", "2m", "99999m")
+        ),
+        *(
+            ({"elasticsearchRefreshInterval": interval}, "lolstack:elasticsearchRefreshInterval: String should match")
+            for interval in ("soon", "-1", "1", "1h", "9999999ms")
+        ),
         (
             {"generatorEnabled": "yes"},
             "lolstack:generatorEnabled: Input should be 'auto', 'true' or 'false' (is 'yes')",
@@ -128,6 +135,11 @@ def test_invalid_setting_is_rejected_by_name(changes: dict[str, Any], named: str
 @pytest.mark.parametrize("more", [{"job": {"executor": {"cores": 4}}}, {"sparkWorkerMemory": 4864}])
 def test_more_cores_of_a_worker_need_executors_with_more_cores_or_more_of_them(more: dict[str, Any]) -> None:
     assert settings(sparkWorkerCores=4, **more).spark_worker_cores == 4
+
+
+@pytest.mark.parametrize("interval", ["100ms", "1s", "60s", "1m"])
+def test_refresh_interval_is_a_minute_at_most(interval: str) -> None:
+    assert settings(elasticsearchRefreshInterval=interval).elasticsearch_refresh_interval == interval
 
 
 @pytest.mark.parametrize("stack", ["dev", "other"])
