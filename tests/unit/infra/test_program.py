@@ -463,6 +463,25 @@ def test_setting_of_official_images_without_effect_is_a_warning(
     assert any(text.startswith("images, registryMirror: of no effect") for text in warnings) is warned
 
 
+@pytest.mark.parametrize(
+    ("job", "services"),
+    [
+        ({"archive": {"retention_days": 1}}, {"archive"}),
+        ({"window": {"update_seconds": 20}}, {"spark-job"}),
+        ({"executor": {"cores": 1}}, {"spark-job"}),
+        ({"event_time": {"ahead_seconds": 1}}, {"archive", "spark-job"}),
+        ({"kafka": {"starting_offsets": "earliest"}, "log": {"level": "DEBUG"}}, {"archive", "spark-job"}),
+    ],
+)
+def test_setting_of_the_job_restarts_only_the_processes_that_read_it(job: dict[str, Any], services: set[str]) -> None:
+    kinds = [declare("build", sparkWorkerMemory=4864, **changes).containers for changes in ({}, {"job": job})]
+    without, changed = ({name: upload(each[name], JOB_SETTINGS) for name in ("archive", "spark-job")} for each in kinds)
+    assert {name for name in without if without[name] != changed[name]} == services
+    for section, values in job.items():
+        for name in services:
+            assert yaml.safe_load(changed[name])[section] == yaml.safe_load(without[name]).get(section, {}) | values
+
+
 def test_registry_source_pulls_the_pinned_images(declared: dict[str, Recorder]) -> None:
     images = declared["registry"].resources[PULLED_IMAGE]
     assert {name: image["name"] for name, image in images.items()} == versions.OFFICIAL_IMAGES
