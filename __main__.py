@@ -65,6 +65,8 @@ settings = Settings.load(pulumi.runtime.get_config_env(), stack)
 pulumi.export(ENGINE_OUTPUT, preflight.check(settings, stack))
 source = choose_image_source(settings, stack)
 pulumi.log.info(f"images: {source.kind} ({source.reason})")
+if source.kind == "build" and (settings.images or settings.registry_mirror):
+    pulumi.log.warn("images, registryMirror: of no effect where images are built; set lolstack:imageSource to registry")
 left_out = {name: reason for name in versions.OFFICIAL_ONLY if (reason := source.why_not(name))}
 preflight.check_ports(settings, stack, left_out)
 
@@ -139,6 +141,7 @@ roles = CassandraRoles(
     archive_keyspace,
     ARCHIVE_TABLE,
     {user_of(login): deployment.password(login) for login in (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, OPERATOR)},
+    credentials.former_passwords(CASSANDRA_ADMIN),
     pulumi.ResourceOptions(parent=cassandra, depends_on=[cassandra.ready], deleted_with=cassandra.container),
 )
 

@@ -225,7 +225,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         parser.error("argument --count: only in batch mode; continuous mode goes on until it is stopped")
     if given.mode == "continuous" and not given.rate:
         parser.error("argument --rate: must be above 0 in continuous mode")
-    if given.duplicates + given.remakes + given.poison > 1:
+    if math.fsum((given.duplicates, given.remakes, given.poison)) > 1:  # a rounded sum of 0.33, 0.56, 0.11 is above 1
         parser.error("arguments --duplicates, --remakes and --poison: shares of one whole, must not exceed 1 together")
     if given.remakes and not have_remakes(given.modes):
         parser.error("argument --remakes: needs one of the --modes with two teams")

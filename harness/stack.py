@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ from infra.names import (
     SERVICE_LABEL,
 )
 from infra.ownership import foreign_deployment, read_state
+from job.settings import Settings as JobSettings
+from job.settings import with_overrides
 from tools.cache import cache_folder
 from tools.repair import RepairError, repair
 from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
@@ -207,6 +210,10 @@ class Stack:
     def setting(self, key: str) -> str:
         """The value of a setting: its default, or that of the stack's configuration."""
         return self._pulumi.get_config(f"{PROJECT}:{key}").value
+
+    def job_settings(self) -> JobSettings:
+        """The job's settings: its defaults with the stack's overrides, without what the stack sets itself."""
+        return with_overrides(json.loads(self.setting("job")))
 
     def message_count(self, topic: str = "lol_matches") -> int:
         """How many messages the topic has received: the sum of its end offsets."""

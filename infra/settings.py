@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import pulumi
@@ -23,12 +25,19 @@ from pydantic.alias_generators import to_camel
 from generator.modes import have_remakes, parse_modes
 from infra import versions
 from infra.names import DEV_STACK, PROJECT, pulumi_command
+from job.settings import Executor, mebibytes, with_overrides
 from job.settings import SettingsError as JobSettingsError
-from job.settings import with_overrides
 
 Port = Field(ge=1, le=65535)
-MIN_MEMORY_MIB = 64
-MemoryMiB = Field(ge=MIN_MEMORY_MIB, le=1024 * 1024)
+INITIAL_HEAP_MIB = 96
+"""The initial heap of the JVMs whose heap grows and shrinks (-Xms). A JVM with a smaller maximum does not start."""
+KAFKA_HEAP_SHARE = Fraction(1, 2)
+CASSANDRA_HEAP_SHARE = Fraction(3, 8)
+"""The share of a container's memory limit that is the maximum of its heap (-Xmx)."""
+MIN_ELASTICSEARCH_MIB = 512
+"""An estimate: Elasticsearch has used 350 MiB at rest."""
+MAX_MEMORY_MIB = 1024 * 1024
+MemoryMiB = Field(ge=64, le=MAX_MEMORY_MIB)
 Percent = Field(ge=0, le=100)
 
 # Docker's grammar of image references. Without a dot, a port or localhost it reads a host as part of a name.
@@ -42,6 +51,12 @@ IMAGE_REFERENCE = re.compile(
 
 WEBHOOK = "alertWebhookUrl"
 """Its URL has a token, anywhere in it: its value is never printed."""
+# What Go's parser accepts, which Alertmanager has, with a host and a port that are not empty.
+WEBHOOK_URL = re.compile(
+    r"https?://([A-Za-z0-9._:~!$&'()*+,;=%-]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
+    r"(/[^\s\x00-\x1f\x7f]*)?"
+)
+BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 LOGIN = re.compile(r"@(?!sha256:)")
 """A value that may have a login, `user:password@`, is redacted: it is not printed."""
 MAX_DUPLICATES_PERCENT = 90
@@ -116,13 +131,13 @@ class Settings(BaseModel):
     dashboard_port: int = Port
 
     zookeeper_memory: int = MemoryMiB
-    kafka_memory: int = MemoryMiB
+    kafka_memory: int = Field(ge=math.ceil(INITIAL_HEAP_MIB / KAFKA_HEAP_SHARE), le=MAX_MEMORY_MIB)
     spark_master_memory: int = MemoryMiB
     spark_worker_memory: int = MemoryMiB
     spark_job_memory: int = MemoryMiB
-    elasticsearch_memory: int = Field(ge=-1, le=1024 * 1024)
+    elasticsearch_memory: int = Field(ge=-1, le=MAX_MEMORY_MIB)
     kibana_memory: int = MemoryMiB
-    cassandra_memory: int = MemoryMiB
+    cassandra_memory: int = Field(ge=math.ceil(INITIAL_HEAP_MIB / CASSANDRA_HEAP_SHARE), le=MAX_MEMORY_MIB)
     elasticsearch_exporter_memory: int = MemoryMiB
     node_exporter_memory: int = MemoryMiB
     prometheus_memory: int = MemoryMiB
@@ -138,9 +153,9 @@ class Settings(BaseModel):
     topic_partitions: int = Field(ge=1, le=128)
     topic_retention_hours: int = Field(ge=1, le=24 * 365)
     elasticsearch_replicas: int = Field(ge=0, le=5)
-    elasticsearch_refresh_interval: str = Field(pattern=r"^(-1|\d+(ms|s|m))$")
+    elasticsearch_refresh_interval: str = Field(pattern=r"^[0-9]{1,6}(ms|s|m)$")
     prometheus_retention_days: int = Field(ge=1, le=3650)
-    alert_webhook_url: str = Field(pattern=r"^$|^https?://[^\s/]+(/\S*)?$")
+    alert_webhook_url: str
 
     job: Json[dict[str, Any]]
 
@@ -168,9 +183,33 @@ class Settings(BaseModel):
     @field_validator("elasticsearch_memory")
     @classmethod
     def _elasticsearch_memory_is_automatic_or_enough(cls, memory: int) -> int:
-        if -1 < memory < MIN_MEMORY_MIB:
-            raise ValueError(f"must be at least {MIN_MEMORY_MIB}, or -1")
+        if -1 < memory < MIN_ELASTICSEARCH_MIB:
+            raise ValueError(f"must be at least {MIN_ELASTICSEARCH_MIB}, or -1")
         return memory
+
+    @field_validator("elasticsearch_refresh_interval")
+    @classmethod
+    def _refresh_interval_is_a_minute_at_most(cls, interval: str) -> str:
+        """Nothing else makes the statistics searchable, nor the documents of a backlog. 0 would switch it off."""
+        number = interval.rstrip("ms")
+        milliseconds = int(number) * {"ms": 1, "s": 1000, "m": 60_000}[interval.removeprefix(number)]
+        if not 100 <= milliseconds <= 60_000:
+            raise ValueError("must be between 100ms and 1m")
+        return interval
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _webhook_url_is_one_that_alertmanager_accepts(cls, url: str) -> str:
+        if not url:
+            return url
+        found = WEBHOOK_URL.fullmatch(url)
+        if not found:
+            raise ValueError("no URL like https://hooks.example.com/path: http or https, a host, and no spaces")
+        if not 1 <= int(found["port"] or 1) <= 65535:
+            raise ValueError("a port is between 1 and 65535")
+        if BAD_ESCAPE.search(url):
+            raise ValueError("a % stands before two hexadecimal digits; write %25 for the character itself")
+        return url
 
     @field_validator("registry_mirror")
     @classmethod
@@ -250,7 +289,21 @@ class Settings(BaseModel):
                 f"sparkWorkerCores: {self.spark_worker_cores} is less than job.executor.cores {job.executor.cores}: "
                 "no worker could run an executor; raise the one or lower the other"
             )
+        self._check_worker_uses_its_cores(job.executor)
         return self
+
+    def _check_worker_uses_its_cores(self, executor: Executor) -> None:
+        """Validate that the executors for which a worker has memory have all of its cores. They are all alike."""
+        cores, executor_mib = self.spark_worker_cores, mebibytes(executor.memory)
+        executors = min(cores // executor.cores, (self.spark_worker_memory - WORKER_EXTRA_MIB) // executor_mib)
+        if unused := cores - executors * executor.cores:
+            more_memory = executor_mib * cores // executor.cores + WORKER_EXTRA_MIB
+            memory = "" if cores % executor.cores else f", or sparkWorkerMemory to {more_memory}"
+            raise ValueError(
+                f"sparkWorkerCores: {cores - unused} of {cores} would be used: a worker runs {executors} executor(s) "
+                f"with job.executor.cores {executor.cores} and job.executor.memory {executor.memory}; lower it, or "
+                f"raise job.executor.cores to {cores}{memory}"
+            )
 
     def _base_ports(self) -> list[HostPort]:
         ports = [
@@ -317,7 +370,7 @@ def _contains(values: Any, path: Sequence[str]) -> bool:
 
 
 def _check_heap_fits(key: str, container_mib: int, heap_key: str, heap: str, rest_mib: int) -> None:
-    heap_mib = int(heap[:-1]) * (1024 if heap.endswith("g") else 1)
+    heap_mib = mebibytes(heap)
     if container_mib < heap_mib + rest_mib:
         raise ValueError(
             f"{key}: {container_mib} MiB is too little for {heap_key} {heap} and {rest_mib} MiB beside it: raise it to "

@@ -28,9 +28,47 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
+MIN_SPARK_HEAP_MIB = 480
+"""Spark's driver and executors end at their start if less than 450 MiB of the heap can be used: all but a part of the
+young generation, with the serial garbage collector."""
+
+
+def mebibytes(memory: str) -> int:
+    """A size such as 512m or 2g, in MiB."""
+    return int(memory[:-1]) * (1024 if memory.endswith("g") else 1)
+
+
+def _check_spark_heap(value: str) -> str:
+    if mebibytes(value) < MIN_SPARK_HEAP_MIB:
+        raise PydanticCustomError("memory", "Spark starts with at least {mib}m", {"mib": MIN_SPARK_HEAP_MIB})
+    return value
+
+
+SparkMemory = Annotated[Memory, AfterValidator(_check_spark_heap)]
 TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 AliasName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Keyspace = Annotated[AliasName, Field(max_length=48)]  # Cassandra's own limit
+
+# Cassandra's file reserved_keywords.txt. The statements have the name of the keyspace without quotes.
+_RESERVED_IN_CQL = frozenset(
+    (
+        *("add", "allow", "alter", "and", "apply", "asc", "authorize", "batch", "begin", "by", "columnfamily"),
+        *("create", "delete", "desc", "describe", "drop", "entries", "execute", "from", "full", "grant", "if", "in"),
+        *("index", "infinity", "insert", "into", "is", "keyspace", "limit", "materialized", "modify", "nan"),
+        *("norecursive", "not", "null", "of", "on", "or", "order", "primary", "rename", "revoke", "schema", "select"),
+        *("set", "table", "to", "token", "truncate", "unlogged", "update", "use", "using", "view", "where", "with"),
+    )
+)
+
+
+def _check_keyspace(value: str) -> str:
+    if value in _RESERVED_IN_CQL:
+        raise PydanticCustomError("keyspace", "CQL reserves this word: write another name")
+    if value.startswith("system"):
+        raise PydanticCustomError("keyspace", "Cassandra's own keyspaces begin with system: write another name")
+    return value
+
+
+Keyspace = Annotated[AliasName, Field(max_length=48), AfterValidator(_check_keyspace)]  # 48: Cassandra's own limit
 Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
 Certificate = Annotated[str, Field(pattern=r"^$|-----BEGIN CERTIFICATE-----")]
 HostName = Annotated[str, Field(pattern=r"^[^\s:/]+$")]
@@ -92,6 +130,8 @@ QueueIds = Annotated[Literal["all"] | list[int], BeforeValidator(_queue_ids)]
 
 _IDLE_EVENT_SECONDS = 10  # Spark's spark.sql.streaming.noDataProgressEventInterval
 _BATCH_AGE_FACTOR = 4
+_DAY_SECONDS = 86_400
+_MAX_WINDOWS_OF_A_MATCH = 100
 
 # The expected format of each pattern in words: pydantic's own message would show the regular expression.
 _EXPECTED_FORMATS = {
@@ -137,12 +177,12 @@ class Login(Section):
 
 class Driver(Section):
     host: Text
-    memory: Memory
+    memory: SparkMemory
     ui_port: Port
 
 
 class Executor(Section):
-    memory: Memory
+    memory: SparkMemory
     cores: Positive
 
 
@@ -187,9 +227,10 @@ class Batch(Section):
 
 
 class Window(Section):
-    size_seconds: Positive
+    # Windows stay in the memory of an executor until the watermark has passed them.
+    size_seconds: Annotated[int, Field(ge=1, le=7 * _DAY_SECONDS)]
     slide_seconds: Positive
-    watermark_seconds: Positive
+    watermark_seconds: Annotated[int, Field(ge=1, le=30 * _DAY_SECONDS)]
     # A query without a batch for two minutes is restarted, and StatisticsStalled fires after one.
     update_seconds: Annotated[int, Field(gt=0, le=30)]
 
@@ -205,6 +246,11 @@ class Window(Section):
             raise ValueError(
                 f"size_seconds: {size} is not a multiple of window.slide_seconds {slide}; matches would "
                 "count in a varying number of windows: change one of the two"
+            )
+        if size // slide > _MAX_WINDOWS_OF_A_MATCH:
+            raise ValueError(
+                f"slide_seconds: {slide} makes {size // slide} windows of window.size_seconds {size} for each match, "
+                f"at most {_MAX_WINDOWS_OF_A_MATCH} are possible: make it longer"
             )
         if watermark < size:
             raise ValueError(
@@ -361,7 +407,7 @@ def _error_line(error: Any, defaults: Mapping[str, Any]) -> str:
         return f"{key}.{error['ctx']['error']}" if key else str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         return f"{key}: is not a key of the job's settings; {_suggestion(error['loc'], defaults)}"
-    if error["type"] in ("position", "port", "queue_ids"):
+    if error["type"] in ("position", "port", "queue_ids", "memory", "keyspace"):
         return f"{key}: {error['input']!r} is invalid; {error['msg']}"
     if error["type"] == "string_pattern_mismatch":
         return f"{key}: {error['input']!r} is invalid; {_EXPECTED_FORMATS[error['ctx']['pattern']]}"

@@ -123,11 +123,16 @@ def connect(host: str, port: int, user: str, password: str) -> Iterator[Any]:
 
 
 def provision(
-    host: str, port: int, keyspace: str, table: str, passwords: Mapping[str, str], former_password: str = ""
+    host: str,
+    port: int,
+    keyspace: str,
+    table: str,
+    passwords: Mapping[str, str],
+    former_passwords: Sequence[str] = (),
 ) -> None:
     """Create or correct the keyspace and the archive's table, and the declared roles, with no other role.
 
-    The administrator logs in with the password of `passwords` or the former one. On a node without roles, of a new
+    The administrator logs in with the password of `passwords` or a former one. On a node without roles, of a new
     stack or of one from before it had logins, Cassandra's default superuser creates the administrator, who drops it.
     Raises CassandraError, also if the table has other columns and rows: an empty one is replaced.
     """
@@ -136,16 +141,13 @@ def provision(
         stop=stop_after_delay(4 * TIMEOUT_SECONDS),
         wait=wait_fixed(1),
         reraise=True,
-    )(_provision, host, port, keyspace, table, passwords, former_password)
+    )(_provision, host, port, keyspace, table, passwords, former_passwords)
 
 
 def _provision(
-    host: str, port: int, keyspace: str, table: str, passwords: Mapping[str, str], former_password: str
+    host: str, port: int, keyspace: str, table: str, passwords: Mapping[str, str], former_passwords: Sequence[str]
 ) -> None:
-    logins = [(ADMIN, passwords[ADMIN])]
-    if former_password:
-        logins.append((ADMIN, former_password))
-    logins.append(DEFAULT_LOGIN)
+    logins = [*((ADMIN, password) for password in (passwords[ADMIN], *former_passwords)), DEFAULT_LOGIN]
     user, password = _first_accepted(host, port, logins)
     if (user, password) != logins[0]:
         with connect(host, port, user, password) as session:
@@ -304,8 +306,9 @@ def _first_accepted(host: str, port: int, logins: Sequence[tuple[str, str]]) -> 
         )(attempt)
     except RetryError:
         raise LoginRefusedError(
-            f"Cassandra at {host}:{port} refuses {ADMIN} with the stack's password: its data is from another "
-            "deployment, or somebody has changed that role; a reset of the stack begins with an empty volume"
+            f"Cassandra at {host}:{port} refuses {ADMIN} with the stack's password and its former ones: its data "
+            "is from another deployment, or somebody has changed that role; restore Pulumi's state that belongs to the "
+            "data, or reset the stack, which deletes all data"
         ) from None
     assert accepted is not None
     return accepted

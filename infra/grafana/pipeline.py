@@ -181,7 +181,7 @@ def _job_output() -> Row:
             ),
             time_series(
                 "Freshness",
-                "Latency from arrival in Kafka to Elasticsearch's acknowledgement. Alert: p99 above 2.5 s.",
+                "Latency from arrival in Kafka to Elasticsearch's acknowledgement. Alert: p99 above 2.5 s by default.",
                 units.Seconds,
                 *_quantiles("lol_job_message_age_seconds"),
                 limits=above(4 * FRESHNESS_P99_SECONDS, warning=FRESHNESS_P99_SECONDS),

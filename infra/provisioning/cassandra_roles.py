@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -17,7 +17,7 @@ DECLARED = ("host", "port", "container", "keyspace", "table", "passwords")
 
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
-        provision(*_arguments(props))
+        provision(*_arguments(props), former_passwords=props["former"])
         return CreateResult("roles", props)
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
@@ -33,15 +33,16 @@ class _Provider(ResourceProvider):
         return ReadResult(id_, props | {"drift": drift})
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
-        # The old password too: with another generation of the credentials, the node still has the former ones.
-        provision(*_arguments(new), former_password=old["passwords"][ADMIN])
+        # This state's password too: a state from before `former` existed may be of a rotation that did not end.
+        provision(*_arguments(new), former_passwords=[old["passwords"][ADMIN], *new["former"]])
         return UpdateResult(new)
 
 
 class CassandraRoles(Resource, module="cassandra", name="Roles"):
     """The roles with these passwords and no others, their permissions, and the archive's table in `keyspace`.
 
-    No role is a member of another one. The administrator logs in only while `container` publishes the port.
+    No role is a member of another one. The administrator logs in only while `container` publishes the port. The node
+    may still have one of his `former` passwords, after a rotation that has not ended.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class CassandraRoles(Resource, module="cassandra", name="Roles"):
         keyspace: str,
         table: str,
         passwords: Mapping[str, pulumi.Input[str]],
+        former: pulumi.Input[Sequence[str]],
         opts: pulumi.ResourceOptions,
     ) -> None:
         props = {
@@ -61,9 +63,10 @@ class CassandraRoles(Resource, module="cassandra", name="Roles"):
             "keyspace": keyspace,
             "table": table,
             "passwords": passwords,
+            "former": former,
             "drift": [],
         }
-        secret = pulumi.ResourceOptions(additional_secret_outputs=["passwords"])
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["passwords", "former"])
         super().__init__(_Provider(), "cassandra-roles", props, pulumi.ResourceOptions.merge(opts, secret))
 
 

@@ -25,6 +25,9 @@ from job.settings import deep_merge
 
 HEALTH_CHECK = hanging_check("lol_archive_hanging")
 
+SECTIONS = ("archive", "event_time", "http", "kafka", "log")
+"""The sections of the job's settings that it reads. A change of another one does not restart it."""
+
 
 class Archive(Service):
     """The archive's consumer, from the job's image. Its CPU shares are a tenth of the others': where processor time is
@@ -43,7 +46,7 @@ class Archive(Service):
                 },
                 "http": monitor_settings(deployment),
             },
-            settings.job,
+            {section: values for section, values in settings.job.items() if section in SECTIONS},
         )
         super().__init__(
             deployment,

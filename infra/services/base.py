@@ -31,7 +31,7 @@ from infra.provisioning.credentials import Credentials
 from infra.provisioning.health_gate import HealthGate
 from infra.provisioning.volume_owner import VolumeOwners
 from infra.services import file_text
-from infra.settings import Settings
+from infra.settings import INITIAL_HEAP_MIB, Settings
 from infra.users import MAX_PROCESSES
 
 HEALTH_CHECK_SCRIPT = "/etc/lolstack/health_check.sh"
@@ -41,7 +41,12 @@ ULIMITS = [docker.ContainerUlimitArgsDict(name="nproc", soft=MAX_PROCESSES, hard
 JVM_STARTS_QUICKLY = "-XX:TieredStopAtLevel=1"
 """Only the first JIT compiler (C1), for a JVM that has little to do: the second takes a third of the processor time of
 a start, and its code is rarely needed."""
-JVM_RETURNS_MEMORY = ("-XX:+UseSerialGC", "-Xms96m", "-XX:MinHeapFreeRatio=20", "-XX:MaxHeapFreeRatio=40")
+JVM_RETURNS_MEMORY = (
+    "-XX:+UseSerialGC",
+    f"-Xms{INITIAL_HEAP_MIB}m",
+    "-XX:MinHeapFreeRatio=20",
+    "-XX:MaxHeapFreeRatio=40",
+)
 """The serial collector needs the least memory beside the heap; the heap grows only as needed, and shrinks again."""
 JVM_EXITS_ON_OUT_OF_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 """A JVM without memory ends, and Docker restarts it, instead of going on with threads that have died."""

@@ -17,6 +17,7 @@ from infra.services.base import (
     Mount,
     Service,
 )
+from infra.settings import CASSANDRA_HEAP_SHARE
 
 # Sends OPTIONS and expects SUPPORTED, protocol version 4: an open port alone does not mean that CQL is served.
 HEALTH_CHECK = (
@@ -41,7 +42,7 @@ class Cassandra(Service):
                 # Not the bare word `cassandra`: with it the official entrypoint would edit our cassandra.yaml.
                 command=["/opt/cassandra/bin/cassandra", "-f"],
                 environment={
-                    "MAX_HEAP_SIZE": f"{settings.cassandra_memory * 3 // 8}M",
+                    "MAX_HEAP_SIZE": f"{int(settings.cassandra_memory * CASSANDRA_HEAP_SHARE)}M",
                     # Unset, the official image computes it from the host's memory, not from the container's limit.
                     "MAX_DIRECT_MEMORY_SIZE": f"{settings.cassandra_memory // 4}M",
                     "MALLOC_ARENA_MAX": "4",

@@ -37,6 +37,7 @@ from infra.services.base import (
     Mount,
     Service,
 )
+from infra.settings import KAFKA_HEAP_SHARE
 
 ADMIN_CLIENT = "/etc/lolstack/admin-client.properties"
 """In the container: for `--command-config` of Kafka's own tools, with the login of the broker itself."""
@@ -77,7 +78,7 @@ class Kafka(Service):
                     "bash",
                     "/etc/lolstack/start_kafka.sh",
                     "java",
-                    f"-Xmx{settings.kafka_memory // 2}m",
+                    f"-Xmx{int(settings.kafka_memory * KAFKA_HEAP_SHARE)}m",
                     *JVM_RETURNS_MEMORY,
                     JVM_STARTS_QUICKLY,
                     JVM_EXITS_ON_OUT_OF_MEMORY,

@@ -60,7 +60,8 @@ class SparkJob(Service):
                 "checkpoint_location": f"file://{CHECKPOINTS}",
                 "http": monitor_settings(deployment),
             },
-            settings.job,
+            # The archive is a process of its own: a change of its section does not restart the job.
+            {section: values for section, values in settings.job.items() if section != "archive"},
         )
         login = monitor_login(deployment)
         super().__init__(

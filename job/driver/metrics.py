@@ -32,6 +32,12 @@ _SINK_WAIT_MARGIN_SECONDS = 5
 _BATCH_DURATION_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
 
 
+def freshness_goal(interval_seconds: float) -> float:
+    """The goal for the p99 latency, which FreshnessOverGoal compares: a message waits for an interval at most, and then
+    for its batch. It is a bound of the histogram, whose quantiles are exact nowhere else."""
+    return next(bound for bound in AGE_BUCKETS if bound >= max(2.5, interval_seconds + 1.5))
+
+
 class Metrics:
     """The job's metrics, and the health check that follows from them. Thread-safe.
 
@@ -116,6 +122,7 @@ class Metrics:
         self.participants = counter("participants", "Participants of decoded matches")
         self.indexed = counter("indexed_documents", "Documents that Elasticsearch acknowledged", "name")
         self.rejected = counter("rejected_documents", "Documents that Elasticsearch rejected permanently", "name")
+        self.freshness_goal = gauge("freshness_goal_seconds", "The goal for the p99 of message_age_seconds")
         self._message_age = _MessageAgeHistogram()
         registry.register(self._message_age)
         self.sink_waits = counter("sink_waits", "Retries while a service was not available", "service")

@@ -21,17 +21,27 @@ from infra.clients.cassandra import (
     provision,
 )
 from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, OPERATOR, user_of
+from infra.names import ARCHIVE_TABLE
 
-KEYSPACE = "CREATE KEYSPACE IF NOT EXISTS lol WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
-FORBIDDEN = (
-    "DROP TABLE lol.matches",
-    "ALTER TABLE lol.matches DROP message",
-    "SELECT * FROM system_auth.roles",
-    "CREATE ROLE intruder WITH LOGIN = true",
-    f"ALTER ROLE {ADMIN} WITH PASSWORD = 'known'",
-    f"GRANT ALL PERMISSIONS ON KEYSPACE lol TO {user_of(CASSANDRA_ARCHIVE)}",
-    KEYSPACE,
-)
+
+def forbidden(login: str, keyspace: str) -> tuple[str, ...]:
+    """Statements that the login may not execute."""
+    table = f"{keyspace}.{ARCHIVE_TABLE}"
+    own = {
+        OPERATOR: (f"TRUNCATE {table}", f"INSERT INTO {table} (match_id) VALUES ('x')"),
+        CASSANDRA_ARCHIVE: (f"SELECT * FROM {table}",),
+    }
+    replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+    return (
+        f"DROP TABLE {table}",
+        f"ALTER TABLE {table} DROP message",
+        "SELECT * FROM system_auth.roles",
+        "CREATE ROLE intruder WITH LOGIN = true",
+        f"ALTER ROLE {ADMIN} WITH PASSWORD = 'known'",
+        f"GRANT ALL PERMISSIONS ON KEYSPACE {keyspace} TO {user_of(CASSANDRA_ARCHIVE)}",
+        f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication}",
+        *own[login],
+    )
 
 
 def address(stack: Stack) -> tuple[str, int]:
@@ -57,28 +67,26 @@ def test_login_is_refused(stack: Stack, reach: Callable[[Stack], tuple[str, int]
 
 
 def test_only_the_declared_roles_exist_with_their_rights(stack: Stack) -> None:
-    assert differences(*address(stack), "lol", "matches", passwords(stack)) == []
+    keyspace = stack.job_settings().archive.keyspace
+    assert differences(*address(stack), keyspace, ARCHIVE_TABLE, passwords(stack)) == []
 
 
-@pytest.mark.parametrize(
-    ("login", "forbidden"),
-    [
-        (OPERATOR, (*FORBIDDEN, "TRUNCATE lol.matches", "INSERT INTO lol.matches (match_id) VALUES ('x')")),
-        (CASSANDRA_ARCHIVE, (*FORBIDDEN, "SELECT * FROM lol.matches")),
-    ],
-)
-def test_role_may_not_do_more_than_it_needs(stack: Stack, login: str, forbidden: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("login", [OPERATOR, CASSANDRA_ARCHIVE])
+def test_role_may_not_do_more_than_it_needs(stack: Stack, login: str) -> None:
+    keyspace = stack.job_settings().archive.keyspace
     with stack.cassandra(login) as session:
-        for statement in forbidden:
+        for statement in forbidden(login, keyspace):
             with pytest.raises(Unauthorized):
                 session.execute(statement)
 
 
 @pytest.mark.usefixtures("has_documents")
 def test_operator_reads_the_archive(stack: Stack) -> None:
+    table = f"{stack.job_settings().archive.keyspace}.{ARCHIVE_TABLE}"
+
     def has_rows() -> None:
         with stack.cassandra() as session:
-            assert session.execute("SELECT match_id FROM lol.matches LIMIT 1").one()
+            assert session.execute(f"SELECT match_id FROM {table} LIMIT 1").one()
 
     eventually(has_rows, timeout_seconds=60)
 

@@ -74,6 +74,9 @@ class TestScraping:
         eventually(all_exist, timeout_seconds=60)
 
     @pytest.mark.usefixtures("has_documents")
+    def test_job_has_a_goal_for_its_freshness(self, stack: Stack) -> None:
+        assert stack.job_metric("lol_job_freshness_goal_seconds") >= 2.5
+
     def test_elasticsearch_exporter_reports_the_documents(self, stack: Stack) -> None:
         query = 'sum(elasticsearch_indices_docs{job="elasticsearch"})'
 

@@ -86,7 +86,8 @@ class Recorder(pulumi.runtime.Mocks):
         if args.typ in (IMAGE, PULLED_IMAGE):
             return {"image_id": f"{args.name}-image"}
         if args.typ == CREDENTIALS:
-            return {"passwords": {login: f"password of {login}" for login in args.inputs["logins"]}}
+            passwords = {login: f"password of {login}" for login in args.inputs["logins"]}
+            return {"passwords": passwords, "former": [{login: f"former {text}" for login, text in passwords.items()}]}
         if args.typ == CERTIFICATES:
             servers = args.inputs["servers"]
             return {

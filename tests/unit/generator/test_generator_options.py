@@ -19,6 +19,21 @@ def test_defaults() -> None:
     assert chosen.seed != options.parse(SERVER).seed
 
 
+@pytest.mark.parametrize(
+    "shares",
+    [
+        shares
+        for duplicates in range(91)
+        for remakes in range(101 - duplicates)
+        if sum(shares := (duplicates / 100, remakes / 100, (100 - duplicates - remakes) / 100)) > 1
+    ],
+)
+def test_whole_percentages_that_make_100_are_valid_shares(shares: tuple[float, float, float]) -> None:
+    """The stack's settings accept them. The rounded sum of a few is above 1."""
+    duplicates, remakes, poison = map(str, shares)
+    options.parse([*SERVER, "--duplicates", duplicates, "--remakes", remakes, "--poison", poison])
+
+
 def test_all_options(tmp_path: Path) -> None:
     file = tmp_path / "kafka.properties"
     file.write_text("# a login\n\nsasl.username=me\nsasl.password = a=b\n")

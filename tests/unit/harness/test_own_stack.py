@@ -129,3 +129,12 @@ stack.wait_until_healthy(0.1)
 """
     done = subprocess.run([sys.executable, "-O", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.endswith("AssertionError: timeout after 0 s: elasticsearch is red\n")
+
+
+def test_settings_of_the_job_are_those_of_the_stack() -> None:
+    class Configured(Stack):
+        def setting(self, key: str) -> str:
+            return {"job": '{"archive": {"keyspace": "other"}}'}[key]
+
+    job = Configured.__new__(Configured).job_settings()
+    assert (job.archive.keyspace, job.app_name) == ("other", "LoL_Match_Streaming")

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cassandra import AuthenticationFailed
+from cassandra import AuthenticationFailed, InvalidRequest
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import NoHostAvailable
 
 from infra.clients import cassandra
-from infra.clients.cassandra import ADMIN, CassandraUnavailableError, differences
-from infra.provisioning import cassandra_roles
+from infra.clients.cassandra import ADMIN, CassandraError, CassandraUnavailableError, LoginRefusedError, differences
+from infra.logins import CASSANDRA_ADMIN
+from infra.provisioning import cassandra_roles, credentials
 from tests.support.pulumi_program import dynamic_provider
 
 PROVIDER = dynamic_provider(cassandra_roles)
+CREDENTIALS = dynamic_provider(credentials)
 PROPS: dict[str, Any] = {
     **{"host": "h", "port": 9042, "container": "lolstack-unit-cassandra"},
-    **{"keyspace": "lol", "table": "matches", "passwords": {ADMIN: "new"}, "drift": []},
+    **{"keyspace": "lol", "table": "matches", "passwords": {ADMIN: "new"}},
+    **{"former": [], "drift": []},
 }
+REFUSED = 'code=0100 [Bad credentials] message="Provided username x and/or password are incorrect"'
 
 
 def answer_logins(monkeypatch: pytest.MonkeyPatch, error: str) -> None:
@@ -54,9 +61,7 @@ def test_login_that_an_overloaded_cassandra_could_not_check_is_no_refusal(
 
 
 def test_refused_login_is_drift(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer_logins(
-        monkeypatch, 'code=0100 [Bad credentials] message="Provided username x and/or password are incorrect"'
-    )
+    answer_logins(monkeypatch, REFUSED)
     (line,) = differences("h", 9042, "lol", "matches", {ADMIN: "new"})
     assert "refuses the role" in line
 
@@ -68,18 +73,90 @@ def test_former_password_survives_a_refresh_while_cassandra_does_not_answer(monk
     def unavailable(*_: Any) -> list[str]:
         raise CassandraUnavailableError("Cassandra does not answer")
 
-    former_passwords: list[str] = []
+    former: list[list[str]] = []
     monkeypatch.setattr(cassandra_roles, "differences", unavailable)
-    monkeypatch.setattr(
-        cassandra_roles, "provision", lambda *_, former_password: former_passwords.append(former_password)
-    )
+    monkeypatch.setattr(cassandra_roles, "provision", lambda *_, former_passwords: former.append(former_passwords))
     state = PROPS | {"passwords": {ADMIN: "old"}}
     found = dict(PROVIDER.read("roles", state).outs or {})
     assert PROVIDER.diff("roles", found, PROPS).changes
     PROVIDER.update("roles", found, PROPS)
-    assert former_passwords == ["old"]
+    assert former == [["old"]]
     unchanged = dict(PROVIDER.read("roles", PROPS).outs or {})
     assert PROVIDER.diff("roles", unchanged, PROPS).changes, "its container may be new and have no roles"
+
+
+class Node:
+    """A node that accepts the administrator with `password` only, and on which every statement after the change of
+    that password fails."""
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+
+    def cluster(self, *_: Any, auth_provider: PlainTextAuthProvider, **__: Any) -> Any:
+        login = (auth_provider.username, auth_provider.password)
+        return SimpleNamespace(connect=lambda: self._connect(login), shutdown=lambda: None)
+
+    def _connect(self, login: tuple[str, str]) -> Any:
+        if login != (ADMIN, self.password):
+            failed = AuthenticationFailed(f"Failed to authenticate to h:9042: Error from server: {REFUSED}")
+            raise NoHostAvailable("Unable to connect to any servers", {"h:9042": failed})
+        return SimpleNamespace(execute=self._execute)
+
+    def _execute(self, statement: str, *_: Any) -> Any:
+        if statement == "LIST ROLES":
+            return [SimpleNamespace(role=ADMIN, super=True)]
+        if altered := re.fullmatch(f"ALTER ROLE \"{ADMIN}\" WITH PASSWORD = '(.*)' AND LOGIN = true", statement):
+            self.password = altered[1]
+            return []
+        raise InvalidRequest("the node is stopped")
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Node:
+    node = Node("gen1")
+    monkeypatch.setattr(cassandra, "Cluster", node.cluster)
+    monkeypatch.setattr(cassandra, "START_SECONDS", 0)
+    return node
+
+
+def rotated(state: dict[str, Any], generation: int) -> dict[str, Any]:
+    """The state of the stack's credentials after another generation."""
+    inputs = {"logins": [CASSANDRA_ADMIN], "generation": generation, "passwords": None, "former": None}
+    return CREDENTIALS.update("generated", state, inputs).outs or {}
+
+
+def declared(credentials: dict[str, Any]) -> dict[str, Any]:
+    return PROPS | {
+        "passwords": {ADMIN: credentials["passwords"][CASSANDRA_ADMIN]},
+        "former": [passwords[CASSANDRA_ADMIN] for passwords in credentials["former"]],
+    }
+
+
+@pytest.mark.usefixtures("published_ports")
+@pytest.mark.parametrize("role_resource_exists", [True, False])
+def test_administrator_logs_in_after_rotations_that_did_not_end(node: Node, role_resource_exists: bool) -> None:
+    """Back, on to another number, or the same one again: the node has a password that the last state never had."""
+    # The first state is from before the former passwords were kept.
+    credentials: dict[str, Any] = {"logins": [CASSANDRA_ADMIN], "generation": 1}
+    credentials["passwords"] = {CASSANDRA_ADMIN: "gen1"}
+    state = {key: value for key, value in PROPS.items() if key != "former"} | {"passwords": {ADMIN: "gen1"}}
+    for generation in (2, 1, 3, 3):
+        credentials = rotated(credentials, generation)
+        props = declared(credentials)
+        with pytest.raises(CassandraError, match="the node is stopped"):
+            PROVIDER.update("roles", state, props) if role_resource_exists else PROVIDER.create(props)
+        assert node.password == credentials["passwords"][CASSANDRA_ADMIN]
+
+
+@pytest.mark.usefixtures("published_ports")
+def test_refused_administrator_is_an_error_that_names_a_way_without_a_reset(node: Node) -> None:
+    node.password = "of another deployment"
+    with pytest.raises(LoginRefusedError, match="restore Pulumi's state that belongs to the data, or reset"):
+        PROVIDER.update("roles", PROPS, PROPS)
+
+
+def test_former_passwords_alone_are_no_change() -> None:
+    assert not PROVIDER.diff("roles", PROPS, PROPS | {"former": ["old"]}).changes
 
 
 def test_role_resource_of_a_state_without_the_container_is_updated_not_replaced() -> None:

@@ -11,14 +11,14 @@ import pytest
 from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.provisioning import credentials
-from infra.provisioning.credentials import Credentials
+from infra.provisioning.credentials import FORMER, Credentials
 from tests.support.pulumi_program import Recorder, dynamic_provider
 
 PROVIDER = dynamic_provider(credentials)
 
 
 def wanted(*logins: str, generation: int = 1) -> dict[str, Any]:
-    return {"logins": list(logins), "generation": generation, "passwords": None}
+    return {"logins": list(logins), "generation": generation, "passwords": None, "former": None}
 
 
 def created(*logins: str) -> dict[str, Any]:
@@ -50,12 +50,30 @@ def test_another_generation_replaces_every_password() -> None:
     assert not set(passwords.values()) & set(old["passwords"].values())
 
 
+def test_former_passwords_are_kept_newest_first_and_bounded() -> None:
+    states = [created("operator")]
+    assert states[0]["former"] == []
+    for generation in range(2, 20):
+        states.append(PROVIDER.update("x", states[-1], wanted("operator", generation=generation)).outs or {})
+    assert states[-1]["former"] == [state["passwords"] for state in states[-2 : -2 - FORMER : -1]]
+    new_login = PROVIDER.update("x", states[-1], wanted("kafka.job", "operator", generation=19)).outs or {}
+    assert new_login["former"] == states[-1]["former"]
+
+
+class RecorderOfAnOldState(Recorder):
+    """The credentials of a state from before the former passwords were kept."""
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        id_, outputs = super().new_resource(args)
+        return id_, {key: value for key, value in outputs.items() if key != "former"}
+
+
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """The event loop of a Pulumi program with mocks."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    pulumi.runtime.set_mocks(Recorder())
+    pulumi.runtime.set_mocks(RecorderOfAnOldState())
     yield loop
     loop.run_until_complete(wait_for_rpcs())
     loop.close()
@@ -67,3 +85,11 @@ def test_unknown_login_is_an_error() -> None:
     known.password("operator")
     with pytest.raises(KeyError, match=r"no login kafka\.jobs"):
         known.password("kafka.jobs")
+    with pytest.raises(KeyError, match=r"no login kafka\.jobs"):
+        known.former_passwords("kafka.jobs")
+
+
+def test_login_has_no_former_password_in_a_state_from_before_they_were_kept(loop: asyncio.AbstractEventLoop) -> None:
+    former = Credentials(["operator"], generation=1).former_passwords("operator")
+    assert loop.run_until_complete(former.future()) == []
+    assert loop.run_until_complete(former.is_secret())

@@ -16,6 +16,7 @@ from pulumi.runtime import rpc
 
 from infra import versions
 from infra.images import RECIPES, ROOT, dockerfile
+from infra.logins import CASSANDRA_ADMIN
 from infra.names import INDEX_ALIASES, JOB_SETTINGS, LIMITS_LABEL, SCRAPE_SECONDS, SERVICE_LABEL, STACK_LABEL
 from infra.services.base import INTERVAL_SECONDS
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
@@ -221,6 +222,13 @@ def test_contents_are_provisioned_once_their_service_is_healthy_and_deleted_with
             assert recorder.options[name].deleted_with == service, name
 
 
+def test_cassandras_roles_are_provisioned_with_the_former_passwords_of_its_administrator(
+    declared: dict[str, Recorder],
+) -> None:
+    (roles,) = declared["build"].resources[CASSANDRA_ROLES].values()
+    assert roles["former"]["value"] == [f"former password of {CASSANDRA_ADMIN}"]
+
+
 def test_container_is_deleted_before_its_replacement_is_created(declared: dict[str, Recorder]) -> None:
     """Both have the same name and host ports."""
     assert all(declared["build"].options[name].delete_before_replace for name in declared["build"].containers)
@@ -228,10 +236,10 @@ def test_container_is_deleted_before_its_replacement_is_created(declared: dict[s
 
 def test_passwords_and_keys_are_secret(declared: dict[str, Recorder]) -> None:
     recorder = declared["registry"]
-    assert recorder.options["credentials"].secret_outputs == {"passwords"}
+    assert recorder.options["credentials"].secret_outputs == {"passwords", "former"}
     assert recorder.options["certificates"].secret_outputs == {"authority_key", "keys"}
     assert recorder.options["lol_matches_stream"].secret_outputs == {"password"}
-    assert recorder.options["cassandra-roles"].secret_outputs == {"passwords"}
+    assert recorder.options["cassandra-roles"].secret_outputs == {"passwords", "former"}
     assert recorder.options["kafka-users"].secret_outputs == {"client", "passwords"}
     assert recorder.options["lol_matches"].secret_outputs == {"client"}
     assert recorder.secret_outputs == {
@@ -422,6 +430,15 @@ def test_containers_are_the_same_from_both_image_sources() -> None:
         assert without_source(container) == without_source(pulled[name]), name
 
 
+def test_smallest_memory_of_a_jvm_has_room_for_its_initial_heap() -> None:
+    """A JVM whose maximum is smaller than its initial heap does not start."""
+    containers = declare("build", kafkaMemory=192, cassandraMemory=256).containers
+    assert {"-Xms96m", "-Xmx96m"} <= set(containers["kafka"]["command"])
+    (options,) = [each for each in containers["cassandra"]["envs"] if each.startswith("JVM_EXTRA_OPTS=")]
+    assert "-Xms96m" in options.split()
+    assert "MAX_HEAP_SIZE=96M" in containers["cassandra"]["envs"]
+
+
 def test_official_elasticsearch_has_more_memory_unless_it_is_set(declared: dict[str, Recorder]) -> None:
     """The official image runs a second JVM. Half of the memory is heap."""
 
@@ -440,6 +457,42 @@ def without_source(container: dict[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in container.items() if key not in ("image", "labels")}
     labels = [label for label in container["labels"] if not label["label"].endswith("image-source")]
     return rest | {"labels": labels}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "warned"),
+    [
+        ("build", {"registryMirror": "warned.example.com"}, True),
+        ("build", {"images": {"kafka": "warned.example.com/kafka:1"}}, True),
+        ("registry", {"registryMirror": "warned.example.com"}, False),
+    ],
+)
+def test_setting_of_official_images_without_effect_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, kind: ImageSource, changes: dict[str, Any], warned: bool
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    declare(kind, **changes)
+    assert any(text.startswith("images, registryMirror: of no effect") for text in warnings) is warned
+
+
+@pytest.mark.parametrize(
+    ("job", "services"),
+    [
+        ({"archive": {"retention_days": 1}}, {"archive"}),
+        ({"window": {"update_seconds": 20}}, {"spark-job"}),
+        ({"executor": {"cores": 1}}, {"spark-job"}),
+        ({"event_time": {"ahead_seconds": 1}}, {"archive", "spark-job"}),
+        ({"kafka": {"starting_offsets": "earliest"}, "log": {"level": "DEBUG"}}, {"archive", "spark-job"}),
+    ],
+)
+def test_setting_of_the_job_restarts_only_the_processes_that_read_it(job: dict[str, Any], services: set[str]) -> None:
+    kinds = [declare("build", sparkWorkerMemory=4864, **changes).containers for changes in ({}, {"job": job})]
+    without, changed = ({name: upload(each[name], JOB_SETTINGS) for name in ("archive", "spark-job")} for each in kinds)
+    assert {name for name in without if without[name] != changed[name]} == services
+    for section, values in job.items():
+        for name in services:
+            assert yaml.safe_load(changed[name])[section] == yaml.safe_load(without[name]).get(section, {}) | values
 
 
 def test_registry_source_pulls_the_pinned_images(declared: dict[str, Recorder]) -> None:

@@ -61,6 +61,9 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"kafkaprot": 1}, "lolstack:kafkaprot: unknown setting"),
         ({"kafkaMemory": -1}, "lolstack:kafkaMemory"),
         ({"kafkaMemory": "much"}, "lolstack:kafkaMemory"),
+        ({"kafkaMemory": 191}, "lolstack:kafkaMemory: Input should be greater than or equal to 192"),
+        ({"cassandraMemory": 255}, "lolstack:cassandraMemory: Input should be greater than or equal to 256"),
+        ({"elasticsearchMemory": 511}, "lolstack:elasticsearchMemory: must be at least 512, or -1"),
         ({"kafkaPort": 70000}, "lolstack:kafkaPort"),
         ({"kafkaPort": 9200}, "kafkaPort are both 9200"),
         ({"sparkMasterPort": 7077}, "lolstack:sparkMasterPort: unknown setting"),
@@ -69,7 +72,14 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"topicPartitions": 100000}, "lolstack:topicPartitions"),
         ({"topicPartitions": 0}, "lolstack:topicPartitions"),
         ({"alertWebhookUrl": "example.com/hook"}, "lolstack:alertWebhookUrl"),
-        ({"elasticsearchRefreshInterval": "soon"}, "lolstack:elasticsearchRefreshInterval"),
+        *(
+            ({"elasticsearchRefreshInterval": interval}, "lolstack:elasticsearchRefreshInterval: must be between 100ms")
+            for interval in ("0s", "99ms", "61s", "2m", "99999m")
+        ),
+        *(
+            ({"elasticsearchRefreshInterval": interval}, "lolstack:elasticsearchRefreshInterval: String should match")
+            for interval in ("soon", "-1", "1", "1h", "9999999ms")
+        ),
         (
             {"generatorEnabled": "yes"},
             "lolstack:generatorEnabled: Input should be 'auto', 'true' or 'false' (is 'yes')",
@@ -80,6 +90,16 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"sparkWorkerMemory": 2048}, "sparkWorkerMemory: 2048 MiB is too little for job.executor.memory 2g"),
         ({"job": {"driver": {"memory": "4g"}}}, "sparkJobMemory"),
         ({"sparkWorkerCores": 1}, "sparkWorkerCores"),
+        (
+            {"sparkWorkerCores": 4},
+            "sparkWorkerCores: 2 of 4 would be used: a worker runs 1 executor(s) with job.executor.cores 2 and "
+            "job.executor.memory 2g; lower it, or raise job.executor.cores to 4, or sparkWorkerMemory to 4864",
+        ),
+        (
+            {"sparkWorkerCores": 3, "sparkWorkerMemory": 8192},
+            "sparkWorkerCores: 2 of 3 would be used: a worker runs 1 executor(s) with job.executor.cores 2 and "
+            "job.executor.memory 2g; lower it, or raise job.executor.cores to 3",
+        ),
         ({"generatorDuplicatesPercent": 95}, "generatorDuplicatesPercent"),
         ({"generatorPoisonPercent": 60, "generatorRemakesPercent": 60}, "together at most 100"),
         ({"registryMirror": "harbor"}, "lolstack:registryMirror: no registry"),
@@ -110,6 +130,16 @@ def test_invalid_setting_is_rejected_by_name(changes: dict[str, Any], named: str
     with pytest.raises(SettingsError) as refusal:
         Settings.load(raw_config(**changes), "dev")
     assert named in str(refusal.value).replace("elasticsearchPort and ", "")
+
+
+@pytest.mark.parametrize("more", [{"job": {"executor": {"cores": 4}}}, {"sparkWorkerMemory": 4864}])
+def test_more_cores_of_a_worker_need_executors_with_more_cores_or_more_of_them(more: dict[str, Any]) -> None:
+    assert settings(sparkWorkerCores=4, **more).spark_worker_cores == 4
+
+
+@pytest.mark.parametrize("interval", ["100ms", "1s", "60s", "1m"])
+def test_refresh_interval_is_a_minute_at_most(interval: str) -> None:
+    assert settings(elasticsearchRefreshInterval=interval).elasticsearch_refresh_interval == interval
 
 
 @pytest.mark.parametrize("stack", ["dev", "other"])
@@ -184,6 +214,37 @@ def test_token_or_password_in_a_refused_value_is_not_shown(changes: dict[str, An
     with pytest.raises(SettingsError, match=f"lolstack:{next(iter(changes))}") as refusal:
         Settings.load(raw_config(**changes), "dev")
     assert "hush" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://", "https://@/x", "http://:8000/x", "http://host:/x", "http://host:0/x", "http://host:65536/x"),
+        *("http://host:port/x", "http://host/%zz", "http://host/100%", "http://host%20name/x", "http://me:%@host/x"),
+        *(
+            "http://[::1/x",
+            "http://ho<st/x",
+            "http://host/a b",
+            "http://host/a\x00b",
+            "ftp://host/x",
+            "http://host/x\n",
+        ),
+    ],
+)
+def test_webhook_url_that_alertmanager_refuses_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="lolstack:alertWebhookUrl"):
+        settings(alertWebhookUrl=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "http://webhook:8000/token", "https://hooks.example.com", "https://hooks.example.com/a%20b?x=%41#y"),
+        *("http://me:pass%40word@10.0.0.1:80/", "http://[2001:db8::1]:8000/x"),
+    ],
+)
+def test_webhook_url_is_a_host_with_a_path(url: str) -> None:
+    assert settings(alertWebhookUrl=url).alert_webhook_url == url
 
 
 def test_index_aliases_cannot_be_overridden() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from job.driver.metrics import Metrics, QueryMetrics
+from job.driver.metrics import Metrics, QueryMetrics, freshness_goal
 from job.lag import ConsumerLag
 from job.match import UNCOUNTED_REASONS
 from job.sinks.sink_wait import SinkWait
 from job.tasks.index_statistics import StatisticsCounts
-from job.tasks.outcomes import BatchCounts
+from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import PartitionOffsets
 from tests.support.sample_matches import ALIASES
 
@@ -512,3 +512,9 @@ def test_job_that_waits_for_kafka_is_unhealthy_with_the_reason_and_does_not_hang
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
     now += 61
     assert metrics.hanging_reason() == "query matches has made no progress for 261 s"
+
+
+@pytest.mark.parametrize(("milliseconds", "goal"), [(0, 2.5), (1000, 2.5), (1001, 3), (3000, 5), (30_000, 60)])
+def test_freshness_goal_leaves_time_for_the_trigger_interval_and_a_batch(milliseconds: int, goal: float) -> None:
+    assert freshness_goal(milliseconds / 1000) == goal
+    assert goal in AGE_BUCKETS, "elsewhere a quantile of the histogram is interpolated, and can be too high"

@@ -150,6 +150,11 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
         ),
         ({"archive": {"hosts": ["a:9042"]}}, "archive.hosts.0: 'a:9042' is invalid; write a host name without a port"),
         ({"archive": {"keyspace": "k" * 49}}, "archive.keyspace: "),
+        ({"archive": {"keyspace": "table"}}, "archive.keyspace: 'table' is invalid; CQL reserves this word"),
+        *(
+            ({"archive": {"keyspace": name}}, f"archive.keyspace: '{name}' is invalid; Cassandra's own keyspaces")
+            for name in ("system", "system_auth")
+        ),
         ({"archive": {"username": "me"}}, "archive.password: is missing for the user me; set it"),
         ({"archive": {"password": "secret"}}, "archive.username: is missing for the password; set it"),
         ({"archive": {"username": "me", "password": 12345}}, "archive.password: its value is invalid: input should be"),
@@ -158,6 +163,12 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
             "elasticsearch.matches: 'Lol' is invalid; write a name of lower-case",
         ),
         ({"executor": {"memory": "2 GB"}}, "executor.memory: '2 GB' is invalid; write a size such as 512m or 2g"),
+        ({"executor": {"memory": "450m"}}, "executor.memory: '450m' is invalid; Spark starts with at least 480m"),
+        ({"driver": {"memory": "479m"}}, "driver.memory: '479m' is invalid; Spark starts with at least 480m"),
+        (
+            {"window": {"size_seconds": 3600, "slide_seconds": 30, "watermark_seconds": 3600}},
+            "window.slide_seconds: 30 makes 120 windows of window.size_seconds 3600 for each match, at most 100",
+        ),
         ({"driver": {"ui_port": 70000}}, "driver.ui_port: 70000 is invalid: input should be less than"),
         (
             {"checkpoint_location": "/data"},
@@ -179,6 +190,8 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
                 ("batch", "interval_milliseconds", 30_001, 30_000),
                 ("batch", "max_seconds", 31, 30),
                 ("window", "update_seconds", 31, 30),
+                ("window", "size_seconds", 604_801, 604_800),
+                ("window", "watermark_seconds", 2_592_001, 2_592_000),
             )
         ),
         *(
