@@ -62,7 +62,7 @@ def check(settings: Settings, stack: str) -> str:
     ]
     if problems:
         raise SettingsError("\n".join(problems))
-    for warning in (_exposed_ports(version["Version"]), _readable_webhook(settings, stack)):
+    for warning in (_exposed_ports(version["Version"]), _readable_webhook(settings, stack), settings.unused_cores()):
         if warning:
             pulumi.log.warn(warning)
     return str(info["ID"])

@@ -25,8 +25,8 @@ from pydantic.alias_generators import to_camel
 from generator.modes import have_remakes, parse_modes
 from infra import versions
 from infra.names import DEV_STACK, PROJECT, pulumi_command
-from job.settings import Executor, mebibytes, with_overrides
 from job.settings import SettingsError as JobSettingsError
+from job.settings import mebibytes, with_overrides
 
 Port = Field(ge=1, le=65535)
 INITIAL_HEAP_MIB = 96
@@ -289,21 +289,23 @@ class Settings(BaseModel):
                 f"sparkWorkerCores: {self.spark_worker_cores} is less than job.executor.cores {job.executor.cores}: "
                 "no worker could run an executor; raise the one or lower the other"
             )
-        self._check_worker_uses_its_cores(job.executor)
         return self
 
-    def _check_worker_uses_its_cores(self, executor: Executor) -> None:
-        """Validate that the executors for which a worker has memory have all of its cores. They are all alike."""
-        cores, executor_mib = self.spark_worker_cores, mebibytes(executor.memory)
+    def unused_cores(self) -> str | None:
+        """A warning if a worker has cores without an executor that uses them. Executors are all alike."""
+        cores, executor = self.spark_worker_cores, with_overrides(self.job).executor
+        executor_mib = mebibytes(executor.memory)
         executors = min(cores // executor.cores, (self.spark_worker_memory - WORKER_EXTRA_MIB) // executor_mib)
-        if unused := cores - executors * executor.cores:
-            more_memory = executor_mib * cores // executor.cores + WORKER_EXTRA_MIB
-            memory = "" if cores % executor.cores else f", or sparkWorkerMemory to {more_memory}"
-            raise ValueError(
-                f"sparkWorkerCores: {cores - unused} of {cores} would be used: a worker runs {executors} executor(s) "
-                f"with job.executor.cores {executor.cores} and job.executor.memory {executor.memory}; lower it, or "
-                f"raise job.executor.cores to {cores}{memory}"
-            )
+        used = executors * executor.cores
+        if used == cores:
+            return None
+        more_memory = executor_mib * cores // executor.cores + WORKER_EXTRA_MIB
+        memory = "" if cores % executor.cores else f", or {PROJECT}:sparkWorkerMemory to {more_memory}"
+        return (
+            f"{PROJECT}:sparkWorkerCores: the job uses {used} of {cores}: a worker runs {executors} executor(s) with "
+            f"job.executor.cores {executor.cores} and job.executor.memory {executor.memory}. To use all, raise "
+            f"job.executor.cores to {cores}{memory}"
+        )
 
     def _base_ports(self) -> list[HostPort]:
         ports = [

@@ -90,16 +90,6 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"sparkWorkerMemory": 2048}, "sparkWorkerMemory: 2048 MiB is too little for job.executor.memory 2g"),
         ({"job": {"driver": {"memory": "4g"}}}, "sparkJobMemory"),
         ({"sparkWorkerCores": 1}, "sparkWorkerCores"),
-        (
-            {"sparkWorkerCores": 4},
-            "sparkWorkerCores: 2 of 4 would be used: a worker runs 1 executor(s) with job.executor.cores 2 and "
-            "job.executor.memory 2g; lower it, or raise job.executor.cores to 4, or sparkWorkerMemory to 4864",
-        ),
-        (
-            {"sparkWorkerCores": 3, "sparkWorkerMemory": 8192},
-            "sparkWorkerCores: 2 of 3 would be used: a worker runs 1 executor(s) with job.executor.cores 2 and "
-            "job.executor.memory 2g; lower it, or raise job.executor.cores to 3",
-        ),
         ({"generatorDuplicatesPercent": 95}, "generatorDuplicatesPercent"),
         ({"generatorPoisonPercent": 60, "generatorRemakesPercent": 60}, "together at most 100"),
         ({"registryMirror": "harbor"}, "lolstack:registryMirror: no registry"),
@@ -132,9 +122,21 @@ def test_invalid_setting_is_rejected_by_name(changes: dict[str, Any], named: str
     assert named in str(refusal.value).replace("elasticsearchPort and ", "")
 
 
-@pytest.mark.parametrize("more", [{"job": {"executor": {"cores": 4}}}, {"sparkWorkerMemory": 4864}])
-def test_more_cores_of_a_worker_need_executors_with_more_cores_or_more_of_them(more: dict[str, Any]) -> None:
-    assert settings(sparkWorkerCores=4, **more).spark_worker_cores == 4
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        ({}, None),
+        ({"sparkWorkerCores": 4, "job": {"executor": {"cores": 4}}}, None),
+        ({"sparkWorkerCores": 4, "sparkWorkerMemory": 4864}, None),
+        ({"sparkWorkerCores": 4}, "the job uses 2 of 4: a worker runs 1 executor(s) with job.executor.cores 2 and "),
+        ({"sparkWorkerCores": 4}, "raise job.executor.cores to 4, or lolstack:sparkWorkerMemory to 4864"),
+        ({"sparkWorkerCores": 3, "sparkWorkerMemory": 8192}, "the job uses 2 of 3: a worker runs 1 executor(s)"),
+        ({"job": {"executor": {"cores": 1}}}, "the job uses 1 of 2: a worker runs 1 executor(s)"),
+    ],
+)
+def test_cores_of_a_worker_that_no_executor_uses_are_a_warning(changes: dict[str, Any], warning: str | None) -> None:
+    found = settings(**changes).unused_cores()
+    assert (warning in found) if warning and found else found is warning
 
 
 @pytest.mark.parametrize("interval", ["100ms", "1s", "60s", "1m"])
