@@ -342,11 +342,13 @@ def _read_teams(client: Elasticsearch, time_range: TimeRange, only: MatchFilter)
         aggs={
             "with_bans": {
                 "filter": all_of({"exists": {"field": "bans"}}, none_of({"terms": {"game_mode": list(CLASSIC_MODES)}})),
-                "aggs": {"matches": MATCHES},
-            },
-            "bans": {
-                "terms": {"field": "bans", "size": MAX_CHAMPIONS},
-                "aggs": {"matches": _distinct_matches(CHAMPION_PRECISION)},
+                "aggs": {
+                    "matches": MATCHES,
+                    "bans": {
+                        "terms": {"field": "bans", "size": MAX_CHAMPIONS},
+                        "aggs": {"matches": _distinct_matches(CHAMPION_PRECISION)},
+                    },
+                },
             },
             "on_rift": {
                 "filter": all_of({"term": {"map_id": SUMMONERS_RIFT}}, TWO_TEAMS, AMONG_PEOPLE),
@@ -564,7 +566,7 @@ def _champion(bucket: Mapping[str, Any], matches: int, teams: Mapping[str, Any])
     ban_rate = None
     with_bans = teams["with_bans"]["matches"]["value"] if teams else 0
     if with_bans and bucket["id"]["value"] is not None:
-        bans = {ban["key"]: ban["matches"]["value"] for ban in teams["bans"]["buckets"]}
+        bans = {ban["key"]: ban["matches"]["value"] for ban in teams["with_bans"]["bans"]["buckets"]}
         ban_rate = bans.get(int(bucket["id"]["value"]), 0) / with_bans
     return ChampionStatistics(
         name=bucket["key"],

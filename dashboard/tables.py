@@ -52,8 +52,12 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
             column_config={
                 "Champion": st.column_config.TextColumn(pinned=True),
                 "Games": st.column_config.NumberColumn(format="localized"),
-                "Picked": st.column_config.NumberColumn(format=PERCENT, help="of the matches of this table's games"),
-                "Banned": st.column_config.NumberColumn(format=PERCENT, help="of the matches with bans"),
+                "Picked": st.column_config.NumberColumn(
+                    format=PERCENT, help="of the matches in which a person played a champion of Summoner's Rift"
+                ),
+                "Banned": st.column_config.NumberColumn(
+                    format=PERCENT, help="of the matches with bans, without League Classic"
+                ),
                 "Won": st.column_config.NumberColumn(format=PERCENT),
                 "95 %": st.column_config.TextColumn(help="confidence interval of the win rate"),
                 "KDA": st.column_config.NumberColumn(format="%.2f"),

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pulumi
 from packaging.version import Version
@@ -62,7 +63,12 @@ def check(settings: Settings, stack: str) -> str:
     ]
     if problems:
         raise SettingsError("\n".join(problems))
-    for warning in (_exposed_ports(version["Version"]), _readable_webhook(settings, stack), settings.unused_cores()):
+    for warning in (
+        _exposed_ports(version["Version"]),
+        _readable_webhook(settings, stack),
+        _webhook_in_the_stack(settings),
+        settings.unused_cores(),
+    ):
         if warning:
             pulumi.log.warn(warning)
     return str(info["ID"])
@@ -94,6 +100,14 @@ def _readable_webhook(settings: Settings, stack: str) -> str | None:
         return None
     change = pulumi_command(f"config set --secret {WEBHOOK} URL", stack)
     return f"{PROJECT}:{WEBHOOK} is not encrypted, and its URL often has a token: `{change}`"
+
+
+def _webhook_in_the_stack(settings: Settings) -> str | None:
+    """A warning: containers look up a name without a dot in the stack's networks only (DNS_OPTIONS)."""
+    host = urlsplit(settings.alert_webhook_url).hostname
+    if not host or "." in host or ":" in host:
+        return None
+    return f"{PROJECT}:{WEBHOOK}: {host} must be a container on the stack's network; write another host's whole name"
 
 
 def _exposed_ports(version: str) -> str | None:

@@ -22,7 +22,7 @@ from job.documents import MatchAliases
 from job.driver import session
 from job.driver.checkpoints import Checkpoints, CorruptCheckpointError, StartingOffsets
 from job.driver.http_server import pages
-from job.driver.metrics import Metrics
+from job.driver.metrics import Metrics, freshness_goal
 from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
 from job.errors import JobError, root_cause
 from job.kafka_client import client_settings
@@ -61,6 +61,7 @@ def run(options: settings.Settings) -> int:
     aliases = MatchAliases.of_settings(options.elasticsearch)
     attempt_seconds = max(options.elasticsearch.request_timeout_seconds, dead_letters.ATTEMPT_SECONDS)
     metrics = Metrics(aliases, options.http.max_batch_age_seconds, attempt_seconds)
+    metrics.freshness_goal.set(freshness_goal(options.batch.interval_milliseconds / 1000))
     for alias in (*aliases, options.elasticsearch.champions, options.elasticsearch.positions):
         metrics.rejected.labels(alias)  # a counter exists before its first event, or Prometheus misses that one
     of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))

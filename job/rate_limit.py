@@ -15,5 +15,6 @@ class RateLimiter:
 
     def acquire(self, messages: int) -> None:
         """Block until the rate limit allows the given number of messages."""
-        self._sleep(max(0.0, self._free_at - time.monotonic()))
+        if (seconds := self._free_at - time.monotonic()) > 0:
+            self._sleep(seconds)
         self._free_at = time.monotonic() + messages / self._rate

@@ -28,7 +28,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
-MIN_SPARK_HEAP_MIB = 480
+MIN_SPARK_HEAP_MIB = 466
 """Spark's driver and executors end at their start if less than 450 MiB of the heap can be used: all but a part of the
 young generation, with the serial garbage collector."""
 
@@ -60,11 +60,19 @@ _RESERVED_IN_CQL = frozenset(
 )
 
 
+_CASSANDRAS_OWN = frozenset(
+    (
+        *("system", "system_auth", "system_cluster_metadata", "system_distributed", "system_metrics", "system_schema"),
+        *("system_traces", "system_views", "system_virtual_schema"),
+    )
+)
+
+
 def _check_keyspace(value: str) -> str:
     if value in _RESERVED_IN_CQL:
         raise PydanticCustomError("keyspace", "CQL reserves this word: write another name")
-    if value.startswith("system"):
-        raise PydanticCustomError("keyspace", "Cassandra's own keyspaces begin with system: write another name")
+    if value in _CASSANDRAS_OWN:
+        raise PydanticCustomError("keyspace", "Cassandra has a keyspace of this name itself: write another one")
     return value
 
 
@@ -131,7 +139,7 @@ QueueIds = Annotated[Literal["all"] | list[int], BeforeValidator(_queue_ids)]
 _IDLE_EVENT_SECONDS = 10  # Spark's spark.sql.streaming.noDataProgressEventInterval
 _BATCH_AGE_FACTOR = 4
 _DAY_SECONDS = 86_400
-_MAX_WINDOWS_OF_A_MATCH = 100
+_MAX_WINDOWS_OF_A_MATCH = 1440
 
 # The expected format of each pattern in words: pydantic's own message would show the regular expression.
 _EXPECTED_FORMATS = {
@@ -231,7 +239,7 @@ class Window(Section):
     size_seconds: Annotated[int, Field(ge=1, le=7 * _DAY_SECONDS)]
     slide_seconds: Positive
     watermark_seconds: Annotated[int, Field(ge=1, le=30 * _DAY_SECONDS)]
-    # A query without a batch for two minutes is restarted, and StatisticsStalled fires after one.
+    # A query without progress for two minutes is restarted, and StatisticsStalled fires after one.
     update_seconds: Annotated[int, Field(gt=0, le=30)]
 
     @model_validator(mode="after")

@@ -41,8 +41,9 @@ from infra.settings import KAFKA_HEAP_SHARE
 
 ADMIN_CLIENT = "/etc/lolstack/admin-client.properties"
 """In the container: for `--command-config` of Kafka's own tools, with the login of the broker itself."""
-MIN_ROLL_SECONDS = 600
-"""A segment is open for an eighth of the retention, so that messages are not kept much longer; at least this long."""
+MIN_ROLL_SECONDS, MAX_ROLL_SECONDS = 600, 7 * 24 * 60 * 60
+"""A segment is open for an eighth of the retention, so that messages are not kept much longer, within these limits. The
+longest is Kafka's default."""
 LOCAL_PORT = 9091
 """Port of the health check's listener: no login, container loopback only."""
 REAUTHENTICATION_SECONDS = 600
@@ -67,6 +68,7 @@ class Kafka(Service):
 
     def __init__(self, deployment: Deployment) -> None:
         settings = deployment.settings
+        eighth = settings.topic_retention_hours * 3600 // 8
         super().__init__(
             deployment,
             "kafka",
@@ -101,7 +103,7 @@ class Kafka(Service):
                             host_reauthentication_milliseconds=1000 * HOST_REAUTHENTICATION_SECONDS,
                             max_message_bytes=MAX_MESSAGE_BYTES,
                             retention_hours=settings.topic_retention_hours,
-                            roll_milliseconds=1000 * max(settings.topic_retention_hours * 3600 // 8, MIN_ROLL_SECONDS),
+                            roll_milliseconds=1000 * sorted((MIN_ROLL_SECONDS, eighth, MAX_ROLL_SECONDS))[1],
                         ),
                     ),
                     ConfigFile("/etc/lolstack/start_kafka.sh", file_text("start_kafka.sh")),

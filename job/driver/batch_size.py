@@ -11,7 +11,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 # Batches aim at half of the longest allowed duration, so that a slower one still keeps to it. The growth is limited
 # because large messages may follow small ones. A limit that no batch comes near says less and less about the next
-# backlog, whose messages may be larger: small batches halve it within a minute.
+# backlog, whose messages may be larger: 34 small batches halve it.
 _TARGET_FRACTION = 0.5
 _MAX_GROWTH_FACTOR = 4
 _DECAY_FACTOR = 0.98

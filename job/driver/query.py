@@ -16,7 +16,7 @@ from job.documents import MatchAliases
 from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
 from job.driver.checkpoints import Checkpoints, StartingOffsets
 from job.driver.late_matches import LateMatches
-from job.driver.metrics import Metrics, QueryMetrics, freshness_goal
+from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
 from job.errors import JobError, first_line, root_cause
@@ -81,7 +81,6 @@ class Queries:
         plausible_times = PlausibleTimes.of_settings(self.settings.event_time)
         index = IndexMatches(self.sinks, plausible_times, aliases, queue_ids, outcomes)
         self.metrics.batch_limit.set(size.messages)
-        self.metrics.freshness_goal.set(freshness_goal(batch.interval_milliseconds / 1000))
 
         def on_batch(finished: FinishedBatch) -> None:
             self.metrics.record_outcomes(finished.number, outcomes.drain(finished.number))

@@ -17,7 +17,7 @@ find_docker() {
     # Debian 13 packages the engine without its client; installing adds the client.
     docker_state=absent docker_error='command not found: docker'
     if ! have dockerd && running_engine >"$output"; then
-      docker_error="a Docker Engine runs ($(<"$output")), but its client, the command docker, is not on PATH"
+      docker_error="there is a Docker Engine at $(<"$output"), but its client, the command docker, is not on PATH"
       rm -f "$output"
       fail "$docker_error: add its folder to PATH, or install it, then start again"
     fi

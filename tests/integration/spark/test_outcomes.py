@@ -1,5 +1,6 @@
 """Outcome counts of a batch's tasks, in a real Spark session."""
 
+import threading
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
@@ -53,10 +54,16 @@ def test_counts_of_a_batch_are_summed_over_its_tasks_and_drained(
 
 
 def test_driver_is_told_of_the_end_of_each_task(spark: SparkSession) -> None:
-    """A batch that takes minutes makes progress, so its query does not hang."""
+    """A batch that takes minutes makes progress, so its query does not hang. The callback stays on the driver: like
+    its metrics, it cannot be pickled for the tasks."""
     ended: list[None] = []
-    accumulator = CountsAccumulator(spark.sparkContext, BatchCounts, lambda: ended.append(None))
-    run_batch(spark, accumulator, 7)
+    lock = threading.Lock()
+
+    def on_task_end() -> None:
+        with lock:
+            ended.append(None)
+
+    run_batch(spark, CountsAccumulator(spark.sparkContext, BatchCounts, on_task_end), 7)
     assert len(ended) == 4
 
 

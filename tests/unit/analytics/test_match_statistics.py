@@ -52,8 +52,7 @@ EMPTY_RESPONSE: dict[str, Any] = {
             },
         },
         "played": {"people": {"matches": {"value": 0}}, "sides": {"buckets": {"blue": NO_SIDE, "red": NO_SIDE}}},
-        "with_bans": {"matches": {"value": 0}},
-        "bans": {"buckets": []},
+        "with_bans": {"matches": {"value": 0}, "bans": {"buckets": []}},
         "on_rift": {"objectives": {"buckets": {}}},
     },
 }

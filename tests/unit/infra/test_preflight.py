@@ -366,6 +366,22 @@ def test_webhook_that_is_not_encrypted_is_a_warning_with_the_command(
     assert warnings == expected
 
 
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [("http://hooks/x", True), ("http://hooks.example.com", False), ("http://[::1]:80", False), ("", False)],
+)
+def test_webhook_that_only_the_hosts_dns_knows_is_a_warning(
+    engine: FakeDockerEngine, monkeypatch: pytest.MonkeyPatch, url: str, warned: bool
+) -> None:
+    """Or a container on the stack's network, which is well."""
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    monkeypatch.setattr("pulumi.runtime.is_config_secret", lambda _: True)
+    engine.docker_version = "28.0.0"
+    assert problems({"alertWebhookUrl": url}) == []
+    assert ["hooks must be a container on the stack's network" in warning for warning in warnings] == [True] * warned
+
+
 def test_memory_limit_above_the_hosts_memory_is_reported_with_its_setting(engine: FakeDockerEngine) -> None:
     engine.memory_bytes = 7 * GIB // 2
     assert problems({}) == [], "the limits of all containers together may exceed the memory"

@@ -360,9 +360,10 @@ def test_kafka_accepts_requests_with_the_largest_batch_of_each_topic(declared: d
     assert int(broker["socket.request.max.bytes"]) >= 2**20 + max(batches)
 
 
-@pytest.mark.parametrize(("hours", "roll"), [(1, "600000"), (168, "75600000")])
+@pytest.mark.parametrize(("hours", "roll"), [(1, "600000"), (168, "75600000"), (8760, "604800000")])
 def test_segment_is_closed_after_an_eighth_of_the_retention(hours: int, roll: str) -> None:
-    """Retention deletes closed segments only. With a short one, Kafka rolls them every ten minutes at most."""
+    """Retention deletes closed segments only. With a short one, Kafka rolls them every ten minutes at most; with a
+    long one, once a week."""
     kafka = declare("build", topicRetentionHours=hours).containers["kafka"]
     broker = properties(upload(kafka, "/etc/lolstack/server.properties"))
     assert (broker["log.retention.hours"], broker["log.roll.ms"]) == (str(hours), roll)

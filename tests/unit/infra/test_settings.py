@@ -63,7 +63,7 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"kafkaMemory": "much"}, "lolstack:kafkaMemory"),
         ({"kafkaMemory": 191}, "lolstack:kafkaMemory: Input should be greater than or equal to 192"),
         ({"cassandraMemory": 255}, "lolstack:cassandraMemory: Input should be greater than or equal to 256"),
-        ({"elasticsearchMemory": 511}, "lolstack:elasticsearchMemory: must be at least 512, or -1"),
+        ({"elasticsearchMemory": 383}, "lolstack:elasticsearchMemory: must be at least 384, or -1"),
         ({"kafkaPort": 70000}, "lolstack:kafkaPort"),
         ({"kafkaPort": 9200}, "kafkaPort are both 9200"),
         ({"sparkMasterPort": 7077}, "lolstack:sparkMasterPort: unknown setting"),
@@ -73,8 +73,8 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"topicPartitions": 0}, "lolstack:topicPartitions"),
         ({"alertWebhookUrl": "example.com/hook"}, "lolstack:alertWebhookUrl"),
         *(
-            ({"elasticsearchRefreshInterval": interval}, "lolstack:elasticsearchRefreshInterval: must be between 100ms")
-            for interval in ("0s", "99ms", "61s", "2m", "99999m")
+            ({"elasticsearchRefreshInterval": interval}, "lolstack:elasticsearchRefreshInterval: must be above 0")
+            for interval in ("0s", "000ms")
         ),
         *(
             ({"elasticsearchRefreshInterval": interval}, "lolstack:elasticsearchRefreshInterval: String should match")
@@ -139,8 +139,8 @@ def test_cores_of_a_worker_that_no_executor_uses_are_a_warning(changes: dict[str
     assert (warning in found) if warning and found else found is warning
 
 
-@pytest.mark.parametrize("interval", ["100ms", "1s", "60s", "1m"])
-def test_refresh_interval_is_a_minute_at_most(interval: str) -> None:
+@pytest.mark.parametrize("interval", ["50ms", "1s", "5m"])
+def test_refresh_interval_is_a_time(interval: str) -> None:
     assert settings(elasticsearchRefreshInterval=interval).elasticsearch_refresh_interval == interval
 
 
@@ -221,19 +221,12 @@ def test_token_or_password_in_a_refused_value_is_not_shown(changes: dict[str, An
 @pytest.mark.parametrize(
     "url",
     [
-        *("https://", "https://@/x", "http://:8000/x", "http://host:/x", "http://host:0/x", "http://host:65536/x"),
-        *("http://host:port/x", "http://host/%zz", "http://host/100%", "http://host%20name/x", "http://me:%@host/x"),
-        *(
-            "http://[::1/x",
-            "http://ho<st/x",
-            "http://host/a b",
-            "http://host/a\x00b",
-            "ftp://host/x",
-            "http://host/x\n",
-        ),
+        *("https://", "https://@/x", "http://:8000/x", "http://host:0/x", "http://host:65536/x", "http://host:port/x"),
+        *("http://host/%zz", "http://host/100%", "http://me:%@host/x", "http://[::1/x", "http://host/a b"),
+        *("http://host/a\x00b", "ftp://host/x", "http://host/x\n"),
     ],
 )
-def test_webhook_url_that_alertmanager_refuses_is_refused(url: str) -> None:
+def test_webhook_url_without_a_host_or_with_invalid_parts_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="lolstack:alertWebhookUrl"):
         settings(alertWebhookUrl=url)
 
@@ -242,7 +235,8 @@ def test_webhook_url_that_alertmanager_refuses_is_refused(url: str) -> None:
     "url",
     [
         *("", "http://webhook:8000/token", "https://hooks.example.com", "https://hooks.example.com/a%20b?x=%41#y"),
-        *("http://me:pass%40word@10.0.0.1:80/", "http://[2001:db8::1]:8000/x"),
+        *("http://me:pass%40word@10.0.0.1:80/", "http://[2001:db8::1]:8000/x", "https://hooks.example.com?token=x"),
+        *("https://chat.example.com/v1?text=100%", "https://hooks.müller.example/x", "https://h.example.com:/x#y"),
     ],
 )
 def test_webhook_url_is_a_host_with_a_path(url: str) -> None:

@@ -152,7 +152,7 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
         ({"archive": {"keyspace": "k" * 49}}, "archive.keyspace: "),
         ({"archive": {"keyspace": "table"}}, "archive.keyspace: 'table' is invalid; CQL reserves this word"),
         *(
-            ({"archive": {"keyspace": name}}, f"archive.keyspace: '{name}' is invalid; Cassandra's own keyspaces")
+            ({"archive": {"keyspace": name}}, f"archive.keyspace: '{name}' is invalid; Cassandra has a keyspace")
             for name in ("system", "system_auth")
         ),
         ({"archive": {"username": "me"}}, "archive.password: is missing for the user me; set it"),
@@ -163,11 +163,11 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
             "elasticsearch.matches: 'Lol' is invalid; write a name of lower-case",
         ),
         ({"executor": {"memory": "2 GB"}}, "executor.memory: '2 GB' is invalid; write a size such as 512m or 2g"),
-        ({"executor": {"memory": "450m"}}, "executor.memory: '450m' is invalid; Spark starts with at least 480m"),
-        ({"driver": {"memory": "479m"}}, "driver.memory: '479m' is invalid; Spark starts with at least 480m"),
+        ({"executor": {"memory": "450m"}}, "executor.memory: '450m' is invalid; Spark starts with at least 466m"),
+        ({"driver": {"memory": "465m"}}, "driver.memory: '465m' is invalid; Spark starts with at least 466m"),
         (
-            {"window": {"size_seconds": 3600, "slide_seconds": 30, "watermark_seconds": 3600}},
-            "window.slide_seconds: 30 makes 120 windows of window.size_seconds 3600 for each match, at most 100",
+            {"window": {"size_seconds": 86400, "slide_seconds": 30, "watermark_seconds": 86400}},
+            "window.slide_seconds: 30 makes 2880 windows of window.size_seconds 86400 for each match, at most 1440",
         ),
         ({"driver": {"ui_port": 70000}}, "driver.ui_port: 70000 is invalid: input should be less than"),
         (

@@ -774,9 +774,7 @@ def test_engine_without_a_client_on_path_is_named_instead_of_a_second_one_instal
         missing_packages() { :; }
         install_docker() { echo "a second engine" >&2; exit 1; }
         """
-    error = (
-        f"setup: error: a Docker Engine runs ({host or socket}), but its client, the command docker, is not on PATH: "
-    )
+    error = f"setup: error: there is a Docker Engine at {host or socket}, but its client, the command docker, is not on"
     for root in ("true", "false"):
         done = f"{steps} is_root() {{ {root}; }}; system_command=(x); ensure_system"
         set_up(passwd_home, done, error)
