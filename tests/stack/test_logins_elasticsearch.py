@@ -15,13 +15,16 @@ from pulumi.automation import OpType
 
 from harness.stack import Stack
 from harness.waiting import eventually
+from infra.clients.cassandra import accepts
 from infra.clients.elasticsearch import ElasticsearchServer
+from infra.clients.kafka import KafkaLoginError, TopicClient
 from infra.clients.task_container import put_files
-from infra.logins import ELASTICSEARCH_ROLES
-from infra.names import CHAMPIONS_ALIAS, ELASTICSEARCH_PORT
+from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, ELASTICSEARCH_ROLES, OPERATOR, user_of
+from infra.names import CASSANDRA_PORT, CHAMPIONS_ALIAS, ELASTICSEARCH_PORT
 from infra.services.elasticsearch import CONFIG, users_file
 from tests.support.known_messages import KnownMessages
 from tests.support.local_user import curl
+from tools.stack_outputs import kafka_settings
 
 ALIAS = CHAMPIONS_ALIAS
 POST_JSON = ("-X", "POST", "-H", "Content-Type: application/json", "-d")
@@ -278,5 +281,11 @@ def test_strict_and_back_and_a_rotation_lose_no_message(stack: Stack, tmp_path: 
         with refused.client() as client, pytest.raises(ApiError) as error:
             client.info()
         assert error.value.status_code == 401, user
+    for user in ("producer", OPERATOR):
+        with pytest.raises(KafkaLoginError):
+            TopicClient(kafka_settings(before, user)).end_offsets("lol_matches")
+    address, port = stack.outputs["services"]["cassandra"][str(CASSANDRA_PORT)].split(":")
+    for key in (CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, OPERATOR):
+        assert not accepts(address, int(port), user_of(key), before["credentials"][key]), key
     stack.wait_until_healthy()
     assert set(stack.preview().change_summary) == {OpType.SAME}, "the next `up` changes something"

@@ -15,7 +15,7 @@ from infra.clients.task_container import put_files
 from infra.names import stack_prefix
 from infra.services import render
 from infra.services.spark import PAGE_LOGINS, PAGES_NEED_LOGIN, PROPERTIES, page_logins
-from tests.support.local_user import DIRECT
+from tests.support.local_user import DIRECT, curl
 from tests.support.own_container import own_container
 
 NO_SECRET = "spark.authenticate false\n"
@@ -76,6 +76,16 @@ def test_worker_or_application_without_the_secret_is_not_registered(
     assert registered(stack) == before
     assert len(before["workers"]) == 1
     assert len(before["activeapps"]) == 1
+
+
+@pytest.mark.parametrize(("service", "port"), [("spark-master", 8080), ("spark-worker", 8081), ("spark-job", 4040)])
+def test_pages_are_read_without_a_login_in_guarded(stack: Stack, service: str, port: int) -> None:
+    if stack.outputs["security"] != "guarded":
+        pytest.skip("in strict they need a login")
+    for base in (stack.url(service, port, ""), f"http://{stack.address(service)}:{port}"):
+        page = curl(base, "-fL", "/")
+        assert page.returncode == 0, page.stderr
+        assert "Spark" in page.stdout
 
 
 def test_secret_is_in_the_environment_of_executors_only(stack: Stack) -> None:

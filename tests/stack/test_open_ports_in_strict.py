@@ -13,11 +13,12 @@ import pytest
 from cassandra import AuthenticationFailed
 from cassandra.cluster import Cluster, NoHostAvailable
 from playwright.sync_api import Browser, expect
+from pulumi.automation import OpType
 from urllib3.exceptions import InsecureRequestWarning
 
 from harness.stack import Stack
 from harness.waiting import eventually
-from infra.logins import MONITOR, OPERATOR, user_of
+from infra.logins import ALERTMANAGER_SENDER, MONITOR, OPERATOR, PROMETHEUS_READER, user_of
 from infra.services.spark import PROPERTIES
 from tests.support import zookeeper_request
 from tests.support.local_user import DIRECT
@@ -116,8 +117,37 @@ def test_prometheus_scrapes_every_service_with_its_login(second_stack: Stack) ->
     eventually(all_up, timeout_seconds=60)
 
 
+ACCEPTED_BY = {MONITOR: "spark-job", PROMETHEUS_READER: "prometheus", ALERTMANAGER_SENDER: "alertmanager"}
+"""A service that each login of the monitoring is for."""
+
+
+@pytest.mark.parametrize("login", ACCEPTED_BY)
+def test_login_of_the_monitoring_is_refused_by_other_services(second_stack: Stack, login: str) -> None:
+    password = (user_of(login), second_stack.outputs["credentials"][login])
+    pages = {"spark-job": "8000/metrics", "prometheus": "9090/api/v1/query?query=up"}
+    pages |= {"alertmanager": "9093/api/v2/status", "elasticsearch": "9200/"}
+    answers = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+        for service, page in pages.items():
+            scheme = "https" if service == "elasticsearch" else "http"
+            url = f"{scheme}://{second_stack.address(service)}:{page}"
+            answers[service] = DIRECT.get(url, auth=password, verify=False, timeout=TIMEOUT_SECONDS).status_code
+    assert answers == {service: 200 if service == ACCEPTED_BY[login] else 401 for service in pages}
+
+
 def test_make_status_works(second_stack: Stack) -> None:
     second_stack.wait_until_healthy()
+
+
+@pytest.mark.parametrize("target", ["report", "dlq", "logs", "credentials", "backfill FROM=2026-01-01T00:00"])
+def test_make_target_asks_for_no_login(second_stack: Stack, target: str) -> None:
+    run = second_stack.make(target, "</dev/null")
+    assert run.rc == 0, run.stdout + run.stderr
+
+
+def test_second_up_changes_nothing(second_stack: Stack) -> None:
+    assert set(second_stack.preview().change_summary) == {OpType.SAME}
 
 
 def test_expiry_of_the_certificates_is_a_metric(second_stack: Stack) -> None:
