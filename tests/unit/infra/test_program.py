@@ -167,7 +167,7 @@ def test_every_jvm_exits_when_it_is_out_of_memory(declared: dict[str, Recorder])
         "generator",
         "dashboard",
         "spark-job",
-    }  # job/driver/session.py has the options of driver and executors
+    }  # tests/unit/job/test_session.py has the driver and the executors
     for name, container in declared["registry"].containers.items():
         options = " ".join([*(container.get("command") or ()), *container["envs"]])
         assert ("-XX:+ExitOnOutOfMemoryError" in options) is (name not in without_jvm | python), name
@@ -438,6 +438,12 @@ def test_smallest_memory_of_a_jvm_has_room_for_its_initial_heap() -> None:
     (options,) = [each for each in containers["cassandra"]["envs"] if each.startswith("JVM_EXTRA_OPTS=")]
     assert "-Xms96m" in options.split()
     assert "MAX_HEAP_SIZE=96M" in containers["cassandra"]["envs"]
+
+
+def test_direct_memory_of_cassandra_follows_from_its_memory_limit() -> None:
+    """Without the variable, the official image computes it from the host's memory."""
+    for kind in KINDS:
+        assert "MAX_DIRECT_MEMORY_SIZE=250M" in declare(kind, cassandraMemory=1000).containers["cassandra"]["envs"]
 
 
 def test_official_elasticsearch_has_more_memory_unless_it_is_set(declared: dict[str, Recorder]) -> None:

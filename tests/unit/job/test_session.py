@@ -1,4 +1,7 @@
-"""The Spark session's error for a master that does not accept the driver. Spark itself is a fake."""
+"""The Spark session's JVM options, and its error for a master that does not accept the driver.
+
+Spark itself is a fake.
+"""
 
 from __future__ import annotations
 
@@ -77,3 +80,14 @@ def test_other_errors_of_spark_are_raised_as_they_are(monkeypatch: pytest.Monkey
     monkeypatch.setattr(SparkSession, "builder", FakeBuilder("java.net.BindException: Address already in use"))
     with pytest.raises(Py4JJavaError):
         session.start(SETTINGS)
+
+
+@pytest.mark.usefixtures("_submit_arguments")
+@pytest.mark.parametrize("process", ["driver", "executor"])
+def test_driver_and_executors_exit_when_they_are_out_of_memory(monkeypatch: pytest.MonkeyPatch, process: str) -> None:
+    """As every other JVM: tests/unit/infra/test_program.py."""
+    builder = FakeBuilder("java.net.BindException: Address already in use")
+    monkeypatch.setattr(SparkSession, "builder", builder)
+    with pytest.raises(Py4JJavaError):
+        session.start(SETTINGS)
+    assert "-XX:+ExitOnOutOfMemoryError" in builder.properties[f"spark.{process}.extraJavaOptions"].split()
