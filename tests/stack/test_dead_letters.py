@@ -13,6 +13,7 @@ from harness.stack import Stack
 from harness.waiting import eventually
 from job.times import iso, now_ms
 from tests.stack.test_archive import read_archive
+from tests.support.sample_matches import TWO_TEAMS
 from tools.dlq.dead_letters import DeadLetterMessage, MessagePosition, read_dead_letters
 
 pytestmark = pytest.mark.disruptive
@@ -69,14 +70,16 @@ def test_replayed_match_is_indexed_once_however_often_it_is_replayed(stack: Stac
     """A dead letter with a valid match stands for one whose cause has been fixed."""
     seed = time.time_ns() // 1_000_000
     match = MatchFactory(seed=seed, size="compact", start_ms=seed, now=lambda: seed).next()
+    match.data["info"]["teams"] = TWO_TEAMS
     context: Any = {"topic": "lol_matches", "partition": "999", "offset": str(seed), "reason": "fixed"}
     headers = [(f"dlq.{name}", text.encode()) for name, text in context.items()]
     place = send(stack, "lol_matches_dlq", key=match.id, value=match.encode(), headers=headers)
     client = stack.elasticsearch()
 
     def documents() -> None:
-        found = client.count(index="lol_matches_stream", query={"term": {"match_id": match.id}})["count"]
-        assert found == 10, f"{found} documents of {match.id}"
+        for index, expected in (("lol_matches_stream", 10), ("lol_teams_stream", 2)):
+            found = client.count(index=index, query={"term": {"match_id": match.id}})["count"]
+            assert found == expected, f"{found} documents of {match.id} in {index}"
 
     for which in (place, "fixed"):
         assert stack.make("dlq", f"REPLAY={which}").rc == 0
@@ -94,6 +97,7 @@ def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(st
     now = now_ms()
     factory = MatchFactory(seed=now, size="compact", start_ms=now, now=lambda: now - 6 * 3_600_000)
     match = factory.next()
+    match.data["info"]["teams"] = TWO_TEAMS
     newer = match.encode()
     for participant in match.data["info"]["participants"]:
         participant["kills"] = 99
@@ -113,10 +117,20 @@ def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(st
         documents = sorted((hit["_source"] for hit in hits), key=lambda each: int(each["participant_id"]))
         return [document["kills"] for document in documents]
 
+    def kills_of_teams() -> list[int]:
+        """The kills of both teams of the match, in the order of their ids."""
+        client.indices.refresh(index="lol_teams_stream")
+        query = {"term": {"match_id": match.id}}
+        hits = client.search(index="lol_teams_stream", query=query, sort="team_id")["hits"]["hits"]
+        assert len(hits) == 2, f"{len(hits)} documents of the teams of {match.id}"
+        return [hit["_source"]["kills"] for hit in hits]
+
     late_before = eventually(late_matches, timeout_seconds=120)
     send(stack, "lol_matches", key=match.id, value=newer)
     kills_of_newer = eventually(lambda: kills(match.id, 10), timeout_seconds=60)
     assert 99 not in kills_of_newer
+    teams_of_newer = eventually(kills_of_teams, timeout_seconds=60)
+    assert sum(teams_of_newer) == sum(kills_of_newer)
     failed: Any = {"topic": "lol_matches", "partition": 0, "offset": 0, "timestamp": iso(now), "reason": "fixed"}
     headers = [(f"dlq.{name}", str(text).encode()) for name, text in failed.items()]
     place = send(stack, "lol_matches_dlq", key=match.id, value=match.encode(), headers=headers)
@@ -132,6 +146,7 @@ def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(st
     # The archive, with its rate limit, may still have the backlog of an earlier test before it.
     assert eventually(archived, timeout_seconds=240, poll_seconds=2)[match.id] == newer
     eventually(lambda: kills(after.id, 10), timeout_seconds=60)
+    assert kills_of_teams() == teams_of_newer
     batch = stack.job_metric("lol_job_last_batch_id", query="statistics")
 
     def statistics_include_all() -> None:

@@ -143,7 +143,7 @@ def test_replay_does_not_replace_a_version_that_arrived_after_its_original(
     server: FakeElasticsearch, producer: FakeProducer, replay_offset: int
 ) -> None:
     """Version 1 became a dead letter, version 2 was indexed, then version 1 is replayed. In any order of writing."""
-    versions = [value(match(participant(1, kills=kills))) for kills in (1, 2)]
+    versions = [value(two_teams(kills=kills)) for kills in (1, 2)]
     original = message(0, versions[0], [])
     newer = message(1, versions[1], [])
     replay = message(replay_offset, versions[0], original.original.headers())
@@ -152,16 +152,17 @@ def test_replay_does_not_replace_a_version_that_arrived_after_its_original(
         server.versions.clear()
         for each in messages:
             counts = run_messages(server, each)
-            assert (counts.matches, counts.indexed) == (1, 1)
-        assert [document["kills"] for document in server.documents.values()] == [2]
+            assert (counts.matches, counts.indexed, counts.indexed_teams) == (1, 2, 2)
+        assert [document["kills"] for document in server.documents.values()] == [2] * 4
 
 
 def test_replay_has_the_documents_of_its_original(server: FakeElasticsearch, producer: FakeProducer) -> None:
-    original = message(0, value(match()), [])
+    original = message(0, value(two_teams()), [])
     run_messages(server, original)
     documents, versions = dict(server.documents), dict(server.versions)
+    assert {index for index, _ in documents} == {f"{alias}-2026.02" for alias in ALIASES}
     server.documents.clear()
-    run_messages(server, message(900, value(match()), original.original.headers()))
+    run_messages(server, message(900, value(two_teams()), original.original.headers()))
     assert (server.documents, server.versions) == (documents, versions)
 
 
