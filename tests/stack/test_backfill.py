@@ -12,12 +12,13 @@ pytestmark = pytest.mark.disruptive
 
 
 @pytest.mark.usefixtures("stream")
-def test_backfill_reindexes_deleted_documents_and_changes_nothing_else(stack: Stack) -> None:
+def test_backfill_restores_deleted_documents_and_fills_fields_of_existing_ones(stack: Stack) -> None:
+    """It replaces a document of the same version, and changes nothing else."""
     known = KnownMessages(stack, size="full")
     known.send()
     known.assert_one_outcome_each()
     dead_letters = sum(1 for _ in read_dead_letters(stack.kafka_settings()))
-    known.delete_documents()
+    known.delete_documents_and_fields()
     start, end = known.arrival_range()
     result = stack.make("backfill", f"FROM={start}", f"TO={end}", "RATE=500")
     assert result.rc == 0, result.stdout + result.stderr

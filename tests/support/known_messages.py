@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
 from itertools import count as count_from
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any
 from zlib import crc32
 
@@ -28,6 +28,8 @@ from tests.support import reference
 SPREAD_MS = 240_000
 """The games end evenly over this period, so that they fall into many statistics windows."""
 MATCH_INDICES = "lol_matches_stream,lol_teams_stream"
+ADDED_FIELDS = ("puuid", "items", "gold_share", "bans")
+"""Fields of participants and teams that the documents of an earlier version of the job lack."""
 WINDOW_SECONDS, SLIDE_SECONDS = with_overrides({}).window.size_seconds, with_overrides({}).window.slide_seconds
 
 Documents = dict[str, dict[str, Any]]
@@ -119,13 +121,17 @@ class KnownMessages:
         assert self._search("lol_champion_stats", self._own_champions) == {}
         assert not self._dead_letters().keys() & set(self._offsets.values())
 
-    def delete_documents(self) -> None:
-        """Delete these messages' documents of participants and teams."""
+    def delete_documents_and_fields(self) -> None:
+        """Delete every other document of these messages' participants and teams, and ADDED_FIELDS of the rest, which
+        keep their versions."""
         client = self._stack.elasticsearch()
-        hits = scan(client, index=MATCH_INDICES, query={"query": self._own_matches}, _source=False)
-        deletions = ({"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]} for hit in hits)
-        assert bulk(client, deletions, refresh=True)[0] > 0
-        assert self._indexed() == {}
+        hits = scan(client, index=MATCH_INDICES, query={"query": self._own_matches, "version": True})
+        bulk(client, map(_deletion, hits, cycle((True, False))), refresh=True)
+        found = self._indexed()
+        assert 0 < len(found) < len(self._expected_documents)
+        assert not any(document.keys() & set(ADDED_FIELDS) for document in found.values())
+        lost = {field for id_ in found for field in self._expected_documents[id_] if field in ADDED_FIELDS}
+        assert lost == set(ADDED_FIELDS)
 
     def arrival_range(self) -> tuple[str, str]:
         """ISO times of the first arrival, and 1 ms after the last: a range whose end is exclusive."""
@@ -242,6 +248,15 @@ class KnownMessages:
         finally:
             consumer.close()
         return found
+
+
+def _deletion(hit: dict[str, Any], whole: bool) -> dict[str, Any]:
+    """A bulk action that deletes the document, or only ADDED_FIELDS of it."""
+    document = {"_index": hit["_index"], "_id": hit["_id"]}
+    if whole:
+        return {**document, "_op_type": "delete"}
+    fields = {name: value for name, value in hit["_source"].items() if name not in ADDED_FIELDS}
+    return {**document, "version": hit["_version"], "version_type": "external_gte", "_source": fields}
 
 
 def _team(team_id: int, participants: list[dict[str, Any]]) -> dict[str, Any]:
