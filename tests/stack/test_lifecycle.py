@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from pulumi.automation import CommandError, OpType
 
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
+from infra.clients.docker_engine import stack_containers
 from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_acls import ACLS_BY_USER, acls
@@ -35,6 +37,11 @@ def changes(summary: Mapping[OpType, int] | None) -> dict[str, int]:
     return {str(op): n for op, n in (summary or {}).items() if op not in (OpType.SAME, "same")}
 
 
+def container_states(stack: Stack) -> dict[str, tuple[str, str]]:
+    """Id and status of each of the stack's containers, by name."""
+    return {str(each.name): (str(each.id), each.status) for each in stack_containers(stack.engine, stack.name)}
+
+
 def wait_for_documents(stack: Stack) -> None:
     """Wait until at least one document is indexed."""
 
@@ -47,6 +54,21 @@ def wait_for_documents(stack: Stack) -> None:
 @pytest.mark.usefixtures("stream")
 def test_second_up_is_idempotent(stack: Stack) -> None:
     assert changes(stack.up().summary.resource_changes) == {}
+
+
+@pytest.mark.parametrize("target", ["up", "down"])
+def test_stack_of_another_pulumi_state_is_refused_and_stays_as_it_is(stack: Stack, target: str, tmp_path: Path) -> None:
+    """As for another user of the Docker engine, whose state does not contain the stack."""
+    before = container_states(stack)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PULUMI_BACKEND_URL", tmp_path.as_uri())
+        refused = stack.make(target)
+    assert refused.rc != 0, refused.stdout
+    assert "deployed on this Docker engine by another user, or from another Pulumi backend" in refused.stderr
+    assert f"this state does not contain {stack.container_name('alertmanager')}, " in refused.stderr
+    assert f"have its owner run `make down STACK={stack.name}`" in refused.stderr
+    assert container_states(stack) == before
+    assert not list(tmp_path.glob("**/stacks")), "the other state has got a stack"
 
 
 def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
