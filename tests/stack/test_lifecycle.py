@@ -26,7 +26,7 @@ from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_acls import ACLS_BY_USER, acls
 from infra.logins import login_of
-from infra.names import CASSANDRA_PORT, ELASTICSEARCH_PORT, KAFKA_HOST_LISTENER_PORT, MATCHES_ALIAS
+from infra.names import CASSANDRA_PORT, ELASTICSEARCH_PORT, KAFKA_HOST_LISTENER_PORT, MATCHES_ALIAS, stack_prefix
 from tools import backfill
 
 pytestmark = pytest.mark.disruptive
@@ -173,9 +173,23 @@ def test_no_login_is_sent_to_whoever_listens_on_the_ports_of_stopped_servers_and
 
 @pytest.mark.usefixtures("stream")
 def test_destroy_under_load_leaves_nothing_and_a_deployment_that_is_killed_after_it_is_recovered(stack: Stack) -> None:
-    """A running backfill is removed too. A killed Pulumi leaves its lock, and a container that it began to create and
-    did not record. The fixture destroys the recovered stack, and checks again that nothing is left."""
+    """While a container of others is on the stack's network, it is refused. A running backfill is removed too. A killed
+    Pulumi leaves its lock, and a container that it began to create and did not record. The fixture destroys the
+    recovered stack, and checks again that nothing is left."""
     wait_for_documents(stack)
+    network, image = stack_prefix(stack.name), str(stack.container("archive").attrs["Image"])
+    # It removes itself, because `clean_up` after a killed test run cannot: it has no label of the stack.
+    foreign = stack.engine.containers.run(
+        image, ["sleep", "600"], name=f"foreign-to-{network}", network=network, init=True, detach=True, auto_remove=True
+    )
+    try:
+        before, refused = container_states(stack), stack.make("down")
+        assert refused.rc != 0, refused.stdout
+        assert f"other containers are connected to the network {network} of the stack {stack.name}" in refused.stderr
+        assert f": foreign-to-{network}. For each: `docker network disconnect {network} NAME`" in refused.stderr
+        assert container_states(stack) == before
+    finally:
+        foreign.remove(force=True)
     start = datetime.now(UTC) - timedelta(hours=1)
     backfill.create(stack.engine, stack.name, ["--from", start.isoformat(), "--rate", "1"]).start()
     down = stack.make("down")
