@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("disruptive", "many_matches")])
-    for item in [each for each in items if each.get_closest_marker("destroys_second_stack")]:
+    for item in [each for each in items if each.get_closest_marker("last_of_second_stack")]:
         last = max(number for number, each in enumerate(items) if uses_second_stack(each))
         items.remove(item)
         items.insert(last, item)

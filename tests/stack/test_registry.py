@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import pytest
 
-from harness.stack import Stack
+from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
 from infra import versions
 from infra.images.source import mirrored
+from infra.names import MATCHES_ALIAS, MATCHES_TOPIC
+from tests.stack.test_archive import archived, fresh_match
 from tests.support import private_registry
+from tests.support.kafka_batch import send_batch
 from tests.support.private_registry import PrivateRegistry
 
 pytestmark = pytest.mark.disruptive
+
+LAGS = {
+    "spark-job": ("lol_job_kafka_lag_messages", "lol_job_statistics_lag_messages"),
+    "archive": ("lol_archive_lag_messages",),
+}
+"""Metrics of the lag by partition, by the service that has them."""
 
 
 def test_second_stack_pulls_images_from_private_registry(second_stack: Stack) -> None:
@@ -45,7 +54,40 @@ def test_stacks_share_no_port_container_volume_or_network(stack: Stack, second_s
     assert not set(stack.leftovers()) & set(second_stack.leftovers())
 
 
-@pytest.mark.destroys_second_stack
+@pytest.mark.last_of_second_stack
+def test_partition_added_by_up_is_read_by_job_and_archive_without_a_restart(second_stack: Stack) -> None:
+    """On a stack that is destroyed afterwards: Kafka cannot take partitions away."""
+    added = int(second_stack.setting("topicPartitions"))  # partitions are numbered from 0
+    running = {service: second_stack.container(service) for service in LAGS}
+    second_stack.up(topicPartitions=str(added + 1))
+    second_stack.container("generator").stop()  # its matches would be lag, too
+
+    def without_lag() -> None:
+        lags = {
+            metric: sum_samples(second_stack.samples(service), metric, partition=str(added))
+            for service, metrics in LAGS.items()
+            for metric in metrics
+        }
+        assert set(lags.values()) == {0}, f"lag of partition {added}: {lags}"
+
+    eventually(without_lag, timeout_seconds=60)
+    matches = dict(fresh_match(number) for number in range(100))
+    send_batch(second_stack.kafka_settings(), MATCHES_TOPIC, matches.values(), partition=added)
+    client = second_stack.elasticsearch()
+
+    def indexed() -> None:
+        found = client.count(index=MATCHES_ALIAS, query={"terms": {"match_id": list(matches)}})["count"]
+        assert found == 10 * len(matches), f"{found} documents of {len(matches)} matches"
+
+    eventually(indexed, timeout_seconds=60)
+    eventually(lambda: archived(second_stack, matches), timeout_seconds=60)
+    eventually(without_lag, timeout_seconds=60)
+    for service, container in running.items():
+        started_at = container.attrs["State"]["StartedAt"]
+        assert second_stack.container(service).attrs["State"]["StartedAt"] == started_at, f"{service} was restarted"
+
+
+@pytest.mark.last_of_second_stack
 @pytest.mark.usefixtures("stream")
 def test_destroying_one_stack_leaves_the_other_running(stack: Stack, second_stack: Stack) -> None:
     second_stack.destroy()
