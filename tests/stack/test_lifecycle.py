@@ -171,24 +171,6 @@ def test_no_login_is_sent_to_whoever_listens_on_the_ports_of_stopped_servers_and
     assert changes(stack.preview().change_summary) == {}
 
 
-def test_renamed_stack_is_refused_and_the_command_that_undoes_it_is_named(stack: Stack) -> None:
-    """Docker cannot rename volumes. Pulumi renames the stack's settings file too."""
-    settings, renamed = ROOT / f"Pulumi.{stack.name}.yaml", f"{stack.name}-renamed"
-    undo = f"pulumi stack rename {stack.name} --stack {renamed}"
-    before = container_states(stack), settings.read_bytes()
-    try:
-        subprocess.run(["pulumi", "stack", "rename", renamed, "--stack", stack.name], cwd=ROOT, check=True)
-        refused = stack.make("up", f"STACK={renamed}")
-    finally:
-        subprocess.run(undo.split(), cwd=ROOT, check=True)
-    assert refused.rc != 0, refused.stdout
-    assert f"the stack {renamed} was deployed as {stack.name} and then renamed" in refused.stderr
-    assert f"`{undo}`" in refused.stderr
-    assert (container_states(stack), settings.read_bytes()) == before
-    assert not (ROOT / f"Pulumi.{renamed}.yaml").exists()
-    assert changes(stack.preview().change_summary) == {}
-
-
 @pytest.mark.usefixtures("stream")
 def test_destroy_under_load_leaves_nothing_and_a_deployment_that_is_killed_after_it_is_recovered(stack: Stack) -> None:
     """While a container of others is on the stack's network, it is refused. A running backfill is removed too. A killed
