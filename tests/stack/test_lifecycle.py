@@ -180,7 +180,7 @@ def test_destroy_under_load_leaves_nothing_and_a_deployment_that_is_killed_after
     network, image = stack_prefix(stack.name), str(stack.container("archive").attrs["Image"])
     # It removes itself, because `clean_up` after a killed test run cannot: it has no label of the stack.
     foreign = stack.engine.containers.run(
-        image, ["sleep", "600"], name=f"foreign-to-{network}", network=network, init=True, detach=True, auto_remove=True
+        image, ["sleep", "300"], name=f"foreign-to-{network}", network=network, init=True, detach=True, auto_remove=True
     )
     try:
         before, refused = container_states(stack), stack.make("down")
