@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -39,6 +39,8 @@ CONTROLS = {
     "Player": ("Player: Riot ID (name#tag) or puuid", "Pause"),
 }
 """The controls of a page, in the order in which the Tab key reaches them."""
+ROW_HEIGHT = 35
+"""Of a table that Streamlit draws on a canvas, and of its header."""
 MORNING = "range=from-to&from=2026-11-20T10:00&to=2026-11-20T12:00"
 EVENING = "range=from-to&from=2026-11-20T20:00&to=2026-11-20T22:00"
 
@@ -176,6 +178,21 @@ def test_pages_without_a_choice_say_what_to_do(browser: Browser, address: str) -
 def test_unknown_champion_is_named_as_the_reason_for_no_matches(browser: Browser, address: str) -> None:
     with open_dashboard(browser, f"{address}?champion=Ahry") as page:
         expect(page.get_by_text("No document has this champion")).to_be_visible()
+
+
+def test_click_on_a_champion_of_the_table_opens_its_page(browser: Browser, address: str) -> None:
+    """The first row's, whose name is an attack. The rows are drawn on a canvas: they are no elements."""
+    with open_dashboard(browser, address) as page:
+        is_complete(page)
+        expect(page.get_by_test_id("data-grid-canvas")).to_be_visible()
+        page.get_by_test_id("stDataFrame").click(position={"x": 2 * ROW_HEIGHT, "y": 1.5 * ROW_HEIGHT})
+        expect(page.get_by_role("heading", name=XSS)).to_be_visible()
+        is_complete(page)
+        page.reload()
+        expect(page.get_by_role("heading", name=XSS)).to_be_visible()
+        parameters = parse_qs(urlsplit(page.url).query)
+        assert (parameters["page"], parameters["champion"]) == (["Champion"], [XSS])
+        assert page.locator("img").count() == 0
 
 
 def test_last_match_without_two_teams_has_its_champions_in_one_cell(browser: Browser, address: str) -> None:
