@@ -72,7 +72,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_accessible_and_fits_any_window_and_has_no_html_from_names(
+def test_page_is_accessible_and_fits_any_window_and_is_complete_without_html_from_names(
     browser: Browser, address: str, name: str
 ) -> None:
     with open_dashboard(browser, address + FULL[name]) as page:
@@ -83,10 +83,20 @@ def test_page_is_accessible_and_fits_any_window_and_has_no_html_from_names(
         expect(page.locator(".stApp")).to_have_css("background-color", "rgb(15, 20, 26)")
         assert_accessible(page)
         assert page.locator("img").count() == 0
-        if name == "Dead letters":
-            expect(page.locator("pre.value")).to_have_text(r"\x00{")
-            expect(page.get_by_role("cell", name=r"\x1b[31m")).to_be_visible()
-            expect(page.get_by_text("make dlq REPLAY=0:17")).to_be_visible()
+        match name:
+            case "Pipeline":
+                expect(page.locator(".alert h4")).to_have_text("JobDown: The job is down")
+                expect(page.locator(".alert .note")).to_have_text(f"firing since 2026-03-01 12:00 UTC, critical. {XSS}")
+                expect(page.locator(".alert pre")).to_have_text("Look: …\nDo: …")
+            case "Player":
+                expect(page.locator(".form span")).to_have_text(["W", "L", "–"])
+                expect(page.locator(".st-key-card-players-champions td")).to_have_text([XSS, "2", "50%", "3.20"])
+                results = page.locator(".st-key-card-players-matches td:last-child")
+                expect(results).to_have_text(["won", "lost", "does not count"])
+            case "Dead letters":
+                expect(page.locator("pre.value")).to_have_text(r"\x00{")
+                expect(page.get_by_role("cell", name=r"\x1b[31m")).to_be_visible()
+                expect(page.get_by_text("make dlq REPLAY=0:17")).to_be_visible()
 
 
 def fits(page: Page, width: int) -> None:
