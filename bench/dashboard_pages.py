@@ -1,6 +1,8 @@
-"""The dashboard's cost: first paint, refresh, memory, and searches in Elasticsearch with no, one and three viewers.
+"""The dashboard's cost: first paint, refresh, memory, and searches in Elasticsearch with no, one and three viewers; and
+how long it takes until an open page shows a match that was sent.
 
-`python -m bench.dashboard_pages --stack dev` measures a running stack, which stays as it is; Chromium runs beside it.
+`python -m bench.dashboard_pages --stack dev` measures a running stack, which receives NEW_MATCHES matches and otherwise
+stays as it is; Chromium runs beside it.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from statistics import mean
 
 import docker
+from confluent_kafka import Producer
 from docker.models.containers import Container
 from elasticsearch import Elasticsearch
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -20,14 +24,19 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from analytics.charts import MATCH_CHARTS
 from bench.freshness import p50_p95_p99
 from bench.measured_stack import resident_memory
+from generator.match_factory import MatchFactory
+from harness.load import create_producer
 from infra.clients.elasticsearch import ElasticsearchServer
-from infra.names import DASHBOARD_PORT, MATCHES_ALIAS, container_name
+from infra.kafka_acls import ADMIN
+from infra.names import DASHBOARD_PORT, MATCHES_ALIAS, MATCHES_TOPIC, container_name
+from job.times import now_ms
 from tools.chromium import find_chromium
-from tools.stack_outputs import NotDeployedError, read_stack_outputs
+from tools.stack_outputs import NotDeployedError, kafka_settings, read_stack_outputs
 
 LOADS = 20
 WATCHED_SECONDS = 120
 REFRESH_SECONDS = 10
+NEW_MATCHES = 5
 RECORD_RUNS = """
     window.runs = [];
     const app = document.querySelector("[data-testid=stApp]");
@@ -43,10 +52,11 @@ RECORD_RUNS = """
 
 @dataclass(frozen=True)
 class Target:
-    """A dashboard, the Elasticsearch that it reads, and its container."""
+    """A dashboard, the Elasticsearch that it reads, a producer of its stack's matches, and its container."""
 
     url: str
     elasticsearch: Elasticsearch
+    producer: Producer
     container: Container
 
     @property
@@ -78,6 +88,29 @@ def measure(target: Target, browser: Browser) -> None:
             refreshes = [run / 1000 for page in pages for run in page.evaluate("window.runs")]
         if refreshes:
             print("  refresh, seconds: p50 {:.2f}, p95 {:.2f}".format(*p50_p95_p99(refreshes)), f"of {len(refreshes)}")
+    shown = _until_shown(target, browser)
+    print(f"a new match on an open page, seconds: mean {mean(shown):.1f}, at most {max(shown):.1f} of {len(shown)}")
+
+
+def _until_shown(target: Target, browser: Browser) -> list[float]:
+    """Seconds from sending each new match until the open page of its player shows it. Each is sent when the page has
+    just refreshed, so that it waits for almost a whole interval."""
+    started_ms = now_ms()
+    factory = MatchFactory(seed=started_ms, size="compact", start_ms=started_ms, now=now_ms)
+    player = {"puuid": f"bench-{started_ms}", "riotIdGameName": f"Bench{started_ms}", "riotIdTagline": "EUW"}
+    found = []
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{target.url}?page=Player&player={player['puuid']}")
+        expect(page.get_by_text("No document has")).to_be_visible(timeout=60_000)
+        for _ in range(NEW_MATCHES):
+            match, begin = factory.next(), time.monotonic()
+            match.data["info"]["participants"][0] |= player
+            target.producer.produce(MATCHES_TOPIC, match.encode(), match.id)
+            target.producer.flush()
+            expect(page.get_by_role("cell", name=match.id)).to_be_visible(timeout=60_000)
+            found.append(time.monotonic() - begin)
+    return found
 
 
 def _first_paint(target: Target, browser: Browser) -> float:
@@ -110,6 +143,7 @@ def main() -> int:
     target = Target(
         f"http://{outputs['services']['dashboard'][str(DASHBOARD_PORT)]}/",
         ElasticsearchServer.of_stack(outputs).client(),
+        create_producer(kafka_settings(outputs, ADMIN)),
         docker.from_env().containers.get(container_name(options.stack, "dashboard")),
     )
     with sync_playwright() as playwright:

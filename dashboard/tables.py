@@ -21,8 +21,9 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
     with st.container(key="card-champions"):
         heading(
             "Champions",
-            "click a column to sort, a champion to open its page; without remakes, matches without a winner, bots, "
-            "champions of modes (Swarm, …)",
+            "a column's header opens a menu that sorts, a champion its page; the magnifier, displayed while the mouse "
+            "is over the table, searches; without remakes, matches without a winner, bots, champions of modes "
+            "(Swarm, …)",
         )
         if not found:
             st.html('<p class="empty">no game in this time range</p>')

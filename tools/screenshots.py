@@ -1,4 +1,5 @@
-"""`python -m tools.screenshots STACK`: take the README's screenshots of a running stack, into docs/pictures."""
+"""`python -m tools.screenshots STACK`: take screenshots of a running stack, into docs/pictures: the README's, and the
+dashboard in a narrow window."""
 
 from __future__ import annotations
 
@@ -42,12 +43,14 @@ def take_report(browser: Browser, page: Path, scheme: Literal["light", "dark"]) 
     window.close()
 
 
-def take_dashboard(browser: Browser, url: str, scheme: Literal["light", "dark"]) -> None:
-    """The dashboard's page Matches in this colour scheme, with all charts."""
-    window = browser.new_page(viewport={"width": 1600, "height": 1000}, color_scheme=scheme)
+def take_dashboard(
+    browser: Browser, url: str, name: str, scheme: Literal["light", "dark"] = "light", width: int = 1600
+) -> None:
+    """The dashboard's page Matches in this colour scheme, with all charts, in a window of this width."""
+    window = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
     window.goto(url)
     expect(window.locator(".stVegaLiteChart svg")).to_have_count(MATCH_CHARTS, timeout=60_000)
-    window.screenshot(path=PICTURES / f"dashboard-{scheme}.png", animations="disabled")
+    window.screenshot(path=PICTURES / f"dashboard-{name}.png", animations="disabled")
     window.close()
 
 
@@ -74,8 +77,10 @@ def main() -> None:
         take_report(browser, page, "light")
         take_report(browser, page, "dark")
         take_status(browser, stack)
-        for scheme in ("light", "dark"):
-            take_dashboard(browser, f"http://{services['dashboard'][str(DASHBOARD_PORT)]}/?range=15+min", scheme)
+        dashboard = f"http://{services['dashboard'][str(DASHBOARD_PORT)]}/?range=15+min"
+        take_dashboard(browser, dashboard, "light")
+        take_dashboard(browser, dashboard, "dark", "dark")
+        take_dashboard(browser, dashboard, "narrow", width=400)
         browser.close()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -39,6 +39,8 @@ CONTROLS = {
     "Player": ("Player: Riot ID (name#tag) or puuid", "Pause"),
 }
 """The controls of a page, in the order in which the Tab key reaches them."""
+ROW_HEIGHT = 35
+"""Of a table that Streamlit draws on a canvas, and of its header."""
 MORNING = "range=from-to&from=2026-11-20T10:00&to=2026-11-20T12:00"
 EVENING = "range=from-to&from=2026-11-20T20:00&to=2026-11-20T22:00"
 
@@ -70,7 +72,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_accessible_and_fits_any_window_and_has_no_html_from_names(
+def test_page_is_accessible_and_fits_any_window_and_is_complete_without_html_from_names(
     browser: Browser, address: str, name: str
 ) -> None:
     with open_dashboard(browser, address + FULL[name]) as page:
@@ -81,10 +83,20 @@ def test_page_is_accessible_and_fits_any_window_and_has_no_html_from_names(
         expect(page.locator(".stApp")).to_have_css("background-color", "rgb(15, 20, 26)")
         assert_accessible(page)
         assert page.locator("img").count() == 0
-        if name == "Dead letters":
-            expect(page.locator("pre.value")).to_have_text(r"\x00{")
-            expect(page.get_by_role("cell", name=r"\x1b[31m")).to_be_visible()
-            expect(page.get_by_text("make dlq REPLAY=0:17")).to_be_visible()
+        match name:
+            case "Pipeline":
+                expect(page.locator(".alert h4")).to_have_text("JobDown: The job is down")
+                expect(page.locator(".alert .note")).to_have_text(f"firing since 2026-03-01 12:00 UTC, critical. {XSS}")
+                expect(page.locator(".alert pre")).to_have_text("Look: …\nDo: …")
+            case "Player":
+                expect(page.locator(".form span")).to_have_text(["W", "L", "–"])
+                expect(page.locator(".st-key-card-players-champions td")).to_have_text([XSS, "2", "50%", "3.20"])
+                results = page.locator(".st-key-card-players-matches td:last-child")
+                expect(results).to_have_text(["won", "lost", "does not count"])
+            case "Dead letters":
+                expect(page.locator("pre.value")).to_have_text(r"\x00{")
+                expect(page.get_by_role("cell", name=r"\x1b[31m")).to_be_visible()
+                expect(page.get_by_text("make dlq REPLAY=0:17")).to_be_visible()
 
 
 def fits(page: Page, width: int) -> None:
@@ -176,6 +188,21 @@ def test_pages_without_a_choice_say_what_to_do(browser: Browser, address: str) -
 def test_unknown_champion_is_named_as_the_reason_for_no_matches(browser: Browser, address: str) -> None:
     with open_dashboard(browser, f"{address}?champion=Ahry") as page:
         expect(page.get_by_text("No document has this champion")).to_be_visible()
+
+
+def test_click_on_a_champion_of_the_table_opens_its_page(browser: Browser, address: str) -> None:
+    """The first row's, whose name is an attack. The rows are drawn on a canvas: they are no elements."""
+    with open_dashboard(browser, address) as page:
+        is_complete(page)
+        expect(page.get_by_test_id("data-grid-canvas")).to_be_visible()
+        page.get_by_test_id("stDataFrame").click(position={"x": 2 * ROW_HEIGHT, "y": 1.5 * ROW_HEIGHT})
+        expect(page.get_by_role("heading", name=XSS)).to_be_visible()
+        is_complete(page)
+        page.reload()
+        expect(page.get_by_role("heading", name=XSS)).to_be_visible()
+        parameters = parse_qs(urlsplit(page.url).query)
+        assert (parameters["page"], parameters["champion"]) == (["Champion"], [XSS])
+        assert page.locator("img").count() == 0
 
 
 def test_last_match_without_two_teams_has_its_champions_in_one_cell(browser: Browser, address: str) -> None:

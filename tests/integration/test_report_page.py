@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,9 @@ from tests.support.report_samples import (
 )
 from tools.report.page import StackReport, render
 
-WIDTHS = (1400, 760, 400)
+WIDE = (1400, 1280)
+"""Widths in which no part of the page needs scrolling."""
+WIDTHS = (*WIDE, 760, 400)
 
 
 def write_page(report: StackReport, folder: Path) -> Path:
@@ -43,6 +46,25 @@ def test_page_has_no_horizontal_scrolling(browser: Browser, path: Path, width: i
             box = chart.bounding_box()
             assert box is not None
             assert box["width"] > 300
+
+
+@pytest.mark.parametrize("width", WIDE)
+def test_tables_fit_a_wide_window(browser: Browser, path: Path, width: int) -> None:
+    with open_page(browser, path, width) as page:
+        tables = page.locator(".scroll").evaluate_all("all => all.map(each => [each.scrollWidth, each.clientWidth])")
+    assert len(tables) == 2
+    assert all(needed <= shown for needed, shown in tables), tables
+
+
+@pytest.mark.parametrize("width", WIDE)
+def test_key_figures_stand_in_rows_of_equal_length(browser: Browser, path: Path, width: int) -> None:
+    """The last row may be shorter, but at least half as long."""
+    with open_page(browser, path, width) as page:
+        tops = page.locator(".figures .card").evaluate_all("all => all.map(each => each.offsetTop)")
+    *full, last = Counter(tops).values()
+    longest = max(full, default=last)
+    assert set(full) <= {longest}
+    assert longest / 2 <= last <= longest
 
 
 @pytest.mark.parametrize(("scheme", "page_colour"), [("light", "rgb(243, 245, 248)"), ("dark", "rgb(15, 20, 26)")])

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from confluent_kafka import Producer
+from docker.models.containers import Container
 from playwright.sync_api import Browser, expect
 
 from analytics.champion_details import read_champion_details
@@ -65,7 +66,18 @@ def test_each_page_opens_with_the_reports_figures(browser: Browser, stack: Stack
 
 
 @pytest.mark.disruptive
-def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Browser, stack: Stack, url: str) -> None:
+@pytest.mark.parametrize(
+    ("interrupt", "resume"),
+    [(pause, Container.unpause), (Container.stop, Container.start)],
+    ids=["paused", "stopped"],
+)
+def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(
+    browser: Browser,
+    stack: Stack,
+    url: str,
+    interrupt: Callable[[Container], None],
+    resume: Callable[[Container], None],
+) -> None:
     """The page stays open, and nobody reloads it."""
     now_ms = round(datetime.now(UTC).timestamp() * 1000)
     match = MatchFactory(seed=now_ms, size="compact", start_ms=now_ms, now=lambda: now_ms).next()
@@ -80,14 +92,35 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(browser: Brow
         expect(page.get_by_role("cell", name=match.id)).to_be_visible()
         problem = page.locator(".problem", has_text="Elasticsearch does not answer")
         elasticsearch = stack.container("elasticsearch")
-        pause(elasticsearch)
+        interrupt(elasticsearch)
         try:
             expect(problem).to_be_visible(timeout=60_000)
             expect(page.locator(".age")).to_contain_text("Below is the data of")
             expect(page.get_by_role("cell", name=match.id)).to_be_visible()
         finally:
-            elasticsearch.unpause()
-        expect(problem).to_have_count(0, timeout=60_000)
+            resume(elasticsearch)
+        # While Elasticsearch starts, it returns errors.
+        expect(page.locator(".problem, .age")).to_have_count(0, timeout=180_000)
+        expect(page.get_by_role("cell", name=match.id)).to_be_visible()
+
+
+@pytest.mark.disruptive
+def test_outage_of_prometheus_is_shown_until_it_is_over(browser: Browser, stack: Stack, url: str) -> None:
+    """The page stays open, and nobody reloads it."""
+    with open_dashboard(browser, f"{url}?page=Pipeline") as page:
+        chart, problems = page.locator("h3", has_text="Lag by partition"), page.locator(".problem")
+        expect(chart).to_be_visible()
+        expect(problems).to_have_count(0)
+        prometheus = stack.container("prometheus")
+        pause(prometheus)
+        try:
+            expect(problems.first).to_contain_text("Prometheus does not answer", timeout=60_000)
+            expect(page.locator(".age").first).to_contain_text("Below is the data of")
+            expect(chart).to_be_visible()
+        finally:
+            prometheus.unpause()
+        expect(page.locator(".problem, .age")).to_have_count(0, timeout=60_000)
+        expect(chart).to_be_visible()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import mean
@@ -103,15 +103,17 @@ def test_report_figures_match_the_documents(stack: Stack) -> None:
     Figures of documents are exact. Counts of matches, and rates with one, are as exact as `cardinality`.
     """
 
-    def last_minutes() -> TimeRange:
-        # Short, since a stack that has run for days has too many documents. Its start is rarely aligned to the step.
-        return TimeRange(datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1), 13)
-
     def equal() -> None:
         assert_figures_match_documents(stack.elasticsearch(), last_minutes())
 
     skip_without_matches(stack, last_minutes())
     eventually(equal, timeout_seconds=120)
+
+
+def last_minutes() -> TimeRange:
+    """Minutes that are over. Few, since a stack that has run for days has too many documents. Their start is rarely
+    aligned to the step."""
+    return TimeRange(datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1), 13)
 
 
 def assert_figures_match_documents(client: Elasticsearch, time_range: TimeRange) -> None:
@@ -222,6 +224,45 @@ def assert_builds_match_documents(found: BuildStatistics, people: list[Participa
             assert group.games == len(group_wins)
             assert group.win_rate == pytest.approx(mean(group_wins))
             assert group.share == pytest.approx(len(group_wins) / games_with[field])
+
+
+def test_report_figures_match_kibanas_panels(stack: Stack) -> None:
+    """The figures that both have: of the sides only the win rate, of the positions not the unknown one. Retried if
+    documents arrived in between."""
+    client = stack.elasticsearch()
+    of_positions = {"games": "games", "kda": "kda", "gold": "gold_per_minute"}
+    of_champions = {**of_positions, "winrate": "win_rate"}
+
+    def table(panel_id: str, time_range: TimeRange) -> list[queries.Row]:
+        panel = panels()[panel_id]
+        layer, query = panel.layers["data"], panel.attributes.state.query.query
+        end = time_range.end - timedelta(milliseconds=1)  # Kibana's time range includes its end
+        body = queries.search(layer, query, "@timestamp", time_range.start, end)
+        return queries.rows(layer, client.search(index=MATCHES_ALIAS, ignore_unavailable=True, **body).body, end)
+
+    def equal() -> None:
+        time_range = last_minutes()
+        found = read_match_statistics(client, time_range)
+        positions = [position for position in found.positions if position.name != "UNKNOWN"]
+        compared: list[tuple[str, Sequence[Any], dict[str, str]]] = [
+            ("champion", found.champions, of_champions),
+            ("position", positions, of_positions),
+        ]
+        for bucket, groups, columns in compared:
+            panel = {
+                (row[bucket], column): row[column] for row in table(f"lol-{bucket}s", time_range) for column in columns
+            }
+            assert panel
+            assert panel == pytest.approx(
+                {(group.name, column): getattr(group, field) for group in groups for column, field in columns.items()}
+            )
+        assert len(found.sides) == 2, "no match of two teams yet"
+        win_rates = {row["side"]: row["winrate"] for row in table("lol-sides", time_range)}
+        # The report's is a share of matches, which are as exact as `cardinality`; Kibana's is one of players.
+        assert win_rates == pytest.approx({side.name.title(): side.win_rate for side in found.sides}, abs=0.01)
+
+    skip_without_matches(stack, last_minutes())
+    eventually(equal, timeout_seconds=120)
 
 
 def test_report_figures_match_the_statistics_windows(stack: Stack) -> None:

@@ -20,7 +20,7 @@ from werkzeug import Response
 
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import Alert, PrometheusClient
-from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.names import DASHBOARD_PORT, IMAGE_SOURCE_LABEL, STACK_LABEL
 from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
@@ -140,6 +140,17 @@ def test_watch_of_a_broken_stack_follows_new_outputs(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tools.status.REFRESH_SECONDS", 0)
     assert main(["--stack", "sample", "--watch"]) == 0
     assert checked == [1, 2, 2, 2]
+
+
+def test_last_line_of_make_up_is_the_dashboards_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = {"services": {"dashboard": {str(DASHBOARD_PORT): "127.0.0.1:8501"}}, "leftOut": {"kibana": "no image"}}
+    monkeypatch.setattr("tools.status.read_stack_outputs", lambda _: outputs)
+    monkeypatch.setattr("tools.status.HealthChecker", MagicMock())
+    monkeypatch.setattr("tools.status.read_status", lambda *_: status(HEALTHY))
+    assert main(["--stack", "sample", "--wait"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Dashboard: http://127.0.0.1:8501"
 
 
 def test_sparkline_rises_with_its_values_and_is_blank_without_values() -> None:
