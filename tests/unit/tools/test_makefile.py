@@ -51,6 +51,17 @@ def test_stack_is_selected_on_the_command_line_or_in_the_environment_also_for_re
     assert make("-n", "check").returncode == 0, "the targets of the recursive make"
 
 
+def test_make_alone_lists_the_targets_by_group() -> None:
+    listed = make()
+    assert listed.returncode == 0, listed.stderr
+    lines = listed.stdout.splitlines()
+    assert lines[0] == "Usage: make TARGET [STACK=dev]"
+    for target, group in (("up", "Deploy"), ("test", "Test")):
+        described = next(line for line in lines if line.startswith(f"  {target} "))
+        assert group in lines[: lines.index(described)]
+        assert len(described.split()) > 3, "the target has no help text"
+
+
 def test_shell_completion_still_lists_the_targets() -> None:
     """bash-completion, zsh and fish ask with these arguments."""
     for arguments in (("-npq", "__BASH_MAKE_COMPLETION__=1", ".DEFAULT"), ("-nsp", ".PHONY"), ("-pRrq", ":")):
