@@ -1,4 +1,5 @@
-"""The schema of Riot's Match-V5 (msgspec): the fields that the job reads, under Match-V5's own names.
+"""The schema of Riot's Match-V5 (msgspec, not a Spark StructType): the fields that the job reads, under Match-V5's own
+names.
 
 A required field, or an optional one of `Participant` and `Info` themselves, invalidates the match if it is invalid. A
 detail (a field of the `…Details` classes) does not: it is dropped, and the rest of the match is read.

@@ -30,7 +30,7 @@ from tools.command_line import run, stack_name, write
 from tools.repair import RepairError, check_locks, repair
 
 ARGUMENTS = {
-    "up": ("--yes", "--skip-preview", "--refresh"),
+    "up": ("--yes", "--skip-preview", "--refresh"),  # the refresh finds drift
     "destroy": ("--yes", "--skip-preview"),
 }
 ROW = re.compile(r"^[ +~<>=-]{4}(?P<resource>[\w-]+:[\w/-]+:\w+ \S+) +(?P<rest>.*?) *$")

@@ -6,18 +6,20 @@ Each service is queried directly, so the result does not depend on Prometheus.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import docker
 import requests
+from docker.errors import NotFound
 from elasticsearch import ApiError, Elasticsearch, TransportError
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.clients.docker_engine import connect, execute, stack_containers
+from infra.clients.docker_engine import connect, execute, foreign_endpoints, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.kafka import KafkaRequestError, TopicClient
 from infra.clients.prometheus import root_cause
@@ -31,7 +33,6 @@ from infra.names import (
     MATCHES_TOPIC,
     METRICS_PORT,
     POSITIONS_ALIAS,
-    STACK_LABEL,
     container_name,
     make_command,
 )
@@ -175,7 +176,7 @@ class HealthChecker:
             for network in declared.get(service.name, ())
             if network not in service.networks
         ]
-        foreign = self._foreign_endpoints()
+        foreign = list(self._foreign_containers())
         # Docker's DNS returns the addresses of both.
         problems += [
             f"{name} of another project answers to {service} on the network {network}, where clients may take it for "
@@ -189,22 +190,16 @@ class HealthChecker:
             figures += f"; of others on its networks: {', '.join(sorted({name for name, _, _ in foreign}))}"
         return figures, "; ".join(problems) or None
 
-    def _foreign_endpoints(self) -> list[tuple[str, str, set[str]]]:
+    def _foreign_containers(self) -> Iterator[tuple[str, str, set[str]]]:
         """Running containers of others on the stack's networks: name, network, and the names that it has in Docker's
         DNS there."""
-        networks = {each for networks in self._outputs.get("networks", {}).values() for each in networks}
-        return [
-            (
-                str(container.name),
-                network,
-                # An engine before version 25 has no DNSNames.
-                {str(container.name), *(endpoint.get("Aliases") or ()), *(endpoint.get("DNSNames") or ())},
-            )
-            for network in sorted(networks)
-            for container in self._engine.containers.list(filters={"network": network}, ignore_removed=True)
-            if container.labels.get(STACK_LABEL) != self._stack
-            and (endpoint := container.attrs["NetworkSettings"]["Networks"].get(network)) is not None
-        ]
+        for network, containers in foreign_endpoints(self._engine, self._stack).items():
+            for container, name in containers.items():
+                with suppress(NotFound):  # removed meanwhile
+                    endpoints = self._engine.containers.get(container).attrs["NetworkSettings"]["Networks"]
+                    endpoint = endpoints.get(network, {})
+                    # An engine before version 25 has no DNSNames.
+                    yield name, network, {name, *(endpoint.get("Aliases") or ()), *(endpoint.get("DNSNames") or ())}
 
     # The other stages
 

@@ -45,7 +45,14 @@ from docker.models.networks import Network
 from docker.models.volumes import Volume
 from requests import RequestException
 
-from infra.clients.docker_engine import DockerUnavailableError, connect, engine_failures, stack_containers, stack_filter
+from infra.clients.docker_engine import (
+    DockerUnavailableError,
+    connect,
+    engine_failures,
+    foreign_endpoints,
+    stack_containers,
+    stack_filter,
+)
 from infra.configuration import lost_settings
 from infra.home import home_folder
 from infra.names import PROJECT, make_command, pulumi_command
@@ -188,15 +195,12 @@ def _select(stack: str) -> None:
 
 def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
     """Raise RepairError if containers of others are connected to the stack's network, which then cannot be removed."""
-    own = {container.id for container in stack_containers(client, stack)}
-    for network in client.networks.list(filters=stack_filter(stack)):
-        network.reload()  # the list has no endpoints
-        foreign = {each["Name"] for id_, each in (network.attrs["Containers"] or {}).items() if id_ not in own}
+    for network, foreign in foreign_endpoints(client, stack).items():
         if foreign:
             raise RepairError(
-                f"other containers are connected to the network {network.name} of the stack {stack}, which cannot be "
-                f"removed before they are disconnected: {', '.join(sorted(foreign))}. For each: `docker network "
-                f"disconnect {network.name} NAME`; then start again"
+                f"other containers are connected to the network {network} of the stack {stack}, which cannot be "
+                f"removed before they are disconnected: {', '.join(sorted(foreign.values()))}. For each: `docker "
+                f"network disconnect {network} NAME`; then start again"
             )
 
 

@@ -130,6 +130,19 @@ def stack_containers(client: docker.DockerClient, stack: str) -> list[Container]
     return client.containers.list(all=True, filters=stack_filter(stack), ignore_removed=True)
 
 
+def foreign_endpoints(client: docker.DockerClient, stack: str) -> dict[str, dict[str, str]]:
+    """Of each network of `stack` the running containers of others that are connected to it: ids and names."""
+    own = {container.id for container in client.containers.list(all=True, filters=stack_filter(stack), sparse=True)}
+    return {
+        str(network.name): {
+            container: endpoint["Name"]
+            for container, endpoint in (network.attrs["Containers"] or {}).items()
+            if container not in own
+        }
+        for network in client.networks.list(filters=stack_filter(stack), greedy=True)
+    }
+
+
 def published_ports(
     client: docker.DockerClient, stack: str | None = None, container: str | None = None
 ) -> dict[int, str]:

@@ -43,8 +43,8 @@ class _Provider(ResourceProvider):
 class Certificates(Resource, module="secret", name="Certificates"):
     """A private, self-signed certificate authority of the stack, and a certificate with key for each of `servers`.
 
-    All are PEM. A server's certificate is for its name, for localhost and for 127.0.0.1. `pulumi up` renews it before
-    it expires; another `generation` replaces the authority too.
+    All are PEM (no keystore). A server's certificate is for its name, for localhost and for 127.0.0.1. `pulumi up`
+    renews it before it expires; another `generation` replaces the authority too.
     """
 
     authority: pulumi.Output[str]

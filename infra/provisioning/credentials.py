@@ -1,4 +1,5 @@
-"""The stack's generated passwords as one Pulumi resource."""
+"""The stack's generated passwords as one Pulumi resource, which also keeps former ones (unlike `RandomPassword` of
+pulumi-random)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from infra.services.base import (
 )
 from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 
-RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "rules.yml"
+RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "alert_rules.yml"
 CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_LIMITS = {"body_size_limit": "16MB", "sample_limit": 100_000}

@@ -34,6 +34,7 @@ PARTICIPANT_SCHEMA = (
     .add("dpm", LongType())
     .add("cspm", LongType())
 )
+# Of the statistics only: the schema of a whole message is job/match_v5.py.
 MATCH_SCHEMA = (
     StructType()
     .add("match_id", StringType(), nullable=False)

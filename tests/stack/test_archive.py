@@ -213,7 +213,7 @@ def output_of_runbook(stack: Stack, alert: str) -> str:
     """What the first command of an alert's runbook prints, with this stack's container, for partition 0."""
     [rule] = [
         rule
-        for group in yaml.safe_load((ROOT / "mappings" / "prometheus" / "rules.yml").read_text())["groups"]
+        for group in yaml.safe_load((ROOT / "mappings" / "prometheus" / "alert_rules.yml").read_text())["groups"]
         for rule in group["rules"]
         if rule.get("alert") == alert
     ]

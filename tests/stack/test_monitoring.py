@@ -129,7 +129,7 @@ class TestRules:
     def test_promtool_rule_tests_pass_with_the_deployed_prometheus(self, stack: Stack) -> None:
         image = stack.container("prometheus").image
         assert image is not None
-        command = ["test", "rules", "/rules/rules_test.yml"]
+        command = ["test", "rules", "/rules/alert_rules_test.yml"]
         with own_container(stack, "rule-tests", image, command, entrypoint=["/bin/promtool"]) as tester:
             put_files(tester, {f"/rules/{file.name}": file.read_bytes() for file in RULES.parent.iterdir()})
             tester.start()

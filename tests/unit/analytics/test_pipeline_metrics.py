@@ -103,7 +103,7 @@ def test_increase_between_two_steps_is_in_a_window(minutes: int) -> None:
 )
 def test_promtool_evaluates_the_query(metric: str) -> None:
     """In tests/stack."""
-    cases = yaml.safe_load(deployed.RULES.with_name("rules_test.yml").read_text())["tests"]
+    cases = yaml.safe_load(deployed.RULES.with_name("alert_rules_test.yml").read_text())["tests"]
     evaluated = {case["expr"] for test in cases for case in test["promql_expr_test"]}
     prometheus = FakePrometheus({})
     for read in (read_pipeline_metrics, read_dead_letter_metrics, read_pipeline_figures):

@@ -21,7 +21,7 @@ from tests.support.promql import selectors
 from tests.support.pulumi_program import declare
 
 GIB = 2**30
-RULES_TEST = RULES.with_name("rules_test.yml")
+RULES_TEST = RULES.with_name("alert_rules_test.yml")
 OPERATIONS = RULES.parents[2] / "docs" / "operations.md"
 
 ALERTS: dict[str, dict[str, Any]] = {
@@ -82,8 +82,8 @@ def test_alert_has_test_cases_in_which_it_fires_and_does_not_fire(name: str) -> 
         for case in test["promql_expr_test"]
         if re.search(rf'alertname=~?"[^"]*\b{name}\b', case["expr"])
     ]
-    assert True in cases, "no case in rules_test.yml in which it fires"
-    assert False in cases, "no case in rules_test.yml in which it does not fire"
+    assert True in cases, "no case in alert_rules_test.yml in which it fires"
+    assert False in cases, "no case in alert_rules_test.yml in which it does not fire"
 
 
 @pytest.mark.parametrize("name", [name for name, alert in ALERTS.items() if "for" in alert])

@@ -145,7 +145,7 @@ class TestExpressions:
 
     def test_dead_letters_are_counted_as_promtool_verifies_it(self) -> None:
         """In tests/stack. `increase` alone would extrapolate to another number."""
-        cases = yaml.safe_load(RULES.with_name("rules_test.yml").read_text())["tests"]
+        cases = yaml.safe_load(RULES.with_name("alert_rules_test.yml").read_text())["tests"]
         evaluated = {case["expr"] for test in cases for case in test["promql_expr_test"]}
         (target,) = PANELS["lolstack-pipeline: Dead letters in the time shown"]["targets"]
         assert interpolated(target["expr"]) in evaluated

@@ -20,7 +20,7 @@ from werkzeug import Response
 
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import Alert, PrometheusClient
-from infra.names import DASHBOARD_PORT, IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.names import DASHBOARD_PORT, IMAGE_SOURCE_LABEL
 from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
@@ -301,21 +301,14 @@ class TestStages:
         self, monkeypatch: pytest.MonkeyPatch, name: str, endpoint: dict[str, Any], service: str | None
     ) -> None:
         """Docker's DNS would return both addresses."""
-        own = MagicMock(labels={STACK_LABEL: "sample"}, attrs=inspected("running", "lolstack-sample"))
+        own = MagicMock(id="own", attrs=inspected("running", "lolstack-sample"))
         own.name = "lolstack-sample-kafka"
         own.stats.return_value = {"memory_stats": {}}
-        own.attrs["NetworkSettings"]["Networks"]["lolstack-sample"] = {"Aliases": ["kafka"]}
-        foreign = MagicMock(labels={}, attrs={"NetworkSettings": {"Networks": {"lolstack-sample": endpoint}}})
-        foreign.name = name
-
-        def containers(filters: dict[str, str], **_: Any) -> list[Any]:
-            """By label, the stack's own; by network, all that are on it."""
-            if "label" in filters:
-                return [own]
-            return [own, foreign] if filters["network"] == "lolstack-sample" else []
-
-        engine = self.running_engine()
-        engine.containers.list.side_effect = containers
+        network = MagicMock(attrs={"Containers": {"own": {"Name": own.name}, "0123": {"Name": name}}})
+        network.name = "lolstack-sample"
+        engine = self.running_engine(own)
+        engine.networks.list.return_value = [network]
+        engine.containers.get.return_value.attrs = {"NetworkSettings": {"Networks": {"lolstack-sample": endpoint}}}
         monkeypatch.setattr(health, "connect", lambda: engine)
         monkeypatch.setattr(health, "execute", lambda *_: (0, ""))
         monkeypatch.setattr(health, "TopicClient", without_kafka)
