@@ -81,7 +81,7 @@ deployment = Deployment(
     credentials=credentials,
     certificates=certificates,
     # Grafana's too where it is left out: its image may only not be found today, and the volume has people's dashboards.
-    volumes=declare_volumes(stack, images, users.VOLUMES),
+    volumes=declare_volumes(stack, images, credentials, users.VOLUMES),
 )
 
 ZooKeeper(deployment)
