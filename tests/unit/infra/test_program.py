@@ -121,9 +121,9 @@ def test_host_ports_of_the_settings_are_those_of_the_declared_services() -> None
     assert {(service, number) for _, service, number in wanted} == published
 
 
-def test_outputs_name_the_settings_of_the_stacks_file(declared: dict[str, Recorder]) -> None:
+def test_outputs_name_the_settings_that_are_not_at_their_defaults(declared: dict[str, Recorder]) -> None:
     """By which a deployment without them is refused. The stack `unit` has no file."""
-    assert declared["build"].outputs["configuration"] == {"id": "", "settings": []}
+    assert declared["build"].outputs["configuration"] == {"id": "", "settings": ["generatorEnabled"]}
 
 
 def test_container_whose_creation_failed_half_way_is_replaced(declared: dict[str, Recorder]) -> None:
