@@ -61,8 +61,9 @@ from job.settings import with_overrides
 MAX_DEAD_LETTER_BYTES = 11 * 2**20  # a dead letter is the message with additional headers that give the reason
 
 stack = pulumi.get_stack()
-settings = Settings.load(pulumi.runtime.get_config_env(), stack)
-pulumi.export(ENGINE_OUTPUT, preflight.check(settings, stack))
+config = pulumi.runtime.get_config_env()
+settings = Settings.load(config, stack)
+pulumi.export(ENGINE_OUTPUT, preflight.check(settings, stack, config))
 source = choose_image_source(settings, stack)
 pulumi.log.info(f"images: {source.kind} ({source.reason})")
 if source.kind == "build" and (settings.images or settings.registry_mirror):
@@ -81,7 +82,7 @@ deployment = Deployment(
     credentials=credentials,
     certificates=certificates,
     # Grafana's too where it is left out: its image may only not be found today, and the volume has people's dashboards.
-    volumes=declare_volumes(stack, images, users.VOLUMES),
+    volumes=declare_volumes(stack, images, credentials, users.VOLUMES),
 )
 
 ZooKeeper(deployment)
@@ -173,7 +174,7 @@ if "grafana" not in left_out:
 for name, reason in left_out.items():
     pulumi.log.warn(f"{name} is left out: {reason}")
 
-pulumi.export(configuration.CONFIGURATION_OUTPUT, configuration.describe(stack))
+pulumi.export(configuration.CONFIGURATION_OUTPUT, configuration.describe(stack, config))
 pulumi.export("imageSource", source.kind)
 pulumi.export("services", {service.name: service.addresses() for service in deployment.services})
 pulumi.export("networks", {service.name: service.networks for service in deployment.services})

@@ -80,7 +80,7 @@ def _of_another_engine(state: State, stack: str, engine: docker.DockerClient) ->
 
 def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> str | None:
     """A problem if another state deployed the stack: it has service containers that this state does not contain, or it
-    has volumes, and this state has deployed nothing. Also if another tool has recreated containers of this state.
+    has volumes, and this state has deployed nothing. Also if this state has lost containers of its own stack.
 
     A volume alone proves nothing in a state that has deployed something: a killed deployment may not have recorded it.
     """
@@ -98,12 +98,12 @@ def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> 
         foreign |= {each.name for each in engine.volumes.list(filters=stack_filter(stack))}
     if not foreign:
         return None
-    if recreated := _recreated_containers(state, foreign, stack, engine):
-        was = "was" if len(recreated) == 1 else "were"
+    if _has_deployed(state, stack, engine):
+        lost = sorted(foreign)
         return (
-            f"{', '.join(recreated)} {was} recreated outside Pulumi, or this state is older: `docker rm -f "
-            f"{' '.join(recreated)}`, then `{make_command('up', stack)}` or `{make_command('down', stack)}` again; the "
-            "volumes keep the data"
+            f"this state deployed the stack {stack}, but does not contain {', '.join(lost)}: an interrupted deployment "
+            f"left it, it was recreated outside Pulumi, or this state is older. `docker rm -f {' '.join(lost)}`, then "
+            f"`{make_command('up', stack)}` or `{make_command('down', stack)}` again; the volumes keep the data"
         )
     names = sorted(foreign)[:_NAMED] + (["…"] if len(foreign) > _NAMED else [])
     return (
@@ -114,18 +114,15 @@ def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> 
     )
 
 
-def _recreated_containers(state: State, foreign: set[str], stack: str, engine: docker.DockerClient) -> list[str]:
-    """The names `foreign`, if this state has a container of each name, and it deployed the rest of the stack: only
-    their ids differ. Otherwise none.
+def _has_deployed(state: State, stack: str, engine: docker.DockerClient) -> bool:
+    """Whether a container or network of the stack on the engine is of this state. Then the others are of its stack too:
+    a stack's name is refused to another state from the first container or volume on.
 
     Ids of volumes are their names, which the volumes of another state have as well.
     """
     deployed = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK)}
     networks = engine.networks.list(filters=stack_filter(stack))
-    if not any(each.id in deployed for each in (*stack_containers(engine, stack), *networks)):
-        return []
-    names = {resource.get("inputs", {}).get("name") for resource in _resources(state, CONTAINER)}
-    return sorted(foreign) if foreign <= names else []
+    return any(each.id in deployed for each in (*stack_containers(engine, stack), *networks))
 
 
 def renamed_deployment(state: State, stack: str) -> str | None:

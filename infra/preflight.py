@@ -19,6 +19,7 @@ from infra import configuration, ownership, versions
 from infra.clients.docker_engine import (
     DockerUnavailableError,
     connect,
+    engine_address,
     engine_failures,
     published_ports,
     stack_containers,
@@ -31,25 +32,34 @@ MIN_FREE_DISK_GIB = 5
 CONTAINERD_ROOT = Path("/var/lib/containerd")
 """Where containerd keeps images by default. The Docker engine does not know its configuration."""
 CONTAINERD_IMAGE_STORE = "io.containerd.snapshotter.v1"
+PROVIDER_HOST = "docker:host"
+PROVIDER_SETTINGS = (
+    *("docker:context", "docker:sshOpts", "docker:certPath"),
+    *("docker:caMaterial", "docker:certMaterial", "docker:keyMaterial"),
+)
+"""Settings of Pulumi's Docker provider with which it would reach the engine in another way than this program."""
 
 
-def check(settings: Settings, stack: str) -> str:
-    """Check that the Docker host fits the stack; return the id of its engine. Raises SettingsError with one line for
-    each problem.
+def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
+    """Check that the Docker host fits the stack; return the id of its engine. `config` is Pulumi's configuration in
+    use. Raises SettingsError with one line for each problem.
 
-    If the stack there is not the one of this state, or the checkout lacks its settings, that is the only problem
-    reported: the others follow from it. `check_ports` follows once it is known which services will be deployed.
+    If the provider would use another engine, or the stack there is not the one of this state, or the configuration
+    lacks its settings, that is the only problem reported: the others follow from it. `check_ports` follows once it is
+    known which services will be deployed.
     """
+    if problem := _provider_settings(config, stack):
+        raise SettingsError(problem)
     try:
         with engine_failures():
             client = connect()
             containers = stack_containers(client, stack)
             version, info = client.version(), client.info()
-            state = ownership.read_state(stack)
+            state = ownership.read_state(_reference(stack))
             problem = (
                 ownership.foreign_deployment(state, stack, client)
                 or ownership.renamed_deployment(state, stack)
-                or configuration.lost_settings(state, stack)
+                or configuration.lost_settings(state, stack, config)
             )
     except (DockerUnavailableError, ownership.StateError) as error:
         raise SettingsError(str(error)) from error
@@ -85,6 +95,29 @@ def check_ports(settings: Settings, stack: str, left_out: Collection[str]) -> No
     wanted = [port for port in settings.host_ports(stack) if port.service not in left_out]
     if problems := _port_conflicts(wanted, stack, published):
         raise SettingsError("\n".join(problems))
+
+
+def _provider_settings(config: Mapping[str, str], stack: str) -> str | None:
+    """A problem if settings of Pulumi's Docker provider select an engine in another way than DOCKER_HOST."""
+    used = [key for key in PROVIDER_SETTINGS if config.get(key)]
+    if config.get(PROVIDER_HOST, engine_address()) != engine_address():
+        used.append(PROVIDER_HOST)
+    if not used:
+        return None
+    remove = ", ".join(f"`{pulumi_command(f'config rm {key}', stack)}`" for key in used)
+    return (
+        f"{', '.join(used)}: Pulumi's Docker provider uses this in place of DOCKER_HOST, and this program does not: "
+        f"{remove}, and set DOCKER_HOST to the address of that engine (`docker context ls`)"
+    )
+
+
+def _reference(stack: str) -> str:
+    """The stack's name for Pulumi's commands, with which the short name would be of the user's default organization.
+
+    Backends in files have one organization, `organization`, and those of Pulumi before 3.61 know the short name only.
+    """
+    organization = pulumi.get_organization()
+    return stack if organization == "organization" else f"{organization}/{PROJECT}/{stack}"
 
 
 def _outdated_docker(version: str, api_version: str) -> list[str]:

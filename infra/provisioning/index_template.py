@@ -69,8 +69,8 @@ class IndexTemplate(Resource, module="elasticsearch", name="IndexTemplate"):
         body = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
         body["template"]["settings"] = body["template"]["settings"] | dict(settings)
         props = {"host": host, "container": container, **login, "name": name, "body": object_text(canonical(body))}
-        secret = pulumi.ResourceOptions(additional_secret_outputs=["password"])
-        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
+        own = pulumi.ResourceOptions(additional_secret_outputs=["password"], delete_before_replace=True)
+        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, own))
 
 
 def _client(props: dict[str, Any]) -> IndexTemplateClient:

@@ -68,8 +68,8 @@ class SavedObject(Resource, module="kibana", name="SavedObject"):
     ) -> None:
         name = object_key(body)
         props = {"url": url, "container": container, **login, "name": name, "body": object_text(body), "stored": None}
-        secret = pulumi.ResourceOptions(additional_secret_outputs=["password"])
-        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
+        own = pulumi.ResourceOptions(additional_secret_outputs=["password"], delete_before_replace=True)
+        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, own))
 
 
 def declare_saved_objects(

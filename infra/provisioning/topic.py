@@ -37,7 +37,7 @@ class _Provider(ResourceProvider):
         # Otherwise the next refresh would use the old login.
         changes = changes or old.get("client") != new.get("client")
         replaces = ["name"] if old["name"] != new["name"] else []
-        return DiffResult(changes=changes or bool(replaces), replaces=replaces, delete_before_replace=True)
+        return DiffResult(changes=changes or bool(replaces), replaces=replaces)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         state = _client(props).create(props["name"], int(props["partitions"]), props["config"])
@@ -82,8 +82,8 @@ class Topic(Resource, module="kafka", name="Topic"):
             "config": dict(config),
             "topic_id": None,
         }
-        secret = pulumi.ResourceOptions(additional_secret_outputs=["client"])
-        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
+        own = pulumi.ResourceOptions(additional_secret_outputs=["client"], delete_before_replace=True)
+        super().__init__(_Provider(), name, props, pulumi.ResourceOptions.merge(opts, own))
 
 
 def _client(props: dict[str, Any]) -> TopicClient:

@@ -330,6 +330,8 @@ def declare_network(stack: str, name: str) -> docker.Network:
         "network" if main else f"{name}-network",
         name=stack_prefix(stack) if main else f"{stack_prefix(stack)}-{name}",
         labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=stack)],
+        # An engine refuses a second network of the name; an older one creates it, and no container would use it.
+        opts=pulumi.ResourceOptions(delete_before_replace=True),
     )
 
 
@@ -338,13 +340,22 @@ def yaml_text(values: Mapping[str, Any]) -> pulumi.Output[str]:
     return pulumi.Output.from_input(values).apply(lambda known: yaml.safe_dump(known, sort_keys=False))
 
 
-def declare_volumes(stack: str, images: Images, users: Mapping[str, str]) -> Volumes:
+def declare_volumes(stack: str, images: Images, credentials: Credentials, users: Mapping[str, str]) -> Volumes:
     """The stack's Docker volumes: the files of each belong to its user (uid:gid)."""
     volumes = {
         name: docker.Volume(
             name,
             name=f"{stack_prefix(stack)}-{name}",
             labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=stack)],
+            opts=pulumi.ResourceOptions(
+                # `pulumi destroy --exclude` keeps what the excluded resources depend on. Without its passwords,
+                # Cassandra's data cannot be read again.
+                depends_on=[credentials],
+                # Otherwise `pulumi up --replace` would adopt the volume as its own replacement and then delete it.
+                delete_before_replace=True,
+                # Docker cannot change the labels of a volume: it would be replaced, without its data.
+                ignore_changes=["labels"],
+            ),
         )
         for name in users
     }
@@ -353,7 +364,8 @@ def declare_volumes(stack: str, images: Images, users: Mapping[str, str]) -> Vol
         stack,
         {f"{stack_prefix(stack)}-{name}": user for name, user in users.items()},
         images.id_of("java"),
-        pulumi.ResourceOptions(depends_on=list(volumes.values())),
+        # A replaced volume has another owner again, and the same name: its properties do not show it.
+        pulumi.ResourceOptions(depends_on=list(volumes.values()), replace_with=list(volumes.values())),
     )
     return Volumes(volumes, owners)
 

@@ -56,6 +56,7 @@ class Options:
     deleted_with: str
     delete_before_replace: bool
     replace_on_changes: frozenset[str]
+    replace_with: frozenset[str]
     ignore_changes: frozenset[str]
     secret_outputs: frozenset[str]
 
@@ -67,6 +68,7 @@ class Recorder(pulumi.runtime.Mocks):
         self.resources: dict[str, dict[str, dict[str, Any]]] = {}
         self.options: dict[str, Options] = {}
         """The resources' options by name; a component's are replaced by those of its child of the same name."""
+        self.options_by_type: dict[str, dict[str, Options]] = {}
         self.outputs: dict[str, Any] = {}
         """The outputs as the program exports them."""
         self.secret_outputs: set[str] = set()
@@ -112,14 +114,17 @@ class OptionsMonitor(pulumi.runtime.mocks.MockMonitor):
         self._recorder = recorder
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  # the gRPC method's name
-        self._recorder.options[request.name] = Options(
+        options = Options(
             frozenset(_name(urn) for urn in request.dependencies),
             _name(request.deletedWith),
             request.deleteBeforeReplace,
             frozenset(request.replaceOnChanges),
+            frozenset(_name(urn) for urn in request.replace_with),
             frozenset(request.ignoreChanges),
             frozenset(request.additionalSecretOutputs),
         )
+        self._recorder.options[request.name] = options
+        self._recorder.options_by_type.setdefault(request.type, {})[request.name] = options
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 

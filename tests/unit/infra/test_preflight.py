@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import namedtuple
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDockerEngine:
     fake = FakeDockerEngine(docker_root=tmp_path)
     monkeypatch.setattr(preflight, "connect", lambda: fake)
     monkeypatch.setattr("infra.ownership.read_state", lambda _stack: fake.state)
+    monkeypatch.setattr("pulumi.get_organization", lambda: "organization")  # of a backend in files
     disk(monkeypatch, free_gib=100)
     return fake
 
@@ -59,10 +60,10 @@ def used_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def problems(config: dict[str, Any]) -> list[str]:
-    """The lines that `check` reports; none if the host fits."""
+def problems(config: dict[str, Any], in_use: Mapping[str, str] | None = None) -> list[str]:
+    """The lines that `check` reports; none if the host fits. `in_use`: Pulumi's whole configuration."""
     try:
-        preflight.check(settings(STACK, **config), STACK)
+        preflight.check(settings(STACK, **config), STACK, in_use or {})
     except SettingsError as error:
         return str(error).splitlines()
     return []
@@ -86,7 +87,7 @@ def test_a_fitting_host_has_no_problem(free_ports: dict[str, int]) -> None:
 def test_id_of_the_engine_is_returned_for_the_stacks_outputs(
     engine: FakeDockerEngine, free_ports: dict[str, int]
 ) -> None:
-    assert preflight.check(settings(STACK), STACK) == engine.id
+    assert preflight.check(settings(STACK), STACK, {}) == engine.id
 
 
 @pytest.mark.usefixtures("engine")
@@ -220,17 +221,17 @@ def test_stack_that_another_state_deployed_is_the_only_problem(engine: FakeDocke
 
 
 @pytest.mark.parametrize(
-    ("network_id", "name", "recreated"),
+    ("network_id", "name", "is_own"),
     [
-        ("own", "lolstack-unit-kafka", True),
-        ("own", "lolstack-unit-other", False),  # a service that this state has never deployed
+        ("own", "lolstack-unit-kafka", True),  # another tool has recreated it, or the state was restored
+        ("own", "lolstack-unit-other", True),  # a killed deployment has left it, and the state has lost it since
         ("another", "lolstack-unit-kafka", False),  # both users have deployed the same services
     ],
 )
-def test_container_that_another_tool_has_recreated_is_not_another_users(
-    engine: FakeDockerEngine, network_id: str, name: str, recreated: bool
+def test_container_that_the_state_has_lost_is_not_another_users(
+    engine: FakeDockerEngine, network_id: str, name: str, is_own: bool
 ) -> None:
-    """Or the state was restored from before the container was replaced. Networks keep their ids."""
+    """Networks keep their ids."""
     kafka = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-unit-kafka")
     engine.containers_by_label[f"{STACK_LABEL}={STACK}"] = [kafka]
     engine.network_ids, engine.volume_names = [network_id], ["lolstack-unit-broker"]
@@ -243,8 +244,42 @@ def test_container_that_another_tool_has_recreated_is_not_another_users(
     }
     (problem,) = problems({})
     advice = "`docker rm -f lolstack-unit-kafka`, then `make up STACK=unit` or `make down STACK=unit` again"
-    assert (advice in problem) is recreated
-    assert ("by another user" in problem) is not recreated
+    assert (advice in problem) is is_own
+    assert ("by another user" in problem) is not is_own
+
+
+@pytest.mark.parametrize(("organization", "reference"), [("organization", STACK), ("team", f"team/lolstack/{STACK}")])
+@pytest.mark.usefixtures("engine")
+def test_state_of_an_organizations_stack_is_read_by_its_qualified_name(
+    monkeypatch: pytest.MonkeyPatch, organization: str, reference: str
+) -> None:
+    """By the short name it would be the user's own stack. Backends in files have the organization `organization`."""
+    another_engine = {
+        "resources": [{"type": ownership.STACK, "outputs": {"dockerEngine": "other"}}, {"type": ownership.NETWORK}]
+    }
+    monkeypatch.setattr("pulumi.get_organization", lambda: organization)
+    monkeypatch.setattr("infra.ownership.read_state", lambda stack: another_engine if stack == reference else {})
+    assert len(problems({})) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["context", "host", "sshOpts", "certPath", "caMaterial", "certMaterial", "keyMaterial"]
+)
+@pytest.mark.usefixtures("engine")
+def test_engine_that_only_the_docker_provider_would_use_is_refused(name: str) -> None:
+    """Preflight and health gates would use the one of DOCKER_HOST."""
+    (problem,) = problems({}, {f"docker:{name}": "hush"})
+    assert problem.startswith(f"docker:{name}: Pulumi's Docker provider uses this in place of DOCKER_HOST")
+    assert f"`pulumi config rm docker:{name} --stack unit`, and set DOCKER_HOST to the address" in problem
+    assert "hush" not in problem
+
+
+@pytest.mark.usefixtures("engine")
+def test_engine_of_the_docker_providers_settings_may_be_that_of_docker_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert problems({}, {"docker:host": "unix:///var/run/docker.sock"}) == []
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1000/docker.sock")
+    assert problems({}, {"docker:host": "unix:///run/user/1000/docker.sock"}) == []
+    assert len(problems({}, {"docker:host": "unix:///var/run/docker.sock"})) == 1
 
 
 READ_STATE = ownership.read_state
@@ -315,7 +350,8 @@ def test_checkout_without_the_settings_of_the_last_deployment_is_the_only_proble
     engine.state = {"resources": [{"type": ownership.STACK, "outputs": {"configuration": deployed}}]}
     engine.api_version = "1.40"
     (problem,) = problems({})
-    assert problem.startswith("the stack unit was deployed with another Pulumi.unit.yaml than this checkout's")
+    assert problem.startswith("the stack unit was deployed with another configuration than this Pulumi.unit.yaml")
+    assert "too old" in problems({}, {"lolstack:security": "strict"})[0]
 
 
 def test_ports_of_another_stack_are_a_conflict(

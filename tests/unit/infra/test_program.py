@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -10,8 +11,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import dill
 import pytest
 import yaml
+from pulumi.dynamic import ResourceProvider
 from pulumi.runtime import rpc
 
 from infra import versions
@@ -29,6 +32,8 @@ from tools.backfill import MEMORY as BACKFILL_MEMORY
 
 KINDS: tuple[ImageSource, ...] = ("build", "registry")
 BASE_IMAGE = "pulumi-python:dynamic/image:BaseImage"
+NETWORK = "docker:index/network:Network"
+VOLUME = "docker:index/volume:Volume"
 HEALTH_GATE = "pulumi-python:dynamic/container:HealthGate"
 VOLUME_OWNERS = "pulumi-python:dynamic/container:VolumeOwners"
 TOPIC = "pulumi-python:dynamic/kafka:Topic"
@@ -116,9 +121,9 @@ def test_host_ports_of_the_settings_are_those_of_the_declared_services() -> None
     assert {(service, number) for _, service, number in wanted} == published
 
 
-def test_outputs_name_the_settings_of_the_stacks_file(declared: dict[str, Recorder]) -> None:
+def test_outputs_name_the_settings_that_are_not_at_their_defaults(declared: dict[str, Recorder]) -> None:
     """By which a deployment without them is refused. The stack `unit` has no file."""
-    assert declared["build"].outputs["configuration"] == {"id": "", "settings": []}
+    assert declared["build"].outputs["configuration"] == {"id": "", "settings": ["generatorEnabled"]}
 
 
 def test_container_whose_creation_failed_half_way_is_replaced(declared: dict[str, Recorder]) -> None:
@@ -229,9 +234,52 @@ def test_cassandras_roles_are_provisioned_with_the_former_passwords_of_its_admin
     assert roles["former"]["value"] == [f"former password of {CASSANDRA_ADMIN}"]
 
 
-def test_container_is_deleted_before_its_replacement_is_created(declared: dict[str, Recorder]) -> None:
-    """Both have the same name and host ports."""
-    assert all(declared["build"].options[name].delete_before_replace for name in declared["build"].containers)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_a_fixed_name_is_deleted_before_its_replacement_is_created(
+    declared: dict[str, Recorder], kind: str
+) -> None:
+    """`pulumi up --replace` and `pulumi state taint` ask no provider. Most would adopt what exists as the replacement,
+    and then delete it. Images are not deleted (`keepLocally`)."""
+    recorder = declared[kind]
+    deleted = {"docker:index/container:Container", NETWORK, VOLUME}
+    for type_, resources in recorder.resources.items():
+        for inputs in resources.values():
+            if "__provider" in inputs and type(provider(inputs)).delete is not ResourceProvider.delete:
+                deleted.add(type_)
+    assert deleted >= {TOPIC, INDEX_TEMPLATE} | ({SAVED_OBJECT} if kind == "registry" else set())
+    kept = {
+        (type_, name)
+        for type_ in deleted
+        for name, options in recorder.options_by_type[type_].items()
+        if not options.delete_before_replace
+    }
+    assert not kept
+    assert all(image["keepLocally"] for image in recorder.resources[IMAGE].values())
+
+
+def provider(inputs: Mapping[str, Any]) -> ResourceProvider:
+    """The provider of a dynamic resource, which is pickled in its inputs."""
+    pickled = inputs["__provider"]
+    loaded: ResourceProvider = dill.loads(base64.b64decode(pickled["value"]))
+    return loaded
+
+
+def test_owners_of_files_are_set_again_if_a_volume_is_replaced(declared: dict[str, Recorder]) -> None:
+    """The new one has the same name."""
+    recorder = declared["build"]
+    assert recorder.options["volume-owners"].replace_with == set(recorder.resources[VOLUME])
+
+
+def test_volume_is_never_replaced_because_of_its_labels(declared: dict[str, Recorder]) -> None:
+    """Its data would be deleted."""
+    for name, options in declared["build"].options_by_type[VOLUME].items():
+        assert options.ignore_changes == {"labels"}, name
+
+
+def test_passwords_are_kept_with_the_volumes(declared: dict[str, Recorder]) -> None:
+    """By `pulumi destroy --exclude`, which keeps what the excluded resources depend on."""
+    for name, options in declared["build"].options_by_type[VOLUME].items():
+        assert "credentials" in options.depends_on, name
 
 
 def test_passwords_and_keys_are_secret(declared: dict[str, Recorder]) -> None:

@@ -1,4 +1,5 @@
-"""The locked Python packages: each file has what its source asks for, and pip verifies every package's hash."""
+"""The locked Python packages: each file has what its source asks for, and pip verifies every package's hash. And the
+version of Pulumi."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infra.images import ROOT
 
@@ -38,3 +40,9 @@ def test_a_package_has_one_version_in_all_files() -> None:
     everything = pinned(Path("requirements-test.txt"))
     for source in SOURCES:
         assert pinned(source.with_suffix(".txt")).items() <= everything.items(), source
+
+
+def test_pulumi_itself_refuses_versions_older_than_the_one_that_setup_installs() -> None:
+    """For plain `pulumi up`, without set-up."""
+    (version,) = re.findall(r"^PULUMI_VERSION=(\S+)", (ROOT / "tools/versions.env").read_text(), re.MULTILINE)
+    assert yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["requiredPulumiVersion"] == f">={version}"
