@@ -30,7 +30,7 @@ from job.lag import ConsumerLag
 from job.sinks import dead_letters, elasticsearch, sink_wait
 from job.start import load_settings
 from job.tasks.index_matches import SinkConfig
-from job.topic import Incarnation, TopicInspector
+from job.topic import Incarnation, Offsets, TopicInspector
 from job.web_server import serve
 
 log = logging.getLogger("job")
@@ -190,9 +190,12 @@ def skip_lost_statistics(
 
     If Kafka has lost messages of the statistics, or a file of their checkpoint is damaged, the checkpoint is removed,
     and they start where the documents' query has committed: windows that lack messages must not stop the documents.
-    `on_loss` receives how many offsets they skip.
+    Statistics without a committed batch, such as those whose checkpoint was removed to compute them again, start at the
+    first messages that Kafka has. `on_loss` receives how many offsets they skip.
     """
     before = start.offsets
+    offsets = start.offsets | checkpoints.committed_offsets(MATCHES)
+    where = "where the documents continue"
     try:
         # After an earlier skip they may have committed no batch yet.
         saved = checkpoints.starting_offsets(STATISTICS)
@@ -202,21 +205,29 @@ def skip_lost_statistics(
         if not lost:
             return own
         reason = f"Topic {incarnation.topic} has lost messages of the statistics: {lost}"
+        if not checkpoints.committed_offsets(STATISTICS):
+            offsets, where = _retained(before, kafka, incarnation), "at the first messages that Kafka has"
     except CorruptCheckpointError as error:
         reason = f"The checkpoint of the statistics is damaged: {error.problem}"
     before = before | checkpoints.readable_offsets(STATISTICS)
-    offsets = start.offsets | checkpoints.committed_offsets(MATCHES)
     skipped = sum(max(0, offset - max(0, before.get(partition, 0))) for partition, offset in offsets.items())
     log.warning(
-        "%s. Their windows start from zero where the documents continue, %d messages later; no document is missing",
-        reason,
-        skipped,
+        "%s. Their windows start from zero %s, %d messages later; no document is missing", reason, where, skipped
     )
     skipping = StartingOffsets(start.topic, start.position, offsets)
     checkpoints.save(skipping, STATISTICS)
     checkpoints.remove(STATISTICS)
     on_loss(skipped)
     return skipping
+
+
+def _retained(offsets: Offsets, kafka: TopicInspector, incarnation: Incarnation) -> Offsets:
+    """The offsets, moved to the nearest ones that Kafka has."""
+    begins, ends = kafka.offsets(incarnation, "earliest"), kafka.offsets(incarnation, "latest")
+    return {
+        partition: offset if offset == _EARLIEST else min(max(offset, begins[partition]), ends[partition])
+        for partition, offset in offsets.items()
+    }
 
 
 def _lost_messages(

@@ -128,6 +128,19 @@ def _position(value: Any) -> Any:
 StartingPosition = Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(_position)]
 
 
+def _plain_date(value: Any) -> Any:
+    """A date, or its ISO 8601 text. A time is refused: its hour and its offset would be dropped."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise PydanticCustomError("plain_date", "write a date without a time: 2026-02-01, from 00:00 UTC") from error
+
+
+PlainDate = Annotated[date, BeforeValidator(_plain_date)]
+
+
 def _queue_ids(value: Any) -> Any:
     if value == "all" or (isinstance(value, list) and value and all(type(each) is int for each in value)):
         return value
@@ -278,7 +291,7 @@ class Statistics(Section):
 
 
 class EventTime(Section):
-    earliest: Annotated[date, Field(strict=False)]
+    earliest: PlainDate
     ahead_seconds: Annotated[int, Field(ge=0)]
 
 
@@ -415,8 +428,9 @@ def _error_line(error: Any, defaults: Mapping[str, Any]) -> str:
         return f"{key}.{error['ctx']['error']}" if key else str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         return f"{key}: is not a key of the job's settings; {_suggestion(error['loc'], defaults)}"
-    if error["type"] in ("position", "port", "queue_ids", "memory", "keyspace"):
-        return f"{key}: {error['input']!r} is invalid; {error['msg']}"
+    if error["type"] in ("position", "plain_date", "port", "queue_ids", "memory", "keyspace"):
+        value = error["input"]  # maybe a date or a time, whose repr() would be Python
+        return f"{key}: {str(value) if isinstance(value, date) else repr(value)} is invalid; {error['msg']}"
     if error["type"] == "string_pattern_mismatch":
         return f"{key}: {error['input']!r} is invalid; {_EXPECTED_FORMATS[error['ctx']['pattern']]}"
     wrong = error["msg"][0].lower() + error["msg"][1:]

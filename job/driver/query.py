@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 import msgspec
@@ -20,7 +20,6 @@ from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
 from job.driver.statistics import statistics
 from job.errors import JobError, first_line, root_cause
-from job.ids import monthly_index
 from job.kafka_client import client_settings
 from job.match import PlausibleTimes
 from job.settings import Settings
@@ -29,7 +28,6 @@ from job.tasks.index_matches import NO_ROWS, QUERY_PROPERTY, IndexMatches, SinkC
 from job.tasks.index_statistics import IndexStatistics, StatisticsCounts
 from job.tasks.match_rows import MATCH_SCHEMA, DecodeMatches, EventTimes
 from job.tasks.outcomes import BatchCounts, CountsAccumulator
-from job.times import now_ms
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +36,7 @@ MATCHES = "matches"
 STATISTICS = "statistics"
 """The name of the query that indexes the statistics."""
 _LIVE_MESSAGES = 200
-"""A batch of at most this number of offsets is one of a live stream: its documents of this month become searchable at
-once. All others are after the refresh interval. A refresh after each batch of a backlog would only slow it down."""
+"""A batch of at most this number of offsets is one of a live stream."""
 
 _UNREADABLE_STATE = re.compile(
     r"CANNOT_LOAD_STATE_STORE(?!\.\w*OUT_OF_MEMORY)"
@@ -83,10 +80,9 @@ class Queries:
         self.metrics.batch_limit.set(size.messages)
 
         def on_batch(finished: FinishedBatch) -> None:
-            self.metrics.record_outcomes(finished.number, outcomes.drain(finished.number))
-            if finished.offsets <= _LIVE_MESSAGES:
-                indices = [monthly_index(alias, now_ms()) for alias in aliases]
-                elasticsearch.refresh(self.sinks.elasticsearch_connection, indices)
+            counts = outcomes.drain(finished.number)
+            self.metrics.record_outcomes(finished.number, counts)
+            refresh_small_batch(self.sinks.elasticsearch_connection, finished.offsets, counts.indices)
             if size.observe(finished.offsets, finished.seconds):
                 set_max_offsets(self.spark, query, size.messages)
                 self.metrics.batch_limit.set(size.messages)
@@ -194,6 +190,16 @@ class Queries:
             .option("maxRecordsPerPartition", 500)
             .load()
         )
+
+
+def refresh_small_batch(connection: elasticsearch.Connection, offsets: int, indices: Set[str]) -> None:
+    """Make the documents of a live stream's batch searchable at once, in the indices that it has written.
+
+    All others are searchable after the refresh interval: a refresh after each batch of a backlog would only slow it
+    down.
+    """
+    if indices and offsets <= _LIVE_MESSAGES:
+        elasticsearch.refresh(connection, sorted(indices))
 
 
 def is_state_unreadable(error: str) -> bool:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyspark import TaskContext
 
 from job.documents import Action, MatchAliases, actions
+from job.ids import monthly_index
 from job.kafka_client import KafkaClientSettings, describe_error
 from job.match import DeadLetter, Match, PlausibleTimes, decode
 from job.message import Message
@@ -95,7 +96,7 @@ class IndexMatches:
                 if outcome.dead_letter is not None:
                     dead_letter_sink.add(message, outcome.dead_letter)
             dead_letter_sink.flush()
-            _count(messages, outcomes, counts, self._queue_ids)
+            _count(messages, outcomes, counts, self._aliases, self._queue_ids)
         self._accumulator.add(counts)
         return iter(())
 
@@ -144,6 +145,7 @@ def _count(
     messages: Sequence[Message],
     outcomes: Sequence[MessageOutcome],
     counts: BatchCounts,
+    aliases: MatchAliases,
     queue_ids: frozenset[int] | None,
 ) -> None:
     """Count each outcome, with the message's age: the latency (freshness) from its arrival in Kafka to the index.
@@ -161,6 +163,7 @@ def _count(
         counts.teams += outcome.teams
         counts.indexed_teams += outcome.indexed_teams
         if outcome.match is not None:
+            counts.indices.update(monthly_index(alias, outcome.match.ended) for alias in aliases)
             if outcome.match.dropped_details:
                 counts.dropped_details.update(outcome.match.dropped_details)
             if reason := outcome.match.uncounted_reason(queue_ids):

@@ -44,8 +44,9 @@ class BatchCounts(Struct):
     `matches` counts messages whose documents are all indexed, `dead_letters` the other messages by reason.
     `participants` counts the participants of decoded matches, `indexed` their acknowledged documents; `teams` and
     `indexed_teams` are the same of teams. `dropped_details` has the optional fields that were dropped, by name,
-    `uncounted` the messages of matches that do not count in the statistics, by reason. `age_counts` has the matches by
-    bucket of AGE_BUCKETS, the last one for older matches; `age_seconds` is the sum of their ages.
+    `uncounted` the messages of matches that do not count in the statistics, by reason. `indices` has the names of the
+    matches' indices. `age_counts` has the matches by bucket of AGE_BUCKETS, the last one for older matches;
+    `age_seconds` is the sum of their ages.
     """
 
     matches: int = 0
@@ -56,6 +57,7 @@ class BatchCounts(Struct):
     indexed_teams: int = 0
     dropped_details: Counter[str] = field(default_factory=Counter)
     uncounted: Counter[str] = field(default_factory=Counter)
+    indices: set[str] = field(default_factory=set)
     age_counts: list[int] = field(default_factory=lambda: [0] * (len(AGE_BUCKETS) + 1))
     age_seconds: float = 0.0
 
@@ -85,6 +87,7 @@ class BatchCounts(Struct):
         self.indexed_teams += other.indexed_teams
         self.dropped_details += other.dropped_details
         self.uncounted += other.uncounted
+        self.indices |= other.indices
         self.age_counts = [count + more for count, more in zip(self.age_counts, other.age_counts, strict=True)]
         self.age_seconds += other.age_seconds
 

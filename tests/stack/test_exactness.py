@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from elasticsearch import Elasticsearch
 
 from analytics.match_statistics import read_match_statistics
 from analytics.time_range import TimeRange
@@ -39,17 +40,28 @@ def test_each_message_has_exactly_one_outcome(stack: Stack) -> None:
 
 
 def test_documents_of_a_live_stream_do_not_wait_for_the_refresh_interval(stack: Stack) -> None:
-    client, now = stack.elasticsearch(), int(time.time() * 1000)
-    indices = [monthly_index(alias, now) for alias in (MATCHES_ALIAS, TEAMS_ALIAS)]
+    """Neither those of this month nor those of earlier ones, in which most games ended on the first of a month."""
+    client = stack.elasticsearch()
+    earlier = match_of_years_ago(7)
+    months = {
+        alias: monthly_index(alias, earlier["info"]["gameEndTimestamp"]) for alias in (MATCHES_ALIAS, TEAMS_ALIAS)
+    }
+    for index in months.values():
+        client.indices.create(index=index)
     known = KnownMessages(stack, count=150)  # a larger batch would be one of a backlog
-    for index in indices:
-        client.indices.put_settings(index=index, settings={"index.refresh_interval": "-1"})
+    producer = Producer(stack.kafka_settings())
     try:
+        for alias in months:  # the settings of all its indices
+            client.indices.put_settings(index=alias, settings={"index.refresh_interval": "-1"})
         known.send()
+        producer.produce("lol_matches", json.dumps(earlier))
+        assert producer.flush(60) == 0
         known.assert_one_outcome_each()
+        eventually(lambda: indexed(client, earlier), timeout_seconds=60)
     finally:
-        for index in indices:
-            client.indices.put_settings(index=index, settings={"index.refresh_interval": "1s"})
+        for alias in months:
+            client.indices.put_settings(index=alias, settings={"index.refresh_interval": "1s"})
+        client.indices.delete(index=list(months.values()))
 
 
 def test_aborted_transaction_is_ignored_and_committed_transaction_is_indexed(stack: Stack) -> None:
@@ -169,10 +181,6 @@ def test_unassigned_shard_is_named_and_delays_only_its_own_documents(stack: Stac
     routing = "index.routing.allocation.require._name"
     client.indices.create(index=unassigned, settings={routing: "no-such-node"}, wait_for_active_shards=0)
 
-    def indexed(message: dict[str, Any]) -> None:
-        query = {"term": {"match_id": message["metadata"]["matchId"]}}
-        assert client.count(index=index_of(message), query=query)["count"] == 10
-
     def waits_for_shard() -> None:
         health = stack.get_inside("spark-job", "/health")
         assert f"a document of {unassigned} (unavailable_shards_exception" in health
@@ -183,10 +191,10 @@ def test_unassigned_shard_is_named_and_delays_only_its_own_documents(stack: Stac
             producer.produce("lol_matches", json.dumps(message), partition=0)  # in one task, probably in one request
         assert producer.flush(60) == 0
         eventually(waits_for_shard, timeout_seconds=60)
-        eventually(partial(indexed, other), timeout_seconds=60)
+        eventually(lambda: indexed(client, other), timeout_seconds=60)
         waits_for_shard()
         client.indices.put_settings(index=unassigned, settings={routing: None})
-        eventually(partial(indexed, waiting), timeout_seconds=60)
+        eventually(lambda: indexed(client, waiting), timeout_seconds=60)
     finally:
         client.indices.delete(index=[unassigned, assigned], ignore_unavailable=True)
 
@@ -222,6 +230,12 @@ def match_of_years_ago(years: int) -> dict[str, Any]:
 def index_of(match: dict[str, Any]) -> str:
     """The monthly index of the match's documents."""
     return monthly_index("lol_matches_stream", match["info"]["gameEndTimestamp"])
+
+
+def indexed(client: Elasticsearch, match: dict[str, Any]) -> None:
+    """Assert that a search finds the documents of the match's participants."""
+    query = {"term": {"match_id": match["metadata"]["matchId"]}}
+    assert client.count(index=index_of(match), query=query)["count"] == 10
 
 
 def waits_for_sink(stack: Stack) -> None:

@@ -13,6 +13,7 @@ import pytest
 from elasticsearch import ApiError, Elasticsearch
 from pulumi.automation import OpType
 
+from analytics.search import search_matches
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.cassandra import accepts
@@ -65,8 +66,15 @@ CHANGES = {
     "hold a thread": ("/_nodes/hot_threads?interval=1ms&snapshots=1",),  # as long as the request says
     "list tasks": ("/_tasks?detailed",),
 }
-STORING = ("indices:data/read/sql", "indices:data/read/sql/async", "indices:data/read/eql", "indices:data/read/esql")
-"""Searches whose results can be stored for as long as one likes. The built image has no module for them."""
+STORING = (
+    "indices:data/read/sql",
+    "indices:data/read/sql/async",
+    "indices:data/read/eql",
+    "indices:data/read/esql",
+    "indices:data/read/open_point_in_time",
+)
+"""Searches whose results can be stored for as long as one likes, for which the built image has no module; and points in
+time, which hold segments of an index in any number."""
 FOREIGN = ("-H", "Host: attacker.example", "-H", "Origin: http://attacker.example")
 """What a web page sends: after DNS rebinding with its own host name, otherwise with its origin."""
 
@@ -159,7 +167,7 @@ MAY: dict[str, list[Request]] = {
     ],
     "operator": [COUNT, HEALTH, INDEX_STATISTICS],
     "grafana": [COUNT, HEALTH],
-    "dashboard": [COUNT],
+    "dashboard": [COUNT, lambda client: search_matches(client, size=1)],
     "exporter": [HEALTH, NODE_STATISTICS],
     "lol_kibana": [HEALTH],
     "admin": [COUNT, HEALTH],
@@ -209,6 +217,14 @@ def test_each_login_may_do_what_it_needs_and_no_more(stack: Stack, user: str) ->
         for request in MAY_NOT.get(user, []):
             assert_refused(client, request)
     assert stack.elasticsearch("admin").exists(index=INDEX, id="1"), "the document is still there"
+
+
+@pytest.mark.parametrize("user", [user for user, role in ELASTICSEARCH_ROLES.items() if role != "superuser"])
+def test_only_the_administrator_may_store_results_or_open_points_in_time(stack: Stack, user: str) -> None:
+    with stack.elasticsearch(user) as client:
+        answer = client.security.has_privileges(index=[{"names": [INDEX], "privileges": [*STORING]}])
+    (rights,) = answer["index"].values()
+    assert rights == dict.fromkeys(STORING, False)
 
 
 def waits_because_of_its_login(stack: Stack) -> None:

@@ -43,6 +43,8 @@ class FakeElasticsearch:
         self.versions: dict[tuple[str, str], int] = {}
         self.requests: list[int] = []
         """The number of documents in each bulk request."""
+        self.paths: list[str] = []
+        """The path of each other request."""
         self.answers: list[Callable[[Lines], Answer | None]] = []
         self._headers = {"X-Elastic-Product": product} if product else {}
 
@@ -53,6 +55,7 @@ class FakeElasticsearch:
             self.requests.append(len(lines) // 2)
             answer = self.answers.pop(0)(lines) if self.answers else self.store(lines)
         else:
+            self.paths.append(request.path)
             answer = self.pages.get((request.method, request.path), (404, {"error": {"type": "not_found"}}))
         if answer is None:
             return Response(_closed_connection())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,15 @@ class TestFileRealm:
         assigned = [line.partition(":") for line in users_roles_file().splitlines()]
         assert sorted(user for _, _, each in assigned for user in each.split(",")) == sorted(ELASTICSEARCH_ROLES)
         assert {role for role, _, _ in assigned} == defined.keys() | {"superuser", "kibana_system"}
+
+    def test_no_role_has_a_privilege_that_includes_sql_or_points_in_time(self) -> None:
+        """The effect of each role: tests/stack/test_logins_elasticsearch.py."""
+        harmless = {"create_index", "index", "view_index_metadata", "monitor"}
+        for role, defined in yaml.safe_load((FILES / "roles.yml").read_text()).items():
+            granted = [each for part in defined.get("indices", []) for each in part["privileges"]]
+            assert {each for each in granted if not each.startswith("indices:")} <= harmless, role
+            for action in ("sql", "sql/async", "eql", "esql", "open_point_in_time"):
+                assert not any(fnmatch(f"indices:data/read/{action}", each) for each in granted), role
 
 
 class TestNode:

@@ -176,6 +176,18 @@ def test_replay_after_days_is_fresh_in_the_latency(server: FakeElasticsearch, pr
     assert {document["ingested_at"] for document in server.documents.values()} == {iso(original.arrived_at)}
 
 
+def test_written_indices_are_those_of_the_month_in_which_each_game_ended(
+    server: FakeElasticsearch, producer: FakeProducer
+) -> None:
+    """The driver refreshes them: on the first of a month, most games ended in the month before."""
+    earlier = match(match_id="EUW1_8")
+    for field in ("gameCreation", "gameStartTimestamp", "gameEndTimestamp"):
+        earlier["info"][field] -= 31 * 86_400_000
+    counts = run(server, value(match()), value(earlier), b"{")
+    assert counts.indices == {f"{alias}-2026.{month}" for alias in ALIASES for month in ("01", "02")}
+    assert run(server, b"{").indices == set()
+
+
 def test_rejected_documents_make_one_dead_letter_per_message(server: FakeElasticsearch, producer: FakeProducer) -> None:
     wrong = {"EUW1_7012345678_1": 400, "EUW1_7012345678_2": 400}
     server.answers = [lambda lines: server.store(lines, wrong)]

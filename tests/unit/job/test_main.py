@@ -19,11 +19,13 @@ SAVED = StartingOffsets("lol_matches", "latest", {0: 7, 1: 7})
 
 
 class FakeTopicInspector:
-    """Fake TopicInspector: start offset 5, end offset 9, and offset 7 for any time."""
+    """Fake TopicInspector: start offset 5, end offset 9, unless they are given, and offset 7 for any time."""
+
+    def __init__(self, begin: int = 5, end: int = 9) -> None:
+        self._known: dict[StartingPosition, int] = {"earliest": begin, "latest": end}
 
     def offsets(self, incarnation: Incarnation, position: StartingPosition) -> dict[int, int]:
-        known: dict[StartingPosition, int] = {"earliest": 5, "latest": 9}
-        return dict.fromkeys(incarnation.partitions, known.get(position, 7))
+        return dict.fromkeys(incarnation.partitions, self._known.get(position, 7))
 
 
 class FakeCheckpoints:
@@ -233,6 +235,43 @@ def test_damaged_checkpoint_of_the_documents_ends_the_job() -> None:
     checkpoints = FakeCheckpoints(SAVED, committed={"matches": UP_TO_DATE}, damaged="matches")
     with pytest.raises(JobError, match="remove the folder"):
         resolve("latest", checkpoints)
+
+
+def first_retained(checkpoints: Any, skipped: list[int], begin: int = 500_000) -> dict[int, int]:
+    """Where statistics without a committed batch start, in a topic whose messages before `begin` have expired."""
+    kafka: Any = FakeTopicInspector(begin, end=1_000_000)
+    start = resolve_starting_offsets("latest", kafka, HERE, checkpoints, lambda: True)
+    return skip_lost_statistics(start, kafka, HERE, checkpoints, skipped.append).offsets
+
+
+@pytest.mark.parametrize(
+    ("start", "begin_of_statistics", "skipped"),
+    [
+        ({0: 0, 1: 700_000}, {0: 500_000, 1: 700_000}, 500_000),
+        ({0: 0}, {0: 500_000, 1: -2}, 500_000),  # partition 1 was added
+    ],
+)
+def test_statistics_whose_checkpoint_was_removed_are_computed_again_from_the_first_retained_message(
+    start: dict[int, int], begin_of_statistics: dict[int, int], skipped: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    committed = {"matches": {0: 900_000, 1: 900_000}}
+    checkpoints = FakeCheckpoints(StartingOffsets("lol_matches", "latest", start), committed=committed)
+    counted: list[int] = []
+    assert first_retained(checkpoints, counted) == begin_of_statistics
+    assert counted == [skipped]
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "0-499,999 of partition 0 expired" in warning
+    assert "start from zero at the first messages that Kafka has, 500000 messages later" in warning
+    assert first_retained(checkpoints, counted) == begin_of_statistics, "the same at a start before their first batch"
+    assert counted == [skipped]
+    assert first_retained(checkpoints, counted, begin=600_000)[0] == 600_000
+    assert counted == [skipped, 100_000]
+
+
+def test_statistics_start_with_the_documents_if_both_checkpoints_were_lost() -> None:
+    skipped: list[int] = []
+    assert first_retained(FakeCheckpoints(), skipped) == {0: 500_000, 1: 500_000}
+    assert skipped == []
 
 
 def test_statistics_that_have_committed_nothing_since_a_data_loss_skip_no_more() -> None:

@@ -1,4 +1,4 @@
-"""The streaming queries' graceful shutdown."""
+"""The streaming queries: the refresh after a small batch, and graceful shutdown."""
 
 import time
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from py4j.protocol import Py4JError
 
-from job.driver.query import stop_gracefully
+from job.driver.query import refresh_small_batch, stop_gracefully
+from job.sinks.elasticsearch import Connection
+from tests.support.fakes import fake_elasticsearch
 from tests.unit.conftest import Clock
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -41,6 +43,21 @@ class FakeQuery:
         self.isActive = False
         if self.stop_error:
             raise self.stop_error
+
+
+@pytest.mark.parametrize(
+    ("offsets", "indices", "refreshed"),
+    [
+        (200, {"lol_teams_stream-2026.10", "lol_matches_stream-2026.10", "lol_matches_stream-2026.11"}, True),
+        (201, {"lol_matches_stream-2026.11"}, False),
+        (200, set(), False),
+    ],
+    ids=["small batch", "batch of a backlog", "dead letters only"],
+)
+def test_indices_that_a_small_batch_has_written_are_refreshed(offsets: int, indices: set[str], refreshed: bool) -> None:
+    with fake_elasticsearch() as server:
+        refresh_small_batch(Connection((server.url,), 5), offsets, indices)
+    assert server.paths == ([f"/{','.join(sorted(indices))}/_refresh"] if refreshed else [])
 
 
 @pytest.mark.parametrize(

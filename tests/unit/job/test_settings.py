@@ -1,6 +1,6 @@
 """Settings: defaults, overrides, and validation errors of one line each that name the key."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,13 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
     assert settings.load(file).kafka.starting_offsets == datetime(2026, 11, 24, hour, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("text", ["2026-02-01", "'2026-02-01'"])
+def test_earliest_event_time_is_a_date(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(f"event_time: {{earliest: {text}}}\n")
+    assert settings.load(file).event_time.earliest == date(2026, 2, 1)
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
@@ -99,7 +106,16 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
             {"batch": {"max_messages_per_second_and_partition": 10_001}},
             "batch.max_messages_per_second_and_partition: 10001 is invalid: input should be less than or",
         ),
-        ({"event_time": {"earliest": "soon"}}, "event_time.earliest: 'soon' is invalid: "),
+        ({"event_time": {"earliest": "soon"}}, "event_time.earliest: 'soon' is invalid; write a date without a time: "),
+        ({"event_time": {"earliest": 1769904000}}, "event_time.earliest: 1769904000 is invalid; write a date"),
+        (
+            {"event_time": {"earliest": "2026-02-01T00:00:00+05:30"}},
+            "event_time.earliest: '2026-02-01T00:00:00+05:30' is invalid; write a date without a time: 2026-02-01",
+        ),
+        (
+            {"event_time": {"earliest": datetime(2026, 2, 1, tzinfo=UTC)}},  # as YAML parses a time
+            "event_time.earliest: 2026-02-01 00:00:00+00:00 is invalid; write a date without a time",
+        ),
         (
             {"kafka": {"bootstrap_servers": "kafka"}},
             "kafka.bootstrap_servers: 'kafka' is invalid; write host:port",
