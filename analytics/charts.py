@@ -16,7 +16,7 @@ import altair as alt
 
 from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
 from analytics.champion_details import SHOWN_PATCHES, ChampionDetails
-from analytics.chart import HEIGHT, NO_DATA, WIDTH, Chart, css_colour
+from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
 from analytics.key_figures import compact, rate
 from analytics.match_statistics import (
     ChampionStatistics,
@@ -42,6 +42,7 @@ MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
 GAMES = "won, and number of games"
+OF_TWO_TEAMS = "matches of two teams"
 NO_TWO_TEAMS = (
     "no match of two teams in this time range (Arena and Swarm have other teams; matches that an earlier version "
     "indexed count after a backfill)"
@@ -82,7 +83,7 @@ def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]
 def build_charts(builds: BuildStatistics) -> list[Chart]:
     """Further charts from Elasticsearch, which the report has; the dashboard has them for one champion."""
     return [
-        gold_per_minute(builds.gold, "number of games; matches of two teams", NO_TWO_TEAMS),
+        gold_per_minute(builds.gold),
         kill_participation(builds.kill_participation),
         items(builds.items),
         keystones(builds.keystones),
@@ -96,15 +97,24 @@ def champion_charts(details: ChampionDetails) -> list[Chart]:
     return [
         lines_over_time("win-rate", "Win rate over time", note, win_rate, details.win_rate_steps, ".1f"),
         gold_per_minute(details.gold),
-        groups("by-position", "By position", GAMES, details.positions, "all"),
+        replace(
+            groups(
+                "by-position",
+                "By position",
+                f"{GAMES}; {OF_TWO_TEAMS}",
+                details.positions,
+                f"the games in {OF_TWO_TEAMS}",
+            ),
+            empty=NO_TWO_TEAMS,
+        ),
         groups("by-patch", "By patch", f"{GAMES}; the {SHOWN_PATCHES} newest patches", details.patches, "all"),
         items(details.items),
         keystones(details.keystones),
     ]
 
 
-def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games", empty: str = NO_DATA) -> Chart:
-    """A histogram of gold per minute."""
+def gold_per_minute(buckets: Sequence[GoldBucket]) -> Chart:
+    """A histogram of gold per minute, of games in matches of two teams."""
     values = [
         {
             "from": bucket.at_least,
@@ -126,7 +136,8 @@ def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games"
             **_TOOLTIP,
         )
     )
-    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None, empty)
+    note = f"number of games; {OF_TWO_TEAMS}"
+    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None, NO_TWO_TEAMS)
 
 
 def items(found: Sequence[GroupStatistics]) -> Chart:
@@ -317,7 +328,7 @@ def positions(found: Sequence[PositionStatistics]) -> Chart:
             ("Gold per minute", lambda position: (position.gold_per_minute, position.games), ".0f"),
         ),
     )
-    return Chart("positions", "By position", "means of all games; matches of two teams", chart, NO_TWO_TEAMS)
+    return Chart("positions", "By position", f"means of all games; {OF_TWO_TEAMS}", chart, NO_TWO_TEAMS)
 
 
 def kill_participation(found: Sequence[KillParticipation]) -> Chart:
@@ -330,7 +341,7 @@ def kill_participation(found: Sequence[KillParticipation]) -> Chart:
         ),
         longest=1.0,
     )
-    note = "mean share of the team's kills, by position; matches of two teams"
+    note = f"mean share of the team's kills, by position; {OF_TWO_TEAMS}"
     return Chart("kill-participation", "Kill participation", note, chart, NO_TWO_TEAMS)
 
 
@@ -414,7 +425,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     return Chart(
         "sides",
         "Blue against red",
-        "matches of two teams, no bots; wins and means of all champions and positions",
+        f"{OF_TWO_TEAMS}, no bots; wins and means of all champions and positions",
         _sized(chart) if found else None,
         NO_SIDES,
     )
