@@ -51,6 +51,8 @@ NO_SIDES = (
     "no match of two teams of people in this time range (Arena, Swarm and games against bots do not count; matches "
     "that an earlier version indexed count after a backfill)"
 )
+NOT_SCRAPED = "unknown: Prometheus has no metrics of the job from this time range; it was down or not scraped"
+WHILE_SCRAPED = "as far as Prometheus scraped the job"
 NO_CHAMPIONS_OF_MODES = "champions of modes (Swarm, …) do not count"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
@@ -216,17 +218,19 @@ def stage_charts(metrics: PipelineMetrics, time_range: TimeRange) -> list[Chart]
                 time_range,
                 ",.1f",
             ),
-            empty="no write had to be repeated",
+            # A service has no counter before its first wait, but the messages have one.
+            empty=f"no write had to be repeated, {WHILE_SCRAPED}" if metrics.messages["processed"] else NOT_SCRAPED,
         ),
     ]
 
 
 def dead_letters_over_time(rates: Mapping[str, Points], time_range: TimeRange) -> Chart:
-    """Lines: dead letters a minute by reason."""
+    """Lines: dead letters a minute, of each reason that has any. `rates` without a reason are unknown."""
+    lines = {reason: points for reason, points in rates.items() if any(rate for _, rate in points)}
     chart = lines_over_time(
-        "dead-letter-rates", "Dead letters over time", "a minute, by reason", rates, time_range, ",.1f"
+        "dead-letter-rates", "Dead letters over time", "a minute, by reason", lines, time_range, ",.1f"
     )
-    return replace(chart, empty="no dead letter in this time range")
+    return replace(chart, empty=f"no dead letter in this time range, {WHILE_SCRAPED}" if rates else NOT_SCRAPED)
 
 
 def rate_per_minute(
@@ -452,7 +456,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
 
 
 def dead_letters(reasons: Mapping[str, float]) -> Chart:
-    """Bars: dead letters by reason."""
+    """Bars: dead letters by reason. Without a reason they are unknown: the job has a counter of each from its start."""
     found = sorted(((count, reason) for reason, count in reasons.items() if count), reverse=True)
     values = [
         {
@@ -476,7 +480,9 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
         "Dead letters",
         f"by reason, since the job last started; {DEAD_LETTER_TOPIC} has all",
         _sized(chart) if found else None,
-        "none since the job last started",
+        "none since the job last started"
+        if reasons
+        else "unknown: Prometheus has no metrics of the job; it is down or not scraped",
     )
 
 
