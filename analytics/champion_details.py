@@ -11,6 +11,7 @@ from analytics import builds
 from analytics.builds import GoldBucket, GroupStatistics
 from analytics.match_statistics import (
     EXACT_SHARD_SIZE,
+    TWO_TEAMS,
     MatchFilter,
     all_of,
     averages,
@@ -27,7 +28,10 @@ from job.times import from_ms, to_ms
 
 @dataclass(frozen=True)
 class ChampionDetails:
-    """A champion's games in a time range, without remakes, matches without a winner, and bots."""
+    """A champion's games in a time range, without remakes, matches without a winner, and bots.
+
+    Positions and gold are of matches with two teams, as in the report.
+    """
 
     games: int
     means: Mapping[str, float | None]
@@ -68,21 +72,23 @@ def read_champion_details(
         only,
         {
             **averages(*MEANS),
-            "positions": builds.group("position", 10),
             "patches": builds.group("patch", EXACT_SHARD_SIZE),
             "items": builds.ITEMS,
             "keystones": builds.KEYSTONES,
-            "gold": builds.GOLD,
+            "two_teams": {
+                "filter": TWO_TEAMS,
+                "aggs": {"positions": builds.group("position", 10), "gold": builds.GOLD},
+            },
         },
     )
     return ChampionDetails(
         games=games,
         means={field: found[field]["value"] for field in MEANS} if games else {},
-        positions=builds.groups(found["positions"], str.capitalize),
+        positions=builds.groups(found["two_teams"]["positions"], str.capitalize),
         patches=_newest(builds.groups(found["patches"], str)),
         items=builds.items(found["items"]),
         keystones=builds.keystones(found["keystones"]),
-        gold=builds.gold(found["gold"]),
+        gold=builds.gold(found["two_teams"]["gold"]),
         win_rate=_win_rate(client, steps, only.champion),
         win_rate_steps=steps,
         absent=() if games else read_absent(client, only),

@@ -16,7 +16,7 @@ import altair as alt
 
 from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
 from analytics.champion_details import SHOWN_PATCHES, ChampionDetails
-from analytics.chart import HEIGHT, NO_DATA, WIDTH, Chart, css_colour
+from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
 from analytics.key_figures import compact, rate
 from analytics.match_statistics import (
     ChampionStatistics,
@@ -42,6 +42,7 @@ MIN_GAMES = 10
 """With fewer games, a champion's win rate is noise."""
 MAX_LABELS = 8
 GAMES = "won, and number of games"
+OF_TWO_TEAMS = "matches of two teams"
 NO_TWO_TEAMS = (
     "no match of two teams in this time range (Arena and Swarm have other teams; matches that an earlier version "
     "indexed count after a backfill)"
@@ -50,6 +51,8 @@ NO_SIDES = (
     "no match of two teams of people in this time range (Arena, Swarm and games against bots do not count; matches "
     "that an earlier version indexed count after a backfill)"
 )
+NOT_SCRAPED = "unknown: Prometheus has no metrics of the job from this time range; it was down or not scraped"
+WHILE_SCRAPED = "as far as Prometheus scraped the job"
 NO_CHAMPIONS_OF_MODES = "champions of modes (Swarm, …) do not count"
 PICK_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
@@ -82,7 +85,7 @@ def match_charts(matches: MatchStatistics, time_range: TimeRange) -> list[Chart]
 def build_charts(builds: BuildStatistics) -> list[Chart]:
     """Further charts from Elasticsearch, which the report has; the dashboard has them for one champion."""
     return [
-        gold_per_minute(builds.gold, "number of games; matches of two teams", NO_TWO_TEAMS),
+        gold_per_minute(builds.gold),
         kill_participation(builds.kill_participation),
         items(builds.items),
         keystones(builds.keystones),
@@ -96,15 +99,24 @@ def champion_charts(details: ChampionDetails) -> list[Chart]:
     return [
         lines_over_time("win-rate", "Win rate over time", note, win_rate, details.win_rate_steps, ".1f"),
         gold_per_minute(details.gold),
-        groups("by-position", "By position", GAMES, details.positions, "all"),
+        replace(
+            groups(
+                "by-position",
+                "By position",
+                f"{GAMES}; {OF_TWO_TEAMS}",
+                details.positions,
+                f"the games in {OF_TWO_TEAMS}",
+            ),
+            empty=NO_TWO_TEAMS,
+        ),
         groups("by-patch", "By patch", f"{GAMES}; the {SHOWN_PATCHES} newest patches", details.patches, "all"),
         items(details.items),
         keystones(details.keystones),
     ]
 
 
-def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games", empty: str = NO_DATA) -> Chart:
-    """A histogram of gold per minute."""
+def gold_per_minute(buckets: Sequence[GoldBucket]) -> Chart:
+    """A histogram of gold per minute, of games in matches of two teams."""
     values = [
         {
             "from": bucket.at_least,
@@ -126,7 +138,8 @@ def gold_per_minute(buckets: Sequence[GoldBucket], note: str = "number of games"
             **_TOOLTIP,
         )
     )
-    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None, empty)
+    note = f"number of games; {OF_TWO_TEAMS}"
+    return Chart("gold-per-minute", "Gold per minute", note, _sized(bars) if values else None, NO_TWO_TEAMS)
 
 
 def items(found: Sequence[GroupStatistics]) -> Chart:
@@ -205,17 +218,19 @@ def stage_charts(metrics: PipelineMetrics, time_range: TimeRange) -> list[Chart]
                 time_range,
                 ",.1f",
             ),
-            empty="no write had to be repeated",
+            # A service has no counter before its first wait, but the messages have one.
+            empty=f"no write had to be repeated, {WHILE_SCRAPED}" if metrics.messages["processed"] else NOT_SCRAPED,
         ),
     ]
 
 
 def dead_letters_over_time(rates: Mapping[str, Points], time_range: TimeRange) -> Chart:
-    """Lines: dead letters a minute by reason."""
+    """Lines: dead letters a minute, of each reason that has any. `rates` without a reason are unknown."""
+    lines = {reason: points for reason, points in rates.items() if any(rate for _, rate in points)}
     chart = lines_over_time(
-        "dead-letter-rates", "Dead letters over time", "a minute, by reason", rates, time_range, ",.1f"
+        "dead-letter-rates", "Dead letters over time", "a minute, by reason", lines, time_range, ",.1f"
     )
-    return replace(chart, empty="no dead letter in this time range")
+    return replace(chart, empty=f"no dead letter in this time range, {WHILE_SCRAPED}" if rates else NOT_SCRAPED)
 
 
 def rate_per_minute(
@@ -317,7 +332,7 @@ def positions(found: Sequence[PositionStatistics]) -> Chart:
             ("Gold per minute", lambda position: (position.gold_per_minute, position.games), ".0f"),
         ),
     )
-    return Chart("positions", "By position", "means of all games; matches of two teams", chart, NO_TWO_TEAMS)
+    return Chart("positions", "By position", f"means of all games; {OF_TWO_TEAMS}", chart, NO_TWO_TEAMS)
 
 
 def kill_participation(found: Sequence[KillParticipation]) -> Chart:
@@ -330,7 +345,7 @@ def kill_participation(found: Sequence[KillParticipation]) -> Chart:
         ),
         longest=1.0,
     )
-    note = "mean share of the team's kills, by position; matches of two teams"
+    note = f"mean share of the team's kills, by position; {OF_TWO_TEAMS}"
     return Chart("kill-participation", "Kill participation", note, chart, NO_TWO_TEAMS)
 
 
@@ -414,7 +429,7 @@ def sides(found: Sequence[SideStatistics]) -> Chart:
     return Chart(
         "sides",
         "Blue against red",
-        "matches of two teams, no bots; wins and means of all champions and positions",
+        f"{OF_TWO_TEAMS}, no bots; wins and means of all champions and positions",
         _sized(chart) if found else None,
         NO_SIDES,
     )
@@ -441,7 +456,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
 
 
 def dead_letters(reasons: Mapping[str, float]) -> Chart:
-    """Bars: dead letters by reason."""
+    """Bars: dead letters by reason. Without a reason they are unknown: the job has a counter of each from its start."""
     found = sorted(((count, reason) for reason, count in reasons.items() if count), reverse=True)
     values = [
         {
@@ -465,7 +480,9 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
         "Dead letters",
         f"by reason, since the job last started; {DEAD_LETTER_TOPIC} has all",
         _sized(chart) if found else None,
-        "none since the job last started",
+        "none since the job last started"
+        if reasons
+        else "unknown: Prometheus has no metrics of the job; it is down or not scraped",
     )
 
 

@@ -43,7 +43,7 @@ class PipelineMetrics:
     sink_waits: Mapping[str, Points]
     """Retries a minute of writes to a service that does not answer, by service."""
     dead_letters: Mapping[str, float]
-    """Messages since the job last started, by reason; a reason without messages may be missing."""
+    """Messages since the job last started, by reason; empty if the job is down or not scraped."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class DeadLetterMetrics:
     """Dead letters by reason."""
 
     rates: Mapping[str, Points]
-    """A minute, over time."""
+    """A minute, over time; empty if the job was down or not scraped."""
     counts: Mapping[str, float]
-    """Since the job last started; a reason without messages may be missing."""
+    """Since the job last started; empty if the job is down or not scraped."""
     oldest_sample: datetime | None
     """Prometheus has no data from before this time."""
 
@@ -114,7 +114,7 @@ def read_pipeline_metrics(prometheus: PrometheusClient, time_range: TimeRange) -
 
 def read_dead_letter_metrics(prometheus: PrometheusClient, time_range: TimeRange) -> DeadLetterMetrics:
     """Query the dead letters in `time_range`. Raises PrometheusError."""
-    rates = f"sum by (reason) (rate(lol_job_dead_letters_total[{_window(time_range)}])) * 60 > 0"
+    rates = f"sum by (reason) (rate(lol_job_dead_letters_total[{_window(time_range)}])) * 60"
     return DeadLetterMetrics(
         rates=_series_by_label(prometheus, time_range, rates, "reason"),
         counts=_read_dead_letters(prometheus),

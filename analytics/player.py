@@ -11,11 +11,11 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from analytics.match_statistics import EXACT_SHARD_SIZE, PLAYED, all_of, averages, none_of
+from analytics.match_statistics import EXACT_SHARD_SIZE, PEOPLE, PLAYED, all_of, averages, none_of
 from analytics.search import search_matches
 from job.queues import queue_name
 
-SHOWN_GAMES, SHOWN_CHAMPIONS, SHOWN_NAMES = 20, 10, 5
+SHOWN_GAMES, SHOWN_QUEUES, SHOWN_CHAMPIONS, SHOWN_NAMES = 20, 20, 10, 5
 NO_BOT = none_of({"term": {"bot": True}})
 """All bots have the same puuid, and the names of champions."""
 LONGEST_PATTERN = 1000
@@ -42,10 +42,20 @@ class PlayerGame:
 
 
 @dataclass(frozen=True)
-class PlayerChampion:
-    """The player's games with a champion; `win_rate` from 0 to 1."""
+class PlayerQueue:
+    """The player's games of a queue, and their means by field: those of MEANS; `win` from 0 to 1."""
 
     name: str
+    games: int
+    means: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class PlayerChampion:
+    """The player's games with a champion in a queue; `win_rate` from 0 to 1."""
+
+    name: str
+    queue: str
     games: int
     win_rate: float
     kda: float
@@ -53,14 +63,19 @@ class PlayerChampion:
 
 @dataclass(frozen=True)
 class Player:
-    """A player: the newest name first. Means and champions are of games that count: no remakes, and with a winner."""
+    """A player: the newest name first. Queues and champions are of games that count: no remakes, and with a winner.
+
+    Each figure is of one queue: scores and figures per minute of Summoner's Rift, ARAM, Arena and Swarm do not compare.
+    """
 
     puuid: str
     """Empty if the documents lack it: the player is then the name."""
     names: tuple[str, ...]
     games: int
-    means: Mapping[str, float | None]
+    queues: tuple[PlayerQueue, ...]
+    """Most games first."""
     champions: tuple[PlayerChampion, ...]
+    """Most games first; no champions of modes."""
     last: tuple[PlayerGame, ...]
     """Newest first."""
 
@@ -91,25 +106,33 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
             "played": {
                 "filter": all_of(*PLAYED),
                 "aggs": {
-                    **averages(*MEANS),
-                    "champions": {
-                        "terms": {"field": "champion_name", "size": SHOWN_CHAMPIONS, "shard_size": EXACT_SHARD_SIZE},
-                        "aggs": averages("win", "kda"),
+                    "queues": {
+                        "terms": {"field": "queue", "size": SHOWN_QUEUES, "shard_size": EXACT_SHARD_SIZE},
+                        "aggs": {
+                            **averages(*MEANS),
+                            # Not `multi_terms` of both fields: the Elasticsearch that is built from Maven has none.
+                            "people": {"filter": PEOPLE, "aggs": {"champions": _CHAMPIONS}},
+                        },
                     },
                 },
             },
         },
     )
     played = found["aggregations"]["played"]
+    champions = [
+        PlayerChampion(bucket["key"], queue["key"], bucket["doc_count"], bucket["win"]["value"], bucket["kda"]["value"])
+        for queue in played["queues"]["buckets"]
+        for bucket in queue["people"]["champions"]["buckets"]
+    ]
     return Player(
         puuid=puuid,
         names=tuple(bucket["key"] for bucket in found["aggregations"]["names"]["buckets"]),
         games=played["doc_count"],
-        means={field: played[field]["value"] for field in MEANS},
-        champions=tuple(
-            PlayerChampion(bucket["key"], bucket["doc_count"], bucket["win"]["value"], bucket["kda"]["value"])
-            for bucket in played["champions"]["buckets"]
+        queues=tuple(
+            PlayerQueue(bucket["key"], bucket["doc_count"], {field: bucket[field]["value"] for field in MEANS})
+            for bucket in played["queues"]["buckets"]
         ),
+        champions=tuple(sorted(champions, key=lambda champion: -champion.games)[:SHOWN_CHAMPIONS]),
         last=tuple(_game(hit["_source"]) for hit in found["hits"]["hits"]),
     )
 
@@ -146,6 +169,10 @@ def _cases() -> Mapping[str, str]:
     return {folded: cases for folded, cases in found.items() if len(cases) > 1}
 
 
+_CHAMPIONS = {
+    "terms": {"field": "champion_name", "size": SHOWN_CHAMPIONS, "shard_size": EXACT_SHARD_SIZE},
+    "aggs": averages("win", "kda"),
+}
 _NEWEST = [{"@timestamp": "desc"}, {"match_id": "desc"}]
 
 

@@ -31,13 +31,11 @@ def show_champion() -> None:
     page.refreshed(_draw_champion, controls(matches=True, champion=True))
 
 
-def mean_figures(means: Mapping[str, float | None]) -> list[KeyFigure]:
-    """Those of FORMS; a dash for a mean of no game."""
-    figures = []
-    for field, (name, form) in FORMS.items():
-        mean = means.get(field)
-        figures.append(KeyFigure(name, "–" if mean is None else form.format(mean), "mean"))
-    return figures
+def mean_texts(means: Mapping[str, float | None]) -> dict[str, str]:
+    """The means of FORMS by their names; a dash for a mean of no game."""
+    return {
+        name: "–" if (mean := means.get(field)) is None else form.format(mean) for field, (name, form) in FORMS.items()
+    }
 
 
 def _draw(view: View) -> None:
@@ -78,5 +76,5 @@ def _draw_champion(view: View) -> None:
         if (won := details.means.get("win")) is not None:
             low, high = details.win_interval
             figures.append(KeyFigure("Won", f"{won:.1%}", f"95 %: {low:.0%} to {high:.0%}"))
-        page.tiles(figures + mean_figures(details.means))
+        page.tiles(figures + [KeyFigure(name, mean, "mean") for name, mean in mean_texts(details.means).items()])
         page.chart_cards(charts.champion_charts(details))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analytics.charts import NO_CHAMPIONS_OF_MODES
 from analytics.key_figures import KeyFigure
-from analytics.player import Player
+from analytics.player import Player, PlayerQueue
 from dashboard import page, sources, tables
-from dashboard.matches import mean_figures
+from dashboard.matches import FORMS, mean_texts
 
 
 def show() -> None:
@@ -41,24 +42,30 @@ def _draw_player(player: Player) -> None:
         f"<h2>{page.text(player.names[0])}</h2>"
         f'<p class="note">{page.text((player.puuid or "without a puuid: found by name") + earlier)}</p>'
     )
-    figures = [KeyFigure("Games", f"{player.games:,}", "at any time, without remakes and matches without a winner")]
-    if (won := player.means["win"]) is not None:
-        figures.append(KeyFigure("Won", f"{won:.1%}", f"of {player.games:,} games"))
-    figures += mean_figures(player.means)
-    if (share := player.means["kill_participation"]) is not None:
-        figures.append(KeyFigure("Kill participation", f"{share:.0%}", "of the team's kills"))
-    page.tiles(figures)
+    note = "at any time, without remakes and matches without a winner"
+    page.tiles([KeyFigure("Games", f"{player.games:,}", note)])
+    with st.container(key="card-queues"):
+        page.heading("By queue", "means of these games; most played first")
+        names = (f"#{name}" for name, _ in FORMS.values())
+        tables.table(
+            ("Queue", "#Games", "#Won", *names, "#Kill participation"),
+            "".join(map(_queue_row, player.queues)),
+            "no game counts yet",
+        )
     with st.container(key="card-form"):
         page.heading("Form", f"the last {len(player.last)} games, newest first")
         st.html(f'<p class="form">{"".join(_result(game.won) for game in player.last)}</p>')
     rows = "".join(
-        f'<tr><td>{page.text(champion.name)}</td><td class="number">{champion.games:,}</td>'
+        f"<tr><td>{page.text(champion.name)}</td><td>{page.text(champion.queue)}</td>"
+        f'<td class="number">{champion.games:,}</td>'
         f'<td class="number">{champion.win_rate:.0%}</td><td class="number">{champion.kda:.2f}</td></tr>'
         for champion in player.champions
     )
     with st.container(key="card-players-champions"):
-        page.heading("Champions", "most played")
-        tables.table(("Champion", "#Games", "#Won", "#KDA"), rows, "no game counts yet")
+        page.heading("Champions", "most played, by queue")
+        tables.table(
+            ("Champion", "Queue", "#Games", "#Won", "#KDA"), rows, f"no game counts yet; {NO_CHAMPIONS_OF_MODES}"
+        )
     rows = "".join(
         f"<tr><td>{game.ended:%Y-%m-%d %H:%M}</td><td>{page.text(game.match_id)}</td><td>{page.text(game.queue)}</td>"
         f"<td>{page.text(game.champion)}</td><td>{page.text(game.position)}</td>"
@@ -70,6 +77,18 @@ def _draw_player(player: Player) -> None:
         page.heading("Matches", "newest first, UTC")
         columns = ("Ended", "Match", "Queue", "Champion", "Position", "#K / D / A", "#Length", "Result")
         tables.table(columns, rows, "no match")
+
+
+def _queue_row(queue: PlayerQueue) -> str:
+    won, share = queue.means["win"], queue.means["kill_participation"]
+    texts = (
+        f"{queue.games:,}",
+        "–" if won is None else f"{won:.1%}",
+        *mean_texts(queue.means).values(),
+        "–" if share is None else f"{share:.0%}",
+    )
+    cells = "".join(f'<td class="number">{text}</td>' for text in texts)
+    return f"<tr><td>{page.text(queue.name)}</td>{cells}</tr>"
 
 
 _RESULTS = {True: "won", False: "lost", None: "does not count"}

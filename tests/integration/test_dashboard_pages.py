@@ -90,7 +90,12 @@ def test_page_is_accessible_and_fits_any_window_and_is_complete_without_html_fro
                 expect(page.locator(".alert pre")).to_have_text("Look: …\nDo: …")
             case "Player":
                 expect(page.locator(".form span")).to_have_text(["W", "L", "–"])
-                expect(page.locator(".st-key-card-players-champions td")).to_have_text([XSS, "2", "50%", "3.20"])
+                ranked, other = page.locator(".st-key-card-queues tbody tr").all()
+                means = ["3.10", "402", "612", "6.2"]
+                expect(ranked.locator("td")).to_have_text(["5v5 Ranked Solo", "2", "55.0%", *means, "51%"])
+                expect(other.locator("td")).to_have_text([XSS, "1", "55.0%", *means, "–"])
+                champion = [XSS, "5v5 Ranked Solo", "2", "50%", "3.20"]
+                expect(page.locator(".st-key-card-players-champions td")).to_have_text(champion)
                 results = page.locator(".st-key-card-players-matches td:last-child")
                 expect(results).to_have_text(["won", "lost", "does not count"])
             case "Dead letters":

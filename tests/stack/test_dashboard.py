@@ -156,6 +156,23 @@ def test_bots_are_no_player(stack: Stack, matches_of_2019: Callable[..., TimeRan
 
 
 @pytest.mark.disruptive
+def test_figures_of_a_player_are_by_queue(stack: Stack, matches_of_2019: Callable[..., TimeRange]) -> None:
+    for number, (queue, champion) in enumerate(((420, "Rell"), (1700, "Rell"), (1810, "Strawberry_Jinx"))):
+        person = participant(1, puuid="of-one-person", championName=champion, deaths=number + 1)
+        matches_of_2019(person, participant(6, puuid="of-another"), queueId=queue, match_id=f"EUW1_{number}")
+    player = read_player(stack.elasticsearch("dashboard"), "of-one-person")
+    assert player is not None
+    assert player.games == len(player.last) == 3
+    assert {queue.name: (queue.games, queue.means["kda"]) for queue in player.queues} == {
+        "5v5 Ranked Solo": (1, 16),
+        "Arena": (1, 8),
+        "Swarm": (1, pytest.approx(16 / 3, abs=0.01)),
+    }
+    champions = {(champion.name, champion.queue, champion.games, champion.kda) for champion in player.champions}
+    assert champions == {("Rell", "5v5 Ranked Solo", 1, 16), ("Rell", "Arena", 1, 8)}
+
+
+@pytest.mark.disruptive
 @pytest.mark.parametrize(
     ("name", "tag", "wanted"),
     [

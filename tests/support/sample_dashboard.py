@@ -20,7 +20,7 @@ from analytics.builds import GoldBucket, GroupStatistics
 from analytics.champion_details import ChampionDetails
 from analytics.match_statistics import FilterValues, MatchStatistics
 from analytics.pipeline_metrics import DeadLetterMetrics, PipelineFigures
-from analytics.player import Player, PlayerChampion, PlayerGame
+from analytics.player import Player, PlayerChampion, PlayerGame, PlayerQueue
 from analytics.time_range import TimeRange
 from dashboard import page, sources
 from dashboard.sources import DisplayedDeadLetter
@@ -88,8 +88,9 @@ def player(_: TimeRange, __: View, wanted: str) -> Player | None:
     """A player whose name is what was searched; "nobody" is none."""
     game = PlayerGame("EUW1_1", CREATED_AT, 1845, "5v5 Ranked Solo", "Ahri", "Middle", 7, 3, 9, True)
     games = (game, replace(game, won=False), replace(game, won=None))
-    champions = (PlayerChampion(XSS, 2, 0.5, 3.2),)
-    return None if wanted == "nobody" else Player("p" * 78, (wanted, XSS), changing(), MEANS, champions, games)
+    queues = (PlayerQueue("5v5 Ranked Solo", 2, MEANS), PlayerQueue(XSS, 1, MEANS | {"kill_participation": None}))
+    champions = (PlayerChampion(XSS, "5v5 Ranked Solo", 2, 0.5, 3.2),)
+    return None if wanted == "nobody" else Player("p" * 78, (wanted, XSS), changing(), queues, champions, games)
 
 
 LETTER = DisplayedDeadLetter(

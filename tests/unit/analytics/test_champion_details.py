@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import create_autospec
@@ -12,16 +13,20 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from analytics import charts
+from analytics.builds import GoldBucket, GroupStatistics
 from analytics.champion_details import MEANS, ChampionDetails, read_champion_details
 from analytics.match_statistics import MatchFilter
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
 from infra.names import CHAMPIONS_ALIAS
+from tests.support.report_samples import BUILDS
+from tests.support.selected_documents import DOCUMENTS, PERSON, is_selected
 from tools.report.rendering import svg
 
+NO_BUCKETS: dict[str, Any] = {"doc_count": 0, "groups": {"buckets": []}, "buckets": {}}
 NO_GAMES: dict[str, Any] = {
     "hits": {"total": {"value": 0}},
-    "aggregations": defaultdict(lambda: {"doc_count": 0, "groups": {"buckets": []}, "buckets": {}}),
+    "aggregations": defaultdict(lambda: {**NO_BUCKETS, "positions": NO_BUCKETS, "gold": NO_BUCKETS}),
 }
 END = datetime(2026, 3, 1, 12, 34, tzinfo=UTC)
 Windows = dict[datetime, tuple[int, int]]
@@ -90,6 +95,47 @@ def test_patches_are_the_newest_ones_by_version() -> None:
     assert shown == ["16.10", "16.9", "15.24", "15.20", "15.19", "15.18", "15.17", "15.16", "15.15", "15.14"]
     (chart,) = [each for each in charts.champion_charts(found) if each.name == "by-patch"]
     assert chart.note == "won, and number of games; the 10 newest patches"
+
+
+def test_positions_and_gold_are_of_matches_of_two_teams() -> None:
+    """Arena has no positions, and other figures per minute: its games would be a position of their own."""
+    position = {"key": "MIDDLE", "doc_count": 4, "win": {"value": 0.5}}
+    two_teams = {
+        "positions": {"doc_count": 8, "groups": {"buckets": [position]}},
+        "gold": {"buckets": [{"key": 350.0, "doc_count": 8}]},
+    }
+    found = defaultdict(NO_GAMES["aggregations"].default_factory, two_teams=two_teams)
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = [{**NO_GAMES, "aggregations": found}, {}, NO_GAMES]
+    details = read_champion_details(client, TimeRange(END, 60), MatchFilter(champion="Ahri"), 60)
+    assert details.positions == (GroupStatistics("Middle", 4, 0.5, 0.5),)
+    assert details.gold == (GoldBucket(350, 8),)
+    request = client.search.call_args_list[0].kwargs
+    of_two_teams = request["aggs"]["two_teams"]["filter"]
+    counted = {
+        name
+        for name, fields in DOCUMENTS.items()
+        if is_selected(request["query"], {**PERSON, **fields}) and is_selected(of_two_teams, {**PERSON, **fields})
+    }
+    assert {"person", "loser", "person against bots"} <= counted
+    assert all(DOCUMENTS[name].get("two_teams", True) for name in counted)
+
+
+@pytest.mark.parametrize("has_games", [True, False])
+def test_charts_of_two_teams_say_so(has_games: bool) -> None:
+    found = details({}, TimeRange(END, 60), 60)
+    if has_games:
+        found = replace(found, positions=(GroupStatistics("Middle", 4, 0.5, 0.5),), gold=BUILDS.gold)
+    shown = {chart.name: chart for chart in charts.champion_charts(found)}
+    gold, position = shown["gold-per-minute"], shown["by-position"]
+    (same,) = [chart for chart in charts.build_charts(BUILDS) if chart.name == "gold-per-minute"]
+    assert (gold.title, gold.note, gold.empty) == (same.title, same.note, same.empty)
+    assert gold.note == "number of games; matches of two teams"
+    assert position.note == "won, and number of games; matches of two teams"
+    assert position.empty == gold.empty
+    assert "Arena and Swarm have other teams" in gold.empty
+    if has_games:
+        assert "won 50.0% of 4 games, 50.0% of the games in matches of two teams" in svg(position)
 
 
 def milliseconds(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,15 @@ from analytics.chart import DARK, LIGHT, NO_DATA, Chart, Palette
 from analytics.match_statistics import GameLengthBucket, StepRate
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
-from tests.support.report_samples import CREATED_AT, EMPTY_REPORT, PIPELINE, REPORT, TIME_RANGE, champion
+from tests.support.report_samples import (
+    CREATED_AT,
+    EMPTY_PIPELINE,
+    EMPTY_REPORT,
+    PIPELINE,
+    REPORT,
+    TIME_RANGE,
+    champion,
+)
 from tools.report.rendering import png, svg
 
 ALL = {chart.name: chart for chart in (*REPORT.match_charts, *REPORT.pipeline_charts)}
@@ -134,6 +143,62 @@ def test_chart_that_leaves_out_modes_says_so_if_it_is_empty() -> None:
         assert "Arena" in shown[name].empty
     for name in ("items", "keystones", "win-rate-against-pick-rate"):
         assert "Swarm" in shown[name].empty
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words"),
+    [({}, "unknown: Prometheus has no metrics of the job"), ({"not_json": 0.0}, "none since the job last started")],
+    ids=["job down or not scraped", "zero"],
+)
+def test_unknown_dead_letters_are_not_zero(reasons: dict[str, float], words: str) -> None:
+    """The job has a counter of each reason from its start."""
+    chart = charts.dead_letters(reasons)
+    assert chart.specification is None
+    assert chart.empty.startswith(words)
+    (same,) = [each for each in pipeline_charts(dead_letters=reasons) if each.name == "dead-letters"]
+    assert same == chart
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        ({}, "unknown: Prometheus has no metrics of the job"),
+        ({"not_json": ((TIME_RANGE.end, 0.0),)}, "no dead letter in this time range"),
+    ],
+    ids=["job down or not scraped", "zero"],
+)
+def test_unknown_dead_letters_over_time_are_not_zero(rates: dict[str, Points], words: str) -> None:
+    chart = charts.dead_letters_over_time(rates, TIME_RANGE)
+    assert chart.specification is None
+    assert chart.empty.startswith(words)
+
+
+def test_dead_letters_over_time_have_a_line_for_each_reason_that_occurs() -> None:
+    lines = {"invalid_field": PIPELINE.lag["lag"], "not_json": ((TIME_RANGE.end, 2.0),)}
+    shown = svg(charts.dead_letters_over_time(lines, TIME_RANGE))
+    assert "not_json 2.0" in shown
+    assert "invalid_field" not in shown
+
+
+@pytest.mark.parametrize(
+    ("processed", "words"),
+    [
+        ((), "unknown: Prometheus has no metrics of the job"),
+        (((TIME_RANGE.end, 0.0),), "no write had to be repeated"),
+    ],
+    ids=["job down or not scraped", "zero"],
+)
+def test_unknown_waits_are_not_zero(processed: Points, words: str) -> None:
+    """A service has no counter before its first wait."""
+    (chart,) = [each for each in pipeline_charts(messages={"processed": processed}) if each.name == "sink-waits"]
+    assert chart.specification is None
+    assert chart.empty.startswith(words)
+
+
+def pipeline_charts(**metrics: Any) -> list[Chart]:
+    """All charts from a Prometheus with these metrics only."""
+    found = replace(EMPTY_PIPELINE, **metrics)
+    return [*charts.pipeline_charts(found, TIME_RANGE), *charts.stage_charts(found, TIME_RANGE)]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,14 @@ def test_oldest_sample_in_prometheus() -> None:
     assert read_pipeline_figures(FakePrometheus(values), TIME_RANGE).oldest_sample == oldest
 
 
+def test_dead_letters_without_metrics_of_the_job_are_unknown() -> None:
+    """Not zero: a reason without dead letters has zeros."""
+    assert read_dead_letter_metrics(FakePrometheus({}), TIME_RANGE).rates == {}
+    zeros = FakePrometheus({"lol_job_dead_letters_total": 0})
+    assert read_dead_letter_metrics(zeros, TIME_RANGE).rates == {"": ((TIME_RANGE.end, 0),)}
+    assert not [query for query in zeros.queries if "dead_letters_total" in query and ">" in query]
+
+
 @pytest.mark.parametrize("minutes", [15, 60, 90, 1440])
 def test_increase_between_two_steps_is_in_a_window(minutes: int) -> None:
     """Neighbouring windows share a sample."""

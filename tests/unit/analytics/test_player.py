@@ -1,4 +1,4 @@
-"""The search for a player by Riot ID: in any case of every alphabet, and never as a pattern that was typed."""
+"""A player, whose figures are by queue: found in any case of every alphabet, and never by a pattern that was typed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from unittest.mock import create_autospec
 import pytest
 from elasticsearch import Elasticsearch
 
-from analytics.player import LONGEST_PATTERN, has_name, read_player
+from analytics.player import LONGEST_PATTERN, MEANS, PlayerChampion, PlayerQueue, has_name, read_player
+from tests.support.selected_documents import DOCUMENTS, PERSON, is_selected
 
 
 def is_found(wanted: str, name: str) -> bool:
@@ -72,3 +73,65 @@ def test_player_is_searched_by_puuid_or_name() -> None:
     assert read_player(client, "жанна#ru") is None
     query: dict[str, Any] = client.search.call_args.kwargs["query"]
     assert query["bool"]["filter"][0]["bool"]["should"] == [{"term": {"puuid": "жанна#ru"}}, has_name("жанна#ru")]
+
+
+def value_of_each(value: float, *fields: str) -> dict[str, dict[str, float]]:
+    return {field: {"value": value} for field in fields}
+
+
+def champions(**games: int) -> dict[str, Any]:
+    """The response's champions, with their games."""
+    buckets = [{"key": name, "doc_count": count, **value_of_each(0.5, "win", "kda")} for name, count in games.items()]
+    return {"people": {"champions": {"buckets": buckets}}}
+
+
+RESPONSE: dict[str, Any] = {
+    "hits": {"hits": []},
+    "aggregations": {
+        "names": {"buckets": [{"key": "Ann#EUW"}]},
+        "played": {
+            "doc_count": 38,
+            "queues": {
+                "buckets": [
+                    {"key": "Arena", "doc_count": 20, **value_of_each(0.5, *MEANS), **champions(Ahri=7, Jinx=1)},
+                    {"key": "5v5 ARAM", "doc_count": 16, **value_of_each(0.25, *MEANS), **champions(Ahri=16)},
+                    {"key": "Swarm", "doc_count": 2, **value_of_each(0.0, *MEANS), **champions()},
+                ]
+            },
+        },
+    },
+}
+
+
+def test_figures_of_a_player_are_by_queue() -> None:
+    """A mean over all modes says nothing: Swarm has no kills, and Arena few minutes."""
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = [{"hits": {"hits": [{"_source": {"puuid": "of-ann"}}]}}, RESPONSE]
+    player = read_player(client, "Ann#EUW")
+    assert player is not None
+    assert player.games == 38
+    assert player.queues == (
+        PlayerQueue("Arena", 20, dict.fromkeys(MEANS, 0.5)),
+        PlayerQueue("5v5 ARAM", 16, dict.fromkeys(MEANS, 0.25)),
+        PlayerQueue("Swarm", 2, dict.fromkeys(MEANS, 0.0)),
+    )
+    assert player.champions == (
+        PlayerChampion("Ahri", "5v5 ARAM", 16, 0.5, 0.5),
+        PlayerChampion("Ahri", "Arena", 7, 0.5, 0.5),
+        PlayerChampion("Jinx", "Arena", 1, 0.5, 0.5),
+    )
+    request = client.search.call_args.kwargs
+    assert list(request["aggs"]["played"]["aggs"]) == ["queues"]
+    queues = request["aggs"]["played"]["aggs"]["queues"]
+    assert queues["terms"]["field"] == "queue"
+
+    def counted(*queries: dict[str, Any]) -> set[str]:
+        documents = {name: {**PERSON, "puuid": "of-ann", **fields} for name, fields in DOCUMENTS.items()}
+        return {name for name, document in documents.items() if all(is_selected(query, document) for query in queries)}
+
+    listed, games = request["query"], request["aggs"]["played"]["filter"]
+    assert {"Arena", "Swarm", "League Classic", "remake", "no winner"} <= counted(listed)
+    assert {"Arena", "Swarm", "League Classic"} <= counted(listed, games)
+    of_table = counted(listed, games, queues["aggs"]["people"]["filter"])
+    assert {"person", "Arena", "practice tool"} <= of_table
+    assert not any("_" in DOCUMENTS[name].get("champion_name", "") for name in of_table)

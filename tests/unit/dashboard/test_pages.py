@@ -11,7 +11,7 @@ from altair.utils import schemapi
 from streamlit.testing.v1 import AppTest
 
 from analytics.match_statistics import FilterValues, MatchFilter, MatchStatistics
-from analytics.player import MEANS, Player
+from analytics.player import Player
 from analytics.time_range import TimeRange
 from dashboard import settings, sources
 from dashboard.sources import DisplayedDeadLetter
@@ -131,6 +131,17 @@ def test_page_sends_each_query_once_and_none_that_it_does_not_draw(
 
 
 @pytest.mark.usefixtures("views", "prometheus")
+def test_page_without_metrics_of_the_job_says_that_dead_letters_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [])
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
+    app.query_params["page"] = "Dead letters"
+    shown = [each.proto.body for each in app.run().get("html") if 'class="empty"' in each.proto.body]
+    unknown = [body for body in shown if "unknown: Prometheus has no metrics of the job" in body]
+    assert len(unknown) == 2
+    assert not [body for body in shown if "none since" in body]
+
+
+@pytest.mark.usefixtures("views", "prometheus")
 @pytest.mark.parametrize("stack", ["dev", "other"])
 def test_command_that_a_page_shows_names_the_stack(monkeypatch: pytest.MonkeyPatch, stack: str) -> None:
     """Typed without, it would act on the stack `dev`."""
@@ -157,7 +168,7 @@ def test_command_that_a_page_shows_names_the_stack(monkeypatch: pytest.MonkeyPat
 def test_labels_say_which_games_are_left_out(
     monkeypatch: pytest.MonkeyPatch, parameters: dict[str, str], card: str, words: str
 ) -> None:
-    player = Player("puuid", ("Ann#EUW",), 1, dict.fromkeys(MEANS, 0.5), (), ())
+    player = Player("puuid", ("Ann#EUW",), 1, (), (), ())
     monkeypatch.setattr(sources, "player", lambda _: sources.Answer(player, TIME_RANGE, datetime.now(UTC)))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
     for name, value in parameters.items():
