@@ -1,10 +1,12 @@
-"""Health of a stack: every stage from producer to searchable document, and the services' containers.
+"""Health of a stack: every stage from producer to searchable document, monitoring, and the services' containers.
 
-Each service is queried directly, so the result does not depend on Prometheus.
+Each service is queried directly. Only whether all messages become dead letters is known from Prometheus, which has a
+stage of its own.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +22,9 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.clients.docker_engine import connect, execute, foreign_endpoints, stack_containers
-from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
+from infra.clients.elasticsearch import ElasticsearchServer, describe_failure, indices_of_this_month
 from infra.clients.kafka import KafkaRequestError, TopicClient
-from infra.clients.prometheus import root_cause
+from infra.clients.prometheus import PrometheusError, root_cause
 from infra.names import (
     CHAMPIONS_ALIAS,
     CURL_CONFIG,
@@ -38,7 +40,7 @@ from infra.names import (
 )
 from job.errors import first_line
 from tools.printable import sanitize
-from tools.stack_outputs import kafka_settings
+from tools.stack_outputs import connect_prometheus, kafka_settings
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -58,6 +60,20 @@ OPEN_TRANSACTION_SECONDS = 30
 STALLED_PARTITION_SECONDS = 300
 """How long the archive may make no progress in a partition with messages; the same as of the alert
 ArchivePartitionStalled."""
+
+DEAD_LETTERS_ONLY = """\
+sum by (reason) (increase(lol_job_dead_letters_total{job="job"}[3m])) > 0
+and on () sum(increase(lol_job_dead_letters_total{job="job"}[3m])) >= 5
+and on () sum(increase(lol_job_dead_letters_total{job="job"}[1m])) > 0
+and on () sum(increase(lol_job_dead_letters_total{job="job"}[1m] offset 2m)) > 0
+unless on () sum(increase(lol_job_matches_total{job="job"}[3m])) > 0
+"""
+"""The dead letters of the last three minutes by reason, if no match was indexed meanwhile. There must be five, and some
+in the first and in the last minute: not a few bad messages in a sparse stream, nor a replay that fails again."""
+
+SCRAPED = "min by (job) (max_over_time(up[1m]))"
+"""By scrape job, whether each of its targets has answered a scrape within a minute (1 or 0). A job without a value:
+Prometheus has stored no sample of it in this time."""
 
 Samples = dict[str, dict[str, float]]
 """Sample values by metric name, then by labels in words, such as "partition 1"."""
@@ -91,7 +107,7 @@ class ServiceHealth:
 
 @dataclass(frozen=True)
 class StackHealth:
-    """All stages in the order of the data flow, and the services by name."""
+    """All stages in the order of the data flow, then monitoring, and the services by name."""
 
     stages: tuple[StageHealth, ...]
     services: tuple[ServiceHealth, ...]
@@ -120,6 +136,7 @@ class HealthChecker:
             ("dead letters", self._check_dead_letters),
             ("documents", self._check_documents),
             ("archive", self._check_archive),
+            ("monitoring", self._check_monitoring),
         )
         with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
             stages = [pool.submit(_run_check, name, check) for name, check in checks]
@@ -260,16 +277,40 @@ class HealthChecker:
         return f"{processed} messages processed since it started{too_late}{uncounted}{dropped}, lag {lag}", problem
 
     def _check_dead_letters(self) -> StageResult:
-        return f"{sum(self._retained(DEAD_LETTER_TOPIC).values()):,} messages", None
+        figures = f"{sum(self._retained(DEAD_LETTER_TOPIC).values()):,} messages"
+        reasons: dict[str, float] = {}
+        with suppress(PrometheusError):  # the problem of another stage
+            reasons = connect_prometheus(self._outputs).values(DEAD_LETTERS_ONLY, "reason")
+        if not reasons:
+            return figures, None
+        return figures, (
+            f"no match was indexed within three minutes, only dead letters arrived ({', '.join(sorted(reasons))}): "
+            f"`{make_command('dlq', self._stack)}`"
+        )
 
     def _check_documents(self) -> StageResult:
         participants = self._count(MATCHES_ALIAS)
         champions, positions = self._count(CHAMPIONS_ALIAS), self._count(POSITIONS_ALIAS)
+        figures = f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position"
+        if problems := "; ".join(self._index_problems()):
+            return figures, problems
         # A stack that waits for its first message is healthy.
         problem = "no document is searchable yet" if not participants and self._expects_documents() else None
-        figures = f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position"
         closed = ", ".join(self._closed_indices())
         return f"{figures}; closed: {closed}" if closed else figures, problem
+
+    def _index_problems(self) -> Iterator[str]:
+        """This month's indices whose documents no search finds. Those of earlier months may have been retired."""
+        repair = f"`{make_command('up', self._stack)}` repairs it"
+        with self._elasticsearch() as elasticsearch:
+            for alias in INDEX_ALIASES:
+                for index, found in indices_of_this_month(elasticsearch, alias).items():
+                    if found["aliases"].get(alias) != {}:
+                        yield f"{index} is not in the alias {alias} as declared, so no search finds it: {repair}"
+                    interval = found["settings"]["index"].get("refresh_interval", "")
+                    if re.fullmatch(r"-.*|0+[a-z]*", interval):
+                        of = f"refresh_interval {interval}"
+                        yield f"{index} is not refreshed ({of}), so no search finds its new documents: {repair}"
 
     def _expects_documents(self) -> bool:
         return "generator" in self._outputs["services"] or any(self._topics.end_offsets(MATCHES_TOPIC).values())
@@ -294,6 +335,21 @@ class HealthChecker:
                 if stalled >= STALLED_PARTITION_SECONDS
             )
         return f"{written} matches written since it started{not_archived}, lag {lag}", problem or None
+
+    def _check_monitoring(self) -> StageResult:
+        scraped = connect_prometheus(self._outputs).values(SCRAPED, "job")
+        silent = sorted(job for job, answers in scraped.items() if not answers)
+        figures = f"{len(scraped) - len(silent)} of {len(scraped)} scrape jobs answer"
+        if silent:
+            figures += f", not {', '.join(silent)}"
+        problem = None
+        if "prometheus" not in scraped:
+            log = make_command("logs SERVICE=prometheus", self._stack)
+            problem = f"Prometheus has stored no sample within a minute, so no alert can fire: `{log}`"
+        elif not scraped.get("alertmanager"):
+            log = make_command("logs SERVICE=alertmanager", self._stack)
+            problem = f"Alertmanager does not answer Prometheus, so nobody is notified of alerts: `{log}`"
+        return figures, problem
 
     # Requests
 
@@ -353,7 +409,7 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
         problem = root_cause(error)
     except ELASTICSEARCH_ERRORS as error:
         problem = describe_failure(error)
-    except (docker.errors.APIError, KafkaRequestError, RuntimeError) as error:
+    except (docker.errors.APIError, KafkaRequestError, PrometheusError, RuntimeError) as error:
         problem = first_line(error)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         problem = f"unreadable answer: {first_line(error)}"

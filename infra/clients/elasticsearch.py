@@ -130,32 +130,27 @@ class IndexTemplateClient:
                 raise
 
     def _restore_alias(self, name: str, declared: Mapping[str, Any]) -> None:
-        """Elasticsearch applies a template's alias to new indices only."""
-        if without := self._without_alias(name, declared):
+        """Elasticsearch applies a template's alias to new indices only. Indices of earlier months may have been taken
+        out of it: docs/operations.md, "Retire a month"."""
+        indices = indices_of_this_month(self._client, name)
+        if without := [index for index, found in indices.items() if found["aliases"].get(name) != declared]:
             self._client.indices.update_aliases(actions=[{"add": {"indices": without, "alias": name, **declared}}])
-
-    def _without_alias(self, name: str, declared: Mapping[str, Any] | None) -> list[str]:
-        """This month's index, if it exists and does not have the alias as declared.
-
-        Indices of earlier months may have been taken out of the alias: docs/operations.md, "Retire a month". After a
-        reindex, the month's name may be an alias, of one or several indices.
-        """
-        try:
-            indices = self._client.indices.get_alias(index=_this_month(name)).body
-        except NotFoundError:
-            return []
-        return [index for index, found in indices.items() if found["aliases"].get(name) != declared]
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The template as Elasticsearch has it, in canonical form; None if the template or its alias does not exist, or
-        if this month's index lacks the alias.
+        if this month's index differs in what `put` would restore: the alias and the dynamic settings.
 
         Raises IndexTemplateError; ElasticsearchUnavailableError if Elasticsearch does not answer or refuses the login.
         """
         try:
             found = self._client.indices.get_index_template(name=name)["index_templates"][0]["index_template"]
-            declared = found["template"].get("aliases", {}).get(name)
-            if not self._client.indices.exists_alias(name=name) or self._without_alias(name, declared):
+            alias = found["template"].get("aliases", {}).get(name)
+            settings = dynamic_settings(found["template"].get("settings", {}))
+            live = indices_of_this_month(self._client, name).values()
+            if not self._client.indices.exists_alias(name=name) or any(
+                index["aliases"].get(name) != alias or settings.items() - dynamic_settings(index["settings"]).items()
+                for index in live
+            ):
                 return None
         except NotFoundError:
             return None
@@ -177,6 +172,17 @@ class IndexTemplateClient:
             raise IndexTemplateError(
                 f"Elasticsearch at {self._host} did not delete index template {name}: {error}"
             ) from error
+
+
+def indices_of_this_month(client: Elasticsearch, alias: str) -> dict[str, dict[str, Any]]:
+    """The alias's index of this month by its name, with its `aliases` and `settings`; empty if it does not exist.
+
+    After a reindex, the month's name may be an alias, of one or several indices.
+    """
+    try:
+        return dict(client.indices.get(index=_this_month(alias), features=["aliases", "settings"]).body)
+    except NotFoundError:
+        return {}
 
 
 def _this_month(name: str) -> str:

@@ -146,4 +146,5 @@ def test_status_names_the_broken_link(stack: Stack) -> None:
     broken = stack.make("status")
     assert broken.rc != 0
     assert "✗  producer" in broken.stdout
+    assert "●  monitoring" in broken.stdout
     assert "broken: containers: generator is exited" in broken.stdout

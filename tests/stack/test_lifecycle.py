@@ -26,7 +26,16 @@ from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_acls import ACLS_BY_USER, acls
 from infra.logins import login_of
-from infra.names import CASSANDRA_PORT, ELASTICSEARCH_PORT, KAFKA_HOST_LISTENER_PORT, MATCHES_ALIAS, stack_prefix
+from infra.names import (
+    CASSANDRA_PORT,
+    ELASTICSEARCH_PORT,
+    KAFKA_HOST_LISTENER_PORT,
+    MATCHES_ALIAS,
+    POSITIONS_ALIAS,
+    stack_prefix,
+)
+from job.ids import monthly_index
+from job.times import now_ms
 from tools import backfill
 
 pytestmark = pytest.mark.disruptive
@@ -91,7 +100,8 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     """A deleted topic is recreated; a changed template is updated; a Kafka user that is not declared and its ACL are
     removed.
 
-    So is one of a version without some fields, whose index and documents stay: the index gets the fields.
+    So is one of a version without some fields, whose index and documents stay: the index gets the fields. This month's
+    index of another template gets its alias and settings back; until then the status names it.
     """
     topics, client = TopicClient(stack.kafka_settings()), stack.elasticsearch()
     template = "lol_champion_stats"
@@ -113,9 +123,18 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     client.indices.put_index_template(name=MATCHES_ALIAS, body=older)
     old_index = f"{MATCHES_ALIAS}-2019.02"
     client.index(index=old_index, id="old", document={"match_id": "old", "kills": 1}, refresh=True)
+    positions = monthly_index(POSITIONS_ALIAS, now_ms())
+    client.indices.delete_alias(index=positions, name=POSITIONS_ALIAS)
+    client.indices.put_settings(index=positions, settings={"index.refresh_interval": "-1"})
+    status = " ".join(stack.make("status").stdout.replace("│", " ").split())
+    assert f"{positions} is not in the alias {POSITIONS_ALIAS}" in status
+    assert f"{positions} is not refreshed (refresh_interval -1)" in status
     stack.refresh()
-    assert changes(stack.preview().change_summary) == {"create": 1, "update": 3}
+    assert changes(stack.preview().change_summary) == {"create": 2, "update": 3}
     stack.up(refresh=False)
+    restored = client.indices.get(index=positions)[positions]
+    assert POSITIONS_ALIAS in restored["aliases"]
+    assert restored["settings"]["index"]["refresh_interval"] == "1s"
     assert users.read(passwords) == UsersState(sorted(ACLS_BY_USER), acls())
     mapped = client.indices.get_mapping(index=old_index)[old_index]["mappings"]["properties"]
     assert mapped == fields | added

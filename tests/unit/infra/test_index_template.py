@@ -113,7 +113,7 @@ class TestClient:
         IndexTemplateClient(ElasticsearchServer(server.url_for(""))).put("a", self.BODY)
         assert self.requests(server) == [
             "PUT /_index_template/a",
-            f"GET /{THIS_MONTH}/_alias",
+            f"GET /{THIS_MONTH}",
             "HEAD /_alias/a",
             "PUT /a/_mapping",
             "PUT /a/_settings",
@@ -128,8 +128,15 @@ class TestClient:
         assert re.fullmatch(r"PUT /a-\d{4}\.\d{2}", self.requests(server)[-1])
 
     @staticmethod
-    def serve_indices(server: HTTPServer, aliases: dict[str, dict[str, Any]], body: Mapping[str, Any]) -> None:
-        """Answer as an Elasticsearch that has these indices with their aliases, and the template with this body."""
+    def serve_indices(
+        server: HTTPServer,
+        aliases: dict[str, dict[str, Any]],
+        body: Mapping[str, Any],
+        settings: Mapping[str, dict[str, str]] | None = None,
+    ) -> None:
+        """Answer as an Elasticsearch that has these indices with their aliases, and the template with this body. An
+        index has the template's settings unless it has some of its own."""
+        own = settings if settings is not None else {}
 
         def handler(request: Request) -> Response:
             index, _, last = request.path[1:].partition("/")
@@ -144,9 +151,19 @@ class TestClient:
                         aliases[name][added["alias"]] = {key: value for key, value in added.items() if key != "alias"}
             elif request.path == "/_alias/a":
                 status = 200 if any("a" in each for each in aliases.values()) else 404
-            elif last == "_alias":
-                found = {name: {"aliases": each} for name, each in aliases.items() if index in (name, *each)}
-                status, answer = (200, found) if found else (404, {"error": "alias missing", "status": 404})
+            elif request.path == "/a/_settings":
+                for name, each in aliases.items():
+                    if "a" in each and name in own:
+                        own[name].update(
+                            {key.removeprefix("index."): value for key, value in json.loads(request.data).items()}
+                        )
+            elif request.method == "GET" and not last:
+                found = {
+                    name: {"aliases": each, "settings": {"index": own.get(name, body["template"]["settings"])}}
+                    for name, each in aliases.items()
+                    if index in (name, *each)
+                }
+                status, answer = (200, found) if found else (404, {"error": "no such index", "status": 404})
             elif request.method == "PUT" and not last and index in aliases:
                 status, answer = 400, {"error": {"type": "resource_already_exists_exception", "reason": "exists"}}
             return Response(
@@ -173,6 +190,30 @@ class TestClient:
         assert client.read("a") is None
         client.put("a", self.BODY)
         assert all(each["a"] == {} for each in aliases.values())
+        assert client.read("a") == canonical(self.BODY)
+
+    @pytest.mark.parametrize("index", [THIS_MONTH, f"{THIS_MONTH}-copy"])
+    @pytest.mark.parametrize("changed", [{"refresh_interval": "-1"}, {}], ids=["other value", "removed"])
+    def test_setting_of_this_months_index_changed_by_hand_is_drift_and_restored(
+        self, server: HTTPServer, index: str, changed: dict[str, str]
+    ) -> None:
+        settings = {index: {"number_of_shards": "3", "uuid": "x", **changed}}
+        self.serve_indices(server, {index: {"a": {}, THIS_MONTH: {}}}, self.BODY, settings)
+        client = IndexTemplateClient(ElasticsearchServer(server.url_for("")))
+        assert client.read("a") is None
+        client.put("a", self.BODY)
+        assert settings[index]["refresh_interval"] == "1s"
+        assert client.read("a") == canonical(self.BODY)
+
+    def test_what_put_cannot_restore_is_no_drift(self, server: HTTPServer) -> None:
+        """An index of an earlier version has as many shards as it was created with; a retired month may have any
+        setting."""
+        settings = {
+            THIS_MONTH: {"number_of_shards": "1", "refresh_interval": "1s", "codec": "best_compression"},
+            "a-2026.01": {"number_of_shards": "3", "refresh_interval": "-1"},
+        }
+        self.serve_indices(server, {THIS_MONTH: {"a": {}}, "a-2026.01": {}}, self.BODY, settings)
+        client = IndexTemplateClient(ElasticsearchServer(server.url_for("")))
         assert client.read("a") == canonical(self.BODY)
 
     def test_retired_month_stays_out_of_the_alias(self, server: HTTPServer) -> None:

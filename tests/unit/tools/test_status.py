@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +15,16 @@ from unittest.mock import MagicMock
 import docker
 import pytest
 import requests
+import yaml
 from rich.console import Console
 from werkzeug import Response
 
 from infra.clients.kafka import TopicClient
 from infra.clients.prometheus import Alert, PrometheusClient
-from infra.names import DASHBOARD_PORT, IMAGE_SOURCE_LABEL
+from infra.names import DASHBOARD_PORT, IMAGE_SOURCE_LABEL, INDEX_ALIASES
+from infra.services.prometheus import RULES
+from job.ids import monthly_index
+from job.times import now_ms
 from tests.support.http_server import HTTPServer
 from tests.support.report_samples import PIPELINE, TIME_RANGE, status
 from tools import health
@@ -245,13 +249,23 @@ class TestStages:
     """The responses of the containers are fakes; no other server is running."""
 
     def check(
-        self, monkeypatch: pytest.MonkeyPatch, elasticsearch: str = "localhost:1", **responses: str
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        elasticsearch: str = "localhost:1",
+        prometheus: str = "localhost:1",
+        **responses: str,
     ) -> dict[str, StageHealth]:
         """All stages by name, if the containers return these metrics and this `health` of the job."""
-        return {stage.name: stage for stage in self.stack_health(monkeypatch, elasticsearch, **responses).stages}
+        found = self.stack_health(monkeypatch, elasticsearch, prometheus=prometheus, **responses)
+        return {stage.name: stage for stage in found.stages}
 
     def stack_health(
-        self, monkeypatch: pytest.MonkeyPatch, elasticsearch: str, *containers: Any, **responses: str
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        elasticsearch: str,
+        *containers: Any,
+        prometheus: str = "localhost:1",
+        **responses: str,
     ) -> StackHealth:
         """The health of a stack with these containers."""
 
@@ -265,7 +279,11 @@ class TestStages:
         monkeypatch.setattr(health, "TopicClient", without_kafka)
         outputs = {
             "bootstrapServers": "localhost:1",
-            "services": {"generator": {}, "elasticsearch": {"9200": elasticsearch}},
+            "services": {
+                "generator": {},
+                "elasticsearch": {"9200": elasticsearch},
+                "prometheus": {"9090": prometheus},
+            },
             "networks": {"kafka": ["lolstack-sample", "lolstack-sample-zookeeper"]},
         }
         return health.HealthChecker("sample", outputs).check()
@@ -541,25 +559,158 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
             stage = health.HealthChecker("sample", outputs).check()
         assert {each.name: each.figures for each in stage.stages}["archive"].startswith("7 matches")
 
+    @staticmethod
+    def serve_documents(server: HTTPServer, indices: Mapping[str, Any], closed: Sequence[str] = ()) -> None:
+        """Answer as an Elasticsearch with documents in each alias, these indices of this month, and closed ones.
+
+        It rejects a count of an alias with a closed index, unless unavailable indices are ignored.
+        """
+        for alias, count in (("lol_matches_stream", 3000), ("lol_champion_stats", 20), ("lol_position_stats", 5)):
+            path = f"/{alias}/_count"
+            ignored = server.expect_request(path, query_string="ignore_unavailable=true")
+            ignored.respond_with_json({"count": count}, headers=PRODUCT)
+            if closed:
+                error = {"error": {"type": "index_closed_exception"}}
+                server.expect_request(path).respond_with_json(error, 400, headers=PRODUCT)
+        for name, index in indices.items():
+            server.expect_request(f"/{name}").respond_with_json({name: index}, headers=PRODUCT)
+        listed = [{"index": name, "status": "open"} for name in indices]
+        listed += [{"index": name, "status": "close"} for name in closed]
+        server.expect_request(re.compile("/_cat/indices/.*")).respond_with_json(listed, headers=PRODUCT)
+        missing = {"error": {"type": "index_not_found_exception"}, "status": 404}
+        server.expect_request(re.compile("/lol_.*")).respond_with_json(missing, 404, headers=PRODUCT)
+
     @pytest.mark.usefixtures("published_ports")
     def test_closed_index_is_named_and_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Elasticsearch rejects a count of an alias with a closed index, unless unavailable indices are ignored."""
-        indices = [
-            {"index": "lol_matches_stream-2026.01", "status": "close"},
-            {"index": "lol_matches_stream-2026.02", "status": "open"},
-        ]
+        """An index of an earlier month. This month has none yet."""
         with HTTPServer() as server:
-            for alias, count in (("lol_matches_stream", 3000), ("lol_champion_stats", 20), ("lol_position_stats", 5)):
-                path = f"/{alias}/_count"
-                server.expect_request(path, query_string="ignore_unavailable=true").respond_with_json(
-                    {"count": count}, headers=PRODUCT
-                )
-                server.expect_request(path).respond_with_json(
-                    {"error": {"type": "index_closed_exception"}}, 400, headers=PRODUCT
-                )
-            server.expect_request(re.compile("/_cat/indices/.*")).respond_with_json(indices, headers=PRODUCT)
+            self.serve_documents(server, {}, closed=["lol_matches_stream-2026.01"])
             stages = self.check(
                 monkeypatch, f"localhost:{server.port}", generator="", spark_job="", archive="", health=""
             )
         figures = "3,000 participants; windows: 20 champion, 5 position; closed: lol_matches_stream-2026.01"
         assert stages["documents"] == StageHealth("documents", figures)
+
+    @pytest.mark.usefixtures("published_ports")
+    @pytest.mark.parametrize("alias", INDEX_ALIASES)
+    @pytest.mark.parametrize(
+        ("aliases", "interval", "problem"),
+        [
+            ({"{alias}": {}}, "1s", None),
+            ({}, "1s", "{index} is not in the alias {alias} as declared, so no search finds it"),
+            (
+                {"{alias}": {"filter": {"match_none": {}}}},
+                "1s",
+                "{index} is not in the alias {alias} as declared, so no search finds it",
+            ),
+            (
+                {"{alias}": {}},
+                "-1",
+                "{index} is not refreshed (refresh_interval -1), so no search finds its new documents",
+            ),
+            (
+                {"{alias}": {}},
+                "0s",
+                "{index} is not refreshed (refresh_interval 0s), so no search finds its new documents",
+            ),
+            ({"{alias}": {}}, "05s", None),
+        ],
+    )
+    def test_index_of_this_month_that_no_search_finds_is_named(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        alias: str,
+        aliases: Mapping[str, Any],
+        interval: str,
+        problem: str | None,
+    ) -> None:
+        """The documents of earlier months are still counted."""
+        name = monthly_index(alias, now_ms())
+        index = {
+            "aliases": {each.format(alias=alias): options for each, options in aliases.items()},
+            "settings": {"index": {"refresh_interval": interval, "number_of_replicas": "0"}},
+        }
+        with HTTPServer() as server:
+            self.serve_documents(server, {name: index})
+            stages = self.check(
+                monkeypatch, f"localhost:{server.port}", generator="", spark_job="", archive="", health=""
+            )
+        repair = ": `make up STACK=sample` repairs it"
+        expected = problem and problem.format(index=name, alias=alias) + repair
+        figures = "3,000 participants; windows: 20 champion, 5 position"
+        assert stages["documents"] == StageHealth("documents", figures, expected)
+
+    @staticmethod
+    def serve_samples(server: HTTPServer, query: str, label: str, values: Mapping[str, float]) -> None:
+        """Answer as a Prometheus with these values of the query, and none of others."""
+        for answered, found in ((query, values), (None, {})):
+            result = [{"metric": {label: name}, "value": [1, str(value)]} for name, value in found.items()]
+            request = server.expect_request("/api/v1/query", query_string=answered and {"query": answered})
+            request.respond_with_json({"status": "success", "data": {"result": result}})
+
+    @pytest.mark.usefixtures("published_ports")
+    @pytest.mark.parametrize(
+        ("dead_letters", "problem"),
+        [
+            ({}, None),
+            (
+                {"rejected_by_elasticsearch": 50, "not_json": 7},
+                "no match was indexed within three minutes, only dead letters arrived (not_json, "
+                "rejected_by_elasticsearch): `make dlq STACK=sample`",
+            ),
+        ],
+    )
+    def test_dead_letters_without_an_indexed_match_are_a_problem(
+        self, monkeypatch: pytest.MonkeyPatch, dead_letters: Mapping[str, float], problem: str | None
+    ) -> None:
+        set_offsets(monkeypatch, begins={0: 5}, ends={0: 62})
+        with HTTPServer() as server:
+            self.serve_samples(server, health.DEAD_LETTERS_ONLY, "reason", dead_letters)
+            address = f"localhost:{server.port}"
+            stages = self.check(monkeypatch, prometheus=address, generator="", spark_job="", archive="", health="")
+        assert stages["dead letters"] == StageHealth("dead letters", "57 messages", problem)
+
+    @pytest.mark.usefixtures("published_ports")
+    @pytest.mark.parametrize(
+        ("scraped", "figures", "problem"),
+        [
+            ({"alertmanager": 1, "prometheus": 1}, "2 of 2 scrape jobs answer", None),
+            ({"alertmanager": 1, "kafka": 0, "prometheus": 1}, "2 of 3 scrape jobs answer, not kafka", None),
+            (
+                {},
+                "0 of 0 scrape jobs answer",
+                "Prometheus has stored no sample within a minute, so no alert can fire: "
+                "`make logs SERVICE=prometheus STACK=sample`",
+            ),
+            (
+                {"alertmanager": 0, "prometheus": 1},
+                "1 of 2 scrape jobs answer, not alertmanager",
+                "Alertmanager does not answer Prometheus, so nobody is notified of alerts: "
+                "`make logs SERVICE=alertmanager STACK=sample`",
+            ),
+        ],
+        ids=["healthy", "a service is down", "disk full", "no Alertmanager"],
+    )
+    def test_monitoring_without_samples_or_alertmanager_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, scraped: Mapping[str, float], figures: str, problem: str | None
+    ) -> None:
+        """A Prometheus that cannot write its samples answers queries."""
+        with HTTPServer() as server:
+            self.serve_samples(server, health.SCRAPED, "job", scraped)
+            address = f"localhost:{server.port}"
+            stages = self.check(monkeypatch, prometheus=address, generator="", spark_job="", archive="", health="")
+        assert stages["monitoring"] == StageHealth("monitoring", figures, problem)
+
+    @pytest.mark.usefixtures("published_ports")
+    def test_prometheus_that_does_not_answer_breaks_monitoring_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        set_offsets(monkeypatch, begins={0: 5}, ends={0: 62})
+        stages = self.check(monkeypatch, generator="", spark_job="", archive="", health="")
+        assert (stages["monitoring"].problem or "").startswith("Prometheus does not answer at http://localhost:1: ")
+        assert stages["dead letters"] == StageHealth("dead letters", "57 messages")
+
+
+@pytest.mark.parametrize("query", [health.DEAD_LETTERS_ONLY, health.SCRAPED])
+def test_promtool_evaluates_the_query(query: str) -> None:
+    """In tests/stack."""
+    cases = yaml.safe_load(RULES.with_name("alert_rules_test.yml").read_text())["tests"]
+    assert query in {case["expr"] for test in cases for case in test["promql_expr_test"]}
