@@ -76,7 +76,7 @@ class FakeDockerEngine:
             "DriverStatus": self.driver_status,
         }
 
-    def _list(self, all: bool, filters: Mapping[str, str], ignore_removed: bool = False) -> list[FakeContainer]:
+    def _list(self, all: bool, filters: Mapping[str, str], **_: bool) -> list[FakeContainer]:
         assert all, "a stopped container also holds its ports"
         return self.containers_by_label.get(filters["label"], [])
 
