@@ -48,6 +48,13 @@ _UNREADABLE_STATE = re.compile(
 )
 """In Spark's error, with its stack trace. An operator that is not in the state: its folder is missing."""
 
+_TEMPORARY_CAUSE = re.compile(
+    r"[\w.$(]*(?:Access|Connect|Host|Interrupt|Retriable|SafeMode|SdkClient|Socket|Standby|Timeout)\w*Exception"
+    r"|.*(?:Too many open files|Permission denied|Connection (?:refused|reset)|timed out)"
+)
+"""The root cause of an error that says nothing about the file: the machine's limits, or an outage of HDFS or S3. The
+exception's class, but not its message, because that has the file's path."""
+
 _OUTAGE_MILLISECONDS = 86_400_000
 """A day: the longest outage of Kafka that does not end the queries."""
 
@@ -197,8 +204,11 @@ class Queries:
 
 
 def is_state_unreadable(error: str) -> bool:
-    """Whether the error that ended a query, with its stack trace, is a missing or damaged file of the query's state."""
-    return bool(_UNREADABLE_STATE.search(error))
+    """Whether the error that ended a query, with its stack trace, is a missing or damaged file of the query's state.
+
+    An unknown cause is taken for damage: otherwise a damaged file could end each start for ever.
+    """
+    return bool(_UNREADABLE_STATE.search(error)) and not _TEMPORARY_CAUSE.match(root_cause(error))
 
 
 def stop_gracefully(spark: SparkSession, queries: Iterable[StreamingQuery], grace_seconds: float) -> bool:
