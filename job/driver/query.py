@@ -110,9 +110,7 @@ class Queries:
         interval is longer, and its batches are as long as the interval if it lags behind.
         """
         window, aliases = self.settings.window, self.settings.elasticsearch
-        size = AdaptiveBatchSize(
-            self.settings.batch.initial_size(len(start.offsets)) * window.update_seconds, 2 * window.update_seconds
-        )
+        size = statistics_batch_size(self.settings, len(start.offsets))
         event_times = CountsAccumulator(self.spark.sparkContext, EventTimes, metrics.task_ended)
         counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts, metrics.task_ended)
         late_matches = LateMatches(self.checkpoints, STATISTICS)
@@ -201,6 +199,17 @@ class Queries:
             .option("maxRecordsPerPartition", 500)
             .load()
         )
+
+
+def statistics_batch_size(settings: Settings, partitions: int) -> AdaptiveBatchSize:
+    """The batch size of the statistics, whose batches are as long as their trigger interval if they lag behind.
+
+    The duration of the last batches says nothing about the rows of the next one: a message that does not count has
+    none. So there is a maximum.
+    """
+    seconds = settings.window.update_seconds
+    first = settings.batch.initial_size(partitions) * seconds
+    return AdaptiveBatchSize(first, 2 * seconds, settings.max_statistics_messages)
 
 
 def is_state_unreadable(error: str) -> bool:
