@@ -282,6 +282,14 @@ class Settings(BaseModel):
         _check_heap_fits(
             "sparkJobMemory", self.spark_job_memory, "job.driver.memory", job.driver.memory, DRIVER_EXTRA_MIB
         )
+        if self.topic_partitions > job.max_statistics_messages:
+            # A batch of a backlog has a message of each partition at least.
+            raise ValueError(
+                f"topicPartitions: a match has {job.window.rows_of_a_match:,} rows of the statistics with "
+                f"job.window.size_seconds {job.window.size_seconds} and job.window.slide_seconds "
+                f"{job.window.slide_seconds}, and {self.topic_partitions} of them can exceed job.executor.memory "
+                f"{job.executor.memory}: make job.window.slide_seconds longer, or raise job.executor.memory"
+            )
         if job.executor.cores > self.spark_worker_cores:
             raise ValueError(
                 f"sparkWorkerCores: {self.spark_worker_cores} is less than job.executor.cores {job.executor.cores}: "

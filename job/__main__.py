@@ -67,7 +67,7 @@ def run(options: settings.Settings) -> int:
     of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))
     of_statistics = metrics.add_query(STATISTICS, ConsumerLag("lol_job_statistics_lag_messages"))
     serve(pages(metrics), options.http)
-    receiver = sink_wait.Receiver(metrics.record_sink_wait)
+    receiver = sink_wait.Receiver(metrics.record_sink_wait, metrics.record_sink_progress)
 
     log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
     kafka = TopicInspector(options.kafka)

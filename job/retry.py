@@ -43,6 +43,9 @@ class TransientError(Exception):
 OnWait = Callable[[str, str, float, int], None]
 """Called before each backoff with: service, reason, seconds until the next attempt, attempts so far."""
 
+OnProgress = Callable[[], None]
+"""Called when a service has acknowledged a request."""
+
 
 def wait_until_available(
     service: str,
@@ -76,6 +79,10 @@ def wait_until_available(
 def log_wait(service: str, reason: str, seconds: float, attempt: int) -> None:
     """Log a line before a backoff: an `on_wait` of `retry_with_backoff`."""
     log.warning("Waiting %.1f s for %s: %s", seconds, service, reason)
+
+
+def ignore_progress() -> None:
+    """An OnProgress that does nothing."""
 
 
 def retry_with_backoff(

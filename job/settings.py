@@ -153,6 +153,10 @@ _IDLE_EVENT_SECONDS = 10  # Spark's spark.sql.streaming.noDataProgressEventInter
 _BATCH_AGE_FACTOR = 4
 _DAY_SECONDS = 86_400
 _MAX_WINDOWS_OF_A_MATCH = 1440
+_GROUPS_OF_A_MATCH = 15
+"""Ten champions and five positions. An Arena match of eighteen has four more, for which the heap has room."""
+_STATISTICS_ROWS_PER_HEAP_MIB = 1024
+"""Rows of the statistics that a batch may have: half of the heap, with 512 bytes for each (see docs/decisions.md)."""
 
 # The expected format of each pattern in words: pydantic's own message would show the regular expression.
 _EXPECTED_FORMATS = {
@@ -206,6 +210,11 @@ class Executor(Section):
     memory: SparkMemory
     cores: Positive
 
+    @property
+    def max_statistics_rows(self) -> int:
+        """The most rows of the statistics that a batch may have: a single task keeps them in an executor's heap."""
+        return _STATISTICS_ROWS_PER_HEAP_MIB * mebibytes(self.memory)
+
 
 class Kafka(Login):
     bootstrap_servers: Servers
@@ -254,6 +263,11 @@ class Window(Section):
     watermark_seconds: Annotated[int, Field(ge=1, le=30 * _DAY_SECONDS)]
     # A query without progress for two minutes is restarted, and StatisticsStalled fires after one.
     update_seconds: Annotated[int, Field(gt=0, le=30)]
+
+    @property
+    def rows_of_a_match(self) -> int:
+        """The rows of the statistics that a match changes: as many new ones if no other match is in its windows."""
+        return self.size_seconds // self.slide_seconds * _GROUPS_OF_A_MATCH
 
     @model_validator(mode="after")
     def _check_window(self) -> "Window":
@@ -343,6 +357,11 @@ class Settings(Section):
     log: Log
     http: Http
     stop_grace_seconds: Positive
+
+    @property
+    def max_statistics_messages(self) -> int:
+        """The maximum batch size of the statistics: the heap holds its rows even if no two matches share a window."""
+        return max(1, self.executor.max_statistics_rows // self.window.rows_of_a_match)
 
     @model_validator(mode="after")
     def _check_batch_age(self) -> Self:

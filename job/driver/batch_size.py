@@ -4,6 +4,7 @@ Spark's rate limit (`maxOffsetsPerTrigger`) is fixed when a query starts, but th
 twenty, and so does the speed of machines.
 """
 
+import sys
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -15,6 +16,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 _TARGET_FRACTION = 0.5
 _MAX_GROWTH_FACTOR = 4
 _DECAY_FACTOR = 0.98
+# The state still holds the rows of the largest batch while the next ones run, and these can be as costly.
+_MAXIMUM_TO_MINIMUM = 8
 
 
 class AdaptiveBatchSize:
@@ -23,11 +26,13 @@ class AdaptiveBatchSize:
     A message is an offset of the topic here, as in Spark's limit.
 
     `first` is the initial and the minimum size. Without a minimum, fixed planning time on a busy machine would shrink
-    batches to one message: planning takes as long for one message as for hundreds.
+    batches to one message: planning takes as long for one message as for hundreds. `most` is the maximum, for messages
+    whose cost says nothing about that of the next ones; the minimum is at most an eighth of it.
     """
 
-    def __init__(self, first: int, max_seconds: float) -> None:
-        self.messages = self._minimum = first
+    def __init__(self, first: int, max_seconds: float, most: int = sys.maxsize) -> None:
+        self.messages = self._minimum = max(1, min(first, most // _MAXIMUM_TO_MINIMUM))
+        self._maximum = most
         self._target_seconds = _TARGET_FRACTION * max_seconds
 
     def observe(self, messages: int, seconds: float) -> bool:
@@ -40,7 +45,7 @@ class AdaptiveBatchSize:
             fitting = int(_DECAY_FACTOR * previous)
         else:
             fitting = round(messages * self._target_seconds / seconds)
-        self.messages = max(self._minimum, min(fitting, _MAX_GROWTH_FACTOR * previous))
+        self.messages = max(self._minimum, min(fitting, _MAX_GROWTH_FACTOR * previous, self._maximum))
         return self.messages != previous
 
 

@@ -18,7 +18,7 @@ from job.documents import MatchAliases
 from job.lag import ConsumerLag, OpenTransactions
 from job.match import REASONS, UNCOUNTED_REASONS
 from job.printable import escape
-from job.sinks.sink_wait import SinkWait
+from job.sinks.sink_wait import SinkProgress, SinkWait
 from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import Offsets, TopicOffsets
@@ -205,6 +205,12 @@ class Metrics:
         for query in self._queries:
             if wait.query in (query.name, ""):
                 query.record_sink_wait(wait, until)
+
+    def record_sink_progress(self, progress: SinkProgress) -> None:
+        """Record that a service has acknowledged a request of a task: a query whose task takes long does not hang."""
+        for query in self._queries:
+            if progress.query in (query.name, ""):
+                query.last_activity_at = time.monotonic()
 
     def record_kafka_wait(self, reason: str) -> None:
         """Record that the topic cannot be read, until its offsets are known again."""

@@ -45,6 +45,13 @@ _UNREADABLE_STATE = re.compile(
 )
 """In Spark's error, with its stack trace. An operator that is not in the state: its folder is missing."""
 
+_TEMPORARY_CAUSE = re.compile(
+    r"[\w.$(]*(?:Access|Connect|Host|Interrupt|Retriable|SafeMode|SdkClient|Socket|Standby|Timeout)\w*Exception"
+    r"|.*(?:Too many open files|Permission denied|Connection (?:refused|reset)|timed out)"
+)
+"""The root cause of an error that says nothing about the file: the machine's limits, or an outage of HDFS or S3. The
+exception's class, but not its message, because that has the file's path."""
+
 _OUTAGE_MILLISECONDS = 86_400_000
 """A day: the longest outage of Kafka that does not end the queries."""
 
@@ -99,9 +106,7 @@ class Queries:
         interval is longer, and its batches are as long as the interval if it lags behind.
         """
         window, aliases = self.settings.window, self.settings.elasticsearch
-        size = AdaptiveBatchSize(
-            self.settings.batch.initial_size(len(start.offsets)) * window.update_seconds, 2 * window.update_seconds
-        )
+        size = statistics_batch_size(self.settings, len(start.offsets))
         event_times = CountsAccumulator(self.spark.sparkContext, EventTimes, metrics.task_ended)
         counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts, metrics.task_ended)
         late_matches = LateMatches(self.checkpoints, STATISTICS)
@@ -202,9 +207,23 @@ def refresh_small_batch(connection: elasticsearch.Connection, offsets: int, indi
         elasticsearch.refresh(connection, sorted(indices))
 
 
+def statistics_batch_size(settings: Settings, partitions: int) -> AdaptiveBatchSize:
+    """The batch size of the statistics, whose batches are as long as their trigger interval if they lag behind.
+
+    The duration of the last batches says nothing about the rows of the next one: a message that does not count has
+    none. So there is a maximum.
+    """
+    seconds = settings.window.update_seconds
+    first = settings.batch.initial_size(partitions) * seconds
+    return AdaptiveBatchSize(first, 2 * seconds, settings.max_statistics_messages)
+
+
 def is_state_unreadable(error: str) -> bool:
-    """Whether the error that ended a query, with its stack trace, is a missing or damaged file of the query's state."""
-    return bool(_UNREADABLE_STATE.search(error))
+    """Whether the error that ended a query, with its stack trace, is a missing or damaged file of the query's state.
+
+    An unknown cause is taken for damage: otherwise a damaged file could end each start for ever.
+    """
+    return bool(_UNREADABLE_STATE.search(error)) and not _TEMPORARY_CAUSE.match(root_cause(error))
 
 
 def stop_gracefully(spark: SparkSession, queries: Iterable[StreamingQuery], grace_seconds: float) -> bool:

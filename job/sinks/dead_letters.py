@@ -11,7 +11,7 @@ from job import __version__
 from job.kafka_client import ConnectionErrors, KafkaClientSettings
 from job.match import DeadLetter
 from job.message import MAX_HEADERS, Headers, Message
-from job.retry import OnWait, TransientError, retry_with_backoff
+from job.retry import OnProgress, OnWait, TransientError, ignore_progress, retry_with_backoff
 from job.times import iso, now_ms
 
 # The topics' size limit plus a margin: the client counts before compression and includes the headers.
@@ -63,6 +63,7 @@ class DeadLetterSink:
         on_wait: OnWait,
         connection: ConnectionErrors,
         describe: Callable[[KafkaError], str] = KafkaError.str,
+        on_progress: OnProgress = ignore_progress,
     ) -> None:
         """`connection` has the producer's connection errors. `describe` turns an error into one line."""
         self._describe = describe
@@ -70,6 +71,7 @@ class DeadLetterSink:
         self._connection = connection
         self._topic = topic
         self._on_wait = on_wait
+        self._on_progress = on_progress
         self._unacknowledged: dict[int, tuple[Message, Headers]] = {}
         self._errors: list[KafkaError] = []
         self._count = 0
@@ -109,7 +111,9 @@ class DeadLetterSink:
                 reason = self._describe(first) if first else "no answer"
                 raise TransientError(f"{len(self._unacknowledged)} dead letters are not acknowledged ({reason})")
 
-        retry_with_backoff("Kafka", attempt, self._on_wait)
+        if self._unacknowledged:
+            retry_with_backoff("Kafka", attempt, self._on_wait)
+            self._on_progress()
 
     def _produce(self, number: int) -> None:
         message, headers = self._unacknowledged[number]

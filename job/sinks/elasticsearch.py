@@ -19,7 +19,7 @@ from elasticsearch import ApiError, Elasticsearch
 
 from job.documents import Action
 from job.errors import JobError, first_line
-from job.retry import OnWait, TransientError, retry_with_backoff
+from job.retry import OnProgress, OnWait, TransientError, ignore_progress, retry_with_backoff
 
 if TYPE_CHECKING:  # the executors do not need the settings' libraries
     from job import settings
@@ -168,9 +168,16 @@ class BulkSink:
     request would never answer it, although it indexes each copy. The limit grows again with each request that succeeds.
     """
 
-    def __init__(self, elasticsearch: Elasticsearch, on_wait: OnWait, max_backoff: float = 5) -> None:
+    def __init__(
+        self,
+        elasticsearch: Elasticsearch,
+        on_wait: OnWait,
+        max_backoff: float = 5,
+        on_progress: OnProgress = ignore_progress,
+    ) -> None:
         self._elasticsearch = elasticsearch
         self._on_wait = on_wait
+        self._on_progress = on_progress
         self._max_backoff = max_backoff
         self._max_actions = MAX_ACTIONS
 
@@ -240,9 +247,10 @@ class BulkSink:
             problem = "cannot be reached" if isinstance(error, ElasticsearchConnectionError) else "does not answer"
             answer = f"it {problem} ({first_line(error.message)})"
             raise TransientError("; ".join(filter(None, (answer, advice(error))))) from error
-        if not response["errors"]:
-            return [], "", []
-        return _evaluate(actions, response["items"])
+        found = _evaluate(actions, response["items"]) if response["errors"] else ([], "", [])
+        if len(found[0]) < len(actions):  # not if all have to be sent again
+            self._on_progress()
+        return found
 
     def _send_halves(self, actions: list[Action], error: ApiError) -> tuple[list[Action], str, list[Rejection]]:
         """Find the documents that make a whole request fail, by bisection: send each half of it alone."""

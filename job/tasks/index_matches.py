@@ -45,19 +45,28 @@ class SinkConfig(NamedTuple):
     driver: sink_wait.Address
 
     def bulk_sink(self) -> BulkSink:
-        return BulkSink(elasticsearch.client(self.elasticsearch_connection), self._on_wait)
+        client = elasticsearch.client(self.elasticsearch_connection)
+        return BulkSink(client, self._on_wait, on_progress=self._progress_reporter())
 
     def dead_letter_sink(self) -> DeadLetterSink:
         client, errors = producer(self.kafka)
         describe = partial(describe_error, kafka=self.kafka)
-        return DeadLetterSink(client, self.dead_letter_topic, self._on_wait, errors, describe)
+        on_progress = self._progress_reporter()
+        return DeadLetterSink(client, self.dead_letter_topic, self._on_wait, errors, describe, on_progress)
+
+    def _progress_reporter(self) -> sink_wait.ProgressReporter:
+        return sink_wait.ProgressReporter(self.driver, _query_of_task())
 
     def _on_wait(self, service: str, reason: str, seconds: float, attempt: int) -> None:
         """Report a sink's retry in the executor's log and to the driver."""
         log.warning("Waiting %.1f s for %s: %s", seconds, service, escape(reason))
-        task = TaskContext.get()
-        query = (task and task.getLocalProperty(QUERY_PROPERTY)) or ""
-        sink_wait.send(self.driver, sink_wait.SinkWait(service, reason, seconds, attempt, query))
+        sink_wait.send(self.driver, sink_wait.SinkWait(service, reason, seconds, attempt, _query_of_task()))
+
+
+def _query_of_task() -> str:
+    """The name of this task's query; empty outside of a task."""
+    task = TaskContext.get()
+    return (task and task.getLocalProperty(QUERY_PROPERTY)) or ""
 
 
 class IndexMatches:

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from job.kafka_client import KafkaClientSettings
 from job.sinks.elasticsearch import Connection
-from job.sinks.sink_wait import Receiver, SinkWait
+from job.sinks.sink_wait import Receiver, SinkProgress, SinkWait
 from job.tasks.index_matches import NO_ROWS, QUERY_PROPERTY, SinkConfig
 
 
@@ -27,8 +27,8 @@ class Wait:
 
 def test_sink_wait_has_the_name_of_its_query(spark: SparkSession, tmp_path: Path) -> None:
     """Also after the next query has set its own."""
-    received: SimpleQueue[SinkWait] = SimpleQueue()
-    receiver = Receiver(received.put)
+    received: SimpleQueue[SinkWait | SinkProgress] = SimpleQueue()
+    receiver = Receiver(received.put, received.put)
     kafka: Any = KafkaClientSettings
     sinks = SinkConfig(Connection((), 1), kafka, "dead_letters", receiver.address("127.0.0.1"))
     (tmp_path / "source").mkdir()

@@ -89,6 +89,14 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"generatorModes": "arena_16=1"}, "generatorRemakesPercent must be 0"),
         ({"sparkWorkerMemory": 2048}, "sparkWorkerMemory: 2048 MiB is too little for job.executor.memory 2g"),
         ({"job": {"driver": {"memory": "4g"}}}, "sparkJobMemory"),
+        (
+            {
+                "topicPartitions": 98,
+                "job": {"window": {"size_seconds": 86400, "watermark_seconds": 86400}},
+            },
+            "topicPartitions: a match has 21,600 rows of the statistics with job.window.size_seconds 86400 and "
+            "job.window.slide_seconds 60, and 98 of them can exceed job.executor.memory 2g: ",
+        ),
         ({"sparkWorkerCores": 1}, "sparkWorkerCores"),
         ({"generatorDuplicatesPercent": 95}, "generatorDuplicatesPercent"),
         ({"generatorPoisonPercent": 60, "generatorRemakesPercent": 60}, "together at most 100"),

@@ -208,6 +208,23 @@ def test_reason_of_a_retry_is_the_latest_error() -> None:
     ]
 
 
+def test_acknowledged_dead_letters_are_progress() -> None:
+    producer: Any = FakeProducer(KafkaError._MSG_TIMED_OUT)
+    reports: list[str] = []
+    sink = DeadLetterSink(
+        producer,
+        "lol_matches_dlq",
+        lambda *_: reports.append("wait"),
+        ConnectionErrors(),
+        on_progress=lambda: reports.append("progress"),
+    )
+    sink.flush()
+    assert reports == []
+    sink.add(MESSAGE, LETTER)
+    sink.flush()
+    assert reports == ["wait", "progress"]
+
+
 def test_rejected_login_is_the_reason_of_a_retry() -> None:
     """For the message itself, librdkafka reports only a timeout."""
     errors = ConnectionErrors()

@@ -295,6 +295,21 @@ def test_retries_until_elasticsearch_answers(waits: list[tuple[str, str]]) -> No
     assert all("cannot be reached" in reason for _, reason in waits)
 
 
+def test_acknowledged_request_is_progress_and_one_of_which_all_is_sent_again_is_not(server: FakeElasticsearch) -> None:
+    reports: list[str] = []
+    with Elasticsearch([server.url], max_retries=0) as client:
+        sink = BulkSink(client, lambda *_: reports.append("wait"), 0.01, on_progress=lambda: reports.append("progress"))
+        sink.index(some_actions(2))
+        assert reports == ["progress"]
+        server.answers = [
+            lambda lines: server.store(lines, {"id0": 503, "id1": 503}),
+            lambda _: (429, {"error": {"type": "es_rejected_execution_exception"}}),
+            lambda lines: server.store(lines, {"id1": 503}),
+        ]
+        sink.index(some_actions(2))
+    assert reports[1:] == ["wait", "wait", "progress", "wait", "progress"]
+
+
 def test_request_that_times_out_is_sent_again_with_fewer_actions(
     server: FakeElasticsearch, waits: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

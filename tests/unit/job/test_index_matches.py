@@ -3,17 +3,20 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from queue import SimpleQueue
 
 import pyarrow as pa
 import pytest
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, LongType, StringType, StructType, TimestampType
 
+from job.documents import action
 from job.kafka_client import ConnectionErrors, KafkaClientSettings
+from job.match import DeadLetter
 from job.message import Headers, Message, Original
 from job.settings import with_overrides
 from job.sinks.elasticsearch import Connection
-from job.sinks.sink_wait import Address
+from job.sinks.sink_wait import Address, Receiver, SinkProgress
 from job.tasks.index_matches import IndexMatches, SinkConfig
 from job.tasks.outcomes import BatchCounts
 from job.times import iso, now_ms
@@ -29,6 +32,7 @@ from tests.support.sample_matches import (
     participant,
     value,
 )
+from tests.unit.conftest import Clock
 
 HEADER = StructType().add("key", StringType()).add("value", BinaryType())
 SCHEMA = (
@@ -99,6 +103,25 @@ def run_messages(
     assert list(index(iter(batches))) == []
     (counts,) = accumulator.added
     return counts
+
+
+def test_long_task_reports_the_requests_that_its_sinks_have_acknowledged(
+    server: FakeElasticsearch, producer: FakeProducer, clock: Clock
+) -> None:
+    received: SimpleQueue[SinkProgress] = SimpleQueue()
+    receiver = Receiver(lambda _: None, received.put)
+    sinks = SinkConfig(
+        Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", receiver.address("127.0.0.1")
+    )
+    bulk_sink, dead_letter_sink = sinks.bulk_sink(), sinks.dead_letter_sink()
+    clock.now += 10
+    bulk_sink.index([action("n-2026.02", "id", {"n": 1})])
+    assert received.get(timeout=5) == SinkProgress()
+    dead_letter_sink.add(message(0, b"{", []), DeadLetter("not_json", ""))
+    dead_letter_sink.flush()
+    assert received.get(timeout=5) == SinkProgress()
+    receiver.close()
+    assert (len(server.documents), len(producer.delivered)) == (1, 1)
 
 
 def two_teams(kills: int = 7) -> Json:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from job.driver.metrics import Metrics, QueryMetrics, freshness_goal
 from job.lag import ConsumerLag
 from job.match import UNCOUNTED_REASONS
-from job.sinks.sink_wait import SinkWait
+from job.sinks.sink_wait import SinkProgress, SinkWait
 from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import PartitionOffsets
@@ -367,6 +367,28 @@ def test_query_whose_tasks_end_does_not_hang_however_long_its_batch_takes(
         assert metrics.hanging_reason() == metrics.unhealthy_reason() == ""
     now += 61
     assert metrics.hanging_reason() == "query matches has made no progress for 61 s"
+
+
+def test_query_whose_requests_are_acknowledged_does_not_hang_however_long_its_task_takes(
+    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch, statistics: QueryMetrics
+) -> None:
+    """The last task of the statistics indexes the rows of the whole batch."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for each in (query, statistics):
+        each.query_started()
+        each.query_idle()
+    statistics.task_ended()  # the last one that decodes
+    for _ in range(30):
+        now += 10
+        query.query_idle()
+        metrics.record_sink_progress(SinkProgress("statistics"))
+        assert metrics.hanging_reason() == metrics.unhealthy_reason() == ""
+    for _ in range(7):
+        now += 10
+        query.query_idle()
+        metrics.record_sink_progress(SinkProgress("matches"))
+    assert metrics.hanging_reason() == "query statistics has made no progress for 70 s"
 
 
 def test_query_that_hangs_is_noticed_while_another_query_waits(

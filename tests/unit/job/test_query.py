@@ -1,4 +1,4 @@
-"""The streaming queries: the refresh after a small batch, and graceful shutdown."""
+"""The streaming queries: the refresh after a small batch, damaged state, and graceful shutdown."""
 
 import time
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from py4j.protocol import Py4JError
 
-from job.driver.query import refresh_small_batch, stop_gracefully
+from job.driver.query import is_state_unreadable, refresh_small_batch, stop_gracefully
 from job.sinks.elasticsearch import Connection
 from tests.support.fakes import fake_elasticsearch
 from tests.unit.conftest import Clock
@@ -87,3 +87,64 @@ def test_query_that_does_not_stop_does_not_keep_the_others_from_stopping(
     assert not stop_gracefully(spark, queries, grace_seconds=50)
     assert caplog.messages == ["The query a query does not stop: a timeout"]
     assert not queries[1].isActive
+
+
+def state_error(*causes: str) -> str:
+    """The end of a query whose state cannot be loaded, with its stack trace."""
+    kind = "CANNOT_LOAD_STATE_STORE.UNCATEGORIZED"
+    lines = [
+        f"org.apache.spark.SparkException: [{kind}] An error occurred during loading state. Cannot load state store.",
+        "\tat org.apache.spark.sql.execution.streaming.state.StateStore$.get(StateStore.scala:1)",
+    ]
+    for cause in causes:
+        lines += [f"Caused by: {cause}", "\tat java.base/java.io.FileInputStream.open0(Native Method)", "\t... 28 more"]
+    return "\n".join(lines)
+
+
+FILE = "file:/srv/TimeoutException/Hosts/statistics/state/0/0/1.delta"
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        f"java.io.FileNotFoundException: {FILE} (No such file or directory)",
+        f"java.io.FileNotFoundException: File {FILE} does not exist",
+        f"org.apache.hadoop.ipc.RemoteException(java.io.FileNotFoundException): File does not exist: {FILE}",
+        f"software.amazon.awssdk.services.s3.model.NoSuchKeyException: {FILE}",
+        "java.io.EOFException",
+        "java.io.IOException: Stream is corrupted",
+        "com.github.luben.zstd.ZstdIOException: Unknown frame descriptor",
+        f"org.apache.spark.SparkException: [CANNOT_READ_DELTA_FILE_KEY_SIZE] Error reading delta file {FILE}",
+        "java.lang.NegativeArraySizeException: -7",
+        "java.io.IOException: Input/output error",
+    ],
+)
+def test_state_that_is_missing_or_damaged_is_unreadable(cause: str) -> None:
+    assert is_state_unreadable(state_error(cause))
+    assert is_state_unreadable(state_error(f"java.io.IOException: Error reading {FILE}", cause))
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        f"java.io.FileNotFoundException: {FILE} (Too many open files)",
+        f"java.io.FileNotFoundException: {FILE} (Permission denied)",
+        f"java.nio.file.FileSystemException: {FILE}: Too many open files",
+        f"java.nio.file.AccessDeniedException: {FILE}",
+        f"org.apache.hadoop.security.AccessControlException: Permission denied: user=spark, inode={FILE}",
+        "org.apache.hadoop.ipc.RemoteException(org.apache.hadoop.ipc.StandbyException): Operation category READ",
+        "org.apache.hadoop.ipc.RemoteException(org.apache.hadoop.hdfs.server.namenode.SafeModeException): Zero blocks",
+        "java.net.ConnectException: Connection refused",
+        "java.net.SocketException: Connection reset",
+        "java.net.SocketTimeoutException: Read timed out",
+        "java.net.UnknownHostException: namenode",
+        "java.net.NoRouteToHostException: No route to host",
+        "software.amazon.awssdk.core.exception.SdkClientException: Unable to execute HTTP request",
+        "java.io.InterruptedIOException: getFileStatus",
+        "java.lang.InterruptedException",
+    ],
+)
+def test_state_that_cannot_be_read_at_present_is_not_unreadable(cause: str) -> None:
+    """The next start reads it: its windows must not be dropped."""
+    assert not is_state_unreadable(state_error(cause))
+    assert not is_state_unreadable(state_error(f"java.io.IOException: Error reading {FILE}", cause))

@@ -1,4 +1,4 @@
-"""Sink waits are sent from the executors to the driver, which ignores all that others send to its port."""
+"""Sink waits and progress are sent from the executors to the driver, which ignores all that others send to its port."""
 
 import base64
 import socket
@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from job.sinks import sink_wait
-from job.sinks.sink_wait import Address, Receiver, SinkWait
+from job.sinks.sink_wait import Address, ProgressReporter, Receiver, SinkProgress, SinkWait
+from tests.unit.conftest import Clock
 
 WAIT = SinkWait("Elasticsearch", "größer", 1.5, 2)
-Received = SimpleQueue[SinkWait]
+Received = SimpleQueue[SinkWait | SinkProgress]
 
 
 @pytest.fixture
@@ -22,14 +23,14 @@ def received() -> Received:
 
 @pytest.fixture
 def driver(received: Received) -> Iterator[Address]:
-    receiver = Receiver(received.put)
+    receiver = Receiver(received.put, received.put)
     yield receiver.address("127.0.0.1")
     receiver.close()
 
 
 def datagram(address: Address, **fields: object) -> bytes:
     """A report with the driver's token, with other values for these fields of the wait."""
-    return address.token + msgspec.json.encode(msgspec.structs.asdict(WAIT) | fields)
+    return address.token + msgspec.json.encode(msgspec.to_builtins(WAIT) | fields)
 
 
 def assert_ignored(driver: Address, data: bytes, received: Received) -> None:
@@ -46,13 +47,25 @@ def test_sink_wait_reaches_the_driver(driver: Address, received: Received) -> No
     assert received.get(timeout=5) == WAIT
 
 
+def test_progress_of_a_long_task_reaches_the_driver(driver: Address, received: Received, clock: Clock) -> None:
+    """At rest a task takes less than a second, and reports none."""
+    report = ProgressReporter(driver, "statistics")
+    report()
+    for _ in range(12):
+        clock.now += 1
+        report()
+    sink_wait.send(driver, WAIT)
+    progress = SinkProgress("statistics")
+    assert [received.get(timeout=5) for _ in range(3)] == [progress, progress, WAIT]
+
+
 def test_unreachable_driver_does_not_fail_the_sink() -> None:
     sink_wait.send(Address("no-such-host.invalid", 1, b""), WAIT)
 
 
 def test_datagram_without_the_drivers_token_is_ignored(driver: Address, received: Received) -> None:
     forged = msgspec.json.encode(SinkWait("Kafka", "forged", 60, 1))
-    of_another_start = Receiver(received.put)
+    of_another_start = Receiver(received.put, received.put)
     tokens = (b"", b"\0", driver.token[:-1], b"\0" + driver.token, of_another_start.address("").token)
     of_another_start.close()
     for token in tokens:
