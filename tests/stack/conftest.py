@@ -32,6 +32,7 @@ OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/{WEBHOOK_TOKEN}",
     "generatorEnabled": "true",
     "job.archive.messages_per_second": "2000",  # so that no test waits for the backlog of another one
+    "job.window.update_seconds": "3",  # so that no test waits long for the next batch of the statistics
     "portOffset": "3350",  # no port of a stack whose offset is derived from its name
 }
 SECOND_STACK = "selftest-beside"
