@@ -51,11 +51,6 @@ def wait_for_documents(stack: Stack) -> None:
     eventually(has_documents, timeout_seconds=120)
 
 
-@pytest.mark.usefixtures("stream")
-def test_second_up_is_idempotent(stack: Stack) -> None:
-    assert changes(stack.up().summary.resource_changes) == {}
-
-
 @pytest.mark.parametrize("target", ["up", "down"])
 def test_stack_of_another_pulumi_state_is_refused_and_stays_as_it_is(stack: Stack, target: str, tmp_path: Path) -> None:
     """As for another user of the Docker engine, whose state does not contain the stack."""
