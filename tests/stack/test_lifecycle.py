@@ -21,12 +21,15 @@ from pulumi.automation import CommandError, OpType
 
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
+from infra.clients.cassandra import differences
 from infra.clients.docker_engine import stack_containers
 from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_acls import ACLS_BY_USER, acls
-from infra.logins import login_of
+from infra.logins import CASSANDRA_ADMIN, login_of
 from infra.names import CASSANDRA_PORT, ELASTICSEARCH_PORT, KAFKA_HOST_LISTENER_PORT, MATCHES_ALIAS, stack_prefix
+from tests.stack.test_logins_cassandra import address
+from tests.stack.test_logins_cassandra import passwords as cassandra_passwords
 from tools import backfill
 
 pytestmark = pytest.mark.disruptive
@@ -84,7 +87,7 @@ def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
 @pytest.mark.usefixtures("stream")
 def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
     """A deleted topic is recreated; a changed template is updated; a Kafka user that is not declared and its ACL are
-    removed.
+    removed, and so is a role of Cassandra.
 
     So is one of a version without some fields, whose index and documents stay: the index gets the fields.
     """
@@ -98,6 +101,8 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     users = UsersClient(stack.kafka_settings())
     passwords = {user: stack.outputs["credentials"][login_of("kafka", user)] for user in ACLS_BY_USER}
     users.apply(passwords | {"mallory": "x"}, [*acls(), "ALLOW User:mallory * WRITE TOPIC LITERAL lol_matches"])
+    with stack.cassandra(CASSANDRA_ADMIN) as session:
+        session.execute("CREATE ROLE intruder WITH PASSWORD = 'x' AND LOGIN = true AND SUPERUSER = true")
     topics.delete("lol_matches_dlq")
     changed = read_template()
     changed["template"]["settings"]["index"]["number_of_replicas"] = "2"
@@ -109,9 +114,10 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     old_index = f"{MATCHES_ALIAS}-2019.02"
     client.index(index=old_index, id="old", document={"match_id": "old", "kills": 1}, refresh=True)
     stack.refresh()
-    assert changes(stack.preview().change_summary) == {"create": 1, "update": 3}
+    assert changes(stack.preview().change_summary) == {"create": 1, "update": 4}
     stack.up(refresh=False)
     assert users.read(passwords) == UsersState(sorted(ACLS_BY_USER), acls())
+    assert differences(*address(stack), "lol", "matches", cassandra_passwords(stack)) == []
     mapped = client.indices.get_mapping(index=old_index)[old_index]["mappings"]["properties"]
     assert mapped == fields | added
     assert client.get(index=old_index, id="old")["_source"] == {"match_id": "old", "kills": 1}
