@@ -113,9 +113,7 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     client.indices.put_index_template(name=MATCHES_ALIAS, body=older)
     old_index = f"{MATCHES_ALIAS}-2019.02"
     client.index(index=old_index, id="old", document={"match_id": "old", "kills": 1}, refresh=True)
-    stack.refresh()
-    assert changes(stack.preview().change_summary) == {"create": 1, "update": 4}
-    stack.up(refresh=False)
+    assert changes(stack.up().summary.resource_changes) == {"create": 1, "update": 4}
     assert users.read(passwords) == UsersState(sorted(ACLS_BY_USER), acls())
     assert differences(*address(stack), "lol", "matches", cassandra_passwords(stack)) == []
     mapped = client.indices.get_mapping(index=old_index)[old_index]["mappings"]["properties"]
