@@ -29,7 +29,7 @@ from tests.support.small_disk import CassandraOnSmallDisk
 pytestmark = pytest.mark.disruptive
 
 SECOND = 10**9  # in the nanoseconds of Docker's API
-FAILURES, START_FAILURES = 3, 6
+FAILURES, START_FAILURES = 3, 4
 SERVICES = {
     "healthy first": "echo 0 >/tmp/code; exec sleep 1000",
     "ignores SIGTERM": "trap '' TERM; echo 0 >/tmp/code; while true; do sleep 1; done",
