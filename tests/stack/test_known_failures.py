@@ -1,6 +1,7 @@
 """Known failures of such stacks, each prevented or recovered from automatically.
 
 Three more are in test_exactness: a killed driver, an outage of Elasticsearch, and checksum files of an earlier version.
+A replaced Spark master is in test_lifecycle.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.kafka import TopicClient
-from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT
+from infra.names import CHECKPOINTS
 from infra.provisioning.health_gate import wait_until_healthy
 from infra.services.spark_master import HEALTH_CHECK, RECOVERY_DIRECTORY
 from infra.services.zookeeper import LOGS
@@ -139,19 +140,6 @@ def test_spark_master_starts_with_a_damaged_recovery_file_and_a_lost_checkpoint_
     finally:
         job.start()
     known.assert_one_outcome_each()
-
-
-@pytest.mark.usefixtures("stream")
-def test_replaced_spark_master_knows_the_job_and_its_workers(stack: Stack) -> None:
-    """Its state is in a volume. Without it the job would lose its executors, and never get new ones."""
-    stack.wait_until_healthy()
-    started_at = stack.container("spark-job").attrs["State"]["StartedAt"]
-    stack.container("spark-master").remove(force=True)
-    stack.up()
-    stack.wait_for_new_documents(timeout_seconds=60)
-    assert stack.container("spark-job").attrs["State"]["StartedAt"] == started_at
-    (application,) = stack.get("spark-master", SPARK_MASTER_UI_PORT, "/json/").json()["activeapps"]
-    assert application["state"] == "RUNNING"
 
 
 @pytest.mark.usefixtures("stream")

@@ -27,7 +27,14 @@ from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
 from infra.kafka_acls import ACLS_BY_USER, acls
 from infra.logins import CASSANDRA_ADMIN, login_of
-from infra.names import CASSANDRA_PORT, ELASTICSEARCH_PORT, KAFKA_HOST_LISTENER_PORT, MATCHES_ALIAS, stack_prefix
+from infra.names import (
+    CASSANDRA_PORT,
+    ELASTICSEARCH_PORT,
+    KAFKA_HOST_LISTENER_PORT,
+    MATCHES_ALIAS,
+    SPARK_MASTER_UI_PORT,
+    stack_prefix,
+)
 from tests.stack.test_logins_cassandra import address
 from tests.stack.test_logins_cassandra import passwords as cassandra_passwords
 from tools import backfill
@@ -85,12 +92,14 @@ def test_topic_partitions_grow_in_place_and_never_shrink(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("stream")
-def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack: Stack) -> None:
+def test_drift_is_detected_and_repaired_and_a_replaced_spark_master_knows_the_job_and_its_workers(stack: Stack) -> None:
     """A deleted topic is recreated; a changed template is updated; a Kafka user that is not declared and its ACL are
     removed, and so is a role of Cassandra.
 
-    So is one of a version without some fields, whose index and documents stay: the index gets the fields.
+    So is one of a version without some fields, whose index and documents stay: the index gets the fields. The state of
+    Spark's master is in a volume: without it the job would lose its executors, and never get new ones.
     """
+    job_started_at = stack.container("spark-job").attrs["State"]["StartedAt"]
     topics, client = TopicClient(stack.kafka_settings()), stack.elasticsearch()
     template = "lol_champion_stats"
 
@@ -113,7 +122,13 @@ def test_drift_of_topic_users_and_index_template_is_detected_and_repaired(stack:
     client.indices.put_index_template(name=MATCHES_ALIAS, body=older)
     old_index = f"{MATCHES_ALIAS}-2019.02"
     client.index(index=old_index, id="old", document={"match_id": "old", "kills": 1}, refresh=True)
-    assert changes(stack.up().summary.resource_changes) == {"create": 1, "update": 4}
+    stack.container("spark-master").remove(force=True)
+    # The topic, the master and its health gate; the users, the roles and two templates.
+    assert changes(stack.up().summary.resource_changes) == {"create": 3, "update": 4}
+    stack.wait_for_new_documents(timeout_seconds=60)
+    assert stack.container("spark-job").attrs["State"]["StartedAt"] == job_started_at
+    (application,) = stack.get("spark-master", SPARK_MASTER_UI_PORT, "/json/").json()["activeapps"]
+    assert application["state"] == "RUNNING"
     assert users.read(passwords) == UsersState(sorted(ACLS_BY_USER), acls())
     assert differences(*address(stack), "lol", "matches", cassandra_passwords(stack)) == []
     mapped = client.indices.get_mapping(index=old_index)[old_index]["mappings"]["properties"]
