@@ -1,5 +1,5 @@
 # After `make setup` and `source tools/env.sh`, plain `pulumi up` and `pulumi destroy` work as well.
-UNIT := unit-infra unit-job unit-other
+UNIT := unit-infra unit-job unit-tools unit-other
 INTEGRATION := integration-spark integration-pages
 TARGETS := help up down reset setup status watch report credentials logs dlq backfill \
   check lint types $(UNIT) $(INTEGRATION) test verify bench bench-long
@@ -132,8 +132,11 @@ unit-infra:
 unit-job:
 	@pytest tests/unit/job
 
+unit-tools:
+	@pytest tests/unit/tools tests/unit/harness tests/unit/kibana
+
 unit-other:
-	@pytest tests/unit --ignore tests/unit/infra --ignore tests/unit/job
+	@pytest tests/unit $(addprefix --ignore tests/unit/,infra job tools harness kibana)
 
 integration-spark:
 	@pytest tests/integration/spark
