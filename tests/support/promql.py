@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import promql_parser as promql
@@ -18,6 +19,7 @@ RULE_TESTS = sorted(RULES.parent.glob("alert_rules*_test.yml"))
 VARIABLES = {"$__rate_interval": f"{4 * SCRAPE_SECONDS}s", "$__range": "3600s"}
 
 
+@cache
 def rule_test_cases() -> list[dict[str, Any]]:
     """The queries of all test cases, each with its expected samples."""
     tests = [test for file in RULE_TESTS for test in yaml.safe_load(file.read_text())["tests"]]
