@@ -122,8 +122,10 @@ bench-long: ## Soak test: memory of the job over 30 minutes, after 20 minutes of
 lint:
 	@ruff check . && ruff format --check .
 
+# The cache serves all checkouts, one run after the other: a new one takes a second instead of a minute.
 types:
-	@mypy
+	@cache=$$(python -c 'from tools.cache import cache_folder; print(cache_folder())') && mkdir -p "$$cache" \
+	  && flock "$$cache/mypy.lock" mypy --cache-dir "$$cache/mypy"
 
 # Parts of about the same duration beside each other; all tests with Spark in one process, so that they need one JVM.
 unit-infra:
