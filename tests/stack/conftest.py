@@ -32,6 +32,7 @@ OWN_CONFIG = {
     "alertWebhookUrl": f"http://{WEBHOOK}:8000/{WEBHOOK_TOKEN}",
     "generatorEnabled": "true",
     "job.archive.messages_per_second": "2000",  # so that no test waits for the backlog of another one
+    "job.window.update_seconds": "3",  # so that no test waits long for the next batch of the statistics
     "portOffset": "3350",  # no port of a stack whose offset is derived from its name
 }
 SECOND_STACK = "selftest-beside"
@@ -185,9 +186,8 @@ def second_stack_deployment(stack: Stack, tmp_path_factory: pytest.TempPathFacto
     registry = PrivateRegistry(SECOND_STACK)
     second = Stack(SECOND_STACK, SECOND_CONFIG)
 
-    second.clean_up()
-
     def deploy() -> Stack:
+        second.clean_up()
         registry.start()
         second.up()
         return second
@@ -198,9 +198,10 @@ def second_stack_deployment(stack: Stack, tmp_path_factory: pytest.TempPathFacto
         try:
             yield deployment
         finally:
-            deployment.exception()  # waits for its end
-            second.remove()
-            registry.remove()
+            # Waits for its end. What `clean_up` has refused to destroy may be another user's.
+            if not isinstance(deployment.exception(), RepairError):
+                second.remove()
+                registry.remove()
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from confluent_kafka import Producer
-from docker.models.containers import Container
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from analytics.champion_details import read_champion_details
 from analytics.match_statistics import MatchFilter, read_match_statistics
@@ -65,20 +65,9 @@ def test_each_page_opens_with_the_reports_figures(browser: Browser, stack: Stack
             expect(page.locator(".problem")).to_have_count(0)
 
 
-@pytest.mark.disruptive
-@pytest.mark.parametrize(
-    ("interrupt", "resume"),
-    [(pause, Container.unpause), (Container.stop, Container.start)],
-    ids=["paused", "stopped"],
-)
-def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(
-    browser: Browser,
-    stack: Stack,
-    url: str,
-    interrupt: Callable[[Container], None],
-    resume: Callable[[Container], None],
-) -> None:
-    """The page stays open, and nobody reloads it."""
+@contextmanager
+def page_of_a_new_match(browser: Browser, stack: Stack, url: str) -> Iterator[tuple[Page, Locator]]:
+    """A player's page, and on it his match, which was sent after the page was opened. Nobody reloads the page."""
     now_ms = round(datetime.now(UTC).timestamp() * 1000)
     match = MatchFactory(seed=now_ms, size="compact", start_ms=now_ms, now=lambda: now_ms).next()
     producer = Producer(stack.kafka_settings())
@@ -89,38 +78,58 @@ def test_new_match_appears_and_an_outage_is_shown_until_it_is_over(
     with open_dashboard(browser, f"{url}?page=Player&player={quote(name)}") as page:
         producer.produce(MATCHES_TOPIC, match.encode(), match.id)
         assert producer.flush(60) == 0
-        expect(page.get_by_role("cell", name=match.id)).to_be_visible()
-        problem = page.locator(".problem", has_text="Elasticsearch does not answer")
-        elasticsearch = stack.container("elasticsearch")
-        interrupt(elasticsearch)
-        try:
-            expect(problem).to_be_visible(timeout=60_000)
-            expect(page.locator(".age")).to_contain_text("Below is the data of")
-            expect(page.get_by_role("cell", name=match.id)).to_be_visible()
-        finally:
-            resume(elasticsearch)
-        # While Elasticsearch starts, it returns errors.
-        expect(page.locator(".problem, .age")).to_have_count(0, timeout=180_000)
-        expect(page.get_by_role("cell", name=match.id)).to_be_visible()
+        cell = page.get_by_role("cell", name=match.id)
+        expect(cell).to_be_visible()
+        yield page, cell
+
+
+def expect_outage(page: Page, problem: str, content: Locator) -> None:
+    """The page shows the problem, and the last content that could be read."""
+    expect(page.locator(".problem", has_text=problem).first).to_be_visible(timeout=60_000)
+    expect(page.locator(".age").first).to_contain_text("Below is the data of")
+    expect(content).to_be_visible()
+
+
+def expect_no_outage(page: Page, content: Locator) -> None:
+    """The page shows no problem any more. While Elasticsearch starts, it returns errors."""
+    expect(page.locator(".problem, .age")).to_have_count(0, timeout=180_000)
+    expect(content).to_be_visible()
 
 
 @pytest.mark.disruptive
-def test_outage_of_prometheus_is_shown_until_it_is_over(browser: Browser, stack: Stack, url: str) -> None:
-    """The page stays open, and nobody reloads it."""
-    with open_dashboard(browser, f"{url}?page=Pipeline") as page:
-        chart, problems = page.locator("h3", has_text="Lag by partition"), page.locator(".problem")
-        expect(chart).to_be_visible()
-        expect(problems).to_have_count(0)
-        prometheus = stack.container("prometheus")
-        pause(prometheus)
+def test_new_match_appears_and_a_restart_of_elasticsearch_is_shown_until_it_is_over(
+    browser: Browser, stack: Stack, url: str
+) -> None:
+    with page_of_a_new_match(browser, stack, url) as (page, match):
+        elasticsearch = stack.container("elasticsearch")
+        elasticsearch.stop()
         try:
-            expect(problems.first).to_contain_text("Prometheus does not answer", timeout=60_000)
-            expect(page.locator(".age").first).to_contain_text("Below is the data of")
-            expect(chart).to_be_visible()
+            expect_outage(page, "Elasticsearch does not answer", match)
         finally:
-            prometheus.unpause()
-        expect(page.locator(".problem, .age")).to_have_count(0, timeout=60_000)
-        expect(chart).to_be_visible()
+            elasticsearch.start()
+        expect_no_outage(page, match)
+
+
+@pytest.mark.disruptive
+def test_outages_of_elasticsearch_and_prometheus_are_shown_until_they_are_over(
+    browser: Browser, stack: Stack, url: str
+) -> None:
+    """Each on the page that reads from it, at the same time."""
+    with (
+        page_of_a_new_match(browser, stack, url) as (player, match),
+        open_dashboard(browser, f"{url}?page=Pipeline") as pipeline,
+    ):
+        chart = pipeline.locator("h3", has_text="Lag by partition")
+        expect_no_outage(pipeline, chart)
+        with ExitStack() as paused:
+            for service in ("elasticsearch", "prometheus"):
+                container = stack.container(service)
+                pause(container)
+                paused.callback(container.unpause)
+            expect_outage(player, "Elasticsearch does not answer", match)
+            expect_outage(pipeline, "Prometheus does not answer", chart)
+        expect_no_outage(player, match)
+        expect_no_outage(pipeline, chart)
 
 
 @pytest.fixture

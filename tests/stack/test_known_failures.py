@@ -1,6 +1,7 @@
 """Known failures of such stacks, each prevented or recovered from automatically.
 
 Three more are in test_exactness: a killed driver, an outage of Elasticsearch, and checksum files of an earlier version.
+A replaced Spark master is in test_lifecycle.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.kafka import TopicClient
-from infra.names import CHECKPOINTS, SPARK_MASTER_UI_PORT
+from infra.names import CHECKPOINTS
 from infra.provisioning.health_gate import wait_until_healthy
 from infra.services.spark_master import HEALTH_CHECK, RECOVERY_DIRECTORY
 from infra.services.zookeeper import LOGS
@@ -53,19 +54,6 @@ def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None
     stack.wait_for_new_documents(timeout_seconds=180)
 
 
-def test_lost_checkpoint_loses_and_duplicates_no_message(stack: Stack) -> None:
-    """The topic, a new one, is read from its beginning, although the job's starting offsets are `latest`."""
-    job = stack.container("spark-job")
-    job.stop()
-    known = KnownMessages(stack)
-    try:
-        stack.host("spark-worker").check_output(f"rm -r {CHECKPOINTS}/*/*")
-        known.send()
-    finally:
-        job.start()
-    known.assert_one_outcome_each()
-
-
 def test_damaged_state_of_the_statistics_is_dropped_and_stops_no_document(stack: Stack) -> None:
     """As a crash of the machine can leave it: Spark alone ends the job at each start."""
     before, skipped, counted = KnownMessages(stack), KnownMessages(stack), KnownMessages(stack)
@@ -101,42 +89,57 @@ def test_zookeeper_starts_with_an_empty_transaction_log(stack: Stack) -> None:
     stack.wait_for_new_documents()
 
 
-@pytest.mark.usefixtures("stream")
-@pytest.mark.parametrize("content", ["", "half a file"])
-def test_spark_master_starts_with_a_damaged_recovery_file(stack: Stack, content: str) -> None:
-    """As a full disk or a crash can leave it: the master alone stays STANDBY at each start."""
-    host = stack.host("spark-master")
+def restart_with_recovery_file(stack: Stack, content: str) -> str:
+    """Restart Spark's master with a recovery file of this content, and return the file's path."""
     file = f"{RECOVERY_DIRECTORY}/app_damaged"
-    host.check_output("printf %s >%s", content, file)
-    master = stack.container("spark-master")
-    master.restart()
-    if content:  # the health check finds it on standby, and ends it after minutes
+    stack.host("spark-master").check_output("printf %s >%s", content, file)
+    stack.container("spark-master").restart()
+    return file
 
-        def on_standby() -> None:
-            assert execute(stack.container_name("spark-master"), ["sh", "-c", HEALTH_CHECK])[0] != 0
-            assert host.file(f"{RECOVERY_DIRECTORY}/unreadable").exists
 
-        eventually(on_standby, timeout_seconds=120)
-        master.restart()
+def wait_for_master(stack: Stack) -> None:
+    """Wait until Spark's master is healthy."""
     wait_until_healthy(stack.container_name("spark-master"), ["sh", "-c", HEALTH_CHECK], timeout_seconds=90)
-    assert not host.file(file).exists
-    if content:
-        # A master without any of its files ends the job's executors. The job's health check restarts it minutes later.
-        stack.container("spark-job").restart()
+
+
+@pytest.mark.usefixtures("stream")
+def test_spark_master_starts_with_an_empty_recovery_file(stack: Stack) -> None:
+    """As a full disk or a crash can leave it: the master alone stays STANDBY at each start."""
+    file = restart_with_recovery_file(stack, "")
+    wait_for_master(stack)
+    assert not stack.host("spark-master").file(file).exists
     stack.wait_for_new_documents()
 
 
-@pytest.mark.usefixtures("stream")
-def test_replaced_spark_master_knows_the_job_and_its_workers(stack: Stack) -> None:
-    """Its state is in a volume. Without it the job would lose its executors, and never get new ones."""
-    stack.wait_until_healthy()
-    started_at = stack.container("spark-job").attrs["State"]["StartedAt"]
-    stack.container("spark-master").remove(force=True)
-    stack.up()
-    stack.wait_for_new_documents(timeout_seconds=60)
-    assert stack.container("spark-job").attrs["State"]["StartedAt"] == started_at
-    (application,) = stack.get("spark-master", SPARK_MASTER_UI_PORT, "/json/").json()["activeapps"]
-    assert application["state"] == "RUNNING"
+def test_spark_master_starts_with_a_damaged_recovery_file_and_a_lost_checkpoint_loses_and_duplicates_no_message(
+    stack: Stack,
+) -> None:
+    """The master's health check finds it on standby, and ends it after minutes. A master without any of its files ends
+    the job's executors, and the job's health check restarts it minutes later.
+
+    That restart finds no checkpoint: the topic, a new one, is read from its beginning, although the job's starting
+    offsets are `latest`.
+    """
+    host = stack.host("spark-master")
+    file = restart_with_recovery_file(stack, "half a file")
+
+    def on_standby() -> None:
+        assert execute(stack.container_name("spark-master"), ["sh", "-c", HEALTH_CHECK])[0] != 0
+        assert host.file(f"{RECOVERY_DIRECTORY}/unreadable").exists
+
+    eventually(on_standby, timeout_seconds=120)
+    stack.container("spark-master").restart()
+    wait_for_master(stack)
+    assert not host.file(file).exists
+    job = stack.container("spark-job")
+    job.stop()
+    known = KnownMessages(stack)
+    try:
+        stack.host("spark-worker").check_output(f"rm -r {CHECKPOINTS}/*/*")
+        known.send()
+    finally:
+        job.start()
+    known.assert_one_outcome_each()
 
 
 @pytest.mark.usefixtures("stream")

@@ -23,6 +23,7 @@ from infra.services.prometheus import RULES
 from tests.stack.conftest import WEBHOOK
 from tests.support.open_ports import SCRAPE_TARGETS
 from tests.support.own_container import own_container
+from tests.support.promql import RULE_TESTS
 
 PROMQL_KEYWORDS = {"and", "or", "unless", "on", "by", "offset"}
 
@@ -129,7 +130,7 @@ class TestRules:
     def test_promtool_rule_tests_pass_with_the_deployed_prometheus(self, stack: Stack) -> None:
         image = stack.container("prometheus").image
         assert image is not None
-        command = ["test", "rules", "/rules/alert_rules_test.yml"]
+        command = ["test", "rules", *(f"/rules/{file.name}" for file in RULE_TESTS)]
         with own_container(stack, "rule-tests", image, command, entrypoint=["/bin/promtool"]) as tester:
             put_files(tester, {f"/rules/{file.name}": file.read_bytes() for file in RULES.parent.iterdir()})
             tester.start()

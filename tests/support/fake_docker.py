@@ -51,7 +51,7 @@ class FakeDockerEngine:
         self.volumes = SimpleNamespace(list=lambda filters: [SimpleNamespace(name=each) for each in self.volume_names])
         self.network_ids: list[str] = []
         """Networks with the label of each stack."""
-        self.networks = SimpleNamespace(list=lambda filters: [SimpleNamespace(id=each) for each in self.network_ids])
+        self.networks = SimpleNamespace(list=self._list_networks)
         self.state: dict[str, Any] = {}
         """The `deployment` of the stack's Pulumi state."""
         self.local_images: set[str] = set()
@@ -79,6 +79,9 @@ class FakeDockerEngine:
     def _list(self, all: bool, filters: Mapping[str, str], **_: bool) -> list[FakeContainer]:
         assert all, "a stopped container also holds its ports"
         return self.containers_by_label.get(filters["label"], [])
+
+    def _list_networks(self, filters: Mapping[str, str], greedy: bool = False) -> list[SimpleNamespace]:
+        return [SimpleNamespace(id=each, name=each, attrs={"Containers": {}}) for each in self.network_ids]
 
     def _list_running(self, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """As the engine's own API answers, which has a container's ports only while it runs."""

@@ -1,16 +1,29 @@
-"""Helpers for tests of Grafana's dashboards: their panels, queries and PromQL expressions."""
+"""Helpers for tests of Grafana's dashboards and of the alert rules: panels, queries, PromQL expressions, test cases."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import promql_parser as promql
+import yaml
 
 from infra.names import SCRAPE_SECONDS
+from infra.services.prometheus import RULES
+
+RULE_TESTS = sorted(RULES.parent.glob("alert_rules*_test.yml"))
+"""The files of test cases for promtool, which tests/stack runs."""
 
 # The values that Grafana inserts for a range of an hour and a step of one scrape interval.
 VARIABLES = {"$__rate_interval": f"{4 * SCRAPE_SECONDS}s", "$__range": "3600s"}
+
+
+@cache
+def rule_test_cases() -> list[dict[str, Any]]:
+    """The queries of all test cases, each with its expected samples."""
+    tests = [test for file in RULE_TESTS for test in yaml.safe_load(file.read_text())["tests"]]
+    return [case for test in tests for case in test["promql_expr_test"]]
 
 
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:

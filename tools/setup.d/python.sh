@@ -93,7 +93,9 @@ install_requirements() {
   if [[ -z ${PIP_CERT:-} && -e $bundle ]] && ! "${pip[@]}" config get global.cert; then
     export PIP_CERT=$bundle
   fi
-  "${pip[@]}" install --disable-pip-version-check --progress-bar off -r "$root/$1"
+  "${pip[@]}" install --disable-pip-version-check --progress-bar off --no-compile -r "$root/$1"
+  # pip would compile one file after the other. As with pip, a file that is no Python, such as a template, is no error.
+  "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" || true
   # Options in pip.conf can make it install elsewhere (target, prefix, root). Lines with a condition are left out.
   names=$(sed -n 's/^\([^ ;]*\)==[^ ;]* \\$/\1/p' "$root/$1")
   # shellcheck disable=SC2086  # words

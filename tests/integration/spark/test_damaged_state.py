@@ -44,6 +44,28 @@ def run_query(spark: SparkSession, folder: Path) -> str | None:
         spark.sparkContext._jvm.org.apache.spark.sql.execution.streaming.state.StateStore.stop()  # type: ignore[union-attr]
 
 
+@pytest.fixture(scope="module")
+def first_run(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the folder `query`, in which a query has run once, and with its copy."""
+    found = tmp_path_factory.mktemp("first-run")
+    (found / "query" / "source").mkdir(parents=True)
+    (found / "query" / "source" / "first").write_text("line\n")
+    assert run_query(spark, found / "query") is None
+    shutil.copytree(found / "query", found / "copy")
+    return found
+
+
+@pytest.fixture
+def folder(first_run: Path) -> Path:
+    """The folder of a query that has run once, with another line in its source. It is at the path of that run, which
+    the checkpoint has."""
+    found = first_run / "query"
+    shutil.rmtree(found)
+    shutil.copytree(first_run / "copy", found)
+    (found / "source" / "second").write_text("another\n")
+    return found
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
@@ -58,12 +80,9 @@ def run_query(spark: SparkSession, folder: Path) -> str | None:
     ids=["missing", "empty", "damaged", "of the windows", "schema", "whole state missing", "of the windows missing"],
 )
 def test_error_of_a_damaged_state_is_recognised(
-    spark: SparkSession, tmp_path: Path, file: str, content: bytes | None
+    spark: SparkSession, folder: Path, file: str, content: bytes | None
 ) -> None:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "first").write_text("line\n")
-    assert run_query(spark, tmp_path) is None
-    damaged = tmp_path / "checkpoint" / file
+    damaged = folder / "checkpoint" / file
     if damaged.is_dir():
         shutil.rmtree(damaged)
     else:
@@ -71,18 +90,13 @@ def test_error_of_a_damaged_state_is_recognised(
         damaged.unlink()
     if content is not None:
         damaged.write_bytes(content)
-    (tmp_path / "source" / "second").write_text("another\n")
-    assert is_state_unreadable(run_query(spark, tmp_path) or "")
+    assert is_state_unreadable(run_query(spark, folder) or "")
 
 
-def test_other_error_is_no_damaged_state(spark: SparkSession, tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "first").write_text("line\n")
-    assert run_query(spark, tmp_path) is None
-    (tmp_path / "checkpoint" / "offsets" / ".0.crc").unlink()
-    (tmp_path / "checkpoint" / "offsets" / "0").write_text("")
-    (tmp_path / "source" / "second").write_text("another\n")
-    error = run_query(spark, tmp_path)
+def test_other_error_is_no_damaged_state(spark: SparkSession, folder: Path) -> None:
+    (folder / "checkpoint" / "offsets" / ".0.crc").unlink()
+    (folder / "checkpoint" / "offsets" / "0").write_text("")
+    error = run_query(spark, folder)
     assert error
     assert not is_state_unreadable(error)
 

@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import yaml
 
 from analytics.pipeline_metrics import (
     read_dead_letter_metrics,
@@ -16,7 +15,7 @@ from analytics.pipeline_metrics import (
 from analytics.time_range import TimeRange
 from infra.clients.prometheus import PrometheusClient, Series
 from infra.names import SCRAPE_SECONDS
-from infra.services import prometheus as deployed
+from tests.support.promql import rule_test_cases
 from tests.support.report_samples import TIME_RANGE
 
 
@@ -111,8 +110,7 @@ def test_increase_between_two_steps_is_in_a_window(minutes: int) -> None:
 )
 def test_promtool_evaluates_the_query(metric: str) -> None:
     """In tests/stack."""
-    cases = yaml.safe_load(deployed.RULES.with_name("alert_rules_test.yml").read_text())["tests"]
-    evaluated = {case["expr"] for test in cases for case in test["promql_expr_test"]}
+    evaluated = {case["expr"] for case in rule_test_cases()}
     prometheus = FakePrometheus({})
     for read in (read_pipeline_metrics, read_dead_letter_metrics, read_pipeline_figures):
         read(prometheus, TIME_RANGE)

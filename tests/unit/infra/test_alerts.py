@@ -17,11 +17,10 @@ from infra.services.alertmanager import CONFIG as ALERTMANAGER_CONFIG
 from infra.services.node_exporter import TEXT_FILES
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.services.prometheus import RULES
-from tests.support.promql import selectors
+from tests.support.promql import rule_test_cases, selectors
 from tests.support.pulumi_program import declare
 
 GIB = 2**30
-RULES_TEST = RULES.with_name("alert_rules_test.yml")
 OPERATIONS = RULES.parents[2] / "docs" / "operations.md"
 
 ALERTS: dict[str, dict[str, Any]] = {
@@ -78,12 +77,11 @@ def test_alert_has_severity_component_and_runbook(name: str) -> None:
 def test_alert_has_test_cases_in_which_it_fires_and_does_not_fire(name: str) -> None:
     cases = [
         bool(case["exp_samples"])
-        for test in yaml.safe_load(RULES_TEST.read_text())["tests"]
-        for case in test["promql_expr_test"]
+        for case in rule_test_cases()
         if re.search(rf'alertname=~?"[^"]*\b{name}\b', case["expr"])
     ]
-    assert True in cases, "no case in alert_rules_test.yml in which it fires"
-    assert False in cases, "no case in alert_rules_test.yml in which it does not fire"
+    assert True in cases, "no test case in which it fires"
+    assert False in cases, "no test case in which it does not fire"
 
 
 @pytest.mark.parametrize("name", [name for name, alert in ALERTS.items() if "for" in alert])

@@ -21,8 +21,7 @@ from infra.images import ROOT
 from infra.names import SCRAPE_SECONDS
 from infra.services import FILES
 from infra.services.grafana import DASHBOARDS, PROVISIONING
-from infra.services.prometheus import RULES
-from tests.support.promql import interpolated, panels, parse, selectors, targets
+from tests.support.promql import interpolated, panels, parse, rule_test_cases, selectors, targets
 from tests.support.pulumi_program import declare
 
 BUILT = {uid: json.loads(text) for uid, text in dashboards(generator=True).items()}
@@ -145,8 +144,7 @@ class TestExpressions:
 
     def test_dead_letters_are_counted_as_promtool_verifies_it(self) -> None:
         """In tests/stack. `increase` alone would extrapolate to another number."""
-        cases = yaml.safe_load(RULES.with_name("alert_rules_test.yml").read_text())["tests"]
-        evaluated = {case["expr"] for test in cases for case in test["promql_expr_test"]}
+        evaluated = {case["expr"] for case in rule_test_cases()}
         (target,) = PANELS["lolstack-pipeline: Dead letters in the time shown"]["targets"]
         assert interpolated(target["expr"]) in evaluated
 

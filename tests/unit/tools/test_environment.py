@@ -250,6 +250,7 @@ def test_environment_without_its_packages_is_not_recorded_as_complete(
     subprocess.run([sys.executable, "-m", "venv", checkout / ".venv"], check=True)
     with ZipFile(checkout / "sample-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("sample.py", "")
+        wheel.writestr("template.py", "{{ no Python")
         wheel.writestr("sample-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
         wheel.writestr("sample-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("sample-1.0.dist-info/RECORD", "")
@@ -266,6 +267,7 @@ def test_environment_without_its_packages_is_not_recorded_as_complete(
     (passwd_home / "pip.conf").write_text("")
     set_up(passwd_home, steps)
     assert (checkout / ".venv/.lolstack").read_text().count("requirements") == 1
+    assert list((checkout / ".venv").glob("lib/*/site-packages/__pycache__/sample.*.pyc")), "it is not compiled"
 
 
 def add_java(folder: Path, version: str) -> Path:
