@@ -230,9 +230,7 @@ def read_match_statistics(
     client: Elasticsearch, time_range: TimeRange, only: MatchFilter = EVERYTHING
 ) -> MatchStatistics:
     """The statistics of matches that ended in `time_range`, without closed indices. Raises the client's errors."""
-    arrived = {"arrived": {"max": {"field": "ingested_at"}}}
-    overall = search_matches(client, size=0, track_total_hits=True, aggs=arrived)
-    arrived_at = overall["aggregations"]["arrived"]["value"]
+    overall = search_matches(client, size=0, track_total_hits=True)
     found = search_matches(
         client,
         size=0,
@@ -247,7 +245,7 @@ def read_match_statistics(
     return MatchStatistics(
         total_documents=overall["hits"]["total"]["value"],
         newest_ended=last[0].ended if last else None,
-        newest_arrived_at=None if arrived_at is None else from_ms(int(arrived_at)),
+        newest_arrived_at=_read_newest_arrival(client),
         count=selected["matches"]["value"],
         documents=selected["doc_count"],
         played=matches_played,
@@ -286,9 +284,23 @@ def read_absent(client: Elasticsearch, only: MatchFilter) -> tuple[str, ...]:
     return tuple(name for name, bucket in values.items() if not bucket["doc_count"])
 
 
+def _read_newest_arrival(client: Elasticsearch) -> datetime | None:
+    """When the newest message of any match arrived, up to now: one may have arrived while Kafka's clock was ahead."""
+    # Not the aggregation `max`, which with a query reads all documents; sorted, Elasticsearch skips all but the newest.
+    found = search_matches(
+        client,
+        size=1,
+        track_total_hits=False,
+        query=all_of({"range": {"ingested_at": {"lte": "now"}}}),
+        sort=[{"ingested_at": "desc"}],
+        source={"includes": ["ingested_at"]},
+    )["hits"]["hits"]
+    return datetime.fromisoformat(found[0]["_source"]["ingested_at"]) if found else None
+
+
 def _read_arrivals(client: Elasticsearch, only: MatchFilter) -> float:
     """Matches a minute that have arrived in the last minutes."""
-    recent = {"range": {"ingested_at": {"gte": f"now-{RECENT_MINUTES}m"}}}
+    recent = {"range": {"ingested_at": {"gte": f"now-{RECENT_MINUTES}m", "lte": "now"}}}
     query = all_of(recent, *only.of_matches, *only.of_participants)
     found = search_matches(client, size=0, query=query, aggs={"arriving": MATCHES})
     arriving: int = found["aggregations"]["arriving"]["value"]

@@ -12,6 +12,10 @@ FRESHNESS_SECONDS = 10
 """How long a match may take from its end until it is searchable: a minute younger than that could still grow."""
 
 
+class FutureTimeRangeError(ValueError):
+    """A time range that begins after now."""
+
+
 @dataclass(frozen=True)
 class TimeRange:
     """`steps` steps of `step_seconds` from `start` to `end`, both UTC."""
@@ -32,7 +36,12 @@ class TimeRange:
     @classmethod
     def between(cls, start: datetime, end: datetime, now: datetime) -> Self:
         """From the minute of `start` to that of `end`, at most to the newest minute whose matches are all searchable,
-        but at least one minute."""
+        but at least one minute. Raises FutureTimeRangeError if it begins after `now`."""
+        if start > now:
+            raise FutureTimeRangeError(
+                f"The time range begins in the future: now is {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC; a time without "
+                "a zone is UTC"
+            )
         first = start.astimezone(UTC).replace(second=0, microsecond=0)
         last = min(end, now - timedelta(seconds=FRESHNESS_SECONDS))
         minutes = max(int((last - first).total_seconds()) // 60, 1)

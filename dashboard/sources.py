@@ -28,7 +28,7 @@ from analytics.pipeline_metrics import (
 )
 from analytics.player import Player, read_player
 from analytics.search import search_nothing
-from analytics.time_range import TimeRange
+from analytics.time_range import FutureTimeRangeError, TimeRange
 from dashboard.settings import Settings, SettingsError, load
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, PrometheusError
@@ -290,9 +290,9 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
     begin, now = monotonic(), datetime.now(UTC)
     if begin < kept.next_read:
         return kept.answer
-    time_range = view.time_range(now)
     pause, problem = TTL_SECONDS, ""
     try:
+        time_range = view.time_range(now)
         kept.answer = Answer(READERS[source](time_range, view, argument), time_range, now)
         kept.timed_out = False
         pause = lifetime(time_range, now, monotonic() - begin)
@@ -307,7 +307,7 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
             if kept.timed_out:  # once, it may have been a pause of Elasticsearch
                 pause = SLOW_PAUSE_SECONDS
             kept.timed_out = True
-    except (PrometheusError, DlqError, SettingsError) as error:
+    except (PrometheusError, DlqError, SettingsError, FutureTimeRangeError) as error:
         problem = str(error)
     if problem:
         kept.answer = replace(kept.answer, problem=problem)

@@ -31,12 +31,13 @@ class View:
     filter: MatchFilter = field(default_factory=MatchFilter)
 
     def time_range(self, now: datetime) -> TimeRange:
-        """The time range, seen from `now`."""
+        """The time range, seen from `now`. Raises FutureTimeRangeError if it begins after `now`."""
         if self.range_name in RANGES:
             return TimeRange.last(RANGES[self.range_name], now)
+        if self.begin and self.end:
+            return TimeRange.between(min(self.begin, self.end), max(self.begin, self.end), now)
         end = self.end or now
-        begin = self.begin or end - RANGES[DEFAULT_RANGE]
-        return TimeRange.between(min(begin, end), max(begin, end), now)
+        return TimeRange.between(self.begin or end - RANGES[DEFAULT_RANGE], end, now)
 
 
 def utc(time: datetime | None) -> datetime | None:

@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +33,8 @@ from job.retry import TIMEOUT_SECONDS, log_wait
 from job.sinks import elasticsearch
 from job.start import load_settings
 from job.tasks.index_matches import REJECTED, index
-from job.times import from_ms, iso, to_ms
-from job.topic import Incarnation, TopicInspector
+from job.times import from_ms, iso, now_ms, to_ms
+from job.topic import Incarnation, Offsets, TopicInspector
 
 log = logging.getLogger("job.backfill")
 
@@ -67,6 +66,8 @@ class Progress:
 
     reached: dict[int, int]
     messages: int = 0
+    outside: int = 0
+    """Messages of unordered partitions that did not arrive in the time range; not processed."""
     documents: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     unreadable: int = 0
@@ -88,11 +89,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="backfill", description=__doc__)
     parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
     parser.add_argument(
-        "--from", dest="begin", type=_moment, required=True, metavar="TIME", help="ISO 8601, arrival time in Kafka"
+        "--from",
+        dest="begin",
+        type=_moment,
+        required=True,
+        metavar="TIME",
+        help="arrival time in Kafka, ISO 8601; without a zone: UTC",
     )
-    parser.add_argument(
-        "--to", dest="end", type=_moment, default=datetime.now(UTC).isoformat(), metavar="TIME", help="default: now"
-    )
+    parser.add_argument("--to", dest="end", type=_moment, metavar="TIME", help="default: now")
     parser.add_argument(
         "--rate",
         type=_positive,
@@ -101,12 +105,14 @@ def main() -> int:
         help="rate limit, messages a second (default: %(default)s)",
     )
     given = parser.parse_args()
-    if given.begin >= given.end:
-        parser.error(f"--from {iso(given.begin)} is not before --to {iso(given.end)}")
+    end = now_ms() if given.end is None else given.end
+    if given.begin >= end:
+        limit = "now," if given.end is None else "--to"
+        parser.error(f"--from {iso(given.begin)} is not before {limit} {iso(end)}; a time without a zone is UTC")
     options = load_settings(given.config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(options, given.begin, given.end, given.rate)
+        run(options, given.begin, end, given.rate)
     except JobError as error:
         log.error("%s", error)
         return 1
@@ -125,7 +131,9 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
     kafka = TopicInspector(options.kafka)
     incarnation = kafka.connect()
-    ranges = offset_ranges(kafka, incarnation, begin, end)
+    client = client_settings(options.kafka)
+    unordered = unordered_partitions(kafka, client, incarnation, end)
+    ranges = offset_ranges(kafka, incarnation, begin, end, unordered)
     total = sum(each.end - each.begin for each in ranges.values())
     log.info("Backfill of %s from %s to %s: %s messages", incarnation.topic, iso(begin), iso(end), f"{total:,}")
     sink = elasticsearch.BulkSink(elasticsearch.client(elasticsearch.Connection.of(options.elasticsearch)), log_wait)
@@ -136,20 +144,21 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
     rate_limiter = RateLimiter(rate)
     logged_at = time.monotonic()
     try:
-        client, max_messages = client_settings(options.kafka), min(rate, _CHUNK_MESSAGES)
-        for chunk in read(client, incarnation.topic, ranges, max_messages, progress.skip):
-            rate_limiter.acquire(len(chunk))
-            for outcome in index(chunk, plausible_times, aliases, sink):
+        for chunk in read(client, incarnation.topic, ranges, min(rate, _CHUNK_MESSAGES), progress.skip):
+            wanted = [each for each in chunk if each.partition not in unordered or begin <= each.arrived_at < end]
+            progress.outside += len(chunk) - len(wanted)
+            rate_limiter.acquire(len(wanted))
+            for outcome in index(wanted, plausible_times, aliases, sink):
                 progress.messages += 1
                 progress.documents += outcome.indexed + outcome.indexed_teams
                 if outcome.dead_letter is not None:
                     progress.dead_letters[outcome.dead_letter.reason] += 1
                     if outcome.dead_letter.reason == REJECTED:
                         rejection = rejection or outcome.dead_letter.detail
-            _note_reached(progress, chunk, ranges)
+            _note_reached(progress, chunk, ranges, unordered)
             if time.monotonic() > logged_at + _PROGRESS_SECONDS:
                 logged_at = time.monotonic()
-                log.info("%d %%: %s", 100 * progress.messages // total, progress)
+                log.info("%d %%: %s", 100 * (progress.messages + progress.outside) // total, progress)
     except (JobError, KeyboardInterrupt):
         resume_at = iso(min(progress.reached.values(), default=begin))
         log.warning("Done so far: %s; resume with FROM=%s", progress, resume_at)
@@ -166,12 +175,46 @@ def run(options: settings.Settings, begin: int, end: int, rate: int) -> None:
         )
 
 
-def offset_ranges(kafka: TopicInspector, incarnation: Incarnation, begin: int, end: int) -> OffsetRanges:
-    """The offsets of the messages that arrived from `begin` (inclusive) to `end` (exclusive), in milliseconds.
+def unordered_partitions(
+    kafka: TopicInspector, client: KafkaClientSettings, incarnation: Incarnation, end: int
+) -> Offsets:
+    """The end offsets of partitions whose last message arrived before an earlier one that arrived at `end` (in
+    milliseconds) or later: the broker's clock went back. Logs a warning for each.
+
+    Kafka finds the first message that arrived at a time or later. Behind it, such a partition can have messages that
+    arrived before `end`.
+    """
+    # Before the end offsets: a message that arrives in between must not be later than the last one.
+    retained = kafka.retained_ranges(incarnation)
+    ends = kafka.offsets(incarnation, "latest")
+    last = {p: OffsetRange(ends[p] - 1, ends[p]) for p, each in retained.items() if each.latest_arrived_at >= end}
+    found: Offsets = {}
+    for chunk in read(client, incarnation.topic, last, len(last), lambda _: None) if last else ():
+        for message in chunk:
+            latest = retained[message.partition].latest_arrived_at
+            if message.arrived_at < latest:
+                found[message.partition] = ends[message.partition]
+                log.warning(
+                    "The broker's clock went back: partition %d of topic %s has a message that arrived at %s, but its "
+                    "last one at %s. Its messages are read to the end, to find all of the time range",
+                    message.partition,
+                    incarnation.topic,
+                    iso(latest),
+                    iso(message.arrived_at),
+                )
+    return found
+
+
+def offset_ranges(
+    kafka: TopicInspector, incarnation: Incarnation, begin: int, end: int, unordered: Offsets
+) -> OffsetRanges:
+    """The offsets of the messages that arrived from `begin` (inclusive) to `end` (exclusive), in milliseconds. Of
+    unordered partitions, given by their end offsets, it is all offsets up to the end.
 
     Logs a warning if messages of the range are no longer retained. Raises JobError if the range has no message.
     """
     begins, ends = (kafka.offsets(incarnation, from_ms(moment)) for moment in (begin, end))
+    ends |= unordered
     ranges = {p: OffsetRange(begins[p], ends[p]) for p in incarnation.partitions if begins[p] < ends[p]}
     retained = kafka.retained_ranges(incarnation)
     if not ranges:
@@ -260,9 +303,10 @@ def read(
         consumer.close()
 
 
-def _note_reached(progress: Progress, chunk: list[Message], ranges: OffsetRanges) -> None:
+def _note_reached(progress: Progress, chunk: list[Message], ranges: OffsetRanges, unordered: Offsets) -> None:
     for message in chunk:
-        progress.reached[message.partition] = message.arrived_at
+        if message.partition not in unordered:  # behind any message of those, an earlier one can follow
+            progress.reached[message.partition] = message.arrived_at
         if message.offset == ranges[message.partition].end - 1:
             del progress.reached[message.partition]
 

@@ -160,11 +160,11 @@ def _create_index(client: Elasticsearch, alias: str) -> None:
 
 def _is_temporary(error: BaseException) -> bool:
     """Whether a retry can succeed: no connection, a rate limit (429), a server error (5xx), no index can be created now
-    (the limit of shards, a blocked cluster), or a clock that is behind."""
+    (the limit of shards, a blocked cluster), or a certificate that is not valid yet."""
     if isinstance(error, ApiError):
         return error.status_code == 429 or error.status_code >= 500 or error.error in _CANNOT_CREATE_INDEX
     if isinstance(error, TlsError):
-        return elasticsearch.is_clock_behind(error)
+        return elasticsearch.is_not_yet_valid(error)
     return isinstance(error, TransportError) and not isinstance(error, SerializationError)
 
 

@@ -51,8 +51,8 @@ TopicOffsets = dict[int, PartitionOffsets]
 
 
 class RetainedRange(NamedTuple):
-    """What Kafka's retention has left of a partition: the first offset, and arrival times of the first and the latest
-    message (ms)."""
+    """What Kafka's retention has left of a partition: the first offset, the arrival time of that message, and the
+    latest arrival time (ms), which is not the last message's if the broker's clock went back."""
 
     first_offset: int
     first_arrived_at: int

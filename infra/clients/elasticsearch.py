@@ -70,7 +70,10 @@ def describe_failure(error: ApiError | TransportError) -> str:
         return f"{text}; it has other passwords than the stack's state: deploy the stack again"
     if isinstance(error, TlsError):
         if "certificate is not yet valid" in text:
-            return f"{text}; this machine's clock is behind the beginning of its certificate: correct the clock"
+            return (
+                f"{text}; this machine's clock is behind the beginning of its certificate: correct the clock, or it "
+                "was issued while the clock was ahead: deploy the stack again"
+            )
         expired = "certificate has expired" in text
         return f"{text}; " + (
             "a deployment of the stack renews it"

@@ -32,11 +32,13 @@ class _Provider(ResourceProvider):
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
         changed = any(old[key] != new[key] for key in ("stack", "servers", "generation"))
-        return DiffResult(changes=changed or _is_due(old["expires_at"]))
+        issued = (*old["certificates"].values(), old["authority"])
+        return DiffResult(changes=changed or _is_due(old["expires_at"]) or any(map(_is_ahead, issued)))
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
         # Clients that already trust the authority need no new file when only a server's certificate is renewed.
-        same = old["generation"] == new["generation"] and not _is_due(old["authority_expires_at"])
+        due = _is_due(old["authority_expires_at"]) or _is_ahead(old["authority"])
+        same = old["generation"] == new["generation"] and not due
         return UpdateResult(_issue(new, authority=old if same else None))
 
 
@@ -44,7 +46,8 @@ class Certificates(Resource, module="secret", name="Certificates"):
     """A private, self-signed certificate authority of the stack, and a certificate with key for each of `servers`.
 
     All are PEM (no keystore). A server's certificate is for its name, for localhost and for 127.0.0.1. `pulumi up`
-    renews it before it expires; another `generation` replaces the authority too.
+    renews it before it expires, and if it was issued while the clock was ahead; another `generation` replaces the
+    authority too.
     """
 
     authority: pulumi.Output[str]
@@ -76,6 +79,11 @@ class Certificates(Resource, module="secret", name="Certificates"):
 
 def _is_due(expires_at: str) -> bool:
     return datetime.fromisoformat(expires_at) - CERTIFICATE_RENEWAL < datetime.now(UTC)
+
+
+def _is_ahead(pem: str) -> bool:
+    """Whether the certificate is not valid yet: it was issued while the clock was ahead."""
+    return x509.load_pem_x509_certificate(pem.encode()).not_valid_before_utc > datetime.now(UTC)
 
 
 def _issue(props: dict[str, Any], authority: dict[str, Any] | None) -> dict[str, Any]:

@@ -72,17 +72,22 @@ EXIT_NOT_READY = 75
 is unavailable."""
 
 CURL_HTTP_ERROR = 22
+CURL_REFUSES_CERTIFICATE = 60
+"""The server has answered the TLS handshake, with a certificate that is not valid: expired, say, or not yet valid."""
+CURL_CANNOT_READ_AUTHORITY = 77
 
 
 def http_check(url: str) -> list[str]:
-    """A health check by HTTP. A service that answers with an HTTP error is alive."""
+    """A health check by HTTP. A service that answers with an HTTP error is alive, and so is one whose certificate does
+    not fit the clock: a restart corrects neither."""
     return curl_check(f"'{url}'")
 
 
 def curl_check(arguments: str) -> list[str]:
     """The same with curl's own arguments, such as -K with a file that has the URL and a login."""
     curl = f"curl -fsS -o /dev/null {arguments}"
-    return ["sh", "-c", f"{curl}; code=$?; [ $code -ne {CURL_HTTP_ERROR} ] || exit {EXIT_NOT_READY}; exit $code"]
+    not_ready = f"{CURL_HTTP_ERROR} | {CURL_REFUSES_CERTIFICATE} | {CURL_CANNOT_READ_AUTHORITY}"
+    return ["sh", "-c", f"{curl}; code=$?; case $code in {not_ready}) exit {EXIT_NOT_READY} ;; esac; exit $code"]
 
 
 def go_memory_limit(memory_mib: int) -> dict[str, str]:

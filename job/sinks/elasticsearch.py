@@ -130,14 +130,17 @@ def advice(error: ApiError | TransportError) -> str:
     cause = error.message
     if "certificate has expired" in cause:
         return "its certificate has expired: a deployment of the stack renews it"
-    if is_clock_behind(error):
-        return "this machine's clock is behind the beginning of its certificate: correct the clock"
+    if is_not_yet_valid(error):
+        return (
+            "this machine's clock is behind the beginning of its certificate: correct the clock, or it was issued "
+            "while the clock was ahead: deploy the stack again"
+        )
     if "CERTIFICATE_VERIFY_FAILED" in cause:
         return "set elasticsearch.ca_certificate to the authority that has signed its certificate"
     return "correct http or https in elasticsearch.hosts"
 
 
-def is_clock_behind(error: Exception) -> bool:
+def is_not_yet_valid(error: Exception) -> bool:
     """Whether the server's certificate is not valid yet, which passes without a change of the settings."""
     return isinstance(error, TlsError) and "certificate is not yet valid" in error.message
 

@@ -35,7 +35,8 @@ ANSWER_TIMEOUT_SECONDS = 30
 """For a search without work: if it takes longer, Elasticsearch hangs."""
 TIMEOUT_SECONDS = 300
 """For each search: those over a month of matches take minutes."""
-MAX_HOURS = 24 * 31
+MAX_HOURS = 24 * 31 + 1
+"""A month of 31 days in local time, at whose end the clocks are set back by an hour."""
 MAX_QUEUE_DIGITS = 9
 
 
@@ -115,9 +116,10 @@ def _time_range(hours: int | None, begin: str | None, end: str | None, now: date
     if hours is not None:
         raise ValueError("either HOURS or FROM, not both")
     first, last = _parse_time("FROM", begin), _parse_time("TO", end) if end else now
+    time_range = TimeRange.between(first, last, now)
     if not timedelta(minutes=1) <= last - first <= timedelta(hours=MAX_HOURS):
-        raise ValueError(f"FROM must be one minute to {MAX_HOURS} hours before TO")
-    return TimeRange.between(first, last, now)
+        raise ValueError(f"FROM must be one minute to {MAX_HOURS} hours before {'TO' if end else 'now'}")
+    return time_range
 
 
 def _parse_time(name: str, text: str) -> datetime:
@@ -154,8 +156,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make report")
     parser.add_argument("--stack", type=stack_name, required=True)
     parser.add_argument("--hours", type=int, help=f"length of the time range: 1 (the default) to {MAX_HOURS}")
-    parser.add_argument("--from", dest="begin", metavar="TIME", help="its beginning, such as 2026-11-24T06:00Z")
-    parser.add_argument("--to", dest="end", metavar="TIME", help="its end; without it, now")
+    parser.add_argument(
+        "--from", dest="begin", metavar="TIME", help="its beginning, such as 2026-11-24T06:00Z; without a zone: UTC"
+    )
+    parser.add_argument("--to", dest="end", metavar="TIME", help="its end; default: now")
     parser.add_argument("--queue", default="", help="only matches of this queue: its id, or its name as in the report")
     options = parser.parse_args()
     now = datetime.now(UTC)

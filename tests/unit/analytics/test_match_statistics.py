@@ -39,7 +39,6 @@ NO_SIDE = {"doc_count": 0, "won": {"matches": {"value": 0}}}
 EMPTY_RESPONSE: dict[str, Any] = {
     "hits": {"total": {"value": 0}, "hits": []},
     "aggregations": {
-        "arrived": {"value": None},
         "arriving": {"value": 15},
         "selected": {
             "doc_count": 0,
@@ -221,7 +220,7 @@ def statistics_of(games: Documents, teams: Documents = (), only: MatchFilter = E
         documents = [{"win": True, "remake": False, **each} for each in teams] if "teams" in index else every
         found = [each for each in documents if query is None or is_selected(query, each)]
         aggregations = request.get("aggs", {})
-        response = {"arrived": {"value": None}} if "arrived" in aggregations else aggregated(aggregations, found)
+        response = aggregated(aggregations, found)
         return {"hits": {"total": {"value": len(found)}, "hits": []}, "aggregations": response}
 
     client = create_autospec(Elasticsearch, instance=True)
@@ -417,10 +416,26 @@ def test_arrivals_are_of_the_last_minutes_and_the_same_filters() -> None:
     requests = [call.kwargs for call in client.search.call_args_list]
     (query,) = [request["query"] for request in requests if "arriving" in request.get("aggs", {})]
     assert query["bool"]["filter"] == [
-        {"range": {"ingested_at": {"gte": "now-5m"}}},
+        {"range": {"ingested_at": {"gte": "now-5m", "lte": "now"}}},
         {"terms": {"queue_id": [420]}},
         {"term": {"champion_name": "Ahri"}},
     ]
+
+
+def test_newest_arrival_is_not_in_the_future() -> None:
+    """A message may have arrived while Kafka's clock was ahead. A silent pipeline would then look fresh."""
+    client = create_autospec(Elasticsearch, instance=True)
+
+    def search(**request: Any) -> dict[str, Any]:
+        bounds = {"range": {"ingested_at": {"lte": "now"}}}
+        if request.get("sort") == [{"ingested_at": "desc"}] and bounds in request["query"]["bool"]["filter"]:
+            newest = {"_source": {"ingested_at": "2026-03-01T12:00:00.123Z"}}
+            return EMPTY_RESPONSE | {"hits": {"total": {"value": 1}, "hits": [newest]}}
+        return EMPTY_RESPONSE
+
+    client.search.side_effect = search
+    found = read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH))
+    assert found.newest_arrived_at == datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 
 
 def test_time_range_that_is_over_has_no_arrivals() -> None:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from analytics.time_range import STEPS, TimeRange
+from analytics.time_range import STEPS, FutureTimeRangeError, TimeRange
 
 
-@pytest.mark.parametrize("hours", [1, 5, 24, 744])
+@pytest.mark.parametrize("hours", [1, 5, 24, 745])
 @pytest.mark.parametrize("second", [0, 9, 10, 59])
 def test_time_range_ends_with_the_last_minute_whose_matches_are_all_searchable(hours: int, second: int) -> None:
     now = datetime(2026, 3, 1, 12, 34, second, tzinfo=UTC)
@@ -41,6 +41,13 @@ def test_time_range_between_two_times_ends_now_if_the_second_is_in_the_future() 
     now = datetime(2026, 3, 1, 9, 30, 5, tzinfo=UTC)
     today = TimeRange.between(start, start + timedelta(days=1), now)
     assert (today.start, today.end) == (start, now.replace(minute=29, second=0))
+
+
+def test_time_range_that_begins_in_the_future_is_refused() -> None:
+    """As one in local time, which is read as UTC."""
+    now = datetime(2026, 3, 1, 13, 0, 20, tzinfo=UTC)
+    with pytest.raises(FutureTimeRangeError, match=r"now is 2026-03-01 13:00 UTC; a time without a zone is UTC$"):
+        TimeRange.between(now + timedelta(seconds=1), now + timedelta(hours=1), now)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,27 @@ def test_viewers_of_the_same_view_share_one_read_and_no_viewer_means_no_read(sou
     assert source.reads == 2, "another view is read by itself"
 
 
+@pytest.mark.parametrize(
+    ("begin", "end"), [(30, None), (30, 90), (90, 30), (None, 90)], ids=["from", "both", "swapped", "to"]
+)
+def test_time_range_in_the_future_is_a_problem(source: Source, begin: int | None, end: int | None) -> None:
+    """With one time, the other is now, or an hour before."""
+    now = datetime.now(UTC)
+    times = [None if minutes is None else now + timedelta(minutes=minutes) for minutes in (begin, end)]
+    answer = sources.shared("pipeline", View("from-to", begin=times[0], end=times[1]))
+    assert answer.problem.startswith("The time range begins in the future: now is ")
+    assert (source.reads, answer.data) == (0, None)
+
+
+@pytest.mark.parametrize(("begin", "end", "minutes"), [(-30, None, 30), (None, 30, 30), (-30, -90, 60)])
+def test_time_range_by_one_time_or_swapped_times(begin: int | None, end: int | None, minutes: int) -> None:
+    now = datetime(2026, 3, 1, 12, 0, 10, tzinfo=UTC)
+    whole = now.replace(second=0)
+    times = [None if offset is None else whole + timedelta(minutes=offset) for offset in (begin, end)]
+    time_range = View("from-to", begin=times[0], end=times[1]).time_range(now)
+    assert time_range.end - time_range.start == timedelta(minutes=minutes)
+
+
 def test_data_is_kept_with_the_problem_while_a_source_is_away(source: Source, clock: Clock) -> None:
     good = sources.shared("pipeline", VIEW)
     assert (good.data, good.problem) == (PIPELINE, "")

@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 
 from infra.provisioning import certificates
+from tests.support.clock import stopped_at
 from tests.support.pulumi_program import dynamic_provider
 
 PROVIDER = dynamic_provider(certificates)
@@ -88,6 +89,36 @@ def test_certificate_is_renewed_before_it_expires_by_the_same_authority(tmp_path
     assert PROVIDER.diff("generated", soon, WANTED).changes
     after = renewed(soon)
     assert after["certificates"] != issued["certificates"]
+    assert not PROVIDER.diff("generated", after, WANTED).changes
+    handshake(tmp_path, after, issued["authority"], "localhost")
+
+
+def clock_ahead() -> type[datetime]:
+    """A clock as one in local time that is read as UTC."""
+    return stopped_at(datetime.now(UTC) + timedelta(hours=5, minutes=30))
+
+
+def test_certificates_that_were_issued_while_the_clock_was_ahead_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ahead:
+        ahead.setattr(certificates, "datetime", clock_ahead())
+        issued = PROVIDER.create(WANTED).outs or {}
+        assert not PROVIDER.diff("generated", issued, WANTED).changes
+    assert PROVIDER.diff("generated", issued, WANTED).changes
+    after = renewed(issued)
+    assert not PROVIDER.diff("generated", after, WANTED).changes
+    handshake(tmp_path, after, after["authority"], "localhost")
+
+
+def test_certificate_that_was_renewed_while_the_clock_was_ahead_keeps_its_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, issued: dict[str, Any]
+) -> None:
+    with monkeypatch.context() as ahead:
+        ahead.setattr(certificates, "datetime", clock_ahead())
+        ahead_of_time = renewed(issued)
+    assert PROVIDER.diff("generated", ahead_of_time, WANTED).changes
+    after = renewed(ahead_of_time)
     assert not PROVIDER.diff("generated", after, WANTED).changes
     handshake(tmp_path, after, issued["authority"], "localhost")
 

@@ -235,7 +235,7 @@ class TestServer:
         [
             ("valid", False, "it has another certificate than the stack: deploy the stack again"),
             ("expired", True, "a deployment of the stack renews it"),
-            ("not yet valid", True, "correct the clock"),
+            ("not yet valid", True, "or it was issued while the clock was ahead: deploy the stack again"),
         ],
     )
     def test_refused_certificate_says_what_to_do(self, tmp_path: Path, validity: str, known: bool, advice: str) -> None:

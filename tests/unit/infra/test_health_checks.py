@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +16,15 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from infra.names import CURL_CONFIG
 from infra.services import archive, generator, spark_job, spark_master, spark_worker
-from infra.services.base import EXIT_NOT_READY, http_check
+from infra.services.base import EXIT_NOT_READY, curl_check, http_check
 from tests.support.http_server import HTTPServer
+from tests.support.tls import tls_server
 
 
 @contextmanager
-def server(status: int = 200, **bodies: Any) -> Iterator[int]:
+def server(status: int = 200, tls: ssl.SSLContext | None = None, **bodies: Any) -> Iterator[int]:
     """The port of an HTTP server that answers with `status`, or with 200 and JSON on a path in `bodies`."""
-    with HTTPServer(host="127.0.0.1") as http:
+    with HTTPServer(host="127.0.0.1", ssl_context=tls) as http:
         for path, body in bodies.items():
             http.expect_request(re.compile(f"/{path}/?")).respond_with_json(body)
         http.expect_request(re.compile("/.*")).respond_with_data(status=status)
@@ -46,6 +48,26 @@ def test_service_that_answers_with_an_http_error_is_alive(status: int, expected:
     """Elasticsearch that is red, Kibana without Elasticsearch."""
     with server(status) as port:
         assert exit_code(http_check(f"http://127.0.0.1:{port}/")) == expected
+
+
+@pytest.mark.parametrize(
+    ("validity", "expected"), [("valid", 0), ("expired", EXIT_NOT_READY), ("not yet valid", EXIT_NOT_READY)]
+)
+def test_service_whose_certificate_does_not_fit_the_clock_is_alive(
+    tmp_path: Path, validity: str, expected: int
+) -> None:
+    """Elasticsearch in `strict`, after the machine's clock jumped."""
+    authority, context = tls_server(tmp_path, validity)
+    (tmp_path / "authority.crt").write_text(authority)
+    with server(tls=context) as port:
+        assert exit_code(curl_check(f"--cacert {tmp_path}/authority.crt https://127.0.0.1:{port}/")) == expected
+
+
+def test_unreadable_authority_restarts_nothing(tmp_path: Path) -> None:
+    _, context = tls_server(tmp_path)
+    with server(tls=context) as port:
+        check = curl_check(f"--cacert {tmp_path}/missing.crt https://127.0.0.1:{port}/")
+        assert exit_code(check) == EXIT_NOT_READY
 
 
 def test_service_that_does_not_answer_is_not_alive() -> None:
@@ -84,7 +106,7 @@ def test_archive_or_generator_that_hangs_is_not_alive(check: list[str], line: st
     ],
 )
 def test_driver_is_alive_while_it_waits_for_another_service(pages: dict[str, str], expected: int) -> None:
-    with server(503, **pages) as port:
+    with server(503, None, **pages) as port:
         assert exit_code(["sh", "-c", spark_job.HEALTH_CHECK.replace(":8000", f":{port}")]) == expected
 
 

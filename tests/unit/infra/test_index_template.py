@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from werkzeug import Request, Response
 
+from infra.clients import elasticsearch
 from infra.clients.elasticsearch import (
     ElasticsearchServer,
     ElasticsearchUnavailableError,
@@ -22,11 +24,20 @@ from infra.clients.elasticsearch import (
 from infra.provisioning import index_template
 from infra.provisioning.index_template import TEMPLATES
 from job.ids import monthly_index
-from job.times import now_ms
+from job.times import to_ms
+from tests.support.clock import stopped_at
 from tests.support.http_server import HTTPServer
 from tests.support.pulumi_program import declare, dynamic_provider
 
-THIS_MONTH = monthly_index("a", now_ms())
+NOW = datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC)
+THIS_MONTH = monthly_index("a", to_ms(NOW))
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elasticsearch, "datetime", stopped_at(NOW))
+
+
 PROVIDER = dynamic_provider(index_template)
 DECLARED: dict[str, Any] = {
     "index_patterns": ["a-*"],

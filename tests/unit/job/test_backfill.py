@@ -9,21 +9,21 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
 
-from job import backfill, logs
+from job import backfill, logs, startup_checks
 from job.backfill import OffsetRange, OffsetRanges, offset_ranges, read
 from job.errors import JobError
 from job.ids import monthly_index
 from job.kafka_client import KafkaClientSettings
 from job.message import Message, Original
 from job.rate_limit import RateLimiter
-from job.times import iso, now_ms
+from job.times import iso, now_ms, to_ms
 from job.topic import Incarnation, RetainedRange
 from tests.support.fakes import FakeElasticsearch, FakeMessage, fake_elasticsearch
 from tests.support.kafka_batch import send_batch
@@ -35,17 +35,18 @@ BEGIN, END = 1_000, 2_000
 
 
 class FakeTopic:
-    """A fake topic: offsets by arrival time in milliseconds, and what it retains."""
+    """A fake topic: offsets by arrival time in milliseconds or `latest`, and what it retains."""
 
-    def __init__(self, offsets: dict[int, dict[int, int]], retained: dict[int, RetainedRange]) -> None:
+    def __init__(self, offsets: dict[int | str, dict[int, int]], retained: dict[int, RetainedRange]) -> None:
         self._offsets = offsets
         self._retained = retained
 
     def connect(self) -> Incarnation:
         return INCARNATION
 
-    def offsets(self, _: Incarnation, moment: datetime) -> dict[int, int]:
-        return self._offsets[round(moment.timestamp() * 1000)]
+    def offsets(self, _: Incarnation, position: datetime | str) -> dict[int, int]:
+        found = self._offsets[position if isinstance(position, str) else to_ms(position)]
+        return dict(found)
 
     def retained_ranges(self, _: Incarnation) -> dict[int, RetainedRange]:
         return self._retained
@@ -53,7 +54,7 @@ class FakeTopic:
 
 def ranges(begin: dict[int, int], end: dict[int, int], retained: dict[int, RetainedRange]) -> OffsetRanges:
     kafka: Any = FakeTopic({BEGIN: begin, END: end}, retained)
-    return offset_ranges(kafka, INCARNATION, BEGIN, END)
+    return offset_ranges(kafka, INCARNATION, BEGIN, END, unordered={})
 
 
 def send(
@@ -176,9 +177,11 @@ def test_messages_deleted_in_the_meantime_are_an_error(mock_kafka: str) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeElasticsearch]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeElasticsearch]:
+    now = now_ms()
+    monkeypatch.setattr(startup_checks, "now_ms", lambda: now)
     with fake_elasticsearch() as fake:
-        month = monthly_index("", int(time.time() * 1000))
+        month = monthly_index("", now)
         fake.pages["GET", "/"] = (200, {"cluster_name": "trial", "version": {"number": "8.19.21"}})
         for name in ("lol_matches_stream", "lol_teams_stream", "lol_champion_stats", "lol_position_stats"):
             fake.pages["HEAD", f"/_index_template/{name}"] = (200, {})
@@ -192,13 +195,20 @@ def run(
 ) -> Callable[..., int]:
     """Runs `python -m job.backfill` over the first `end` messages of partition 0, and `end_of_1` of partition 1."""
 
-    def run(end: int, *more: str, end_of_1: int = 0, elasticsearch: str = server.url) -> int:
+    def run(
+        end: int,
+        *more: str,
+        end_of_1: int = 0,
+        elasticsearch: str = server.url,
+        topic: FakeTopic | None = None,
+    ) -> int:
         file = tmp_path / "job.yaml"
         file.write_text(
             f"{{kafka: {{bootstrap_servers: '{mock_kafka}'}}, elasticsearch: {{hosts: ['{elasticsearch}']}}}}"
         )
-        retained = {0: RetainedRange(0, BEGIN, END), 1: RetainedRange(0, BEGIN, END)}
-        fake = FakeTopic({BEGIN: {0: 0, 1: 0}, END: {0: end, 1: end_of_1}}, retained)
+        retained = {0: RetainedRange(0, BEGIN, END - 1), 1: RetainedRange(0, BEGIN, END - 1)}
+        ends = {0: end, 1: end_of_1}
+        fake = topic or FakeTopic({BEGIN: {0: 0, 1: 0}, END: ends, "latest": ends}, retained)
         monkeypatch.setattr(backfill, "TopicInspector", lambda _: fake)
         monkeypatch.setattr(logs, "configure", lambda _: None)
         monkeypatch.setattr(signal, "signal", lambda *_: None)
@@ -326,8 +336,9 @@ def test_interrupted_backfill_logs_where_to_resume(
     monkeypatch.setattr(RateLimiter, "acquire", lambda *_: interrupted(None) if len(server.requests) > taken else None)
     assert run(2, "--rate", "1") == 1
     (line,) = [record.message for record in caplog.records if record.message.startswith("Done so far")]
-    day = datetime.now(UTC).date().isoformat()
-    assert line.startswith(f"Done so far: 1 messages, 10 documents, 0 dead letters; resume with FROM={day}T")
+    done, _, resume_at = line.partition("; resume with FROM=")
+    assert done == "Done so far: 1 messages, 10 documents, 0 dead letters"
+    assert abs(datetime.fromisoformat(resume_at).timestamp() - time.time()) < 60
     assert caplog.records[-1].message == "Stopped before the end"
 
 
@@ -360,6 +371,88 @@ def test_failed_backfill_resumes_at_the_earliest_unfinished_partition(
     assert caplog.records[-1].message == "Kafka is down"
 
 
+class Stamps(FakeTopic):
+    """A fake topic with messages in one partition, by their arrival times. Finds offsets by time as Kafka does."""
+
+    def __init__(self, *stamps: int) -> None:
+        super().__init__({}, {0: RetainedRange(0, stamps[0], max(stamps))})
+        self.stamps = stamps
+
+    def offsets(self, _: Incarnation, position: datetime | str) -> dict[int, int]:
+        end = len(self.stamps)
+        if isinstance(position, str):
+            return {0: end, 1: 0}
+        return {0: next((offset for offset in range(end) if self.stamps[offset] >= to_ms(position)), end), 1: 0}
+
+    def read(self, _: Any, __: str, ranges: OffsetRanges, *___: Any) -> Iterator[list[Message]]:
+        for offset in range(*ranges[0]):
+            yield [Message("lol_matches", 0, offset, self.stamps[offset], None, b"{", [])]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "indexed"),
+    [
+        ([1_100, 1_200, 9_000, 9_100, 1_300, 1_400], 4),
+        ([9_000, 9_100, 1_300, 1_400], 2),
+        ([900, 1_100, 9_000, 950, 1_300, 2_000, 2_100], 2),
+    ],
+    ids=["in the middle", "no message before the jump", "messages outside the range"],
+)
+def test_messages_behind_one_stamped_ahead_are_not_skipped(
+    run: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    stamps: list[int],
+    indexed: int,
+) -> None:
+    """The broker's clock was ahead for a while. Kafka finds the first message that arrived at a time or later."""
+    topic = Stamps(*stamps)
+    monkeypatch.setattr(backfill, "read", topic.read)
+    with caplog.at_level(logging.INFO):
+        assert run(0, topic=topic) == 0
+    assert f"✓ Backfill done: {indexed} messages, " in caplog.text
+    assert "The broker's clock went back: partition 0 of topic lol_matches" in caplog.text
+
+
+def test_partition_whose_stamps_increase_is_read_up_to_the_time_only(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages of one batch have the same arrival time."""
+    topic = Stamps(1_100, 1_200, 2_500, 2_600, 2_600)
+    monkeypatch.setattr(backfill, "read", topic.read)
+    with caplog.at_level(logging.INFO):
+        assert run(0, topic=topic) == 0
+    assert "to 1970-01-01T00:00:02.000Z: 2 messages" in caplog.text
+    assert [record for record in caplog.records if record.levelno == logging.WARNING] == []
+
+
+def test_failed_backfill_resumes_an_unordered_partition_from_the_beginning(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = Stamps(1_100, 9_000, 1_050, 1_200)
+
+    def read_or_fail(_: Any, __: str, ranges: OffsetRanges, *___: Any) -> Iterator[list[Message]]:
+        for chunk in topic.read(_, __, ranges):
+            if ranges[0].begin == 0 and chunk[0].offset == 2:
+                raise JobError("Kafka is down")
+            yield chunk
+
+    monkeypatch.setattr(backfill, "read", read_or_fail)
+    assert run(0, topic=topic) == 1
+    assert f"; resume with FROM={iso(BEGIN)}" in caplog.text
+
+
+def test_from_in_the_future_is_not_before_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["backfill", "--from", "9999-12-31T18:30"])
+    with pytest.raises(SystemExit):
+        backfill.main()
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("backfill: error: --from 9999-12-31T18:30:00.000Z is not before now, ")
+    assert error.endswith("; a time without a zone is UTC")
+
+
 def test_unavailable_elasticsearch_ends_the_backfill_after_a_timeout(
     run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -371,7 +464,10 @@ def test_unavailable_elasticsearch_ends_the_backfill_after_a_timeout(
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        (["--from", "2026-11-25"], "--from 2026-11-25T00:00:00.000Z is not before --to 1970-01-01T00:00:02.000Z"),
+        (
+            ["--from", "2026-11-25"],
+            "--from 2026-11-25T00:00:00.000Z is not before --to 1970-01-01T00:00:02.000Z; a time without a zone is UTC",
+        ),
         (["--to", "soon"], "argument --to: must be a time such as 2026-11-24T06:00:00Z, not 'soon'"),
         (["--rate", "0"], "argument --rate: must be a whole number from 1, not '0'"),
     ],

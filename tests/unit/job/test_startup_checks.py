@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from job import retry
+from job import retry, startup_checks
 from job.errors import JobError
 from job.ids import monthly_index
 from job.settings import Elasticsearch, with_overrides
 from job.startup_checks import has_indexed_matches, wait_for_elasticsearch, wait_for_spark_master
+from job.times import now_ms
 from tests.support.fakes import FakeElasticsearch, fake_elasticsearch
 from tests.support.tls import tls_server
 
+NOW = now_ms()
 ALIASES = ("lol_matches_stream", "lol_teams_stream", "lol_champion_stats", "lol_position_stats")
 
 
@@ -24,9 +26,10 @@ def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def elasticsearch() -> Iterator[FakeElasticsearch]:
+def elasticsearch(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeElasticsearch]:
+    monkeypatch.setattr(startup_checks, "now_ms", lambda: NOW)
     with fake_elasticsearch() as fake:
-        month = monthly_index("", int(time.time() * 1000))
+        month = monthly_index("", NOW)
         fake.pages["GET", "/"] = (200, {"cluster_name": "trial", "version": {"number": "8.19.21"}})
         for alias in ALIASES:
             fake.pages["HEAD", f"/_index_template/{alias}"] = (200, {})
@@ -76,7 +79,7 @@ def test_index_of_this_month_that_is_not_in_its_alias_is_reported(
         assert warnings == []
     else:
         [warning] = warnings
-        index = monthly_index(ALIASES[1], int(time.time() * 1000))
+        index = monthly_index(ALIASES[1], NOW)
         assert warning.startswith(f"The index {index} is not in the alias {ALIASES[1]}, ")
 
 
@@ -235,7 +238,10 @@ def test_waits_while_the_clock_is_behind_the_certificates_beginning(
         changes = {"hosts": [server.url], "ca_certificate": authority}
         with pytest.raises(JobError) as error:
             wait_for_elasticsearch(with_overrides({"elasticsearch": changes}).elasticsearch)
-    advice = "this machine's clock is behind the beginning of its certificate: correct the clock"
+    advice = (
+        "this machine's clock is behind the beginning of its certificate: correct the clock, or it was issued while "
+        "the clock was ahead: deploy the stack again"
+    )
     assert str(error.value).startswith(f"elasticsearch.hosts: {server.url} is not available (")
     assert str(error.value).endswith(f"; {advice}. Gave up after 0.1 s")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ import pytest
 
 from analytics.match_statistics import MatchFilter
 from analytics.time_range import TimeRange
+from tests.support.clock import stopped_at
 from tests.support.report_samples import BUILDS, FIGURES, MATCHES, PIPELINE
 from tools.report import __main__ as report
 from tools.report.page import StackReport
+
+NOW = datetime(2026, 11, 24, 13, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -25,6 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TimeRange, MatchFilter]
         found.append((time_range, only))
         return StackReport(stack, datetime.now(UTC), time_range, MATCHES, BUILDS, PIPELINE, FIGURES)
 
+    monkeypatch.setattr(report, "datetime", stopped_at(NOW))
     monkeypatch.setattr(report, "read_stack_outputs", lambda _: {"services": {}})
     monkeypatch.setattr(report, "read_report", read_report)
     monkeypatch.setattr(report, "write_report", lambda *_: Path(__file__))
@@ -54,6 +58,15 @@ def test_from_and_to_select_a_time_range(
     assert time_range.end == datetime(2026, 11, 24, 7, 30, tzinfo=UTC)
 
 
+def test_month_in_local_time_may_have_an_hour_more(
+    monkeypatch: pytest.MonkeyPatch, asked: list[tuple[TimeRange, MatchFilter]]
+) -> None:
+    """The clocks are set back at the end of daylight saving time."""
+    run(monkeypatch, "--from", "2026-10-01T00:00+02:00", "--to", "2026-11-01T00:00+01:00")
+    ((time_range, _),) = asked
+    assert time_range.end - time_range.start == timedelta(hours=745)
+
+
 @pytest.mark.parametrize("queue", ["1700", "arena", "Arena"])
 def test_queue_is_selected_by_id_or_name(
     monkeypatch: pytest.MonkeyPatch, asked: list[tuple[TimeRange, MatchFilter]], queue: str
@@ -67,8 +80,8 @@ def test_queue_is_selected_by_id_or_name(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--hours", "0"], "HOURS must be 1 to 744"),
-        (["--hours", "745"], "HOURS must be 1 to 744"),
+        (["--hours", "0"], "HOURS must be 1 to 745"),
+        (["--hours", "746"], "HOURS must be 1 to 745"),
         (["--to", "2026-11-24T06:00Z"], "TO needs FROM"),
         (["--hours", "2", "--from", "2026-11-24T06:00Z"], "either HOURS or FROM"),
         (["--from", "yesterday"], "FROM=yesterday is not a time"),
@@ -80,8 +93,12 @@ def test_queue_is_selected_by_id_or_name(
         ),
         (
             ["--from", "2025-11-24T06:00Z", "--to", "2026-11-24T06:00Z"],
-            "FROM must be one minute to",
+            "FROM must be one minute to 745 hours before TO",
         ),
+        (["--from", "2025-11-24T06:00Z"], "FROM must be one minute to 745 hours before now"),
+        (["--from", f"{NOW + timedelta(seconds=-30):%Y-%m-%dT%H:%M:%S}"], "745 hours before now"),
+        (["--from", "2026-11-24T18:30"], "begins in the future: now is 2026-11-24 13:00 UTC; a time without a zone"),
+        (["--from", "2026-11-24T18:30", "--to", "2026-11-24T19:00"], "begins in the future: now is 2026-11-24 13:00"),
         (["--queue", "ranked"], "no queue is called 'ranked'"),
     ],
 )
