@@ -3,7 +3,7 @@ UNIT := unit-infra unit-job unit-tools unit-other
 INTEGRATION := integration-spark integration-pages
 TARGETS := help up down reset setup status watch report credentials logs dlq backfill \
   check lint types $(UNIT) $(INTEGRATION) test verify bench bench-long
-VARIABLES := STACK HOURS FROM TO QUEUE SERVICE SHOW REPLAY RATE MINUTES
+VARIABLES := STACK HOURS FROM TO QUEUE SERVICE TAIL SHOW REPLAY RATE MINUTES
 STACK ?= dev
 
 # Before anything runs: `make down other` and `make down stack=other` would otherwise destroy the stack dev. The shells'
@@ -82,13 +82,14 @@ report: ## One HTML page with charts of the data: make report [HOURS=24 | FROM=2
 credentials: ## Write the logins for people to files that only you can read: own matches, reading, pages
 	@python -m tools.credentials $(stack)
 
-logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job
+logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job; TAIL=5000 for more, TAIL=all
 	@stack=$(call quote,$(STACK)) service=$(call quote,$(SERVICE)); \
+	  tail=$(call quote,$(or $(TAIL),$(if $(SERVICE),1000,20))); \
 	  names=$$(docker ps -a --filter "label=lolstack.stack=$$stack" --format '{{.Names}}' \
-	    $${service:+--filter "label=lolstack.service=$$service"} | sort); \
+	    $${service:+--filter "name=^lolstack-$$stack-$$service(-[0-9]+)?$$"} | sort); \
 	  [ -n "$$names" ] \
 	    || { echo "the stack $$stack has no container$${service:+ of $$service}: make status STACK=$$stack"; exit 1; }; \
-	  for name in $$names; do echo "=== $$name"; docker logs --tail $(if $(SERVICE),1000,20) "$$name" 2>&1; done \
+	  for name in $$names; do echo "=== $$name"; docker logs --tail "$$tail" "$$name" 2>&1; done \
 	  | python3 -m tools.printable
 
 dlq: ## Count dead letters by reason; SHOW=0:17 prints one, REPLAY=REASON, 0:17 or all sends them again

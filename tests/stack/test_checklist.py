@@ -78,6 +78,15 @@ class TestDataFlow:
 
         eventually(more, sending_seconds(stack, 1))
 
+    def test_input_rate_and_processing_rate_are_above_zero(self, stack: Stack) -> None:
+        def above_zero() -> None:
+            for rate in ("input", "processed"):
+                value = stack.prometheus().value(f'lol_job_{rate}_rows_per_second{{job="job", query="matches"}}')
+                assert value is not None
+                assert value > 0, f"the {rate} rate stays at {value}"
+
+        eventually(above_zero, sending_seconds(stack, 20))  # a scrape can be of a moment between two matches
+
 
 class TestSpark:
     def test_spark_master_lists_the_running_application_with_its_cores(self, stack: Stack) -> None:

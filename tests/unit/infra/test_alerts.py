@@ -50,10 +50,19 @@ def test_each_selector_of_a_rule_has_the_scrape_job(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_command_of_a_runbook_names_the_stack_and_what_it_requires(name: str) -> None:
-    """Typed without, it would act on the stack `dev`. Prometheus fills in its external label."""
-    commands = re.findall(r"`(make [^`]*|docker exec [^`]*|curl [^`]*)`", ALERTS[name]["annotations"]["runbook"])
+    """Typed without, it would act on the stack `dev`, or on none. Prometheus fills in its external label."""
+    runbook = ALERTS[name]["annotations"]["runbook"]
+    commands = re.findall(r"`((?:make|curl|GET|pulumi|docker\s+\w+)\b[^`]*)`", runbook)
+    # The first is a mention of what somebody has done; the others are of the whole machine.
+    commands = [each for each in commands if each not in ("docker stop", "docker system df", "docker system df -v")]
     assert [command for command in commands if "{{ $externalLabels.stack }}" not in command] == []
     assert [command for command in commands if command.startswith("make backfill") and " FROM=" not in command] == []
+    assert [command for command in commands if "\n" in command] == [], "not one line to paste"
+    if any("credentials/" in command for command in commands):
+        assert "make credentials STACK={{ $externalLabels.stack }}" in commands
+        assert [command for command in commands if "PORT" in command] == [], "no command prints it"
+    if any("pulumi " in command for command in commands):
+        assert "`source tools/env.sh`" in runbook
 
 
 def test_external_label_of_prometheus_is_the_stack() -> None:
@@ -130,14 +139,17 @@ def test_alert_table_of_the_documentation_is_complete() -> None:
     assert documented == {name: alert["labels"]["severity"] for name, alert in ALERTS.items()}
 
 
-def test_disk_alert_threshold_is_elasticsearchs_low_watermark() -> None:
+def test_disk_alert_fires_at_the_low_watermark_and_names_those_at_which_something_fails() -> None:
     environment = declare("build").containers["elasticsearch"]["envs"]
-    (watermark,) = [
-        value for value in environment if value.startswith("cluster.routing.allocation.disk.watermark.low=")
-    ]
-    limit = int(ALERTS["ElasticsearchDiskAboveWatermark"]["expr"].split("<")[1])
-    assert watermark.endswith(f"={limit // GIB}gb")
+    prefix = "cluster.routing.allocation.disk.watermark."
+    settings = dict(value.removeprefix(prefix).split("=") for value in environment if value.startswith(prefix))
+    alert = ALERTS["ElasticsearchDiskAboveWatermark"]
+    limit = int(alert["expr"].split("<")[1])
+    assert settings.pop("low") == f"{limit // GIB}gb"
     assert limit % GIB == 0
+    for watermark, size in settings.items():
+        words = size.replace("gb", " GiB").replace("mb", " MiB"), watermark.replace("_", " ")
+        assert all(word in alert["annotations"]["description"] for word in words)
 
 
 def test_critical_alert_inhibits_the_warnings_of_its_component_only() -> None:

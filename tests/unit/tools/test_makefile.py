@@ -90,7 +90,7 @@ def test_values_reach_the_tools_as_they_are(value: str) -> None:
         (("dlq",), {"SHOW": "0:17", "REPLAY": "all"}),
         (("-e", "dlq"), {"REPLAY": "all"}),
         (("backfill", "FROM=2026-11-24T06:00Z"), {"TO": "2026-11-25T06:00Z", "RATE": "200"}),
-        (("logs",), {"SERVICE": "kafka"}),
+        (("logs",), {"SERVICE": "kafka", "TAIL": "4711"}),
         (("bench-long",), {"MINUTES": "1"}),
     ],
 )
@@ -108,6 +108,31 @@ def test_logs_accepts_a_service_name_with_an_apostrophe(tmp_path: Path, stack: s
     variables = ("SERVICE=it's", f"STACK={stack}")
     run = make("-s", "logs", *variables, PATH=f"{tmp_path}:{os.environ['PATH']}", DOCKER_HOST="unix:///nowhere")
     assert run.stdout == f"the stack {stack} has no container of it's: make status STACK={stack}\n", run.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "printed"),
+    [
+        (
+            ("SERVICE=spark-worker",),
+            ["--tail 1000 lolstack-dev-spark-worker", "--tail 1000 lolstack-dev-spark-worker-2"],
+        ),
+        (("SERVICE=kafka", "TAIL=all"), ["--tail all lolstack-dev-kafka"]),
+        (("TAIL=5",), [f"--tail 5 lolstack-dev-{name}" for name in ("kafka", "spark-worker", "spark-worker-2")]),
+    ],
+)
+def test_logs_are_of_all_workers_and_as_long_as_requested(
+    tmp_path: Path, variables: tuple[str, ...], printed: list[str]
+) -> None:
+    names = "lolstack-dev-kafka lolstack-dev-spark-worker lolstack-dev-spark-worker-2"
+    docker = f"""
+        pattern=.
+        for argument; do case $argument in name=*) pattern=${{argument#name=}} ;; esac; done
+        case $1 in ps) printf '%s\\n' {names} | grep -E "$pattern" ;; logs) shift; echo "$@" ;; esac"""
+    (tmp_path / "docker").write_text(f"#!/bin/sh\n{docker}\n")
+    (tmp_path / "docker").chmod(0o755)
+    run = make("-s", "logs", *variables, PATH=f"{tmp_path}:{os.environ['PATH']}", DOCKER_HOST="unix:///nowhere")
+    assert [line for line in run.stdout.splitlines() if not line.startswith("===")] == printed, run.stderr
 
 
 def test_variables_of_python_and_bash_do_not_reach_the_tools(tmp_path: Path) -> None:
