@@ -85,7 +85,12 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
         sort=_NEWEST,
         aggs={
             "names": {
-                "terms": {"field": "summoner_name", "size": SHOWN_NAMES, "order": {"newest": "desc"}},
+                "terms": {
+                    "field": "summoner_name",
+                    "size": SHOWN_NAMES,
+                    "order": {"newest": "desc"},
+                    "execution_hint": "map",  # else Elasticsearch numbers all names of the index after each refresh
+                },
                 "aggs": {"newest": {"max": {"field": "@timestamp"}}},
             },
             "played": {
@@ -93,7 +98,12 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
                 "aggs": {
                     **averages(*MEANS),
                     "champions": {
-                        "terms": {"field": "champion_name", "size": SHOWN_CHAMPIONS, "shard_size": EXACT_SHARD_SIZE},
+                        "terms": {
+                            "field": "champion_name",
+                            "size": SHOWN_CHAMPIONS,
+                            "shard_size": EXACT_SHARD_SIZE,
+                            "execution_hint": "map",
+                        },
                         "aggs": averages("win", "kda"),
                     },
                 },

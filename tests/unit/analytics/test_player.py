@@ -72,3 +72,14 @@ def test_player_is_searched_by_puuid_or_name() -> None:
     assert read_player(client, "жанна#ru") is None
     query: dict[str, Any] = client.search.call_args.kwargs["query"]
     assert query["bool"]["filter"][0]["bool"]["should"] == [{"term": {"puuid": "жанна#ru"}}, has_name("жанна#ru")]
+
+
+def test_names_of_all_players_are_not_loaded_for_the_names_of_one() -> None:
+    """Without the hint, Elasticsearch builds global ordinals: a table of all terms of the field, after each refresh."""
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = {"hits": {"hits": [{"_source": {"puuid": "p"}}]}}
+    with pytest.raises(KeyError, match="aggregations"):
+        read_player(client, "p")
+    aggregations: dict[str, Any] = client.search.call_args.kwargs["aggs"]
+    terms = (aggregations["names"]["terms"], aggregations["played"]["aggs"]["champions"]["terms"])
+    assert [each["execution_hint"] for each in terms] == ["map", "map"]
