@@ -100,7 +100,12 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
         sort=_NEWEST,
         aggs={
             "names": {
-                "terms": {"field": "summoner_name", "size": SHOWN_NAMES, "order": {"newest": "desc"}},
+                "terms": {
+                    "field": "summoner_name",
+                    "size": SHOWN_NAMES,
+                    "order": {"newest": "desc"},
+                    "execution_hint": "map",  # else Elasticsearch numbers all names of the index after each refresh
+                },
                 "aggs": {"newest": {"max": {"field": "@timestamp"}}},
             },
             "played": {

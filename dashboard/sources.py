@@ -55,7 +55,7 @@ TIMEOUT_SECONDS = 8
 PROMETHEUS_TIMEOUT_SECONDS = 3
 """Timeout of a query of Prometheus; a page has several."""
 SLOW_PAUSE_SECONDS = 60
-"""How long a time range is not read again whose query took longer than the timeout."""
+"""How long a view is not read again whose query took longer than the timeout."""
 MAX_LOAD = 0.25
 """Reading a view takes at most this share of the time."""
 JUST_ENDED_SECONDS = 70
@@ -273,8 +273,10 @@ READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
     "dead letter": _read_dead_letter,
 }
 
-OF_TIME_RANGES = ("matches", "champion", "pipeline", "dead letter metrics", "filter values")
-"""The sources that read all of the view's time range."""
+SHORTER = ": choose a shorter time range"
+SLOW_HINTS = {"matches": SHORTER, "champion": SHORTER, "filter values": SHORTER, "player": " for this player"}
+"""The sources whose query of Elasticsearch reads more the more matches there are: the end of the problem's text if it
+takes longer than the timeout. A player's matches are those of all time."""
 
 
 # Streamlit lets one thread compute an entry, and the others wait for it. It counts the TTL from the end of a read, and
@@ -302,8 +304,8 @@ def _read(source: str, view: View, argument: str) -> Answer[Any]:
     except (ApiError, TransportError) as error:
         failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
         problem = f"Elasticsearch {failure}: {first_line(error)}"
-        if isinstance(error, ConnectionTimeout) and source in OF_TIME_RANGES and _elasticsearch_answers():
-            problem = f"Elasticsearch needs more than {TIMEOUT_SECONDS} s: choose a shorter time range"
+        if isinstance(error, ConnectionTimeout) and source in SLOW_HINTS and _elasticsearch_answers():
+            problem = f"Elasticsearch needs more than {TIMEOUT_SECONDS} s{SLOW_HINTS[source]}"
             if kept.timed_out:  # once, it may have been a pause of Elasticsearch
                 pause = SLOW_PAUSE_SECONDS
             kept.timed_out = True

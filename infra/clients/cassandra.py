@@ -50,9 +50,17 @@ COMPACTION = {
     "class": "org.apache.cassandra.db.compaction.SizeTieredCompactionStrategy",
     "max_threshold": "32",
     "min_threshold": "16",
+    # Rewrite an SSTable alone once a fifth of it has expired, also if it overlaps others, as here all do. It may be the
+    # largest, which is in no merge for months. A row that another SSTable could have too keeps its tombstone.
+    "unchecked_tombstone_compaction": "true",
 }
 """The table's compaction. A row is written once and seldom read, so few compactions of many SSTables cost least: with
 Cassandra's default of 4 SSTables, compaction takes half of the node's processor time while a backlog is archived."""
+COMPRESSION = {"class": "org.apache.cassandra.io.compress.ZstdCompressor", "chunk_length_in_kb": "256"}
+"""The table's compression. Each chunk takes 8 bytes of native memory, of all SSTables together, and a read decompresses
+one or two chunks: a few full-size matches."""
+OPTIONS = {"default_time_to_live": 0, "compaction": COMPACTION, "compression": COMPRESSION}
+"""The table's options; other values are drift."""
 
 
 class CassandraError(Exception):
@@ -204,10 +212,10 @@ def _provision_table(session: Any, keyspace: str, table: str) -> None:
     name = f"{keyspace}.{table}"
     # By name: `replication_factor` changes nothing for a data center that the keyspace has already.
     replication = f"{{'class': 'NetworkTopologyStrategy', '{_data_center(session)}': 1}}"
-    options = f"replication = {replication} AND durable_writes = true"
-    session.execute(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH {options}")
+    keyspace_options = f"replication = {replication} AND durable_writes = true"
+    session.execute(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH {keyspace_options}")
     if not _keyspace_is_right(session, keyspace):
-        session.execute(f"ALTER KEYSPACE {keyspace} WITH {options}")
+        session.execute(f"ALTER KEYSPACE {keyspace} WITH {keyspace_options}")
     if _columns(session, keyspace, table) not in ({}, COLUMNS):
         if session.execute(f"SELECT * FROM {name} LIMIT 1").one():
             raise CassandraError(
@@ -221,15 +229,10 @@ def _provision_table(session: Any, keyspace: str, table: str) -> None:
     )
     # gc_grace_seconds (ten days) is Cassandra's default: an expired row becomes a tombstone, and its space is free at a
     # compaction after that.
-    session.execute(
-        f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITH compaction = {COMPACTION} "
-        "AND compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"
-    )
-    time_to_live, compaction = _options(session, keyspace, table)
-    if time_to_live:
-        session.execute(f"ALTER TABLE {name} WITH default_time_to_live = 0")
-    if compaction != COMPACTION:
-        session.execute(f"ALTER TABLE {name} WITH compaction = {COMPACTION}")
+    options = " AND ".join(f"{option} = {value}" for option, value in OPTIONS.items())
+    session.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITH {options}")
+    if _options(session, keyspace, table) != OPTIONS:
+        session.execute(f"ALTER TABLE {name} WITH {options}")  # another compression is that of new SSTables
     for index in _indexes(session, keyspace, table):
         session.execute(f"DROP INDEX {keyspace}.{_quoted(index)}")
 
@@ -239,12 +242,13 @@ def _table_differences(session: Any, keyspace: str, table: str) -> list[str]:
     if not (columns := _columns(session, keyspace, table)):
         return [f"there is no table {name}"]
     is_right = _keyspace_is_right(session, keyspace)
-    time_to_live, compaction = _options(session, keyspace, table)
+    options = _options(session, keyspace, table)
     found = {
         f"the keyspace {keyspace} has another replication, or writes are not durable": not is_right,
         f"the table {name} has other columns": columns != COLUMNS,
-        f"the table {name} deletes its rows after a time": time_to_live != 0,
-        f"the table {name} has another compaction": compaction != COMPACTION,
+        f"the table {name} deletes its rows after a time": options["default_time_to_live"] != 0,
+        f"the table {name} has another compaction": options["compaction"] != COMPACTION,
+        f"the table {name} has another compression": options["compression"] != COMPRESSION,
         f"the table {name} has an index": bool(_indexes(session, keyspace, table)),
     }
     return [line for line, differs in found.items() if differs]
@@ -270,10 +274,14 @@ def _columns(session: Any, keyspace: str, table: str) -> dict[str, tuple[str, st
     }
 
 
-def _options(session: Any, keyspace: str, table: str) -> tuple[int, dict[str, str]]:
-    """After how many seconds the table deletes its rows (0: never), and its compaction."""
-    (row,) = _schema_rows(session, "tables", "default_time_to_live, compaction", keyspace, table)
-    return int(row.default_time_to_live), dict(row.compaction)
+def _options(session: Any, keyspace: str, table: str) -> dict[str, int | dict[str, str]]:
+    """The table's values of OPTIONS."""
+    (row,) = _schema_rows(session, "tables", ", ".join(OPTIONS), keyspace, table)
+    return {
+        "default_time_to_live": row.default_time_to_live,  # seconds; 0: rows stay
+        "compaction": dict(row.compaction),
+        "compression": dict(row.compression),
+    }
 
 
 def _indexes(session: Any, keyspace: str, table: str) -> list[str]:

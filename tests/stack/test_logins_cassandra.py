@@ -125,7 +125,8 @@ def intruder(stack: Stack) -> Iterator[str]:
         replication = "{'class': 'NetworkTopologyStrategy', 'datacenter1': 3}"
         session.execute(f"ALTER KEYSPACE lol WITH replication = {replication} AND durable_writes = false")
         compaction = "{'class': 'LeveledCompactionStrategy'}"
-        options = f"default_time_to_live = 60000000 AND compaction = {compaction}"
+        compression = "{'class': 'ZstdCompressor', 'chunk_length_in_kb': 64}"
+        options = f"default_time_to_live = 60000000 AND compaction = {compaction} AND compression = {compression}"
         session.execute(f"ALTER TABLE lol.matches WITH {options}")
         session.execute("CREATE INDEX intruder ON lol.matches (offset)")
     yield "intruder"
@@ -144,6 +145,7 @@ def test_drift_of_roles_is_corrected(stack: Stack, intruder: str) -> None:
         "the keyspace lol has another replication, or writes are not durable",
         "the table lol.matches deletes its rows after a time",
         "the table lol.matches has another compaction",
+        "the table lol.matches has another compression",
         "the table lol.matches has an index",
     ]
     provision(*arguments)

@@ -135,3 +135,12 @@ def test_figures_of_a_player_are_by_queue() -> None:
     of_table = counted(listed, games, queues["aggs"]["people"]["filter"])
     assert {"person", "Arena", "practice tool"} <= of_table
     assert not any("_" in DOCUMENTS[name].get("champion_name", "") for name in of_table)
+
+
+def test_names_of_all_players_are_not_loaded_for_the_names_of_one() -> None:
+    """Without the hint, Elasticsearch builds global ordinals: a table of all terms of the field, after each refresh."""
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = [{"hits": {"hits": [{"_source": {"puuid": "of-ann"}}]}}, RESPONSE]
+    read_player(client, "Ann#EUW")
+    aggregations: dict[str, Any] = client.search.call_args.kwargs["aggs"]
+    assert aggregations["names"]["terms"]["execution_hint"] == "map"

@@ -229,12 +229,18 @@ def test_time_range_that_took_too_long_once_is_read_at_the_next_refresh(slow: Sl
     assert sources.matches(View()).problem == ""
 
 
+def test_player_that_takes_longer_than_the_timeout_is_tried_once_a_minute(slow: SlowElasticsearch) -> None:
+    """A player's matches have no time range that could be shorter."""
+    assert reads_in(300, View(), slow, "player") <= 6
+    assert sources.shared("player", View()).problem == "Elasticsearch needs more than 8 s for this player"
+
+
 @pytest.mark.parametrize("source", ["matches", "player"])
 def test_elasticsearch_that_does_not_answer_at_all_is_tried_at_each_refresh(
     slow: SlowElasticsearch, source: str
 ) -> None:
-    """As soon as it is back, the page is. A player's matches have no time range that could be shorter."""
-    slow.answers = source == "player"
+    """As soon as it is back, the page is."""
+    slow.answers = False
     assert reads_in(180, View(), slow, source) == 10
     assert sources.shared(source, View()).problem == "Elasticsearch does not answer: Connection timed out"
 

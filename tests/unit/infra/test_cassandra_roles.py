@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,15 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import NoHostAvailable
 
 from infra.clients import cassandra
-from infra.clients.cassandra import ADMIN, CassandraError, CassandraUnavailableError, LoginRefusedError, differences
+from infra.clients.cassandra import (
+    ADMIN,
+    COLUMNS,
+    CassandraError,
+    CassandraUnavailableError,
+    LoginRefusedError,
+    differences,
+    provision,
+)
 from infra.logins import CASSANDRA_ADMIN
 from infra.provisioning import cassandra_roles, credentials
 from tests.support.pulumi_program import dynamic_provider
@@ -165,3 +174,79 @@ def test_role_resource_of_a_state_without_the_container_is_updated_not_replaced(
     assert change.changes
     assert not change.replaces
     assert not PROVIDER.diff("roles", state, state).changes, "a refresh compares with the former inputs"
+
+
+class NodeWithTable(Node):
+    """A node whose roles are right, with the archive's table."""
+
+    def __init__(self, password: str, options: dict[str, Any]) -> None:
+        super().__init__(password)
+        self.options = options
+
+    def _execute(self, statement: str, *_: Any) -> Any:
+        selected = re.search(r"FROM (?:system|system_schema|system_auth)\.(\w+)", statement)
+        if altered := re.fullmatch(r"ALTER TABLE lol\.matches WITH (.*)", statement):
+            for option in altered[1].split(" AND "):
+                name, value = option.split(" = ")
+                self.options |= {name: literal_eval(value)}
+        elif statement.startswith("ALTER"):
+            raise InvalidRequest(statement)
+        replication = {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "datacenter1": "1"}
+        found: dict[str, list[dict[str, Any]]] = {
+            "local": [{"data_center": "datacenter1"}],
+            "keyspaces": [{"durable_writes": True, "replication": replication}],
+            "columns": [{"column_name": name, "type": of[0], "kind": of[1]} for name, of in COLUMNS.items()],
+            "tables": [self.options],
+        }
+        rows = found.get(selected[1], []) if selected else []
+        if statement == "LIST ROLES":
+            rows = [{"role": ADMIN, "super": True}]
+        return Rows(SimpleNamespace(**row) for row in rows)
+
+
+class Rows(list[SimpleNamespace]):
+    """The rows of an answer."""
+
+    def one(self) -> SimpleNamespace:
+        return self[0]
+
+
+DECLARED: dict[str, Any] = {
+    "default_time_to_live": 0,
+    "compaction": {
+        "class": "org.apache.cassandra.db.compaction.SizeTieredCompactionStrategy",
+        "max_threshold": "32",
+        "min_threshold": "16",
+        "unchecked_tombstone_compaction": "true",
+    },
+    "compression": {"class": "org.apache.cassandra.io.compress.ZstdCompressor", "chunk_length_in_kb": "256"},
+}
+FORMER_COMPACTION = {
+    key: value for key, value in DECLARED["compaction"].items() if key != "unchecked_tombstone_compaction"
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        ({}, None),
+        ({"default_time_to_live": 60}, "the table lol.matches deletes its rows after a time"),
+        ({"compaction": FORMER_COMPACTION}, "the table lol.matches has another compaction"),
+        (
+            {"compression": {"class": "org.apache.cassandra.io.compress.ZstdCompressor", "chunk_length_in_kb": "64"}},
+            "the table lol.matches has another compression",
+        ),
+        ({"compression": {"enabled": "false"}}, "the table lol.matches has another compression"),
+    ],
+)
+def test_other_options_of_the_archives_table_are_drift_and_corrected(
+    monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], line: str | None
+) -> None:
+    """Among them those of earlier versions: expired rows kept their space, and the archive took far more memory."""
+    node = NodeWithTable("new", DECLARED | found)
+    monkeypatch.setattr(cassandra, "Cluster", node.cluster)
+    arguments = ("h", 9042, "lol", "matches", {ADMIN: "new"})
+    assert differences(*arguments) == ([line] if line else [])
+    provision(*arguments)
+    assert node.options == DECLARED
+    assert differences(*arguments) == []
