@@ -101,8 +101,8 @@ def _of_another_state(state: State, stack: str, engine: docker.DockerClient) -> 
     if _has_deployed(state, stack, engine):
         lost = sorted(foreign)
         return (
-            f"this state deployed the stack {stack}, but does not contain {', '.join(lost)}: an interrupted deployment "
-            f"left it, it was recreated outside Pulumi, or this state is older. `docker rm -f {' '.join(lost)}`, then "
+            f"this state deployed the stack {stack}, but does not contain {', '.join(lost)}: left by an interrupted "
+            f"deployment, recreated outside Pulumi, or newer than this state. `docker rm -f {' '.join(lost)}`, then "
             f"`{make_command('up', stack)}` or `{make_command('down', stack)}` again; the volumes keep the data"
         )
     names = sorted(foreign)[:_NAMED] + (["…"] if len(foreign) > _NAMED else [])

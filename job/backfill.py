@@ -42,6 +42,8 @@ GROUP = "lol-backfill"
 """The consumer group, which has no offsets: the client needs one."""
 _CHUNK_MESSAGES = 500
 _CHUNK_BYTES = 8 * 2**20
+_TAIL_OFFSETS = 100
+"""How many offsets at a partition's end are read for its last message: the markers of transactions have offsets too."""
 _POLL_SECONDS = 1
 _PROGRESS_SECONDS = 10
 
@@ -187,21 +189,29 @@ def unordered_partitions(
     # Before the end offsets: a message that arrives in between must not be later than the last one.
     retained = kafka.retained_ranges(incarnation)
     ends = kafka.offsets(incarnation, "latest")
-    last = {p: OffsetRange(ends[p] - 1, ends[p]) for p, each in retained.items() if each.latest_arrived_at >= end}
+    tails = {
+        p: OffsetRange(max(each.first_offset, ends[p] - _TAIL_OFFSETS), ends[p])
+        for p, each in retained.items()
+        if each.latest_arrived_at >= end
+    }
+    last: dict[int, int] = {}
+    for chunk in read(client, incarnation.topic, tails, _CHUNK_MESSAGES, lambda _: None) if tails else ():
+        last |= {message.partition: message.arrived_at for message in chunk}
     found: Offsets = {}
-    for chunk in read(client, incarnation.topic, last, len(last), lambda _: None) if last else ():
-        for message in chunk:
-            latest = retained[message.partition].latest_arrived_at
-            if message.arrived_at < latest:
-                found[message.partition] = ends[message.partition]
-                log.warning(
-                    "The broker's clock went back: partition %d of topic %s has a message that arrived at %s, but its "
-                    "last one at %s. Its messages are read to the end, to find all of the time range",
-                    message.partition,
-                    incarnation.topic,
-                    iso(latest),
-                    iso(message.arrived_at),
-                )
+    for partition in tails:
+        latest = retained[partition].latest_arrived_at
+        # Without a message among so many offsets of transactions, it is unknown.
+        if last.get(partition, 0) < latest:
+            found[partition] = ends[partition]
+        if partition in last and last[partition] < latest:
+            log.warning(
+                "The broker's clock went back: partition %d of topic %s has a message that arrived at %s, but its last "
+                "one at %s. Its messages are read to the end, to find all of the time range",
+                partition,
+                incarnation.topic,
+                iso(latest),
+                iso(last[partition]),
+            )
     return found
 
 

@@ -3,6 +3,7 @@
 Imports only pydantic and PyYAML, because the Pulumi program on the host validates the overrides with it too.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
@@ -128,12 +129,15 @@ def _position(value: Any) -> Any:
 StartingPosition = Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(_position)]
 
 
+_MIDNIGHT_UTC = re.compile(r"[T ]00:00(:00)?(Z| \+0000 UTC|\+00:00)$")
+"""Behind a date: Pulumi rewrites a date without quotes as `2026-02-01 00:00:00 +0000 UTC`."""
+
+
 def _plain_date(value: Any) -> Any:
-    """A date, or its ISO 8601 text. A time is refused: its hour and its offset would be dropped."""
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
+    """A date, or its ISO 8601 text. A time but midnight is refused: its hour and its offset would be dropped."""
+    text = value.isoformat() if isinstance(value, date) else value  # YAML parses dates and times
     try:
-        return date.fromisoformat(value)
+        return date.fromisoformat(_MIDNIGHT_UTC.sub("", text))
     except (TypeError, ValueError) as error:
         raise PydanticCustomError("plain_date", "write a date without a time: 2026-02-01, from 00:00 UTC") from error
 

@@ -24,6 +24,9 @@ LIFETIME = timedelta(days=824)
 MAX_COMMON_NAME = 64
 """The longest that X.509 allows; a stack's name can be longer."""
 CLOCK_SKEW = timedelta(minutes=5)
+MAX_AHEAD = timedelta(days=1)
+"""How far a clock may have been ahead, such as one in local time that is taken for UTC. Beyond that, it is more likely
+that the present clock is behind, and a new authority would be of no use once it is corrected."""
 
 
 class _Provider(ResourceProvider):
@@ -82,8 +85,9 @@ def _is_due(expires_at: str) -> bool:
 
 
 def _is_ahead(pem: str) -> bool:
-    """Whether the certificate is not valid yet: it was issued while the clock was ahead."""
-    return x509.load_pem_x509_certificate(pem.encode()).not_valid_before_utc > datetime.now(UTC)
+    """Whether the certificate was issued while the clock was ahead: it is not valid yet, but soon."""
+    ahead = x509.load_pem_x509_certificate(pem.encode()).not_valid_before_utc - datetime.now(UTC)
+    return timedelta() < ahead <= MAX_AHEAD
 
 
 def _issue(props: dict[str, Any], authority: dict[str, Any] | None) -> dict[str, Any]:

@@ -198,7 +198,7 @@ class Metrics:
     def record_sink_wait(self, wait: SinkWait) -> None:
         """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited.
 
-        The wait lasts until the attempt that follows must have ended, or the query makes progress.
+        The wait lasts until the attempt that follows must have ended, or the query finishes a batch.
         """
         self._count_wait(wait)
         until = time.monotonic() + wait.seconds + self._attempt_seconds + _SINK_WAIT_MARGIN_SECONDS

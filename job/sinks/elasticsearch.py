@@ -251,7 +251,8 @@ class BulkSink:
             answer = f"it {problem} ({first_line(error.message)})"
             raise TransientError("; ".join(filter(None, (answer, advice(error))))) from error
         found = _evaluate(actions, response["items"]) if response["errors"] else ([], "", [])
-        if len(found[0]) < len(actions):  # not if all have to be sent again
+        to_retry, _, rejections = found
+        if len(to_retry) + len(rejections) < len(actions):  # of the statistics, rejected documents are sent again too
             self._on_progress()
         return found
 

@@ -111,6 +111,14 @@ def test_certificates_that_were_issued_while_the_clock_was_ahead_are_replaced(
     handshake(tmp_path, after, after["authority"], "localhost")
 
 
+def test_certificates_are_kept_while_the_clock_is_far_behind(
+    monkeypatch: pytest.MonkeyPatch, issued: dict[str, Any]
+) -> None:
+    """New ones would have expired once it is corrected."""
+    monkeypatch.setattr(certificates, "datetime", stopped_at(datetime(2020, 1, 1, tzinfo=UTC)))
+    assert not PROVIDER.diff("generated", issued, WANTED).changes
+
+
 def test_certificate_that_was_renewed_while_the_clock_was_ahead_keeps_its_authority(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, issued: dict[str, Any]
 ) -> None:

@@ -310,6 +310,16 @@ def test_acknowledged_request_is_progress_and_one_of_which_all_is_sent_again_is_
     assert reports[1:] == ["wait", "wait", "progress", "wait", "progress"]
 
 
+def test_request_of_statistics_that_is_rejected_as_a_whole_is_no_progress(server: FakeElasticsearch) -> None:
+    """Rejected statistics are sent again, for ever: the job's health must show it."""
+    reports: list[str] = []
+    server.answers = [lambda lines: server.store(lines, {"id0": 400, "id1": 400})] * 2
+    with Elasticsearch([server.url], max_retries=0) as client:
+        sink = BulkSink(client, lambda *_: reports.append("wait"), 0.01, on_progress=lambda: reports.append("progress"))
+        sink.index_all(some_actions(2))
+    assert reports == ["wait", "wait", "progress"]
+
+
 def test_request_that_times_out_is_sent_again_with_fewer_actions(
     server: FakeElasticsearch, waits: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,9 @@ def test_starting_offsets_can_be_a_time(tmp_path: Path, text: str, hour: int) ->
     assert settings.load(file).kafka.starting_offsets == datetime(2026, 11, 24, hour, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["2026-02-01", "'2026-02-01'"])
+@pytest.mark.parametrize(
+    "text", ["2026-02-01", "'2026-02-01'", "2026-02-01T00:00:00Z", "'2026-02-01 00:00:00 +0000 UTC'"]
+)
 def test_earliest_event_time_is_a_date(tmp_path: Path, text: str) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(f"event_time: {{earliest: {text}}}\n")
@@ -113,8 +115,8 @@ def test_earliest_event_time_is_a_date(tmp_path: Path, text: str) -> None:
             "event_time.earliest: '2026-02-01T00:00:00+05:30' is invalid; write a date without a time: 2026-02-01",
         ),
         (
-            {"event_time": {"earliest": datetime(2026, 2, 1, tzinfo=UTC)}},  # as YAML parses a time
-            "event_time.earliest: 2026-02-01 00:00:00+00:00 is invalid; write a date without a time",
+            {"event_time": {"earliest": datetime(2026, 2, 1, 6, tzinfo=UTC)}},  # as YAML parses a time
+            "event_time.earliest: 2026-02-01 06:00:00+00:00 is invalid; write a date without a time",
         ),
         (
             {"kafka": {"bootstrap_servers": "kafka"}},
