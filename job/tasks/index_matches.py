@@ -21,7 +21,7 @@ from job.printable import escape
 from job.sinks import elasticsearch, sink_wait
 from job.sinks.dead_letters import DeadLetterSink, producer
 from job.sinks.elasticsearch import BulkSink, Rejection
-from job.tasks.kafka_rows import messages_of
+from job.tasks.kafka_rows import message_groups
 from job.tasks.outcomes import BatchCounts, CountsAccumulator, MessageOutcome
 from job.tasks.worker_gc import freeze_imported_objects
 from job.times import now_ms
@@ -32,6 +32,8 @@ NO_ROWS = "none boolean"
 """The output schema of tasks that only index."""
 QUERY_PROPERTY = "spark.scheduler.pool"
 """The local property that has the name of a task's query, which is also that of its pool."""
+_GROUP_BYTES = 8 * 2**20
+"""Messages of at least this size are indexed together: the requests of smaller Arrow batches would be small too."""
 REJECTED = "rejected_by_elasticsearch"
 """The reason of a dead letter whose match has a document that Elasticsearch rejects."""
 
@@ -98,8 +100,7 @@ class IndexMatches:
         freeze_imported_objects()
         bulk_sink, dead_letter_sink = self._sinks.bulk_sink(), self._sinks.dead_letter_sink()
         counts = BatchCounts()
-        for batch in batches:
-            messages = list(messages_of(batch))
+        for messages in message_groups(batches, _GROUP_BYTES):
             outcomes = list(index(messages, self._plausible_times, self._aliases, bulk_sink))
             for message, outcome in zip(messages, outcomes, strict=True):
                 if outcome.dead_letter is not None:

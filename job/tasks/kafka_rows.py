@@ -23,3 +23,17 @@ def messages_of(batch: pa.RecordBatch) -> Iterator[Message]:
     ]
     for fields in zip(topics, partitions, offsets, arrival_times(batch), keys, values, headers, strict=True):
         yield Message(*fields)
+
+
+def message_groups(batches: Iterator[pa.RecordBatch], least_bytes: int) -> Iterator[list[Message]]:
+    """The messages of several Arrow batches together: of at least `least_bytes`, but for the last group."""
+    group: list[Message] = []
+    size = 0
+    for batch in batches:
+        group += messages_of(batch)
+        size += batch.nbytes
+        if size >= least_bytes:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -233,6 +233,7 @@ class TestArchiveTable:
         monkeypatch.setattr(archive, "Cluster", fake_cluster)
         with archive.cassandra_session(with_overrides({}).archive):
             assert given["control_connection_timeout"] == given["connect_timeout"]
+            assert given["connection_class"].out_buffer_size > 100_000, "a row of 90 KB is sent in one piece"
 
     def test_new_connection_is_made_if_none_of_the_old_one_works_any_more(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -85,7 +85,10 @@ def message(offset: int, value: bytes | None, headers: Headers) -> Message:
 
 
 def run_messages(
-    server: FakeElasticsearch, *messages: Message, queue_ids: frozenset[int] | None = QUEUE_IDS
+    server: FakeElasticsearch,
+    *messages: Message,
+    queue_ids: frozenset[int] | None = QUEUE_IDS,
+    rows_per_arrow_batch: int = 1000,
 ) -> BatchCounts:
     """Index a batch of messages; return its counts."""
     rows = [
@@ -94,7 +97,10 @@ def run_messages(
         | {"headers": [{"key": name, "value": content} for name, content in each.headers] or None}
         for each in messages
     ]
-    batches = [pa.RecordBatch.from_pylist(rows, schema=to_arrow_schema(SCHEMA, timezone="UTC"))] if rows else []
+    batches = [
+        pa.RecordBatch.from_pylist(rows[begin : begin + rows_per_arrow_batch], to_arrow_schema(SCHEMA, timezone="UTC"))
+        for begin in range(0, len(rows), rows_per_arrow_batch)
+    ]
     accumulator = FakeAccumulator()
     sinks = SinkConfig(
         Connection((server.url,), 5), KafkaClientSettings("kafka:9092"), "dlq", Address("127.0.0.1", 9, b"")
@@ -138,6 +144,24 @@ def test_each_message_has_one_outcome(server: FakeElasticsearch, producer: FakeP
     assert len(server.documents) == 20
     assert [dict(each["headers"])["dlq.offset"] for each in producer.delivered] == [b"1", b"2", b"3"]
     assert producer.delivered[0]["headers"][0] == ("h", b"v")
+
+
+def test_messages_of_several_arrow_batches_are_indexed_by_one_bulk_request(
+    server: FakeElasticsearch, producer: FakeProducer
+) -> None:
+    values = (value(match()), b"{", value(match(match_id="EUW1_8")))
+    messages = [message(offset, each, []) for offset, each in enumerate(values)]
+    counts = run_messages(server, *messages, rows_per_arrow_batch=1)
+    assert (counts.matches, counts.dead_letters) == (2, Counter(not_json=1))
+    assert (len(server.documents), server.requests) == (20, [20])
+
+
+def test_large_messages_are_indexed_before_all_have_arrived(server: FakeElasticsearch, producer: FakeProducer) -> None:
+    """A task's messages need not fit into memory."""
+    large = value(match(match_id="EUW1_8")) + b" " * 9_000_000
+    messages = [message(0, large, []), message(1, value(match()), [])]
+    counts = run_messages(server, *messages, rows_per_arrow_batch=1)
+    assert (counts.matches, server.requests) == (2, [10, 10])
 
 
 def test_remake_and_match_without_a_winner_are_indexed(server: FakeElasticsearch, producer: FakeProducer) -> None:
