@@ -218,7 +218,7 @@ def output_of_runbook(stack: Stack, alert: str) -> str:
         if rule.get("alert") == alert
     ]
     command = rule["annotations"]["runbook"].split("`")[1].replace("{{ $externalLabels.stack }}", stack.name)
-    docker, execute, container, *arguments = shlex.split(command.replace("partition N", "partition 0"))
+    docker, execute, container, *arguments = shlex.split(command.replace("{{ $labels.partition }}", "0"))
     assert [docker, execute, container] == ["docker", "exec", stack.container_name("kafka")]
     output = stack.container("kafka").exec_run(arguments).output
     assert isinstance(output, bytes)

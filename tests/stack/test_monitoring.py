@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -23,9 +22,7 @@ from infra.services.prometheus import RULES
 from tests.stack.conftest import WEBHOOK
 from tests.support.open_ports import SCRAPE_TARGETS
 from tests.support.own_container import own_container
-from tests.support.promql import RULE_TESTS
-
-PROMQL_KEYWORDS = {"and", "or", "unless", "on", "by", "offset"}
+from tests.support.promql import RULE_TESTS, selectors
 
 
 def prometheus(stack: Stack, path: str, **parameters: str) -> Any:
@@ -38,12 +35,6 @@ def firing(stack: Stack) -> set[str]:
     return {
         alert["labels"]["alertname"] for alert in prometheus(stack, "alerts")["alerts"] if alert["state"] == "firing"
     }
-
-
-def metrics(expression: str) -> set[str]:
-    """The metrics in a PromQL expression."""
-    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(by|on) *\([^)]*\)', "", expression)
-    return set(re.findall(r"\b[a-z_][a-zA-Z0-9_:]*\b(?! *\()", bare)) - PROMQL_KEYWORDS
 
 
 class TestScraping:
@@ -60,7 +51,7 @@ class TestScraping:
     def test_every_metric_in_a_rule_exists(self, stack: Stack) -> None:
         """As a series; or, for a counter without an event yet, in the targets' metadata."""
         rules = [rule for group in prometheus(stack, "rules")["groups"] for rule in group["rules"]]
-        named = {name for rule in rules for name in metrics(rule["query"])}
+        named = {selector.name for rule in rules for selector in selectors(rule["query"])}
         assert len(named) > 10
         if stack.outputs["security"] != "strict":  # no certificate is in use
             named.remove("lolstack_certificate_expires_timestamp_seconds")
