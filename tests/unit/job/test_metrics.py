@@ -17,6 +17,7 @@ from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import PartitionOffsets
 from tests.support.sample_matches import ALIASES
+from tests.unit.conftest import Clock
 
 PROGRESS: dict[str, Any] = {
     "name": "matches",
@@ -277,23 +278,21 @@ def test_one_of_two_queries_that_hangs_is_named(
 
 
 def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch, statistics: QueryMetrics
+    clock: Clock, metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
 ) -> None:
     """Waiting tasks of the documents can hold every core: then the statistics have no task, and report no wait."""
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     for each in (query, statistics):
         each.query_started()
         each.query_idle()
     for _ in range(30):
-        now += 10
+        clock.now += 10
         metrics.record_sink_wait(SinkWait("Elasticsearch", "no answer", seconds=5, attempt=1, query="matches"))
         assert metrics.hanging_reason() == ""
     query.query_idle()
-    now += 59
+    clock.now += 59
     query.query_idle()
     assert metrics.hanging_reason() == "", "the statistics have had no core before"
-    now += 2
+    clock.now += 2
     query.query_idle()
     assert metrics.hanging_reason() == "query statistics has made no progress for 361 s"
 
@@ -335,73 +334,65 @@ def test_health_check_gives_the_reason_of_a_wait_in_one_line(metrics: Metrics) -
 
 
 def test_query_hangs_without_progress_but_not_while_a_sink_waits(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, metrics: Metrics, query: QueryMetrics
 ) -> None:
     """A restart would not help the driver during another service's outage, nor in the batch that follows it."""
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     query.query_started()
     query.query_idle()
-    now += 50
+    clock.now += 50
     metrics.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=5, attempt=9))
-    now += 60
+    clock.now += 60
     assert metrics.unhealthy_reason() == "query matches has made no progress for 110 s"
     assert metrics.hanging_reason() == ""
-    now += 50
+    clock.now += 50
     assert metrics.hanging_reason() == "query matches has made no progress for 160 s"
     query.record_progress(PROGRESS)
     assert metrics.hanging_reason() == ""
 
 
 def test_query_whose_tasks_end_does_not_hang_however_long_its_batch_takes(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, metrics: Metrics, query: QueryMetrics
 ) -> None:
     """A batch of full-size matches on a slow machine: a restart would repeat it from its beginning."""
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     query.query_started()
     query.query_idle()
     for _ in range(10):
-        now += 50
+        clock.now += 50
         query.task_ended()
         assert metrics.hanging_reason() == metrics.unhealthy_reason() == ""
-    now += 61
+    clock.now += 61
     assert metrics.hanging_reason() == "query matches has made no progress for 61 s"
 
 
 def test_query_whose_requests_are_acknowledged_does_not_hang_however_long_its_task_takes(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch, statistics: QueryMetrics
+    clock: Clock, metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
 ) -> None:
     """The last task of the statistics indexes the rows of the whole batch."""
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     for each in (query, statistics):
         each.query_started()
         each.query_idle()
     statistics.task_ended()  # the last one that decodes
     for _ in range(30):
-        now += 10
+        clock.now += 10
         query.query_idle()
         metrics.record_sink_progress(SinkProgress("statistics"))
         assert metrics.hanging_reason() == metrics.unhealthy_reason() == ""
     for _ in range(7):
-        now += 10
+        clock.now += 10
         query.query_idle()
         metrics.record_sink_progress(SinkProgress("matches"))
     assert metrics.hanging_reason() == "query statistics has made no progress for 70 s"
 
 
 def test_query_that_hangs_is_noticed_while_another_query_waits(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch, statistics: QueryMetrics
+    clock: Clock, metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
 ) -> None:
     """The index of the statistics is closed, and the documents' query hangs."""
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     for each in (query, statistics):
         each.query_started()
         each.query_idle()
     for _ in range(20):
-        now += 5
+        clock.now += 5
         metrics.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="statistics"))
     hanging = "query matches has made no progress for 100 s"
     assert metrics.hanging_reason() == metrics.unhealthy_reason() == hanging
@@ -446,11 +437,9 @@ def test_sink_wait_ends_after_the_next_attempt(
 
 @pytest.mark.parametrize("attempt_seconds", [30, 60, 240])
 def test_sink_wait_is_visible_during_attempts_that_end_by_a_timeout(
-    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, attempt_seconds: int
+    clock: Clock, registry: CollectorRegistry, attempt_seconds: int
 ) -> None:
     """The alert needs the gauge without a gap, and a restart (/alive) would not help."""
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     metrics = Metrics(ALIASES, max_batch_age=120, attempt_seconds=attempt_seconds, registry=registry)
     metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches")).query_started()
     for attempt in range(4):
@@ -460,7 +449,7 @@ def test_sink_wait_is_visible_during_attempts_that_end_by_a_timeout(
             assert registry.get_sample_value("lol_job_sink_waiting") == 1
             assert metrics.wait_reason() == "waiting for Elasticsearch: no answer"
             assert metrics.hanging_reason() == ""
-            now += 1
+            clock.now += 1
 
 
 def waiting(registry: CollectorRegistry, query: str = "matches") -> list[float | None]:
@@ -515,14 +504,12 @@ def test_sink_wait_log_is_rate_limited(
 
 
 def test_job_that_waits_for_kafka_is_unhealthy_with_the_reason_and_does_not_hang(
-    metrics: Metrics, query: QueryMetrics, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, metrics: Metrics, query: QueryMetrics, registry: CollectorRegistry
 ) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     query.query_started()
     query.query_idle()
     for _ in range(10):
-        now += 20
+        clock.now += 20
         metrics.record_kafka_wait("Connection refused")
         assert metrics.hanging_reason() == ""
     assert metrics.unhealthy_reason() == (
@@ -532,7 +519,7 @@ def test_job_that_waits_for_kafka_is_unhealthy_with_the_reason_and_does_not_hang
     assert waiting(registry) == [0, 1]
     metrics.set_topic_offsets(OFFSETS)
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
-    now += 61
+    clock.now += 61
     assert metrics.hanging_reason() == "query matches has made no progress for 261 s"
 
 
