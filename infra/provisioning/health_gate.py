@@ -13,7 +13,16 @@ import docker
 import pulumi
 from docker.errors import NotFound
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_result,
+    stop_after_delay,
+    stop_all,
+    stop_any,
+    wait_fixed,
+)
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect, execute
@@ -22,6 +31,9 @@ from job.printable import escape
 LOG_LINES = 25
 STORED_TIMEOUT = "limit_seconds"
 """Key of the timeout in Pulumi's state. Another one would be a change of each gate at the next `pulumi up`."""
+SLOW_START_FACTOR = 4
+"""A container that runs without a restart has this many times its timeout. The machine may be slow or overloaded, or
+the log to replay long."""
 POLL_SECONDS = 0.2
 CHECKS = 10
 """Checks of one `docker exec`, which costs the engine more processor time than the check itself."""
@@ -59,7 +71,8 @@ class _Provider(ResourceProvider):
 
 
 class HealthGate(Resource, module="container", name="HealthGate"):
-    """Exists once `check` succeeds in `container`. Fails with its last log lines after `timeout_seconds`."""
+    """Exists once `check` succeeds in `container`. Fails with its last log lines after `timeout_seconds`, or after
+    SLOW_START_FACTOR times as long if the container still runs and has not been restarted."""
 
     def __init__(
         self,
@@ -80,17 +93,28 @@ class HealthGate(Resource, module="container", name="HealthGate"):
 
 
 def wait_until_healthy(container: str, check: Sequence[str], timeout_seconds: float) -> None:
-    """Wait until the health check succeeds in `container`. Raises NotHealthyError with its log after the timeout."""
+    """Wait until the health check succeeds in `container`, for `timeout_seconds`, or for SLOW_START_FACTOR times as
+    long if the container still runs and has not been restarted. Raises NotHealthyError with its log after that."""
     engine = connect()
+    started = _running_since(engine, container)
+
+    def restarted_or_stopped(_: RetryCallState) -> bool:
+        return not started or _running_since(engine, container) != started
+
+    attempts = Retrying(
+        retry=retry_if_result(lambda reason: reason is not None),
+        stop=stop_any(
+            stop_after_delay(SLOW_START_FACTOR * timeout_seconds),
+            stop_all(stop_after_delay(timeout_seconds), restarted_or_stopped),
+        ),
+        wait=wait_fixed(POLL_SECONDS),
+    )
     try:
-        Retrying(
-            retry=retry_if_result(lambda reason: reason is not None),
-            stop=stop_after_delay(timeout_seconds),
-            wait=wait_fixed(POLL_SECONDS),
-        )(_unhealthy_reason, engine, container, check)
+        attempts(_unhealthy_reason, engine, container, check)
     except RetryError as error:
+        waited = attempts.statistics["delay_since_first_attempt"]
         raise NotHealthyError(
-            f"{container} is not healthy after {timeout_seconds:.0f} s: {error.last_attempt.result()}\n"
+            f"{container} is not healthy after {waited:.0f} s: {error.last_attempt.result()}\n"
             f"Last log lines:\n{_last_lines(engine, container)}"
         ) from None
 
@@ -109,6 +133,15 @@ def _status(engine: docker.DockerClient, container: str) -> str:
         return str(engine.containers.get(container).status)
     except NotFound:
         return "missing"
+
+
+def _running_since(engine: docker.DockerClient, container: str) -> str:
+    """When the container was started, as the engine says it; empty if it does not run."""
+    try:
+        state = engine.containers.get(container).attrs["State"]
+    except NotFound:
+        return ""
+    return str(state["StartedAt"]) if state["Status"] == "running" else ""
 
 
 def _last_lines(engine: docker.DockerClient, container: str) -> str:

@@ -28,7 +28,7 @@ from infra.names import (
 )
 from infra.provisioning.certificates import Certificates
 from infra.provisioning.credentials import Credentials
-from infra.provisioning.health_gate import HealthGate
+from infra.provisioning.health_gate import SLOW_START_FACTOR, HealthGate
 from infra.provisioning.volume_owner import VolumeOwners
 from infra.services import file_text
 from infra.settings import INITIAL_HEAP_MIB, Settings
@@ -65,8 +65,6 @@ succeeds."""
 HUNG_GRACE_SECONDS = 15
 """The time between SIGTERM and SIGKILL for a service whose health check failed. Most of them hang, and never end by
 themselves. Each recovers from a SIGKILL."""
-START_FACTOR = 4
-"""Before the first success a service has this many times its `start_timeout_seconds`: its log to replay may be long."""
 EXIT_NOT_READY = 75
 """Exit code of a health check (EX_TEMPFAIL): not ready, and a restart would not help, for example while another service
 is unavailable."""
@@ -377,7 +375,7 @@ def declare_volumes(stack: str, images: Images, credentials: Credentials, users:
 
 def _with_restart(health: HealthCheck) -> list[str]:
     """The health check, run by the script that restarts a service that no longer serves."""
-    start_checks = START_FACTOR * health.start_timeout_seconds // INTERVAL_SECONDS
+    start_checks = SLOW_START_FACTOR * health.start_timeout_seconds // INTERVAL_SECONDS
     numbers = (TIMEOUT_SECONDS, HUNG_GRACE_SECONDS, FAILED_CHECKS, start_checks)
     return ["sh", HEALTH_CHECK_SCRIPT, *map(str, numbers), *health.command]
 

@@ -23,11 +23,21 @@ INPUTS: dict[str, Any] = {"container": NAME, "container_id": "1", "check": ["tru
 
 
 class FakeContainer:
-    """A container whose health check gives these results, the last one forever."""
+    """A container whose health check gives these results, the last one forever. One that crashes has another start
+    whenever it is looked at."""
 
-    def __init__(self, status: str = "running", results: Sequence[tuple[int, str]] = ((0, ""),)) -> None:
+    def __init__(
+        self, status: str = "running", results: Sequence[tuple[int, str]] = ((0, ""),), crashes: bool = False
+    ) -> None:
         self.status = status
         self.results = list(results)
+        self.crashes = crashes
+        self.starts = 0
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        self.starts += self.crashes
+        return {"State": {"Status": self.status, "StartedAt": f"start {self.starts}"}}
 
     def check(self) -> tuple[int, str]:
         return self.results.pop(0) if len(self.results) > 1 else self.results[0]
@@ -75,6 +85,20 @@ def test_timeout_reports_reason_and_last_log_lines(
         wait_until_healthy(NAME, ["true"], timeout_seconds=0.05)
     for part in (f"{NAME} is not healthy after 0 s", reason, "\nstarting\nthe disk is full\\x1b[2J\n"):
         assert part in str(error.value)
+
+
+def test_slow_start_has_four_times_the_timeout(containers: dict[str, FakeContainer]) -> None:
+    containers[NAME] = FakeContainer(results=[(1, "no answer")] * 20 + [(0, "")])  # at least 0.2 s
+    wait_until_healthy(NAME, ["true"], timeout_seconds=0.1)
+
+
+@pytest.mark.parametrize("container", [FakeContainer(status="exited"), FakeContainer(results=[(1, "")], crashes=True)])
+def test_stopped_or_restarted_container_has_its_timeout_only(
+    containers: dict[str, FakeContainer], container: FakeContainer
+) -> None:
+    containers[NAME] = container
+    with pytest.raises(NotHealthyError, match=r"is not healthy after [123] s"):
+        wait_until_healthy(NAME, ["true"], timeout_seconds=1)
 
 
 @pytest.mark.usefixtures("containers")
