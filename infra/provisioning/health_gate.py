@@ -13,16 +13,7 @@ import docker
 import pulumi
 from docker.errors import NotFound
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
-from tenacity import (
-    RetryCallState,
-    RetryError,
-    Retrying,
-    retry_if_result,
-    stop_after_delay,
-    stop_all,
-    stop_any,
-    wait_fixed,
-)
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_result, wait_fixed
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect, execute
@@ -98,16 +89,15 @@ def wait_until_healthy(container: str, check: Sequence[str], timeout_seconds: fl
     engine = connect()
     started = _running_since(engine, container)
 
-    def restarted_or_stopped(_: RetryCallState) -> bool:
-        return not started or _running_since(engine, container) != started
+    def too_late(state: RetryCallState) -> bool:
+        waited = state.seconds_since_start or 0
+        if waited < timeout_seconds:
+            return False
+        runs = started and _running_since(engine, container) == started
+        return not runs or waited >= SLOW_START_FACTOR * timeout_seconds
 
     attempts = Retrying(
-        retry=retry_if_result(lambda reason: reason is not None),
-        stop=stop_any(
-            stop_after_delay(SLOW_START_FACTOR * timeout_seconds),
-            stop_all(stop_after_delay(timeout_seconds), restarted_or_stopped),
-        ),
-        wait=wait_fixed(POLL_SECONDS),
+        retry=retry_if_result(lambda reason: reason is not None), stop=too_late, wait=wait_fixed(POLL_SECONDS)
     )
     try:
         attempts(_unhealthy_reason, engine, container, check)
