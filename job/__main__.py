@@ -21,6 +21,7 @@ from job import settings, startup_checks, topic
 from job.documents import MatchAliases
 from job.driver import session
 from job.driver.checkpoints import Checkpoints, CorruptCheckpointError, StartingOffsets
+from job.driver.health import JobHealth, QueryHealth
 from job.driver.http_server import pages
 from job.driver.metrics import Metrics, freshness_goal
 from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
@@ -30,7 +31,7 @@ from job.lag import ConsumerLag
 from job.sinks import dead_letters, elasticsearch, sink_wait
 from job.start import load_settings
 from job.tasks.index_matches import SinkConfig
-from job.topic import Incarnation, Offsets, TopicInspector
+from job.topic import Incarnation, Offsets, TopicInspector, TopicOffsets
 from job.web_server import serve
 
 log = logging.getLogger("job")
@@ -60,14 +61,22 @@ def run(options: settings.Settings) -> int:
     end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
     aliases = MatchAliases.of_settings(options.elasticsearch)
     attempt_seconds = max(options.elasticsearch.request_timeout_seconds, dead_letters.ATTEMPT_SECONDS)
-    metrics = Metrics(aliases, options.http.max_batch_age_seconds, attempt_seconds)
+    metrics = Metrics(aliases)
     metrics.freshness_goal.set(freshness_goal(options.batch.interval_milliseconds / 1000))
     for alias in (*aliases, options.elasticsearch.champions, options.elasticsearch.positions):
         metrics.rejected.labels(alias)  # a counter exists before its first event, or Prometheus misses that one
     of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))
     of_statistics = metrics.add_query(STATISTICS, ConsumerLag("lol_job_statistics_lag_messages"))
-    serve(pages(metrics), options.http)
-    receiver = sink_wait.Receiver(metrics.record_sink_wait, metrics.record_sink_progress)
+    health = JobHealth(
+        QueryHealth(MATCHES),
+        QueryHealth(STATISTICS),
+        options.http.max_batch_age_seconds,
+        attempt_seconds,
+        on_wait=metrics.count_wait,
+    )
+    metrics.export_waits(health)
+    serve(pages(health), options.http)
+    receiver = sink_wait.Receiver(health.record_sink_wait, health.record_sink_progress)
 
     log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
     kafka = TopicInspector(options.kafka)
@@ -97,16 +106,18 @@ def run(options: settings.Settings) -> int:
     def on_end(error: str | None) -> None:
         end_reasons.put(error or "a query was stopped unexpectedly")
 
+    def on_topic_offsets(offsets: TopicOffsets) -> None:
+        metrics.set_topic_offsets(offsets)
+        health.set_topic_offsets(offsets)
+
     on_termination_signal(lambda: end_reasons.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
-    queries = Queries(spark, options, sinks, checkpoints, metrics, on_end)
+    queries = Queries(spark, options, sinks, checkpoints, health, metrics, on_end)
     running = [queries.start_matches(start, of_matches)]
     stopped = threading.Event()
-    topic.watch(
-        kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped, on_wait=metrics.record_kafka_wait
-    )
+    topic.watch(kafka, incarnation, end_reasons.put, on_topic_offsets, stopped, on_wait=health.record_topic_wait)
     # The first batches take many times as long as later ones. Those of the documents come first.
-    reason = wait_for_end(end_reasons, running, of_matches.first_batch)
+    reason = wait_for_end(end_reasons, running, health.matches.first_batch)
     if reason is None:
         running.append(queries.start_statistics(statistics_start, of_statistics))
         reason = wait_for_end(end_reasons, running)
@@ -116,7 +127,7 @@ def run(options: settings.Settings) -> int:
     else:
         log.info("Stopping: the current batch is finished first")
     # After an error, and without Kafka, the current batch may never finish: it gets less time.
-    may_not_finish = reason or metrics.waits_for_kafka()
+    may_not_finish = reason or health.waits_for_topic()
     grace_seconds = _FAILED_GRACE_SECONDS if may_not_finish else options.stop_grace_seconds
     if not stop_gracefully(spark, running, grace_seconds):
         log.warning("The batch did not finish in time; it runs again at the next start")
