@@ -53,6 +53,8 @@ class FakeCheckpoints:
             raise JobError("not writable")
 
     def starting_offsets(self, query: str = "") -> StartingOffsets | None:
+        if query and f"{query}-start.json" == self.damaged:
+            raise CorruptCheckpointError(f"{self.damaged} is corrupt", "remove the folder")
         return self.saved_of.get(query) if query else self.saved
 
     def committed_offsets(self, query: str) -> dict[int, int]:
@@ -74,6 +76,7 @@ class FakeCheckpoints:
     def save(self, start: StartingOffsets, query: str = "") -> None:
         if query:
             self.saved_of[query] = start
+            self.damaged = self.damaged.removeprefix(f"{query}-start.json")
         else:
             self.saved = start
 
@@ -209,19 +212,23 @@ def test_data_loss_of_the_statistics_restarts_them_alone_where_the_documents_con
     assert f"{skipped} messages later; no document is missing" in warning
 
 
+@pytest.mark.parametrize(
+    ("damaged", "problem"),
+    [("statistics", "statistics/offsets/7 is corrupt"), ("statistics-start.json", "statistics-start.json is corrupt")],
+)
 def test_damaged_checkpoint_of_the_statistics_restarts_them_alone_where_the_documents_continue(
-    caplog: pytest.LogCaptureFixture,
+    damaged: str, problem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     start = StartingOffsets("lol_matches", {0: 0, 1: 0})
     committed = {"matches": {0: 8, 1: 8}, "statistics": {0: 6, 1: 7}}
-    checkpoints = FakeCheckpoints(start, committed=committed, damaged="statistics")
+    checkpoints = FakeCheckpoints(start, committed=committed, damaged=damaged)
     skipped: list[int] = []
     assert start_of_statistics(checkpoints, skipped).offsets == {0: 8, 1: 8}
     assert skipped == [2 + 1]
     assert checkpoints.committed == {"matches": {0: 8, 1: 8}}, "only the statistics' checkpoint is removed"
     assert checkpoints.saved == start
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.startswith("The checkpoint of the statistics is damaged: statistics/offsets/7 is corrupt. Their ")
+    assert warning.startswith(f"The checkpoint of the statistics is damaged: {problem}. Their ")
     assert "remove the folder" not in warning
     assert "3 messages later; no document is missing" in warning
 
