@@ -20,17 +20,19 @@ from pyspark.sql.streaming.query import StreamingQuery
 from job import settings, startup_checks, topic
 from job.documents import MatchAliases
 from job.driver import session
-from job.driver.checkpoints import Checkpoints, CorruptCheckpointError, StartingOffsets
+from job.driver.checkpoints import Checkpoints
+from job.driver.health import JobHealth, QueryHealth
 from job.driver.http_server import pages
 from job.driver.metrics import Metrics, freshness_goal
 from job.driver.query import MATCHES, STATISTICS, Queries, stop_gracefully
+from job.driver.starting_offsets import StartResolver
 from job.errors import JobError, root_cause
 from job.kafka_client import client_settings
 from job.lag import ConsumerLag
 from job.sinks import dead_letters, elasticsearch, sink_wait
 from job.start import load_settings
 from job.tasks.index_matches import SinkConfig
-from job.topic import Incarnation, Offsets, TopicInspector
+from job.topic import TopicInspector, TopicOffsets
 from job.web_server import serve
 
 log = logging.getLogger("job")
@@ -38,8 +40,6 @@ log = logging.getLogger("job")
 _QUERY_POLL_SECONDS = 5
 _FIRST_BATCH_POLL_SECONDS = 0.5
 _FAILED_GRACE_SECONDS = 3
-_EARLIEST = -2
-"""Spark's offset for the beginning of a partition."""
 
 
 def main() -> int:
@@ -60,14 +60,22 @@ def run(options: settings.Settings) -> int:
     end_reasons: SimpleQueue[str] = SimpleQueue()  # empty text: a signal, anything else: an error
     aliases = MatchAliases.of_settings(options.elasticsearch)
     attempt_seconds = max(options.elasticsearch.request_timeout_seconds, dead_letters.ATTEMPT_SECONDS)
-    metrics = Metrics(aliases, options.http.max_batch_age_seconds, attempt_seconds)
+    metrics = Metrics(aliases)
     metrics.freshness_goal.set(freshness_goal(options.batch.interval_milliseconds / 1000))
     for alias in (*aliases, options.elasticsearch.champions, options.elasticsearch.positions):
         metrics.rejected.labels(alias)  # a counter exists before its first event, or Prometheus misses that one
     of_matches = metrics.add_query(MATCHES, ConsumerLag("lol_job_kafka_lag_messages", query=MATCHES))
     of_statistics = metrics.add_query(STATISTICS, ConsumerLag("lol_job_statistics_lag_messages"))
-    serve(pages(metrics), options.http)
-    receiver = sink_wait.Receiver(metrics.record_sink_wait, metrics.record_sink_progress)
+    health = JobHealth(
+        QueryHealth(MATCHES),
+        QueryHealth(STATISTICS),
+        options.http.max_batch_age_seconds,
+        attempt_seconds,
+        on_wait=metrics.count_wait,
+    )
+    metrics.export_waits(health)
+    serve(pages(health), options.http)
+    receiver = sink_wait.Receiver(health.record_sink_wait, health.record_sink_progress)
 
     log.info("✓ Connected to Elasticsearch: %s", startup_checks.wait_for_elasticsearch(options.elasticsearch))
     kafka = TopicInspector(options.kafka)
@@ -76,14 +84,11 @@ def run(options: settings.Settings) -> int:
     spark = session.start(options)
     log.info("✓ Initialized Spark Structured Streaming")
     checkpoints = Checkpoints(spark, options.checkpoint_location, incarnation)
-    start = resolve_starting_offsets(
-        options.kafka.starting_offsets,
-        kafka,
-        incarnation,
-        checkpoints,
-        lambda: startup_checks.has_indexed_matches(options.elasticsearch),
+    resolver = StartResolver(kafka, incarnation, checkpoints)
+    start = resolver.start_of_matches(
+        options.kafka.starting_offsets, lambda: startup_checks.has_indexed_matches(options.elasticsearch)
     )
-    statistics_start = skip_lost_statistics(start, kafka, incarnation, checkpoints, metrics.record_lost_statistics)
+    statistics_start = resolver.start_of_statistics(start, metrics.record_lost_statistics)
     of_matches.lag.set_processed_offsets(start.offsets | checkpoints.committed_offsets(MATCHES))
     of_statistics.lag.set_processed_offsets(statistics_start.offsets | checkpoints.committed_offsets(STATISTICS))
 
@@ -97,16 +102,18 @@ def run(options: settings.Settings) -> int:
     def on_end(error: str | None) -> None:
         end_reasons.put(error or "a query was stopped unexpectedly")
 
+    def on_topic_offsets(offsets: TopicOffsets) -> None:
+        metrics.set_topic_offsets(offsets)
+        health.set_topic_offsets(offsets)
+
     on_termination_signal(lambda: end_reasons.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
-    queries = Queries(spark, options, sinks, checkpoints, metrics, on_end)
+    queries = Queries(spark, options, sinks, checkpoints, health, metrics, on_end)
     running = [queries.start_matches(start, of_matches)]
     stopped = threading.Event()
-    topic.watch(
-        kafka, incarnation, end_reasons.put, metrics.set_topic_offsets, stopped, on_wait=metrics.record_kafka_wait
-    )
+    topic.watch(kafka, incarnation, end_reasons.put, on_topic_offsets, stopped, on_wait=health.record_topic_wait)
     # The first batches take many times as long as later ones. Those of the documents come first.
-    reason = wait_for_end(end_reasons, running, of_matches.first_batch)
+    reason = wait_for_end(end_reasons, running, health.matches.first_batch)
     if reason is None:
         running.append(queries.start_statistics(statistics_start, of_statistics))
         reason = wait_for_end(end_reasons, running)
@@ -116,7 +123,7 @@ def run(options: settings.Settings) -> int:
     else:
         log.info("Stopping: the current batch is finished first")
     # After an error, and without Kafka, the current batch may never finish: it gets less time.
-    may_not_finish = reason or metrics.waits_for_kafka()
+    may_not_finish = reason or health.waits_for_topic()
     grace_seconds = _FAILED_GRACE_SECONDS if may_not_finish else options.stop_grace_seconds
     if not stop_gracefully(spark, running, grace_seconds):
         log.warning("The batch did not finish in time; it runs again at the next start")
@@ -129,123 +136,6 @@ def on_termination_signal(handler: Callable[[], object]) -> None:
     """Set the handler of SIGTERM (sent by Docker) and SIGINT (Ctrl+C)."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: handler())
-
-
-def resolve_starting_offsets(
-    position: settings.StartingPosition,
-    kafka: TopicInspector,
-    incarnation: Incarnation,
-    checkpoints: Checkpoints,
-    has_indexed_matches: Callable[[], bool],
-) -> StartingOffsets:
-    """The offsets at which the queries start: resolved at the first start over an incarnation, and saved from then on.
-
-    A recreated topic (deleted and created again) is read from its beginning instead of `latest`: otherwise the messages
-    that arrived while the job restarted would be skipped. Checkpoints of earlier incarnations are removed. For the same
-    reason, `latest` is the beginning too if the checkpoint was lost, but matches are indexed. Documents are versioned,
-    so reading a message again duplicates none.
-
-    Raises JobError if the checkpoint location is not writable, or if Kafka has deleted messages that the documents'
-    query has not read yet, or no longer has messages that it has read. Spark's own errors for both name neither the
-    cause nor a remedy.
-    """
-    checkpoints.check_writable()
-    checkpoints.split(MATCHES, STATISTICS)
-    start = checkpoints.starting_offsets()
-    if start is not None:
-        if lost := _lost_messages(MATCHES, start, kafka, incarnation, checkpoints):
-            raise JobError(
-                f"kafka.topic: {incarnation.topic} has lost messages: {lost}; to continue with the remaining ones, set "
-                f"kafka.starting_offsets to earliest and remove the folder {checkpoints.folder}"
-            )
-        log.info("Resuming topic %s, id %s, from the checkpoint", incarnation.topic, incarnation.topic_id)
-    else:
-        if position == "latest" and checkpoints.has_other_incarnation():
-            log.info("Topic %s was deleted and created again: reading it from its beginning", incarnation.topic)
-            position = "earliest"
-        elif position == "latest" and has_indexed_matches():
-            log.warning(
-                "There is no checkpoint of topic %s, but its matches are indexed: reading it from its beginning, so "
-                "that no message is skipped. Windows of the statistics whose first messages have expired are partial",
-                incarnation.topic,
-            )
-            position = "earliest"
-        start = StartingOffsets(incarnation.topic, str(position), kafka.offsets(incarnation, position))
-        checkpoints.save(start)
-        log.info("Starting topic %s, id %s, at %s", incarnation.topic, incarnation.topic_id, position)
-    checkpoints.remove_replaced()
-    # Spark requires an offset for every partition; partitions that were added later are read from their beginning.
-    added = dict.fromkeys(set(incarnation.partitions) - set(start.offsets), _EARLIEST)
-    return StartingOffsets(start.topic, start.position, start.offsets | added)
-
-
-def skip_lost_statistics(
-    start: StartingOffsets,
-    kafka: TopicInspector,
-    incarnation: Incarnation,
-    checkpoints: Checkpoints,
-    on_loss: Callable[[int], None],
-) -> StartingOffsets:
-    """The offsets at which the statistics' query starts without a checkpoint: those of the documents' query (`start`).
-
-    If Kafka has lost messages of the statistics, or a file of their checkpoint is damaged, the checkpoint is removed,
-    and they start where the documents' query has committed: windows that lack messages must not stop the documents.
-    Statistics without a committed batch, such as those whose checkpoint was removed to compute them again, start at the
-    first messages that Kafka has. `on_loss` receives how many offsets they skip.
-    """
-    before = start.offsets
-    offsets = start.offsets | checkpoints.committed_offsets(MATCHES)
-    where = "where the documents continue"
-    try:
-        # After an earlier skip they may have committed no batch yet.
-        saved = checkpoints.starting_offsets(STATISTICS)
-        before = before | (saved.offsets if saved else {})
-        own = StartingOffsets(start.topic, start.position, before)
-        lost = _lost_messages(STATISTICS, own, kafka, incarnation, checkpoints)
-        if not lost:
-            return own
-        reason = f"Topic {incarnation.topic} has lost messages of the statistics: {lost}"
-        if not checkpoints.committed_offsets(STATISTICS):
-            offsets, where = _retained(before, kafka, incarnation), "at the first messages that Kafka has"
-    except CorruptCheckpointError as error:
-        reason = f"The checkpoint of the statistics is damaged: {error.problem}"
-    before = before | checkpoints.readable_offsets(STATISTICS)
-    skipped = sum(max(0, offset - max(0, before.get(partition, 0))) for partition, offset in offsets.items())
-    log.warning(
-        "%s. Their windows start from zero %s, %d messages later; no document is missing", reason, where, skipped
-    )
-    skipping = StartingOffsets(start.topic, start.position, offsets)
-    checkpoints.save(skipping, STATISTICS)
-    checkpoints.remove(STATISTICS)
-    on_loss(skipped)
-    return skipping
-
-
-def _retained(offsets: Offsets, kafka: TopicInspector, incarnation: Incarnation) -> Offsets:
-    """The offsets, moved to the nearest ones that Kafka has."""
-    begins, ends = kafka.offsets(incarnation, "earliest"), kafka.offsets(incarnation, "latest")
-    return {
-        partition: offset if offset == _EARLIEST else min(max(offset, begins[partition]), ends[partition])
-        for partition, offset in offsets.items()
-    }
-
-
-def _lost_messages(
-    query: str, start: StartingOffsets, kafka: TopicInspector, incarnation: Incarnation, checkpoints: Checkpoints
-) -> str:
-    """Which messages Kafka has deleted before the query read them, or no longer has although it read them; or ""."""
-    committed = checkpoints.committed_offsets(query)
-    # A query that has committed a batch reads partitions that were added since then from offset 0.
-    unread = dict.fromkeys(incarnation.partitions, 0) if committed else {}
-    begins, ends = kafka.offsets(incarnation, "earliest"), kafka.offsets(incarnation, "latest")
-    lost = []
-    for partition, offset in sorted((start.offsets | unread | committed).items()):
-        begin, end = begins.get(partition, offset), ends.get(partition, offset)
-        if offset != _EARLIEST and offset < begin:
-            lost.append(f"{offset:,}-{begin - 1:,} of partition {partition} expired (retention) before they were read")
-        if offset > end:
-            lost.append(f"{end:,}-{offset - 1:,} of partition {partition}, which were read (did its machine crash?)")
-    return ", ".join(lost)
 
 
 def wait_for_end(

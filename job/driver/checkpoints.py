@@ -40,11 +40,10 @@ class CorruptCheckpointError(JobError):
 class StartingOffsets(msgspec.Struct, frozen=True):
     """Where the queries started in an incarnation: written once at its first start, so that later starts agree on it.
 
-    `position` is the setting that `offsets` were resolved from: earliest, latest or a time. Content of start.json.
+    Content of start.json.
     """
 
     topic: str
-    position: str
     offsets: Offsets
 
 
@@ -142,7 +141,7 @@ class Checkpoints:
             if start is None or not files.exists(self._path(f"{self.path(query)}/state")):
                 return
             committed = self.committed_offsets(query)
-            self.save(StartingOffsets(start.topic, start.position, start.offsets | committed))
+            self.save(StartingOffsets(start.topic, start.offsets | committed))
             moved = files.rename(old, self._path(self.path(stateful)))
         except Py4JError as error:
             raise self._inaccessible("written", error) from error
@@ -166,7 +165,9 @@ class Checkpoints:
 
     def save(self, start: StartingOffsets, query: str = "") -> None:
         """Write the starting offsets, of `query` alone if it is given."""
-        self._write(self._start_file(query), msgspec.json.encode(start))
+        # Earlier versions of the job cannot read the file without the field `position`, whose value they do not use.
+        content = {"topic": start.topic, "position": "", "offsets": start.offsets}
+        self._write(self._start_file(query), msgspec.json.encode(content))
 
     def _write(self, name: str, content: bytes) -> None:
         """Write or replace a file atomically: a crash leaves either the new content or what was there before."""

@@ -5,11 +5,11 @@ from typing import Any
 
 from prometheus_client import make_wsgi_app
 
-from job.driver.metrics import Metrics
+from job.driver.health import JobHealth
 from job.web_server import Application
 
 
-def pages(metrics: Metrics) -> Application:
+def pages(health: JobHealth) -> Application:
     """/metrics, /health and /alive (200, or 503 with the reason), a WSGI application.
 
     /alive is 503 only if the query hangs, so that the driver needs a restart: during another service's outage it is
@@ -23,7 +23,7 @@ def pages(metrics: Metrics) -> Application:
         if environ["PATH_INFO"] == "/metrics":
             exposition: Iterable[bytes] = prometheus(environ, start_response)
             return exposition
-        checks = {"/health": metrics.unhealthy_reason, "/alive": metrics.hanging_reason}
+        checks = {"/health": health.unhealthy_reason, "/alive": health.hanging_reason}
         check = checks.get(environ["PATH_INFO"])
         if check is None:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
@@ -31,6 +31,6 @@ def pages(metrics: Metrics) -> Application:
         reason = check()
         status = "503 Service Unavailable" if reason else "200 OK"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [(reason or metrics.wait_reason() or "ok").encode() + b"\n"]
+        return [(reason or health.wait_reason() or "ok").encode() + b"\n"]
 
     return application

@@ -1,7 +1,6 @@
-"""The job's Prometheus metrics and its health, from Spark's progress events and the tasks' outcome counts."""
+"""The job's Prometheus metrics, from Spark's progress events, the tasks' outcome counts and the job's health."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,10 +14,9 @@ from prometheus_client.registry import Collector
 
 from job import __version__
 from job.documents import MatchAliases
+from job.driver.health import JobHealth
 from job.lag import ConsumerLag, OpenTransactions
 from job.match import REASONS, UNCOUNTED_REASONS
-from job.printable import escape
-from job.sinks.sink_wait import SinkProgress, SinkWait
 from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import Offsets, TopicOffsets
@@ -27,8 +25,6 @@ log = logging.getLogger(__name__)
 
 _SERVICES = ("Elasticsearch", "Kafka")
 """Those that a query can wait for."""
-_SINK_WAIT_LOG_INTERVAL_SECONDS = 10
-_SINK_WAIT_MARGIN_SECONDS = 5
 _BATCH_DURATION_BUCKETS = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
 
 
@@ -39,31 +35,18 @@ def freshness_goal(interval_seconds: float) -> float:
 
 
 class Metrics:
-    """The job's metrics, and the health check that follows from them. Thread-safe.
+    """The job's metrics. Thread-safe.
 
     Label cardinality is bounded: values are queries, state operators, aliases, reasons, services, partitions and field
     names of the schema, never text of a message.
     """
 
-    def __init__(
-        self,
-        aliases: MatchAliases,
-        max_batch_age: float,
-        attempt_seconds: float,
-        registry: CollectorRegistry = REGISTRY,
-    ) -> None:
-        """`aliases` are those of the matches' documents, `max_batch_age` (seconds) is the time without progress
-        after which a query, and with it the job, is unhealthy. `attempt_seconds` is how long a sink's attempt takes at
-        most.
-        """
+    def __init__(self, aliases: MatchAliases, registry: CollectorRegistry = REGISTRY) -> None:
+        """`aliases` are those of the matches' documents."""
         self._aliases = aliases
-        self.max_batch_age = max_batch_age
-        self._attempt_seconds = attempt_seconds
         self._registry = registry
-        self._queries: list[QueryMetrics] = []
-        self._sink_wait_logged_at = 0.0
-        self._kafka_wait: SinkWait | None = None
-        self._kafka_waited_at = 0.0
+        self._lags: list[ConsumerLag] = []
+        self._of_queries = _OfQueries(registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"lol_job_{name}", text, labels, registry=registry)
@@ -72,31 +55,8 @@ class Metrics:
             return Gauge(f"lol_job_{name}", text, labels, registry=registry)
 
         Info("lol_job", "The job", registry=registry).info({"version": __version__})
-        self.active = gauge("query_active", "1 while the query runs", "query")
-        self.input_rows = counter("input_rows", "Messages read from Kafka", "query")
-        self.input_rate = gauge("input_rows_per_second", "Arrival rate since the last trigger, messages/s", "query")
-        self.processed_rate = gauge(
-            "processed_rows_per_second", "Processing rate of the last batch, messages/s", "query"
-        )
-        self.batch_duration = Histogram(
-            "lol_job_batch_duration_seconds",
-            "Duration of a batch with input",
-            ["query"],
-            buckets=_BATCH_DURATION_BUCKETS,
-            registry=registry,
-        )
-        self.last_batch = gauge(
-            "last_batch_timestamp_seconds",
-            "When the last batch finished; before the first, when the query started",
-            "query",
-        )
-        self.batch_id = gauge("last_batch_id", "Number of the last batch", "query")
         self._open_transactions = OpenTransactions()
         registry.register(self._open_transactions)
-        self.watermark_delay = gauge("watermark_delay_seconds", "How far the watermark is behind the clock", "query")
-        self.state_rows = gauge("state_rows", "Rows in an operator's state store", "query", "operator")
-        self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state store", "query", "operator")
-        self.late_rows = counter("rows_dropped_by_watermark", "Late rows that were dropped", "query", "operator")
         self.late_matches = counter("late_matches", "Matches too late for the windows: older than the watermark")
         self.uncounted_matches = counter(
             "uncounted_matches", "Messages of matches that do not count in the windows", "reason"
@@ -126,29 +86,30 @@ class Metrics:
         self._message_age = _MessageAgeHistogram()
         registry.register(self._message_age)
         self.sink_waits = counter("sink_waits", "Retries while a service was not available", "service")
-        sink_waiting = gauge("sink_waiting", "1 while the job waits for a service")
-        sink_waiting.set_function(lambda: float(self.current_wait() is not None))
-        self._query_waiting = gauge("query_waiting", "1 while the query waits for the service", "query", "service")
+        self._sink_waiting = gauge("sink_waiting", "1 while the job waits for a service")
 
     def add_query(self, name: str, lag: ConsumerLag) -> "QueryMetrics":
-        """Add a streaming query. The job is healthy while the first query and all others that were started are."""
+        """Add a streaming query, with its lag."""
         self._registry.register(lag)
-        query = QueryMetrics(self, name, lag)
-        self._queries.append(query)
-        for service in _SERVICES:
-            self._query_waiting.labels(name, service).set_function(partial(self._waits_for, query, service))
-        return query
+        self._lags.append(lag)
+        return QueryMetrics(self._of_queries, name, lag)
 
-    def _started_queries(self) -> "list[QueryMetrics]":
-        """The first query, and of the others those that were started: they are started after its first batch."""
-        return [query for query in self._queries if query.was_started or query is self._queries[0]]
+    def export_waits(self, health: JobHealth) -> None:
+        """Export for which services the job and its queries wait, computed at each scrape."""
+        self._sink_waiting.set_function(lambda: float(health.current_wait() is not None))
+        for query in (health.matches, health.statistics):
+            for service in _SERVICES:
+                waits = partial(health.waits_for, query, service)
+                self._of_queries.waiting.labels(query.name, service).set_function(waits)
+
+    def count_wait(self, service: str) -> None:
+        """Count a retry while the service is not available."""
+        self.sink_waits.labels(service).inc()
 
     def set_topic_offsets(self, offsets: TopicOffsets) -> None:
         """Record the topic's present offsets, for the lags and open transactions; empty if they are unknown."""
-        if offsets:
-            self._kafka_wait = None
-        for query in self._queries:
-            query.lag.set_topic_offsets(offsets)
+        for lag in self._lags:
+            lag.set_topic_offsets(offsets)
         self._open_transactions.set_topic_offsets(offsets)
 
     def record_outcomes(self, batch: int, counts: BatchCounts) -> None:
@@ -195,137 +156,64 @@ class Metrics:
         for alias, number in counts.indexed.items():
             self.indexed.labels(alias).inc(number)
 
-    def record_sink_wait(self, wait: SinkWait) -> None:
-        """Record that a sink waits before a retry. Several tasks wait at once, so the log line is rate limited.
 
-        The wait lasts until the attempt that follows must have ended, or the query finishes a batch.
-        """
-        self._count_wait(wait)
-        until = time.monotonic() + wait.seconds + self._attempt_seconds + _SINK_WAIT_MARGIN_SECONDS
-        for query in self._queries:
-            if wait.query in (query.name, ""):
-                query.record_sink_wait(wait, until)
+class _OfQueries:
+    """The metrics of the streaming queries, with the query's name as a label."""
 
-    def record_sink_progress(self, progress: SinkProgress) -> None:
-        """Record that a service has acknowledged a request of a task: a query whose task takes long does not hang."""
-        for query in self._queries:
-            if progress.query in (query.name, ""):
-                query.last_activity_at = time.monotonic()
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"lol_job_{name}", text, ("query", *labels), registry=registry)
 
-    def record_kafka_wait(self, reason: str) -> None:
-        """Record that the topic cannot be read, until its offsets are known again."""
-        wait = SinkWait("Kafka", reason, 0, 0)
-        self._count_wait(wait)
-        self._kafka_wait, self._kafka_waited_at = wait, time.monotonic()
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"lol_job_{name}", text, ("query", *labels), registry=registry)
 
-    def waits_for_kafka(self) -> bool:
-        """Whether the topic cannot be read at present."""
-        return self._kafka_wait is not None
-
-    def _count_wait(self, wait: SinkWait) -> None:
-        now = time.monotonic()
-        is_new = wait.service not in {current.service for current in self._current_waits()}
-        if is_new or now > self._sink_wait_logged_at + _SINK_WAIT_LOG_INTERVAL_SECONDS:
-            log.warning("Waiting for %s: %s; retrying", wait.service, wait.reason)
-            self._sink_wait_logged_at = now
-        self.sink_waits.labels(wait.service).inc()
-
-    def current_wait(self) -> SinkWait | None:
-        """The wait for a service that is not available at present; None if all are."""
-        return next(iter(self._current_waits()), None)
-
-    def _current_waits(self) -> list[SinkWait]:
-        """The wait of each query that waits for a service, then that of the job for the topic."""
-        waits = (*(query.sink_wait() for query in self._queries), self._kafka_wait)
-        return [wait for wait in waits if wait is not None]
-
-    def _wait_of(self, query: "QueryMetrics") -> SinkWait | None:
-        return query.sink_wait() or self._kafka_wait
-
-    def _waits_for(self, query: "QueryMetrics", service: str) -> bool:
-        wait = self._wait_of(query)
-        return wait is not None and wait.service == service
-
-    def unhealthy_reason(self) -> str:
-        """Why the job is unhealthy, with the service that its query waits for; empty while it is healthy."""
-        for query in self._started_queries():
-            if reason := query.unhealthy_reason():
-                return "; ".join(filter(None, (reason, _describe(self._wait_of(query)))))
-        return ""
-
-    def wait_reason(self) -> str:
-        """Which service the job waits for at present, and why, in one line; empty if all are available."""
-        return _describe(self.current_wait())
-
-    def hanging_reason(self) -> str:
-        """Why a query hangs: it has made no progress although it has not waited for a service. Empty if none does.
-
-        The statistics' wait is no excuse for the documents. The documents' wait is one for the statistics: tasks that
-        wait can hold every core.
-        """
-        now, waited_at = time.monotonic(), self._kafka_waited_at
-        for query in self._started_queries():  # that of the documents is the first
-            waited_at = max(waited_at, query.sink_wait_until)
-            if now - max(query.last_activity_at, waited_at) > self.max_batch_age:
-                return query.unhealthy_reason()
-        return ""
+        self.active = gauge("query_active", "1 while the query runs")
+        self.input_rows = counter("input_rows", "Messages read from Kafka")
+        self.input_rate = gauge("input_rows_per_second", "Arrival rate since the last trigger, messages/s")
+        self.processed_rate = gauge("processed_rows_per_second", "Processing rate of the last batch, messages/s")
+        self.batch_duration = Histogram(
+            "lol_job_batch_duration_seconds",
+            "Duration of a batch with input",
+            ["query"],
+            buckets=_BATCH_DURATION_BUCKETS,
+            registry=registry,
+        )
+        self.last_batch = gauge(
+            "last_batch_timestamp_seconds", "When the last batch finished; before the first, when the query started"
+        )
+        self.batch_id = gauge("last_batch_id", "Number of the last batch")
+        self.watermark_delay = gauge("watermark_delay_seconds", "How far the watermark is behind the clock")
+        self.state_rows = gauge("state_rows", "Rows in an operator's state store", "operator")
+        self.state_memory = gauge("state_memory_bytes", "Memory of an operator's state store", "operator")
+        self.late_rows = counter("rows_dropped_by_watermark", "Late rows that were dropped", "operator")
+        self.waiting = gauge("query_waiting", "1 while the query waits for the service", "service")
 
 
 class QueryMetrics:
-    """The metrics of one streaming query, and its health. Thread-safe."""
+    """The metrics of one streaming query. Thread-safe."""
 
-    def __init__(self, metrics: Metrics, name: str, lag: ConsumerLag) -> None:
+    def __init__(self, metrics: _OfQueries, name: str, lag: ConsumerLag) -> None:
         self._metrics = metrics
-        self.name = name
+        self._name = name
         self.lag = lag
-        self._sink_wait: SinkWait | None = None
-        self.sink_wait_until = 0.0
-        self.last_activity_at = time.monotonic()
-        self.was_started = False
-        self._is_running = False
-        self.first_batch = threading.Event()
-        """Set once a batch has finished, or the query has been idle."""
 
     def query_started(self) -> None:
-        """Record that the query runs; it is healthy from its first batch on."""
-        self.was_started = self._is_running = True
-        self.first_batch.clear()
-        self.last_activity_at = time.monotonic()
-        self._metrics.active.labels(self.name).set(1)
+        """Record that the query runs."""
+        self._metrics.active.labels(self._name).set(1)
         # A query that hangs in its first batch must have a time for the alerts.
-        self._metrics.last_batch.labels(self.name).set_to_current_time()
+        self._metrics.last_batch.labels(self._name).set_to_current_time()
 
     def query_idle(self) -> None:
-        """Record that the query has processed everything in the topic, which is as healthy as a finished batch."""
-        self._record_activity()
-        self._metrics.input_rate.labels(self.name).set(0)
-
-    def task_ended(self) -> None:
-        """Record that a task of a batch has ended: a query whose batch takes long does not hang."""
-        self.last_activity_at = time.monotonic()
-
-    def record_sink_wait(self, wait: SinkWait, until: float) -> None:
-        """Record that a sink of the query waits until this time of the monotonic clock."""
-        self._sink_wait, self.sink_wait_until = wait, until
-
-    def sink_wait(self) -> SinkWait | None:
-        """The wait of a sink of the query; None if none waits."""
-        return self._sink_wait if time.monotonic() < self.sink_wait_until else None
-
-    def _record_activity(self) -> None:
-        self.sink_wait_until = min(self.sink_wait_until, time.monotonic())  # the wait is over
-        self.first_batch.set()
-        self.last_activity_at = time.monotonic()
+        """Record that the query has processed everything in the topic."""
+        self._metrics.input_rate.labels(self._name).set(0)
 
     def query_terminated(self) -> None:
         """Record that the query has ended."""
-        self._is_running = False
-        self._metrics.active.labels(self.name).set(0)
+        self._metrics.active.labels(self._name).set(0)
 
     def record_progress(self, event: dict[str, Any]) -> None:
         """Record a Spark progress event (decoded JSON): rows, rates, batch duration, lag, watermark, state."""
-        metrics, query = self._metrics, self.name
-        self._record_activity()
+        metrics, query = self._metrics, self._name
         metrics.last_batch.labels(query).set_to_current_time()
         metrics.batch_id.labels(query).set(event["batchId"])
         rows = event.get("numInputRows") or 0
@@ -355,17 +243,6 @@ class QueryMetrics:
             metrics.state_memory.labels(*labels).set(state["memoryUsedBytes"])
             metrics.late_rows.labels(*labels).inc(state["numRowsDroppedByWatermark"])
 
-    def unhealthy_reason(self) -> str:
-        """Why the query is unhealthy; empty while it is healthy."""
-        age = time.monotonic() - self.last_activity_at
-        if not self._is_running:
-            return f"query {self.name} is not running"
-        if not self.first_batch.is_set():
-            return f"query {self.name} has not finished its first batch"
-        if age > self._metrics.max_batch_age:
-            return f"query {self.name} has made no progress for {age:.0f} s"
-        return ""
-
 
 class _MessageAgeHistogram(Collector):
     """Latency (freshness) histogram, from observations that the tasks have already counted into buckets.
@@ -394,11 +271,6 @@ class _MessageAgeHistogram(Collector):
 
 def _seconds_since(timestamp: float) -> float:
     return time.time() - timestamp
-
-
-def _describe(wait: SinkWait | None) -> str:
-    """The service and the reason of a wait in one line; empty without a wait."""
-    return f"waiting for {wait.service}: {escape(wait.reason)}" if wait else ""
 
 
 def _by_partition(offsets: dict[str, Any] | None) -> Offsets:

@@ -15,6 +15,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from job.documents import MatchAliases
 from job.driver.batch_size import AdaptiveBatchSize, set_max_offsets
 from job.driver.checkpoints import Checkpoints, StartingOffsets
+from job.driver.health import JobHealth
 from job.driver.late_matches import LateMatches
 from job.driver.metrics import Metrics, QueryMetrics
 from job.driver.query_listener import FinishedBatch, OnEnd, QueryListener
@@ -69,6 +70,7 @@ class Queries:
     settings: Settings
     sinks: SinkConfig
     checkpoints: Checkpoints
+    health: JobHealth
     metrics: Metrics
     on_end: OnEnd
 
@@ -79,7 +81,7 @@ class Queries:
         """
         batch = self.settings.batch
         size = AdaptiveBatchSize(batch.initial_size(len(start.offsets)), batch.max_seconds)
-        outcomes = CountsAccumulator(self.spark.sparkContext, BatchCounts, metrics.task_ended)
+        outcomes = CountsAccumulator(self.spark.sparkContext, BatchCounts, self.health.matches.made_progress)
         aliases = MatchAliases.of_settings(self.settings.elasticsearch)
         queue_ids = self.settings.statistics.counted_queue_ids
         plausible_times = PlausibleTimes.of_settings(self.settings.event_time)
@@ -94,7 +96,7 @@ class Queries:
                 set_max_offsets(self.spark, query, size.messages)
                 self.metrics.batch_limit.set(size.messages)
 
-        session = self._session(MATCHES, QueryListener(metrics, on_batch, self.on_end))
+        session = self._session(MATCHES, QueryListener(self.health.matches, metrics, on_batch, self.on_end))
         messages = self._read_topic(session, start, size.messages, headers=True)
         query = self._start(messages.mapInArrow(index, NO_ROWS), MATCHES, batch.interval_milliseconds)
         return query
@@ -107,8 +109,8 @@ class Queries:
         """
         window, aliases = self.settings.window, self.settings.elasticsearch
         size = statistics_batch_size(self.settings, len(start.offsets))
-        event_times = CountsAccumulator(self.spark.sparkContext, EventTimes, metrics.task_ended)
-        counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts, metrics.task_ended)
+        event_times = CountsAccumulator(self.spark.sparkContext, EventTimes, self.health.statistics.made_progress)
+        counts = CountsAccumulator(self.spark.sparkContext, StatisticsCounts, self.health.statistics.made_progress)
         late_matches = LateMatches(self.checkpoints, STATISTICS)
         plausible_times = PlausibleTimes.of_settings(self.settings.event_time)
         decode = DecodeMatches(plausible_times, self.settings.statistics.counted_queue_ids, event_times)
@@ -131,7 +133,7 @@ class Queries:
             finally:
                 self.on_end(error)
 
-        session = self._session(STATISTICS, QueryListener(metrics, on_batch, on_end))
+        session = self._session(STATISTICS, QueryListener(self.health.statistics, metrics, on_batch, on_end))
         windows = (
             self._read_topic(session, start, size.messages, headers=False)  # of which a message can have a million
             .mapInArrow(decode, MATCH_SCHEMA)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pyspark.java_gateway import ensure_callback_server_started
 from pyspark.sql import SparkSession
 
+from job.driver.health import QueryHealth
 from job.driver.metrics import QueryMetrics
 
 OnEnd = Callable[[str | None], None]
@@ -41,7 +42,7 @@ def covered_offsets(progress: dict[str, Any]) -> int:
 
 
 class QueryListener:
-    """Streaming query listener: records Spark's events in the metrics and calls back on progress and termination.
+    """Streaming query listener: records Spark's events in health and metrics; calls back on progress and termination.
 
     `on_batch` receives a finished batch, `on_end` the error that ended the query, or None if it was stopped.
 
@@ -51,10 +52,12 @@ class QueryListener:
 
     def __init__(
         self,
+        health: QueryHealth,
         metrics: QueryMetrics,
         on_batch: Callable[[FinishedBatch], None],
         on_end: OnEnd,
     ) -> None:
+        self._health = health
         self._metrics = metrics
         self._on_batch = on_batch
         self._on_end = on_end
@@ -67,18 +70,22 @@ class QueryListener:
         spark.streams._jsqm.addListener(wrapper(self))
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: N802 - Spark's name
+        self._health.query_started()
         self._metrics.query_started()
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: N802
         progress = json.loads(event.progress().json())
+        self._health.batch_finished()
         self._metrics.record_progress(progress)
         seconds = progress["durationMs"].get("triggerExecution", 0) / 1000
         self._on_batch(FinishedBatch(progress["batchId"], covered_offsets(progress), seconds))
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: N802
+        self._health.batch_finished()  # idle is as healthy as a finished batch
         self._metrics.query_idle()
 
     def onQueryTerminated(self, event: Any) -> None:  # noqa: N802
+        self._health.query_terminated()
         self._metrics.query_terminated()
         error = event.exception()
         self._on_end(error.get() if error.isDefined() else None)

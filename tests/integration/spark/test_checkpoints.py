@@ -1,5 +1,6 @@
 """Checkpoints of a topic's incarnations, in a local folder through Hadoop's file system API."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from job.driver.checkpoints import Checkpoints, CorruptCheckpointError, Starting
 from job.errors import JobError
 from job.topic import Incarnation
 
-START = StartingOffsets("lol_matches", "latest", {0: 7, 1: 8})
+START = StartingOffsets("lol_matches", {0: 7, 1: 8})
 
 
 def checkpoints_of(
@@ -34,11 +35,25 @@ def test_starting_offsets_are_saved_and_read_back(spark: SparkSession, tmp_path:
     assert checkpoints_of(spark, tmp_path, "one").starting_offsets() == START
 
 
+def test_starting_offsets_are_read_and_written_in_the_format_of_earlier_versions(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """An earlier version, after a downgrade, needs the position as text, although it does not use it."""
+    checkpoints = checkpoints_of(spark, tmp_path, "one")
+    file = tmp_path / "cluster" / "one" / "start.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"topic":"lol_matches","position":"latest","offsets":{"0":7,"1":8}}')
+    assert checkpoints.starting_offsets() == START
+    file.unlink()
+    checkpoints.save(START)
+    assert json.loads(file.read_text()) == {"topic": "lol_matches", "position": "", "offsets": {"0": 7, "1": 8}}
+
+
 def test_checkpoints_of_deleted_topics_are_removed(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     deleted = save_incarnation("one", spark=spark, folder=tmp_path)
-    other_topic = save_incarnation("two", spark=spark, folder=tmp_path, start=StartingOffsets("other", "latest", {}))
+    other_topic = save_incarnation("two", spark=spark, folder=tmp_path, start=StartingOffsets("other", {}))
     other_cluster = save_incarnation("one", "elsewhere", spark=spark, folder=tmp_path)
     not_a_checkpoint = tmp_path / "cluster" / "notes"
     not_a_checkpoint.mkdir()
@@ -206,7 +221,7 @@ def test_checkpoint_of_a_single_stateful_query_is_split(spark: SparkSession, tmp
     for _ in range(2):  # the second time nothing is left to be done
         checkpoints.split("matches", "statistics")
         assert not query.exists()
-        assert checkpoints.starting_offsets() == StartingOffsets("lol_matches", "latest", {0: 80, 1: 8, 2: 9})
+        assert checkpoints.starting_offsets() == StartingOffsets("lol_matches", {0: 80, 1: 8, 2: 9})
         assert checkpoints.committed_offsets("statistics") == {0: 80, 2: 9}
         assert (query.parent / "statistics" / "state" / "0").is_dir()
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name everyone uses
 
+from job.driver.health import QueryHealth
 from job.driver.metrics import Metrics
 from job.driver.query import is_state_unreadable
 from job.driver.query_listener import QueryListener
@@ -19,9 +20,9 @@ from tests.support.sample_matches import ALIASES
 def run_query(spark: SparkSession, folder: Path) -> str | None:
     """Run a query with deduplication and windows, as the statistics', over the folder `source`. Returns its error."""
     session = spark.newSession()
-    metrics = Metrics(ALIASES, max_batch_age=60, attempt_seconds=30, registry=CollectorRegistry())
+    metrics = Metrics(ALIASES, CollectorRegistry()).add_query("lines", ConsumerLag("lag"))
     ends: SimpleQueue[str | None] = SimpleQueue()
-    QueryListener(metrics.add_query("lines", ConsumerLag("lag")), lambda _: None, ends.put).register(session)
+    QueryListener(QueryHealth("lines"), metrics, lambda _: None, ends.put).register(session)
     query = (
         session.readStream.format("text")
         .load(str(folder / "source"))

@@ -6,6 +6,7 @@ from queue import SimpleQueue
 from prometheus_client import CollectorRegistry
 from pyspark.sql import DataFrame, SparkSession
 
+from job.driver.health import QueryHealth
 from job.driver.metrics import Metrics
 from job.driver.query_listener import FinishedBatch, QueryListener
 from job.lag import ConsumerLag
@@ -17,11 +18,11 @@ def test_query_listener_reports_progress_and_the_error_that_ended_the_query(
 ) -> None:
     session = spark.newSession()  # its listeners receive no events of other tests
     registry = CollectorRegistry()
-    metrics = Metrics(ALIASES, max_batch_age=60, attempt_seconds=30, registry=registry)
-    query_metrics = metrics.add_query("lines", ConsumerLag("lag"))
+    health = QueryHealth("lines")
+    metrics = Metrics(ALIASES, registry).add_query("lines", ConsumerLag("lag"))
     batches: SimpleQueue[FinishedBatch] = SimpleQueue()
     ends: SimpleQueue[str | None] = SimpleQueue()
-    QueryListener(query_metrics, batches.put, ends.put).register(session)
+    QueryListener(health, metrics, batches.put, ends.put).register(session)
 
     def fail_on_second_batch(batch: DataFrame, number: int) -> None:
         batch.collect()
@@ -49,4 +50,5 @@ def test_query_listener_reports_progress_and_the_error_that_ended_the_query(
     assert (number, messages) == (0, 7)
     assert 0 < seconds < 60
     assert registry.get_sample_value("lol_job_input_rows_total", {"query": "lines"}) == 7
-    assert metrics.unhealthy_reason() == "query lines is not running"
+    assert health.first_batch.is_set()
+    assert health.unhealthy_reason(max_batch_age=60) == "query lines is not running"

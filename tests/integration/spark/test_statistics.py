@@ -84,7 +84,7 @@ class Stream:
         self._last_batch = 0
         self.latest: dict[Key, Figures] = {}
         self.registry = CollectorRegistry()
-        self._metrics = Metrics(ALIASES, max_batch_age=60, attempt_seconds=30, registry=self.registry)
+        self._metrics = Metrics(ALIASES, self.registry)
         self._query_metrics = self._metrics.add_query("statistics", ConsumerLag("lag"))
         (folder / "messages").mkdir()
 

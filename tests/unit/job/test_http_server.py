@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 import generator.wsgi_server
 import job.wsgi_server
 from generator.metrics import GeneratorMetrics
+from job.driver.health import JobHealth
 from job.driver.http_server import pages
-from job.driver.metrics import Metrics, QueryMetrics
 from job.settings import Http, with_overrides
 from job.sinks.sink_wait import SinkWait
 from job.web_server import serve
@@ -30,9 +30,9 @@ def http_settings(**login: str) -> Http:
 
 
 @pytest.fixture
-def port(metrics: Metrics, query: QueryMetrics) -> Iterator[int]:
+def port(health: JobHealth) -> Iterator[int]:
     options = http_settings()
-    server = serve(pages(metrics), options)
+    server = serve(pages(health), options)
     yield options.port
     server.shutdown()
     server.server_close()
@@ -47,24 +47,24 @@ def get(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_health_check_is_503_with_the_reason_until_the_first_batch(query: QueryMetrics, port: int) -> None:
+def test_health_check_is_503_with_the_reason_until_the_first_batch(health: JobHealth, port: int) -> None:
     assert get(port, "/health") == (503, "query matches is not running\n")
     assert get(port, "/alive") == (200, "ok\n")
-    query.query_started()
-    query.query_idle()
+    health.matches.query_started()
+    health.matches.batch_finished()
     assert get(port, "/health") == (200, "ok\n")
 
 
-def test_health_check_of_a_waiting_job_is_200_with_the_reason(metrics: Metrics, query: QueryMetrics, port: int) -> None:
-    query.query_started()
-    query.query_idle()
-    metrics.record_sink_wait(SinkWait("Elasticsearch", "it answers 400 (closed)", seconds=60, attempt=1))
+def test_health_check_of_a_waiting_job_is_200_with_the_reason(health: JobHealth, port: int) -> None:
+    health.matches.query_started()
+    health.matches.batch_finished()
+    health.record_sink_wait(SinkWait("Elasticsearch", "it answers 400 (closed)", seconds=60, attempt=1))
     assert get(port, "/health") == (200, "waiting for Elasticsearch: it answers 400 (closed)\n")
 
 
-def test_hanging_query_is_not_alive(query: QueryMetrics, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    query.query_started()
-    query.query_idle()
+def test_hanging_query_is_not_alive(health: JobHealth, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    health.matches.query_started()
+    health.matches.batch_finished()
     later = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert get(port, "/alive") == (503, "query matches has made no progress for 61 s\n")
@@ -80,23 +80,23 @@ def test_unknown_path_is_404(port: int) -> None:
     assert get(port, "/") == (404, "/metrics, /health, /alive\n")
 
 
-def serve_pages(metrics: Metrics, _registry: CollectorRegistry) -> WSGIServer:
-    return serve(pages(metrics), http_settings(username="monitor", password="a:b"))
+def serve_pages(health: JobHealth, _registry: CollectorRegistry) -> WSGIServer:
+    return serve(pages(health), http_settings(username="monitor", password="a:b"))
 
 
-def serve_archive(_metrics: Metrics, registry: CollectorRegistry) -> WSGIServer:
+def serve_archive(_health: JobHealth, registry: CollectorRegistry) -> WSGIServer:
     return serve(make_wsgi_app(registry), http_settings(username="monitor", password="a:b"))
 
 
-def serve_generator(_metrics: Metrics, registry: CollectorRegistry) -> WSGIServer:
+def serve_generator(_health: JobHealth, registry: CollectorRegistry) -> WSGIServer:
     return GeneratorMetrics(registry).serve(http_settings().port, "monitor:a:b")
 
 
 @pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
 def test_every_path_needs_the_login_if_there_is_one(
-    start: Callable[[Metrics, CollectorRegistry], WSGIServer], metrics: Metrics, query: QueryMetrics
+    start: Callable[[JobHealth, CollectorRegistry], WSGIServer], health: JobHealth
 ) -> None:
-    server = start(metrics, CollectorRegistry())
+    server = start(health, CollectorRegistry())
     url = f"http://127.0.0.1:{server.server_port}"
     try:
         for path in ("/metrics", "/health", "/alive", "/"):
@@ -120,14 +120,14 @@ def set_timeout(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 @pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.0\r\nHost:"], ids=["nothing", "half a request"])
 def test_connection_of_a_silent_client_is_closed_without_a_line_in_the_log(
-    start: Callable[[Metrics, CollectorRegistry], WSGIServer],
+    start: Callable[[JobHealth, CollectorRegistry], WSGIServer],
     sent: bytes,
-    metrics: Metrics,
+    health: JobHealth,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     set_timeout(monkeypatch, 0.5)
-    server = start(metrics, CollectorRegistry())
+    server = start(health, CollectorRegistry())
     try:
         with create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
             connection.sendall(sent)
@@ -145,11 +145,11 @@ def test_hanging_client_does_not_block_the_health_check(port: int) -> None:
 
 @pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
 def test_connection_of_a_slow_client_is_closed(
-    start: Callable[[Metrics, CollectorRegistry], WSGIServer], metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    start: Callable[[JobHealth, CollectorRegistry], WSGIServer], health: JobHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Although it sends a byte before each timeout."""
     set_timeout(monkeypatch, 0.3)
-    server = start(metrics, CollectorRegistry())
+    server = start(health, CollectorRegistry())
     begin = time.monotonic()
     try:
         with create_connection(("127.0.0.1", server.server_port), timeout=0.05) as connection:
@@ -175,10 +175,10 @@ def is_closed_while(send: Callable[[], object], connection: socket, deadline: fl
 
 @pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
 def test_headers_without_end_are_not_kept(
-    start: Callable[[Metrics, CollectorRegistry], WSGIServer], metrics: Metrics
+    start: Callable[[JobHealth, CollectorRegistry], WSGIServer], health: JobHealth
 ) -> None:
     """The answer comes before the end of the request, of which 64 KiB are read."""
-    server = start(metrics, CollectorRegistry())
+    server = start(health, CollectorRegistry())
     try:
         with create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
             connection.sendall(b"GET /metrics HTTP/1.0\r\nTrace: ".ljust(65_536, b"y"))
@@ -190,12 +190,12 @@ def test_headers_without_end_are_not_kept(
 
 @pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
 def test_oldest_of_many_connections_is_closed(
-    start: Callable[[Metrics, CollectorRegistry], WSGIServer], metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    start: Callable[[JobHealth, CollectorRegistry], WSGIServer], health: JobHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_timeout(monkeypatch, 60)
     for module in (job.wsgi_server, generator.wsgi_server):
         monkeypatch.setattr(module, "MAX_CONNECTIONS", 3)
-    server = start(metrics, CollectorRegistry())
+    server = start(health, CollectorRegistry())
     address = ("127.0.0.1", server.server_port)
     with ExitStack() as stack:
         stack.callback(server.server_close)

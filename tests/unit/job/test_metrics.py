@@ -1,9 +1,8 @@
-"""Metrics and health from Spark's progress events, the tasks' outcome counts and waiting sinks."""
+"""Metrics from Spark's progress events and the tasks' outcome counts."""
 
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,12 +11,9 @@ from prometheus_client import CollectorRegistry
 from job.driver.metrics import Metrics, QueryMetrics, freshness_goal
 from job.lag import ConsumerLag
 from job.match import UNCOUNTED_REASONS
-from job.sinks.sink_wait import SinkProgress, SinkWait
 from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import PartitionOffsets
-from tests.support.sample_matches import ALIASES
-from tests.unit.conftest import Clock
 
 PROGRESS: dict[str, Any] = {
     "name": "matches",
@@ -233,70 +229,6 @@ def test_unknown_rate_is_not_reported_as_zero(registry: CollectorRegistry, query
     assert registry.get_sample_value("lol_job_processed_rows_per_second", {"query": "matches"}) == 120
 
 
-def test_health_check_follows_the_query(metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert metrics.unhealthy_reason() == "query matches is not running"
-    query.query_started()
-    assert metrics.unhealthy_reason() == "query matches has not finished its first batch"
-    query.query_idle()
-    assert metrics.unhealthy_reason() == ""
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert metrics.unhealthy_reason() == "query matches has made no progress for 61 s"
-    query.record_progress(PROGRESS)
-    assert metrics.unhealthy_reason() == ""
-    query.query_terminated()
-    assert metrics.unhealthy_reason() == "query matches is not running"
-
-
-def test_job_is_as_healthy_as_each_of_its_queries(
-    metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
-) -> None:
-    """The second is started after the first batch of the first."""
-    assert metrics.unhealthy_reason() == "query matches is not running"
-    query.query_started()
-    assert metrics.unhealthy_reason() == "query matches has not finished its first batch"
-    query.query_idle()
-    assert metrics.unhealthy_reason() == ""
-    statistics.query_started()
-    assert metrics.unhealthy_reason() == "query statistics has not finished its first batch"
-    statistics.query_idle()
-    assert metrics.unhealthy_reason() == ""
-    statistics.query_terminated()
-    assert metrics.unhealthy_reason() == "query statistics is not running"
-
-
-def test_one_of_two_queries_that_hangs_is_named(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch, statistics: QueryMetrics
-) -> None:
-    statistics.query_started()
-    statistics.query_idle()
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    query.query_started()
-    query.query_idle()
-    assert metrics.hanging_reason() == "query statistics has made no progress for 61 s"
-
-
-def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
-    clock: Clock, metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
-) -> None:
-    """Waiting tasks of the documents can hold every core: then the statistics have no task, and report no wait."""
-    for each in (query, statistics):
-        each.query_started()
-        each.query_idle()
-    for _ in range(30):
-        clock.now += 10
-        metrics.record_sink_wait(SinkWait("Elasticsearch", "no answer", seconds=5, attempt=1, query="matches"))
-        assert metrics.hanging_reason() == ""
-    query.query_idle()
-    clock.now += 59
-    query.query_idle()
-    assert metrics.hanging_reason() == "", "the statistics have had no core before"
-    clock.now += 2
-    query.query_idle()
-    assert metrics.hanging_reason() == "query statistics has made no progress for 361 s"
-
-
 def test_lag_of_the_statistics_is_a_metric_of_its_own(
     registry: CollectorRegistry, metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
 ) -> None:
@@ -315,93 +247,6 @@ def test_statistics_documents_are_counted_by_alias(registry: CollectorRegistry, 
         assert registry.get_sample_value("lol_job_indexed_documents_total", {"name": name}) == number
 
 
-def test_health_check_names_the_service_a_sink_waits_for(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    query.query_started()
-    query.query_idle()
-    metrics.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
-    assert metrics.unhealthy_reason() == ""
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert metrics.unhealthy_reason().endswith("waiting for Elasticsearch: it cannot be reached")
-
-
-@pytest.mark.usefixtures("query")
-def test_health_check_gives_the_reason_of_a_wait_in_one_line(metrics: Metrics) -> None:
-    metrics.record_sink_wait(SinkWait("Elasticsearch", "it answers 503\n✓ all is well\x1b[2J", seconds=5, attempt=1))
-    assert metrics.wait_reason() == "waiting for Elasticsearch: it answers 503\\n✓ all is well\\x1b[2J"
-
-
-def test_query_hangs_without_progress_but_not_while_a_sink_waits(
-    clock: Clock, metrics: Metrics, query: QueryMetrics
-) -> None:
-    """A restart would not help the driver during another service's outage, nor in the batch that follows it."""
-    query.query_started()
-    query.query_idle()
-    clock.now += 50
-    metrics.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=5, attempt=9))
-    clock.now += 60
-    assert metrics.unhealthy_reason() == "query matches has made no progress for 110 s"
-    assert metrics.hanging_reason() == ""
-    clock.now += 50
-    assert metrics.hanging_reason() == "query matches has made no progress for 160 s"
-    query.record_progress(PROGRESS)
-    assert metrics.hanging_reason() == ""
-
-
-def test_query_whose_tasks_end_does_not_hang_however_long_its_batch_takes(
-    clock: Clock, metrics: Metrics, query: QueryMetrics
-) -> None:
-    """A batch of full-size matches on a slow machine: a restart would repeat it from its beginning."""
-    query.query_started()
-    query.query_idle()
-    for _ in range(10):
-        clock.now += 50
-        query.task_ended()
-        assert metrics.hanging_reason() == metrics.unhealthy_reason() == ""
-    clock.now += 61
-    assert metrics.hanging_reason() == "query matches has made no progress for 61 s"
-
-
-def test_query_whose_requests_are_acknowledged_does_not_hang_however_long_its_task_takes(
-    clock: Clock, metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
-) -> None:
-    """The last task of the statistics indexes the rows of the whole batch."""
-    for each in (query, statistics):
-        each.query_started()
-        each.query_idle()
-    statistics.task_ended()  # the last one that decodes
-    for _ in range(30):
-        clock.now += 10
-        query.query_idle()
-        metrics.record_sink_progress(SinkProgress("statistics"))
-        assert metrics.hanging_reason() == metrics.unhealthy_reason() == ""
-    for _ in range(7):
-        clock.now += 10
-        query.query_idle()
-        metrics.record_sink_progress(SinkProgress("matches"))
-    assert metrics.hanging_reason() == "query statistics has made no progress for 70 s"
-
-
-def test_query_that_hangs_is_noticed_while_another_query_waits(
-    clock: Clock, metrics: Metrics, query: QueryMetrics, statistics: QueryMetrics
-) -> None:
-    """The index of the statistics is closed, and the documents' query hangs."""
-    for each in (query, statistics):
-        each.query_started()
-        each.query_idle()
-    for _ in range(20):
-        clock.now += 5
-        metrics.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="statistics"))
-    hanging = "query matches has made no progress for 100 s"
-    assert metrics.hanging_reason() == metrics.unhealthy_reason() == hanging
-    query.record_progress(PROGRESS)
-    assert metrics.hanging_reason() == ""
-    waiting = "query statistics has made no progress for 100 s; waiting for Elasticsearch: closed"
-    assert metrics.unhealthy_reason() == waiting
-
-
 def test_query_has_the_time_of_its_start_until_its_first_batch(
     registry: CollectorRegistry, query: QueryMetrics
 ) -> None:
@@ -410,117 +255,6 @@ def test_query_has_the_time_of_its_start_until_its_first_batch(
     assert registry.get_sample_value(name, labels) is None
     query.query_started()
     assert registry.get_sample_value(name, labels) == pytest.approx(time.time(), abs=5)
-
-
-def test_query_that_finishes_no_first_batch_hangs(
-    metrics: Metrics, query: QueryMetrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    query.query_started()
-    assert metrics.hanging_reason() == ""
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert metrics.hanging_reason() == "query matches has not finished its first batch"
-
-
-@pytest.mark.usefixtures("query")
-def test_sink_wait_ends_after_the_next_attempt(
-    registry: CollectorRegistry, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert registry.get_sample_value("lol_job_sink_waiting") == 0
-    metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
-    assert registry.get_sample_value("lol_job_sink_waiting") == 1
-    assert registry.get_sample_value("lol_job_sink_waits_total", {"service": "Elasticsearch"}) == 1
-    later = time.monotonic() + 37
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert registry.get_sample_value("lol_job_sink_waiting") == 0
-
-
-@pytest.mark.parametrize("attempt_seconds", [30, 60, 240])
-def test_sink_wait_is_visible_during_attempts_that_end_by_a_timeout(
-    clock: Clock, registry: CollectorRegistry, attempt_seconds: int
-) -> None:
-    """The alert needs the gauge without a gap, and a restart (/alive) would not help."""
-    metrics = Metrics(ALIASES, max_batch_age=120, attempt_seconds=attempt_seconds, registry=registry)
-    metrics.add_query("matches", ConsumerLag("lol_job_kafka_lag_messages", query="matches")).query_started()
-    for attempt in range(4):
-        metrics.record_sink_wait(SinkWait("Elasticsearch", "no answer", 5, attempt, "matches"))
-        for _ in range(5 + attempt_seconds):
-            assert waiting(registry) == [1, 0]
-            assert registry.get_sample_value("lol_job_sink_waiting") == 1
-            assert metrics.wait_reason() == "waiting for Elasticsearch: no answer"
-            assert metrics.hanging_reason() == ""
-            clock.now += 1
-
-
-def waiting(registry: CollectorRegistry, query: str = "matches") -> list[float | None]:
-    """Whether the query waits for Elasticsearch, and for Kafka."""
-    return [
-        registry.get_sample_value("lol_job_query_waiting", {"query": query, "service": service})
-        for service in ("Elasticsearch", "Kafka")
-    ]
-
-
-@pytest.mark.parametrize("progress", [lambda query: query.record_progress(PROGRESS), QueryMetrics.query_idle])
-def test_sink_wait_ends_with_the_querys_progress(
-    metrics: Metrics,
-    query: QueryMetrics,
-    statistics: QueryMetrics,
-    registry: CollectorRegistry,
-    progress: Callable[[QueryMetrics], None],
-) -> None:
-    metrics.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="matches"))
-    progress(statistics)
-    assert (waiting(registry), waiting(registry, "statistics")) == ([1, 0], [0, 0])
-    progress(query)
-    assert waiting(registry) == [0, 0]
-    assert registry.get_sample_value("lol_job_sink_waiting") == 0
-    assert metrics.wait_reason() == ""
-
-
-@pytest.mark.usefixtures("query")
-def test_new_sink_wait_is_logged_at_once(
-    metrics: Metrics, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
-    later = time.monotonic() + 7
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    metrics.record_sink_wait(SinkWait("Kafka", "no answer", seconds=1, attempt=1))
-    assert [record.getMessage() for record in caplog.records] == [
-        "Waiting for Elasticsearch: 429; retrying",
-        "Waiting for Kafka: no answer; retrying",
-    ]
-
-
-@pytest.mark.usefixtures("query")
-def test_sink_wait_log_is_rate_limited(
-    metrics: Metrics, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(3):
-        metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=1))
-    later = time.monotonic() + 11
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    metrics.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=2))
-    assert [record.getMessage() for record in caplog.records] == ["Waiting for Elasticsearch: 429; retrying"] * 2
-
-
-def test_job_that_waits_for_kafka_is_unhealthy_with_the_reason_and_does_not_hang(
-    clock: Clock, metrics: Metrics, query: QueryMetrics, registry: CollectorRegistry
-) -> None:
-    query.query_started()
-    query.query_idle()
-    for _ in range(10):
-        clock.now += 20
-        metrics.record_kafka_wait("Connection refused")
-        assert metrics.hanging_reason() == ""
-    assert metrics.unhealthy_reason() == (
-        "query matches has made no progress for 200 s; waiting for Kafka: Connection refused"
-    )
-    assert registry.get_sample_value("lol_job_sink_waiting") == 1
-    assert waiting(registry) == [0, 1]
-    metrics.set_topic_offsets(OFFSETS)
-    assert registry.get_sample_value("lol_job_sink_waiting") == 0
-    clock.now += 61
-    assert metrics.hanging_reason() == "query matches has made no progress for 261 s"
 
 
 @pytest.mark.parametrize(("milliseconds", "goal"), [(0, 2.5), (1000, 2.5), (1001, 3), (3000, 5), (30_000, 60)])
