@@ -216,8 +216,8 @@ def _without_network(client: docker.DockerClient, containers: Sequence[Container
     """The stopped containers of which a network no longer exists."""
     existing = {network.id for network in client.networks.list()}
     for container in containers:
-        used = {network["NetworkID"] for network in container.attrs["NetworkSettings"]["Networks"].values()}
-        used.discard("")  # of a container that was never started
+        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        used = {network["NetworkID"] for network in networks if network["NetworkID"]}  # none if it was never started
         if container.status in ("created", "exited", "dead") and not used <= existing:
             yield container, "its network was removed while it was stopped"
 
