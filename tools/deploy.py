@@ -27,7 +27,8 @@ from infra.clients.docker_engine import DockerUnavailableError, connect, engine_
 from infra.names import VOLUME_OWNERS, container_name
 from tools.cache import cache_folder
 from tools.command_line import run, stack_name, write
-from tools.repair import RepairError, check_locks, repair
+from tools.pulumi_state import PulumiError, check_locks
+from tools.repair import RepairError, repair
 
 ARGUMENTS = {
     "up": ("--yes", "--skip-preview", "--refresh"),  # the refresh finds drift
@@ -108,7 +109,7 @@ def end_containers(stack: str) -> None:
     """Repair the stack's state, then kill its containers and remove those that Pulumi does not know: a backfill's, and
     the one that a killed deployment has left, which would keep the volumes in use.
 
-    Raises RepairError, also if the stack is being deployed, or DockerUnavailableError.
+    Raises RepairError, PulumiError if the stack is being deployed, or DockerUnavailableError.
     """
     for line in repair(stack, discard=True):
         write(sys.stdout, f"{line}\n")
@@ -131,7 +132,7 @@ def main() -> int:
     if options.command == "destroy":
         try:
             end_containers(options.stack)
-        except (RepairError, DockerUnavailableError) as error:
+        except (RepairError, PulumiError, DockerUnavailableError) as error:
             print(error, file=sys.stderr)
             return 1
     if sys.stdout.isatty():

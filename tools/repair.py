@@ -30,11 +30,8 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dill  # as Pulumi itself: it pickles the providers of dynamic resources
@@ -54,16 +51,14 @@ from infra.clients.docker_engine import (
     stack_filter,
 )
 from infra.configuration import lost_settings
-from infra.home import home_folder
-from infra.names import PROJECT, make_command, pulumi_command
-from infra.ownership import CONTAINER, NETWORK, foreign_deployment, renamed_deployment
+from infra.names import make_command
+from infra.ownership import CONTAINER, NETWORK, State, foreign_deployment, renamed_deployment
 from tools.command_line import run, stack_name
+from tools.pulumi_state import PulumiError, check_locks, export_state, run_pulumi, select_stack
 
-ROOT = Path(__file__).parent.parent
-WRONG_PASSPHRASE = "incorrect passphrase"
-"""Part of Pulumi's error message."""
-DAMAGED_STATE = "failed to load checkpoint"
-"""Part of Pulumi's error message."""
+Resource = Container | Network | Volume
+Leftover = tuple[Resource, str]
+"""What is removed, and why."""
 
 
 class RepairError(Exception):
@@ -83,196 +78,101 @@ def repair(stack: str, discard: bool = False, create: bool = False) -> Iterator[
     try:
         with engine_failures():
             yield from _repair(stack, discard, create)
-    except DockerUnavailableError as error:
+    except (DockerUnavailableError, PulumiError) as error:
         raise RepairError(str(error)) from error
 
 
 def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
-    client = connect()  # first: a remote engine is refused
-    if dead := check_locks(stack):
-        _pulumi("cancel", "--yes", "--stack", stack)
+    client = connect()  # first: a remote engine is refused before Pulumi runs
+    if dead := check_locks(stack):  # before the state is read, which a running deployment changes
+        run_pulumi("cancel", "--yes", "--stack", stack)
         yield f"unlocked the stack {stack}: process {', '.join(map(str, dead))}, which held the lock, is gone"
-    exported = _export(stack)
+    exported = export_state(stack)
     state = exported or {}
-    if problem := foreign_deployment(state, stack, client):
+    incompatible = incompatibility(state)
+    if problem := next(filter(None, _problems(client, stack, exported, incompatible, discard, create)), None):
         raise RepairError(problem)
     if create:
-        # Before Pulumi creates the file, and records a configuration without settings as the latest one.
-        if problem := lost_settings(state, stack):
-            raise RepairError(problem)
-        _select(stack)
-    elif exported is None:
-        raise RepairError(f"there is no stack {stack}: `pulumi stack ls` lists yours")
+        # After the refusals: Pulumi creates a missing file, and records a configuration without settings as the latest.
+        select_stack(stack)
+    containers, networks = stack_containers(client, stack), client.networks.list(filters=stack_filter(stack))
+    pending = [each["resource"] for each in state.get("pending_operations") or () if each["type"] == "creating"]
+    found = [  # containers before networks, which cannot be removed while a container is connected
+        *(_discarded(client, stack) if incompatible else ()),
+        *_failed(containers, state),
+        *(() if discard else _without_network(client, containers)),
+        *_half_created(containers, networks, pending),
+    ]
+    leftovers: dict[str | None, Leftover] = {}
+    for resource, reason in found:
+        leftovers.setdefault(resource.id, (resource, reason))  # a container can be found for several reasons
+    disconnected = [] if discard else [*_disconnected(containers, networks, state)]
+    if incompatible or leftovers or disconnected or pending:
+        check_locks(stack)  # a deployment may have begun meanwhile
+    if incompatible:
+        yield f"the stack {stack} was deployed by another version of this program ({incompatible}): discarding it"
+    for resource, reason in leftovers.values():
+        yield _remove(resource, reason)
+    for container, network, aliases in disconnected:
+        if container.id not in leftovers:
+            yield _connect(container, network, aliases)
+    # After the removals: what Pulumi has forgotten, a later repair does not find.
+    if incompatible:
+        run_pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
+    elif pending:
+        # If the pending operation stayed in the state, the next repair would remove the container created since.
+        run_pulumi("refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", stack)
+
+
+def _problems(
+    client: docker.DockerClient, stack: str, state: State | None, incompatible: str | None, discard: bool, create: bool
+) -> Iterator[str | None]:
+    """Reasons to refuse the stack, the first one to be reported first. `state`: None if there is no such stack."""
+    yield foreign_deployment(state or {}, stack, client)  # first: the rest is no concern of another user
+    if create:
+        yield lost_settings(state or {}, stack)
+    elif state is None:
+        yield f"there is no stack {stack}: `pulumi stack ls` lists yours"
     if discard:
-        _refuse_foreign_endpoints(client, stack)
-        _refuse_foreign_mounts(client, stack)
-    reason = incompatibility(state)
-    if reason and not discard:
-        raise RepairError(
+        yield _foreign_endpoints(client, stack)
+        yield _foreign_mounts(client, stack)
+        return
+    if incompatible:
+        yield (
             f"the stack {stack} was deployed by another version of this program, which cannot manage it "
-            f"({reason}): run `{make_command('reset', stack)}`, which deletes all of its data, "
+            f"({incompatible}): run `{make_command('reset', stack)}`, which deletes all of its data, "
             "or deploy with the version that created it"
         )
-    interrupted = [each["resource"] for each in state.get("pending_operations", []) if each["type"] == "creating"]
-    failed = [each["id"] for each in state.get("resources", ()) if each["type"] == CONTAINER and each.get("initErrors")]
-    detached = [] if discard else _without_network(client, stack)
-    disconnected = [] if discard else _disconnected(client, stack, state)
-    if reason or interrupted or failed or detached or disconnected:
-        check_locks(stack)  # a deployment may have begun meanwhile
-    if reason:
-        yield f"the stack {stack} was deployed by another version of this program ({reason}): discarding it"
-        yield from remove_all(client, stack)
-        _pulumi("state", "delete", "--all", "--force", "--yes", "--stack", stack)
-        return
-    yield from remove_containers(client, stack, failed, "its creation failed half-way")
-    yield from remove_containers(client, stack, detached, "its network was removed while it was stopped")
-    for container, network, aliases in disconnected:
-        if container.id not in (*failed, *detached):
-            yield from _connect(client, stack, container, network, aliases)
-    if interrupted:
-        for resource in interrupted:
-            yield from remove_half_created(client, stack, resource)
-        # If the pending operation stayed in the state, the next repair would remove the container created since.
-        _pulumi("refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", stack)
-    if not discard and (problem := renamed_deployment(state, stack)):
-        raise RepairError(problem)
+    yield renamed_deployment(state or {}, stack)
 
 
-def _export(stack: str) -> dict[str, Any] | None:
-    """The stack's state; None if there is no such stack."""
-    try:
-        state: dict[str, Any] = json.loads(_pulumi("stack", "export", "--show-secrets", "--stack", stack))["deployment"]
-    except RepairError as error:
-        if "no stack named" in str(error):
-            return None
-        if WRONG_PASSPHRASE in str(error):
-            raise RepairError(
-                f"the secrets of the stack {stack} are encrypted with another passphrase than the one in use: "
-                "PULUMI_CONFIG_PASSPHRASE or the file PULUMI_CONFIG_PASSPHRASE_FILE, which `source tools/env.sh` sets; "
-                "see 'Secrets' in docs/operations.md"
-            ) from error
-        if DAMAGED_STATE in str(error) and (folder := state_folder()):
-            raise RepairError(_damaged_state(folder, stack, str(error))) from error
-        raise
-    return state
-
-
-def _damaged_state(folder: Path, stack: str, reason: str) -> str:
-    file, backups = folder / "stacks" / PROJECT / f"{stack}.json", folder / "backups" / PROJECT / stack
-    cause = f"for example by a full disk ({' '.join(reason.split())})"
-    attributes = file.with_name(f"{file.name}.attrs")  # Pulumi writes it without a sync, and needs none
-    if attributes.exists() and not _is_json(attributes):
-        return f"{attributes}, of the state of the stack {stack}, is damaged, {cause}: delete it, then start again"
-    return (
-        f"the state of the stack {stack}, {file}, is damaged, {cause}: "
-        f"restore the one before, `cp {file}.bak {file}`, or, if that is damaged too, the newest file of {backups}; "
-        "then start again"
-    )
-
-
-def _is_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_bytes())
-    except ValueError:
-        return False
-    return True
-
-
-def _select(stack: str) -> None:
-    """Select the stack for plain `pulumi` commands; create it if there is none."""
-    try:
-        _pulumi("stack", "select", "--create", stack)
-    except RepairError as error:
-        if WRONG_PASSPHRASE not in str(error):
-            raise
-        raise RepairError(
-            f"the stack {stack} cannot be created: the line `encryptionsalt` of {ROOT / f'Pulumi.{stack}.yaml'} is of "
-            "another passphrase than yours, because another user or machine, or you before ~/.pulumi was deleted, "
-            f"deployed {stack} from this checkout. Choose another name (`{make_command('up', 'other')}`), use a "
-            "checkout of your own, or delete that line and all values `secure:` of the file"
-        ) from error
-
-
-def _refuse_foreign_endpoints(client: docker.DockerClient, stack: str) -> None:
-    """Raise RepairError if containers of others are connected to the stack's network, which then cannot be removed."""
+def _foreign_endpoints(client: docker.DockerClient, stack: str) -> str | None:
+    """A problem if containers of others are connected to the stack's network, which then cannot be removed."""
     for network, foreign in foreign_endpoints(client, stack).items():
         if foreign:
-            raise RepairError(
+            return (
                 f"other containers are connected to the network {network} of the stack {stack}, which cannot be "
                 f"removed before they are disconnected: {', '.join(sorted(foreign.values()))}. For each: `docker "
                 f"network disconnect {network} NAME`; then start again"
             )
+    return None
 
 
-def _refuse_foreign_mounts(client: docker.DockerClient, stack: str) -> None:
-    """Raise RepairError if containers of others use the stack's volumes, which then cannot be removed."""
+def _foreign_mounts(client: docker.DockerClient, stack: str) -> str | None:
+    """A problem if containers of others use the stack's volumes, which then cannot be removed."""
     own = {container.id for container in stack_containers(client, stack)}
     foreign: dict[str, list[str]] = {}
     for volume in client.volumes.list(filters=stack_filter(stack)):
         for container in client.containers.list(all=True, filters={"volume": volume.name}, ignore_removed=True):
             if container.id not in own:
                 foreign.setdefault(str(container.name), []).append(volume.name)
-    if foreign:
-        uses = "; ".join(f"{name} uses {', '.join(volumes)}" for name, volumes in sorted(foreign.items()))
-        raise RepairError(
-            f"other containers use volumes of the stack {stack}, which cannot be removed before the containers are: "
-            f"{uses}. Remove them, `docker rm -f {' '.join(sorted(foreign))}`, then start again"
-        )
-
-
-def state_folder() -> Path | None:
-    """The folder of Pulumi's state; None if it is not in files of this machine."""
-    url: str = json.loads(_pulumi("whoami", "--json"))["url"]
-    if not url.startswith("file://"):
+    if not foreign:
         return None
-    path = url.removeprefix("file://").partition("?")[0]
-    if path.startswith("~"):  # Pulumi takes off two characters, whatever the second one is
-        path = str(home_folder() / path[2:])
-    return ROOT / path / ".pulumi"
-
-
-def lock_folder(stack: str) -> Path | None:
-    """The folder of the stack's locks; None if the state is not in files of this machine."""
-    folder = state_folder()
-    return folder / "locks" / "organization" / PROJECT / stack if folder else None
-
-
-def check_locks(stack: str) -> list[int]:
-    """Process ids of the stack's stale locks: held by processes of this machine that are gone.
-
-    Raises RepairError if another lock may be in use.
-    """
-    folder = lock_folder(stack)
-    dead = []
-    for file in folder.glob("*.json") if folder else ():
-        try:
-            lock = json.loads(file.read_text())
-            pid, host = lock["pid"], lock["hostname"]
-        except FileNotFoundError:  # released meanwhile
-            continue
-        except (OSError, ValueError, KeyError, TypeError) as error:  # of a full disk, for example
-            raise RepairError(
-                f"the lock {file} of the stack {stack} cannot be read ({error}): if nobody deploys the stack "
-                "(`pgrep -a pulumi`), delete that file"
-            ) from error
-        if host != socket.gethostname():
-            raise RepairError(
-                f"the stack {stack} is locked by process {pid} on the machine {host}: wait for it; if it is gone, "
-                f"release its lock with `{pulumi_command('cancel', stack)}`"
-            )
-        if _is_pulumi(pid):
-            raise RepairError(f"the stack {stack} is being deployed by process {pid}: wait for it or end it")
-        dead.append(pid)
-    return dead
-
-
-def _is_pulumi(pid: int) -> bool:
-    """Whether the process runs and is Pulumi, not another program that got the same id later."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.startswith("Name:\tpulumi\n") and "\nState:\tZ" not in status  # Z: it has ended (a zombie)
+    uses = "; ".join(f"{name} uses {', '.join(volumes)}" for name, volumes in sorted(foreign.items()))
+    return (
+        f"other containers use volumes of the stack {stack}, which cannot be removed before the containers are: "
+        f"{uses}. Remove them, `docker rm -f {' '.join(sorted(foreign))}`, then start again"
+    )
 
 
 def incompatibility(state: dict[str, Any]) -> str | None:
@@ -293,70 +193,65 @@ def incompatibility(state: dict[str, Any]) -> str | None:
     return None
 
 
-def remove_all(client: docker.DockerClient, stack: str) -> Iterator[str]:
-    """Remove the containers, networks and volumes with the stack's label; yield a line for each."""
-    list_resources: tuple[Callable[[], Sequence[Container | Network | Volume]], ...] = (
-        lambda: stack_containers(client, stack),
-        lambda: client.networks.list(filters=stack_filter(stack)),
-        lambda: client.volumes.list(filters=stack_filter(stack)),
-    )
-    for list_kind in list_resources:
-        for resource in list_kind():
-            yield from _remove(resource, "it belongs to a discarded stack")
+def _discarded(client: docker.DockerClient, stack: str) -> Iterator[Leftover]:
+    """All that carries the stack's label."""
+    label = stack_filter(stack)
+    resources: list[Resource] = [*stack_containers(client, stack)]
+    resources += [*client.networks.list(filters=label), *client.volumes.list(filters=label)]
+    for resource in resources:
+        yield resource, "it belongs to a discarded stack"
 
 
-def remove_half_created(client: docker.DockerClient, stack: str, resource: dict[str, Any]) -> Iterator[str]:
-    """Remove the container or network with the pending resource's name, if it carries the stack's label.
+def _failed(containers: Sequence[Container], state: State) -> Iterator[Leftover]:
+    """The containers that the state has with the errors of their creation."""
+    failed = {
+        each["id"] for each in state.get("resources") or () if each["type"] == CONTAINER and each.get("initErrors")
+    }
+    for container in containers:
+        if container.id in failed:
+            yield container, "its creation failed half-way"
+
+
+def _without_network(client: docker.DockerClient, containers: Sequence[Container]) -> Iterator[Leftover]:
+    """The stopped containers of which a network no longer exists."""
+    existing = {network.id for network in client.networks.list()}
+    for container in containers:
+        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        used = {network["NetworkID"] for network in networks if network["NetworkID"]}  # none if it was never started
+        if container.status in ("created", "exited", "dead") and not used <= existing:
+            yield container, "its network was removed while it was stopped"
+
+
+def _half_created(
+    containers: Sequence[Container], networks: Sequence[Network], pending: Iterable[Mapping[str, Any]]
+) -> Iterator[Leftover]:
+    """The containers and networks with a pending resource's name.
 
     Other kinds need no removal: a volume, a topic, an index template is adopted, and an image is a cache.
     """
-    list_resources: dict[str, Callable[[], Sequence[Container | Network]]] = {
-        CONTAINER: lambda: stack_containers(client, stack),
-        NETWORK: lambda: client.networks.list(filters=stack_filter(stack)),
-    }
-    for existing in list_resources.get(resource["type"], list)():
-        if existing.name == resource["inputs"].get("name"):
-            yield from _remove(existing, "an interrupted deployment left it half created")
-
-
-def remove_containers(client: docker.DockerClient, stack: str, ids: Sequence[str], reason: str) -> Iterator[str]:
-    """Remove the stack's containers with these ids."""
-    for container in stack_containers(client, stack):
-        if container.id in ids:
-            yield from _remove(container, reason)
-
-
-def _without_network(client: docker.DockerClient, stack: str) -> list[str]:
-    """The ids of the stack's stopped containers of which a network no longer exists."""
-    existing = {network.id for network in client.networks.list()}
-    return [
-        str(container.id)
-        for container in stack_containers(client, stack)
-        if container.status in ("created", "exited", "dead")
-        # A container that was never started has no ids yet.
-        and any(
-            network["NetworkID"] and network["NetworkID"] not in existing
-            for network in container.attrs["NetworkSettings"]["Networks"].values()
-        )
-    ]
+    names = {(each["type"], each.get("inputs", {}).get("name")) for each in pending}
+    existing: list[tuple[str, Container | Network]] = [(CONTAINER, container) for container in containers]
+    existing += [(NETWORK, network) for network in networks]
+    for type_, resource in existing:
+        if (type_, resource.name) in names:
+            yield resource, "an interrupted deployment left it half created"
 
 
 def _disconnected(
-    client: docker.DockerClient, stack: str, state: dict[str, Any]
-) -> list[tuple[Container, str, list[str]]]:
-    """The stack's containers that lack a network of the state, or an alias on it: each with that network's name and its
-    aliases."""
+    containers: Sequence[Container], networks: Sequence[Network], state: State
+) -> Iterator[tuple[Container, Network, list[str]]]:
+    """The containers that lack a network of the state, or an alias on it: each with that network and its aliases."""
     declared = {
         each.get("id"): each.get("outputs", {}).get("networksAdvanced") or []
-        for each in state.get("resources", ())
+        for each in state.get("resources") or ()
         if each["type"] == CONTAINER
     }
-    return [
-        (container, network["name"], network["aliases"])
-        for container in stack_containers(client, stack)
-        for network in declared.get(container.id, [])
-        if not set(network["aliases"]) <= set(_aliases(container, network["name"]))
-    ]
+    for container in containers:
+        for wanted in declared.get(container.id, []):
+            missing = set(wanted["aliases"]) - set(_aliases(container, wanted["name"]))
+            for network in networks:
+                if missing and network.name == wanted["name"]:
+                    yield container, network, wanted["aliases"]
 
 
 def _aliases(container: Container, network: str) -> list[str]:
@@ -365,23 +260,8 @@ def _aliases(container: Container, network: str) -> list[str]:
     return endpoint.get("Aliases") or []
 
 
-def _connect(
-    client: docker.DockerClient, stack: str, container: Container, network: str, aliases: list[str]
-) -> Iterator[str]:
-    """Connect a container to a network of the stack under these aliases; yield a line."""
-    for existing in client.networks.list(filters=stack_filter(stack)):
-        if existing.name != network:
-            continue
-        try:
-            if network in container.attrs["NetworkSettings"]["Networks"]:
-                existing.disconnect(container)
-            existing.connect(container, aliases=aliases)
-        except (DockerException, RequestException) as error:
-            raise RepairError(f"{container.name} cannot be connected to the network {network}: {error}") from error
-        yield f"connected {container.name} to the network {network} again"
-
-
-def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str]:
+def _remove(resource: Resource, reason: str) -> str:
+    """Remove the resource; return a line."""
     try:
         if isinstance(resource, Container):
             resource.remove(force=True, v=True)  # with the anonymous volumes that its image declares
@@ -389,15 +269,18 @@ def _remove(resource: Container | Network | Volume, reason: str) -> Iterator[str
             resource.remove()
     except (DockerException, RequestException) as error:
         raise RepairError(f"{resource.name} cannot be removed ({reason}): {error}") from error
-    yield f"removed {resource.name}: {reason}"
+    return f"removed {resource.name}: {reason}"
 
 
-def _pulumi(*words: str) -> str:
-    run = subprocess.run(["pulumi", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    if run.returncode:
-        # `pulumi refresh` writes its errors to its standard output.
-        raise RepairError(f"pulumi {' '.join(words[:2])}: {run.stderr.strip() or run.stdout.strip()}")
-    return run.stdout
+def _connect(container: Container, network: Network, aliases: list[str]) -> str:
+    """Connect the container to the network under these aliases; return a line."""
+    try:
+        if network.name in container.attrs["NetworkSettings"]["Networks"]:
+            network.disconnect(container)
+        network.connect(container, aliases=aliases)
+    except (DockerException, RequestException) as error:
+        raise RepairError(f"{container.name} cannot be connected to the network {network.name}: {error}") from error
+    return f"connected {container.name} to the network {network.name} again"
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 import infra.provisioning.preload  # noqa: F401
-from infra.clients.cassandra import ADMIN, CassandraUnavailableError, differences, provision
+from infra.clients.cassandra import ADMIN, ArchiveNode, CassandraUnavailableError
 from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 
 DECLARED = ("host", "port", "container", "keyspace", "table", "passwords")
@@ -17,7 +17,7 @@ DECLARED = ("host", "port", "container", "keyspace", "table", "passwords")
 
 class _Provider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
-        provision(*_arguments(props), former_passwords=props["former"])
+        _node(props).provision(props["former"])
         return CreateResult("roles", props)
 
     def diff(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> DiffResult:
@@ -25,7 +25,7 @@ class _Provider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         try:
-            drift = differences(*_arguments(props))
+            drift = _node(props).differences()
         except (CassandraUnavailableError, PortNotPublishedError):
             # Its container may be gone: the `up` that recreates it must then provision it again, by an update, which
             # knows the former passwords.
@@ -34,7 +34,7 @@ class _Provider(ResourceProvider):
 
     def update(self, id_: str, old: dict[str, Any], new: dict[str, Any]) -> UpdateResult:
         # This state's password too: a state from before `former` existed may be of a rotation that did not end.
-        provision(*_arguments(new), former_passwords=[old["passwords"][ADMIN], *new["former"]])
+        _node(new).provision([old["passwords"][ADMIN], *new["former"]])
         return UpdateResult(new)
 
 
@@ -70,7 +70,8 @@ class CassandraRoles(Resource, module="cassandra", name="Roles"):
         super().__init__(_Provider(), "cassandra-roles", props, pulumi.ResourceOptions.merge(opts, secret))
 
 
-def _arguments(props: dict[str, Any]) -> tuple[str, int, str, str, dict[str, str]]:
+def _node(props: dict[str, Any]) -> ArchiveNode:
+    """The declared node. Raises PortNotPublishedError."""
     host, port = props["host"], int(props["port"])
     require_published_port(props, f"//{host}:{port}")
-    return host, port, props["keyspace"], props["table"], dict(props["passwords"])
+    return ArchiveNode(host, port, props["keyspace"], props["table"], dict(props["passwords"]))

@@ -26,7 +26,7 @@ from infra.services import kafka, zookeeper
 from tests.support.local_user import DIRECT, NOBODY, curl, run_as, silent_connections
 from tests.support.open_ports import JMX_EXPORTER, LISTENERS
 from tests.support.own_container import own_container
-from tools.repair import lock_folder
+from tools.pulumi_state import lock_folder
 
 EPHEMERAL = range(32768, 61000)
 """Linux's default range for ports that a program does not choose."""

@@ -21,7 +21,6 @@ from pulumi.automation import CommandError, OpType
 
 from harness.stack import ROOT, Stack
 from harness.waiting import eventually
-from infra.clients.cassandra import differences
 from infra.clients.docker_engine import stack_containers
 from infra.clients.kafka import TopicClient
 from infra.clients.kafka_users import UsersClient, UsersState
@@ -38,8 +37,7 @@ from infra.names import (
 )
 from job.ids import monthly_index
 from job.times import now_ms
-from tests.stack.test_logins_cassandra import address
-from tests.stack.test_logins_cassandra import passwords as cassandra_passwords
+from tests.stack.test_logins_cassandra import archive_node
 from tools import backfill
 
 pytestmark = pytest.mark.disruptive
@@ -144,7 +142,7 @@ def test_drift_is_detected_and_repaired_and_a_replaced_spark_master_knows_the_jo
     assert POSITIONS_ALIAS in restored["aliases"]
     assert restored["settings"]["index"]["refresh_interval"] == "1s"
     assert users.read(passwords) == UsersState(sorted(ACLS_BY_USER), acls())
-    assert differences(*address(stack), "lol", "matches", cassandra_passwords(stack)) == []
+    assert archive_node(stack).differences() == []
     mapped = client.indices.get_mapping(index=old_index)[old_index]["mappings"]["properties"]
     assert mapped == fields | added
     assert client.get(index=old_index, id="old")["_source"] == {"match_id": "old", "kills": 1}

@@ -12,12 +12,11 @@ from harness.waiting import eventually, pause
 from infra.clients.cassandra import (
     ADMIN,
     DEFAULT_LOGIN,
+    ArchiveNode,
     CassandraError,
     CassandraUnavailableError,
     accepts,
     connect,
-    differences,
-    provision,
 )
 from infra.logins import CASSANDRA_ADMIN, CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, OPERATOR, user_of
 from infra.names import ARCHIVE_TABLE
@@ -56,6 +55,10 @@ def passwords(stack: Stack) -> dict[str, str]:
     return {user_of(login): stack.outputs["credentials"][login] for login in (*CASSANDRA_LOGINS, OPERATOR)}
 
 
+def archive_node(stack: Stack, table: str = ARCHIVE_TABLE) -> ArchiveNode:
+    return ArchiveNode(*address(stack), stack.job_settings().archive.keyspace, table, passwords(stack))
+
+
 @pytest.mark.parametrize("reach", [address, bridge_address], ids=["loopback", "bridge"])
 @pytest.mark.parametrize(
     "login", [DEFAULT_LOGIN, (ADMIN, "wrong"), ("nobody", "x")], ids=["default superuser", "wrong password", "unknown"]
@@ -66,8 +69,7 @@ def test_login_is_refused(stack: Stack, reach: Callable[[Stack], tuple[str, int]
 
 
 def test_only_the_declared_roles_exist_with_their_rights(stack: Stack) -> None:
-    keyspace = stack.job_settings().archive.keyspace
-    assert differences(*address(stack), keyspace, ARCHIVE_TABLE, passwords(stack)) == []
+    assert archive_node(stack).differences() == []
 
 
 @pytest.mark.parametrize("login", [OPERATOR, CASSANDRA_ARCHIVE])
@@ -137,8 +139,8 @@ def intruder(stack: Stack) -> Iterator[str]:
 @pytest.mark.disruptive
 def test_drift_of_roles_is_corrected(stack: Stack, intruder: str) -> None:
     """Also by `up`: tests/stack/test_lifecycle.py."""
-    arguments = (*address(stack), "lol", "matches", passwords(stack))
-    assert differences(*arguments) == [
+    node = archive_node(stack)
+    assert node.differences() == [
         "the role intruder is not declared",
         "the role lol_archive has other rights",
         "the role operator has other rights",
@@ -148,8 +150,8 @@ def test_drift_of_roles_is_corrected(stack: Stack, intruder: str) -> None:
         "the table lol.matches has another compression",
         "the table lol.matches has an index",
     ]
-    provision(*arguments)
-    assert differences(*arguments) == []
+    node.provision()
+    assert node.differences() == []
     with pytest.raises(CassandraError, match="refuses the role intruder"), connect(*address(stack), intruder, "x"):
         pass
 
@@ -158,14 +160,14 @@ def test_drift_of_roles_is_corrected(stack: Stack, intruder: str) -> None:
 @pytest.mark.parametrize("superuser", ["intruder", ADMIN])
 def test_membership_alone_is_drift_and_is_revoked(stack: Stack, superuser: str) -> None:
     """LIST ROLES shows no superuser, and LIST PERMISSIONS shows the granted role's as that role's."""
-    arguments = (*address(stack), "lol", "matches", passwords(stack))
+    node = archive_node(stack)
     with stack.cassandra(CASSANDRA_ADMIN) as session:
         if superuser != ADMIN:
             session.execute(f"CREATE ROLE {superuser} WITH SUPERUSER = true")
         session.execute(f"GRANT {superuser} TO operator")
-    assert "the role operator has other rights" in differences(*arguments)
-    provision(*arguments)
-    assert differences(*arguments) == []
+    assert "the role operator has other rights" in node.differences()
+    node.provision()
+    assert node.differences() == []
     with stack.cassandra() as session, pytest.raises(Unauthorized):
         session.execute("SELECT * FROM system_auth.roles")
 
@@ -184,20 +186,19 @@ def test_empty_table_with_other_columns_is_replaced_and_one_with_rows_is_an_erro
     stack: Stack, foreign_table: str
 ) -> None:
     """Whoever logs in as the default superuser before the stack could create the archive's table first."""
-    table = (*address(stack), "lol", foreign_table, passwords(stack))
-    archive = (*address(stack), "lol", "matches", passwords(stack))
-    assert f"the table lol.{foreign_table} has other columns" in differences(*table)
+    table, archive = archive_node(stack, foreign_table), archive_node(stack)
+    assert f"the table lol.{foreign_table} has other columns" in table.differences()
     with stack.cassandra(CASSANDRA_ADMIN) as session:
         session.execute(f"INSERT INTO lol.{foreign_table} (match_id, n) VALUES (0x00, 1)")
         with pytest.raises(CassandraError, match=f"lol.{foreign_table} has other columns than the archive's, and has"):
-            provision(*table)
+            table.provision()
         assert session.execute(f"SELECT * FROM lol.{foreign_table}").one(), "no row is deleted"
         session.execute(f"TRUNCATE lol.{foreign_table}")
     pause(stack.container("archive"))  # its role may write this other table only, meanwhile
     try:
-        provision(*table)
-        assert differences(*table) == []
+        table.provision()
+        assert table.differences() == []
     finally:
-        provision(*archive)
+        archive.provision()
         stack.container("archive").unpause()
-    assert differences(*archive) == []
+    assert archive.differences() == []

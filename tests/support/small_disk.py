@@ -12,7 +12,7 @@ from docker.models.containers import Container
 
 from harness.stack import Stack
 from harness.waiting import eventually
-from infra.clients.cassandra import ADMIN, CassandraUnavailableError, connect, provision
+from infra.clients.cassandra import ADMIN, ArchiveNode, CassandraUnavailableError, connect
 from infra.clients.docker_engine import execute
 from infra.logins import CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, user_of
 from infra.names import CASSANDRA_PORT, STACK_LABEL
@@ -92,8 +92,8 @@ class CassandraOnSmallDisk:
         serves again. Raises AssertionError if it does not, or if it lost a row that it had acknowledged."""
         login = {"username": user_of(CASSANDRA_ARCHIVE), "password": PASSWORDS[user_of(CASSANDRA_ARCHIVE)]}
         options = with_overrides({"archive": {"hosts": ["127.0.0.1"], "port": HOST_PORT, **login}}).archive
-        arguments = ("127.0.0.1", HOST_PORT, options.keyspace, TABLE, PASSWORDS)
-        eventually(lambda: _provision(*arguments), timeout_seconds=300)
+        node = ArchiveNode("127.0.0.1", HOST_PORT, options.keyspace, TABLE, PASSWORDS)
+        eventually(lambda: _provision(node), timeout_seconds=300)
         stopping = threading.Event()
         acknowledged: list[str] = []
         with cassandra_session(options) as session:
@@ -131,9 +131,9 @@ class CassandraOnSmallDisk:
         assert lost == [], f"{len(lost)} of {len(acknowledged)} acknowledged rows are lost"
 
 
-def _provision(host: str, port: int, keyspace: str, table: str, passwords: dict[str, str]) -> None:
+def _provision(node: ArchiveNode) -> None:
     try:
-        provision(host, port, keyspace, table, passwords)
+        node.provision()
     except CassandraUnavailableError as error:
         raise AssertionError(str(error)) from error
 

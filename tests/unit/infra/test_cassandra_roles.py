@@ -16,11 +16,10 @@ from infra.clients import cassandra
 from infra.clients.cassandra import (
     ADMIN,
     COLUMNS,
+    ArchiveNode,
     CassandraError,
     CassandraUnavailableError,
     LoginRefusedError,
-    differences,
-    provision,
 )
 from infra.logins import CASSANDRA_ADMIN
 from infra.provisioning import cassandra_roles, credentials
@@ -33,6 +32,7 @@ PROPS: dict[str, Any] = {
     **{"keyspace": "lol", "table": "matches", "passwords": {ADMIN: "new"}},
     **{"former": [], "drift": []},
 }
+ARCHIVE_NODE = ArchiveNode("h", 9042, "lol", "matches", {ADMIN: "new"})
 REFUSED = 'code=0100 [Bad credentials] message="Provided username x and/or password are incorrect"'
 
 
@@ -66,32 +66,13 @@ def test_login_that_an_overloaded_cassandra_could_not_check_is_no_refusal(
     """A deployment tries again without an answer, and ends with the advice to delete the data after a refusal."""
     answer_logins(monkeypatch, error)
     with pytest.raises(CassandraUnavailableError, match="does not answer"):
-        differences("h", 9042, "lol", "matches", {ADMIN: "new"})
+        ARCHIVE_NODE.differences()
 
 
 def test_refused_login_is_drift(monkeypatch: pytest.MonkeyPatch) -> None:
     answer_logins(monkeypatch, REFUSED)
-    (line,) = differences("h", 9042, "lol", "matches", {ADMIN: "new"})
+    (line,) = ARCHIVE_NODE.differences()
     assert "refuses the role" in line
-
-
-@pytest.mark.usefixtures("published_ports")
-def test_former_password_survives_a_refresh_while_cassandra_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise a rotation could not log in any more."""
-
-    def unavailable(*_: Any) -> list[str]:
-        raise CassandraUnavailableError("Cassandra does not answer")
-
-    former: list[list[str]] = []
-    monkeypatch.setattr(cassandra_roles, "differences", unavailable)
-    monkeypatch.setattr(cassandra_roles, "provision", lambda *_, former_passwords: former.append(former_passwords))
-    state = PROPS | {"passwords": {ADMIN: "old"}}
-    found = dict(PROVIDER.read("roles", state).outs or {})
-    assert PROVIDER.diff("roles", found, PROPS).changes
-    PROVIDER.update("roles", found, PROPS)
-    assert former == [["old"]]
-    unchanged = dict(PROVIDER.read("roles", PROPS).outs or {})
-    assert PROVIDER.diff("roles", unchanged, PROPS).changes, "its container may be new and have no roles"
 
 
 class Node:
@@ -100,12 +81,15 @@ class Node:
 
     def __init__(self, password: str) -> None:
         self.password = password
+        self.answers = True
 
     def cluster(self, *_: Any, auth_provider: PlainTextAuthProvider, **__: Any) -> Any:
         login = (auth_provider.username, auth_provider.password)
         return SimpleNamespace(connect=lambda: self._connect(login), shutdown=lambda: None)
 
     def _connect(self, login: tuple[str, str]) -> Any:
+        if not self.answers:
+            raise NoHostAvailable("Unable to connect to any servers", {"h:9042": ConnectionRefusedError()})
         if login != (ADMIN, self.password):
             failed = AuthenticationFailed(f"Failed to authenticate to h:9042: Error from server: {REFUSED}")
             raise NoHostAvailable("Unable to connect to any servers", {"h:9042": failed})
@@ -126,6 +110,21 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     monkeypatch.setattr(cassandra, "Cluster", node.cluster)
     monkeypatch.setattr(cassandra, "START_SECONDS", 0)
     return node
+
+
+@pytest.mark.usefixtures("published_ports")
+def test_former_password_survives_a_refresh_while_cassandra_does_not_answer(node: Node) -> None:
+    """Otherwise a rotation could not log in any more."""
+    state = PROPS | {"passwords": {ADMIN: "gen1"}}
+    node.answers = False
+    found = dict(PROVIDER.read("roles", state).outs or {})
+    unchanged = dict(PROVIDER.read("roles", PROPS).outs or {})
+    assert PROVIDER.diff("roles", unchanged, PROPS).changes, "its container may be new and have no roles"
+    assert PROVIDER.diff("roles", found, PROPS).changes
+    node.answers = True
+    with pytest.raises(CassandraError, match="the node is stopped"):
+        PROVIDER.update("roles", found, PROPS)
+    assert node.password == "new"
 
 
 def rotated(state: dict[str, Any], generation: int) -> dict[str, Any]:
@@ -245,8 +244,53 @@ def test_other_options_of_the_archives_table_are_drift_and_corrected(
     """Among them those of earlier versions: expired rows kept their space, and the archive took far more memory."""
     node = NodeWithTable("new", DECLARED | found)
     monkeypatch.setattr(cassandra, "Cluster", node.cluster)
-    arguments = ("h", 9042, "lol", "matches", {ADMIN: "new"})
-    assert differences(*arguments) == ([line] if line else [])
-    provision(*arguments)
+    assert ARCHIVE_NODE.differences() == ([line] if line else [])
+    ARCHIVE_NODE.provision()
     assert node.options == DECLARED
-    assert differences(*arguments) == []
+    assert ARCHIVE_NODE.differences() == []
+
+
+class NodeWithRoles(NodeWithTable):
+    """A node whose table is right, with superusers: each with the roles that were granted to it."""
+
+    def __init__(self, roles: dict[str, list[str]]) -> None:
+        super().__init__("new", dict(DECLARED))
+        self.roles = roles
+
+    def _execute(self, statement: str, *parameters: Any) -> Any:
+        if dropped := re.fullmatch('DROP ROLE IF EXISTS "(.*)"', statement):
+            del self.roles[dropped[1]]
+        elif revoked := re.fullmatch('REVOKE "(.*)" FROM "(.*)"', statement):
+            self.roles[revoked[2]].remove(revoked[1])
+        elif statement == "LIST ROLES":
+            return [SimpleNamespace(role=name, super=True) for name in self.roles]
+        elif statement.endswith("FROM system_auth.roles"):
+            return [SimpleNamespace(role=name, member_of=granted) for name, granted in self.roles.items()]
+        return super()._execute(statement, *parameters)
+
+
+@pytest.mark.parametrize("meanwhile", [None, "late"])
+@pytest.mark.parametrize("roles", [{ADMIN: [], "intruder": []}, {ADMIN: ["operator"]}], ids=["role", "membership"])
+def test_node_is_checked_again_once_no_cache_has_a_role_that_was_removed(
+    monkeypatch: pytest.MonkeyPatch, roles: dict[str, list[str]], meanwhile: str | None
+) -> None:
+    """With its rights somebody could create another one until then."""
+    node = NodeWithRoles({name: [*granted] for name, granted in roles.items()})
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        node.roles |= {meanwhile: []} if meanwhile else {}
+
+    monkeypatch.setattr(cassandra, "Cluster", node.cluster)
+    monkeypatch.setattr("time.sleep", sleep)
+    if meanwhile:
+        with pytest.raises(CassandraError, match="was changed meanwhile: the role late is not declared; deploy the"):
+            ARCHIVE_NODE.provision()
+    else:
+        ARCHIVE_NODE.provision()
+        assert node.roles == {ADMIN: []}
+    assert waited == [cassandra.CACHE_SECONDS]
+    node.roles = {ADMIN: []}
+    ARCHIVE_NODE.provision()
+    assert waited == [cassandra.CACHE_SECONDS], "nothing was removed"

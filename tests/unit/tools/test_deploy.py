@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import APIError
 
-from infra.names import IMAGE_SOURCE_LABEL, PROJECT, STACK_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
+from tests.support.fake_pulumi import FakePulumi
 from tools import deploy as deploy_tool
 from tools import repair
 from tools.deploy import finished_steps, log_file
@@ -184,7 +183,7 @@ def test_character_that_the_output_cannot_encode_does_not_end_pulumi(
 
 
 KAFKA = FakeContainer({IMAGE_SOURCE_LABEL: "build"}, name="lolstack-other-kafka")
-OWN_STATE = json.dumps({"deployment": {"resources": [{"type": "docker:index/container:Container", "id": KAFKA.id}]}})
+OWN_STATE = {"resources": [{"type": "docker:index/container:Container", "id": KAFKA.id}]}
 
 
 @pytest.fixture
@@ -206,27 +205,18 @@ def actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return actions
 
 
-def destroy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, export: str) -> int:
-    """`python -m tools.deploy destroy` without a terminal, with `export` in place of `pulumi stack export`."""
-    (tmp_path / "pulumi").write_text(
-        f"""#!/bin/sh
-case $1 in
-  whoami) echo '{{"url": "file://{tmp_path}"}}' ;;
-  stack) {export} ;;
-esac
-"""
-    )
-    (tmp_path / "pulumi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def destroy(pulumi: FakePulumi, monkeypatch: pytest.MonkeyPatch) -> int:
+    """`python -m tools.deploy destroy` without a terminal."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(pulumi.folder))
     monkeypatch.setattr(sys, "argv", ["deploy", "destroy", "--stack", "other"])
     return deploy_tool.main()
 
 
 def test_containers_are_killed_and_those_that_pulumi_does_not_know_removed_before_the_stack_is_destroyed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, actions: list[str]
+    pulumi: FakePulumi, monkeypatch: pytest.MonkeyPatch, actions: list[str]
 ) -> None:
-    assert destroy(tmp_path, monkeypatch, f"echo '{OWN_STATE}'") == 0
+    pulumi.give_state(OWN_STATE)
+    assert destroy(pulumi, monkeypatch) == 0
     assert actions == [
         *("kill", "remove lolstack-other-backfill", "remove lolstack-other-volume-owners"),
         "pulumi destroy",
@@ -234,16 +224,17 @@ def test_containers_are_killed_and_those_that_pulumi_does_not_know_removed_befor
 
 
 def test_containers_of_a_stack_that_another_user_deployed_are_not_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str]
+    pulumi: FakePulumi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str]
 ) -> None:
-    assert destroy(tmp_path, monkeypatch, "echo \"error: no stack named 'other' found\" >&2; exit 6") == 1
+    pulumi.forget_stacks()
+    assert destroy(pulumi, monkeypatch) == 1
     assert "the stack other is already deployed on this Docker engine by another user" in capsys.readouterr().err
     assert actions == []
 
 
 @pytest.mark.parametrize("begins", ["before", "while its state is read"])
 def test_containers_of_a_stack_that_is_being_deployed_are_not_killed(
-    tmp_path: Path,
+    pulumi: FakePulumi,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     actions: list[str],
@@ -251,25 +242,26 @@ def test_containers_of_a_stack_that_is_being_deployed_are_not_killed(
     begins: str,
 ) -> None:
     """Pulumi has its lock also while it asks whether to go on."""
-    locks = tmp_path / ".pulumi" / "locks" / "organization" / PROJECT / "other"
-    locks.mkdir(parents=True)
-    lock = json.dumps({"pid": running_pulumi, "hostname": socket.gethostname()})
-    begin = f"echo '{lock}' > {locks}/lock.json"
-    if begins == "before":
-        subprocess.run(begin, shell=True, check=True)
-    assert destroy(tmp_path, monkeypatch, f"{begin}; echo '{OWN_STATE}'") == 1
+    pulumi.lock("other", running_pulumi)
+    pulumi.give_state(OWN_STATE)
+    if begins != "before":
+        locks, later = pulumi.locks("other"), pulumi.folder / "later"
+        locks.rename(later)
+        pulumi.answer("stack export", f"mv {later} {locks}; cat {pulumi.folder}/state.json")
+    assert destroy(pulumi, monkeypatch) == 1
     assert f"the stack other is being deployed by process {running_pulumi}: " in capsys.readouterr().err
     assert actions == []
 
 
 def test_engine_that_answers_but_does_not_work_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str]
+    pulumi: FakePulumi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str]
 ) -> None:
     def fail(*_: object) -> None:
         raise APIError("500 Server Error", explanation="containerd is not running")
 
     monkeypatch.setattr(deploy_tool, "kill_containers", fail)
-    assert destroy(tmp_path, monkeypatch, f"echo '{OWN_STATE}'") == 1
+    pulumi.give_state(OWN_STATE)
+    assert destroy(pulumi, monkeypatch) == 1
     error = capsys.readouterr().err
     assert "does not work" in error
     assert error.count("\n") == 1
