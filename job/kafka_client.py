@@ -119,6 +119,17 @@ class ConnectionErrors:
                     raise KafkaException(self.rejected) from None
 
 
+def check_listed(found: Any) -> Any:
+    """Kafka's answer for a partition to a request for its offsets (AdminClient.list_offsets), if there was one.
+
+    The client reports no error for an answer that was late or cut off, but its own mark for "unknown"
+    (OFFSET_INVALID, -1001) as the offset. Kafka's answers begin at -1: no message matches. Raises KafkaException.
+    """
+    if found.offset < -1:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer with the offsets of a partition"))
+    return found
+
+
 def is_login_error(error: KafkaError) -> bool:
     """Whether Kafka has rejected the login, or does not permit its user what was requested."""
     return error.code() in _REJECTED or error.code() in _NOT_AUTHORIZED

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from job.errors import JobError, first_line
-from job.kafka_client import ConnectionErrors, client_settings, describe_error, is_login_error
+from job.kafka_client import ConnectionErrors, check_listed, client_settings, describe_error, is_login_error
 from job.retry import wait_until_available
 from job.settings import Kafka
 
@@ -192,7 +192,7 @@ class TopicInspector:
         futures = self._admin.list_offsets(
             requests, isolation_level=isolation, request_timeout=_REQUEST_TIMEOUT_SECONDS
         )
-        return {request.partition: self._wait(future) for request, future in futures.items()}
+        return {request.partition: check_listed(self._wait(future)) for request, future in futures.items()}
 
     def _wait(self, future: "Future[Any]") -> Any:
         return self._errors.wait(self._admin, future)

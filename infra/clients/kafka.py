@@ -22,7 +22,7 @@ from confluent_kafka.admin import (
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.names import pulumi_command
-from job.kafka_client import ConnectionErrors, describe_login_error, is_login_error
+from job.kafka_client import ConnectionErrors, check_listed, describe_login_error, is_login_error
 
 TIMEOUT_SECONDS = 30
 # librdkafka's error codes for a broker that does not answer.
@@ -168,7 +168,7 @@ class TopicClient:
             described = self._describe(name)
             partitions = [TopicPartition(name, partition.id) for partition in described.partitions]
             found = self._admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=self._timeout)
-            return {each.partition: self._wait(found[each]).offset for each in partitions}
+            return {each.partition: check_listed(self._wait(found[each])).offset for each in partitions}
         except KafkaException as error:
             raise self._explained(f"return the offsets of topic {name}", error) from error
 

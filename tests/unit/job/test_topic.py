@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Uuid
+from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, Uuid
 from confluent_kafka.admin import OffsetSpec
 
 from job import retry, topic
@@ -31,6 +31,7 @@ class FakeAdminClient:
     def __init__(self, **topics: Uuid) -> None:
         self.topics = topics
         self.errors: list[int] = []
+        self.unanswered = 0  # the next requests for a partition's offset that Kafka does not answer
         self.partitions = [2, 0, 1]
         self.uncommitted = 0  # messages behind an open transaction in each partition
         self.first_at = {0: (43, 7_000), 1: (-1, -1), 2: (45, 8_000)}  # offset and timestamp by partition, for any time
@@ -56,6 +57,9 @@ class FakeAdminClient:
 
     def _offset(self, partition: int, which: Any, isolation: IsolationLevel) -> SimpleNamespace:
         spec: Any = OffsetSpec
+        if self.unanswered:
+            self.unanswered -= 1
+            return SimpleNamespace(offset=OFFSET_INVALID, timestamp=-1)
         if which is spec.latest():
             uncommitted = self.uncommitted if isolation == IsolationLevel.READ_UNCOMMITTED else 0
             return SimpleNamespace(offset=50 + partition + uncommitted, timestamp=-1)
@@ -121,6 +125,20 @@ def test_retries_until_kafka_is_available(monkeypatch: pytest.MonkeyPatch, caplo
     admin.errors = [KafkaError._TRANSPORT, KafkaError._TIMED_OUT]
     assert inspector.connect().cluster_id == "cluster"
     assert caplog.text.count("Waiting for Kafka: kafka.bootstrap_servers: kafka:9092 is not available (") == 2
+
+
+def test_missing_answer_about_offsets_is_no_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken for offsets, -1001 would be lost messages, an empty topic, or a start at the topic's end."""
+    inspector, admin = inspector_of(monkeypatch, **BOTH)
+    found = inspector.connect()
+    admin.unanswered = 1
+    assert inspector.topic_offsets() == {}
+    assert "no answer" in inspector.unavailable_reason
+    for unanswered in (1, 4, 7):
+        admin.unanswered = unanswered
+        assert inspector.offsets(found, datetime(2026, 11, 24, tzinfo=UTC)) == {0: 43, 1: 51, 2: 45}
+        admin.unanswered = unanswered
+        assert set(inspector.retained_ranges(found)) == {0, 2}
 
 
 @pytest.mark.parametrize(
