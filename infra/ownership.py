@@ -16,7 +16,8 @@ from typing import Any
 import docker
 
 from infra.clients.docker_engine import stack_containers, stack_filter
-from infra.names import IMAGE_SOURCE_LABEL, make_command, pulumi_command, stack_prefix
+from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL, make_command, pulumi_command, stack_prefix
+from infra.users import VOLUMES
 
 ROOT = Path(__file__).parents[1]
 CONTAINER = "docker:index/container:Container"
@@ -123,6 +124,22 @@ def _has_deployed(state: State, stack: str, engine: docker.DockerClient) -> bool
     deployed = {resource.get("id") for resource in _resources(state, CONTAINER, NETWORK)}
     networks = engine.networks.list(filters=stack_filter(stack))
     return any(each.id in deployed for each in (*stack_containers(engine, stack), *networks))
+
+
+def unlabelled_volumes(state: State, stack: str, engine: docker.DockerClient) -> str | None:
+    """A problem if volumes that no deployment created have names of the stack's: Docker would give them to the stack
+    without an error, and a destroy would delete their data."""
+    own = {resource.get("id") for resource in _resources(state, VOLUME)}
+    names = {f"{stack_prefix(stack)}-{name}" for name in VOLUMES} - own
+    found = [each for each in engine.volumes.list() if each.name in names]
+    unlabelled = sorted(each.name for each in found if STACK_LABEL not in (each.attrs.get("Labels") or {}))
+    if not unlabelled:
+        return None
+    return (
+        f"the stack {stack} would take over volumes that it did not create, and delete them at its end: "
+        f"{', '.join(unlabelled)}. Deploy under another name (`{make_command('up', 'other')}`), or remove them if "
+        f"nobody needs their data: `docker volume rm {' '.join(unlabelled)}`"
+    )
 
 
 def renamed_deployment(state: State, stack: str) -> str | None:

@@ -59,6 +59,7 @@ def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
             problem = (
                 ownership.foreign_deployment(state, stack, client)
                 or ownership.renamed_deployment(state, stack)
+                or ownership.unlabelled_volumes(state, stack, client)
                 or configuration.lost_settings(state, stack, config)
             )
     except (DockerUnavailableError, ownership.StateError) as error:

@@ -10,6 +10,8 @@ from typing import Any
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
+from infra.names import STACK_LABEL
+
 GIB = 2**30
 
 
@@ -48,7 +50,8 @@ class FakeDockerEngine:
         """The containers by `label=value` filter."""
         self.volume_names: list[str] = []
         """Volumes with the label of each stack."""
-        self.volumes = SimpleNamespace(list=lambda filters: [SimpleNamespace(name=each) for each in self.volume_names])
+        self.unlabelled_volumes: list[str] = []
+        self.volumes = SimpleNamespace(list=self._list_volumes)
         self.network_ids: list[str] = []
         """Networks with the label of each stack."""
         self.networks = SimpleNamespace(list=self._list_networks)
@@ -79,6 +82,11 @@ class FakeDockerEngine:
     def _list(self, all: bool, filters: Mapping[str, str], **_: bool) -> list[FakeContainer]:
         assert all, "a stopped container also holds its ports"
         return self.containers_by_label.get(filters["label"], [])
+
+    def _list_volumes(self, filters: Mapping[str, str] | None = None) -> list[SimpleNamespace]:
+        labelled = [SimpleNamespace(name=each, attrs={"Labels": {STACK_LABEL: ""}}) for each in self.volume_names]
+        others = [SimpleNamespace(name=each, attrs={"Labels": None}) for each in self.unlabelled_volumes]
+        return labelled if filters else [*labelled, *others]
 
     def _list_networks(self, filters: Mapping[str, str], greedy: bool = False) -> list[SimpleNamespace]:
         return [SimpleNamespace(id=each, name=each, attrs={"Containers": {}}) for each in self.network_ids]

@@ -324,6 +324,16 @@ def test_volumes_of_another_state_are_not_adopted(engine: FakeDockerEngine) -> N
     assert problems({}) == []
 
 
+def test_volume_that_no_deployment_created_is_not_adopted(engine: FakeDockerEngine) -> None:
+    engine.unlabelled_volumes = ["lolstack-unit-2-broker", "somebody-elses", "lolstack-unit-cassandra"]
+    (problem,) = problems({})
+    assert problem.startswith("the stack unit would take over volumes that it did not create")
+    assert problem.endswith("`docker volume rm lolstack-unit-cassandra`")
+    # A volume of the first versions has no label.
+    engine.state = {"resources": [{"type": "docker:index/volume:Volume", "id": "lolstack-unit-cassandra"}]}
+    assert problems({}) == []
+
+
 def test_renamed_stack_is_refused_with_both_names(engine: FakeDockerEngine) -> None:
     """`pulumi stack rename` changes the state only; a deployment would replace the volumes."""
     network: dict[str, Any] = {
