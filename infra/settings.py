@@ -50,6 +50,9 @@ IMAGE_REFERENCE = re.compile(
     rf"({_HOST}/)?{_NAME}(/{_NAME})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
 )
 
+PULUMIS_PREFIXES = ("pulumi:", "docker:")
+"""Of the settings that Pulumi and its Docker provider read. Those of a provider that the program does not have are a
+misspelt `lolstack:`."""
 WEBHOOK = "alertWebhookUrl"
 """Its URL has a token, anywhere in it: its value is never printed."""
 BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -350,10 +353,13 @@ class Settings(BaseModel):
         """
         prefix = f"{PROJECT}:"
         values = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+        problems = [_explain_namespace(key, stack) for key in config if not key.startswith((prefix, *PULUMIS_PREFIXES))]
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            raise SettingsError("\n".join(_explain(e, stack) for e in error.errors())) from error
+            problems += [_explain(each, stack) for each in error.errors()]
+        if problems:
+            raise SettingsError("\n".join(problems))
         too_high = [f"{key} ({port})" for key, _, port in settings.host_ports(stack) if port > 65535]
         if too_high:
             names = ", ".join(too_high)
@@ -384,6 +390,11 @@ def _check_heap_fits(key: str, container_mib: int, heap_key: str, heap: str, res
             f"{key}: {container_mib} MiB is too little for {heap_key} {heap} and {rest_mib} MiB beside it: raise it to "
             f"{heap_mib + rest_mib} or lower {heap_key}"
         )
+
+
+def _explain_namespace(key: str, stack: str) -> str:
+    remove = pulumi_command(f"config rm {key}", stack)
+    return f"{key}: unknown setting: those of this program begin with {PROJECT}: (Pulumi.yaml); remove it: `{remove}`"
 
 
 def _explain(error: Any, stack: str) -> str:
