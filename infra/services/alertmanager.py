@@ -67,6 +67,9 @@ class Alertmanager(Service):
                     "--storage.path=/alertmanager",
                     # How often silences and sent notifications are stored, but for a shutdown. By default 15 minutes.
                     "--data.maintenance-interval=1m",
+                    # Those stored are loaded at each start, so an instance that they fill would not come back.
+                    "--silences.max-silences=500",
+                    "--silences.max-silence-size-bytes=65536",
                     "--cluster.listen-address=",  # a single instance has no cluster to gossip with
                     f"--web.external-url=http://{HOST_ADDRESS}:{deployment.host_port(settings.alertmanager_port)}",
                 ],

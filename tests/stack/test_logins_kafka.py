@@ -177,7 +177,8 @@ ACTIONS: dict[str, Callable[[Client], int | None]] = {
         client,
         lambda admin: admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("lol-archive-of-a-test")]),
     ),
-    "read in a group": lambda client: join_group(client, "operator-of-a-test"),
+    "read in a group": lambda client: join_group(client, "operator-9"),
+    "read in one of any number of groups": lambda client: join_group(client, "operator-of-a-test"),
     "read the settings of matches": lambda client: administrate(
         client, lambda admin: read_settings(admin, MATCHES_TOPIC)
     ),

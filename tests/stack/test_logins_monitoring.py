@@ -45,6 +45,14 @@ def test_operator_looks_at_alertmanager(stack: Stack) -> None:
     assert isinstance(stack.get("alertmanager", ALERTMANAGER_PORT, "/api/v2/alerts").json(), list)
 
 
+def test_silence_is_limited_in_size(stack: Stack) -> None:
+    """Silences that fill Alertmanager's memory would be loaded again at each restart."""
+    long = SILENCE | {"comment": "x" * 70_000, "createdBy": "a test"}
+    url = stack.url("alertmanager", ALERTMANAGER_PORT, "/api/v2/silences")
+    answer = DIRECT.post(url, json=long, auth=stack.login("alertmanager"), timeout=10)
+    assert (answer.status_code, "maximum" in answer.text) == (400, True), answer.text
+
+
 def test_prometheus_scrapes_alertmanager_with_its_own_login(stack: Stack) -> None:
     client = stack.prometheus()
     assert client.value("sum(prometheus_notifications_alertmanagers_discovered)") == 1

@@ -121,7 +121,8 @@ def test_user_who_looks_has_no_acl_to_write(user: str) -> None:
 
 def test_operators_own_consumers_have_a_group_and_see_the_settings_of_both_topics() -> None:
     assert {
-        "READ GROUP PREFIXED operator",
+        "READ GROUP LITERAL operator",
+        "READ GROUP LITERAL operator-9",
         "DESCRIBE_CONFIGS TOPIC LITERAL lol_matches",
         "DESCRIBE_CONFIGS TOPIC LITERAL lol_matches_dlq",
     } <= set(ACLS_BY_USER[OPERATOR])
