@@ -85,6 +85,7 @@ credentials: ## Write the logins for people to files that only you can read: own
 logs: ## Last log lines of each service, or of one: make logs SERVICE=spark-job; TAIL=5000 for more, TAIL=all
 	@stack=$(call quote,$(STACK)) service=$(call quote,$(SERVICE)); \
 	  tail=$(call quote,$(or $(TAIL),$(if $(SERVICE),1000,20))); \
+	  case $$tail in all) ;; *[!0-9]*) echo "TAIL=$$tail: write a number of lines, or all"; exit 2 ;; esac; \
 	  names=$$(docker ps -a --filter "label=lolstack.stack=$$stack" --format '{{.Names}}' \
 	    $${service:+--filter "name=^lolstack-$$stack-$$service(-[0-9]+)?$$"} | sort); \
 	  [ -n "$$names" ] \

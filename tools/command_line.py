@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -26,9 +27,11 @@ def stack_name(text: str) -> str:
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Exit with the exit code that `main` returns. Neither Ctrl-C nor a closed pipe nor a character that the output's
-    encoding lacks ends in a traceback."""
+    """Exit with the exit code that `main` returns. No traceback follows from Ctrl-C, from an output that is a closed
+    pipe or on a full disk, or from a character that its encoding lacks."""
     replace_unencodable()
+    if os.environ.get("COLUMNS") == "0":  # of a pseudo-terminal without a size; rich would print nothing
+        del os.environ["COLUMNS"]
     try:
         status = main()
         sys.stdout.flush()
@@ -37,6 +40,11 @@ def run(main: Callable[[], int]) -> NoReturn:
     except BrokenPipeError:
         _discard(sys.stdout)
         status = CLOSED_PIPE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _discard(sys.stdout)
+        sys.exit(str(error))
     sys.exit(status)
 
 

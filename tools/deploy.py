@@ -11,6 +11,7 @@ file. Errors, diagnostics and any line of unknown form are always printed. The e
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import signal
@@ -43,22 +44,49 @@ UNFINISHED = re.compile(
 """The status of a step that is not finished, or of a refresh that found nothing."""
 COUNTS = re.compile(r"^\d+ (?:warning|message)s?(?:; \d+ messages?)?$")
 SECTION = re.compile(r"^\w+:$")
+TRACEBACK = "Traceback (most recent call last):"
+FRAME = " " * 6
+"""The indentation of a traceback's frames within the diagnostics, where the error itself has four spaces."""
 
 
 def finished_steps(lines: Iterable[str]) -> Iterator[str]:
-    """Filter Pulumi's progress: one line for each finished step, each message once, everything after it unchanged."""
+    """Filter Pulumi's progress: one line for each finished step, each message once, everything after it unchanged but
+    without the frames of tracebacks: a dynamic resource's error has one (pulumi/dynamic/__main__.py)."""
     printed: set[tuple[str, str]] = set()
+    traced: set[str] = set()
     progress = True
-    for line in lines:
+    remaining = iter(lines)
+    for line in remaining:
         progress = progress and not SECTION.match(line)  # Diagnostics, Outputs, Resources
         row = ROW.match(line) if progress else None
         if row:
             message = UNFINISHED.sub("", row["rest"])
+            if message.endswith(TRACEBACK):
+                traced.add(row["resource"])
+            if row["resource"] in traced:
+                continue  # the diagnostics have the error
             if message and not COUNTS.match(message) and (row["resource"], message) not in printed:
                 printed.add((row["resource"], message))
                 yield line
-        elif line or not progress:
+        elif progress:
+            if line:
+                yield line
+        else:
+            yield from without_frames(itertools.chain([line], remaining))
+            return
+
+
+def without_frames(diagnostics: Iterable[str]) -> Iterator[str]:
+    """The diagnostics, each traceback replaced by its error."""
+    start = None  # of the line of the traceback that has begun
+    for line in diagnostics:
+        if line.endswith(TRACEBACK):
+            start = line.removesuffix(TRACEBACK)
+        elif start is None:
             yield line
+        elif not line.startswith(FRAME):
+            yield start + line.strip()
+            start = None
 
 
 def log_file(command: str, stack: str) -> Path:

@@ -25,6 +25,7 @@ from infra.clients.prometheus import Alert, PrometheusError
 from infra.logins import CERTIFICATE_RENEWAL
 from infra.names import CASSANDRA_PORT, DASHBOARD_PORT, KAFKA_HOST_LISTENER_PORT, make_command
 from tools.command_line import run, stack_name
+from tools.console import PipedConsole
 from tools.health import HealthChecker, ServiceHealth, StackHealth
 from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, connect_prometheus, read_stack_outputs
@@ -225,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--watch", action="store_true", help="refresh until interrupted")
     options = parser.parse_args(arguments)
-    console = Console()
+    console = PipedConsole()
     try:
         outputs = read_stack_outputs(options.stack)
         checker = HealthChecker(options.stack, outputs)

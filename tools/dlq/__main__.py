@@ -13,6 +13,7 @@ from rich.text import Text
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC, make_command, pulumi_command
 from job.times import iso
 from tools.command_line import run, stack_name, write
+from tools.console import PipedConsole
 from tools.dlq.dead_letters import (
     HEADER_PREFIX,
     DeadLetterMessage,
@@ -98,7 +99,7 @@ def main() -> int:
     )
     command.add_argument("--replay", metavar="SELECTION", help="a reason, a position as for --show, or all")
     options = parser.parse_args()
-    console = Console()
+    console = PipedConsole()
     try:
         outputs = read_stack_outputs(options.stack)
         client = kafka_settings(outputs)

@@ -41,6 +41,38 @@ def test_closed_pipe_ends_a_tool_without_a_traceback() -> None:
         assert tool.returncode == 141
 
 
+def test_reader_that_ends_is_the_same_exit_code_with_a_console() -> None:
+    """With rich's own console it would be 1, that of a failed check."""
+    program = (
+        "from tools.command_line import run\nfrom tools.console import PipedConsole\n"
+        "def main():\n  for _ in range(100_000): PipedConsole().print('line')\n  return 0\nrun(main)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True) as tool:
+        assert tool.stdout
+        assert tool.stderr
+        tool.stdout.close()
+        assert tool.stderr.read() == ""
+    assert tool.returncode == 141
+
+
+def test_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        program = "from tools.command_line import run\ndef main():\n  print('line')\n  return 0\nrun(main)"
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, stdout=full, stderr=PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "[Errno 28] No space left on device\n")
+
+
+def test_terminal_without_a_width_is_printed_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    done = run(
+        "from tools.command_line import run\nfrom tools.console import PipedConsole\n"
+        "def main():\n  PipedConsole().print('line')\n  return 0\nrun(main)"
+    )
+    assert (done.stdout, done.stderr) == ("line\n", "")
+
+
 def run_tool(tool: str, stack: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"tools.{tool}", *(["up"] if tool == "deploy" else []), "--stack", stack]
     nowhere = {"PULUMI_BACKEND_URL": "file:///nowhere", "DOCKER_HOST": "unix:///nowhere"}

@@ -65,6 +65,52 @@ Diagnostics:
     )
 
 
+FAILED = """\
+Updating (dev):
+ +  pulumi-python:dynamic/container:HealthGate kafka-healthy creating (0s) \n\
+ +  pulumi-python:dynamic/container:HealthGate kafka-healthy creating (120s) error: Traceback (most recent call last):
+ +  pulumi-python:dynamic/container:HealthGate kafka-healthy **failed** error: Traceback (most recent call last):
+ +  pulumi:pulumi:Stack lolstack-dev creating (254s) Traceback (most recent call last):
+ +  pulumi:pulumi:Stack lolstack-dev creating (254s)   File "pulumi-language-python-exec", line 197, in <module>
+ +  pulumi:pulumi:Stack lolstack-dev creating (254s) KeyboardInterrupt
+ +  docker:index:Container zookeeper created (1s) \n\
+Diagnostics:
+  pulumi:pulumi:Stack (lolstack-dev):
+    error: update failed
+
+    Traceback (most recent call last):
+      File "pulumi-language-python-exec", line 197, in <module>
+    KeyboardInterrupt
+
+  pulumi-python:dynamic/container:HealthGate (kafka-healthy):
+    error: Traceback (most recent call last):
+      File "pulumi/dynamic/__main__.py", line 84, in wrapper
+        return fn(self, request, context)
+               ^^^^^^^^^^^^^^^^^^^^^^^^^^
+    infra.provisioning.health_gate.NotHealthyError: lolstack-dev-kafka is not healthy after 120 s: no answer
+    Last log lines:
+    the disk is full
+"""
+
+
+def test_error_of_a_dynamic_resource_has_no_traceback() -> None:
+    assert "\n".join(finished_steps(FAILED.splitlines())) == (
+        """\
+Updating (dev):
+ +  docker:index:Container zookeeper created (1s) \n\
+Diagnostics:
+  pulumi:pulumi:Stack (lolstack-dev):
+    error: update failed
+
+    KeyboardInterrupt
+
+  pulumi-python:dynamic/container:HealthGate (kafka-healthy):
+    error: infra.provisioning.health_gate.NotHealthyError: lolstack-dev-kafka is not healthy after 120 s: no answer
+    Last log lines:
+    the disk is full"""
+    )
+
+
 def deploy(tmp_path: Path, script: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """`python -m tools.deploy up` without a terminal, with `script` in place of Pulumi, in its own process group."""
     (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")

@@ -135,6 +135,13 @@ def test_logs_are_of_all_workers_and_as_long_as_requested(
     assert [line for line in run.stdout.splitlines() if not line.startswith("===")] == printed, run.stderr
 
 
+@pytest.mark.parametrize("tail", ["1k", "-5", "abc"])
+def test_number_of_log_lines_that_is_none_is_refused(tail: str) -> None:
+    """Some engines print the whole log then."""
+    run = make("-s", "logs", f"TAIL={tail}", DOCKER_HOST="unix:///nowhere")
+    assert run.stdout == f"TAIL={tail}: write a number of lines, or all\n", run.stderr
+
+
 def test_variables_of_python_and_bash_do_not_reach_the_tools(tmp_path: Path) -> None:
     """PYTHONPATH would import other modules, and in POSIX mode Bash does not read tools/env.sh."""
     (tmp_path / "extra.mk").write_text("lint:\n\t@env\n")
