@@ -62,7 +62,7 @@ def _draw_newest(letters: list[DisplayedDeadLetter]) -> None:
 
 
 def _draw_letter(position: str) -> None:
-    answer = sources.dead_letter(position)
+    answer = sources.dead_letter(wanted=position)
     if answer.problem:
         page.hint([answer.problem])
         return

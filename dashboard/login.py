@@ -10,8 +10,7 @@ import hmac
 
 import streamlit as st
 
-from dashboard.settings import SettingsError
-from dashboard.sources import read_settings
+from dashboard.settings import SettingsError, read_settings
 
 LOGGED_IN = "logged in"
 

@@ -25,7 +25,7 @@ def _draw(wanted: str) -> None:
     if not wanted:
         page.hint(["Enter a player's Riot ID, such as Name#EUW, or a puuid."])
         return
-    answer = sources.player(wanted)
+    answer = sources.player(wanted=wanted)
     page.problems(answer)
     if not answer.read_at:
         return

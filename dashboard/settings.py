@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ class SettingsError(Exception):
     """The settings are missing or wrong. One line: what is wrong and what to do."""
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A server with an HTTP API. `ca_certificates`: a PEM file, in place of the system's."""
 
     url: str
@@ -34,8 +35,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the dashboard reads from, and what it cannot read there. `stack`: the stack's name, for advice."""
 
     stack: str
-    elasticsearch: Source
-    prometheus: Source
+    elasticsearch: Server
+    prometheus: Server
     kafka: Kafka
     window_slide_seconds: int
     """How often a window of the statistics ends: `window.slide_seconds` of the job's settings."""
@@ -44,8 +45,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Empty: the dashboard needs no login."""
 
 
-def load() -> Settings:
-    """The settings of this process. Raises SettingsError."""
+@cache
+def read_settings() -> Settings:
+    """The settings of this process, read once. Raises SettingsError."""
     path = os.environ.get(VARIABLE)
     if not path:
         raise SettingsError(f"{VARIABLE} is not set: set it to the path of the dashboard's settings, a YAML file")

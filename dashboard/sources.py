@@ -9,29 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache, lru_cache
+from threading import Lock
 from time import monotonic
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import requests
-import streamlit as st
 from elasticsearch import ApiError, ConnectionTimeout, Elasticsearch, NotFoundError, TransportError
 
-from analytics.champion_details import ChampionDetails, read_champion_details
-from analytics.match_statistics import FilterValues, MatchStatistics, read_filter_values, read_match_statistics
-from analytics.pipeline_metrics import (
-    DeadLetterMetrics,
-    PipelineFigures,
-    PipelineMetrics,
-    read_dead_letter_metrics,
-    read_pipeline_figures,
-    read_pipeline_metrics,
-)
-from analytics.player import Player, read_player
+from analytics.champion_details import read_champion_details
+from analytics.match_statistics import read_filter_values, read_match_statistics
+from analytics.pipeline_metrics import read_dead_letter_metrics, read_pipeline_figures, read_pipeline_metrics
+from analytics.player import read_player
 from analytics.search import search_nothing
 from analytics.time_range import FutureTimeRangeError, TimeRange
-from dashboard.settings import Settings, SettingsError, load
+from dashboard.settings import SettingsError, read_settings
 from dashboard.view import View
-from infra.clients.prometheus import Alert, PrometheusClient, PrometheusError
+from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_ALIAS, make_command
 from job.errors import first_line
 from tools.dlq.dead_letters import (
@@ -45,6 +39,9 @@ from tools.dlq.dead_letters import (
 )
 
 T = TypeVar("T")
+
+ANY_VIEW = View()
+"""The view of a source whose data is the same in each."""
 
 REFRESH_SECONDS = 10
 TTL_SECONDS = REFRESH_SECONDS - 0.5
@@ -63,7 +60,7 @@ JUST_ENDED_SECONDS = 70
 ENDED_LIFETIME_SECONDS = 300
 FILTER_VALUES_TTL_SECONDS = 300
 MAX_CACHED_VIEWS = 64
-"""Maximum number of cached views."""
+"""Maximum number of cached views of all sources together: those that were used last."""
 MAX_SHOWN_DEAD_LETTERS = 50
 SHOWN_BYTES = 20_000
 """Limit of the displayed part of a dead letter's value, and of all of its headers."""
@@ -81,54 +78,99 @@ class Answer(Generic[T]):
     problem: str = ""
 
 
-def matches(view: View) -> Answer[MatchStatistics]:
-    """The statistics of the matches."""
-    return cast(Answer[MatchStatistics], shared("matches", view))
+@dataclass
+class _Entry(Generic[T]):
+    """The newest answer for a view, when its source may be read again, and whether the last read was too slow."""
+
+    answer: Answer[T] = field(default_factory=Answer)
+    next_read: float = 0
+    timed_out: bool = False
+    lock: Lock = field(default_factory=Lock)
 
 
-def pipeline(view: View) -> Answer[PipelineMetrics]:
-    """The pipeline's metrics over time."""
-    return cast(Answer[PipelineMetrics], shared("pipeline", view))
+class Source(Generic[T]):
+    """What all viewers of the same view see: read once in each interval, errors too. The first viewer's thread reads,
+    and the others wait for it.
+
+    `read`: gets the view's time range, the view, and what a viewer has entered. `slow_hint`: the end of the problem's
+    text if a query of Elasticsearch takes longer than the timeout; for a source that reads more the more matches there
+    are. `kept_for`: how many seconds this data is kept at least.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[TimeRange, View, str], T],
+        slow_hint: str = "",
+        kept_for: Callable[[T], float] = lambda _: 0,
+    ) -> None:
+        self.read, self._slow_hint, self._kept_for = read, slow_hint, kept_for
+
+    def __call__(self, view: View = ANY_VIEW, wanted: str = "") -> Answer[T]:
+        called = monotonic()
+        with _entries_lock:
+            entry: _Entry[T] = entry_of(self, view, wanted)
+        with entry.lock:
+            if called >= entry.next_read:
+                self._update(entry, view, wanted)
+            return entry.answer
+
+    def _update(self, entry: _Entry[T], view: View, wanted: str) -> None:
+        begin, now = monotonic(), datetime.now(UTC)
+        pause, problem = TTL_SECONDS, ""
+        try:
+            time_range = view.time_range(now)
+            data = self.read(time_range, view, wanted)
+            entry.answer = Answer(data, time_range, now)
+            entry.timed_out = False
+            pause = max(lifetime(time_range, now, monotonic() - begin), self._kept_for(data))
+        except NotFoundError:
+            status = make_command("status", stack_name())
+            problem = f"No index of {MATCHES_ALIAS} is open: `{status}` names the closed ones."
+        except (ApiError, TransportError) as error:
+            failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
+            problem = f"Elasticsearch {failure}: {first_line(error)}"
+            if isinstance(error, ConnectionTimeout) and self._slow_hint and _elasticsearch_answers():
+                problem = f"Elasticsearch needs more than {TIMEOUT_SECONDS} s{self._slow_hint}"
+                if entry.timed_out:  # once, it may have been a pause of Elasticsearch
+                    pause = SLOW_PAUSE_SECONDS
+                entry.timed_out = True
+        except (PrometheusError, DlqError, SettingsError, FutureTimeRangeError) as error:
+            problem = str(error)
+        if problem:
+            entry.answer = replace(entry.answer, problem=problem)
+        # Not before now: a read can fail after more than its pause, and the viewers who wait for it share the error.
+        entry.next_read = max(begin + pause, monotonic())
 
 
-def dead_letter_metrics(view: View) -> Answer[DeadLetterMetrics]:
-    """The dead letters over time."""
-    return cast(Answer[DeadLetterMetrics], shared("dead letter metrics", view))
+_entries_lock = Lock()
+"""Without it, two threads could get an entry each for a new view."""
 
 
-def pipeline_figures(view: View) -> Answer[PipelineFigures]:
-    """The pipeline's figures of now."""
-    return cast(Answer[PipelineFigures], shared("pipeline figures", view))
+@lru_cache(maxsize=MAX_CACHED_VIEWS)
+def entry_of(source: Source[Any], view: View, wanted: str) -> _Entry[Any]:
+    """The entry of a source's view, which all viewers share."""
+    return _Entry()
 
 
-def champion(view: View) -> Answer[ChampionDetails]:
-    """The games of the view's champion."""
-    return cast(Answer[ChampionDetails], shared("champion", view))
+def lifetime(time_range: TimeRange, now: datetime, duration: float) -> float:
+    """How many seconds after the begin of a read, which took `duration`, its data is read again at the earliest.
+
+    What has ended changes only while messages are late.
+    """
+    found = [REFRESH_SECONDS, duration / MAX_LOAD]
+    ended = (now - time_range.end).total_seconds()
+    if not time_range.is_last and ended > JUST_ENDED_SECONDS:
+        found.append(min(ended, ENDED_LIFETIME_SECONDS))
+    return max(found) - (REFRESH_SECONDS - TTL_SECONDS)
 
 
-def filter_values(view: View) -> Answer[FilterValues]:
-    """The values that the filters can have in the view's time range."""
-    return cast(Answer[FilterValues], shared("filter values", view))
-
-
-def player(wanted: str) -> Answer[Player | None]:
-    """The player with this Riot ID or puuid."""
-    return cast("Answer[Player | None]", shared("player", View(), wanted))
-
-
-def alerts() -> Answer[list[Alert]]:
-    """The active alerts."""
-    return cast(Answer[list[Alert]], shared("alerts", View()))
-
-
-def newest_dead_letters() -> Answer[list[DisplayedDeadLetter]]:
-    """The newest dead letters, newest first, with the beginning of their values."""
-    return cast(Answer[list[DisplayedDeadLetter]], shared("dead letters", View()))
-
-
-def dead_letter(position: str) -> Answer[DisplayedDeadLetter | None]:
-    """The dead letter at this partition:offset."""
-    return cast("Answer[DisplayedDeadLetter | None]", shared("dead letter", View(), position))
+def _elasticsearch_answers() -> bool:
+    """Whether it answers a query without work: then it was the query that took too long."""
+    try:
+        search_nothing(_elasticsearch(), timeout_seconds=1)
+    except (ApiError, TransportError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -174,12 +216,6 @@ def _shown_headers(letter: DeadLetterMessage) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-@st.cache_resource(show_spinner=False)
-def read_settings() -> Settings:
-    """The settings, read once. Raises SettingsError."""
-    return load()
-
-
 def stack_name() -> str:
     """The stack's name, for commands in advice; a placeholder without settings: then each source has a problem."""
     try:
@@ -188,7 +224,7 @@ def stack_name() -> str:
         return "…"
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def _elasticsearch() -> Elasticsearch:
     source = read_settings().elasticsearch
     login: dict[str, Any] = {"basic_auth": (source.username, source.password)} if source.username else {}
@@ -197,7 +233,7 @@ def _elasticsearch() -> Elasticsearch:
     return Elasticsearch(source.url, request_timeout=TIMEOUT_SECONDS, max_retries=0, **login)
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def _prometheus() -> PrometheusClient:
     source = read_settings().prometheus
     session = requests.Session()
@@ -206,18 +242,6 @@ def _prometheus() -> PrometheusClient:
     if source.ca_certificates:
         session.verify = source.ca_certificates
     return PrometheusClient(source.url.rstrip("/"), session, PROMETHEUS_TIMEOUT_SECONDS)
-
-
-def _has_values(values: FilterValues) -> bool:
-    return bool(values.queue_ids)
-
-
-# Without values, Elasticsearch has no match of the time range yet: they are not kept longer than other data.
-@st.cache_resource(
-    ttl=FILTER_VALUES_TTL_SECONDS, max_entries=MAX_CACHED_VIEWS, show_spinner=False, validate=_has_values
-)
-def _filter_values(view: View) -> FilterValues:
-    return read_filter_values(_elasticsearch(), view.time_range(datetime.now(UTC)))
 
 
 def _read_dead_letter(_: TimeRange, __: View, wanted: str) -> DisplayedDeadLetter | None:
@@ -236,118 +260,41 @@ def _kafka() -> dict[str, Any]:
     return CONSUMER_LIMITS | kafka.client | {"bootstrap.servers": kafka.bootstrap_servers}
 
 
-@dataclass
-class _NewestLetters:
-    """The newest dead letters, and the offsets that the topic's partitions had when they were read."""
+@lru_cache(maxsize=1)
+def _newest_letters(_offsets: frozenset[tuple[int, tuple[int, int]]]) -> list[DisplayedDeadLetter]:
+    """Read again only if the offsets of the topic have changed: each letter can have a megabyte."""
+    return [DisplayedDeadLetter.of(found) for found in _dead_letters(newest=MAX_SHOWN_DEAD_LETTERS)][::-1]
 
-    offsets: dict[int, tuple[int, int]] | None = None
-    letters: list[DisplayedDeadLetter] = field(default_factory=list)
-
-
-@st.cache_resource(show_spinner=False)
-def _newest_letters() -> _NewestLetters:
-    return _NewestLetters()
-
-
-def _read_newest_dead_letters() -> list[DisplayedDeadLetter]:
-    """Reads the letters only if the topic has changed: each can have a megabyte."""
-    kept, offsets = _newest_letters(), read_offsets(_kafka())
-    if offsets != kept.offsets:
-        kept.letters = [DisplayedDeadLetter.of(found) for found in _dead_letters(newest=MAX_SHOWN_DEAD_LETTERS)][::-1]
-        kept.offsets = offsets
-    return kept.letters
-
-
-READERS: dict[str, Callable[[TimeRange, View, str], Any]] = {
-    "matches": lambda time_range, view, _: read_match_statistics(_elasticsearch(), time_range, view.filter),
-    "champion": lambda time_range, view, _: read_champion_details(
-        _elasticsearch(), time_range, view.filter, read_settings().window_slide_seconds
-    ),
-    "filter values": lambda _, view, __: _filter_values(view),
-    "player": lambda _, __, wanted: read_player(_elasticsearch(), wanted),
-    "pipeline": lambda time_range, _, __: read_pipeline_metrics(_prometheus(), time_range),
-    "dead letter metrics": lambda time_range, _, __: read_dead_letter_metrics(_prometheus(), time_range),
-    "pipeline figures": lambda time_range, _, __: read_pipeline_figures(_prometheus(), time_range),
-    "alerts": lambda *_: _prometheus().alerts(),
-    "dead letters": lambda *_: _read_newest_dead_letters(),
-    "dead letter": _read_dead_letter,
-}
 
 SHORTER = ": choose a shorter time range"
-SLOW_HINTS = {"matches": SHORTER, "champion": SHORTER, "filter values": SHORTER, "player": " for this player"}
-"""The sources whose query of Elasticsearch reads more the more matches there are: the end of the problem's text if it
-takes longer than the timeout. A player's matches are those of all time."""
 
-
-# Streamlit lets one thread compute an entry, and the others wait for it. It counts the TTL from the end of a read, and
-# the interval of a viewer's refreshes begins before it: so the entry ends at once, and `_Kept.next_read` decides.
-@st.cache_resource(ttl=1, max_entries=MAX_CACHED_VIEWS, show_spinner=False)
-def shared(source: str, view: View, argument: str = "") -> Answer[Any]:
-    """What all viewers of the same view see: read once in each interval, errors too."""
-    return _read(source, view, argument)
-
-
-def _read(source: str, view: View, argument: str) -> Answer[Any]:
-    kept = _kept(source, view, argument)
-    begin, now = monotonic(), datetime.now(UTC)
-    if begin < kept.next_read:
-        return kept.answer
-    pause, problem = TTL_SECONDS, ""
-    try:
-        time_range = view.time_range(now)
-        kept.answer = Answer(READERS[source](time_range, view, argument), time_range, now)
-        kept.timed_out = False
-        pause = lifetime(time_range, now, monotonic() - begin)
-    except NotFoundError:
-        status = make_command("status", stack_name())
-        problem = f"No index of {MATCHES_ALIAS} is open: `{status}` names the closed ones."
-    except (ApiError, TransportError) as error:
-        failure = "returns an error" if isinstance(error, ApiError) else "does not answer"
-        problem = f"Elasticsearch {failure}: {first_line(error)}"
-        if isinstance(error, ConnectionTimeout) and source in SLOW_HINTS and _elasticsearch_answers():
-            problem = f"Elasticsearch needs more than {TIMEOUT_SECONDS} s{SLOW_HINTS[source]}"
-            if kept.timed_out:  # once, it may have been a pause of Elasticsearch
-                pause = SLOW_PAUSE_SECONDS
-            kept.timed_out = True
-    except (PrometheusError, DlqError, SettingsError, FutureTimeRangeError) as error:
-        problem = str(error)
-    if problem:
-        kept.answer = replace(kept.answer, problem=problem)
-    kept.next_read = begin + pause
-    return kept.answer
-
-
-def lifetime(time_range: TimeRange, now: datetime, duration: float) -> float:
-    """How many seconds after the begin of a read, which took `duration`, its data is read again at the earliest.
-
-    What has ended changes only while messages are late.
-    """
-    found = [REFRESH_SECONDS, duration / MAX_LOAD]
-    ended = (now - time_range.end).total_seconds()
-    if not time_range.is_last and ended > JUST_ENDED_SECONDS:
-        found.append(min(ended, ENDED_LIFETIME_SECONDS))
-    return max(found) - (REFRESH_SECONDS - TTL_SECONDS)
-
-
-def _elasticsearch_answers() -> bool:
-    """Whether it answers a query without work: then it was the query that took too long."""
-    try:
-        search_nothing(_elasticsearch(), timeout_seconds=1)
-    except (ApiError, TransportError):
-        return False
-    return True
-
-
-@dataclass
-class _Kept:
-    """The newest answer for a view, when its source may be read again, and whether the last read was too slow."""
-
-    answer: Answer[Any] = field(default_factory=Answer)
-    next_read: float = 0
-    timed_out: bool = False
-
-
-@st.cache_resource(max_entries=MAX_CACHED_VIEWS, show_spinner=False)
-def _kept(source: str, view: View, argument: str) -> _Kept:
-    """Outlives the shared answer."""
-    return _Kept()
+matches = Source(lambda time_range, view, _: read_match_statistics(_elasticsearch(), time_range, view.filter), SHORTER)
+"""The statistics of the matches."""
+champion = Source(
+    lambda time_range, view, _: read_champion_details(
+        _elasticsearch(), time_range, view.filter, read_settings().window_slide_seconds
+    ),
+    SHORTER,
+)
+"""The games of the view's champion."""
+filter_values = Source(
+    lambda time_range, *_: read_filter_values(_elasticsearch(), time_range),
+    SHORTER,
+    # Without values, Elasticsearch has no match of the time range yet: they are not kept longer than other data.
+    kept_for=lambda values: FILTER_VALUES_TTL_SECONDS if values.queue_ids else 0,
+)
+"""The values that the filters can have in the view's time range."""
+player = Source(lambda _, __, wanted: read_player(_elasticsearch(), wanted), " for this player")
+"""The player with the wanted Riot ID or puuid. His matches are those of all time."""
+pipeline = Source(lambda time_range, *_: read_pipeline_metrics(_prometheus(), time_range))
+"""The pipeline's metrics over time."""
+dead_letter_metrics = Source(lambda time_range, *_: read_dead_letter_metrics(_prometheus(), time_range))
+"""The dead letters over time."""
+pipeline_figures = Source(lambda time_range, *_: read_pipeline_figures(_prometheus(), time_range))
+"""The pipeline's figures of now."""
+alerts = Source(lambda *_: _prometheus().alerts())
+"""The active alerts."""
+newest_dead_letters = Source(lambda *_: _newest_letters(frozenset(read_offsets(_kafka()).items())))
+"""The newest dead letters, newest first, with the beginning of their values."""
+dead_letter = Source(_read_dead_letter)
+"""The dead letter at the wanted partition:offset."""

@@ -125,21 +125,17 @@ def dead_letter_metrics(time_range: TimeRange, _: View, __: str) -> DeadLetterMe
     return replace(DEAD_LETTERS, rates=moved(DEAD_LETTERS.rates, time_range))
 
 
-sources.READERS.update(
-    {
-        "matches": matches,
-        "champion": champion,
-        "player": player,
-        "pipeline": pipeline,
-        "dead letter metrics": dead_letter_metrics,
-        "pipeline figures": figures,
-        "filter values": lambda *_: FilterValues((420, 1700), ("EUW1",), ("16.4",), ("Ahri", "Jinx")),
-        "alerts": lambda *_: [ALERT],
-        "dead letters": lambda *_: [LETTER],
-        "dead letter": lambda *_: LETTER,
-    }
-)
-sources.shared = getattr(sources.shared, "__wrapped__", sources.shared)  # not cached: each refresh reads
-vars(sources)["lifetime"] = lambda *_: 0
+# Not sources of their own, because Streamlit runs this file at each visit: their data would be lost.
+sources.matches.read = matches
+sources.champion.read = champion
+sources.player.read = player
+sources.pipeline.read = pipeline
+sources.dead_letter_metrics.read = dead_letter_metrics
+sources.pipeline_figures.read = figures
+sources.filter_values.read = lambda *_: FilterValues((420, 1700), ("EUW1",), ("16.4",), ("Ahri", "Jinx"))
+sources.alerts.read = lambda *_: [ALERT]
+sources.newest_dead_letters.read = lambda *_: [LETTER]
+sources.dead_letter.read = lambda *_: LETTER
+vars(sources)["lifetime"] = lambda *_: 0  # each refresh reads
 vars(page)["REFRESH_SECONDS"] = float(st.query_params.get("refresh_seconds", sources.REFRESH_SECONDS))
 runpy.run_path(str(Path(sources.__file__).with_name("app.py")))

@@ -10,6 +10,7 @@ import yaml
 from streamlit.testing.v1 import AppTest
 
 from dashboard import settings, sources
+from dashboard.sources import Source
 from infra.images import ROOT
 from infra.logins import sha256
 
@@ -26,13 +27,14 @@ Open = Callable[..., AppTest]
 @pytest.fixture
 def open_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens the dashboard in a new session, with further settings."""
-    monkeypatch.setattr(sources, "READERS", dict.fromkeys(sources.READERS, lambda *_: None))
+    for name in ("matches", "filter_values", "pipeline_figures"):
+        monkeypatch.setattr(sources, name, Source(lambda *_: None))
 
     def run(**further: str) -> AppTest:
         file = tmp_path / "dashboard.yaml"
         file.write_text(yaml.safe_dump(SOURCES | further))
         monkeypatch.setenv(settings.VARIABLE, str(file))
-        sources.read_settings.clear()
+        settings.read_settings.cache_clear()
         return AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
 
     return run

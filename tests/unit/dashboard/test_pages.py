@@ -14,7 +14,7 @@ from analytics.match_statistics import FilterValues, MatchFilter, MatchStatistic
 from analytics.player import Player
 from analytics.time_range import TimeRange
 from dashboard import settings, sources
-from dashboard.sources import DisplayedDeadLetter
+from dashboard.sources import DisplayedDeadLetter, Source
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, Series
 from infra.images import ROOT
@@ -64,12 +64,11 @@ def views(monkeypatch: pytest.MonkeyPatch) -> list[View]:
         return MATCHES
 
     values = FilterValues((420,), ("EUW1", "tr1"), ("16.4",), ("Ahri",))
-    monkeypatch.setitem(sources.READERS, "matches", matches)
-    monkeypatch.setitem(sources.READERS, "filter values", lambda *_: values)
+    monkeypatch.setattr(sources, "matches", Source(matches))
+    monkeypatch.setattr(sources, "filter_values", Source(lambda *_: values))
     monkeypatch.delenv(settings.VARIABLE, raising=False)  # so that no page needs a login
-    sources.read_settings.clear()
-    sources.shared.clear()
-    sources._kept.clear()
+    settings.read_settings.cache_clear()
+    sources.entry_of.cache_clear()
     return read
 
 
@@ -125,14 +124,14 @@ def test_page_does_not_validate_its_charts(monkeypatch: pytest.MonkeyPatch) -> N
 def test_page_sends_each_query_once_and_none_that_it_does_not_draw(
     monkeypatch: pytest.MonkeyPatch, prometheus: FakePrometheus, name: str, queries: int
 ) -> None:
-    monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [])
+    monkeypatch.setattr(sources, "newest_dead_letters", Source(lambda *_: []))
     open_page(page=name)
     assert len(prometheus.queries) == len(set(prometheus.queries)) == queries
 
 
 @pytest.mark.usefixtures("views", "prometheus")
 def test_page_without_metrics_of_the_job_says_that_dead_letters_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [])
+    monkeypatch.setattr(sources, "newest_dead_letters", Source(lambda *_: []))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
     app.query_params["page"] = "Dead letters"
     shown = [each.proto.body for each in app.run().get("html") if 'class="empty"' in each.proto.body]
@@ -146,8 +145,8 @@ def test_page_without_metrics_of_the_job_says_that_dead_letters_are_unknown(monk
 def test_command_that_a_page_shows_names_the_stack(monkeypatch: pytest.MonkeyPatch, stack: str) -> None:
     """Typed without, it would act on the stack `dev`."""
     letter = DisplayedDeadLetter("0:17", datetime(2026, 3, 1, tzinfo=UTC), "not_json", "", "", 1, (), "{", "")
-    monkeypatch.setitem(sources.READERS, "dead letters", lambda *_: [letter])
-    monkeypatch.setitem(sources.READERS, "dead letter", lambda *_: letter)
+    monkeypatch.setattr(sources, "newest_dead_letters", Source(lambda *_: [letter]))
+    monkeypatch.setattr(sources, "dead_letter", Source(lambda *_: letter))
     monkeypatch.setattr(sources, "read_settings", lambda: SimpleNamespace(stack=stack))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
     app.query_params["page"], app.query_params["letter"] = "Dead letters", "0:17"
@@ -169,7 +168,7 @@ def test_labels_say_which_games_are_left_out(
     monkeypatch: pytest.MonkeyPatch, parameters: dict[str, str], card: str, words: str
 ) -> None:
     player = Player("puuid", ("Ann#EUW",), 1, (), (), ())
-    monkeypatch.setattr(sources, "player", lambda _: sources.Answer(player, TIME_RANGE, datetime.now(UTC)))
+    monkeypatch.setattr(sources, "player", Source(lambda *_: player))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
     for name, value in parameters.items():
         app.query_params[name] = value

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from threading import Barrier, Event
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import requests
+import streamlit as st
 from elasticsearch import ConnectionTimeout
 
 from analytics.match_statistics import FilterValues, MatchFilter
 from analytics.time_range import TimeRange
 from dashboard import sources
-from dashboard.sources import Answer, DisplayedDeadLetter
+from dashboard.sources import Answer, DisplayedDeadLetter, Source
 from dashboard.view import View
 from infra.clients.prometheus import PrometheusError
 from tests.support.report_samples import MATCHES, PIPELINE
 from tools.dlq.dead_letters import DeadLetterMessage, MessagePosition
 
 VIEW = View("24 h", filter=MatchFilter(platform="of this test"))
-
-
-class Source:
-    """A source that counts its reads, and fails while it is away."""
-
-    def __init__(self) -> None:
-        self.reads = 0
-        self.is_away = False
-
-    def read(self, _: TimeRange, __: View, ___: str) -> object:
-        self.reads += 1
-        if self.is_away:
-            raise PrometheusError("Prometheus does not answer")
-        return PIPELINE
 
 
 class Clock:
@@ -47,56 +34,131 @@ class Clock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Wait; shared data is at its end then, if that is an interval or more."""
+        """Wait."""
         self.now += seconds
-        if seconds >= sources.TTL_SECONDS:
-            sources.shared.clear()
+
+
+class FakeReader:
+    """Counts its reads, and fails while its server is away."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.is_away = False
+
+    def __call__(self, *_: object) -> object:
+        self.reads += 1
+        if self.is_away:
+            raise PrometheusError("Prometheus does not answer")
+        return PIPELINE
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
     monkeypatch.setattr(sources, "monotonic", found)
-    sources.shared.clear()
-    sources._kept.clear()
-    yield found
-    sources.shared.clear()
-    sources._kept.clear()
-
-
-@pytest.fixture
-def source(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Source:
-    found = Source()
-    monkeypatch.setitem(sources.READERS, "pipeline", found.read)
+    sources.entry_of.cache_clear()
     return found
 
 
-def test_viewers_of_the_same_view_share_one_read_and_no_viewer_means_no_read(source: Source) -> None:
-    assert source.reads == 0
+@pytest.fixture
+def reader(clock: Clock) -> FakeReader:
+    return FakeReader()
+
+
+@pytest.fixture
+def source(reader: FakeReader) -> Source[object]:
+    return Source(reader)
+
+
+def test_viewers_of_the_same_view_share_one_read_and_no_viewer_means_no_read(
+    reader: FakeReader, source: Source[object]
+) -> None:
+    assert reader.reads == 0
     barrier = Barrier(3)
 
     def view() -> Answer[object]:
         barrier.wait(10)
-        return sources.shared("pipeline", VIEW)
+        return source(VIEW)
 
     with ThreadPoolExecutor() as viewers:
         answers = [viewer.result() for viewer in [viewers.submit(view) for _ in range(3)]]
-    assert source.reads == 1
+    assert reader.reads == 1
     assert all(answer is answers[0] for answer in answers)
-    assert sources.shared("pipeline", View("7 days", filter=VIEW.filter)).data is PIPELINE
-    assert source.reads == 2, "another view is read by itself"
+    assert source(View("7 days", filter=VIEW.filter)).data is PIPELINE
+    assert reader.reads == 2, "another view is read by itself"
+    assert Source(reader)(VIEW).data is PIPELINE
+    assert reader.reads == 3, "another source is read by itself"
+
+
+def test_viewers_share_an_error_that_came_after_more_than_an_interval(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """Otherwise each of them would wait as long, one after the other."""
+    reads: list[float] = []
+    is_reading, other_has_called = Event(), Event()
+
+    def now() -> float:
+        if is_reading.is_set():
+            other_has_called.set()
+        return clock()
+
+    def read(*_: object) -> None:
+        reads.append(clock())
+        clock.advance(3 * sources.TTL_SECONDS)
+        is_reading.set()
+        assert other_has_called.wait(10)
+        clock.advance(1)
+        raise PrometheusError("Prometheus does not answer")
+
+    monkeypatch.setattr(sources, "monotonic", now)
+    source = Source(read)
+    with ThreadPoolExecutor() as viewers:
+        first = viewers.submit(source, VIEW)
+        assert is_reading.wait(10)
+        other = viewers.submit(source, VIEW)
+    assert first.result() is other.result()
+    assert len(reads) == 1
+
+
+def test_least_recently_used_views_are_forgotten(reader: FakeReader, source: Source[object]) -> None:
+    """The memory of the dashboard is small. Viewers can choose any number of views."""
+    source(VIEW)
+    for number in range(sources.MAX_CACHED_VIEWS - 1):
+        source(VIEW, str(number))
+        source(VIEW)
+    assert reader.reads == sources.MAX_CACHED_VIEWS
+    Source(reader)(VIEW)
+    source(VIEW)
+    assert reader.reads == sources.MAX_CACHED_VIEWS + 1
+    source(VIEW, "0")
+    assert reader.reads == sources.MAX_CACHED_VIEWS + 2
+
+
+def test_viewer_who_clears_the_caches_of_streamlit_does_not_remove_the_data(
+    reader: FakeReader, source: Source[object], clock: Clock
+) -> None:
+    """Each browser can send that message, also before the login."""
+    good = source(VIEW)
+    reader.is_away = True
+    st.cache_resource.clear()
+    assert source(VIEW) is good
+    clock.advance(60)
+    st.cache_resource.clear()
+    assert source(VIEW).data is good.data
 
 
 @pytest.mark.parametrize(
     ("begin", "end"), [(30, None), (30, 90), (90, 30), (None, 90)], ids=["from", "both", "swapped", "to"]
 )
-def test_time_range_in_the_future_is_a_problem(source: Source, begin: int | None, end: int | None) -> None:
+def test_time_range_in_the_future_is_a_problem(
+    reader: FakeReader, source: Source[object], begin: int | None, end: int | None
+) -> None:
     """With one time, the other is now, or an hour before."""
     now = datetime.now(UTC)
     times = [None if minutes is None else now + timedelta(minutes=minutes) for minutes in (begin, end)]
-    answer = sources.shared("pipeline", View("from-to", begin=times[0], end=times[1]))
+    answer = source(View("from-to", begin=times[0], end=times[1]))
     assert answer.problem.startswith("The time range begins in the future: now is ")
-    assert (source.reads, answer.data) == (0, None)
+    assert (reader.reads, answer.data) == (0, None)
 
 
 @pytest.mark.parametrize(("begin", "end", "minutes"), [(-30, None, 30), (None, 30, 30), (-30, -90, 60)])
@@ -108,20 +170,22 @@ def test_time_range_by_one_time_or_swapped_times(begin: int | None, end: int | N
     assert time_range.end - time_range.start == timedelta(minutes=minutes)
 
 
-def test_data_is_kept_with_the_problem_while_a_source_is_away(source: Source, clock: Clock) -> None:
-    good = sources.shared("pipeline", VIEW)
+def test_data_is_kept_with_the_problem_while_a_source_is_away(
+    reader: FakeReader, source: Source[object], clock: Clock
+) -> None:
+    good = source(VIEW)
     assert (good.data, good.problem) == (PIPELINE, "")
-    source.is_away = True
+    reader.is_away = True
     clock.advance(60)
-    kept = sources.shared("pipeline", VIEW)
+    kept = source(VIEW)
     assert kept.data is PIPELINE
     assert kept.read_at == good.read_at
     assert kept.problem == "Prometheus does not answer"
-    sources.shared("pipeline", VIEW)
-    assert source.reads == 2, "an error is shared as well"
-    source.is_away = False
+    source(VIEW)
+    assert reader.reads == 2, "an error is shared as well"
+    reader.is_away = False
     clock.advance(sources.TTL_SECONDS)
-    back = sources.shared("pipeline", VIEW)
+    back = source(VIEW)
     assert back.problem == ""
     assert back.read_at is not None
     assert good.read_at is not None
@@ -161,7 +225,6 @@ def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(
 
     monkeypatch.setattr(sources, "_elasticsearch", lambda: None)
     monkeypatch.setattr(sources, "read_filter_values", read)
-    sources._filter_values.clear()
     found = []
     for _ in range(4):
         clock.advance(60)
@@ -170,7 +233,6 @@ def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(
     assert found == [None, FilterValues(), values, values]
     assert len(time_ranges) == 3, "the values are kept"
     assert {each.end - each.start for each in time_ranges} == {timedelta(hours=24)}, "of the view's time range"
-    sources._filter_values.clear()
 
 
 class SlowElasticsearch:
@@ -197,11 +259,11 @@ class SlowElasticsearch:
         return {}
 
 
-def reads_in(seconds: int, view: View, elasticsearch: SlowElasticsearch, source: str = "matches") -> int:
+def reads_in(seconds: int, view: View, elasticsearch: SlowElasticsearch, source: Source[Any] = sources.matches) -> int:
     """How often a page that is open for this time reads."""
     begin, before = elasticsearch.clock.now, elasticsearch.reads
     while elasticsearch.clock.now < begin + seconds:
-        sources.shared(source, view)
+        source(view)
         elasticsearch.clock.advance(sources.REFRESH_SECONDS)
     return elasticsearch.reads - before
 
@@ -210,8 +272,8 @@ def reads_in(seconds: int, view: View, elasticsearch: SlowElasticsearch, source:
 def slow(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> SlowElasticsearch:
     found = SlowElasticsearch(clock, 60)
     monkeypatch.setattr(sources, "_elasticsearch", lambda: found)
-    monkeypatch.setitem(sources.READERS, "matches", found.read)
-    monkeypatch.setitem(sources.READERS, "player", found.read)
+    monkeypatch.setattr(sources.matches, "read", found.read)
+    monkeypatch.setattr(sources.player, "read", found.read)
     return found
 
 
@@ -231,18 +293,18 @@ def test_time_range_that_took_too_long_once_is_read_at_the_next_refresh(slow: Sl
 
 def test_player_that_takes_longer_than_the_timeout_is_tried_once_a_minute(slow: SlowElasticsearch) -> None:
     """A player's matches have no time range that could be shorter."""
-    assert reads_in(300, View(), slow, "player") <= 6
-    assert sources.shared("player", View()).problem == "Elasticsearch needs more than 8 s for this player"
+    assert reads_in(300, View(), slow, sources.player) <= 6
+    assert sources.player(View()).problem == "Elasticsearch needs more than 8 s for this player"
 
 
-@pytest.mark.parametrize("source", ["matches", "player"])
+@pytest.mark.parametrize("source", [sources.matches, sources.player], ids=["matches", "player"])
 def test_elasticsearch_that_does_not_answer_at_all_is_tried_at_each_refresh(
-    slow: SlowElasticsearch, source: str
+    slow: SlowElasticsearch, source: Source[Any]
 ) -> None:
     """As soon as it is back, the page is."""
     slow.answers = False
     assert reads_in(180, View(), slow, source) == 10
-    assert sources.shared(source, View()).problem == "Elasticsearch does not answer: Connection timed out"
+    assert source(View()).problem == "Elasticsearch does not answer: Connection timed out"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +341,7 @@ def test_newest_dead_letters_are_read_again_only_if_the_topic_has_changed(
     monkeypatch.setattr(sources, "_kafka", dict)
     monkeypatch.setattr(sources, "read_offsets", lambda _: dict(offsets))
     monkeypatch.setattr(sources, "read_dead_letters", read)
-    sources._newest_letters.clear()
+    sources._newest_letters.cache_clear()
     found = []
     for end in (1, 1, 2, 2):
         offsets[0] = (0, end)
@@ -287,14 +349,14 @@ def test_newest_dead_letters_are_read_again_only_if_the_topic_has_changed(
         found.append(len(sources.newest_dead_letters().data or []))
     assert found == [1, 1, 2, 2]
     assert reads == [1, 2]
-    sources._newest_letters.clear()
+    sources._newest_letters.cache_clear()
 
 
 def test_queries_of_prometheus_have_a_shorter_timeout_than_a_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page has up to 19 of them, one after the other."""
     settings = SimpleNamespace(prometheus=SimpleNamespace(url="http://localhost:1", username="", ca_certificates=""))
     monkeypatch.setattr(sources, "read_settings", lambda: settings)
-    sources._prometheus.clear()
+    sources._prometheus.cache_clear()
     timeouts: list[float] = []
 
     def request(*_: object, timeout: float, **__: object) -> requests.Response:
@@ -304,5 +366,5 @@ def test_queries_of_prometheus_have_a_shorter_timeout_than_a_refresh(monkeypatch
     monkeypatch.setattr(requests.Session, "request", request)
     with pytest.raises(PrometheusError, match="does not answer"):
         sources._prometheus().alerts()
-    sources._prometheus.clear()
+    sources._prometheus.cache_clear()
     assert timeouts == [3]
