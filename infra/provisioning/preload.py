@@ -5,6 +5,8 @@ While one thread creates a subclass of several abstract classes (pyarrow's MapSc
 imports where it is installed), `isinstance` in another thread can get a wrong result from the unfinished class and
 cache it (python/cpython#116093). It happened: every str was a Mapping, and the refresh of each resource failed. A
 thread that has passed this import only sees finished classes.
+
+It also starts the watch of Pulumi's engine, because nothing else runs in each such process.
 """
 
 # ruff: noqa: F401
@@ -18,3 +20,6 @@ import requests
 import tenacity
 
 import job.printable
+from infra.engine_watch import end_with_engine
+
+end_with_engine()
