@@ -56,6 +56,8 @@ _ESCAPES = re.compile(
     rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
     re.DOTALL,
 )
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
+"""A byte that is not UTF-8, in text that is decoded with surrogateescape."""
 # Possessive (*+): otherwise the search keeps a state of 100 bytes for each escape to go back to.
 _BRACKETS = re.compile(
     rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL
@@ -87,8 +89,8 @@ _NOT_JSON = {
     },
     rb"\xff\xfe\x00\x00|\x00\x00(\xfe\xff|\x00[\[{]\x00\x00\x00)|[\[{]\x00\x00\x00": "text in UTF-32; send UTF-8",
     rb"\xff\xfe|\xfe\xff|\x00[\[{]\x00|[\[{]\x00": _UTF_16,
-    rb"\x00(?![\[{])": "written by a schema registry's serializer; send plain JSON",
-    rb"\x03[\x00\x05]": "written by the serializer of AWS Glue's schema registry; send plain JSON",
+    rb"\x00.{4}.": "perhaps written by a schema registry's serializer; send plain JSON",
+    rb"\x03[\x00\x05].{16}.": "perhaps written by the serializer of AWS Glue's schema registry; send plain JSON",
     rb"Obj\x01": "an Avro container file; send plain JSON",
     rb"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
     rb"eyJ|ewo|ew0K|W3s": "JSON in base64; send the JSON itself",
@@ -101,7 +103,7 @@ _TRAILING_CHARACTERS = {
     rb'.*\}\s*(\{|,\s*\{\s*"(metadata|info)")': "several JSON values; send each match in a message of its own",
 }
 """The same of values that begin with JSON."""
-_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_ERROR_PATH = re.compile(r" - at `\$\.?(.*)`$")
 _DURATION_UNIT_LIMIT = 100_000
 """The threshold between the units: a smaller gameDuration or timePlayed is in seconds, any other in milliseconds. No
 game lasts 100,000 s (over a day), and none ends within 100,000 ms."""
@@ -293,27 +295,46 @@ def _decode_schema(value: bytes) -> _Decoded | DeadLetter:
 
 def _not_json(value: bytes, error: Exception) -> DeadLetter:
     """The dead letter of a value that is not JSON, with the format where the first bytes identify it."""
+    if isinstance(error, UnicodeDecodeError):  # it counts the bytes of one text
+        return _not_utf8(value)
     patterns = _TRAILING_CHARACTERS if "trailing characters" in str(error) else _NOT_JSON
     kind = next((kind for pattern, kind in patterns.items() if re.match(pattern, value, re.DOTALL)), None)
     return DeadLetter("not_json", f"{error}; it is {kind}" if kind else str(error), error_class=type(error).__name__)
 
 
+def _not_utf8(value: bytes) -> DeadLetter:
+    """The dead letter of a value with a text that is read and not UTF-8, with the path of its field.
+
+    As with lone surrogates, the field is found by other characters in place of such bytes, in two ways.
+    """
+    replaced = value.decode(errors="surrogateescape").encode(errors="replace")  # of the same length
+    one, other = _decode(replaced), _decode(value.decode(errors="replace").encode())
+    position = next(position for position, byte in enumerate(value) if byte != replaced[position])
+    return DeadLetter(
+        "not_json",
+        f"byte {value[position]:#04x} (byte {position}) is not UTF-8; send UTF-8",
+        next((_path(steps) for steps in _differences(one, other) if steps[-1] not in DETAIL_TEXTS), ""),
+        UnicodeDecodeError.__name__,
+    )
+
+
 def _without_deep_parts(value: bytes) -> bytes:
-    """The JSON with null for each array and object that is nested too deeply to be read; these are not validated."""
-    kept: list[bytes] = []
-    depth = 0
-    start: int | None = 0  # of what is not yet kept; None within a part that is too deep
+    """The JSON with a number for each array and object that is nested too deeply to be read; these are not validated.
+
+    It has the same length, so that an error behind them has the same position.
+    """
+    kept = bytearray(value)
+    depth = start = 0
     for found in _BRACKETS.finditer(value):
         if found[0] in (b"[", b"{"):
             depth += 1
-            if depth > _MAX_DEPTH and start is not None:
-                kept += [value[start : found.start()], b"null"]
-                start = None
+            if depth == _MAX_DEPTH + 1:
+                start = found.start()
         elif found[0] in (b"]", b"}"):
             depth -= 1
-            if depth == _MAX_DEPTH and start is None:
-                start = found.end()
-    return b"".join(kept) + (b"" if start is None else value[start:])
+            if depth == _MAX_DEPTH:
+                kept[start : found.end()] = b"0".ljust(found.end() - start)
+    return bytes(kept[:start] if depth > _MAX_DEPTH else kept)
 
 
 def _decode_lone_surrogates(value: bytes) -> _Decoded | DeadLetter:
@@ -323,17 +344,17 @@ def _decode_lone_surrogates(value: bytes) -> _Decoded | DeadLetter:
     differ, a field that is read contains a lone surrogate and is invalid; otherwise only ignored fields contain one.
     """
     one, other = (_decode(_replace_lone_surrogates(value, escape)) for escape in (rb"\ufffd", rb"\ufffc"))
-    if isinstance(one, DeadLetter) or isinstance(other, DeadLetter) or one == other:
+    differences = _differences(one, other)
+    if isinstance(one, DeadLetter) or not differences:
         return one
     message = msgspec.to_builtins(one.message)
     dropped = list(one.dropped)
-    for path in list(_differences(message, msgspec.to_builtins(other.message))):
-        name = path[-1]
+    for *holder, name in differences:
         if name not in DETAIL_TEXTS:
-            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+            where = _path((*holder, name))
             return DeadLetter("invalid_field", "the text has half of a surrogate pair, which is no character", where)
         dropped.append(str(name))
-        reduce(getitem, path[:-1], message)[name] = None
+        reduce(getitem, holder, message)[name] = None
     return _Decoded(msgspec.convert(message, MatchV5), tuple(dropped))
 
 
@@ -349,13 +370,24 @@ def _replace_lone_surrogates(value: bytes, by: bytes) -> bytes:
     return bytes(replaced)
 
 
-def _differences(one: Any, other: Any, *path: str | int) -> Iterator[Sequence[str | int]]:
-    """The path of each value that differs between two JSON values of the same shape."""
+def _differences(one: _Decoded | DeadLetter, other: _Decoded | DeadLetter) -> list[Sequence[str | int]]:
+    """The steps to each value that differs between two decodings of a match; none if one is a dead letter."""
+    if isinstance(one, DeadLetter) or isinstance(other, DeadLetter):
+        return []
+    return list(_different(msgspec.to_builtins(one.message), msgspec.to_builtins(other.message)))
+
+
+def _different(one: Any, other: Any, *path: str | int) -> Iterator[Sequence[str | int]]:
+    """The steps to each value that differs between two JSON values of the same shape."""
     if isinstance(one, dict | list):
         for step, part in one.items() if isinstance(one, dict) else enumerate(one):
-            yield from _differences(part, other[step], *path, step)
+            yield from _different(part, other[step], *path, step)
     elif one != other:
         yield path
+
+
+def _path(steps: Sequence[str | int]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
 def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _Decoded | DeadLetter:
@@ -393,9 +425,9 @@ def _has_no_participants(value: bytes) -> bool:
 def _invalid(error: msgspec.ValidationError) -> DeadLetter:
     """The dead letter of a schema error, with the path of the field, such as info.participants[3].kills."""
     text = str(error)
-    path, missing = _PATH.search(text), _MISSING.search(text)
+    path, missing = _ERROR_PATH.search(text), _MISSING.search(text)
     parts = [found.group(1) for found in (path, missing) if found and found.group(1)]
-    return DeadLetter("invalid_field", _PATH.sub("", text), ".".join(parts), type(error).__name__)
+    return DeadLetter("invalid_field", _ERROR_PATH.sub("", text), ".".join(parts), type(error).__name__)
 
 
 def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTimes) -> Match | DeadLetter:
