@@ -7,8 +7,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from job import __version__
+from job.dead_letter import DeadLetter
 from job.kafka_client import ConnectionErrors, KafkaClientSettings, describe_error
-from job.match import DeadLetter
 from job.message import MAX_HEADERS, Headers, Message
 from job.retry import OnProgress, OnWait, TransientError, ignore_progress, retry_with_backoff
 from job.times import iso, now_ms

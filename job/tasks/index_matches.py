@@ -11,10 +11,11 @@ from typing import NamedTuple
 import pyarrow as pa
 from pyspark import TaskContext
 
+from job.dead_letter import DeadLetter
 from job.documents import Action, MatchAliases, actions
 from job.ids import monthly_index
 from job.kafka_client import KafkaClientSettings
-from job.match import DeadLetter, Match, PlausibleTimes, decode
+from job.match import Match, PlausibleTimes, decode
 from job.message import Message
 from job.printable import escape
 from job.sinks import elasticsearch, sink_wait

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from job import __version__
+from job.dead_letter import DeadLetter
 from job.kafka_client import ConnectionErrors, KafkaClientSettings
-from job.match import DeadLetter
 from job.message import MAX_HEADERS, Headers, Message
 from job.sinks.dead_letters import DeadLetterSink
 from tests.support.fakes import FakeProducer

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from job.dead_letter import DeadLetter
 from job.documents import documents
-from job.match import DeadLetter, Match, decode
+from job.match import Match, decode
 from tests.support.sample_matches import (
     ARRIVED_AT,
     PLAUSIBLE_TIMES,
@@ -261,6 +262,12 @@ def test_array_of_too_many_scalars_is_not_decoded() -> None:
     raw = b"[" + b",".join([b"1"] * 1_000_000) + b"]"
     letter = dead_letter(raw)
     assert (letter.reason, letter.detail) == ("not_a_match", "it has 999,999 commas, a match has 4,000")
+
+
+def test_json_of_too_many_arrays_within_each_other_is_json() -> None:
+    raw = b"[" * 400_000 + b"]" * 400_000
+    assert dead_letter(raw).reason == "not_a_match"
+    assert dead_letter(raw[:-1] + b" ").reason == "not_json"
 
 
 LONE_SURROGATES = [

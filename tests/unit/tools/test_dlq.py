@@ -18,8 +18,8 @@ from rich.console import Console
 
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
 from job.archive import archived_matches
+from job.dead_letter import DeadLetter
 from job.kafka_client import ConnectionErrors, KafkaClientSettings
-from job.match import DeadLetter
 from job.message import MAX_HEADERS, Headers, Message, Original
 from job.sinks.dead_letters import DeadLetterSink
 from job.sinks.elasticsearch import BulkSink, Connection, client
