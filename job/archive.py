@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -315,11 +314,11 @@ class OffsetTracker:
         topic: str,
         lag: ConsumerLag,
         unreadable: Counter,
-        describe: Callable[[KafkaError], str] = KafkaError.str,
+        kafka: KafkaClientSettings,
     ) -> None:
-        """`lag` has the topic's partitions. `unreadable` counts messages that Kafka's client cannot read. `describe`
-        turns an error into one line."""
-        self._describe = describe
+        """`lag` has the topic's partitions. `unreadable` counts messages that Kafka's client cannot read. `kafka` has
+        the consumer's settings."""
+        self._kafka = kafka
         self._consumer = consumer
         self._messages = BatchSkipper(consumer, self._skip)
         self._topic = topic
@@ -374,7 +373,7 @@ class OffsetTracker:
             elif error.fatal():
                 raise KafkaException(error)
             else:  # it can be repeated without end
-                log.warning("Waiting for Kafka: %s", self._describe(error))
+                self._log_wait(error)
                 break
         return messages
 
@@ -391,7 +390,7 @@ class OffsetTracker:
             _raise_first_error(committed)
             self._committed, self._committed_at = dict(self._next), time.monotonic()
         except KafkaException as error:
-            log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
+            self._log_wait(error.args[0])
 
     def _continue_at_beginning(self, partition: int) -> None:
         """Continue at the first message that Kafka has, because it has none at the next offset any more.
@@ -404,7 +403,7 @@ class OffsetTracker:
                 TopicPartition(self._topic, partition), timeout=_KAFKA_TIMEOUT_SECONDS
             )
         except KafkaException as error:
-            log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
+            self._log_wait(error.args[0])
         else:
             if begin > self._next[partition]:
                 self._skip(UnreadableRange(self._topic, partition, self._next[partition], begin, _EXPIRED))
@@ -421,7 +420,10 @@ class OffsetTracker:
             self.assign(added)
             log.info("Reading partitions that were added to %s: %s", self._topic, ", ".join(map(str, sorted(added))))
         except KafkaException as error:
-            log.warning("Waiting for Kafka: %s", self._describe(error.args[0]))
+            self._log_wait(error.args[0])
+
+    def _log_wait(self, error: KafkaError) -> None:
+        log.warning("Waiting for Kafka: %s", describe_error(error, self._kafka))
 
     def _skip(self, unreadable: UnreadableRange) -> None:
         log.error("Not archived: %s", unreadable)
@@ -522,8 +524,7 @@ def run(
         session = stack.enter_context(cassandra_session(options.archive))
         table = ArchiveTable(session, options.archive, stopping, heartbeat)
         consumer = stack.enter_context(closing(_consumer(client, incarnation, table.id)))
-        describe = partial(describe_error, kafka=client)
-        tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable, describe)
+        tracker = OffsetTracker(consumer, incarnation.topic, lag, unreadable, client)
         tracker.assign(kafka.offsets(incarnation, "earliest"))
         rate_limiter = RateLimiter(options.archive.messages_per_second, stopping)
         serve(make_wsgi_app(registry), options.http)  # also the health check: healthy from here on

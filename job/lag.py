@@ -49,6 +49,25 @@ class ConsumerLag(Collector):
         yield lag
 
 
+class _UnchangedSince:
+    """How long the number of each partition has been the same."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, tuple[int, float]] = {}
+
+    def observe(self, partition: int, number: int | None) -> None:
+        """Record the present number; None if the partition has none, which takes no time."""
+        if number is None:
+            self._since.pop(partition, None)
+        elif partition not in self._since or self._since[partition][0] != number:
+            self._since[partition] = (number, time.monotonic())
+
+    def seconds(self, partition: int) -> float:
+        """The time until now; 0 without a number."""
+        now = time.monotonic()
+        return now - self._since.get(partition, (0, now))[1]
+
+
 class OpenTransactions(Collector):
     """Open transactions as Prometheus gauges: by partition, how many messages one holds back, and for how long.
 
@@ -58,16 +77,12 @@ class OpenTransactions(Collector):
 
     def __init__(self) -> None:
         self._topic_offsets: TopicOffsets = {}
-        self._held_since: dict[int, tuple[int, float]] = {}
+        self._held_at = _UnchangedSince()
 
     def set_topic_offsets(self, offsets: TopicOffsets) -> None:
         """Record the present offsets of all partitions; empty if they are unknown."""
-        now = time.monotonic()
         for partition, (_, last_stable, end) in offsets.items():
-            if last_stable >= end:
-                self._held_since.pop(partition, None)
-            elif self._held_since.get(partition, (-1, now))[0] != last_stable:
-                self._held_since[partition] = (last_stable, now)
+            self._held_at.observe(partition, last_stable if last_stable < end else None)
         self._topic_offsets = offsets
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -80,11 +95,9 @@ class OpenTransactions(Collector):
             "How long an open transaction has held back messages",
             labels=["partition"],
         )
-        now = time.monotonic()
         for partition, (_, last_stable, end) in self._topic_offsets.items():
             messages.add_metric([str(partition)], max(0, end - last_stable))
-            _, since = self._held_since.get(partition, (0, now))
-            seconds.add_metric([str(partition)], now - since)
+            seconds.add_metric([str(partition)], self._held_at.seconds(partition))
         yield messages
         yield seconds
 
@@ -103,18 +116,14 @@ class StalledPartitions(Collector):
         self._name = name
         self._lag = lag
         self._partitions: frozenset[int] = frozenset()
-        self._stalled_since: dict[int, tuple[int, float]] = {}
+        self._stalled_at = _UnchangedSince()
 
     def set_topic_offsets(self, offsets: TopicOffsets) -> None:
         """Record the present offsets of all partitions; empty if they are unknown."""
-        now = time.monotonic()
         processed = self._lag.processed_offsets
         for partition, (_, last_stable, _) in offsets.items():
             next_offset = processed.get(partition, 0)
-            if next_offset >= last_stable:
-                self._stalled_since.pop(partition, None)
-            elif self._stalled_since.get(partition, (-1, now))[0] != next_offset:
-                self._stalled_since[partition] = (next_offset, now)
+            self._stalled_at.observe(partition, next_offset if next_offset < last_stable else None)
         self._partitions = frozenset(offsets)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -122,8 +131,6 @@ class StalledPartitions(Collector):
         seconds = GaugeMetricFamily(
             self._name, "How long no message was processed although some can be read", labels=["partition"]
         )
-        now = time.monotonic()
         for partition in self._partitions:
-            _, since = self._stalled_since.get(partition, (0, now))
-            seconds.add_metric([str(partition)], now - since)
+            seconds.add_metric([str(partition)], self._stalled_at.seconds(partition))
         yield seconds

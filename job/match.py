@@ -1,107 +1,29 @@
-"""Decodes a Kafka message and validates its JSON against Match-V5's schema: a match, or a dead letter's reason.
+"""Decodes and validates a Kafka message: a match, or a dead letter's reason.
 
-Malformed JSON, an invalid field, implausible times: whatever makes a message a dead letter (a poison message) is here.
+job/match_json.py has the faults of the JSON; whatever else makes a message a dead letter (a poison message), such as
+implausible times, is here.
 """
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from functools import reduce
-from operator import getitem
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
-from job.match_v5 import (
-    DECODER,
-    DECODER_WITHOUT_DETAILS,
-    DETAIL_TEXTS,
-    Info,
-    MatchV5,
-    Participant,
-    Team,
-    decode_leniently,
-)
+from job.dead_letter import DeadLetter
+from job.match_json import EMPTY_MATCH, DecodedMatch, decode_json
+from job.match_v5 import Info, Participant, Team
 from job.queues import ARENA, ARENA_MODE
-from job.riot_documents import FirstElement, describe
 from job.times import LATEST_MS
 
 if TYPE_CHECKING:
     from job.settings import EventTime
 
-REASONS = (
-    "null_value",
-    "empty_value",
-    "not_json",
-    "not_an_object",
-    "not_a_match",
-    "invalid_field",
-    "empty_match",
-    "duplicate_participant",
-    "implausible_timestamp",
-    "rejected_by_elasticsearch",
-)
-"""The dead-letter reasons: the values of the header dlq.reason."""
 UNCOUNTED_REASONS = ("queue", "remake", "no_winner")
 """Why a match does not count in the windows of the statistics."""
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
-    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|\\.",  # any other escape; an escaped backslash is not the start of the next
-    re.DOTALL,
-)
-# Possessive (*+): otherwise the search keeps a state of 100 bytes for each escape to go back to.
-_BRACKETS = re.compile(
-    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL
-)  # a string may contain brackets, or be unterminated
-_MAX_DEPTH = 100
-_LARGE_BYTES = 600_000
-"""Smaller values are decoded without counting their objects, arrays and commas."""
-
-_MAX_PARTS = 200_000
-"""The limit of the objects and arrays in a large value. Each takes up to 330 bytes once it is decoded (an empty
-participant): without a limit, a message of 10 MB took 1.1 GB, and ended the archive at each start."""
-_MAX_COMMAS = 500_000
-"""The limit of the commas in a large value, for the same reason: each stands for a scalar or a field, which takes up to
-140 bytes (a field of an unknown name). Fifty matches in one message have 170,000."""
-_UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
-_COMPRESSED = {
-    rb"\x1f\x8b": "gzip",
-    rb"\x28\xb5\x2f\xfd": "zstd",
-    rb"\x78[\x01\x5e\x9c\xda]": "zlib",
-    rb"BZh[1-9]": "bzip2",
-    rb"\xfd7zXZ\x00": "xz",
-    rb"\x04\x22\x4d\x18": "lz4",
-    rb"\xff\x06\x00\x00sNaPpY|\x82SNAPPY\x00": "Snappy",
-}
-_NOT_JSON = {
-    **{
-        pattern: f"compressed by {name}; let the producer compress (compression.type), not the value"
-        for pattern, name in _COMPRESSED.items()
-    },
-    rb"\xff\xfe\x00\x00|\x00\x00(\xfe\xff|\x00[\[{]\x00\x00\x00)|[\[{]\x00\x00\x00": "text in UTF-32; send UTF-8",
-    rb"\xff\xfe|\xfe\xff|\x00[\[{]\x00|[\[{]\x00": _UTF_16,
-    rb"\x00(?![\[{])": "written by a schema registry's serializer; send plain JSON",
-    rb"\x03[\x00\x05]": "written by the serializer of AWS Glue's schema registry; send plain JSON",
-    rb"Obj\x01": "an Avro container file; send plain JSON",
-    rb"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
-    rb"eyJ|ewo|ew0K|W3s": "JSON in base64; send the JSON itself",
-    rb"\[?\{'|b['\"]": "Python's text of a dict or of bytes; send json.dumps(match)",
-    rb"\s*[\[{].*[\[:,]\s*-?(NaN|Infinity)\s*[,\]}]": "JSON with NaN or Infinity; send null instead",
-}
-"""Patterns of values that are not JSON, and what they are."""
-_TRAILING_CHARACTERS = {
-    rb".*\}\x00+$": "JSON with NUL bytes behind it; send only the text's own bytes",
-    rb'.*\}\s*(\{|,\s*\{\s*"(metadata|info)")': "several JSON values; send each match in a message of its own",
-}
-"""The same of values that begin with JSON."""
-_PATH = re.compile(r" - at `\$\.?(.*)`$")
 _DURATION_UNIT_LIMIT = 100_000
 """The threshold between the units: a smaller gameDuration or timePlayed is in seconds, any other in milliseconds. No
 game lasts 100,000 s (over a day), and none ends within 100,000 ms."""
@@ -115,15 +37,6 @@ _SAME_LENGTH = 2
 """Up to this factor, gameDuration and timePlayed can measure the same game. They differ by pauses, and by the minutes
 until the server closes it."""
 _PATCH = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
-_MISSING = re.compile(r"missing required field `(.*?)`")
-
-
-class _OnlyParticipants(Struct, frozen=True):
-    participants: FirstElement | None
-
-
-class _OnlyInfo(Struct, frozen=True):
-    info: _OnlyParticipants
 
 
 class Match(Struct, frozen=True, gc=False):
@@ -164,23 +77,6 @@ class Match(Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Why a message becomes a dead letter.
-
-    `reason` is one of REASONS, for counting. `detail` is the error message. `field` is the path of the invalid field,
-    or empty. `error_class` is the name of the exception or of Elasticsearch's error type, or empty.
-    """
-
-    reason: str
-    detail: str
-    field: str = ""
-    error_class: str = ""
-
-
-_EMPTY = DeadLetter("empty_match", "the match has no participants", "info.participants")
-
-
-@dataclass(frozen=True, slots=True)
 class PlausibleTimes:
     """The plausible range of a match's timestamps: from `earliest` to `ahead` after its arrival, in milliseconds.
 
@@ -203,16 +99,6 @@ class PlausibleTimes:
         return cls.of(event_time.earliest, event_time.ahead_seconds)
 
 
-class _Decoded(NamedTuple):
-    """A message of Match-V5's shape, and the invalid details that were dropped from it."""
-
-    message: MatchV5
-    dropped: Sequence[str]
-
-
-_participants_decoder = msgspec.json.Decoder(_OnlyInfo)
-
-
 def decode(
     value: bytes | None, arrived_at: int, plausible_times: PlausibleTimes, details: bool = True
 ) -> Match | DeadLetter:
@@ -233,175 +119,14 @@ def decode(
     value = value.removeprefix(BOM_UTF8)  # RFC 8259 allows parsers to ignore a BOM
     if not value.strip():
         return DeadLetter("empty_value", "the message's value is empty")
-    if len(value) > _LARGE_BYTES and (excess := _excess(value)):
-        return _syntax_error(value) or DeadLetter("not_a_match", f"it has {excess}")
-    if not details:
-        with suppress(*_DECODE_ERRORS):
-            return _validate(_Decoded(DECODER_WITHOUT_DETAILS.decode(value), ()), arrived_at, plausible_times)
-    decoded = _decode(value)
-    if isinstance(decoded, DeadLetter) and decoded.reason == "not_json" and _SURROGATE.search(value):
-        decoded = _decode_lone_surrogates(value)
+    decoded = decode_json(value, details)
     return decoded if isinstance(decoded, DeadLetter) else _validate(decoded, arrived_at, plausible_times)
 
 
-def _excess(value: bytes) -> str:
-    """What the value has too many of to be decoded in little memory; empty if it has not."""
-    if (parts := value.count(b"{") + value.count(b"[")) > _MAX_PARTS:
-        return f"{parts:,} objects and arrays, a match with its timeline has 10,000"
-    if (commas := value.count(b",")) > _MAX_COMMAS:
-        return f"{commas:,} commas, a match has 4,000"
-    return ""
-
-
-def _decode(value: bytes) -> _Decoded | DeadLetter:
-    """Decode JSON of any depth."""
-    decoded = _decode_shallow(value)
-    if isinstance(decoded, DeadLetter) and decoded.error_class == RecursionError.__name__:
-        return _decode_shallow(_without_deep_parts(value))
-    return decoded
-
-
-def _decode_shallow(value: bytes) -> _Decoded | DeadLetter:
-    """Decode JSON; one that is nested more deeply than Python's recursion limit is a dead letter."""
-    decoded = _decode_schema(value)
-    if isinstance(decoded, DeadLetter) and decoded.reason in ("not_an_object", "invalid_field"):
-        # The decoder stops at the first invalid field, before it has read the rest.
-        return _syntax_error(value) or decoded
-    return decoded
-
-
-def _syntax_error(value: bytes) -> DeadLetter | None:
-    """The dead letter of a value that is not JSON; None for any JSON."""
-    try:
-        msgspec.json.decode(value, type=msgspec.Raw)
-    except _DECODE_ERRORS as error:
-        return _not_json(value, error)
-    return None
-
-
-def _decode_schema(value: bytes) -> _Decoded | DeadLetter:
-    """Decode JSON as a match. Of a dead letter's value, what is behind an invalid field has not been read."""
-    try:
-        return _Decoded(DECODER.decode(value), ())
-    except msgspec.ValidationError as error:
-        return _decode_leniently(value, error)
-    except UnicodeDecodeError:  # in a field that is read: perhaps a detail
-        return _without_invalid_details(value)
-    except _DECODE_ERRORS as error:
-        return _not_json(value, error)
-
-
-def _not_json(value: bytes, error: Exception) -> DeadLetter:
-    """The dead letter of a value that is not JSON, with the format where the first bytes identify it."""
-    patterns = _TRAILING_CHARACTERS if "trailing characters" in str(error) else _NOT_JSON
-    kind = next((kind for pattern, kind in patterns.items() if re.match(pattern, value, re.DOTALL)), None)
-    return DeadLetter("not_json", f"{error}; it is {kind}" if kind else str(error), error_class=type(error).__name__)
-
-
-def _without_deep_parts(value: bytes) -> bytes:
-    """The JSON with null for each array and object that is nested too deeply to be read; these are not validated."""
-    kept: list[bytes] = []
-    depth = 0
-    start: int | None = 0  # of what is not yet kept; None within a part that is too deep
-    for found in _BRACKETS.finditer(value):
-        if found[0] in (b"[", b"{"):
-            depth += 1
-            if depth > _MAX_DEPTH and start is not None:
-                kept += [value[start : found.start()], b"null"]
-                start = None
-        elif found[0] in (b"]", b"}"):
-            depth -= 1
-            if depth == _MAX_DEPTH and start is None:
-                start = found.end()
-    return b"".join(kept) + (b"" if start is None else value[start:])
-
-
-def _decode_lone_surrogates(value: bytes) -> _Decoded | DeadLetter:
-    """Decode JSON with escapes of lone surrogates (`\\ud83d` without its other half), which are no characters.
-
-    JSON's grammar allows them, msgspec does not. Each is replaced by another character, in two ways: if the two results
-    differ, a field that is read contains a lone surrogate and is invalid; otherwise only ignored fields contain one.
-    """
-    one, other = (_decode(_replace_lone_surrogates(value, escape)) for escape in (rb"\ufffd", rb"\ufffc"))
-    if isinstance(one, DeadLetter) or isinstance(other, DeadLetter) or one == other:
-        return one
-    message = msgspec.to_builtins(one.message)
-    dropped = list(one.dropped)
-    for path in list(_differences(message, msgspec.to_builtins(other.message))):
-        name = path[-1]
-        if name not in DETAIL_TEXTS:
-            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-            return DeadLetter("invalid_field", "the text has half of a surrogate pair, which is no character", where)
-        dropped.append(str(name))
-        reduce(getitem, path[:-1], message)[name] = None
-    return _Decoded(msgspec.convert(message, MatchV5), tuple(dropped))
-
-
-def _replace_lone_surrogates(value: bytes, by: bytes) -> bytes:
-    """The JSON with `by`, an escape of the same length, in place of each half of a surrogate pair.
-
-    Not by `sub`, which keeps a part for each escape.
-    """
-    replaced = bytearray(value)
-    for escape in _ESCAPES.finditer(value):
-        if escape["lone"]:
-            replaced[escape.start() : escape.end()] = by
-    return bytes(replaced)
-
-
-def _differences(one: Any, other: Any, *path: str | int) -> Iterator[Sequence[str | int]]:
-    """The path of each value that differs between two JSON values of the same shape."""
-    if isinstance(one, dict | list):
-        for step, part in one.items() if isinstance(one, dict) else enumerate(one):
-            yield from _differences(part, other[step], *path, step)
-    elif one != other:
-        yield path
-
-
-def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> _Decoded | DeadLetter:
-    """Decode JSON that fails the schema: as a match with fields that can be read nevertheless, else a dead letter."""
-    other = describe(value)
-    if not value.lstrip().startswith(b"{"):
-        detail = f"{error}; it is {other.name}" if other else str(error)
-        return DeadLetter("not_an_object", detail, error_class=type(error).__name__)
-    if other is not None:
-        return DeadLetter("not_a_match", f"it is {other.name}, not a match", other.field, type(error).__name__)
-    if _has_no_participants(value):  # aborted games have no participants and little else
-        return _EMPTY
-    return _without_invalid_details(value)
-
-
-def _without_invalid_details(value: bytes) -> _Decoded | DeadLetter:
-    """Decode JSON without the invalid details; a dead letter if another field is invalid."""
-    try:
-        message, dropped = decode_leniently(value)
-        return _Decoded(message, tuple(dropped))
-    except msgspec.ValidationError as error:
-        return _invalid(error)
-    except _DECODE_ERRORS as error:
-        return _not_json(value, error)
-
-
-def _has_no_participants(value: bytes) -> bool:
-    try:
-        participants = _participants_decoder.decode(value).info.participants
-        return participants is None or participants.element is msgspec.UNSET
-    except _DECODE_ERRORS:
-        return False
-
-
-def _invalid(error: msgspec.ValidationError) -> DeadLetter:
-    """The dead letter of a schema error, with the path of the field, such as info.participants[3].kills."""
-    text = str(error)
-    path, missing = _PATH.search(text), _MISSING.search(text)
-    parts = [found.group(1) for found in (path, missing) if found and found.group(1)]
-    return DeadLetter("invalid_field", _PATH.sub("", text), ".".join(parts), type(error).__name__)
-
-
-def _validate(decoded: _Decoded, arrived_at: int, plausible_times: PlausibleTimes) -> Match | DeadLetter:
+def _validate(decoded: DecodedMatch, arrived_at: int, plausible_times: PlausibleTimes) -> Match | DeadLetter:
     message, info = decoded.message, decoded.message.info
     if not info.participants:
-        return _EMPTY
+        return EMPTY_MATCH
     if len({participant.participant_id for participant in info.participants}) < len(info.participants):
         return DeadLetter(
             "duplicate_participant",

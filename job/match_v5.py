@@ -8,7 +8,7 @@ detail (a field of the `…Details` classes) does not: it is dropped, and the re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
@@ -200,12 +200,22 @@ DECODER_WITHOUT_DETAILS: "msgspec.json.Decoder[MatchV5]" = msgspec.json.Decoder(
 statistics need: puuid, and playerSubteamId and gameMode, by which Arena is recognized."""
 
 
+class _Array(Struct, array_like=True, frozen=True, gc=False):
+    """Any JSON array, without its elements."""
+
+
+class _Object(TypedDict):  # a union with _Array cannot have a second Struct
+    """Any JSON object, without its fields."""
+
+
+_Value = str | int | float | bool | None | _Array | _Object
+
+
 def _lenient(struct: type[Struct], details: type[Struct] | None = None, **nested: Any) -> type[Struct]:
-    """A struct with the same fields, all optional: details as raw JSON, `nested` with these types, other scalars of any
-    type."""
+    """A struct with the same fields, all optional: details as raw JSON, `nested` with these types, others of any
+    type, so that only the field's own type is in the text of an error."""
     raw = {field.name for field in fields(details)} if details else set()
-    scalar = str | int | float | bool | None
-    types = {field.name: Raw if field.name in raw else nested.get(field.name, scalar) for field in fields(struct)}
+    types = {field.name: Raw if field.name in raw else nested.get(field.name, _Value) for field in fields(struct)}
     return msgspec.defstruct(
         f"{struct.__name__}Lenient", [(name, kind, UNSET) for name, kind in types.items()], rename="camel"
     )

@@ -25,10 +25,29 @@ from pydantic_core import PydanticCustomError
 
 DEFAULTS = Path(__file__).with_name("config.yaml")
 
+_INVALID = "invalid_setting"
+
+
+def _invalid(what_to_do: str) -> PydanticCustomError:
+    """The error of a value that is wrong by a rule of this module."""
+    return PydanticCustomError(_INVALID, what_to_do)
+
+
+def _format(pattern: str, expected: str) -> AfterValidator:
+    """Validates a text by a pattern. pydantic's own message would show the regular expression, not what is expected."""
+
+    def check(value: str) -> str:
+        if not re.search(pattern, value):
+            raise _invalid(expected)
+        return value
+
+    return AfterValidator(check)
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
-Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
+Memory = Annotated[str, _format(r"^[1-9][0-9]*[mg]\Z", "write a size such as 512m or 2g")]
 MIN_SPARK_HEAP_MIB = 466
 """Spark's driver and executors end at their start if less than 450 MiB of the heap can be used: all but a part of the
 young generation, with the serial garbage collector."""
@@ -41,13 +60,16 @@ def mebibytes(memory: str) -> int:
 
 def _check_spark_heap(value: str) -> str:
     if mebibytes(value) < MIN_SPARK_HEAP_MIB:
-        raise PydanticCustomError("memory", "Spark starts with at least {mib}m", {"mib": MIN_SPARK_HEAP_MIB})
+        raise _invalid(f"Spark starts with at least {MIN_SPARK_HEAP_MIB}m")
     return value
 
 
 SparkMemory = Annotated[Memory, AfterValidator(_check_spark_heap)]
-TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-AliasName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+TopicName = Annotated[
+    str, _format(r"^[A-Za-z0-9._-]{1,249}\Z", "write a topic name: letters, digits, '.', '_' and '-'")
+]
+_lower_case_name = _format(r"^[a-z][a-z0-9_]*\Z", "write a name of lower-case letters, digits and '_'")
+AliasName = Annotated[str, _lower_case_name]
 
 # Cassandra's file reserved_keywords.txt. The statements have the name of the keyspace without quotes.
 _RESERVED_IN_CQL = frozenset(
@@ -71,28 +93,44 @@ _CASSANDRAS_OWN = frozenset(
 
 def _check_keyspace(value: str) -> str:
     if value in _RESERVED_IN_CQL:
-        raise PydanticCustomError("keyspace", "CQL reserves this word: write another name")
+        raise _invalid("CQL reserves this word: write another name")
     if value in _CASSANDRAS_OWN:
-        raise PydanticCustomError("keyspace", "Cassandra has a keyspace of this name itself: write another one")
+        raise _invalid("Cassandra has a keyspace of this name itself: write another one")
     return value
 
 
-Keyspace = Annotated[AliasName, Field(max_length=48), AfterValidator(_check_keyspace)]  # 48: Cassandra's own limit
-Location = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*://.*/")]
-Certificate = Annotated[str, Field(pattern=r"^$|-----BEGIN CERTIFICATE-----")]
-HostName = Annotated[str, Field(pattern=r"^[^\s:/]+$")]
+Keyspace = Annotated[
+    str,
+    Field(max_length=48),  # Cassandra's own limit
+    _lower_case_name,
+    AfterValidator(_check_keyspace),
+]
+Location = Annotated[str, _format(r"^[a-z][a-z0-9]*://.*/", "write a URI such as file:///var/lib/checkpoints")]
+Certificate = Annotated[
+    str,
+    _format(r"^\Z|-----BEGIN CERTIFICATE-----", "write the certificate itself, as PEM: -----BEGIN CERTIFICATE-----, …"),
+]
+HostName = Annotated[str, _format(r"^[^\s:/]+\Z", "write a host name without a port")]
 
 
 def _check_ports(value: str) -> str:
     """Validate the port of one or several addresses, separated by commas."""
     for address in value.split(","):
         if not 1 <= int(address.rpartition(":")[2]) <= 65535:
-            raise PydanticCustomError("port", "a port is between 1 and 65535")
+            raise _invalid("a port is between 1 and 65535")
     return value
 
 
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s,]+:[0-9]{1,9}$"), AfterValidator(_check_ports)]
-Servers = Annotated[str, Field(pattern=r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*$"), AfterValidator(_check_ports)]
+HttpUrl = Annotated[
+    str,
+    _format(r"^https?://[^/\s,]+:[0-9]{1,9}\Z", "write a URL with its port, such as http://elasticsearch:9200"),
+    AfterValidator(_check_ports),
+]
+Servers = Annotated[
+    str,
+    _format(r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*\Z", "write host:port, several separated by commas"),
+    AfterValidator(_check_ports),
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -123,7 +161,7 @@ def _position(value: Any) -> Any:
     try:
         return parse_time(value)
     except ValueError as error:
-        raise PydanticCustomError("position", "write latest, earliest or a time: 2026-11-24T06:00:00Z") from error
+        raise _invalid("write latest, earliest or a time: 2026-11-24T06:00:00Z") from error
 
 
 StartingPosition = Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(_position)]
@@ -139,7 +177,7 @@ def _plain_date(value: Any) -> Any:
     try:
         return date.fromisoformat(_MIDNIGHT_UTC.sub("", text))
     except (TypeError, ValueError) as error:
-        raise PydanticCustomError("plain_date", "write a date without a time: 2026-02-01, from 00:00 UTC") from error
+        raise _invalid("write a date without a time: 2026-02-01, from 00:00 UTC") from error
 
 
 PlainDate = Annotated[date, BeforeValidator(_plain_date)]
@@ -148,7 +186,7 @@ PlainDate = Annotated[date, BeforeValidator(_plain_date)]
 def _queue_ids(value: Any) -> Any:
     if value == "all" or (isinstance(value, list) and value and all(type(each) is int for each in value)):
         return value
-    raise PydanticCustomError("queue_ids", "write all, or a list of Riot's queue ids: [420, 440]")
+    raise _invalid("write all, or a list of Riot's queue ids: [420, 440]")
 
 
 QueueIds = Annotated[Literal["all"] | list[int], BeforeValidator(_queue_ids)]
@@ -161,18 +199,6 @@ _GROUPS_OF_A_MATCH = 15
 """Ten champions and five positions. An Arena match of eighteen has four more, for which the heap has room."""
 _STATISTICS_ROWS_PER_HEAP_MIB = 1024
 """Rows of the statistics that a batch may have: half of the heap, with 512 bytes for each (see docs/decisions.md)."""
-
-# The expected format of each pattern in words: pydantic's own message would show the regular expression.
-_EXPECTED_FORMATS = {
-    r"^[1-9][0-9]*[mg]$": "write a size such as 512m or 2g",
-    r"^[A-Za-z0-9._-]{1,249}$": "write a topic name: letters, digits, '.', '_' and '-'",
-    r"^[a-z][a-z0-9_]*$": "write a name of lower-case letters, digits and '_'",
-    r"^[a-z][a-z0-9]*://.*/": "write a URI such as file:///var/lib/checkpoints",
-    r"^[^\s:/]+$": "write a host name without a port",
-    r"^$|-----BEGIN CERTIFICATE-----": "write the certificate itself, as PEM: -----BEGIN CERTIFICATE-----, …",
-    r"^https?://[^/\s,]+:[0-9]{1,9}$": "write a URL with its port, such as http://elasticsearch:9200",
-    r"^[^\s,:]+:[0-9]{1,9}(,[^\s,:]+:[0-9]{1,9})*$": "write host:port, several separated by commas",
-}
 
 
 class SettingsError(Exception):
@@ -451,11 +477,9 @@ def _error_line(error: Any, defaults: Mapping[str, Any]) -> str:
         return f"{key}.{error['ctx']['error']}" if key else str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         return f"{key}: is not a key of the job's settings; {_suggestion(error['loc'], defaults)}"
-    if error["type"] in ("position", "plain_date", "port", "queue_ids", "memory", "keyspace"):
+    if error["type"] == _INVALID:
         value = error["input"]  # maybe a date or a time, whose repr() would be Python
         return f"{key}: {str(value) if isinstance(value, date) else repr(value)} is invalid; {error['msg']}"
-    if error["type"] == "string_pattern_mismatch":
-        return f"{key}: {error['input']!r} is invalid; {_EXPECTED_FORMATS[error['ctx']['pattern']]}"
     wrong = error["msg"][0].lower() + error["msg"][1:]
     shown = "its value" if key.endswith("password") else repr(error["input"])
     return f"{key}: {shown} is invalid: {wrong}; correct or remove it, config.yaml has the default"

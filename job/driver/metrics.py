@@ -13,10 +13,11 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from job import __version__
+from job.dead_letter import REASONS
 from job.documents import MatchAliases
 from job.driver.health import JobHealth
 from job.lag import ConsumerLag, OpenTransactions
-from job.match import REASONS, UNCOUNTED_REASONS
+from job.match import UNCOUNTED_REASONS
 from job.tasks.index_statistics import StatisticsCounts
 from job.tasks.outcomes import AGE_BUCKETS, BatchCounts
 from job.topic import Offsets, TopicOffsets

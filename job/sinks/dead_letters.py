@@ -1,15 +1,14 @@
 """The dead-letter sink: sends poison messages to the dead-letter topic with their key, value, headers and reason."""
 
 import logging
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from job import __version__
-from job.kafka_client import ConnectionErrors, KafkaClientSettings
-from job.match import DeadLetter
+from job.dead_letter import DeadLetter
+from job.kafka_client import ConnectionErrors, KafkaClientSettings, describe_error
 from job.message import MAX_HEADERS, Headers, Message
 from job.retry import OnProgress, OnWait, TransientError, ignore_progress, retry_with_backoff
 from job.times import iso, now_ms
@@ -62,11 +61,11 @@ class DeadLetterSink:
         topic: str,
         on_wait: OnWait,
         connection: ConnectionErrors,
-        describe: Callable[[KafkaError], str] = KafkaError.str,
+        kafka: KafkaClientSettings,
         on_progress: OnProgress = ignore_progress,
     ) -> None:
-        """`connection` has the producer's connection errors. `describe` turns an error into one line."""
-        self._describe = describe
+        """`connection` has the producer's connection errors, `kafka` its settings."""
+        self._kafka = kafka
         self._producer = producer
         self._connection = connection
         self._topic = topic
@@ -108,7 +107,7 @@ class DeadLetterSink:
             self._producer.flush(ATTEMPT_SECONDS)
             if self._unacknowledged:
                 first = self._connection.rejected or next(iter(self._errors), None)
-                reason = self._describe(first) if first else "no answer"
+                reason = describe_error(first, self._kafka) if first else "no answer"
                 raise TransientError(f"{len(self._unacknowledged)} dead letters are not acknowledged ({reason})")
 
         if self._unacknowledged:

@@ -6,16 +6,16 @@ Each message ends as exactly one of the two, and is counted after the server has
 
 import logging
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
 from pyspark import TaskContext
 
+from job.dead_letter import DeadLetter
 from job.documents import Action, MatchAliases, actions
 from job.ids import monthly_index
-from job.kafka_client import KafkaClientSettings, describe_error
-from job.match import DeadLetter, Match, PlausibleTimes, decode
+from job.kafka_client import KafkaClientSettings
+from job.match import Match, PlausibleTimes, decode
 from job.message import Message
 from job.printable import escape
 from job.sinks import elasticsearch, sink_wait
@@ -52,9 +52,8 @@ class SinkConfig(NamedTuple):
 
     def dead_letter_sink(self) -> DeadLetterSink:
         client, errors = producer(self.kafka)
-        describe = partial(describe_error, kafka=self.kafka)
         on_progress = self._progress_reporter()
-        return DeadLetterSink(client, self.dead_letter_topic, self._on_wait, errors, describe, on_progress)
+        return DeadLetterSink(client, self.dead_letter_topic, self._on_wait, errors, self.kafka, on_progress)
 
     def _progress_reporter(self) -> sink_wait.ProgressReporter:
         return sink_wait.ProgressReporter(self.driver, _query_of_task())

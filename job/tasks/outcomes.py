@@ -14,7 +14,8 @@ from msgspec import Struct, field
 from pyspark import SparkContext, TaskContext
 from pyspark.accumulators import Accumulator, AccumulatorParam
 
-from job.match import DeadLetter, Match
+from job.dead_letter import DeadLetter
+from job.match import Match
 
 _BATCH_ID = "streaming.sql.batchId"
 """The property of a Spark task with the number of its micro-batch."""

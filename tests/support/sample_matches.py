@@ -5,8 +5,9 @@ from copy import deepcopy
 from datetime import date
 from typing import Any
 
+from job.dead_letter import DeadLetter
 from job.documents import MatchAliases
-from job.match import DeadLetter, Match, PlausibleTimes, decode
+from job.match import Match, PlausibleTimes, decode
 
 ARRIVED_AT = 1_770_000_000_000  # 2026-02-02T02:40:00Z
 START = ARRIVED_AT - 2_000_000

@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry, Counter
 from job import archive, logs
 from job.archive import MAX_BYTES, ArchivedMatch, ArchiveTable, Heartbeat, OffsetTracker, archived_matches
 from job.errors import JobError
+from job.kafka_client import KafkaClientSettings
 from job.lag import ConsumerLag, StalledPartitions
 from job.message import Message, Original
 from job.rate_limit import RateLimiter
@@ -36,6 +37,7 @@ from tests.support.kafka_batch import send_batch
 from tests.support.raw_producer import send_with_header
 from tests.support.sample_matches import ARRIVED_AT, PLAUSIBLE_TIMES, START, match, participant, value
 
+KAFKA = KafkaClientSettings("kafka:9092")
 ROWS = [ArchivedMatch(f"EUW1_{number}", 1000, Original(2000 + number, 0, number), b"{}") for number in range(3)]
 
 
@@ -371,7 +373,7 @@ def tracker(*polled: FakeMessage) -> tuple[OffsetTracker, FakeConsumer, Consumer
     """A tracker of a consumer with these messages, and its lag."""
     consumer, lag = FakeConsumer(*polled), ConsumerLag("lag")
     unreadable = Counter("unreadable", "", ["partition"], registry=None)
-    return OffsetTracker(consumer, "lol_matches", lag, unreadable), consumer, lag  # type: ignore[arg-type]
+    return OffsetTracker(consumer, "lol_matches", lag, unreadable, KAFKA), consumer, lag  # type: ignore[arg-type]
 
 
 def topic_offsets(**ends: int) -> TopicOffsets:
@@ -562,7 +564,8 @@ def test_messages_that_expired_before_the_start_are_logged_and_counted(caplog: p
     """Data loss in the archive by Kafka's retention. A partition without a committed offset has lost nothing."""
     consumer, unreadable = FakeConsumer(), Counter("unreadable", "", ["partition"], registry=None)
     consumer.commits = {0: 7, 1: 10}
-    OffsetTracker(consumer, "lol_matches", ConsumerLag("lag"), unreadable).assign({0: 10, 1: 10, 2: 10})  # type: ignore[arg-type]
+    restarted = OffsetTracker(consumer, "lol_matches", ConsumerLag("lag"), unreadable, KAFKA)  # type: ignore[arg-type]
+    restarted.assign({0: 10, 1: 10, 2: 10})
     assert [record.message for record in caplog.records] == [
         "Not archived: topic lol_matches, partition 0, offsets 7 to 9 cannot be read: "
         "they expired (retention) before they were archived"

@@ -8,14 +8,15 @@ import pytest
 from confluent_kafka import KafkaError
 
 from job import __version__
-from job.kafka_client import ConnectionErrors
-from job.match import DeadLetter
+from job.dead_letter import DeadLetter
+from job.kafka_client import ConnectionErrors, KafkaClientSettings
 from job.message import MAX_HEADERS, Headers, Message
 from job.sinks.dead_letters import DeadLetterSink
 from tests.support.fakes import FakeProducer
 from tests.support.sample_matches import ARRIVED_AT
 
 MESSAGE = Message("lol_matches", 2, 41, ARRIVED_AT, b"EUW1_7", b"{", [("trace", b"\x00\xff"), ("empty", None)])
+KAFKA = KafkaClientSettings("kafka:9092", username="lol_job")
 LETTER = DeadLetter("not_json", "Input data was truncated", "", "DecodeError")
 
 
@@ -29,7 +30,9 @@ def dead_letter_sink(
 ) -> DeadLetterSink:
     recorded = waits if waits is not None else []
     client: Any = producer
-    return DeadLetterSink(client, "lol_matches_dlq", lambda *args: recorded.append(args), errors or ConnectionErrors())
+    return DeadLetterSink(
+        client, "lol_matches_dlq", lambda *args: recorded.append(args), errors or ConnectionErrors(), KAFKA
+    )
 
 
 def test_original_message_is_kept_and_headers_have_the_reason() -> None:
@@ -216,6 +219,7 @@ def test_acknowledged_dead_letters_are_progress() -> None:
         "lol_matches_dlq",
         lambda *_: reports.append("wait"),
         ConnectionErrors(),
+        KAFKA,
         on_progress=lambda: reports.append("progress"),
     )
     sink.flush()
@@ -239,4 +243,7 @@ def test_rejected_login_is_the_reason_of_a_retry() -> None:
     sink = dead_letter_sink(RejectedProducer(KafkaError._MSG_TIMED_OUT), waits, errors)
     sink.add(MESSAGE, LETTER)
     sink.flush()
-    assert [reason for _, reason, _, _ in waits] == ["1 dead letters are not acknowledged (invalid credentials)"]
+    assert [reason for _, reason, _, _ in waits] == [
+        "1 dead letters are not acknowledged (kafka.username, kafka.password: Kafka at kafka:9092 rejects the login of "
+        "the user lol_job; correct username and password)"
+    ]

@@ -10,9 +10,9 @@ import pytest
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, LongType, StringType, StructType, TimestampType
 
+from job.dead_letter import DeadLetter
 from job.documents import action
 from job.kafka_client import ConnectionErrors, KafkaClientSettings
-from job.match import DeadLetter
 from job.message import Headers, Message, Original
 from job.settings import with_overrides
 from job.sinks.elasticsearch import Connection

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from job.dead_letter import DeadLetter
 from job.documents import documents
-from job.match import DeadLetter, Match, decode
+from job.match import Match, decode
 from tests.support.sample_matches import (
     ARRIVED_AT,
     PLAUSIBLE_TIMES,
@@ -52,6 +53,41 @@ def test_invalid_field_of_a_participant_is_named(field: str, wrong: Any) -> None
     assert letter.error_class == "ValidationError"
     assert letter.detail
     assert "$" not in letter.detail
+
+
+NAMES = ("riotIdGameName", "riotIdName", "riotIdTagline", "summonerName")
+NUMBERS = ("participantId", "teamId", "kills", "deaths", "assists", "goldEarned", "visionScore")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "type_name"),
+    [
+        ("metadata", ("matchId",), "str"),
+        ("info", ("gameVersion", "platformId"), "str"),
+        ("info", ("gameCreation", "gameDuration", "queueId"), "int"),
+        ("info", ("gameStartTimestamp", "gameEndTimestamp"), "int | null"),
+        ("info.participants[0]", ("championName",), "str"),
+        ("info.participants[0]", (*NAMES, "teamPosition"), "str | null"),
+        ("info.participants[0]", ("win",), "bool"),
+        ("info.participants[0]", ("gameEndedInEarlySurrender",), "bool | null"),
+        ("info.participants[0]", (*NUMBERS, "totalDamageDealtToChampions"), "int"),
+        ("info.participants[0]", ("totalMinionsKilled", "neutralMinionsKilled", "timePlayed"), "int | null"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("wrong", "sent"), [([], "array"), (["TOP"], "array"), ({}, "object"), ({"$numberLong": "1"}, "object")]
+)
+def test_error_of_a_scalar_field_names_the_type_that_it_must_have(
+    path: str, fields: tuple[str, ...], type_name: str, wrong: Any, sent: str
+) -> None:
+    """Not those that are read leniently. mongoexport writes a number as an object."""
+    for name in fields:
+        message = match()
+        holder: Any = message.get(path, message["info"]["participants"][0])
+        holder[name] = wrong
+        assert dead_letter(message) == DeadLetter(
+            "invalid_field", f"Expected `{type_name}`, got `{sent}`", f"{path}.{name}", "ValidationError"
+        )
 
 
 def test_invalid_field_is_named_beside_whole_numbers_as_floats() -> None:
@@ -209,6 +245,11 @@ def test_text_of_very_many_escapes_takes_little_memory(other: bytes) -> None:
     assert decoded_within(20 * 2**20, raw, details=True).field == "info.participants[0].kills"
 
 
+def test_text_of_very_many_bytes_that_are_not_utf8_takes_little_memory() -> None:
+    raw = value(match(participant(1, riotIdGameName="?"))).replace(b"?", b"\xff" * 1_000_000)
+    assert decoded_within(20 * 2**20, raw, details=True).reason == "not_json"
+
+
 @pytest.mark.parametrize("holder", [b'{"payload": "%s"}', b'{"data": {"payload": ["%s"]}}', b'[{"payload": "%s"}]'])
 def test_text_in_an_envelope_takes_little_memory(holder: bytes) -> None:
     """Escaped commas are not counted: each stands for a field."""
@@ -221,6 +262,12 @@ def test_array_of_too_many_scalars_is_not_decoded() -> None:
     raw = b"[" + b",".join([b"1"] * 1_000_000) + b"]"
     letter = dead_letter(raw)
     assert (letter.reason, letter.detail) == ("not_a_match", "it has 999,999 commas, a match has 4,000")
+
+
+def test_json_of_too_many_arrays_within_each_other_is_json() -> None:
+    raw = b"[" * 400_000 + b"]" * 400_000
+    assert dead_letter(raw).reason == "not_a_match"
+    assert dead_letter(raw[:-1] + b" ").reason == "not_json"
 
 
 LONE_SURROGATES = [
@@ -284,10 +331,36 @@ def test_lone_surrogate_does_not_hide_another_fault() -> None:
     assert dead_letter(raw.replace(b'"participantId": 1', b'"participantId": "?"')).reason == "invalid_field"
 
 
-@pytest.mark.parametrize("broken", [b"\xed\xa0\xbd", b"\xff", b"\xe2\x82"])
-def test_bytes_that_are_not_utf8_in_a_field_that_is_read_are_not_json(broken: bytes) -> None:
-    raw = value(match(participant(1, riotIdGameName="?"))).replace(b"?", broken)
-    assert dead_letter(raw).reason == "not_json"
+@pytest.mark.parametrize("broken", [b"\xed\xa0\xbd", b"\xff", b"\xe2\x82", b"\xe9", b"\xc0\x80"])
+@pytest.mark.parametrize("text", [b"?", b"Ren?", b"?e Jos?", b"\xc3\xa9?", rb"\n\ud83d\udc09?"])
+def test_bytes_that_are_not_utf8_in_a_field_that_is_read_are_not_json(text: bytes, broken: bytes) -> None:
+    """The position counts the bytes of the message, as in the errors of JSON's grammar."""
+    for field in ("riotIdGameName", "championName", "teamPosition", "summonerName"):
+        raw = value(match(participant(1), participant(2, **{field: "?"}))).replace(b"?", text)
+        letter = dead_letter(raw.replace(b"?", broken))
+        assert letter == DeadLetter(
+            "not_json",
+            f"byte {broken[0]:#04x} (byte {raw.index(b'?')}) is not UTF-8; send UTF-8",
+            f"info.participants[1].{field}",
+            "UnicodeDecodeError",
+        )
+    for name in ("gameVersion", "platformId"):
+        raw = value(match(**{name: "?"})).replace(b"?", broken)
+        assert (dead_letter(raw).reason, dead_letter(raw).field) == ("not_json", f"info.{name}")
+    raw = value(match(match_id="?")).replace(b"?", broken)
+    assert (dead_letter(raw).reason, dead_letter(raw).field) == ("not_json", "metadata.matchId")
+
+
+def test_bytes_that_are_not_utf8_beside_another_fault_are_not_json() -> None:
+    """Then the field is not named: the decoder stops at the other one."""
+    raw = value(match(participant(1, challenges="*"), participant(2, deaths=-1, riotIdGameName="?")))
+    for other in (b'"*"', rb'"\ud83d"', *DEEP):
+        changed = raw.replace(b'"*"', other)
+        for valid in (changed, changed.replace(b'"deaths": -1', b'"deaths": 10')):
+            letter = dead_letter(valid.replace(b"?", b"\xe9"))
+            assert letter.reason == "not_json"
+            assert letter.detail == f"byte 0xe9 (byte {valid.index(b'?')}) is not UTF-8; send UTF-8"
+            assert letter.field == (GAME_NAME if valid is not changed else "")
 
 
 @pytest.mark.parametrize("broken", [b"\xed\xa0\xbd", b"\xff", b"\xe2\x82"])

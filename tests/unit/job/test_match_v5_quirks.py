@@ -398,13 +398,14 @@ def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes
     [
         (gzip.compress(value(match())), "compressed by gzip; let the producer compress"),
         (b"\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00{}", "compressed by zstd; let the producer compress"),
-        (b"\x00\x00\x00\x00\x07" + value(match()), "written by a schema registry's serializer"),
+        (b"\x00\x00\x00\x00\x07" + value(match()), "perhaps written by a schema registry's serializer"),
         (value(match()).decode().encode("utf-16"), "text in UTF-16"),
         (b"\xfe\xff" + value(match()).decode().encode("utf-16-be"), "text in UTF-16"),
         (value(match()).decode().encode("utf-16-be"), "text in UTF-16"),
         (value(match()).decode().encode("utf-16-le"), "text in UTF-16"),
         (value(match()).decode().encode("utf-32"), "text in UTF-32"),
-        (b"\x00\x00\x00\x00\x07\x02\x0eEUW1_42", "written by a schema registry's serializer"),
+        (b"\x00\x00\x00\x00\x07\x02\x0eEUW1_42", "perhaps written by a schema registry's serializer"),
+        (b"\x00\x00\x00\x00\x07\n", "perhaps written by a schema registry's serializer"),
         (value(match()) + b"\n" + value(match()), "several JSON values; send each match in a message of its own"),
         (value(match(participant(1, kills={}))) * 2, "several JSON values"),
         (value(match()) + bytes(8), "JSON with NUL bytes behind it"),
@@ -421,8 +422,8 @@ def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes
         (b64encode(json.dumps(match(), indent=2).encode()), "JSON in base64"),
         (b64encode(b"[" + value(match()) + b"]"), "JSON in base64"),
         (b"Obj\x01\x04\x16avro.schema" + value(match()), "an Avro container file; send plain JSON"),
-        (b"\x03\x00" + bytes(range(16)) + value(match()), "written by the serializer of AWS Glue's schema registry"),
-        (b"\x03\x05" + bytes(range(16)) + value(match()), "written by the serializer of AWS Glue's schema registry"),
+        (b"\x03\x00" + bytes(range(16)) + value(match()), "perhaps written by the serializer of AWS Glue's"),
+        (b"\x03\x05" + bytes(range(16)) + value(match()), "perhaps written by the serializer of AWS Glue's"),
         (str(match()).encode(), "Python's text of a dict or of bytes; send json.dumps(match)"),
         (str([match()]).encode(), "Python's text of a dict or of bytes"),
         (str(value(match())).encode(), "Python's text of a dict or of bytes"),
@@ -437,6 +438,16 @@ def test_format_that_is_not_json_is_identified(message: bytes, format_name: str)
     letter = dead_letter(message)
     assert letter.reason == "not_json"
     assert f"; it is {format_name}" in letter.detail
+
+
+@pytest.mark.parametrize(
+    "binary", [b"\x00", b"\x00\x07", b"\x00\x00\x00\x00\x07", b"\x03\x00", b"\x03\x05" + bytes(range(16))]
+)
+def test_binary_value_without_room_for_a_serializers_frame_is_not_identified(binary: bytes) -> None:
+    """A frame has a zero byte and the schema's id of 4 bytes, with AWS Glue 18 bytes, and something behind it."""
+    letter = dead_letter(binary)
+    assert letter.reason == "not_json"
+    assert "serializer" not in letter.detail
 
 
 @pytest.mark.parametrize(

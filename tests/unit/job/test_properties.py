@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from generator.match_factory import MatchFactory, MatchSize
 from generator.modes import MODE_NAMES, RIFT_5V5
+from job.dead_letter import REASONS, DeadLetter
 from job.documents import actions, documents
-from job.match import REASONS, DeadLetter, Match, decode
+from job.match import Match, decode
 from job.tasks.match_rows import match_rows
 from tests.support import reference
 from tests.support.sample_matches import (

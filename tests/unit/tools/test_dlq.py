@@ -18,8 +18,8 @@ from rich.console import Console
 
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
 from job.archive import archived_matches
-from job.kafka_client import ConnectionErrors
-from job.match import DeadLetter
+from job.dead_letter import DeadLetter
+from job.kafka_client import ConnectionErrors, KafkaClientSettings
 from job.message import MAX_HEADERS, Headers, Message, Original
 from job.sinks.dead_letters import DeadLetterSink
 from job.sinks.elasticsearch import BulkSink, Connection, client
@@ -48,7 +48,8 @@ INVALID = DeadLetter("invalid_field", "Expected `int`, got `str`", "info.partici
 def job_sink(mock_kafka: str) -> DeadLetterSink:
     """The job's sink of dead letters."""
     producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
-    return DeadLetterSink(producer, DEAD_LETTER_TOPIC, lambda *_: None, ConnectionErrors())
+    kafka = KafkaClientSettings(mock_kafka)
+    return DeadLetterSink(producer, DEAD_LETTER_TOPIC, lambda *_: None, ConnectionErrors(), kafka)
 
 
 def message_at(offset: int, value: bytes | None = b"{", **changes: Any) -> Message:
