@@ -528,7 +528,8 @@ def _of_participants() -> dict[str, Any]:
                     "terms": {"field": "champion_name", "size": MAX_CHAMPIONS},
                     "aggs": {
                         "matches": _distinct_matches(CHAMPION_PRECISION),
-                        "id": {"max": {"field": "champion_id"}},
+                        # The most frequent one: a single match can have a wrong id.
+                        "ids": {"terms": {"field": "champion_id", "size": 1, "shard_size": EXACT_SHARD_SIZE}},
                         **averages("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute"),
                     },
                 },
@@ -577,9 +578,9 @@ def _step(start: datetime, bucket: Mapping[str, Any], minutes: float) -> StepRat
 def _champion(bucket: Mapping[str, Any], matches: int, teams: Mapping[str, Any]) -> ChampionStatistics:
     ban_rate = None
     with_bans = teams["with_bans"]["matches"]["value"] if teams else 0
-    if with_bans and bucket["id"]["value"] is not None:
+    if with_bans and (ids := bucket["ids"]["buckets"]):
         bans = {ban["key"]: ban["matches"]["value"] for ban in teams["with_bans"]["bans"]["buckets"]}
-        ban_rate = bans.get(int(bucket["id"]["value"]), 0) / with_bans
+        ban_rate = bans.get(ids[0]["key"], 0) / with_bans
     return ChampionStatistics(
         name=bucket["key"],
         games=bucket["doc_count"],

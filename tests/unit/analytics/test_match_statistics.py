@@ -199,12 +199,11 @@ def _aggregated(aggregation: Mapping[str, Any], documents: Documents) -> dict[st
     of_each = [each[of["field"]] if isinstance(each[of["field"]], list) else [each[of["field"]]] for each in documents]
     values = [value for found in of_each for value in found]
     if kind == "terms":
-        return {
-            "buckets": [
-                {"key": key, **bucket([each for each, found in zip(documents, of_each, strict=True) if key in found])}
-                for key in sorted(set(values))
-            ]
-        }
+        buckets = [
+            {"key": key, **bucket([each for each, found in zip(documents, of_each, strict=True) if key in found])}
+            for key in sorted(set(values))
+        ]
+        return {"buckets": sorted(buckets, key=lambda each: -each["doc_count"])[: of.get("size", 10)]}
     if kind == "cardinality":
         return {"value": len(set(values))}
     return {"value": max(values) if kind == "max" else mean(values) if values else None}
@@ -279,6 +278,24 @@ def test_ban_rate_is_of_the_matches_in_which_a_champion_could_be_banned() -> Non
     ]
     (ahri,) = statistics_of([{"match_id": "EUW1_1"}], teams).champions
     assert ahri.ban_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("ids", "rate"),
+    [([1, 1, 1], 1 / 3), ([1, 1, 1, 999], 1 / 4), ([999, 1, 2, 1], 1 / 4), ([-1, 1, 1], 1 / 3)],
+    ids=["right", "one larger", "two wrong", "one smaller"],
+)
+def test_wrong_champion_id_of_one_match_does_not_change_the_ban_rate(ids: list[int], rate: float) -> None:
+    """Matches from before patch 11.4 have some."""
+    games = [
+        {"match_id": f"EUW1_{number}", "champion_name": "Annie", "champion_id": id_} for number, id_ in enumerate(ids)
+    ]
+    teams = [
+        {"match_id": game["match_id"], "game_mode": "CLASSIC", "queue_id": 420, "map_id": 11, "bans": bans}
+        for game, bans in zip(games, [[1], *[[86]] * (len(games) - 1)], strict=True)
+    ]
+    (annie,) = statistics_of(games, teams).champions
+    assert annie.ban_rate == rate
 
 
 def last_match(participants: Sequence[Mapping[str, Any]]) -> MatchSummary:
