@@ -43,7 +43,7 @@ def explain_no_matches(
     """Why the time range has no matches, and what to do; empty if it has some. `advice`: how to choose a longer one."""
     if matches.count:
         return []
-    if matches.absent:
+    if matches.absent is not None:
         return [explain_absent(matches.absent)]
     if matches.newest_ended is None:
         if matches.total_documents:
@@ -62,7 +62,9 @@ def explain_no_matches(
 
 
 def explain_absent(filters: Sequence[str]) -> str:
-    """That no document has the values of these filters."""
+    """That no document has the values of these filters; without any, that none matches all selected ones at once."""
+    if not filters:
+        return "No document matches all of these filters at once: remove one of them."
     names = " or ".join(f"this {name}" for name in filters)
     return f"No document has {names}: check the spelling, or choose another."
 

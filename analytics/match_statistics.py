@@ -177,8 +177,8 @@ class MatchStatistics:
     """Newest first, at any time up to now: a match can arrive before its game's end."""
     arriving_per_minute: float | None
     """Matches that have arrived in the last minutes, whenever they ended; None if the time range does not end now."""
-    absent: tuple[str, ...]
-    """The filters whose value no document of any time has; looked up only if no match in the time range is selected."""
+    absent: tuple[str, ...] | None
+    """That of `read_absent`; looked up only if no match in the time range is selected, else None."""
 
 
 @dataclass(frozen=True)
@@ -271,17 +271,26 @@ def read_match_statistics(
         objectives=_objectives(teams),
         last=last,
         arriving_per_minute=_read_arrivals(client, only) if time_range.is_last else None,
-        absent=() if selected["matches"]["value"] else read_absent(client, only),
+        absent=None if selected["matches"]["value"] else read_absent(client, only),
     )
 
 
-def read_absent(client: Elasticsearch, only: MatchFilter) -> tuple[str, ...]:
-    """The filters whose value no document of any time has. Raises the client's errors."""
+def read_absent(client: Elasticsearch, only: MatchFilter) -> tuple[str, ...] | None:
+    """The filters whose value no document of any time has; empty if each value has documents, but none matches all
+    filters at once. None if one does. Raises the client's errors."""
     if not only.clauses:
-        return ()
-    found = search_matches(client, size=0, aggs={"values": {"filters": {"filters": only.clauses}}})
-    values = found["aggregations"]["values"]["buckets"]
-    return tuple(name for name, bucket in values.items() if not bucket["doc_count"])
+        return None
+    found = search_matches(
+        client,
+        size=0,
+        aggs={
+            "values": {"filters": {"filters": only.clauses}},
+            "together": {"filter": all_of(*only.clauses.values())},
+        },
+    )["aggregations"]
+    if found["together"]["doc_count"]:
+        return None
+    return tuple(name for name, bucket in found["values"]["buckets"].items() if not bucket["doc_count"])
 
 
 def _read_newest_arrival(client: Elasticsearch) -> datetime | None:

@@ -144,6 +144,7 @@ def test_ended_and_arriving_matches_are_two_figures() -> None:
 
 def test_filters_without_any_document_are_named() -> None:
     assert explain_absent(("platform", "champion")).startswith("No document has this platform or this champion:")
+    assert explain_absent(()) == "No document matches all of these filters at once: remove one of them."
 
 
 def test_percentile_at_the_last_bound_of_its_histogram_is_more_than_that() -> None:

@@ -20,6 +20,7 @@ from analytics.match_statistics import (
     MatchFilter,
     MatchStatistics,
     MatchSummary,
+    read_absent,
     read_filter_values,
     read_last_matches,
     read_match_statistics,
@@ -56,7 +57,10 @@ EMPTY_RESPONSE: dict[str, Any] = {
     },
 }
 
-NO_VALUES = {"values": {"buckets": {"platform": {"doc_count": 10}, "champion": {"doc_count": 0}}}}
+NO_VALUES = {
+    "values": {"buckets": {"platform": {"doc_count": 10}, "champion": {"doc_count": 0}}},
+    "together": {"doc_count": 0},
+}
 
 
 def request_and_result(time_range: TimeRange) -> tuple[dict[str, Any], MatchStatistics]:
@@ -463,14 +467,32 @@ def test_time_range_that_is_over_has_no_arrivals() -> None:
     assert not any("arriving" in call.kwargs.get("aggs", {}) for call in client.search.call_args_list)
 
 
-def test_filters_whose_value_no_document_has_are_named() -> None:
+@pytest.mark.parametrize(
+    ("only", "absent"),
+    [
+        pytest.param(EVERYTHING, None, id="no filter"),
+        pytest.param(MatchFilter(queue_ids=(420,), champion="Ahri"), None, id="some document"),
+        pytest.param(MatchFilter(queue_ids=(420,), champion="Ahry"), ("champion",), id="a value that none has"),
+        pytest.param(MatchFilter(champion="Ahry", position="MID"), ("champion", "position"), id="two such values"),
+        pytest.param(MatchFilter(champion="Ahri", position="JUNGLE"), (), id="values that none has together"),
+    ],
+)
+def test_filters_that_no_document_of_any_time_matches_are_named(
+    only: MatchFilter, absent: tuple[str, ...] | None
+) -> None:
+    """Also those of which each has documents, but not together with the others."""
+    games = [PERSON, {**PERSON, "champion_name": "LeeSin", "position": "JUNGLE"}]
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = lambda **request: {"aggregations": aggregated(request["aggs"], games)}
+    assert read_absent(client, only) == absent
+
+
+def test_absent_filters_are_looked_up_if_no_match_is_selected() -> None:
     client = create_autospec(Elasticsearch, instance=True)
     client.search.return_value = EMPTY_RESPONSE | {"aggregations": EMPTY_RESPONSE["aggregations"] | NO_VALUES}
     only = MatchFilter(platform="EUW1", champion="Ahry")
-    found = read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH), only)
-    assert found.absent == ("champion",)
-    clauses = client.search.call_args.kwargs["aggs"]["values"]["filters"]["filters"]
-    assert clauses == {"platform": {"term": {"platform": "EUW1"}}, "champion": {"term": {"champion_name": "Ahry"}}}
+    assert read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH), only).absent == ("champion",)
+    assert statistics_of([{"match_id": "EUW1_1"}], only=MatchFilter(champion="Ahri")).absent is None
 
 
 def test_champions_that_can_be_selected_are_those_of_the_tables() -> None:
