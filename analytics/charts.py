@@ -59,7 +59,6 @@ LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
 LINE_DASHES = ([1, 0], [4, 2], [1, 2])
 """Dashes of the first lines, one of each colour, of the next ones, and of those after them."""
 DAY, TIME = "%d %b", "%H:%M"
-DATE_TIME = f"{DAY} {TIME}"
 TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY, "quarter": DAY, "year": DAY}
 """The format of a tick by the time unit that begins there: midnight is labelled with its date."""
 
@@ -237,12 +236,13 @@ def rate_per_minute(
     steps: Sequence[StepRate], time_range: TimeRange, what: Literal["matches", "documents"], note: str
 ) -> Chart:
     """Bars over time."""
+    date_time = _date_time(time_range)
     values = [
         {
             "from": _millis(step.start),
             "to": _millis(step.start) + time_range.step_seconds * 1000,
             "amount": getattr(step, what),
-            "tooltip": f"{step.start:{DATE_TIME}}: {rate(getattr(step, what))} {what} per minute",
+            "tooltip": f"{step.start:{date_time}}: {rate(getattr(step, what))} {what} per minute",
         }
         for step in steps
     ]
@@ -253,7 +253,7 @@ def rate_per_minute(
     )
     has_data = any(step.documents for step in steps)
     seconds = time_range.step_seconds
-    if seconds > 60:
+    if seconds != 60:
         note += f"; means of {f'{seconds} s' if seconds % 60 else f'{seconds // 60} minutes'}"
     return Chart(f"{what}-per-minute", f"{what.capitalize()} per minute", note, _sized(bars) if has_data else None)
 
@@ -508,12 +508,12 @@ def lines_over_time(
     for line in names:
         for at, value in lines[line]:
             tooltips.setdefault(at, []).append(f"{line} {_number(value, form)}")
-    half = time_range.step_seconds * 500
+    half, date_time = time_range.step_seconds * 500, _date_time(time_range)
     hover_areas = [
         {
             "from": max(_millis(at) - half, _millis(time_range.start)),
             "to": min(_millis(at) + half, _millis(time_range.end)),
-            "tooltip": f"{at:{DATE_TIME}}: {', '.join(texts)}",
+            "tooltip": f"{at:{date_time}}: {', '.join(texts)}",
         }
         for at, texts in tooltips.items()
     ]
@@ -624,6 +624,11 @@ def _amount(field: str, values: Sequence[Mapping[str, Any]]) -> alt.Y:
     # Only zeros: the line belongs at the bottom, not in the middle.
     scale = alt.Scale(domainMin=0) if any(value[field] for value in values) else alt.Scale(domain=[0, 1])
     return alt.Y(f"{field}:Q", axis=alt.Axis(title=None, tickCount=5), scale=scale)
+
+
+def _date_time(time_range: TimeRange) -> str:
+    """The format of the steps' times: with seconds if a step does not begin at a whole minute."""
+    return f"{DAY} {TIME}:%S" if any(time.second for time in time_range.step_times) else f"{DAY} {TIME}"
 
 
 def _millis(time: datetime) -> int:
