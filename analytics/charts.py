@@ -17,7 +17,7 @@ import altair as alt
 from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
 from analytics.champion_details import SHOWN_PATCHES, ChampionDetails
 from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
-from analytics.key_figures import compact, rate
+from analytics.key_figures import compact, counted, rate
 from analytics.match_statistics import (
     ChampionStatistics,
     GameLengthBucket,
@@ -121,7 +121,8 @@ def gold_per_minute(buckets: Sequence[GoldBucket]) -> Chart:
             "from": bucket.at_least,
             "to": bucket.at_least + GOLD_INTERVAL,
             "games": bucket.games,
-            "tooltip": f"{bucket.at_least}–{bucket.at_least + GOLD_INTERVAL} gold per minute: {bucket.games:,} games",
+            "tooltip": f"{bucket.at_least}–{bucket.at_least + GOLD_INTERVAL} gold per minute: "
+            f"{counted(bucket.games, 'game')}",
         }
         for bucket in buckets
     ]
@@ -160,7 +161,8 @@ def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics], e
             "group": group.name,
             "rate": group.win_rate,
             "text": f"{group.win_rate:.0%} of {compact(group.games)}",
-            "tooltip": f"{group.name}: won {group.win_rate:.1%} of {group.games:,} games, {group.share:.1%} of {every}",
+            "tooltip": f"{group.name}: won {group.win_rate:.1%} of {counted(group.games, 'game')}, "
+            f"{group.share:.1%} of {every}",
         }
         for group in found
     ]
@@ -263,7 +265,7 @@ def game_lengths(lengths: Sequence[GameLengthBucket]) -> Chart:
     values = []
     for length in lengths:
         minutes = f"{length.at_least}–{length.below}" if length.below else f"{length.at_least}+"
-        tooltip = f"{minutes} minutes: {length.matches:,} matches"
+        tooltip = f"{minutes} minutes: {counted(length.matches, 'match')}"
         values.append({"minutes": minutes, "matches": length.matches, "tooltip": tooltip})
     bars = (
         alt.Chart(_data(values))
@@ -286,7 +288,7 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics], matches:
         {
             "pick": champion.pick_rate,
             "win": champion.win_rate,
-            "tooltip": f"{champion.name}: won {champion.win_rate:.1%} of {champion.games:,} games",
+            "tooltip": f"{champion.name}: won {champion.win_rate:.1%} of {counted(champion.games, 'game')}",
             "label": champion.name if champion in labelled else "",
             # The label is on the side that has room for it.
             "left": champion.pick_rate > PICK_TICKS[-3],
@@ -370,7 +372,7 @@ def _columns(
                         "from": column,
                         "to": column + mean / full * 0.66,  # a third of the column is for the text
                         "text": f"{mean:{form}}",
-                        "tooltip": f"{name}: {title} {mean:{form}}, the mean of {games:,} games",
+                        "tooltip": f"{name}: {title} {mean:{form}}, the mean of {counted(games, 'game')}",
                     }
                 )
     titles = alt.Axis(
@@ -442,7 +444,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
             "objective": each.name,
             "rate": each.win_rate,
             "text": f"{each.win_rate:.0%} of {compact(each.teams)}",
-            "tooltip": f"{each.win_rate:.1%} of {each.teams:,} teams with the first {each.name.lower()} won",
+            "tooltip": f"{each.win_rate:.1%} of {counted(each.teams, 'team')} with the first {each.name.lower()} won",
         }
         for each in found
     ]
@@ -463,7 +465,7 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
             "reason": reason,
             "share": count / found[0][0],
             "text": f"{count:,.0f}",
-            "tooltip": f"{reason}: {count:,.0f} messages",
+            "tooltip": f"{reason}: {counted(count, 'message')}",
         }
         for count, reason in found
     ]

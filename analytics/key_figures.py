@@ -151,6 +151,13 @@ def compact(number: float) -> str:
     return f"{_three_digits(number / 10**9)} G"
 
 
+def counted(number: float | None, noun: str) -> str:
+    """The number with its noun: 1 game, 1,234 games, unknown games (None)."""
+    text = "unknown" if number is None else f"{number:,.0f}"
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{text} {noun}{'' if text == '1' else plural}"
+
+
 def rate(number: float) -> str:
     """A number per minute in few characters: 1,234, then 12.3, then 0.12 and 0.0012. Only 0 is "0"."""
     if round(number, 1) >= 1000:

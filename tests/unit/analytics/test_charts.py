@@ -12,8 +12,9 @@ import pytest
 from altair.utils import schemapi
 
 from analytics import charts
+from analytics.builds import GoldBucket, GroupStatistics
 from analytics.chart import DARK, LIGHT, NO_DATA, Chart, Palette
-from analytics.match_statistics import GameLengthBucket, StepRate
+from analytics.match_statistics import GameLengthBucket, ObjectiveStatistics, PositionStatistics, StepRate
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
 from tests.support.report_samples import (
@@ -254,6 +255,25 @@ def test_tooltip_of_a_line_shows_0_only_if_the_value_is_0() -> None:
     points = tuple(zip(TIME_RANGE.step_times, values, strict=False))
     shown = svg(charts.lines_over_time("messages", "Messages", "", {"sent": points}, TIME_RANGE, ",.1f"))
     assert re.findall(r": sent ([^<]+)<", shown) == ["0.0", "0.004", "0.1", "3.0"]
+
+
+@pytest.mark.parametrize(
+    ("chart", "tooltip"),
+    [
+        (charts.gold_per_minute([GoldBucket(900, 1)]), "900–950 gold per minute: 1 game"),
+        (
+            charts.items([GroupStatistics("Sheen", 1, 0.1, 1)]),
+            "Sheen: won 100.0% of 1 game, 10.0% of the games with items",
+        ),
+        (charts.game_lengths([GameLengthBucket(0, 15, 1)]), "0–15 minutes: 1 match"),
+        (charts.positions([PositionStatistics("TOP", 1, 3, 180, None)]), "Top: KDA 3.00, the mean of 1 game"),
+        (charts.objectives([ObjectiveStatistics("Tower", 1, 1)]), "100.0% of 1 team with the first tower won"),
+        (charts.dead_letters({"not_json": 1}), "not_json: 1 message"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Chart) else "",
+)
+def test_tooltip_of_one_is_singular(chart: Chart, tooltip: str) -> None:
+    assert f">{tooltip}<" in svg(chart)
 
 
 def test_charts_are_the_same_without_validation() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from analytics.key_figures import (
     KeyFigure,
     compact,
+    counted,
     duration,
     explain_absent,
     explain_missing_metrics,
@@ -131,6 +132,21 @@ def test_dead_letters_are_those_since_prometheus_has_data(oldest_minutes: int | 
     figures = key_figures(None, replace(FIGURES, oldest_sample=oldest), TIME_RANGE, CREATED_AT)
     assert KeyFigure("Dead letters", "5", note, bad=True) in figures
     assert bool(explain_missing_metrics(oldest, TIME_RANGE)) == note.startswith("since")
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, "game", "0 games"),
+        (1, "game", "1 game"),
+        (1.0, "match", "1 match"),
+        (2, "match", "2 matches"),
+        (1234, "message", "1,234 messages"),
+        (None, "match", "unknown matches"),
+    ],
+)
+def test_only_one_is_singular(number: float | None, noun: str, text: str) -> None:
+    assert counted(number, noun) == text
 
 
 def test_ended_and_arriving_matches_are_two_figures() -> None:
