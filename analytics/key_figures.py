@@ -114,7 +114,10 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
 def _pipeline_figures(figures: PipelineFigures, time_range: TimeRange) -> list[KeyFigure]:
     (batch_p50, batch_p95), (freshness_p50, freshness_p99) = figures.batch_seconds, figures.freshness_seconds
     lag, dead_letters, late_matches = figures.lag, figures.new_dead_letters, figures.late_matches
+    # In a time range that ends now, the dead letters are those up to now, of which there may be metrics since its end.
+    is_before = not time_range.is_last and figures.oldest_sample and figures.oldest_sample >= time_range.end
     oldest = _oldest_in(time_range, figures.oldest_sample)
+    since = f"since {oldest}; no older metrics" if oldest else time_range.words
     return [
         KeyFigure(
             "Freshness",
@@ -130,7 +133,7 @@ def _pipeline_figures(figures: PipelineFigures, time_range: TimeRange) -> list[K
         KeyFigure(
             "Dead letters",
             "–" if dead_letters is None else compact(dead_letters),
-            f"since {oldest}; no older metrics" if oldest else time_range.words,
+            "no metrics of this time range" if is_before else since,
             bad=bool(dead_letters),
         ),
         KeyFigure(

@@ -20,6 +20,7 @@ from analytics.key_figures import (
     rate,
 )
 from analytics.pipeline_metrics import LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS
+from analytics.time_range import TimeRange
 from job.driver import metrics
 from job.tasks.outcomes import AGE_BUCKETS
 from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, TIME_RANGE
@@ -124,6 +125,7 @@ def test_age_of_the_newest_document_is_not_negative(seconds: float, text: str, b
         (-1, "in the last hour"),
         (0, "in the last hour"),
         (5, "since 2026-03-01 11:05; no older metrics"),
+        (60, "since 2026-03-01 12:00; no older metrics"),
         (None, "in the last hour"),
     ],
 )
@@ -132,6 +134,21 @@ def test_dead_letters_are_those_since_prometheus_has_data(oldest_minutes: int | 
     figures = key_figures(None, replace(FIGURES, oldest_sample=oldest), TIME_RANGE, CREATED_AT)
     assert KeyFigure("Dead letters", "5", note, bad=True) in figures
     assert bool(explain_missing_metrics(oldest, TIME_RANGE)) == note.startswith("since")
+
+
+@pytest.mark.parametrize(
+    ("oldest_minutes", "note"),
+    [
+        (59, "since 2026-03-01 11:59; no older metrics"),
+        (60, "no metrics of this time range"),
+        (600, "no metrics of this time range"),
+    ],
+)
+def test_dead_letters_of_a_time_range_before_prometheus_has_data_are_unknown(oldest_minutes: int, note: str) -> None:
+    over = TimeRange.between(TIME_RANGE.start, TIME_RANGE.end, CREATED_AT)
+    oldest = over.start + timedelta(minutes=oldest_minutes)
+    figures = key_figures(None, replace(FIGURES, oldest_sample=oldest, new_dead_letters=None), over, CREATED_AT)
+    assert KeyFigure("Dead letters", "–", note) in figures
 
 
 @pytest.mark.parametrize(
