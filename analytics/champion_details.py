@@ -47,8 +47,8 @@ class ChampionDetails:
     filter."""
     win_rate_steps: TimeRange
     """The time range in steps in each of which a window ends: the line would have gaps otherwise."""
-    absent: tuple[str, ...]
-    """The filters whose value no document of any time has; looked up only if the champion has no games."""
+    absent: tuple[str, ...] | None
+    """That of `read_absent`; looked up only if the champion has no games, else None."""
 
     @property
     def win_interval(self) -> tuple[float, float]:
@@ -91,7 +91,7 @@ def read_champion_details(
         gold=builds.gold(found["two_teams"]["gold"]),
         win_rate=_win_rate(client, steps, only.champion),
         win_rate_steps=steps,
-        absent=() if games else read_absent(client, only),
+        absent=None if games else read_absent(client, only),
     )
 
 

@@ -17,7 +17,7 @@ import altair as alt
 from analytics.builds import GOLD_INTERVAL, BuildStatistics, GoldBucket, GroupStatistics, KillParticipation
 from analytics.champion_details import SHOWN_PATCHES, ChampionDetails
 from analytics.chart import HEIGHT, WIDTH, Chart, css_colour
-from analytics.key_figures import compact, rate
+from analytics.key_figures import compact, counted, rate
 from analytics.match_statistics import (
     ChampionStatistics,
     GameLengthBucket,
@@ -59,7 +59,6 @@ LINE_COLOURS = ("accent", "second", "blue", "red", "muted", "ink")
 LINE_DASHES = ([1, 0], [4, 2], [1, 2])
 """Dashes of the first lines, one of each colour, of the next ones, and of those after them."""
 DAY, TIME = "%d %b", "%H:%M"
-DATE_TIME = f"{DAY} {TIME}"
 TICKS = {"minutes": TIME, "hours": TIME, "date": DAY, "week": DAY, "month": DAY, "quarter": DAY, "year": DAY}
 """The format of a tick by the time unit that begins there: midnight is labelled with its date."""
 
@@ -122,7 +121,8 @@ def gold_per_minute(buckets: Sequence[GoldBucket]) -> Chart:
             "from": bucket.at_least,
             "to": bucket.at_least + GOLD_INTERVAL,
             "games": bucket.games,
-            "tooltip": f"{bucket.at_least}–{bucket.at_least + GOLD_INTERVAL} gold per minute: {bucket.games:,} games",
+            "tooltip": f"{bucket.at_least}–{bucket.at_least + GOLD_INTERVAL} gold per minute: "
+            f"{counted(bucket.games, 'game')}",
         }
         for bucket in buckets
     ]
@@ -161,7 +161,8 @@ def groups(name: str, title: str, note: str, found: Sequence[GroupStatistics], e
             "group": group.name,
             "rate": group.win_rate,
             "text": f"{group.win_rate:.0%} of {compact(group.games)}",
-            "tooltip": f"{group.name}: won {group.win_rate:.1%} of {group.games:,} games, {group.share:.1%} of {every}",
+            "tooltip": f"{group.name}: won {group.win_rate:.1%} of {counted(group.games, 'game')}, "
+            f"{group.share:.1%} of {every}",
         }
         for group in found
     ]
@@ -237,12 +238,13 @@ def rate_per_minute(
     steps: Sequence[StepRate], time_range: TimeRange, what: Literal["matches", "documents"], note: str
 ) -> Chart:
     """Bars over time."""
+    date_time = _date_time(time_range)
     values = [
         {
             "from": _millis(step.start),
             "to": _millis(step.start) + time_range.step_seconds * 1000,
             "amount": getattr(step, what),
-            "tooltip": f"{step.start:{DATE_TIME}}: {rate(getattr(step, what))} {what} per minute",
+            "tooltip": f"{step.start:{date_time}}: {rate(getattr(step, what))} {what} per minute",
         }
         for step in steps
     ]
@@ -253,7 +255,7 @@ def rate_per_minute(
     )
     has_data = any(step.documents for step in steps)
     seconds = time_range.step_seconds
-    if seconds > 60:
+    if seconds != 60:
         note += f"; means of {f'{seconds} s' if seconds % 60 else f'{seconds // 60} minutes'}"
     return Chart(f"{what}-per-minute", f"{what.capitalize()} per minute", note, _sized(bars) if has_data else None)
 
@@ -263,7 +265,7 @@ def game_lengths(lengths: Sequence[GameLengthBucket]) -> Chart:
     values = []
     for length in lengths:
         minutes = f"{length.at_least}–{length.below}" if length.below else f"{length.at_least}+"
-        tooltip = f"{minutes} minutes: {length.matches:,} matches"
+        tooltip = f"{minutes} minutes: {counted(length.matches, 'match')}"
         values.append({"minutes": minutes, "matches": length.matches, "tooltip": tooltip})
     bars = (
         alt.Chart(_data(values))
@@ -286,7 +288,7 @@ def win_rate_against_pick_rate(champions: Sequence[ChampionStatistics], matches:
         {
             "pick": champion.pick_rate,
             "win": champion.win_rate,
-            "tooltip": f"{champion.name}: won {champion.win_rate:.1%} of {champion.games:,} games",
+            "tooltip": f"{champion.name}: won {champion.win_rate:.1%} of {counted(champion.games, 'game')}",
             "label": champion.name if champion in labelled else "",
             # The label is on the side that has room for it.
             "left": champion.pick_rate > PICK_TICKS[-3],
@@ -370,7 +372,7 @@ def _columns(
                         "from": column,
                         "to": column + mean / full * 0.66,  # a third of the column is for the text
                         "text": f"{mean:{form}}",
-                        "tooltip": f"{name}: {title} {mean:{form}}, the mean of {games:,} games",
+                        "tooltip": f"{name}: {title} {mean:{form}}, the mean of {counted(games, 'game')}",
                     }
                 )
     titles = alt.Axis(
@@ -442,7 +444,7 @@ def objectives(found: Sequence[ObjectiveStatistics]) -> Chart:
             "objective": each.name,
             "rate": each.win_rate,
             "text": f"{each.win_rate:.0%} of {compact(each.teams)}",
-            "tooltip": f"{each.win_rate:.1%} of {each.teams:,} teams with the first {each.name.lower()} won",
+            "tooltip": f"{each.win_rate:.1%} of {counted(each.teams, 'team')} with the first {each.name.lower()} won",
         }
         for each in found
     ]
@@ -463,7 +465,7 @@ def dead_letters(reasons: Mapping[str, float]) -> Chart:
             "reason": reason,
             "share": count / found[0][0],
             "text": f"{count:,.0f}",
-            "tooltip": f"{reason}: {count:,.0f} messages",
+            "tooltip": f"{reason}: {counted(count, 'message')}",
         }
         for count, reason in found
     ]
@@ -508,12 +510,12 @@ def lines_over_time(
     for line in names:
         for at, value in lines[line]:
             tooltips.setdefault(at, []).append(f"{line} {_number(value, form)}")
-    half = time_range.step_seconds * 500
+    half, date_time = time_range.step_seconds * 500, _date_time(time_range)
     hover_areas = [
         {
             "from": max(_millis(at) - half, _millis(time_range.start)),
             "to": min(_millis(at) + half, _millis(time_range.end)),
-            "tooltip": f"{at:{DATE_TIME}}: {', '.join(texts)}",
+            "tooltip": f"{at:{date_time}}: {', '.join(texts)}",
         }
         for at, texts in tooltips.items()
     ]
@@ -624,6 +626,11 @@ def _amount(field: str, values: Sequence[Mapping[str, Any]]) -> alt.Y:
     # Only zeros: the line belongs at the bottom, not in the middle.
     scale = alt.Scale(domainMin=0) if any(value[field] for value in values) else alt.Scale(domain=[0, 1])
     return alt.Y(f"{field}:Q", axis=alt.Axis(title=None, tickCount=5), scale=scale)
+
+
+def _date_time(time_range: TimeRange) -> str:
+    """The format of the steps' times: with seconds if a step does not begin at a whole minute."""
+    return f"{DAY} {TIME}:%S" if any(time.second for time in time_range.step_times) else f"{DAY} {TIME}"
 
 
 def _millis(time: datetime) -> int:

@@ -43,7 +43,7 @@ def explain_no_matches(
     """Why the time range has no matches, and what to do; empty if it has some. `advice`: how to choose a longer one."""
     if matches.count:
         return []
-    if matches.absent:
+    if matches.absent is not None:
         return [explain_absent(matches.absent)]
     if matches.newest_ended is None:
         if matches.total_documents:
@@ -62,7 +62,9 @@ def explain_no_matches(
 
 
 def explain_absent(filters: Sequence[str]) -> str:
-    """That no document has the values of these filters."""
+    """That no document has the values of these filters; without any, that none matches all selected ones at once."""
+    if not filters:
+        return "No document matches all of these filters at once: remove one of them."
     names = " or ".join(f"this {name}" for name in filters)
     return f"No document has {names}: check the spelling, or choose another."
 
@@ -112,7 +114,10 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
 def _pipeline_figures(figures: PipelineFigures, time_range: TimeRange) -> list[KeyFigure]:
     (batch_p50, batch_p95), (freshness_p50, freshness_p99) = figures.batch_seconds, figures.freshness_seconds
     lag, dead_letters, late_matches = figures.lag, figures.new_dead_letters, figures.late_matches
+    # In a time range that ends now, the dead letters are those up to now, of which there may be metrics since its end.
+    is_before = not time_range.is_last and figures.oldest_sample and figures.oldest_sample >= time_range.end
     oldest = _oldest_in(time_range, figures.oldest_sample)
+    since = f"since {oldest}; no older metrics" if oldest else time_range.words
     return [
         KeyFigure(
             "Freshness",
@@ -128,7 +133,7 @@ def _pipeline_figures(figures: PipelineFigures, time_range: TimeRange) -> list[K
         KeyFigure(
             "Dead letters",
             "–" if dead_letters is None else compact(dead_letters),
-            f"since {oldest}; no older metrics" if oldest else time_range.words,
+            "no metrics of this time range" if is_before else since,
             bad=bool(dead_letters),
         ),
         KeyFigure(
@@ -147,6 +152,13 @@ def compact(number: float) -> str:
     if round(number / 10**6) < 1000:
         return f"{_three_digits(number / 10**6)} M"
     return f"{_three_digits(number / 10**9)} G"
+
+
+def counted(number: float | None, noun: str) -> str:
+    """The number with its noun: 1 game, 1,234 games, unknown games (None)."""
+    text = "unknown" if number is None else f"{number:,.0f}"
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{text} {noun}{'' if text == '1' else plural}"
 
 
 def rate(number: float) -> str:

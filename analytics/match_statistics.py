@@ -177,8 +177,8 @@ class MatchStatistics:
     """Newest first, at any time up to now: a match can arrive before its game's end."""
     arriving_per_minute: float | None
     """Matches that have arrived in the last minutes, whenever they ended; None if the time range does not end now."""
-    absent: tuple[str, ...]
-    """The filters whose value no document of any time has; looked up only if no match in the time range is selected."""
+    absent: tuple[str, ...] | None
+    """That of `read_absent`; looked up only if no match in the time range is selected, else None."""
 
 
 @dataclass(frozen=True)
@@ -271,17 +271,26 @@ def read_match_statistics(
         objectives=_objectives(teams),
         last=last,
         arriving_per_minute=_read_arrivals(client, only) if time_range.is_last else None,
-        absent=() if selected["matches"]["value"] else read_absent(client, only),
+        absent=None if selected["matches"]["value"] else read_absent(client, only),
     )
 
 
-def read_absent(client: Elasticsearch, only: MatchFilter) -> tuple[str, ...]:
-    """The filters whose value no document of any time has. Raises the client's errors."""
+def read_absent(client: Elasticsearch, only: MatchFilter) -> tuple[str, ...] | None:
+    """The filters whose value no document of any time has; empty if each value has documents, but none matches all
+    filters at once. None if one does. Raises the client's errors."""
     if not only.clauses:
-        return ()
-    found = search_matches(client, size=0, aggs={"values": {"filters": {"filters": only.clauses}}})
-    values = found["aggregations"]["values"]["buckets"]
-    return tuple(name for name, bucket in values.items() if not bucket["doc_count"])
+        return None
+    found = search_matches(
+        client,
+        size=0,
+        aggs={
+            "values": {"filters": {"filters": only.clauses}},
+            "together": {"filter": all_of(*only.clauses.values())},
+        },
+    )["aggregations"]
+    if found["together"]["doc_count"]:
+        return None
+    return tuple(name for name, bucket in found["values"]["buckets"].items() if not bucket["doc_count"])
 
 
 def _read_newest_arrival(client: Elasticsearch) -> datetime | None:
@@ -528,7 +537,8 @@ def _of_participants() -> dict[str, Any]:
                     "terms": {"field": "champion_name", "size": MAX_CHAMPIONS},
                     "aggs": {
                         "matches": _distinct_matches(CHAMPION_PRECISION),
-                        "id": {"max": {"field": "champion_id"}},
+                        # The most frequent one: a single match can have a wrong id.
+                        "ids": {"terms": {"field": "champion_id", "size": 1, "shard_size": EXACT_SHARD_SIZE}},
                         **averages("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute"),
                     },
                 },
@@ -577,9 +587,9 @@ def _step(start: datetime, bucket: Mapping[str, Any], minutes: float) -> StepRat
 def _champion(bucket: Mapping[str, Any], matches: int, teams: Mapping[str, Any]) -> ChampionStatistics:
     ban_rate = None
     with_bans = teams["with_bans"]["matches"]["value"] if teams else 0
-    if with_bans and bucket["id"]["value"] is not None:
+    if with_bans and (ids := bucket["ids"]["buckets"]):
         bans = {ban["key"]: ban["matches"]["value"] for ban in teams["with_bans"]["bans"]["buckets"]}
-        ban_rate = bans.get(int(bucket["id"]["value"]), 0) / with_bans
+        ban_rate = bans.get(ids[0]["key"], 0) / with_bans
     return ChampionStatistics(
         name=bucket["key"],
         games=bucket["doc_count"],

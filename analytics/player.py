@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
+from unicodedata import category, normalize
 
 from elasticsearch import Elasticsearch
 
@@ -20,6 +21,8 @@ NO_BOT = none_of({"term": {"bot": True}})
 """All bots have the same puuid, and the names of champions."""
 LONGEST_PATTERN = 1000
 """Elasticsearch's default of `index.max_regex_length`, which counts UTF-16 code units."""
+SPACES = "[ \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+"""A class of all spaces: Unicode's category Zs."""
 LAST_CASED_CHARACTER = 0x1E943
 """Unicode's last character with an upper or lower case."""
 MEANS = ("win", "kda", "gold_per_minute", "damage_per_minute", "cs_per_minute", "kill_participation")
@@ -143,19 +146,32 @@ def read_player(client: Elasticsearch, wanted: str) -> Player | None:
 
 
 def has_name(wanted: str) -> dict[str, Any]:
-    """A query for documents whose `summoner_name` is `wanted` in any case, in every alphabet.
+    """A query for documents whose `summoner_name` is `wanted` in any case, in every alphabet, with any spaces.
 
-    A pattern, because `case_insensitive` of a `term` query folds ASCII only, and because it also finds documents that
+    Patterns, because `case_insensitive` of a `term` query folds ASCII only, and because they also find documents that
     were indexed without a normalizer.
     """
-    pattern = "".join(_any_case(character) for character in wanted)
-    if len(pattern.encode("utf-16-le")) // 2 > LONGEST_PATTERN:  # far longer than any name
+    patterns = ["".join(map(_any_case, spelling)) for spelling in _spellings(wanted)]
+    if any(len(pattern.encode("utf-16-le")) // 2 > LONGEST_PATTERN for pattern in patterns):  # longer than any name
         return {"term": {"summoner_name": wanted}}
-    return {"regexp": {"summoner_name": {"value": pattern, "flags": "NONE"}}}
+    expressions = ({"value": pattern, "flags": "NONE"} for pattern in patterns)
+    return {"bool": {"should": [{"regexp": {"summoner_name": expression}} for expression in expressions]}}
+
+
+def _spellings(wanted: str) -> Iterable[str]:
+    """The name as it is, without spaces around the #, which the game's client copies, and each composed (NFC) and
+    decomposed (NFD): an accent is a part of its letter, or a character of its own."""
+    name, separator, tag = wanted.rpartition("#")
+    texts = (wanted, f"{name.strip()}{separator}{tag.strip()}")
+    return dict.fromkeys(
+        spelling for text in texts for spelling in (text, normalize("NFC", text), normalize("NFD", text))
+    )
 
 
 def _any_case(character: str) -> str:
-    """A regular expression of Lucene for the character in any case."""
+    """A regular expression of Lucene for the character in any case; for a space, any space."""
+    if category(character) == "Zs":
+        return SPACES
     if cases := _cases().get(character.casefold()):
         return f"[{cases}]"
     # A backslash before a letter or digit could be a class such as \d; before anything else it is literal.

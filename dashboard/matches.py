@@ -71,7 +71,7 @@ def _draw_champion(view: View) -> None:
         st.html(f"<h2>{page.text(view.filter.champion)}</h2>")
         if not details.games:
             none = f"No game of {view.filter.champion} {answer.time_range.words} matches the filters."
-            page.hint([explain_absent(details.absent) if details.absent else none])
+            page.hint([none if details.absent is None else explain_absent(details.absent)])
         figures = [KeyFigure("Games", f"{details.games:,}", answer.time_range.words)]
         if (won := details.means.get("win")) is not None:
             low, high = details.win_interval

@@ -53,7 +53,9 @@ def _draw_player(player: Player) -> None:
             "no game counts yet",
         )
     with st.container(key="card-form"):
-        page.heading("Form", f"the last {len(player.last)} games, newest first")
+        page.heading(
+            "Form", f"the last {games} games, newest first" if (games := len(player.last)) > 1 else "the last game"
+        )
         st.html(f'<p class="form">{"".join(_result(game.won) for game in player.last)}</p>')
     rows = "".join(
         f"<tr><td>{page.text(champion.name)}</td><td>{page.text(champion.queue)}</td>"

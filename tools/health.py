@@ -21,6 +21,7 @@ from docker.errors import NotFound
 from elasticsearch import ApiError, Elasticsearch, TransportError
 from prometheus_client.parser import text_string_to_metric_families
 
+from analytics.key_figures import counted
 from infra.clients.docker_engine import connect, execute, foreign_endpoints, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure, indices_of_this_month
 from infra.clients.kafka import KafkaRequestError, TopicClient
@@ -224,21 +225,20 @@ class HealthChecker:
         if "generator" not in self._outputs["services"]:
             return "yours (the stack's generator is off)", None
         metrics = self._metrics("generator")
-        sent, failed = (
-            _total(metrics, f"generator_{name}_total") for name in ("messages_delivered", "delivery_failures")
-        )
+        sent = counted(_sum(metrics, "generator_messages_delivered_total"), "message")
+        failed = _total(metrics, "generator_delivery_failures_total")
         last = max(metrics.get("generator_last_delivery_timestamp_seconds", {}).values(), default=0)
         silent = time.time() - last
         problem = None
         if silent > SILENT_SECONDS:
             problem = f"nothing delivered for {timedelta(seconds=int(silent))}" if last else "nothing delivered yet"
-        return f"{sent} messages delivered since it started, {failed} failed", problem
+        return f"{sent} delivered since it started, {failed} failed", problem
 
     def _check_topic(self) -> StageResult:
         retained = self._retained(MATCHES_TOPIC)
         held, problem = self._open_transactions()
-        partitions = "1 partition" if len(retained) == 1 else f"{len(retained)} partitions"
-        return f"{sum(retained.values()):,} messages in {partitions}{held}", problem
+        messages, partitions = counted(sum(retained.values()), "message"), counted(len(retained), "partition")
+        return f"{messages} in {partitions}{held}", problem
 
     def _retained(self, topic: str) -> dict[int, int]:
         """How many offsets each partition retains: its messages, and the markers of transactions."""
@@ -258,7 +258,7 @@ class HealthChecker:
         )
         problems = [
             f"a transaction in {partition} has been open for {timedelta(seconds=int(age))} and holds back "
-            f"{held.get(partition, 0):,.0f} messages"
+            f"{counted(held.get(partition, 0), 'message')}"
             for partition, age in seconds.items()
             if age >= OPEN_TRANSACTION_SECONDS
         ]
@@ -267,17 +267,18 @@ class HealthChecker:
     def _check_job(self) -> StageResult:
         health = self._get_in_container("spark-job", "/health", fail=False)
         metrics = self._metrics("spark-job")
-        processed, lag = _total(metrics, "lol_job_messages_total"), _total(metrics, "lol_job_kafka_lag_messages")
+        processed = counted(_sum(metrics, "lol_job_messages_total"), "message")
+        lag = _total(metrics, "lol_job_kafka_lag_messages")
         late = sum(metrics.get("lol_job_late_matches_total", {}).values())
-        too_late = f", {late:,.0f} matches too late for the windows" if late else ""
-        of_uncounted = "messages of matches that do not count in the windows"
-        uncounted = _by_label(metrics, "lol_job_uncounted_matches_total", of_uncounted)
-        dropped = _by_label(metrics, "lol_job_dropped_fields_total", "optional fields dropped")
+        too_late = f", {counted(late, 'match')} too late for the windows" if late else ""
+        of_uncounted = ("message", "of matches that do not count in the windows")
+        uncounted = _by_label(metrics, "lol_job_uncounted_matches_total", *of_uncounted)
+        dropped = _by_label(metrics, "lol_job_dropped_fields_total", "optional field", "dropped")
         problem = None if health == "ok" else health
-        return f"{processed} messages processed since it started{too_late}{uncounted}{dropped}, lag {lag}", problem
+        return f"{processed} processed since it started{too_late}{uncounted}{dropped}, lag {lag}", problem
 
     def _check_dead_letters(self) -> StageResult:
-        figures = f"{sum(self._retained(DEAD_LETTER_TOPIC).values()):,} messages"
+        figures = counted(sum(self._retained(DEAD_LETTER_TOPIC).values()), "message")
         reasons: dict[str, float] = {}
         with suppress(PrometheusError):  # the problem of another stage
             reasons = connect_prometheus(self._outputs).values(DEAD_LETTERS_ONLY, "reason")
@@ -291,7 +292,7 @@ class HealthChecker:
     def _check_documents(self) -> StageResult:
         participants = self._count(MATCHES_ALIAS)
         champions, positions = self._count(CHAMPIONS_ALIAS), self._count(POSITIONS_ALIAS)
-        figures = f"{participants:,} participants; windows: {champions:,} champion, {positions:,} position"
+        figures = f"{counted(participants, 'participant')}; windows: {champions:,} champion, {positions:,} position"
         if problems := "; ".join(self._index_problems()):
             return figures, problems
         # A stack that waits for its first message is healthy.
@@ -317,7 +318,8 @@ class HealthChecker:
 
     def _check_archive(self) -> StageResult:
         metrics = self._metrics("archive")
-        written, lag = _total(metrics, "lol_archive_matches_total"), _total(metrics, "lol_archive_lag_messages")
+        written = counted(_sum(metrics, "lol_archive_matches_total"), "match")
+        lag = _total(metrics, "lol_archive_lag_messages")
         lost = {
             kind: sum(metrics.get(f"lol_archive_{name}_total", {}).values())
             for kind, name in (("too large", "refused"), ("unreadable", "unreadable"))
@@ -334,7 +336,7 @@ class HealthChecker:
                 for partition, stalled in metrics.get("lol_archive_stalled_seconds", {}).items()
                 if stalled >= STALLED_PARTITION_SECONDS
             )
-        return f"{written} matches written since it started{not_archived}, lag {lag}", problem or None
+        return f"{written} written since it started{not_archived}, lag {lag}", problem or None
 
     def _check_monitoring(self) -> StageResult:
         scraped = connect_prometheus(self._outputs).values(SCRAPED, "job")
@@ -416,18 +418,24 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
     return StageHealth(name, sanitize(figures), problem and sanitize(problem))
 
 
+def _sum(metrics: Samples, name: str) -> float | None:
+    """The sum of a metric's samples; a metric without samples is unknown (None), not 0."""
+    return sum(metrics[name].values()) if name in metrics else None
+
+
 def _total(metrics: Samples, name: str) -> str:
-    """The sum of a metric's samples in words; a metric without samples is unknown, not 0."""
-    return f"{sum(metrics[name].values()):,.0f}" if name in metrics else "unknown"
+    """The same in words."""
+    total = _sum(metrics, name)
+    return "unknown" if total is None else f"{total:,.0f}"
 
 
-def _by_label(metrics: Samples, name: str, what: str) -> str:
+def _by_label(metrics: Samples, name: str, noun: str, rest: str) -> str:
     """The sum of a counter with one label in words, and its parts; empty if it is 0."""
     parts = {label.partition(" ")[2]: number for label, number in metrics.get(name, {}).items() if number}
     if not parts:
         return ""
     each = ", ".join(f"{label} {number:,.0f}" for label, number in sorted(parts.items()))
-    return f", {sum(parts.values()):,.0f} {what} ({each})"
+    return f", {counted(sum(parts.values()), noun)} {rest} ({each})"
 
 
 def _memory(container: Container) -> int:

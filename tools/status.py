@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from analytics.key_figures import counted
 from analytics.pipeline_metrics import PipelineMetrics, Points, read_pipeline_metrics
 from analytics.time_range import STEPS, TimeRange
 from infra.clients.docker_engine import DockerUnavailableError
@@ -91,7 +92,7 @@ def _headline(status: StackStatus) -> Text:
         (" ● ", "bold red" if broken else "bold green"),
         ("lolstack ", "bold"),
         (status.stack, "bold cyan"),
-        f"  {len(status.health.services)} services, images from {status.outputs['imageSource']}",
+        f"  {counted(len(status.health.services), 'service')}, images from {status.outputs['imageSource']}",
         (f"  {status.at:%Y-%m-%d %H:%M:%S} UTC", "dim"),
     )
     if broken:

@@ -135,10 +135,10 @@ MATCHES = MatchStatistics(
     objectives=(ObjectiveStatistics("Tower", 3000, 0.71), ObjectiveStatistics("Baron", 2000, 0.84)),
     last=(ARENA_MATCH, *(match(n) for n in range(1, 9)), match(10, (XSS,))),
     arriving_per_minute=118,
-    absent=(),
+    absent=None,
 )
 NO_MATCHES = MatchStatistics(
-    0, None, None, 0, 0, 0, (), StepRate(TIME_RANGE.end - timedelta(minutes=5), 0, 0), (), (), (), (), (), (), 0, ()
+    0, None, None, 0, 0, 0, (), StepRate(TIME_RANGE.end - timedelta(minutes=5), 0, 0), (), (), (), (), (), (), 0, None
 )
 
 BUILDS = BuildStatistics(

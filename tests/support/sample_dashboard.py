@@ -68,7 +68,7 @@ def matches(time_range: TimeRange, view: View, _: str) -> MatchStatistics:
         MATCHES,
         total_documents=changing(),
         count=sum(champion.games for champion in champions) if view.filter.champion else MATCHES.count,
-        absent=() if champions else ("champion",),
+        absent=None if champions else ("champion",),
         champions=tuple(champions),
         steps=tuple(
             replace(step, start=start) for step, start in zip(MATCHES.steps, time_range.step_times, strict=False)
@@ -81,7 +81,7 @@ def champion(time_range: TimeRange, _: View, __: str) -> ChampionDetails:
     """The same for each champion."""
     points = tuple((time, 50.0) for time in time_range.step_times[1:])
     gold = tuple(GoldBucket(gold, gold // 10) for gold in range(300, 700, 50))
-    return ChampionDetails(100, MEANS, GROUPS, GROUPS, GROUPS, GROUPS, gold, points, time_range, absent=())
+    return ChampionDetails(100, MEANS, GROUPS, GROUPS, GROUPS, GROUPS, gold, points, time_range, absent=None)
 
 
 def player(_: TimeRange, __: View, wanted: str) -> Player | None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analytics.key_figures import counted
 from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC, make_command, pulumi_command
 from job.times import iso
 from tools.command_line import run, stack_name, write
@@ -132,7 +133,7 @@ def replay(console: Console, outputs: Mapping[str, Any], selection: str) -> int:
     try:
         run.run(lambda: select_dead_letters(kafka_settings(outputs), selection))
     except KeyboardInterrupt:
-        raise DlqError(f"interrupted after {run.sent:,} replayed messages; {RETRY_ADVICE}") from None
+        raise DlqError(f"interrupted after {counted(run.sent, 'replayed message')}; {RETRY_ADVICE}") from None
     line = f"Replayed to {MATCHES_TOPIC}: {run.sent:,}"
     if run.duplicates:
         line += f"; skipped duplicates with the same key and value: {run.duplicates:,}"
@@ -140,7 +141,7 @@ def replay(console: Console, outputs: Mapping[str, Any], selection: str) -> int:
         line += f"; not replayable: {run.refused:,}"
     write(console.file, f"{line}\n")
     if run.failed:
-        raise DlqError(f"Kafka refused {len(run.failed):,} messages ({run.failed[0].str()}); {RETRY_ADVICE}")
+        raise DlqError(f"Kafka refused {counted(len(run.failed), 'message')} ({run.failed[0].str()}); {RETRY_ADVICE}")
     return 1 if run.refused else 0
 
 

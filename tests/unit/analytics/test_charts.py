@@ -12,8 +12,9 @@ import pytest
 from altair.utils import schemapi
 
 from analytics import charts
+from analytics.builds import GoldBucket, GroupStatistics
 from analytics.chart import DARK, LIGHT, NO_DATA, Chart, Palette
-from analytics.match_statistics import GameLengthBucket, StepRate
+from analytics.match_statistics import GameLengthBucket, ObjectiveStatistics, PositionStatistics, StepRate
 from analytics.pipeline_metrics import Points
 from analytics.time_range import TimeRange
 from tests.support.report_samples import (
@@ -203,10 +204,41 @@ def pipeline_charts(**metrics: Any) -> list[Chart]:
 
 @pytest.mark.parametrize(
     ("seconds", "note"),
-    [(60, ""), (90, "; means of 90 s"), (119, "; means of 119 s"), (120, "; means of 2 minutes")],
+    [
+        (1, "; means of 1 s"),
+        (14, "; means of 14 s"),
+        (60, ""),
+        (90, "; means of 90 s"),
+        (119, "; means of 119 s"),
+        (120, "; means of 2 minutes"),
+    ],
 )
 def test_note_has_the_true_length_of_a_step(seconds: int, note: str) -> None:
     assert charts.rate_per_minute([], TimeRange(CREATED_AT, seconds), "matches", "").note == note
+
+
+HALF_A_STEP_LATE = TimeRange(CREATED_AT, 60)
+"""Of whole minutes that begin at 30 s."""
+
+
+@pytest.mark.parametrize(
+    ("time_range", "times"),
+    [
+        (TimeRange.last(timedelta(minutes=15), CREATED_AT), ["11:45:15", "11:45:30", "11:45:45", "11:46:00"]),
+        (TimeRange.last(timedelta(hours=1), CREATED_AT), ["11:00", "11:01", "11:02", "11:03"]),
+        (TimeRange.last(timedelta(minutes=90), CREATED_AT), ["10:30:00", "10:31:30", "10:33:00", "10:34:30"]),
+        (HALF_A_STEP_LATE, ["11:00:30", "11:01:30", "11:02:30", "11:03:30"]),
+        (TimeRange.last(timedelta(days=1), CREATED_AT), ["12:00", "12:24", "12:48", "13:12"]),
+    ],
+    ids=["15 minutes", "an hour", "90 minutes", "minutes that begin at 30 s", "a day"],
+)
+def test_tooltips_have_seconds_if_the_steps_have(time_range: TimeRange, times: list[str]) -> None:
+    """Neighbouring steps would otherwise have the same tooltip."""
+    starts = time_range.step_times[:4]
+    bars = svg(charts.rate_per_minute([StepRate(start, 1, 10) for start in starts], time_range, "matches", ""))
+    line = svg(charts.lines_over_time("lag", "Lag", "", {"lag": tuple((at, 1.0) for at in starts)}, time_range, ".0f"))
+    assert re.findall(r"([\d:]+): 1\.0 matches per minute", bars) == times
+    assert re.findall(r"([\d:]+): lag 1<", line) == times
 
 
 def test_tooltip_shows_0_only_if_the_rate_is_0() -> None:
@@ -223,6 +255,25 @@ def test_tooltip_of_a_line_shows_0_only_if_the_value_is_0() -> None:
     points = tuple(zip(TIME_RANGE.step_times, values, strict=False))
     shown = svg(charts.lines_over_time("messages", "Messages", "", {"sent": points}, TIME_RANGE, ",.1f"))
     assert re.findall(r": sent ([^<]+)<", shown) == ["0.0", "0.004", "0.1", "3.0"]
+
+
+@pytest.mark.parametrize(
+    ("chart", "tooltip"),
+    [
+        (charts.gold_per_minute([GoldBucket(900, 1)]), "900–950 gold per minute: 1 game"),
+        (
+            charts.items([GroupStatistics("Sheen", 1, 0.1, 1)]),
+            "Sheen: won 100.0% of 1 game, 10.0% of the games with items",
+        ),
+        (charts.game_lengths([GameLengthBucket(0, 15, 1)]), "0–15 minutes: 1 match"),
+        (charts.positions([PositionStatistics("TOP", 1, 3, 180, None)]), "Top: KDA 3.00, the mean of 1 game"),
+        (charts.objectives([ObjectiveStatistics("Tower", 1, 1)]), "100.0% of 1 team with the first tower won"),
+        (charts.dead_letters({"not_json": 1}), "not_json: 1 message"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Chart) else "",
+)
+def test_tooltip_of_one_is_singular(chart: Chart, tooltip: str) -> None:
+    assert f">{tooltip}<" in svg(chart)
 
 
 def test_charts_are_the_same_without_validation() -> None:

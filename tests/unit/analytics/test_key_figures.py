@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from analytics.key_figures import (
     KeyFigure,
     compact,
+    counted,
     duration,
     explain_absent,
     explain_missing_metrics,
@@ -19,6 +20,7 @@ from analytics.key_figures import (
     rate,
 )
 from analytics.pipeline_metrics import LARGEST_BATCH_SECONDS, LARGEST_FRESHNESS_SECONDS
+from analytics.time_range import TimeRange
 from job.driver import metrics
 from job.tasks.outcomes import AGE_BUCKETS
 from tests.support.report_samples import CREATED_AT, FIGURES, MATCHES, TIME_RANGE
@@ -123,6 +125,7 @@ def test_age_of_the_newest_document_is_not_negative(seconds: float, text: str, b
         (-1, "in the last hour"),
         (0, "in the last hour"),
         (5, "since 2026-03-01 11:05; no older metrics"),
+        (60, "since 2026-03-01 12:00; no older metrics"),
         (None, "in the last hour"),
     ],
 )
@@ -131,6 +134,36 @@ def test_dead_letters_are_those_since_prometheus_has_data(oldest_minutes: int | 
     figures = key_figures(None, replace(FIGURES, oldest_sample=oldest), TIME_RANGE, CREATED_AT)
     assert KeyFigure("Dead letters", "5", note, bad=True) in figures
     assert bool(explain_missing_metrics(oldest, TIME_RANGE)) == note.startswith("since")
+
+
+@pytest.mark.parametrize(
+    ("oldest_minutes", "note"),
+    [
+        (59, "since 2026-03-01 11:59; no older metrics"),
+        (60, "no metrics of this time range"),
+        (600, "no metrics of this time range"),
+    ],
+)
+def test_dead_letters_of_a_time_range_before_prometheus_has_data_are_unknown(oldest_minutes: int, note: str) -> None:
+    over = TimeRange.between(TIME_RANGE.start, TIME_RANGE.end, CREATED_AT)
+    oldest = over.start + timedelta(minutes=oldest_minutes)
+    figures = key_figures(None, replace(FIGURES, oldest_sample=oldest, new_dead_letters=None), over, CREATED_AT)
+    assert KeyFigure("Dead letters", "–", note) in figures
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, "game", "0 games"),
+        (1, "game", "1 game"),
+        (1.0, "match", "1 match"),
+        (2, "match", "2 matches"),
+        (1234, "message", "1,234 messages"),
+        (None, "match", "unknown matches"),
+    ],
+)
+def test_only_one_is_singular(number: float | None, noun: str, text: str) -> None:
+    assert counted(number, noun) == text
 
 
 def test_ended_and_arriving_matches_are_two_figures() -> None:
@@ -144,6 +177,7 @@ def test_ended_and_arriving_matches_are_two_figures() -> None:
 
 def test_filters_without_any_document_are_named() -> None:
     assert explain_absent(("platform", "champion")).startswith("No document has this platform or this champion:")
+    assert explain_absent(()) == "No document matches all of these filters at once: remove one of them."
 
 
 def test_percentile_at_the_last_bound_of_its_histogram_is_more_than_that() -> None:

@@ -20,6 +20,7 @@ from analytics.match_statistics import (
     MatchFilter,
     MatchStatistics,
     MatchSummary,
+    read_absent,
     read_filter_values,
     read_last_matches,
     read_match_statistics,
@@ -56,7 +57,10 @@ EMPTY_RESPONSE: dict[str, Any] = {
     },
 }
 
-NO_VALUES = {"values": {"buckets": {"platform": {"doc_count": 10}, "champion": {"doc_count": 0}}}}
+NO_VALUES = {
+    "values": {"buckets": {"platform": {"doc_count": 10}, "champion": {"doc_count": 0}}},
+    "together": {"doc_count": 0},
+}
 
 
 def request_and_result(time_range: TimeRange) -> tuple[dict[str, Any], MatchStatistics]:
@@ -199,12 +203,11 @@ def _aggregated(aggregation: Mapping[str, Any], documents: Documents) -> dict[st
     of_each = [each[of["field"]] if isinstance(each[of["field"]], list) else [each[of["field"]]] for each in documents]
     values = [value for found in of_each for value in found]
     if kind == "terms":
-        return {
-            "buckets": [
-                {"key": key, **bucket([each for each, found in zip(documents, of_each, strict=True) if key in found])}
-                for key in sorted(set(values))
-            ]
-        }
+        buckets = [
+            {"key": key, **bucket([each for each, found in zip(documents, of_each, strict=True) if key in found])}
+            for key in sorted(set(values))
+        ]
+        return {"buckets": sorted(buckets, key=lambda each: -each["doc_count"])[: of.get("size", 10)]}
     if kind == "cardinality":
         return {"value": len(set(values))}
     return {"value": max(values) if kind == "max" else mean(values) if values else None}
@@ -279,6 +282,24 @@ def test_ban_rate_is_of_the_matches_in_which_a_champion_could_be_banned() -> Non
     ]
     (ahri,) = statistics_of([{"match_id": "EUW1_1"}], teams).champions
     assert ahri.ban_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("ids", "rate"),
+    [([1, 1, 1], 1 / 3), ([1, 1, 1, 999], 1 / 4), ([999, 1, 2, 1], 1 / 4), ([-1, 1, 1], 1 / 3)],
+    ids=["right", "one larger", "two wrong", "one smaller"],
+)
+def test_wrong_champion_id_of_one_match_does_not_change_the_ban_rate(ids: list[int], rate: float) -> None:
+    """Matches from before patch 11.4 have some."""
+    games = [
+        {"match_id": f"EUW1_{number}", "champion_name": "Annie", "champion_id": id_} for number, id_ in enumerate(ids)
+    ]
+    teams = [
+        {"match_id": game["match_id"], "game_mode": "CLASSIC", "queue_id": 420, "map_id": 11, "bans": bans}
+        for game, bans in zip(games, [[1], *[[86]] * (len(games) - 1)], strict=True)
+    ]
+    (annie,) = statistics_of(games, teams).champions
+    assert annie.ban_rate == rate
 
 
 def last_match(participants: Sequence[Mapping[str, Any]]) -> MatchSummary:
@@ -446,14 +467,32 @@ def test_time_range_that_is_over_has_no_arrivals() -> None:
     assert not any("arriving" in call.kwargs.get("aggs", {}) for call in client.search.call_args_list)
 
 
-def test_filters_whose_value_no_document_has_are_named() -> None:
+@pytest.mark.parametrize(
+    ("only", "absent"),
+    [
+        pytest.param(EVERYTHING, None, id="no filter"),
+        pytest.param(MatchFilter(queue_ids=(420,), champion="Ahri"), None, id="some document"),
+        pytest.param(MatchFilter(queue_ids=(420,), champion="Ahry"), ("champion",), id="a value that none has"),
+        pytest.param(MatchFilter(champion="Ahry", position="MID"), ("champion", "position"), id="two such values"),
+        pytest.param(MatchFilter(champion="Ahri", position="JUNGLE"), (), id="values that none has together"),
+    ],
+)
+def test_filters_that_no_document_of_any_time_matches_are_named(
+    only: MatchFilter, absent: tuple[str, ...] | None
+) -> None:
+    """Also those of which each has documents, but not together with the others."""
+    games = [PERSON, {**PERSON, "champion_name": "LeeSin", "position": "JUNGLE"}]
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.side_effect = lambda **request: {"aggregations": aggregated(request["aggs"], games)}
+    assert read_absent(client, only) == absent
+
+
+def test_absent_filters_are_looked_up_if_no_match_is_selected() -> None:
     client = create_autospec(Elasticsearch, instance=True)
     client.search.return_value = EMPTY_RESPONSE | {"aggregations": EMPTY_RESPONSE["aggregations"] | NO_VALUES}
     only = MatchFilter(platform="EUW1", champion="Ahry")
-    found = read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH), only)
-    assert found.absent == ("champion",)
-    clauses = client.search.call_args.kwargs["aggs"]["values"]["filters"]["filters"]
-    assert clauses == {"platform": {"term": {"platform": "EUW1"}}, "champion": {"term": {"champion_name": "Ahry"}}}
+    assert read_match_statistics(client, TimeRange.last(timedelta(hours=1), EPOCH), only).absent == ("champion",)
+    assert statistics_of([{"match_id": "EUW1_1"}], only=MatchFilter(champion="Ahri")).absent is None
 
 
 def test_champions_that_can_be_selected_are_those_of_the_tables() -> None:

@@ -15,11 +15,16 @@ from tests.support.selected_documents import DOCUMENTS, PERSON, is_selected
 
 def is_found(wanted: str, name: str) -> bool:
     """Whether the query matches the name. Python reads a pattern of classes and escapes as Lucene does."""
-    query = has_name(wanted)
-    assert query["regexp"]["summoner_name"]["flags"] == "NONE"
-    pattern = query["regexp"]["summoner_name"]["value"]
-    assert not re.search(r"\\[A-Za-z0-9]", pattern), "a class in Lucene"
-    return re.fullmatch(pattern, name) is not None
+    found = patterns(wanted)
+    assert not any(re.search(r"\\[A-Za-z0-9]", pattern) for pattern in found), "a class in Lucene"
+    return any(re.fullmatch(pattern, name) for pattern in found)
+
+
+def patterns(wanted: str) -> list[str]:
+    """Those of the query, of which one has to match."""
+    expressions = [clause["regexp"]["summoner_name"] for clause in has_name(wanted)["bool"]["should"]]
+    assert {expression["flags"] for expression in expressions} == {"NONE"}
+    return [expression["value"] for expression in expressions]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +49,44 @@ def test_riot_id_is_found_in_any_case_of_every_alphabet(wanted: str, name: str) 
 @pytest.mark.parametrize(
     ("wanted", "name"),
     [
+        ("e\u0301#nfc", "\u00c9#NFC"),
+        ("\u00e9#nfd", "E\u0301#NFD"),
+        ("e\u0301#nfd", "E\u0301#NFD"),
+        ("숨#KR1", "\u1109\u116e\u11b7#kr1"),
+        ("\u1109\u116e\u11b7#KR1", "숨#kr1"),
+        ("Th\u1ebf#VN2", "the\u0302\u0301#vn2"),
+        ("\uf900#KR1", "\uf900#KR1"),
+    ],
+)
+def test_riot_id_is_found_composed_and_decomposed(wanted: str, name: str) -> None:
+    """A letter with an accent is one character or two (Unicode's NFC and NFD); they look the same."""
+    assert is_found(wanted, name)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("a b#EUW", "a\u00a0b#EUW"),
+        ("a\u00a0b#EUW", "a b#EUW"),
+        ("a\u3000b#EUW", "a\u2003b#EUW"),
+        ("Same #ABC", "Same#ABC"),
+        ("Same\u00a0# abc", "Same#ABC"),
+        ("No. #1 #ABC", "No. #1#ABC"),
+        ("Same #ABC", "Same #ABC"),
+        ("Name of a summoner", "Name of a summoner"),
+    ],
+)
+def test_riot_id_is_found_with_any_spaces(wanted: str, name: str) -> None:
+    assert is_found(wanted, name)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
         ("eclair#euw", "Éclair#EUW"),
+        ("eclair#euw", "E\u0301clair#EUW"),
+        ("ab#EUW", "a b#EUW"),
+        ("No. #1#ABC", "No.#1#ABC"),
         ("inci#tr1", "İnci#TR1"),
         (".*", "Ahri#EUW"),
         ("Ahri#EUW|Jinx#EUW", "Ahri#EUW"),
@@ -60,11 +102,12 @@ def test_other_names_are_not_found(wanted: str, name: str) -> None:
     assert is_found(wanted, wanted)
 
 
-@pytest.mark.parametrize("character", ["a", "θ", "𞤀", "#", "숨"])
-def test_pattern_is_within_elasticsearchs_limit_for_all_that_the_page_accepts(character: str) -> None:
-    pattern = has_name(120 * character)["regexp"]["summoner_name"]["value"]
-    assert len(pattern.encode("utf-16-le")) / 2 <= LONGEST_PATTERN == 1000
-    assert has_name(10_000 * character) == {"term": {"summoner_name": 10_000 * character}}
+@pytest.mark.parametrize("characters", ["a", "θ", "𞤀", "#", "숨", "é", "ế", "a "])
+def test_pattern_is_within_elasticsearchs_limit_for_all_that_the_page_accepts(characters: str) -> None:
+    for pattern in patterns(120 // len(characters) * characters):
+        assert len(pattern.encode("utf-16-le")) / 2 <= LONGEST_PATTERN == 1000
+    too_long = 10_000 * characters
+    assert has_name(too_long) == {"term": {"summoner_name": too_long}}
 
 
 def test_player_is_searched_by_puuid_or_name() -> None:

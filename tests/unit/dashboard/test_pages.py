@@ -11,7 +11,7 @@ from altair.utils import schemapi
 from streamlit.testing.v1 import AppTest
 
 from analytics.match_statistics import FilterValues, MatchFilter, MatchStatistics
-from analytics.player import Player
+from analytics.player import Player, PlayerGame
 from analytics.time_range import TimeRange
 from dashboard import settings, sources
 from dashboard.sources import DisplayedDeadLetter, Source
@@ -72,13 +72,14 @@ def views(monkeypatch: pytest.MonkeyPatch) -> list[View]:
     return read
 
 
-def open_page(**parameters: str) -> None:
-    """Open the page Matches with these query parameters."""
+def open_page(**parameters: str) -> AppTest:
+    """Open the page Matches, or that of the query parameter `page`."""
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
     for name, value in parameters.items():
         app.query_params[name] = value
     app.run()
     assert not app.exception
+    return app
 
 
 def test_page_of_matches_reads_no_series_that_it_does_not_draw(prometheus: FakePrometheus, views: list[View]) -> None:
@@ -107,6 +108,18 @@ def test_value_in_the_url_selects_the_documents_spelling(
 ) -> None:
     open_page(**{name: typed})
     assert [view.filter for view in views] == [only]
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+@pytest.mark.parametrize(
+    ("games", "form"), [(1, "the last game"), (2, "the last 2 games, newest first")], ids=["one game", "two games"]
+)
+def test_form_of_a_player(monkeypatch: pytest.MonkeyPatch, games: int, form: str) -> None:
+    game = PlayerGame("EUW1_1", TIME_RANGE.end, 1845, "Arena", "Ahri", "Middle", 7, 3, 9, True)
+    player = Player("p", ("Ann#EUW",), games, (), (), games * (game,))
+    monkeypatch.setitem(sources.READERS, "player", lambda *_: player)
+    shown = [element.proto.body for element in open_page(page="Player", player="Ann#EUW").get("html")]
+    assert f'<h3>Form</h3><p class="note">{form}</p>' in shown
 
 
 @pytest.mark.usefixtures("prometheus", "views")

@@ -468,7 +468,7 @@ def test_failed_delivery_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     letter = dead_letter()
     monkeypatch.setattr(dlq, "select_dead_letters", lambda *_: iter([letter]))
     output = io.StringIO()
-    with pytest.raises(DlqError, match=r"^Kafka refused 1 messages \(.*\); run it again: a replay is idempotent$"):
+    with pytest.raises(DlqError, match=r"^Kafka refused 1 message \(.*\); run it again: a replay is idempotent$"):
         dlq.replay(Console(file=output), {"bootstrapServers": ""}, "all")
     assert output.getvalue() == "Replayed to lol_matches: 0\n"
 
@@ -477,9 +477,7 @@ def test_interrupted_replay_reports_how_many_were_sent(monkeypatch: pytest.Monke
     letter = dead_letter()
     reads = iter([[letter], interrupted_after(letter)])
     monkeypatch.setattr(dlq, "select_dead_letters", lambda *_: iter(next(reads)))
-    with pytest.raises(
-        DlqError, match=r"^interrupted after 1 replayed messages; run it again: a replay is idempotent$"
-    ):
+    with pytest.raises(DlqError, match=r"^interrupted after 1 replayed message; run it again: a replay is idempotent$"):
         dlq.replay(Console(file=io.StringIO()), {"bootstrapServers": mock_kafka}, "all")
 
 

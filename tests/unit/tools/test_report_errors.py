@@ -187,6 +187,8 @@ def test_missing_matches_are_explained() -> None:
     assert not_ended.startswith("No game in the index that these filters select has ended yet")
     (absent,) = explained(replace(NO_MATCHES, total_documents=10, absent=("champion",)))
     assert absent == "No document has this champion: check the spelling, or choose another."
+    (excluding,) = explained(replace(NO_MATCHES, total_documents=10, absent=()))
+    assert excluding.startswith("No document matches all of these filters at once")
     before = replace(MATCHES, count=0, newest_ended=TIME_RANGE.start - timedelta(minutes=1))
     assert explained(before) == [
         "No game ended in this time range; the newest ended 2026-03-01 10:59. No message has arrived since "

@@ -430,6 +430,27 @@ class TestStages:
             "(queue 1,200, remake 3), 4 optional fields dropped (perks 4), lag 20"
         )
 
+    def test_one_of_a_kind_is_singular(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        set_offsets(monkeypatch, begins={0: 0}, ends={0: 1})
+        job = (
+            "lol_job_messages_total 1\nlol_job_late_matches_total 1\n"
+            'lol_job_uncounted_matches_total{reason="queue"} 1\nlol_job_dropped_fields_total{field="perks"} 1\n'
+            'lol_job_open_transaction_messages{partition="0"} 1\nlol_job_open_transaction_seconds{partition="0"} 65\n'
+        )
+        generator = "generator_messages_delivered_total 1\ngenerator_delivery_failures_total 0\n"
+        stages = self.check(
+            monkeypatch, spark_job=job, archive="lol_archive_matches_total 1\n", generator=generator, health="ok"
+        )
+        assert stages["producer"].figures == "1 message delivered since it started, 0 failed"
+        assert stages["topic"].figures == "1 message in 1 partition, 1 behind an open transaction in partition 0"
+        assert str(stages["topic"].problem).endswith("holds back 1 message")
+        assert stages["job"].figures == (
+            "1 message processed since it started, 1 match too late for the windows, 1 message of matches that do not "
+            "count in the windows (queue 1), 1 optional field dropped (perks 1), lag unknown"
+        )
+        assert stages["dead letters"].figures == "1 message"
+        assert stages["archive"].figures == "1 match written since it started, lag unknown"
+
     def test_unknown_figures_are_not_reported_as_zero(self, monkeypatch: pytest.MonkeyPatch) -> None:
         metrics = "lol_job_messages_total 100\n"
         stages = self.check(monkeypatch, spark_job=metrics, archive="", generator="", health="ok")
