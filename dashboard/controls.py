@@ -54,7 +54,7 @@ def _filter(values: FilterValues, with_champion: bool) -> MatchFilter:
     patch = _select("Patch", sorted(values.patches, key=patch_version, reverse=True), 100)
     champion = _select("Champion", values.champions, 160, canonical_name) if with_champion else ""
     position = _select("Position", POSITIONS, 120, str.upper)
-    return MatchFilter(_queue_ids(queue), platform, patch, champion, position)
+    return MatchFilter(queue_ids(queue) if queue else None, platform, patch, champion, position)
 
 
 def _select(label: str, values: Sequence[str], width: int, spell: Callable[[str], str] = str) -> str:
@@ -73,10 +73,3 @@ def _select(label: str, values: Sequence[str], width: int, spell: Callable[[str]
     if chosen in (ALL, None):
         return ""
     return chosen if chosen in values else spell(chosen)
-
-
-def _queue_ids(queue: str) -> tuple[int, ...]:
-    """The ids of the queue's name; an id that has no name stands for itself. An unknown name selects no match."""
-    if not queue:
-        return ()
-    return queue_ids(queue) or ((int(queue),) if queue.isascii() and queue.isdecimal() and len(queue) < 10 else (-1,))

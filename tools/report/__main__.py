@@ -37,7 +37,6 @@ TIMEOUT_SECONDS = 300
 """For each search: those over a month of matches take minutes."""
 MAX_HOURS = 24 * 31 + 1
 """A month of 31 days in local time, at whose end the clocks are set back by an hour."""
-MAX_QUEUE_DIGITS = 9
 
 
 def read_report(
@@ -129,12 +128,10 @@ def _parse_time(name: str, text: str) -> datetime:
         raise ValueError(f"{name}={text} is not a time: write 2026-11-24T06:00Z") from None
 
 
-def _queue_ids(text: str) -> tuple[int, ...]:
-    """The ids of the queue with this id or name. Raises ValueError if there is none."""
+def _queue_ids(text: str) -> tuple[int, ...] | None:
+    """The ids of the queue with this id or name; None for all queues. Raises ValueError if there is none."""
     if not text:
-        return ()
-    if text.isascii() and text.isdecimal() and len(text) <= MAX_QUEUE_DIGITS:
-        return (int(text),)
+        return None
     if ids := queue_ids(text):
         return ids
     raise ValueError(

@@ -101,6 +101,11 @@ def test_page_of_matches_reads_no_series_that_it_does_not_draw(prometheus: FakeP
         ("platform", "tr1", MatchFilter(platform="tr1")),  # as the documents have it
         ("position", "jungle", MatchFilter(position="JUNGLE")),
         ("queue", "5v5 ranked solo", MatchFilter(queue_ids=(420,))),
+        ("queue", "-1", MatchFilter(queue_ids=(-1,))),
+        ("queue", "-7", MatchFilter(queue_ids=(-7,))),
+        ("queue", "2000000001", MatchFilter(queue_ids=(2_000_000_001,))),
+        ("queue", "Bogus", MatchFilter(queue_ids=())),
+        ("queue", "3000000000", MatchFilter(queue_ids=())),  # no id of a document
     ],
 )
 def test_value_in_the_url_selects_the_documents_spelling(
