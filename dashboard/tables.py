@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from analytics.match_statistics import ChampionStatistics, MatchSummary
+from dashboard import url
 from dashboard.page import heading, text
 from tools.printable import sanitize
 
@@ -77,7 +78,8 @@ def _no_formula(name: str) -> str:
 def _open_champion(names: Sequence[str]) -> None:
     cells = st.session_state["champions"].selection.cells
     if cells and cells[0][0] < len(names):
-        st.session_state.update(page="Champion", champion=names[cells[0][0]], page_changed=True)
+        url.select(page="Champion", champion=names[cells[0][0]])
+        st.session_state["page_changed"] = True
 
 
 def last_matches(found: Iterable[MatchSummary]) -> None:
