@@ -210,6 +210,17 @@ def test_click_on_a_champion_of_the_table_opens_its_page(browser: Browser, addre
         assert page.locator("img").count() == 0
 
 
+def test_click_on_the_name_of_a_column_sorts_and_the_champions_is_wide_enough_for_each(
+    browser: Browser, address: str
+) -> None:
+    """Streamlit makes it as wide as the names of the first rows."""
+    with open_dashboard(browser, address) as page:
+        is_complete(page)
+        expect(page.get_by_test_id("data-grid-canvas")).to_be_visible()
+        page.get_by_test_id("stDataFrame").click(position={"x": 3 * ROW_HEIGHT, "y": 0.5 * ROW_HEIGHT})
+        expect(page.get_by_test_id("data-grid-canvas").locator("th").first).to_have_text("↑ Champion")
+
+
 def test_back_and_forward_return_to_each_page_with_its_filters(browser: Browser, address: str) -> None:
     with open_dashboard(browser, f"{address}?queue=Arena") as page:
         is_complete(page)

@@ -165,7 +165,7 @@ def test_command_that_a_page_shows_names_the_stack(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("parameters", "card", "words"),
     [
-        ({"page": "Matches"}, "header opens a menu that sorts", "without remakes, matches without a winner, bots"),
+        ({"page": "Matches"}, "name sorts, one on a champion opens its page", "without remakes, matches without a winner, bots"),
         ({"page": "Player", "player": "Ann#EUW"}, "<dt>Games</dt>", "without remakes and matches without a winner"),
     ],
     ids=["champions", "player"],
