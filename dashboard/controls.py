@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from analytics.match_statistics import FilterValues, MatchFilter, patch_version
-from dashboard import sources, url
+from dashboard import page, sources, url
 from dashboard.view import DEFAULT_RANGE, EARLIEST, FROM_TO, LATEST, RANGES, View, parse_time
 from job.champions import canonical_name
 from job.match_v5 import POSITIONS
 from job.queues import queue_ids, queue_name
 
+TIMES = {"From": "from", "To": "to"}
 WITHOUT_VALUES = "filters without values"
 
 
@@ -26,13 +27,21 @@ def controls(*, matches: bool = False, champion: bool = False) -> View:
         name = st.selectbox("Time range", names, key="range", on_change=url.write, width=130)
         begin = end = None
         if name == FROM_TO:
-            begin, end = _time_control("From", "from"), _time_control("To", "to")
+            begin, end = (_time_control(label, key) for label, key in TIMES.items())
         view = View(name, begin, end)
         if matches:
             values = sources.filter_values(view).data or FilterValues()
             st.session_state[WITHOUT_VALUES] = not values.queue_ids
             view = replace(view, filter=_filter(values, champion))
         url.pause_control()
+    if name == FROM_TO:
+        written = {label: st.query_params.get(key, "") for label, key in TIMES.items()}
+        page.hint(
+            f"{label}: {text} is no time of {EARLIEST.year} to {LATEST.year}: write 2026-11-24T06:00, which is UTC, or "
+            "2026-11-24T07:00%2B01:00."
+            for label, text in written.items()
+            if text and parse_time(text) is None
+        )
     return view
 
 

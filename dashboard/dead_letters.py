@@ -17,7 +17,7 @@ from job.printable import escape
 def show() -> None:
     """The page."""
     view = controls()
-    page.refreshed(_draw, view)
+    page.refreshed_view(_draw, view)
     with st.container(key="card-letter"):
         page.heading("One dead letter", f"its offset is the second number of partition:offset in {DEAD_LETTER_TOPIC}")
         url.restore("letter")

@@ -33,6 +33,12 @@ class View:
     end: datetime | None = None
     filter: MatchFilter = field(default_factory=MatchFilter)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Which of from and to is to be entered."""
+        times = (("From", self.begin), ("To", self.end))
+        return tuple(name for name, time in times if time is None) if self.range_name == FROM_TO else ()
+
     def time_range(self, now: datetime) -> TimeRange:
         """The time range, seen from `now`. Raises FutureTimeRangeError if it begins after `now`."""
         if self.range_name in RANGES:
