@@ -183,13 +183,13 @@ class MatchStatistics:
 
 @dataclass(frozen=True)
 class MatchFilter:
-    """Which matches count, and which of their participants. An empty value selects all.
+    """Which matches count, and which of their participants. An empty text selects all.
 
     Values become `term` and `terms` queries, never query strings, so a viewer cannot inject query syntax.
     """
 
-    queue_ids: tuple[int, ...] = ()
-    """Several queues can have the same name."""
+    queue_ids: tuple[int, ...] | None = None
+    """Several queues can have the same name. No id selects no match, and None all."""
     platform: str = ""
     patch: str = ""
     champion: str = ""
@@ -199,7 +199,7 @@ class MatchFilter:
     def clauses(self) -> dict[str, dict[str, Any]]:
         """The clause of each filter that has a value."""
         found: dict[str, dict[str, Any]] = {}
-        if self.queue_ids:
+        if self.queue_ids is not None:
             found["queue"] = {"terms": {"queue_id": list(self.queue_ids)}}
         for name, field, value in (
             ("platform", "platform", self.platform),

@@ -39,8 +39,7 @@ class TimeRange:
         but at least one minute. Raises FutureTimeRangeError if it begins after `now`."""
         if start > now:
             raise FutureTimeRangeError(
-                f"The time range begins in the future: now is {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC; a time without "
-                "a zone is UTC"
+                f"The time range begins in the future: now is {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
             )
         first = start.astimezone(UTC).replace(second=0, microsecond=0)
         last = min(end, now - timedelta(seconds=FRESHNESS_SECONDS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from altair.utils.schemapi import disable_debug_mode
 
-from dashboard import dead_letters, login, matches, page, pipeline, player
+from dashboard import dead_letters, login, matches, page, pipeline, player, url
 
 PAGES = {
     "Matches": matches.show,
@@ -20,7 +20,8 @@ st.set_page_config(page_title="LoL matches", layout="wide")
 page.style()
 login.require()
 # Not Streamlit's own pages: they have paths, below which its browser part looks for the server, with an error for each.
+url.restore("page", lambda name: name if name in PAGES else url.DEFAULTS["page"])
 chosen = st.segmented_control(
-    "Page", list(PAGES), default="Matches", key="page", bind="query-params", required=True, label_visibility="collapsed"
+    "Page", list(PAGES), key="page", on_change=url.write, required=True, label_visibility="collapsed"
 )
-PAGES[chosen or "Matches"]()
+PAGES[chosen or url.DEFAULTS["page"]]()

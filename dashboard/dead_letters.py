@@ -6,7 +6,7 @@ import streamlit as st
 
 from analytics import charts
 from analytics.key_figures import explain_missing_metrics
-from dashboard import page, sources, tables
+from dashboard import page, sources, tables, url
 from dashboard.controls import controls
 from dashboard.sources import DisplayedDeadLetter
 from dashboard.view import View
@@ -17,12 +17,12 @@ from job.printable import escape
 def show() -> None:
     """The page."""
     view = controls()
-    shown = st.session_state.get("letter", "")
-    page.refreshed(_draw, view)
+    page.refreshed_view(_draw, view)
     with st.container(key="card-letter"):
         page.heading("One dead letter", f"its offset is the second number of partition:offset in {DEAD_LETTER_TOPIC}")
+        url.restore("letter")
         position = st.text_input(
-            "partition:offset, such as 0:17", shown, key="letter", bind="query-params", max_chars=40, width=260
+            "partition:offset, such as 0:17", key="letter", on_change=url.write, max_chars=40, width=260
         )
         if position.strip():
             _draw_letter(position.strip())

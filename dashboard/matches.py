@@ -23,12 +23,12 @@ FORMS = {
 
 def show() -> None:
     """The page "Matches"."""
-    page.refreshed(_draw, controls(matches=True, champion=True))
+    page.refreshed_view(_draw, controls(matches=True, champion=True))
 
 
 def show_champion() -> None:
     """The page "Champion"."""
-    page.refreshed(_draw_champion, controls(matches=True, champion=True))
+    page.refreshed_view(_draw_champion, controls(matches=True, champion=True))
 
 
 def mean_texts(means: Mapping[str, float | None]) -> dict[str, str]:

@@ -12,7 +12,9 @@ import streamlit as st
 
 from analytics.chart import Chart, light_dark_variables
 from analytics.key_figures import KeyFigure, duration
+from analytics.time_range import FutureTimeRangeError
 from dashboard.sources import REFRESH_SECONDS, Answer
+from dashboard.view import View
 from tools.printable import sanitize
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
@@ -29,6 +31,23 @@ def refreshed(draw: Callable[..., None], *arguments: Any) -> None:
     """Draw a part of the page now and, unless the viewer has paused it, at each interval."""
     paused = st.session_state.get("paused", False)
     st.fragment(draw, run_every=None if paused else REFRESH_SECONDS)(*arguments)
+
+
+def refreshed_view(draw: Callable[[View], None], view: View) -> None:
+    """The same for a part with the data of a view: of the times that it says, unless the viewer has chosen both."""
+    refreshed(_draw_view, draw, view)
+
+
+def _draw_view(draw: Callable[[View], None], view: View) -> None:
+    try:
+        time_range = view.time_range(datetime.now(UTC))
+    except FutureTimeRangeError as error:
+        hint([f"{error}. Choose another one."])
+        return
+    if view.missing:
+        empty = f"{' and '.join(view.missing)} {'are' if view.missing[1:] else 'is'} empty"
+        hint([f"{empty}: the data is of {time_range.start:%Y-%m-%d %H:%M} to {time_range.end:%Y-%m-%d %H:%M} UTC."])
+    draw(view)
 
 
 def text(untrusted: object) -> str:

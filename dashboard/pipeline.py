@@ -16,7 +16,7 @@ from infra.clients.prometheus import Alert
 
 def show() -> None:
     """The page."""
-    page.refreshed(_draw, controls())
+    page.refreshed_view(_draw, controls())
 
 
 def _draw(view: View) -> None:

@@ -7,17 +7,18 @@ import streamlit as st
 from analytics.charts import NO_CHAMPIONS_OF_MODES
 from analytics.key_figures import KeyFigure
 from analytics.player import Player, PlayerQueue
-from dashboard import page, sources, tables
+from dashboard import page, sources, tables, url
 from dashboard.matches import FORMS, mean_texts
 
 
 def show() -> None:
     """The page."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+        url.restore("player")
         wanted = st.text_input(
-            "Player: Riot ID (name#tag) or puuid", key="player", bind="query-params", max_chars=120, width=420
+            "Player: Riot ID (name#tag) or puuid", key="player", on_change=url.write, max_chars=120, width=420
         )
-        st.toggle("Pause", key="paused", bind="query-params")
+        url.pause_control()
     page.refreshed(_draw, wanted.strip())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from analytics.match_statistics import ChampionStatistics, MatchSummary
+from dashboard import url
 from dashboard.page import heading, text
 from tools.printable import sanitize
 
@@ -21,8 +22,8 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
     with st.container(key="card-champions"):
         heading(
             "Champions",
-            "a column's header opens a menu that sorts, a champion its page; the magnifier, displayed while the mouse "
-            "is over the table, searches; without remakes, matches without a winner, bots, champions of modes "
+            "a click on a column's name sorts, one on a champion opens its page; the magnifier, displayed while the "
+            "mouse is over the table, searches; without remakes, matches without a winner, bots, champions of modes "
             "(Swarm, …)",
         )
         if not found:
@@ -51,7 +52,7 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
             selection_mode="single-cell",
             alt="Champions by number of games",
             column_config={
-                "Champion": st.column_config.TextColumn(pinned=True),
+                "Champion": st.column_config.TextColumn(pinned=True, width=140),
                 "Games": st.column_config.NumberColumn(format="localized"),
                 "Picked": st.column_config.NumberColumn(
                     format=PERCENT, help="of the matches in which a person played a champion of Summoner's Rift"
@@ -77,7 +78,8 @@ def _no_formula(name: str) -> str:
 def _open_champion(names: Sequence[str]) -> None:
     cells = st.session_state["champions"].selection.cells
     if cells and cells[0][0] < len(names):
-        st.session_state.update(page="Champion", champion=names[cells[0][0]], page_changed=True)
+        url.select(page="Champion", champion=names[cells[0][0]])
+        st.session_state["page_changed"] = True
 
 
 def last_matches(found: Iterable[MatchSummary]) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from analytics.match_statistics import MatchFilter
 from analytics.time_range import TimeRange
+from dashboard import url
 
 RANGES = {
     "15 min": timedelta(minutes=15),
@@ -17,8 +18,10 @@ RANGES = {
     "7 days": timedelta(days=7),
     "30 days": timedelta(days=30),
 }
-DEFAULT_RANGE = "1 h"
+DEFAULT_RANGE = url.DEFAULTS["range"]
 FROM_TO = "from-to"
+EARLIEST, LATEST = datetime(1970, 1, 1), datetime(2199, 12, 31, 23, 59)
+"""The limits of from and to."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,12 @@ class View:
     end: datetime | None = None
     filter: MatchFilter = field(default_factory=MatchFilter)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Which of from and to is to be entered."""
+        times = (("From", self.begin), ("To", self.end))
+        return tuple(name for name, time in times if time is None) if self.range_name == FROM_TO else ()
+
     def time_range(self, now: datetime) -> TimeRange:
         """The time range, seen from `now`. Raises FutureTimeRangeError if it begins after `now`."""
         if self.range_name in RANGES:
@@ -40,6 +49,11 @@ class View:
         return TimeRange.between(self.begin or end - RANGES[DEFAULT_RANGE], end, now)
 
 
-def utc(time: datetime | None) -> datetime | None:
-    """A time that a viewer has entered: all times of the pages are UTC."""
-    return time and time.replace(tzinfo=UTC)
+def parse_time(text: str) -> datetime | None:
+    """A minute in UTC, without a zone as Streamlit's controls have it; None if the text is no time of the control."""
+    try:
+        time = datetime.fromisoformat(text)
+        moment = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    except (ValueError, OverflowError):
+        return None
+    return moment.replace(second=0, microsecond=0) if EARLIEST <= moment <= LATEST else None

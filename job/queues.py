@@ -7,6 +7,8 @@ Doom Bots of 2025 (https://github.com/MingweiSamuel/riotapi-schema/issues/60), L
 Rift (3100 to 3130) and of ARAM (3200 to 3230; 3270 of ARAM: Mayhem) are in R4J's GameQueueType.java.
 """
 
+import re
+
 ARENA = frozenset({1700, 1710, 1740, 1750})
 """Queues in which `teamId` is no side of the map: 100 has the winning half of the participants."""
 ARENA_MODE = "CHERRY"
@@ -121,5 +123,8 @@ def queue_name(queue_id: int) -> str:
 
 
 def queue_ids(name: str) -> tuple[int, ...]:
-    """The ids of the queues with this name, in any case. Several can have the same one."""
+    """The ids of the queues with this name, in any case: several can have the same one. Any id, which the documents
+    have as a signed 32-bit integer, stands for itself."""
+    if re.fullmatch("-?[0-9]{1,10}", name):
+        return (int(name),) if -(2**31) <= int(name) < 2**31 else ()
     return tuple(queue_id for queue_id, known in _NAMES.items() if known.casefold() == name.casefold())

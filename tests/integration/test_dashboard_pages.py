@@ -210,6 +210,60 @@ def test_click_on_a_champion_of_the_table_opens_its_page(browser: Browser, addre
         assert page.locator("img").count() == 0
 
 
+def test_click_on_the_name_of_a_column_sorts_and_the_champions_is_wide_enough_for_each(
+    browser: Browser, address: str
+) -> None:
+    """Streamlit makes it as wide as the names of the first rows."""
+    with open_dashboard(browser, address) as page:
+        is_complete(page)
+        expect(page.get_by_test_id("data-grid-canvas")).to_be_visible()
+        page.get_by_test_id("stDataFrame").click(position={"x": 3 * ROW_HEIGHT, "y": 0.5 * ROW_HEIGHT})
+        expect(page.get_by_test_id("data-grid-canvas").locator("th").first).to_have_text("↑ Champion")
+
+
+def test_back_and_forward_return_to_each_page_with_its_filters(browser: Browser, address: str) -> None:
+    with open_dashboard(browser, f"{address}?queue=Arena") as page:
+        is_complete(page)
+        for name in ("Pipeline", "Matches", "Champion"):
+            page.get_by_role("radio", name=name).click()
+            displays(page, name, queue="Arena")
+        page.get_by_label("Champion", exact=True).click()
+        page.get_by_role("option", name="Jinx").click()
+        displays(page, "Champion", queue="Arena", champion="Jinx")
+        for name in ("Champion", "Matches", "Pipeline", "Matches"):
+            page.go_back()
+            displays(page, name, queue="Arena")
+        page.go_forward()
+        displays(page, "Pipeline", queue="Arena")
+        page.go_back()
+        displays(page, "Matches", queue="Arena")
+        expect(page.get_by_test_id("data-grid-canvas")).to_be_visible()
+        page.get_by_test_id("stDataFrame").click(position={"x": 2 * ROW_HEIGHT, "y": 1.5 * ROW_HEIGHT})
+        displays(page, "Champion", queue="Arena", champion=XSS)
+        page.go_back()
+        displays(page, "Matches", queue="Arena")
+        page.go_forward()
+        displays(page, "Champion", queue="Arena", champion=XSS)
+
+
+def displays(page: Page, name: str, **filters: str) -> None:
+    """Wait until the page of this name is displayed with these filters, and the URL has them."""
+    parameters = filters | ({} if name == "Matches" else {"page": name})
+    page.wait_for_url(
+        lambda url: parse_qs(urlsplit(url).query) == {key: [value] for key, value in parameters.items()},
+        wait_until="commit",
+    )
+    is_complete(page)
+    expect(page.get_by_role("radio", name=name)).to_be_checked()
+    if name == "Pipeline":
+        expect(page.get_by_text("Lag by partition")).to_be_visible()
+        return
+    for label in ("Queue", "Champion"):
+        expect(page.get_by_label(label, exact=True)).to_have_value(filters.get(label.lower(), "all"))
+    if "champion" in filters:
+        expect(page.get_by_role("heading", name=filters["champion"])).to_be_visible()
+
+
 def test_last_match_without_two_teams_has_its_champions_in_one_cell(browser: Browser, address: str) -> None:
     with open_dashboard(browser, address) as page:
         row = page.locator(".st-key-card-last tr", has_text="Arena")

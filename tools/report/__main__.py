@@ -18,7 +18,7 @@ from analytics.key_figures import explain_no_matches
 from analytics.match_statistics import EVERYTHING, MatchFilter, read_match_statistics
 from analytics.pipeline_metrics import read_pipeline_figures, read_pipeline_metrics
 from analytics.search import search_nothing
-from analytics.time_range import TimeRange
+from analytics.time_range import FutureTimeRangeError, TimeRange
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure
 from infra.clients.prometheus import PrometheusError
 from infra.names import MATCHES_ALIAS, make_command
@@ -37,7 +37,6 @@ TIMEOUT_SECONDS = 300
 """For each search: those over a month of matches take minutes."""
 MAX_HOURS = 24 * 31 + 1
 """A month of 31 days in local time, at whose end the clocks are set back by an hour."""
-MAX_QUEUE_DIGITS = 9
 
 
 def read_report(
@@ -116,7 +115,10 @@ def _time_range(hours: int | None, begin: str | None, end: str | None, now: date
     if hours is not None:
         raise ValueError("either HOURS or FROM, not both")
     first, last = _parse_time("FROM", begin), _parse_time("TO", end) if end else now
-    time_range = TimeRange.between(first, last, now)
+    try:
+        time_range = TimeRange.between(first, last, now)
+    except FutureTimeRangeError as error:
+        raise ValueError(f"{error}; a time without a zone is UTC") from None
     if not timedelta(minutes=1) <= last - first <= timedelta(hours=MAX_HOURS):
         raise ValueError(f"FROM must be one minute to {MAX_HOURS} hours before {'TO' if end else 'now'}")
     return time_range
@@ -129,12 +131,10 @@ def _parse_time(name: str, text: str) -> datetime:
         raise ValueError(f"{name}={text} is not a time: write 2026-11-24T06:00Z") from None
 
 
-def _queue_ids(text: str) -> tuple[int, ...]:
-    """The ids of the queue with this id or name. Raises ValueError if there is none."""
+def _queue_ids(text: str) -> tuple[int, ...] | None:
+    """The ids of the queue with this id or name; None for all queues. Raises ValueError if there is none."""
     if not text:
-        return ()
-    if text.isascii() and text.isdecimal() and len(text) <= MAX_QUEUE_DIGITS:
-        return (int(text),)
+        return None
     if ids := queue_ids(text):
         return ids
     raise ValueError(

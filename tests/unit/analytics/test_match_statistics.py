@@ -443,6 +443,11 @@ def test_arrivals_are_of_the_last_minutes_and_the_same_filters() -> None:
     ]
 
 
+def test_filter_by_no_queue_selects_no_match() -> None:
+    assert MatchFilter(queue_ids=()).clauses == {"queue": {"terms": {"queue_id": []}}}
+    assert MatchFilter().clauses == {}
+
+
 def test_newest_arrival_is_not_in_the_future() -> None:
     """A message may have arrived while Kafka's clock was ahead. A silent pipeline would then look fresh."""
     client = create_autospec(Elasticsearch, instance=True)

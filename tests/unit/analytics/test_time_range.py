@@ -46,7 +46,7 @@ def test_time_range_between_two_times_ends_now_if_the_second_is_in_the_future() 
 def test_time_range_that_begins_in_the_future_is_refused() -> None:
     """As one in local time, which is read as UTC."""
     now = datetime(2026, 3, 1, 13, 0, 20, tzinfo=UTC)
-    with pytest.raises(FutureTimeRangeError, match=r"now is 2026-03-01 13:00 UTC; a time without a zone is UTC$"):
+    with pytest.raises(FutureTimeRangeError, match=r"now is 2026-03-01 13:00 UTC$"):
         TimeRange.between(now + timedelta(seconds=1), now + timedelta(hours=1), now)
 
 

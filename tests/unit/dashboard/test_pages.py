@@ -101,6 +101,11 @@ def test_page_of_matches_reads_no_series_that_it_does_not_draw(prometheus: FakeP
         ("platform", "tr1", MatchFilter(platform="tr1")),  # as the documents have it
         ("position", "jungle", MatchFilter(position="JUNGLE")),
         ("queue", "5v5 ranked solo", MatchFilter(queue_ids=(420,))),
+        ("queue", "-1", MatchFilter(queue_ids=(-1,))),
+        ("queue", "-7", MatchFilter(queue_ids=(-7,))),
+        ("queue", "2000000001", MatchFilter(queue_ids=(2_000_000_001,))),
+        ("queue", "Bogus", MatchFilter(queue_ids=())),
+        ("queue", "3000000000", MatchFilter(queue_ids=())),  # no id of a document
     ],
 )
 def test_value_in_the_url_selects_the_documents_spelling(
@@ -110,6 +115,65 @@ def test_value_in_the_url_selects_the_documents_spelling(
     assert [view.filter for view in views] == [only]
 
 
+@pytest.mark.usefixtures("prometheus")
+@pytest.mark.parametrize(
+    ("begin", "end", "times"),
+    [
+        (
+            "2026-10-31T23:55:30+02:00",
+            "2026-11-01T00:05Z",
+            (datetime(2026, 10, 31, 21, 55), datetime(2026, 11, 1, 0, 5)),
+        ),
+        ("1990-01-01T00:00", "2026-11-01T00:05", (datetime(1990, 1, 1), datetime(2026, 11, 1, 0, 5))),
+    ],
+    ids=["zones", "long ago"],
+)
+def test_time_in_the_url_may_have_a_zone_and_be_long_ago(
+    views: list[View], begin: str, end: str, times: tuple[datetime, datetime]
+) -> None:
+    hints = hints_of(**{"range": "from-to", "from": begin, "to": end})
+    assert [(view.begin, view.end) for view in views] == [tuple(time.replace(tzinfo=UTC) for time in times)]
+    assert hints == ""
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+@pytest.mark.parametrize(
+    ("begin", "end", "words"),
+    [
+        ("", "", ["From and To are empty: the data is of "]),
+        ("", "2026-03-01T12:00", ["From is empty: the data is of 2026-03-01 11:00 to 2026-03-01 12:00 UTC."]),
+        (
+            "yesterday",
+            "2026-03-01T12:00",
+            ["From: yesterday is no time", "of 2026-03-01 11:00 to 2026-03-01 12:00 UTC"],
+        ),
+        ("2026-03-01T12:00", "0001-01-01T00:00+14:00", ["To: 0001-01-01T00:00+14:00 is no time", "To is empty: "]),
+    ],
+)
+def test_page_says_which_times_it_shows_if_from_or_to_is_missing(begin: str, end: str, words: list[str]) -> None:
+    for page in ("Matches", "Champion", "Pipeline", "Dead letters"):
+        shown = hints_of(**{"page": page, "range": "from-to", "from": begin, "to": end})
+        assert [each for each in words if each not in shown] == []
+
+
+@pytest.mark.usefixtures("prometheus", "views")
+def test_time_range_in_the_future_asks_for_another_one() -> None:
+    shown = hints_of(**{"range": "from-to", "from": "2150-01-01T00:00"})
+    assert "The time range begins in the future: now is " in shown
+    assert "UTC. Choose another one." in shown
+
+
+def hints_of(**parameters: str) -> str:
+    """What the page with these query parameters says of its choices and problems."""
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
+    for name, value in parameters.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    bodies = [each.proto.body for each in app.get("html")]
+    return "".join(body for body in bodies if 'class="hint"' in body or 'class="problem"' in body)
+
+
 @pytest.mark.usefixtures("prometheus", "views")
 @pytest.mark.parametrize(
     ("games", "form"), [(1, "the last game"), (2, "the last 2 games, newest first")], ids=["one game", "two games"]
@@ -117,7 +181,7 @@ def test_value_in_the_url_selects_the_documents_spelling(
 def test_form_of_a_player(monkeypatch: pytest.MonkeyPatch, games: int, form: str) -> None:
     game = PlayerGame("EUW1_1", TIME_RANGE.end, 1845, "Arena", "Ahri", "Middle", 7, 3, 9, True)
     player = Player("p", ("Ann#EUW",), games, (), (), games * (game,))
-    monkeypatch.setitem(sources.READERS, "player", lambda *_: player)
+    monkeypatch.setattr(sources.player, "read", lambda *_: player)
     shown = [element.proto.body for element in open_page(page="Player", player="Ann#EUW").get("html")]
     assert f'<h3>Form</h3><p class="note">{form}</p>' in shown
 
@@ -172,7 +236,11 @@ def test_command_that_a_page_shows_names_the_stack(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("parameters", "card", "words"),
     [
-        ({"page": "Matches"}, "header opens a menu that sorts", "without remakes, matches without a winner, bots"),
+        (
+            {"page": "Matches"},
+            "name sorts, one on a champion opens its page",
+            "without remakes, matches without a winner, bots",
+        ),
         ({"page": "Player", "player": "Ann#EUW"}, "<dt>Games</dt>", "without remakes and matches without a winner"),
     ],
     ids=["champions", "player"],

@@ -142,6 +142,16 @@ def test_custom_queues_have_one_name() -> None:
     assert queue_name(3140) == "Practice Tool"
 
 
+@pytest.mark.parametrize("queue_id", [-(2**31), -7, -1, 99, 2**31 - 1])
+def test_queue_without_a_name_is_named_by_its_id(queue_id: int) -> None:
+    assert queue_ids(queue_name(queue_id)) == (queue_id,)
+
+
+@pytest.mark.parametrize("name", ["Bogus", "", "-", "2147483648", "-2147483649", "٣"])
+def test_unknown_queue_has_no_id(name: str) -> None:
+    assert queue_ids(name) == ()
+
+
 def test_counted_queues_have_names() -> None:
     counted = with_overrides({}).statistics.counted_queue_ids or ()
     assert {queue_name(queue_id) for queue_id in counted} == {

@@ -73,8 +73,15 @@ def test_queue_is_selected_by_id_or_name(
 ) -> None:
     run(monkeypatch, "--queue", queue)
     ((_, only),) = asked
-    assert 1700 in only.queue_ids
-    assert only.queue_ids == (1700,) or queue != "1700"
+    assert only.queue_ids == ((1700,) if queue == "1700" else (1700, 1710, 1740, 1750))
+
+
+@pytest.mark.parametrize("queue", [-1, -7, 2_000_000_001])
+def test_queue_without_a_name_is_selected_by_its_id(
+    monkeypatch: pytest.MonkeyPatch, asked: list[tuple[TimeRange, MatchFilter]], queue: int
+) -> None:
+    run(monkeypatch, "--queue", str(queue))
+    assert [only.queue_ids for _, only in asked] == [(queue,)]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,7 @@ def test_queue_is_selected_by_id_or_name(
         (["--from", "2026-11-24T18:30"], "begins in the future: now is 2026-11-24 13:00 UTC; a time without a zone"),
         (["--from", "2026-11-24T18:30", "--to", "2026-11-24T19:00"], "begins in the future: now is 2026-11-24 13:00"),
         (["--queue", "ranked"], "no queue is called 'ranked'"),
+        (["--queue", "3000000000"], "no queue is called '3000000000'"),
     ],
 )
 def test_wrong_option_is_refused_with_the_reason(

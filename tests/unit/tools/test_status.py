@@ -140,7 +140,7 @@ def test_watch_of_a_broken_stack_follows_new_outputs(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tools.status.read_status", read_status)
     monkeypatch.setattr("tools.status.read_stack_outputs", lambda _: next(read))
     monkeypatch.setattr("tools.status.HealthChecker", lambda _, outputs: outputs)
-    monkeypatch.setattr("tools.status.Console", lambda: Console(file=io.StringIO(), force_terminal=True))
+    monkeypatch.setattr("tools.status.PipedConsole", lambda: Console(file=io.StringIO(), force_terminal=True))
     monkeypatch.setattr("tools.status.REFRESH_SECONDS", 0)
     assert main(["--stack", "sample", "--watch"]) == 0
     assert checked == [1, 2, 2, 2]
