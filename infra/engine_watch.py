@@ -14,7 +14,7 @@ import time
 
 INTERVAL_SECONDS = 2
 PROVIDERS = "pulumi.dynamic.__main__"
-"""The module that such a process runs: `python -m pulumi.dynamic ENGINE`, with the engine's host:port."""
+"""The module that such a process runs: `python -m pulumi.dynamic FLAGS… ENGINE`, with the engine's host:port."""
 
 
 def end_with_engine() -> None:
@@ -22,7 +22,7 @@ def end_with_engine() -> None:
     main = sys.modules["__main__"].__spec__
     if main is None or main.name != PROVIDERS:
         return
-    host, _, port = sys.argv[1].rpartition(":")
+    host, _, port = sys.argv[-1].rpartition(":")
     threading.Thread(target=_watch, args=(host, int(port)), name="engine-watch", daemon=True).start()
 
 

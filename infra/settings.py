@@ -50,9 +50,6 @@ IMAGE_REFERENCE = re.compile(
     rf"({_HOST}/)?{_NAME}(/{_NAME})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
 )
 
-PULUMIS_PREFIXES = ("pulumi:", "docker:")
-"""Of the settings that Pulumi and its Docker provider read. Those of a provider that the program does not have are a
-misspelt `lolstack:`."""
 WEBHOOK = "alertWebhookUrl"
 """Its URL has a token, anywhere in it: its value is never printed."""
 BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -353,7 +350,9 @@ class Settings(BaseModel):
         """
         prefix = f"{PROJECT}:"
         values = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-        problems = [_explain_namespace(key, stack) for key in config if not key.startswith((prefix, *PULUMIS_PREFIXES))]
+        keys = {field.alias for field in cls.model_fields.values()}
+        misspelt = [key for key in config if not key.startswith(prefix) and key.partition(":")[2] in keys]
+        problems = [_explain_namespace(key, stack) for key in misspelt]
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
@@ -394,7 +393,7 @@ def _check_heap_fits(key: str, container_mib: int, heap_key: str, heap: str, res
 
 def _explain_namespace(key: str, stack: str) -> str:
     remove = pulumi_command(f"config rm {key}", stack)
-    return f"{key}: unknown setting: those of this program begin with {PROJECT}: (Pulumi.yaml); remove it: `{remove}`"
+    return f"{key}: unknown setting, did you mean {PROJECT}:{key.partition(':')[2]}? Remove it: `{remove}`"
 
 
 def _explain(error: Any, stack: str) -> str:

@@ -214,9 +214,12 @@ def _not_utf8(value: bytes) -> DeadLetter:
 
     As with lone surrogates, the field is found by other characters in place of such bytes, in two ways.
     """
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        position = error.start
     replaced = value.decode(errors="surrogateescape").encode(errors="replace")  # of the same length
     one, other = _decode_any_depth(replaced), _decode_any_depth(value.decode(errors="replace").encode())
-    position = next(position for position, byte in enumerate(value) if byte != replaced[position])
     return DeadLetter(
         "not_json",
         f"byte {value[position]:#04x} (byte {position}) is not UTF-8; send UTF-8",

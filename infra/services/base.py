@@ -375,7 +375,8 @@ def declare_volumes(stack: str, images: Images, credentials: Credentials, users:
 
 def _with_restart(health: HealthCheck) -> list[str]:
     """The health check, run by the script that restarts a service that no longer serves."""
-    start_checks = SLOW_START_FACTOR * health.start_timeout_seconds // INTERVAL_SECONDS
+    # One more: the health gate reports a service that does not start before this script restarts it.
+    start_checks = SLOW_START_FACTOR * health.start_timeout_seconds // INTERVAL_SECONDS + 1
     numbers = (TIMEOUT_SECONDS, HUNG_GRACE_SECONDS, FAILED_CHECKS, start_checks)
     return ["sh", HEALTH_CHECK_SCRIPT, *map(str, numbers), *health.command]
 

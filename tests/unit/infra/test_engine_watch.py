@@ -26,7 +26,15 @@ def test_process_of_providers_ends_after_the_engine() -> None:
     properties["__provider"] = serialize_provider(dynamic_provider(health_gate))
     properties.update({"container": "lolstack-unit-kafka", "container_id": "1"})
     with closing(socket.create_server(("127.0.0.1", 0))) as engine:
-        command = [sys.executable, "-u", "-m", "pulumi.dynamic", f"127.0.0.1:{engine.getsockname()[1]}"]
+        engine.settimeout(60)
+        command = [
+            sys.executable,
+            "-u",
+            "-m",
+            "pulumi.dynamic",
+            "--logtostderr",
+            f"127.0.0.1:{engine.getsockname()[1]}",
+        ]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as providers:
             assert providers.stdout
             with grpc.insecure_channel(f"127.0.0.1:{int(providers.stdout.readline())}") as channel:

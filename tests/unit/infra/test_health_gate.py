@@ -88,8 +88,8 @@ def test_timeout_reports_reason_and_last_log_lines(
 
 
 def test_slow_start_has_four_times_the_timeout(containers: dict[str, FakeContainer]) -> None:
-    containers[NAME] = FakeContainer(results=[(1, "no answer")] * 20 + [(0, "")])  # at least 0.2 s
-    wait_until_healthy(NAME, ["true"], timeout_seconds=0.1)
+    containers[NAME] = FakeContainer(results=[(1, "no answer")] * 100 + [(0, "")])  # 1 s of polls at least
+    wait_until_healthy(NAME, ["true"], timeout_seconds=0.9)
 
 
 @pytest.mark.parametrize("container", [FakeContainer(status="exited"), FakeContainer(results=[(1, "")], crashes=True)])

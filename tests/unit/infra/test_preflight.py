@@ -329,7 +329,7 @@ def test_volume_that_no_deployment_created_is_not_adopted(engine: FakeDockerEngi
     (problem,) = problems({})
     assert problem.startswith("the stack unit would take over volumes that it did not create")
     assert problem.endswith("`docker volume rm lolstack-unit-cassandra`")
-    # A volume of the first versions has no label.
+    # Somebody has created it again, under a stack that goes on.
     engine.state = {"resources": [{"type": "docker:index/volume:Volume", "id": "lolstack-unit-cassandra"}]}
     assert problems({}) == []
 

@@ -130,9 +130,9 @@ def test_invalid_setting_is_rejected_by_name(changes: dict[str, Any], named: str
     assert named in str(refusal.value).replace("elasticsearchPort and ", "")
 
 
-def test_misspelt_namespace_is_rejected_and_those_of_pulumi_are_not() -> None:
-    config = raw_config() | {"lolstak:security": "strict", "docker:registryAuth": "[]", "pulumi:tags": "{}"}
-    with pytest.raises(SettingsError, match=r"^lolstak:security: unknown setting: those of this program begin with"):
+def test_misspelt_namespace_is_rejected_and_settings_of_other_programs_are_not() -> None:
+    config = raw_config() | {"lolstak:security": "strict", "docker:registryAuth": "[]", "aws:region": "eu-west-1"}
+    with pytest.raises(SettingsError, match=r"^lolstak:security: unknown setting, did you mean lolstack:security\? "):
         Settings.load(config, "dev")
     del config["lolstak:security"]
     Settings.load(config, "dev")
