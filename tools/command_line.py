@@ -28,10 +28,11 @@ def stack_name(text: str) -> str:
 
 def run(main: Callable[[], int]) -> NoReturn:
     """Exit with the exit code that `main` returns. No traceback follows from Ctrl-C, from an output that is a closed
-    pipe or on a full disk, or from a character that its encoding lacks."""
+    pipe, from a full disk, or from a character that the output's encoding lacks."""
     replace_unencodable()
-    if os.environ.get("COLUMNS") == "0":  # of a pseudo-terminal without a size; rich would print nothing
-        del os.environ["COLUMNS"]
+    for size in ("COLUMNS", "LINES"):
+        if os.environ.get(size) == "0":  # of a pseudo-terminal without a size; rich would print nothing
+            del os.environ[size]
     try:
         status = main()
         sys.stdout.flush()
@@ -44,7 +45,7 @@ def run(main: Callable[[], int]) -> NoReturn:
         if error.errno != errno.ENOSPC:
             raise
         _discard(sys.stdout)
-        sys.exit(str(error))
+        sys.exit(f"{sys.argv[0]}: {error}")
     sys.exit(status)
 
 

@@ -45,13 +45,16 @@ UNFINISHED = re.compile(
 COUNTS = re.compile(r"^\d+ (?:warning|message)s?(?:; \d+ messages?)?$")
 SECTION = re.compile(r"^\w+:$")
 TRACEBACK = "Traceback (most recent call last):"
+ERROR_WITH_TRACEBACK = f"error: {TRACEBACK}"
+"""How Pulumi reports any error of a dynamic resource (pulumi/dynamic/__main__.py)."""
 FRAME = " " * 6
 """The indentation of a traceback's frames within the diagnostics, where the error itself has four spaces."""
+OWN_ERROR = "infra."
+"""How the name of an error begins whose text says everything, such as that of a health gate."""
 
 
 def finished_steps(lines: Iterable[str]) -> Iterator[str]:
-    """Filter Pulumi's progress: one line for each finished step, each message once, everything after it unchanged but
-    without the frames of tracebacks: a dynamic resource's error has one (pulumi/dynamic/__main__.py)."""
+    """Filter Pulumi's progress: one line for each finished step, each message once, then the diagnostics."""
     printed: set[tuple[str, str]] = set()
     traced: set[str] = set()
     progress = True
@@ -61,10 +64,11 @@ def finished_steps(lines: Iterable[str]) -> Iterator[str]:
         row = ROW.match(line) if progress else None
         if row:
             message = UNFINISHED.sub("", row["rest"])
+            if row["resource"] in traced:
+                continue  # the diagnostics have the rest
             if message.endswith(TRACEBACK):
                 traced.add(row["resource"])
-            if row["resource"] in traced:
-                continue  # the diagnostics have the error
+                message = line = line.replace(TRACEBACK, "see below")
             if message and not COUNTS.match(message) and (row["resource"], message) not in printed:
                 printed.add((row["resource"], message))
                 yield line
@@ -77,16 +81,24 @@ def finished_steps(lines: Iterable[str]) -> Iterator[str]:
 
 
 def without_frames(diagnostics: Iterable[str]) -> Iterator[str]:
-    """The diagnostics, each traceback replaced by its error."""
-    start = None  # of the line of the traceback that has begun
+    """The diagnostics, without the frames above an error of this program's own, nor those of the program that Pulumi
+    interrupts after any error."""
+    traceback: list[str] = []
     for line in diagnostics:
-        if line.endswith(TRACEBACK):
-            start = line.removesuffix(TRACEBACK)
-        elif start is None:
+        if line.strip() in (TRACEBACK, ERROR_WITH_TRACEBACK):
+            yield from traceback
+            traceback = [line]
+        elif not traceback:
             yield line
-        elif not line.startswith(FRAME):
-            yield start + line.strip()
-            start = None
+        elif line.startswith(FRAME):
+            traceback.append(line)
+        else:
+            if line.strip().startswith(OWN_ERROR):
+                yield traceback[0].replace(TRACEBACK, line.strip())
+            elif line.strip() != "KeyboardInterrupt":
+                yield from (*traceback, line)
+            traceback = []
+    yield from traceback
 
 
 def log_file(command: str, stack: str) -> Path:

@@ -114,7 +114,7 @@ def _repair(stack: str, discard: bool, create: bool) -> Iterator[str]:
     for resource, reason in leftovers.values():
         yield _remove(resource, reason)
     for container, network, aliases in disconnected:
-        if container.id not in leftovers:
+        if not {container.id, network.id} & leftovers.keys():
             yield _connect(container, network, aliases)
     # After the removals: what Pulumi has forgotten, a later repair does not find.
     if incompatible:

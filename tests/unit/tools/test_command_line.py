@@ -61,7 +61,7 @@ def test_full_disk_is_one_line() -> None:
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, stdout=full, stderr=PIPE, text=True, check=False
         )
-    assert (done.returncode, done.stderr) == (1, "[Errno 28] No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "-c: [Errno 28] No space left on device\n")
 
 
 def test_terminal_without_a_width_is_printed_to(monkeypatch: pytest.MonkeyPatch) -> None:
