@@ -45,7 +45,8 @@ COLUMNS = {
     "offset": ("bigint", "regular"),
     "message": ("blob", "regular"),
 }
-"""The archive's table: type and kind of each column, as Cassandra's own schema tables name them."""
+"""The archive's table: type and kind of each column, as Cassandra's own schema tables name them. The match id alone is
+the partition key: a partition is one row, so that it needs neither a time bucket nor a clustering column."""
 COMPACTION = {
     "class": "org.apache.cassandra.db.compaction.SizeTieredCompactionStrategy",
     "max_threshold": "32",
@@ -60,7 +61,8 @@ COMPRESSION = {"class": "org.apache.cassandra.io.compress.ZstdCompressor", "chun
 """The table's compression. Each chunk takes 8 bytes of native memory, of all SSTables together, and a read decompresses
 one or two chunks: a few full-size matches."""
 OPTIONS = {"default_time_to_live": 0, "compaction": COMPACTION, "compression": COMPRESSION}
-"""The table's options; other values are drift."""
+"""The table's options; other values are drift. The table has no TTL: the archive gives each row its own
+(`retention_days`, job/archive.py)."""
 
 
 class CassandraError(Exception):

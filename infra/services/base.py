@@ -344,7 +344,10 @@ def yaml_text(values: Mapping[str, Any]) -> pulumi.Output[str]:
 
 
 def declare_volumes(stack: str, images: Images, credentials: Credentials, users: Mapping[str, str]) -> Volumes:
-    """The stack's Docker volumes: the files of each belong to its user (uid:gid)."""
+    """The stack's Docker volumes: the files of each belong to its user (uid:gid).
+
+    Without `protect` and `retain_on_delete`: `pulumi destroy` deletes the data, unless volumes are excluded.
+    """
     volumes = {
         name: docker.Volume(
             name,
