@@ -100,8 +100,8 @@ class IndexTemplateClient:
 
     def put(self, name: str, body: Mapping[str, Any]) -> None:
         """Create or update the template, and apply to the live indices the changes of mapping and settings that
-        Elasticsearch allows without a reindex: new fields, and settings of an open index. Without an index, create one, so that the alias always exists. If
-        somebody has removed this month's index from the alias, add it again.
+        Elasticsearch allows without a reindex: new fields, and settings of an open index. Without an index, create one,
+        so that the alias always exists. If somebody has removed this month's index from the alias, add it again.
 
         Raises IndexTemplateError with Elasticsearch's reason, for example a changed field type in a live index.
         """

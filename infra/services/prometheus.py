@@ -34,7 +34,7 @@ from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "alert_rules.yml"
 CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
-SCRAPE_LIMITS = {"body_size_limit": "16MB", "sample_limit": 100_000}
+SCRAPE_LIMITS = {"body_size_limit": "16MB", "sample_limit": 10_000}
 """Limits of one scrape: a compromised container may answer without end, or with compressed zeros. The stack's largest
 answer has 800 samples."""
 LIMITS = (

@@ -92,6 +92,15 @@ def test_operator_reads_the_archive(stack: Stack) -> None:
     eventually(has_rows, timeout_seconds=60)
 
 
+def test_trace_is_kept_for_a_minute(stack: Stack) -> None:
+    """Whoever may only read can store any text by it, and so could fill the disk."""
+    with stack.cassandra() as session:
+        trace = session.execute("SELECT key FROM system.local", trace=True).get_query_trace()
+    with stack.cassandra(CASSANDRA_ADMIN) as session:
+        statement = "SELECT ttl(request) AS seconds FROM system_traces.sessions WHERE session_id = %s"
+        assert 0 < session.execute(statement, (trace.trace_id,)).one().seconds <= 60
+
+
 def test_archive_writes_with_its_own_login(stack: Stack) -> None:
     with stack.cassandra(CASSANDRA_ADMIN) as session:
         clients = {row.username for row in session.execute("SELECT username FROM system_views.clients")}

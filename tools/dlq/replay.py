@@ -1,4 +1,5 @@
-"""Dead letter replay (redrive): sends the original messages of dead letters to `lol_matches` again, with their arrival times."""
+"""Dead letter replay (redrive): sends the original messages of dead letters to `lol_matches` again, with their arrival
+times."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_every_scrape_has_limits(declared: dict[str, Recorder], kind: str) -> No
     """A compromised container could end Prometheus by metrics without end, or by a few KB that are compressed zeros."""
     config = yaml.safe_load(upload(declared[kind].containers["prometheus"], PROMETHEUS_CONFIG))
     limits = {(job.get("body_size_limit"), job.get("sample_limit")) for job in config["scrape_configs"]}
-    assert limits == {("16MB", 100_000)}
+    assert limits == {("16MB", 10_000)}
     assert config["global"]["scrape_interval"] == f"{SCRAPE_SECONDS}s"
 
 
