@@ -414,6 +414,15 @@ def stages(path: Path) -> dict[str, list[list[str]]]:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("[!.]*/**/Dockerfile")), ids=lambda path: str(path.parent.name))
+def test_image_is_not_built_from_old_package_lists_or_damaged_artifacts(path: Path) -> None:
+    """By default apt goes on without the security updates if their server does not answer, and Maven with a jar of
+    another checksum. The image would be kept."""
+    text = path.read_text()
+    assert text.count("apt-get update") == text.count("apt-get update --error-on=any")
+    assert text.count("RUN mvn") == text.count("RUN mvn -B -ntp -q --strict-checksums ")
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("[!.]*/**/Dockerfile")), ids=lambda path: str(path.parent.name))
 def test_copied_files_are_readable_by_the_images_user(path: Path) -> None:
     """In a clone made with umask 077 they have mode 0600, and COPY makes them root's."""
     for stage, instructions in stages(path).items():
