@@ -285,7 +285,7 @@ class Settings(BaseModel):
         if self.topic_partitions > job.max_statistics_messages:
             # A batch of a backlog has a message of each partition at least.
             raise ValueError(
-                f"topicPartitions: a match has up to {job.window.rows_of_a_match:,} rows of the statistics with "
+                f"topicPartitions: a match has {job.window.rows_of_a_match:,} rows of the statistics with "
                 f"job.window.size_seconds {job.window.size_seconds} and job.window.slide_seconds "
                 f"{job.window.slide_seconds}, and {self.topic_partitions} of them can exceed job.executor.memory "
                 f"{job.executor.memory}: make job.window.slide_seconds longer, or raise job.executor.memory"

@@ -23,8 +23,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from job.queues import MAX_PARTICIPANTS_OF_A_MODE, POSITIONS
-
 DEFAULTS = Path(__file__).with_name("config.yaml")
 
 _INVALID = "invalid_setting"
@@ -197,8 +195,9 @@ _IDLE_EVENT_SECONDS = 10  # Spark's spark.sql.streaming.noDataProgressEventInter
 _BATCH_AGE_FACTOR = 4
 _DAY_SECONDS = 86_400
 _MAX_WINDOWS_OF_A_MATCH = 1440
-_GROUPS_OF_A_MATCH = MAX_PARTICIPANTS_OF_A_MODE + len(POSITIONS) + 1
-"""The most rows of a match in one window: a champion of each participant, each position, and UNKNOWN."""
+_GROUPS_OF_A_MATCH = 15
+"""Ten champions and five positions. Any match that counts has at most 24: eighteen champions, as in Arena, the
+positions and UNKNOWN. The other half of the heap has room for these."""
 _STATISTICS_ROWS_PER_HEAP_MIB = 1024
 """Rows of the statistics that a batch may have: half of the heap, with 512 bytes for each (see docs/decisions.md)."""
 
@@ -298,7 +297,7 @@ class Window(Section):
 
     @property
     def rows_of_a_match(self) -> int:
-        """The most rows of the statistics that a match changes: all are new if no other match is in its windows."""
+        """The rows of the statistics that a match changes: as many new ones if no other match is in its windows."""
         return self.size_seconds // self.slide_seconds * _GROUPS_OF_A_MATCH
 
     @model_validator(mode="after")

@@ -91,11 +91,11 @@ def test_generator_is_enabled_by_default_in_dev_only(value: Any, stack: str, exp
         ({"job": {"driver": {"memory": "4g"}}}, "sparkJobMemory"),
         (
             {
-                "topicPartitions": 61,
+                "topicPartitions": 98,
                 "job": {"window": {"size_seconds": 86400, "watermark_seconds": 86400}},
             },
-            "topicPartitions: a match has up to 34,560 rows of the statistics with job.window.size_seconds 86400 and "
-            "job.window.slide_seconds 60, and 61 of them can exceed job.executor.memory 2g: ",
+            "topicPartitions: a match has 21,600 rows of the statistics with job.window.size_seconds 86400 and "
+            "job.window.slide_seconds 60, and 98 of them can exceed job.executor.memory 2g: ",
         ),
         ({"sparkWorkerCores": 1}, "sparkWorkerCores"),
         ({"generatorDuplicatesPercent": 95}, "generatorDuplicatesPercent"),

@@ -53,20 +53,20 @@ def test_batch_size_never_falls_below_the_initial_size() -> None:
 def test_batch_of_statistics_fits_into_the_heap_whatever_messages_follow_cheap_ones(
     size_seconds: int, windows: int, partitions: int, memory: str, rows: int
 ) -> None:
-    """Late matches and dead letters create no row, a match that is alone in its windows up to 24 in each."""
+    """Late matches and dead letters create no row, a match that is alone in its windows 15 in each."""
     window = {"size_seconds": size_seconds, "watermark_seconds": size_seconds}
     size = statistics_batch_size(with_overrides({"window": window, "executor": {"memory": memory}}), partitions)
     for _ in range(5):
         size.observe(size.messages, 0.5 + size.messages / 10_000)
-    assert size.messages * windows * 24 <= rows
+    assert size.messages * windows * 15 <= rows
     size.observe(size.messages, 1000)
-    assert 1 <= size.messages <= max(1, rows // (windows * 24 * 8)), "the state still has the rows of the batch before"
+    assert 1 <= size.messages <= max(1, rows // (windows * 15 * 8)), "the state still has the rows of the batch before"
 
 
 def test_maximum_leaves_the_statistics_of_a_dense_backlog_their_throughput() -> None:
-    """A batch every ten seconds, so 1,700 matches and 17,000 documents a second."""
+    """A batch every ten seconds, so 2,700 matches and 27,000 documents a second."""
     size = statistics_batch_size(with_overrides({}), partitions=3)
-    assert size.messages == 2184
+    assert size.messages == 3000
     for _ in range(5):
         size.observe(size.messages, 2)
-    assert size.messages > 17_000
+    assert size.messages > 27_000
