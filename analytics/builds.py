@@ -21,7 +21,7 @@ from analytics.match_statistics import (
 from analytics.names import TRINKETS, item_name, keystone_name
 from analytics.search import search_matches
 from analytics.time_range import TimeRange
-from job.match_v5 import POSITIONS
+from job.queues import POSITIONS
 
 GOLD_INTERVAL = 50
 MAX_GOLD = 3000

@@ -13,8 +13,8 @@ from elasticsearch import Elasticsearch
 from analytics.search import search, search_matches
 from analytics.time_range import TimeRange
 from infra.names import TEAMS_ALIAS
-from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, POSITIONS, RED_TEAM_ID
-from job.queues import AGAINST_BOTS, CLASSIC_MODES, queue_name
+from job.match_v5 import BLUE_TEAM_ID, MAX_PARTICIPANTS, RED_TEAM_ID
+from job.queues import AGAINST_BOTS, CLASSIC_MODES, MAX_PARTICIPANTS_OF_A_MODE, POSITIONS, queue_name
 from job.times import from_ms, to_ms
 
 MAX_CHAMPIONS = 500
@@ -24,8 +24,6 @@ EXACT_SHARD_SIZE = 1000
 GAME_LENGTHS = ((0, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40), (40, None))
 """Buckets in minutes, the same as in Kibana. The last is open: a wrong duration must not stretch the chart."""
 LAST_MATCHES = 10
-USUAL_PARTICIPANTS = 18
-"""No mode has more. A match that another producer sends can have up to MAX_PARTICIPANTS."""
 RECENT_MINUTES = 5
 """The rates of now, of matches that end and of those that arrive, are means of this many minutes."""
 PRECISION_THRESHOLD = 40_000
@@ -326,7 +324,8 @@ def read_last_matches(
     """
     ids: list[str] = []
     # Not `collapse`, which reads the documents of all times: sorted by time, Elasticsearch stops after the newest ones.
-    for participants_each in (USUAL_PARTICIPANTS, MAX_PARTICIPANTS):
+    # A match that another producer sends can have more participants than any mode.
+    for participants_each in (MAX_PARTICIPANTS_OF_A_MODE, MAX_PARTICIPANTS):
         page = size * participants_each
         newest = search_matches(
             client,

@@ -12,8 +12,7 @@ from analytics.match_statistics import FilterValues, MatchFilter, patch_version
 from dashboard import page, sources, url
 from dashboard.view import DEFAULT_RANGE, EARLIEST, FROM_TO, LATEST, RANGES, View, parse_time
 from job.champions import canonical_name
-from job.match_v5 import POSITIONS
-from job.queues import queue_ids, queue_name
+from job.queues import POSITIONS, queue_ids, queue_name
 
 TIMES = {"From": "from", "To": "to"}
 WITHOUT_VALUES = "filters without values"

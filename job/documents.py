@@ -14,7 +14,6 @@ from job.match_v5 import (
     BLUE_TEAM_ID,
     BOT,
     ITEMS,
-    POSITIONS,
     RED_TEAM_ID,
     SUMMONER_SPELLS,
     Objective,
@@ -22,7 +21,7 @@ from job.match_v5 import (
     Perks,
     Team,
 )
-from job.queues import queue_name
+from job.queues import POSITIONS, queue_name
 from job.times import iso
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ from msgspec import Struct
 from job.dead_letter import DeadLetter
 from job.match_json import EMPTY_MATCH, DecodedMatch, decode_json
 from job.match_v5 import Info, Participant, Team
-from job.queues import ARENA, ARENA_MODE
+from job.queues import ARENA, ARENA_MODE, MAX_PARTICIPANTS_OF_A_MODE
 from job.times import LATEST_MS
 
 if TYPE_CHECKING:
     from job.settings import EventTime
 
-UNCOUNTED_REASONS = ("queue", "remake", "no_winner")
-"""Why a match does not count in the windows of the statistics."""
+UNCOUNTED_REASONS = ("queue", "remake", "no_winner", "too_many_participants")
+"""Why a match does not count in the windows of the statistics. Too many participants are more than any mode has."""
 _DURATION_UNIT_LIMIT = 100_000
 """The threshold between the units: a smaller gameDuration or timePlayed is in seconds, any other in milliseconds. No
 game lasts 100,000 s (over a day), and none ends within 100,000 ms."""
@@ -73,6 +73,8 @@ class Match(Struct, frozen=True, gc=False):
             return "remake"
         if not self.has_winner:
             return "no_winner"
+        if len(self.participants) > MAX_PARTICIPANTS_OF_A_MODE:
+            return "too_many_participants"
         return None if queue_ids is None or self.queue_id in queue_ids else "queue"
 
 

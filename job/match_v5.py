@@ -27,8 +27,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Text = Annotated[str, Meta(max_length=120)]
 
 MAX_PARTICIPANTS = 100
-"""Limit of a match's participants: no mode has more than 18. Each is a document, and its champion's name is in several
-windows."""
+"""Limit of a match's participants, each of which is a document. A match with more than any mode has is in no window."""
 _at_most = Meta(max_length=MAX_PARTICIPANTS)
 
 
@@ -80,8 +79,6 @@ class ParticipantDetails(Struct, rename="camel", frozen=True, gc=False, kw_only=
 
 BOT = "BOT"
 """The puuid of a bot."""
-POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
-"""The values of teamPosition, beside an empty one."""
 BLUE_TEAM_ID, RED_TEAM_ID = 100, 200
 """The ids of the two teams of a match. In Arena, the two halves of the participants have them."""
 ITEMS = tuple(f"item{slot}" for slot in range(7))

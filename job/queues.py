@@ -1,4 +1,4 @@
-"""Riot's queues: the English name of each queue id, and which of them are Arena or against bots.
+"""Riot's queues and modes: the English name of each queue id, which of them are Arena or against bots, and limits.
 
 Source: https://static.developer.riotgames.com/docs/lol/queues.json, its `description` without the word "games". These
 are not in that list: 1740 and 1750 (Arena in matches of 2026 and, with eighteen players, of 2025 and later), 860, the
@@ -15,6 +15,10 @@ ARENA_MODE = "CHERRY"
 """Arena's gameMode."""
 CLASSIC_MODES = ("JADE", "KIWI_JADE")
 """The gameModes of League Classic and of ARAM: Mayhem Classic, which have champions of their own."""
+MAX_PARTICIPANTS_OF_A_MODE = 18
+"""No mode has more: Arena has up to eighteen."""
+POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
+"""The values of teamPosition, beside an empty one."""
 
 _NAMES = {
     0: "Custom",

@@ -196,7 +196,8 @@ _BATCH_AGE_FACTOR = 4
 _DAY_SECONDS = 86_400
 _MAX_WINDOWS_OF_A_MATCH = 1440
 _GROUPS_OF_A_MATCH = 15
-"""Ten champions and five positions. An Arena match of eighteen has four more, for which the heap has room."""
+"""Ten champions and five positions. Any match that counts has at most 24: eighteen champions, as in Arena, the
+positions and UNKNOWN. The other half of the heap has room for these."""
 _STATISTICS_ROWS_PER_HEAP_MIB = 1024
 """Rows of the statistics that a batch may have: half of the heap, with 512 bytes for each (see docs/decisions.md)."""
 

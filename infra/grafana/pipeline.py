@@ -253,7 +253,8 @@ def _statistics() -> Row:
                 "Late matches, and messages of matches that do not count",
                 "In no window, per minute: matches older than the watermark, each once, with the rows that "
                 "Spark drops for them, one for each message; and messages of matches of other queues than "
-                "statistics.queue_ids, of remakes and of matches without a winner.",
+                "statistics.queue_ids, of remakes, of matches without a winner and of those with more than 18 "
+                "participants.",
                 "count:/min",
                 Query("sum(60 * rate(lol_job_late_matches_total[$__rate_interval]))", "late matches"),
                 Query(

@@ -10,9 +10,10 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BooleanType, IntegerType, LongType, StringType, StructType, TimestampType
 
 from job.champions import canonical_name
-from job.documents import position, rates_of
+from job.documents import UNKNOWN, position, rates_of
 from job.match import Match, PlausibleTimes, decode
-from job.match_v5 import BOT
+from job.match_v5 import BOT, Participant
+from job.queues import POSITIONS
 from job.tasks.kafka_rows import arrival_times
 from job.tasks.outcomes import CountsAccumulator
 from job.tasks.worker_gc import freeze_imported_objects
@@ -111,7 +112,7 @@ def match_rows(matches: Sequence[Match], queue_ids: Collection[int] | None) -> p
     rates = [rates_of(participant, duration) for participant, duration in participants]
     columns: tuple[list[Any], ...] = (
         [canonical_name(participant.champion_name) for participant, _ in participants],
-        [position(participant) for participant, _ in participants],
+        [_known_position(participant) for participant, _ in participants],
         [participant.win for participant, _ in participants],
         [participant.kills for participant, _ in participants],
         [participant.deaths for participant, _ in participants],
@@ -130,6 +131,12 @@ def match_rows(matches: Sequence[Match], queue_ids: Collection[int] | None) -> p
     times = [match.event_time * 1000 for match in counted]  # Arrow's timestamps are in microseconds
     arrays = _arrays(([match.match_id for match in counted], times, lists), _MATCH_FIELDS)
     return pa.RecordBatch.from_arrays(arrays, schema=_MATCH_FIELDS)
+
+
+def _known_position(participant: Participant) -> str:
+    """The document's position, or UNKNOWN for another text than Match-V5's: the heap has room for this many groups."""
+    found = position(participant)
+    return found if found in POSITIONS else UNKNOWN
 
 
 def _arrays(columns: Sequence[Any], schema: pa.Schema) -> list[pa.Array]:

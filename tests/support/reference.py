@@ -76,6 +76,7 @@ QUEUES = {
     4320: "Co-op vs. AI League Classic",
 }
 """The names of the queues in the tests."""
+_POSITIONS = ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY")
 COUNTED_QUEUES = (400, 420, 430, 440, 480, 490, 700)
 
 
@@ -287,7 +288,7 @@ def statistics(
     matches = [read(value, arrived_at) for value, arrived_at in messages]
     rows: dict[Key, list[Figures]] = defaultdict(list)
     for match in {match["id"]: match for match in matches if match}.values():
-        if match["remake"] or not match["has_winner"]:
+        if match["remake"] or not match["has_winner"] or len(match["players"]) > 18:
             continue
         if queues is not None and match["queueId"] not in queues:
             continue
@@ -298,7 +299,7 @@ def statistics(
                     continue
                 row = {**player, **_ratios(player, match["duration"])}
                 rows[start, "champion", _champion(player)].append(row)
-                rows[start, "position", _position(player)].append(row)
+                rows[start, "position", _window_position(player)].append(row)
     return {key: _averages(group) for key, group in rows.items()}
 
 
@@ -542,9 +543,14 @@ def _champion(player: Json) -> str:
 
 def _position(player: Json) -> str:
     sent: str = player["teamPosition"] or "UNKNOWN"
-    if sent.upper() in ("TOP", "JUNGLE", "MIDDLE", "BOTTOM", "UTILITY"):
+    if sent.upper() in _POSITIONS:
         return sent.upper()
     return "UNKNOWN" if sent.upper() in ("INVALID", "NONE") else sent
+
+
+def _window_position(player: Json) -> str:
+    sent: str = (player["teamPosition"] or "").upper()
+    return sent if sent in _POSITIONS else "UNKNOWN"
 
 
 def _creeps(player: Json) -> int:

@@ -19,7 +19,7 @@ from analytics.match_statistics import (
 )
 from analytics.pipeline_metrics import DeadLetterMetrics, PipelineFigures, PipelineMetrics, Points
 from analytics.time_range import STEPS, TimeRange
-from job.match_v5 import POSITIONS
+from job.queues import POSITIONS
 from tools.health import ServiceHealth, StackHealth, StageHealth
 from tools.report.page import StackReport
 from tools.status import StackStatus

@@ -15,7 +15,7 @@ from analytics.time_range import TimeRange
 from harness.kibana import kql
 from harness.kibana.objects import panels
 from harness.kibana.schema import Terms
-from job.match_v5 import POSITIONS
+from job.queues import POSITIONS
 from tests.support.selected_documents import DOCUMENTS, PERSON, is_selected
 
 NOBODY = {"doc_count": 0, "kill_participation": {"value": None}}

@@ -283,11 +283,13 @@ def test_matches_that_do_not_count_are_counted_by_reason(server: FakeElasticsear
     aram = match(match_id="EUW1_aram", queueId=450)
     remake = match(participant(1, gameEndedInEarlySurrender=True), match_id="EUW1_remake", queueId=450)
     no_winner = match(participant(1, win=False), participant(6, win=False), match_id="EUW1_no_winner")
-    values = [value(each) for each in (match(), aram, remake, no_winner)]
+    crowd = match(*(participant(number) for number in range(1, 20)), match_id="EUW1_crowd", queueId=450)
+    arena = match(*(participant(number) for number in range(1, 19)), match_id="EUW1_arena")
+    values = [value(each) for each in (match(), aram, remake, no_winner, crowd, arena)]
     counts = run(server, *values)
-    assert counts.uncounted == Counter(queue=1, remake=1, no_winner=1)
+    assert counts.uncounted == Counter(queue=1, remake=1, no_winner=1, too_many_participants=1)
     counts = run(server, *values, queue_ids=None)
-    assert counts.uncounted == Counter(remake=1, no_winner=1)
+    assert counts.uncounted == Counter(remake=1, no_winner=1, too_many_participants=1)
 
 
 def test_dropped_details_are_counted_by_field(server: FakeElasticsearch, producer: FakeProducer) -> None:

@@ -93,7 +93,7 @@ def test_outcome_counts_of_a_batch_add_up(
         reason: registry.get_sample_value("lol_job_uncounted_matches_total", {"reason": reason})
         for reason in UNCOUNTED_REASONS
     }
-    assert reasons == {"queue": 2, "remake": 1, "no_winner": 0}
+    assert reasons == {"queue": 2, "remake": 1, "no_winner": 0, "too_many_participants": 0}
     assert registry.get_sample_value("lol_job_dropped_fields_total", {"field": "puuid"}) == 2
     name = {"name": "lol_matches_stream"}
     samples = {

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from generator.match_factory import MatchFactory, MatchSize
@@ -16,6 +16,9 @@ from generator.modes import MODE_NAMES, RIFT_5V5
 from job.dead_letter import REASONS, DeadLetter
 from job.documents import actions, documents
 from job.match import Match, decode
+from job.match_v5 import MAX_PARTICIPANTS
+from job.queues import MAX_PARTICIPANTS_OF_A_MODE, POSITIONS
+from job.settings import with_overrides
 from job.tasks.match_rows import match_rows
 from tests.support import reference
 from tests.support.sample_matches import (
@@ -34,6 +37,7 @@ from tests.support.team_documents import team_documents
 
 # The same examples in every run, so that failures are reproducible and the duration is constant.
 EXAMPLES = settings(max_examples=150)
+WINDOW = with_overrides({}).window
 
 TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
 FIELDS: dict[str, dict[str, dict[str, str]]] = {
@@ -72,6 +76,12 @@ def assert_accepted(document: dict[str, Any], template: str) -> None:
     assert not any(parts.values()), parts
 
 
+def groups(match: Match) -> set[tuple[str, str]]:
+    """The kinds and names of the match's rows in each window, if every queue counts."""
+    participants = match_rows([match], None).column("participants").to_pylist()
+    return {(kind, player[kind]) for each in participants for player in each for kind in ("champion", "position")}
+
+
 def check_decode(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLetter:
     """Decode a message and check the result: no exception, and no value that a sink would reject."""
     result = decode(message, arrived_at, PLAUSIBLE_TIMES)
@@ -84,18 +94,19 @@ def check_decode(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLe
         return result
     assert isinstance(without_details, Match)
     assert match_rows([without_details], None) == match_rows([result], None)
+    assert len(groups(result)) <= MAX_PARTICIPANTS_OF_A_MODE + len(POSITIONS) + 1, "a batch can exceed the heap"
     for action in actions(result, arrived_at, 0, ALIASES):
         head, source = (orjson.loads(line) for line in action.lines.splitlines())
         assert len(head["index"]["_id"].encode()) <= 512
         assert_accepted(source, head["index"]["_index"].partition("-")[0])
     for player in result.participants:  # part of the document ids of the statistics
-        for name in (player.champion_name, player.team_position or ""):
-            assert len(f"{ARRIVED_AT}_{name}".encode()) <= 512
+        assert len(f"{ARRIVED_AT}_{player.champion_name}".encode()) <= 512
     return result
 
 
 def assert_equals_reference(message: bytes, arrived_at: int = ARRIVED_AT) -> Match | DeadLetter:
-    """Check that the job and the reference make the same documents of a message, field by field."""
+    """Check that the job and the reference make the same documents of a message, field by field, and have the same
+    groups in each window."""
     result = check_decode(message, arrived_at)
     for of_match, of_reference in ((documents, reference.documents), (team_documents, reference.team_documents)):
         expected = of_reference(message, arrived_at)
@@ -103,6 +114,10 @@ def assert_equals_reference(message: bytes, arrived_at: int = ARRIVED_AT) -> Mat
         found = list(of_match(result, arrived_at)) if isinstance(result, Match) else []
         differing = [reference.differences(*pair) for pair in zip(found, expected or [], strict=True)]
         assert not any(differing), differing
+    if isinstance(result, Match):
+        size = WINDOW.size_seconds
+        expected_rows = reference.statistics([(message, arrived_at)], size, size, queues=None)
+        assert groups(result) == {(kind, name) for _, kind, name in expected_rows}
     return result
 
 
@@ -262,6 +277,21 @@ def with_floats(json_value: Any) -> Any:
 def test_any_valid_match_equals_the_reference(message: Json, floats: bool, escaped: bool) -> None:
     text = json.dumps(with_floats(message) if floats else message, ensure_ascii=escaped)
     assert_equals_reference(text.encode())
+
+
+@EXAMPLES
+@given(st.lists(st.tuples(NAMES, WORDS), min_size=1, max_size=MAX_PARTICIPANTS))
+@example([(f"Champion {number}", f"POSITION {number}") for number in range(MAX_PARTICIPANTS)])
+@example(
+    [(f"Champion {number}", [*POSITIONS, "SUPPORT"][number % 6]) for number in range(MAX_PARTICIPANTS_OF_A_MODE)],
+)
+def test_any_number_of_champions_and_positions_equals_the_reference(drawn: list[tuple[str, str]]) -> None:
+    """And has no more rows of the statistics than the heap has room for (`check_decode`)."""
+    people = [
+        participant(number, championName=champion, teamPosition=position)
+        for number, (champion, position) in enumerate(drawn, 1)
+    ]
+    assert_equals_reference(value(match(*people)))
 
 
 @EXAMPLES
