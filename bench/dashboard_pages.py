@@ -22,13 +22,14 @@ from elasticsearch import Elasticsearch
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from analytics.charts import MATCH_CHARTS
+from analytics.search import count
 from bench.freshness import p50_p95_p99
 from bench.measured_stack import resident_memory
 from generator.match_factory import MatchFactory
 from harness.load import create_producer
 from infra.clients.elasticsearch import ElasticsearchServer
 from infra.kafka_acls import ADMIN
-from infra.names import DASHBOARD_PORT, MATCHES_ALIAS, MATCHES_TOPIC, container_name
+from infra.names import DASHBOARD_PORT, MATCHES_TOPIC, container_name
 from job.times import now_ms
 from tools.chromium import find_chromium
 from tools.stack_outputs import NotDeployedError, kafka_settings, read_stack_outputs
@@ -73,8 +74,7 @@ class Target:
 
 def measure(target: Target, browser: Browser) -> None:
     """Print all figures."""
-    documents = target.elasticsearch.count(index=MATCHES_ALIAS)["count"]
-    print(f"documents: {documents:,}")
+    print(f"documents: {count(target.elasticsearch):,}")
     print(f"memory without a viewer since its start: {target.memory_mib:.0f} MiB")
     paints = [_first_paint(target, browser) for _ in range(LOADS)]
     print("first paint of all charts, seconds: p50 {:.2f}, p95 {:.2f}".format(*p50_p95_p99(paints)))

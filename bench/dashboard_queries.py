@@ -9,6 +9,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 from msgspec import Struct
 
+from analytics.search import count
 from bench.freshness import p50_p95_p99
 from bench.measured_stack import MeasuredStack
 from bench.profiles import Profile
@@ -17,7 +18,6 @@ from generator.match_factory import MatchSize
 from harness.kibana.panel_query import TIME_RANGE, PanelQuery, panel_queries
 from harness.load import DOCUMENTS_PER_MATCH, background_stream
 from harness.waiting import eventually
-from infra.names import MATCHES_ALIAS
 
 SIZE: MatchSize = "full"
 RATE = 2
@@ -79,7 +79,7 @@ def fill_hour(stack: MeasuredStack, matches: int) -> None:
 def documents_of_hour(client: Elasticsearch) -> int:
     """Matches' documents that the dashboard covers."""
     last_hour: dict[str, Any] = {"range": {"@timestamp": {"gte": f"now-{TIME_RANGE.total_seconds():.0f}s"}}}
-    return int(client.count(index=MATCHES_ALIAS, ignore_unavailable=True, query=last_hour)["count"])
+    return count(client, query=last_hour)
 
 
 def wait_for_data(query: PanelQuery, client: Elasticsearch) -> None:

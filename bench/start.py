@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from analytics.search import count
 from bench.profiles import Profile
 from bench.progress import BenchError, print_progress
 from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.elasticsearch import ElasticsearchServer
-from infra.names import MATCHES_ALIAS
 
 NAME = "bench-start"
 CONFIG = {"generatorEnabled": "true"}
@@ -84,8 +84,7 @@ def seconds_until_document(stack: Stack) -> float:
     elasticsearch = ElasticsearchServer(stack.outputs["elasticsearchUrl"]).client(request_timeout=10)
 
     def found() -> None:
-        count = elasticsearch.count(index=MATCHES_ALIAS, ignore_unavailable=True, query=arrived)["count"]
-        assert count > 0, "no document of a match that arrived meanwhile"
+        assert count(elasticsearch, query=arrived) > 0, "no document of a match that arrived meanwhile"
 
     eventually(found, TIMEOUT_SECONDS, POLL_SECONDS)
     return time.monotonic() - started

@@ -9,6 +9,7 @@ from itertools import pairwise
 from elasticsearch import Elasticsearch
 from msgspec import Struct
 
+from analytics.search import count
 from bench.progress import BenchError
 
 POLL_SECONDS = 0.2
@@ -91,4 +92,4 @@ def indexed_count(client: Elasticsearch, index: str) -> int:
 
 def searchable_count(client: Elasticsearch, index: str) -> int:
     """Documents that a search finds."""
-    return int(client.count(index=index)["count"])
+    return count(client, index)

@@ -20,6 +20,7 @@ from prometheus_client.samples import Sample
 from pulumi import automation
 from testinfra.host import Host
 
+from analytics.search import count
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraUnavailableError
 from infra.clients.cassandra import connect as connect_cassandra
@@ -195,7 +196,7 @@ class Stack:
 
     def document_count(self) -> int:
         """How many participants a search finds."""
-        return int(self.elasticsearch().count(index=MATCHES_ALIAS, ignore_unavailable=True)["count"])
+        return count(self.elasticsearch())
 
     def wait_for_new_documents(self, timeout_seconds: float = 120) -> None:
         """Wait until there are more documents than at the time of the call."""

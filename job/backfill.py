@@ -181,7 +181,8 @@ def unordered_partitions(
     kafka: TopicInspector, client: KafkaClientSettings, incarnation: Incarnation, end: int
 ) -> Offsets:
     """The end offsets of partitions whose last message arrived before an earlier one that arrived at `end` (in
-    milliseconds) or later: the broker's clock went back. Logs a warning for each.
+    milliseconds) or later: the broker's clock went back. Logs a warning for each. Also those of partitions whose latest
+    arrival time is unknown.
 
     Kafka finds the first message that arrived at a time or later. Behind it, such a partition can have messages that
     arrived before `end`.
@@ -189,17 +190,17 @@ def unordered_partitions(
     # Before the end offsets: a message that arrives in between must not be later than the last one.
     retained = kafka.retained_ranges(incarnation)
     ends = kafka.offsets(incarnation, "latest")
-    tails = {
-        p: OffsetRange(max(each.first_offset, ends[p] - _TAIL_OFFSETS), ends[p])
+    found = {p: ends[p] for p, each in retained.items() if each.latest_arrived_at is None}
+    latest_arrivals = {
+        p: each.latest_arrived_at
         for p, each in retained.items()
-        if each.latest_arrived_at >= end
+        if each.latest_arrived_at is not None and each.latest_arrived_at >= end
     }
+    tails = {p: OffsetRange(max(retained[p].first_offset, ends[p] - _TAIL_OFFSETS), ends[p]) for p in latest_arrivals}
     last: dict[int, int] = {}
     for chunk in read(client, incarnation.topic, tails, _CHUNK_MESSAGES, lambda _: None) if tails else ():
         last |= {message.partition: message.arrived_at for message in chunk}
-    found: Offsets = {}
-    for partition in tails:
-        latest = retained[partition].latest_arrived_at
+    for partition, latest in latest_arrivals.items():
         # Without a message among so many offsets of transactions, it is unknown.
         if last.get(partition, 0) < latest:
             found[partition] = ends[partition]
@@ -231,8 +232,9 @@ def offset_ranges(
         available = "the topic is empty"
         if retained:
             first = min(each.first_arrived_at for each in retained.values())
-            latest = max(each.latest_arrived_at for each in retained.values())
-            available = f"its messages arrived from {iso(first)} to {iso(latest)}"
+            latest = [each.latest_arrived_at for each in retained.values() if each.latest_arrived_at is not None]
+            until = f"to {iso(max(latest))}" if len(latest) == len(retained) else "on"
+            available = f"its messages arrived from {iso(first)} {until}"
         raise JobError(
             f"Topic {incarnation.topic} has no message that arrived from {iso(begin)} to {iso(end)}; {available}"
         )

@@ -52,11 +52,12 @@ TopicOffsets = dict[int, PartitionOffsets]
 
 class RetainedRange(NamedTuple):
     """What Kafka's retention has left of a partition: the first offset, the arrival time of that message, and the
-    latest arrival time (ms), which is not the last message's if the broker's clock went back."""
+    latest arrival time (ms), which is not the last message's if the broker's clock went back. It is None if unknown:
+    Kafka does not return it while that message is behind an open transaction."""
 
     first_offset: int
     first_arrived_at: int
-    latest_arrived_at: int
+    latest_arrived_at: int | None
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ class TopicInspector:
         first = self._retry(lambda: self._list_offsets(incarnation.partitions, spec.for_timestamp(0)))
         latest = self._retry(lambda: self._list_offsets(incarnation.partitions, spec.max_timestamp()))
         return {
-            partition: RetainedRange(found.offset, found.timestamp, latest[partition].timestamp)
+            partition: RetainedRange(
+                found.offset, found.timestamp, latest[partition].timestamp if latest[partition].offset >= 0 else None
+            )
             for partition, found in first.items()
             if found.offset >= 0
         }

@@ -22,6 +22,7 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 from prometheus_client.parser import text_string_to_metric_families
 
 from analytics.key_figures import counted
+from analytics.search import count
 from infra.clients.docker_engine import connect, execute, foreign_endpoints, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure, indices_of_this_month
 from infra.clients.kafka import KafkaRequestError, TopicClient
@@ -362,7 +363,7 @@ class HealthChecker:
     def _count(self, alias: str) -> int:
         """The number of documents in the alias's open indices."""
         with self._elasticsearch() as elasticsearch:
-            return int(elasticsearch.count(index=alias, ignore_unavailable=True)["count"])
+            return count(elasticsearch, alias)
 
     def _closed_indices(self) -> list[str]:
         """The closed indices of all aliases. An alias that does not exist is an HTTP error."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from analytics.search import count, search
 from harness.kibana import kql, queries
 from harness.kibana.objects import data_views, panels
 from harness.kibana.schema import RECORDS, Count, DateHistogram, FieldMetric, Layer, Ranges, Terms
@@ -46,7 +47,7 @@ class PanelQuery:
         """
         now = datetime.now(UTC)
         index, body = self._search(now)
-        response = client.search(index=index, ignore_unavailable=True, request_cache=False, **body)
+        response = search(client, index, request_cache=False, **body)
         return PanelResponse(
             queries.rows(self._layer, response.body, now), response["hits"]["total"]["value"], response["took"]
         )
@@ -61,12 +62,7 @@ class PanelQuery:
         body["query"]["bool"]["filter"] += [{"exists": {"field": field}} for field in sorted(fields)]
         filters = {metric.filter.query for metric in metrics if metric.filter} or {""}
         return all(
-            client.count(
-                index=index,
-                query={"bool": {"filter": [body["query"], kql.filter_query(each)]}},
-                ignore_unavailable=True,
-            )["count"]
-            for each in filters
+            count(client, index, {"bool": {"filter": [body["query"], kql.filter_query(each)]}}) for each in filters
         )
 
     @property

@@ -64,7 +64,7 @@ class ElasticsearchServer:
 
 
 def describe_failure(error: ApiError | TransportError) -> str:
-    """An error in one line, with what to do about a refused login or certificate."""
+    """An error in one line, with what to do about a refused login or certificate, or that a shard is missing."""
     text = first_line(error.message if isinstance(error, TransportError) else error)
     if isinstance(error, AuthenticationException):
         return f"{text}; it has other passwords than the stack's state: deploy the stack again"
@@ -80,6 +80,8 @@ def describe_failure(error: ApiError | TransportError) -> str:
             if expired
             else "it has another certificate than the stack: deploy the stack again"
         )
+    if isinstance(error, ApiError) and (error.status_code, error.message) == (503, "search_phase_execution_exception"):
+        return f"{text}; a shard is not available: it recovers, or `GET /_cluster/allocation/explain` has the reason"
     return text
 
 

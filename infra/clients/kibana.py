@@ -81,21 +81,24 @@ class SavedObjectClient:
     def export(self, type_: str, id_: str, with_references: bool) -> list[dict[str, Any]]:
         """The object as Kibana exports it, optionally with everything it refers to; empty if it does not exist.
 
-        Raises SavedObjectError.
+        Raises SavedObjectError, also if Kibana leaves out some of it: its response has status 200, and names it in the
+        last line only.
         """
         answer = self._request(
             "POST",
             "/api/saved_objects/_export",
-            json={
-                "objects": [{"type": type_, "id": id_}],
-                "includeReferencesDeep": with_references,
-                "excludeExportDetails": True,
-            },
+            json={"objects": [{"type": type_, "id": id_}], "includeReferencesDeep": with_references},
         )
         with self._readable():
             if answer.status == 400 and _not_found(answer):
                 return []
-            return [json.loads(line) for line in self._success(answer).text.splitlines()]
+            *objects, details = [json.loads(line) for line in self._success(answer).text.splitlines()]
+            left_out = [object_key(each) for each in (*details["missingReferences"], *details["excludedObjects"])]
+        if left_out:
+            raise SavedObjectError(
+                f"Kibana at {self._url} does not export all of {type_}/{id_}: {', '.join(sorted(set(left_out)))}"
+            )
+        return objects
 
     def delete(self, type_: str, id_: str) -> None:
         """Delete the object, if it exists. Raises SavedObjectError."""

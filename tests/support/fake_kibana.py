@@ -35,6 +35,9 @@ class FakeKibana:
         """Fault: the id that it gives to an imported object."""
         self.forgets = False
         """Fault: it reports a successful import without storing the object."""
+        self.excluded: set[tuple[str, str]] = set()
+        """Fault: the objects, by type and id, that it does not export. Nor does it export those that do not exist; the
+        status is 200 either way."""
         self.rejection: str | None = None
         """Fault: the text of a 422 for every request."""
         self.password: str | None = None
@@ -87,21 +90,28 @@ class FakeKibana:
         return {"success": True, "successCount": 1, "successResults": [{"id": imported["id"]} | other]}
 
     def _export(self, query: Mapping[str, Any]) -> Response:
-        assert query["excludeExportDetails"]
         (wanted,) = query["objects"]
         if (wanted["type"], wanted["id"]) not in self.objects:
             objects = [wanted | {"error": {"statusCode": 404, "error": "Not Found"}}]
             message = "Error fetching objects to export"
             return _json({"statusCode": 400, "message": message, "attributes": {"objects": objects}}, 400)
         exported = {(wanted["type"], wanted["id"]): self._exported(wanted)}
+        missing: list[dict[str, Any]] = []
+        excluded: list[dict[str, Any]] = []
         more = list(exported.values()) if query["includeReferencesDeep"] else []
         while more:
             for reference in more.pop()["references"]:
                 key = reference["type"], reference["id"]
-                if key not in exported:
+                if key in self.excluded:
+                    excluded.append({"type": key[0], "id": key[1], "reason": "excluded"})
+                elif key not in self.objects:
+                    missing.append({"type": key[0], "id": key[1]})
+                elif key not in exported:
                     exported[key] = self._exported(reference)
                     more.append(exported[key])
-        return Response("\n".join(json.dumps(each, sort_keys=True) for each in exported.values()))
+        details = {"exportedCount": len(exported), "missingRefCount": len(missing), "missingReferences": missing}
+        details |= {"excludedObjectsCount": len(excluded), "excludedObjects": excluded}
+        return Response("\n".join(json.dumps(each, sort_keys=True) for each in (*exported.values(), details)))
 
     def _exported(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The object as a newer Kibana exports it: migrated, and with its references in another order."""

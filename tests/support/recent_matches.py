@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from analytics.search import count
 from analytics.time_range import TimeRange
 from harness.stack import Stack
-from infra.names import MATCHES_ALIAS
 
 
 def has_generator(stack: Stack) -> bool:
@@ -24,5 +24,5 @@ def skip_without_matches(stack: Stack, time_range: TimeRange) -> None:
     if has_generator(stack):
         return
     ended = {"range": {"@timestamp": {"gte": time_range.start.isoformat(), "lt": time_range.end.isoformat()}}}
-    if not stack.elasticsearch().count(index=MATCHES_ALIAS, query=ended, ignore_unavailable=True)["count"]:
+    if not count(stack.elasticsearch(), query=ended):
         pytest.skip(f"the stack has no generator, and no match has ended {time_range.words}")

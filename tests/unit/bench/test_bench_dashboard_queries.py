@@ -36,7 +36,7 @@ class FakeQuery:
 def stack() -> Any:
     """A stack with 840 documents in the last hour, whose job has processed 5 messages."""
     stack = MagicMock(kafka_settings={"bootstrap.servers": "a-broker:9092"})
-    stack.elasticsearch.count.return_value = {"count": 840}
+    stack.elasticsearch.search.return_value = {"hits": {"total": {"value": 840}}}
     stack.job_progress.return_value.processed = 5
     return stack
 
@@ -102,5 +102,6 @@ def test_panel_query_searches_the_last_hour_without_the_request_cache() -> None:
     assert PanelQuery("lol-arrivals", "data").run(client) == PanelResponse(rows=[], hits=3, took_ms=7)
     request = client.search.call_args.kwargs
     assert (request["index"], request["request_cache"]) == ("lol_matches_stream", False)
+    assert request["allow_partial_search_results"] is False
     (bounds,) = [each["range"]["ingested_at"] for each in request["query"]["bool"]["filter"] if "range" in each]
     assert datetime.fromisoformat(bounds["lte"]) - datetime.fromisoformat(bounds["gte"]) == timedelta(hours=1)

@@ -16,7 +16,7 @@ LAST_HOUR = TimeRange.last(timedelta(hours=1), datetime.now(UTC))
 
 def stack(*services: str, size: str = "full", matches: int = 0) -> Any:
     """A stack with these services, and matches of any time range."""
-    client = SimpleNamespace(count=lambda **_: {"count": matches})
+    client = SimpleNamespace(search=lambda **_: {"hits": {"total": {"value": matches}}})
     return SimpleNamespace(services=services, setting={"generatorSize": size}.__getitem__, elasticsearch=lambda: client)
 
 

@@ -297,6 +297,23 @@ class TestExport:
             kibana_export.export_dashboards(client, folder)
         assert len(list(folder.glob("*/*.json"))) == len(list(OBJECTS.glob("*/*.json")))
 
+    @pytest.mark.parametrize("reason", ["missing", "excluded"])
+    def test_panel_that_is_not_exported_changes_no_file(
+        self, kibana: FakeKibana, client: SavedObjectClient, folder: Path, reason: str
+    ) -> None:
+        """The dashboard still uses it. Without its file, the next deployment would fail."""
+        kibana.objects[KEY]["attributes"]["title"] = "Another"
+        if reason == "missing":
+            del kibana.objects["lens", "lol-sides"]
+        else:
+            kibana.excluded = {("lens", "lol-sides")}
+        before = {path: path.read_text() for path in folder.glob("*/*.json")}
+        with pytest.raises(
+            SavedObjectError, match=r"does not export all of dashboard/lol-matches-live: lens/lol-sides$"
+        ):
+            kibana_export.export_dashboards(client, folder)
+        assert {path: path.read_text() for path in folder.glob("*/*.json")} == before
+
 
 def test_export_without_kibana_is_an_error_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -93,6 +93,10 @@ def test_warns_of_messages_that_are_no_longer_retained(caplog: pytest.LogCapture
             {1: RetainedRange(9, 3_000, 4_000)},
             "its messages arrived from 1970-01-01T00:00:03.000Z to 1970-01-01T00:00:04.000Z",
         ),
+        (
+            {0: RetainedRange(5, 3_500, 4_000), 1: RetainedRange(9, 3_000, None)},
+            "its messages arrived from 1970-01-01T00:00:03.000Z on",
+        ),
         ({}, "the topic is empty"),
     ],
 )
@@ -372,11 +376,11 @@ def test_failed_backfill_resumes_at_the_earliest_unfinished_partition(
 
 
 class Stamps(FakeTopic):
-    """A fake topic with messages in one partition, by their arrival times, and a transaction's markers behind them.
-    Finds offsets by time as Kafka does."""
+    """A fake topic with messages in one partition, by their arrival times, and a transaction's markers behind them, or
+    one that is still open. Finds offsets by time as Kafka does."""
 
-    def __init__(self, *stamps: int, markers: int = 0) -> None:
-        super().__init__({}, {0: RetainedRange(0, stamps[0], max(stamps))})
+    def __init__(self, *stamps: int, markers: int = 0, transaction_is_open: bool = False) -> None:
+        super().__init__({}, {0: RetainedRange(0, stamps[0], None if transaction_is_open else max(stamps))})
         self.stamps = stamps
         self.markers = markers
 
@@ -417,6 +421,18 @@ def test_messages_behind_one_stamped_ahead_are_not_skipped(
     assert f"✓ Backfill done: {indexed} messages, " in caplog.text
     # Behind so many markers, no last message is looked for.
     assert ("The broker's clock went back: partition 0 of topic lol_matches" in caplog.text) == (markers < 100)
+
+
+def test_messages_behind_one_stamped_ahead_are_not_skipped_while_a_transaction_is_open(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kafka does not return the latest arrival time then, so whether the broker's clock went back is unknown."""
+    topic = Stamps(1_100, 9_000, 1_300, 1_400, transaction_is_open=True)
+    monkeypatch.setattr(backfill, "read", topic.read)
+    with caplog.at_level(logging.INFO):
+        assert run(0, topic=topic) == 0
+    assert "✓ Backfill done: 3 messages, " in caplog.text
+    assert [record for record in caplog.records if record.levelno == logging.WARNING] == []
 
 
 def test_partition_whose_stamps_increase_is_read_up_to_the_time_only(

@@ -34,6 +34,7 @@ class FakeAdminClient:
         self.unanswered = 0  # the next requests for a partition's offset that Kafka does not answer
         self.partitions = [2, 0, 1]
         self.uncommitted = 0  # messages behind an open transaction in each partition
+        self.latest_behind_transaction: set[int] = set()  # partitions whose latest message is not committed yet
         self.first_at = {0: (43, 7_000), 1: (-1, -1), 2: (45, 8_000)}  # offset and timestamp by partition, for any time
 
     def poll(self, _timeout: float) -> None:
@@ -64,6 +65,8 @@ class FakeAdminClient:
             uncommitted = self.uncommitted if isolation == IsolationLevel.READ_UNCOMMITTED else 0
             return SimpleNamespace(offset=50 + partition + uncommitted, timestamp=-1)
         if which is spec.max_timestamp():
+            if partition in self.latest_behind_transaction and isolation == IsolationLevel.READ_COMMITTED:
+                return SimpleNamespace(offset=-1, timestamp=-1)
             return SimpleNamespace(offset=49 + partition, timestamp=9_000)
         if which is spec.earliest():
             return SimpleNamespace(offset=40 + partition, timestamp=-1)
@@ -110,6 +113,15 @@ def test_retained_ranges_leave_out_empty_partitions(monkeypatch: pytest.MonkeyPa
     assert inspector.retained_ranges(inspector.connect()) == {
         0: RetainedRange(43, 7_000, 9_000),
         2: RetainedRange(45, 8_000, 9_000),
+    }
+
+
+def test_latest_arrival_behind_an_open_transaction_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    inspector, admin = inspector_of(monkeypatch, **BOTH)
+    admin.latest_behind_transaction = {2}
+    assert inspector.retained_ranges(inspector.connect()) == {
+        0: RetainedRange(43, 7_000, 9_000),
+        2: RetainedRange(45, 8_000, None),
     }
 
 

@@ -17,10 +17,10 @@ class FakeElasticsearch:
         self.missing = missing
         self.queries: list[str] = []
 
-    def count(self, index: str, query: dict[str, Any], ignore_unavailable: bool) -> dict[str, int]:
+    def search(self, index: str, query: dict[str, Any], **_: Any) -> dict[str, Any]:
         assert index.startswith("lol_")
         self.queries.append(json.dumps(query))
-        return {"count": self.missing not in self.queries[-1]}
+        return {"hits": {"total": {"value": int(self.missing not in self.queries[-1])}}}
 
 
 @pytest.mark.parametrize("query", panel_queries(), ids=lambda query: f"{query.panel_id}-{query.layer_id}")

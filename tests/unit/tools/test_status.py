@@ -584,12 +584,14 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
     def serve_documents(server: HTTPServer, indices: Mapping[str, Any], closed: Sequence[str] = ()) -> None:
         """Answer as an Elasticsearch with documents in each alias, these indices of this month, and closed ones.
 
-        It rejects a count of an alias with a closed index, unless unavailable indices are ignored.
+        It rejects a search of an alias with a closed index, unless unavailable indices are ignored.
         """
+        options = {"ignore_unavailable": "true", "allow_partial_search_results": "false"}
         for alias, count in (("lol_matches_stream", 3000), ("lol_champion_stats", 20), ("lol_position_stats", 5)):
-            path = f"/{alias}/_count"
-            ignored = server.expect_request(path, query_string="ignore_unavailable=true")
-            ignored.respond_with_json({"count": count}, headers=PRODUCT)
+            path = f"/{alias}/_search"
+            response = {"hits": {"total": {"value": count, "relation": "eq"}, "hits": []}}
+            ignored = server.expect_request(path, query_string=options)
+            ignored.respond_with_json(response, headers=PRODUCT)
             if closed:
                 error = {"error": {"type": "index_closed_exception"}}
                 server.expect_request(path).respond_with_json(error, 400, headers=PRODUCT)
@@ -611,6 +613,29 @@ lol_job_open_transaction_seconds{{partition="1"}} {seconds}
             )
         figures = "3,000 participants; windows: 20 champion, 5 position; closed: lol_matches_stream-2026.01"
         assert stages["documents"] == StageHealth("documents", figures)
+
+    @pytest.mark.usefixtures("published_ports")
+    def test_shard_that_does_not_answer_is_a_problem(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Elasticsearch's count would leave its documents out. Its search can be told not to."""
+        error = {"root_cause": [], "type": "search_phase_execution_exception", "reason": "Search rejected"}
+        shards = {"total": 3, "successful": 2, "skipped": 0, "failed": 1}
+        with HTTPServer() as server:
+            count = server.expect_request("/lol_matches_stream/_count")
+            count.respond_with_json({"count": 2000, "_shards": shards}, headers=PRODUCT)
+            search = server.expect_request(
+                "/lol_matches_stream/_search",
+                query_string={"ignore_unavailable": "true", "allow_partial_search_results": "false"},
+            )
+            search.respond_with_json({"error": error, "status": 503}, 503, headers=PRODUCT)
+            self.serve_documents(server, {})
+            stages = self.check(
+                monkeypatch, f"localhost:{server.port}", generator="", spark_job="", archive="", health=""
+            )
+        problem = (
+            "ApiError(503, 'search_phase_execution_exception'); a shard is not available: it recovers, or "
+            "`GET /_cluster/allocation/explain` has the reason"
+        )
+        assert stages["documents"] == StageHealth("documents", "–", problem)
 
     @pytest.mark.usefixtures("published_ports")
     @pytest.mark.parametrize("alias", INDEX_ALIASES)
