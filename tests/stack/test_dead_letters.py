@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from analytics.key_figures import counted
 from generator.match_factory import MatchFactory
 from harness.stack import Stack
 from harness.waiting import eventually
@@ -156,7 +157,7 @@ def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(st
     eventually(statistics_include_all, timeout_seconds=120)
     assert late_matches() == late_before + 1
     status = " ".join(stack.make("status").stdout.replace("│", " ").split())
-    assert f", {late_before + 1:,.0f} matches too late for the windows" in status
+    assert f", {counted(late_before + 1, 'match')} too late for the windows" in status
 
 
 def test_replay_of_an_unknown_reason_is_an_error(stack: Stack) -> None:
