@@ -165,12 +165,7 @@ def test_time_range_in_the_future_asks_for_another_one() -> None:
 
 def hints_of(**parameters: str) -> str:
     """What the page with these query parameters says of its choices and problems."""
-    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)
-    for name, value in parameters.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    bodies = [each.proto.body for each in app.get("html")]
+    bodies = [each.proto.body for each in open_page(**parameters).get("html")]
     return "".join(body for body in bodies if 'class="hint"' in body or 'class="problem"' in body)
 
 

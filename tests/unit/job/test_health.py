@@ -1,7 +1,5 @@
 """Health from the queries' events, waiting sinks and the topic: /health, /alive, and the metrics of waits."""
 
-import time
-
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -13,14 +11,13 @@ from tests.support.sample_matches import ALIASES
 from tests.unit.conftest import Clock
 
 
-def test_health_check_follows_the_query(health: JobHealth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_check_follows_the_query(clock: Clock, health: JobHealth) -> None:
     assert health.unhealthy_reason() == "query matches is not running"
     health.matches.query_started()
     assert health.unhealthy_reason() == "query matches has not finished its first batch"
     health.matches.batch_finished()
     assert health.unhealthy_reason() == ""
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.now += 61
     assert health.unhealthy_reason() == "query matches has made no progress for 61 s"
     health.matches.batch_finished()
     assert health.unhealthy_reason() == ""
@@ -43,11 +40,10 @@ def test_job_is_as_healthy_as_each_of_its_queries(health: JobHealth) -> None:
     assert health.unhealthy_reason() == "query statistics is not running"
 
 
-def test_one_of_two_queries_that_hangs_is_named(health: JobHealth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_two_queries_that_hangs_is_named(clock: Clock, health: JobHealth) -> None:
     health.statistics.query_started()
     health.statistics.batch_finished()
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.now += 61
     health.matches.query_started()
     health.matches.batch_finished()
     assert health.hanging_reason() == "query statistics has made no progress for 61 s"
@@ -73,13 +69,12 @@ def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
     assert health.hanging_reason() == "query statistics has made no progress for 361 s"
 
 
-def test_health_check_names_the_service_a_sink_waits_for(health: JobHealth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_check_names_the_service_a_sink_waits_for(clock: Clock, health: JobHealth) -> None:
     health.matches.query_started()
     health.matches.batch_finished()
     health.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
     assert health.unhealthy_reason() == ""
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.now += 61
     assert health.unhealthy_reason().endswith("waiting for Elasticsearch: it cannot be reached")
 
 
@@ -151,23 +146,19 @@ def test_query_that_hangs_is_noticed_while_another_query_waits(clock: Clock, hea
     assert health.unhealthy_reason() == waiting
 
 
-def test_query_that_finishes_no_first_batch_hangs(health: JobHealth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_query_that_finishes_no_first_batch_hangs(clock: Clock, health: JobHealth) -> None:
     health.matches.query_started()
     assert health.hanging_reason() == ""
-    later = time.monotonic() + 61
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.now += 61
     assert health.hanging_reason() == "query matches has not finished its first batch"
 
 
-def test_sink_wait_ends_after_the_next_attempt(
-    registry: CollectorRegistry, health: JobHealth, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sink_wait_ends_after_the_next_attempt(registry: CollectorRegistry, clock: Clock, health: JobHealth) -> None:
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
     health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
     assert registry.get_sample_value("lol_job_sink_waiting") == 1
     assert registry.get_sample_value("lol_job_sink_waits_total", {"service": "Elasticsearch"}) == 1
-    later = time.monotonic() + 37
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.now += 37
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
 
 
@@ -208,12 +199,9 @@ def test_sink_wait_ends_with_the_querys_progress(health: JobHealth, registry: Co
     assert health.wait_reason() == ""
 
 
-def test_new_sink_wait_is_logged_at_once(
-    health: JobHealth, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_sink_wait_is_logged_at_once(clock: Clock, health: JobHealth, caplog: pytest.LogCaptureFixture) -> None:
     health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
-    later = time.monotonic() + 7
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.now += 7
     health.record_sink_wait(SinkWait("Kafka", "no answer", seconds=1, attempt=1))
     assert [record.getMessage() for record in caplog.records] == [
         "Waiting for Elasticsearch: 429; retrying",
@@ -221,13 +209,10 @@ def test_new_sink_wait_is_logged_at_once(
     ]
 
 
-def test_sink_wait_log_is_rate_limited(
-    health: JobHealth, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sink_wait_log_is_rate_limited(clock: Clock, health: JobHealth, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=1))
-    later = time.monotonic() + 11
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.now += 11
     health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=2))
     assert [record.getMessage() for record in caplog.records] == ["Waiting for Elasticsearch: 429; retrying"] * 2
 
