@@ -38,7 +38,8 @@ unexport POSIXLY_CORRECT SHELLOPTS
 quote = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1) $(call quote,$($(2))))
 stack := --stack $(call quote,$(STACK))
-IN_PARALLEL := --no-print-directory --jobs --keep-going --output-sync=target
+# More at once than cores would be no faster, and a page in Chromium could need minutes to load.
+IN_PARALLEL := --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=target
 # With MAKEFLAGS=-j4 `make down up` would run both at the same time. Of one command, only checks run in parallel.
 ifneq ($(filter-out lint types $(UNIT) $(INTEGRATION),$(MAKECMDGOALS)),)
 .NOTPARALLEL:
@@ -106,7 +107,7 @@ check: ## Fast feedback without Docker: lint, types and unit tests, in parallel
 
 test: ## Everything: check, Spark, pages in Chromium, then testinfra against a stack of its own
 	@tools/setup.sh tests
-	@$(MAKE) $(IN_PARALLEL) lint types $(UNIT) $(INTEGRATION)
+	@$(MAKE) $(IN_PARALLEL) $(INTEGRATION) lint types $(UNIT)
 	@pytest tests/stack
 
 verify: ## Verification checklist against the running stack

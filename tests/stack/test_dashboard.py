@@ -85,7 +85,7 @@ def page_of_a_new_match(browser: Browser, stack: Stack, url: str) -> Iterator[tu
 
 def expect_outage(page: Page, problem: str, content: Locator) -> None:
     """The page shows the problem, and the last content that could be read."""
-    expect(page.locator(".problem", has_text=problem).first).to_be_visible(timeout=60_000)
+    expect(page.locator(".problem", has_text=problem).first).to_be_visible()
     expect(page.locator(".age").first).to_contain_text("Below is the data of")
     expect(content).to_be_visible()
 
