@@ -51,12 +51,12 @@ def _draw_view(draw: Callable[[View], None], view: View) -> None:
 
 
 def text(untrusted: object) -> str:
-    """HTML that displays the text as it is: of a player, a champion or a message."""
+    """HTML that displays the text as it is (no XSS): of a player, a champion or a message."""
     return html.escape(sanitize(str(untrusted)))
 
 
 def problems(main: Answer[Any], *others: Answer[Any]) -> None:
-    """What could not be read. The page is grey if that is its main part."""
+    """What could not be read. Stale data stays on the page with its age. The page is grey if that is its main part."""
     alerts, ages = [], []
     for answer in {answer.problem: answer for answer in (*others, main)}.values():  # each problem once
         if answer.problem:

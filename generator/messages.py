@@ -30,6 +30,7 @@ class GeneratedMessage(NamedTuple):
     """One Kafka message to send; `text` describes it in the log."""
 
     key: bytes
+    """The match id: Kafka's partition key."""
     value: bytes | None
     kind: MessageKind
     text: str

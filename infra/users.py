@@ -1,4 +1,4 @@
-"""The users (uid:gid) that the services run as.
+"""The non-root users (uid:gid) that the services run as.
 
 Who has the same uid on the Docker host can read a container's files through /proc/PID/root, and signal its processes.
 So each uid is from a range that Linux distributions give to nobody (https://systemd.io/UIDS-GIDS: 60706-61183).

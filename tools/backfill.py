@@ -1,7 +1,7 @@
 """`make backfill`: re-index a time range of the topic without stopping the job.
 
-`job.backfill` does the work, in a container of its own beside the running job. That container has the job's image and
-settings, so it writes the job's documents, and a memory limit of its own.
+`job.backfill` does the reprocessing, in a container of its own beside the running job. That container has the job's
+image and settings, so it writes the job's documents, and a memory limit of its own.
 """
 
 from __future__ import annotations

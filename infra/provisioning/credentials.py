@@ -13,7 +13,7 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider,
 import infra.provisioning.preload  # noqa: F401
 
 BYTES = 20
-"""160 random bits: a brute-force attack is hopeless, also without a lock-out."""
+"""160 random bits: brute force is hopeless, also without a lockout."""
 
 
 FORMER = 5

@@ -187,7 +187,7 @@ class ContainerSpec:
     image: str
     user: str
     memory_mib: int
-    """The container's memory limit, without swap (Compose's `mem_limit`)."""
+    """The container's memory limit, without swap (Compose's `mem_limit`): the OOM killer enforces it."""
     health: HealthCheck
     command: Sequence[pulumi.Input[str]] | None = None
     entrypoint: Sequence[str] | None = None
@@ -255,7 +255,7 @@ class Service(pulumi.ComponentResource):
             envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted(spec.environment.items())],
             user=spec.user,
             init=True,  # the health check can end any process but PID 1
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),  # Compose's cap_drop
             security_opts=["no-new-privileges"],
             memory=spec.memory_mib,
             memory_swap=spec.memory_mib,

@@ -1,4 +1,4 @@
-"""The job's health: whether its queries make progress, and which service they wait for. Without Prometheus."""
+"""The job's health: whether its queries progress or stall, and which service they wait for. Without Prometheus."""
 
 import logging
 import threading
