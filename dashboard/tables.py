@@ -58,7 +58,8 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
                     format=PERCENT, help="of the matches in which a person played a champion of Summoner's Rift"
                 ),
                 "Banned": st.column_config.NumberColumn(
-                    format=PERCENT, help="of the matches with bans, without League Classic"
+                    format=PERCENT,
+                    help="of the matches of two teams with bans, without League Classic and ARAM: Mayhem Classic",
                 ),
                 "Won": st.column_config.NumberColumn(format=PERCENT),
                 "95 %": st.column_config.TextColumn(help="confidence interval of the win rate"),

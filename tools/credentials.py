@@ -90,7 +90,7 @@ def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
       read both topics, in a consumer group whose name begins with `{OPERATOR}`:
       kcat -F {folder}/kafka-operator.properties -G {OPERATOR} {DEAD_LETTER_TOPIC}
   operator.curl, operator-password
-      the login `operator`, which reads every page but Grafana's, and changes nothing but Alertmanager's silences:
+      the login `operator`, which reads every page but Grafana's, and may change Alertmanager's silences:
       curl -K {folder}/operator.curl '{url}/_cat/indices'
   elasticsearch-admin.curl
       changes Elasticsearch: curl -K {folder}/elasticsearch-admin.curl -X DELETE '{url}/INDEX'

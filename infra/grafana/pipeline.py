@@ -217,7 +217,7 @@ def _dead_letters() -> Row:
             ),
             time_series(
                 "Dropped fields",
-                "Optional fields of a wrong type, which documents lack, per minute. Their matches are indexed.",
+                "Invalid optional fields, which documents lack, per minute. Their matches are indexed.",
                 "count:fields/min",
                 Query(
                     _or_none("sum by (field) (60 * rate(lol_job_dropped_fields_total[$__rate_interval]))", "field"),

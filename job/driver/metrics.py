@@ -72,7 +72,7 @@ class Metrics:
         )
         for reason in UNCOUNTED_REASONS:
             self.uncounted_matches.labels(reason)
-        self.dropped_fields = counter("dropped_fields", "Optional fields dropped because of a wrong type", "field")
+        self.dropped_fields = counter("dropped_fields", "Invalid optional fields that were dropped", "field")
         self.batch_limit = gauge("batch_limit_messages", "Batch size: the most messages that the next batch takes")
 
         self.messages = counter("messages", "Messages that are indexed or dead letters")
