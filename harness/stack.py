@@ -42,6 +42,7 @@ from infra.ownership import foreign_deployment, read_state
 from job.settings import Settings as JobSettings
 from job.settings import with_overrides
 from tools.cache import cache_folder
+from tools.pulumi_state import PulumiError, run_pulumi
 from tools.repair import RepairError, repair
 from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
 
@@ -73,6 +74,34 @@ def lock_stack(name: str) -> int:
     return descriptor
 
 
+@contextmanager
+def selection_kept() -> Iterator[None]:
+    """Leaves the stack selected on which a person's plain `pulumi` commands act: Pulumi selects a stack that it
+    creates, and none after it has removed one."""
+    selected = selected_stack()
+    try:
+        yield
+    finally:
+        if selected is None:
+            run_pulumi("stack", "unselect")
+        else:
+            try:
+                run_pulumi("stack", "select", selected)
+            except PulumiError as error:
+                if "no stack named" not in str(error):  # it was the one that was removed
+                    raise
+
+
+def selected_stack() -> str | None:
+    """The stack on which plain `pulumi` commands act; None if none is selected."""
+    try:
+        return run_pulumi("stack", "--show-name").strip()
+    except PulumiError as error:
+        if "no stack selected" not in str(error):
+            raise
+        return None
+
+
 class Stack:
     """The Pulumi stack `name`. With `config`, which overrides Pulumi.yaml's defaults, it is a run's own stack: the run
     has its lock. Raises RepairError if another run has it."""
@@ -81,7 +110,8 @@ class Stack:
         self.name = name
         self._lock = None if config is None else lock_stack(name)
         self.engine = connect()
-        self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
+        with selection_kept():
+            self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
         self._outputs: dict[str, Any] | None = None
         self._set_config(config or {})
 
@@ -134,7 +164,8 @@ class Stack:
     def remove(self) -> None:
         """Destroy the stack, and delete its configuration and state."""
         self.destroy()
-        self._pulumi.workspace.remove_stack(self.name)
+        with selection_kept():
+            self._pulumi.workspace.remove_stack(self.name)
 
     def make(self, *arguments: str) -> Any:
         """Run `make` for this stack. Returns testinfra's result: rc, stdout, stderr."""
