@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -319,9 +320,12 @@ class Stack:
         """testinfra's host for commands inside the service's container."""
         return testinfra.get_host(f"docker://{self.container_name(service)}")
 
-    def log(self, service: str) -> str:
-        """The complete log of the service's container."""
-        return str(self.container(service).logs().decode(errors="replace"))
+    def log(self, service: str, since_start: bool = False) -> str:
+        """The log of the service's container: the complete one, or since its last start."""
+        container = self.container(service)
+        started_at = datetime.fromisoformat(container.attrs["State"]["StartedAt"])
+        log = container.logs(since=started_at.timestamp() if since_start else None)
+        return str(log.decode(errors="replace"))
 
     def leftovers(self) -> list[str]:
         """Names of all containers, volumes and networks on the Docker host that carry the stack's label."""

@@ -161,6 +161,16 @@ stack.wait_until_healthy(0.1)
     assert done.stderr.endswith("AssertionError: timeout after 0 s: elasticsearch is red\n")
 
 
+@pytest.mark.parametrize(("since_start", "since"), [(False, None), (True, 1796070888.344123)])
+def test_log_is_complete_or_begins_at_the_last_start(since_start: bool, since: float | None) -> None:
+    class Logging(Stack):
+        def container(self, service: str) -> Any:
+            started = {"State": {"StartedAt": "2026-11-30T20:34:48.344123456Z"}}
+            return SimpleNamespace(attrs=started, logs=lambda since: f"{service} since {since}".encode())
+
+    assert Logging.__new__(Logging).log("spark-job", since_start) == f"spark-job since {since}"
+
+
 def test_settings_of_the_job_are_those_of_the_stack() -> None:
     class Configured(Stack):
         def setting(self, key: str) -> str:
