@@ -76,7 +76,7 @@ status: ## Health and figures of each stage; fails and names the first broken st
 watch: ## The same, live, until Ctrl-C
 	@python -m tools.status $(stack) --watch
 
-report: ## One HTML page with charts of the data: make report [HOURS=24 | FROM=2026-11-24T06:00Z TO=…] [QUEUE=420]
+report: ## The last hour as an HTML page: make report [HOURS=24 (up to 745) | FROM=2026-11-24T06:00Z TO=…] [QUEUE=420]
 	@python -m tools.report $(stack) $(call option,--hours,HOURS) $(call option,--from,FROM) $(call option,--to,TO) \
 	  $(call option,--queue,QUEUE)
 

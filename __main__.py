@@ -183,7 +183,8 @@ pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)
 pulumi.export(
     "kafkaProducer",
     kafka.client_settings("producer", on_host=True).apply(
-        lambda client: properties({**client, "message.max.bytes": str(MAX_MESSAGE_BYTES)})
+        # 0: no timeout. By default librdkafka drops what it could not send for five minutes.
+        lambda client: properties({**client, "message.max.bytes": str(MAX_MESSAGE_BYTES), "message.timeout.ms": "0"})
     ),
 )
 pulumi.export("kafkaOperator", kafka.client_properties(OPERATOR, on_host=True))

@@ -11,7 +11,7 @@ from msgspec import Struct
 from analytics.search import count
 from bench.profiles import Profile
 from bench.progress import BenchError, print_progress
-from harness.stack import Stack
+from harness.stack import Stack, selection_kept
 from harness.waiting import eventually
 from infra.clients.elasticsearch import ElasticsearchServer
 
@@ -69,11 +69,13 @@ def measure_round(stack: Stack, profile: Profile, number: int) -> Start:
 
 def timed_make(stack: Stack, target: str) -> float:
     """The duration of `make TARGET`. Raises BenchError if it fails."""
-    started = time.monotonic()
-    result = stack.make(target)
+    with selection_kept():
+        started = time.monotonic()
+        result = stack.make(target)
+        duration = time.monotonic() - started
     if result.rc:
         raise BenchError(f"make {target} failed: {result.stderr.strip() or result.stdout.strip()}")
-    return time.monotonic() - started
+    return duration
 
 
 def seconds_until_document(stack: Stack) -> float:

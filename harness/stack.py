@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +43,7 @@ from infra.ownership import foreign_deployment, read_state
 from job.settings import Settings as JobSettings
 from job.settings import with_overrides
 from tools.cache import cache_folder
+from tools.pulumi_state import PulumiError, run_pulumi
 from tools.repair import RepairError, repair
 from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
 
@@ -73,6 +75,34 @@ def lock_stack(name: str) -> int:
     return descriptor
 
 
+@contextmanager
+def selection_kept() -> Iterator[None]:
+    """Leaves the stack selected on which a person's plain `pulumi` commands act: Pulumi selects a stack that it
+    creates, and none after it has removed one."""
+    selected = selected_stack()
+    try:
+        yield
+    finally:
+        if selected is None:
+            run_pulumi("stack", "unselect")
+        else:
+            try:
+                run_pulumi("stack", "select", selected)
+            except PulumiError as error:
+                if "no stack named" not in str(error):  # it was the one that was removed
+                    raise
+
+
+def selected_stack() -> str | None:
+    """The stack on which plain `pulumi` commands act; None if none is selected."""
+    try:
+        return run_pulumi("stack", "--show-name").strip()
+    except PulumiError as error:
+        if "no stack selected" not in str(error):
+            raise
+        return None
+
+
 class Stack:
     """The Pulumi stack `name`. With `config`, which overrides Pulumi.yaml's defaults, it is a run's own stack: the run
     has its lock. Raises RepairError if another run has it."""
@@ -81,7 +111,8 @@ class Stack:
         self.name = name
         self._lock = None if config is None else lock_stack(name)
         self.engine = connect()
-        self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
+        with selection_kept():
+            self._pulumi = automation.create_or_select_stack(stack_name=name, work_dir=str(ROOT))
         self._outputs: dict[str, Any] | None = None
         self._set_config(config or {})
 
@@ -134,7 +165,8 @@ class Stack:
     def remove(self) -> None:
         """Destroy the stack, and delete its configuration and state."""
         self.destroy()
-        self._pulumi.workspace.remove_stack(self.name)
+        with selection_kept():
+            self._pulumi.workspace.remove_stack(self.name)
 
     def make(self, *arguments: str) -> Any:
         """Run `make` for this stack. Returns testinfra's result: rc, stdout, stderr."""
@@ -288,9 +320,12 @@ class Stack:
         """testinfra's host for commands inside the service's container."""
         return testinfra.get_host(f"docker://{self.container_name(service)}")
 
-    def log(self, service: str) -> str:
-        """The complete log of the service's container."""
-        return str(self.container(service).logs().decode(errors="replace"))
+    def log(self, service: str, since_start: bool = False) -> str:
+        """The log of the service's container: the complete one, or since its last start."""
+        container = self.container(service)
+        started_at = datetime.fromisoformat(container.attrs["State"]["StartedAt"])
+        log = container.logs(since=started_at.timestamp() if since_start else None)
+        return str(log.decode(errors="replace"))
 
     def leftovers(self) -> list[str]:
         """Names of all containers, volumes and networks on the Docker host that carry the stack's label."""

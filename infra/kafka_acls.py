@@ -16,7 +16,7 @@ _READ_MATCHES = f"READ TOPIC LITERAL {MATCHES_TOPIC}"
 _WRITE_MATCHES = f"WRITE TOPIC LITERAL {MATCHES_TOPIC}"
 _READ_DEAD_LETTERS = f"READ TOPIC LITERAL {DEAD_LETTER_TOPIC}"
 _DLQ_GROUP = "DESCRIBE GROUP LITERAL dlq"  # of tools/dlq
-_OPERATORS_GROUPS = (OPERATOR, *(f"{OPERATOR}-{number}" for number in range(1, 10)))
+OPERATORS_GROUPS = (OPERATOR, *(f"{OPERATOR}-{number}" for number in range(1, 10)))
 """Not a prefix: Kafka keeps each group's offsets in memory and on disk for years, and has no limit of groups. Five
 thousand, with long names and metadata, filled its heap again after each restart."""
 
@@ -29,7 +29,7 @@ ACLS_BY_USER: dict[str, tuple[str, ...]] = {
     # A person's own consumers, and tools that show a topic's settings.
     OPERATOR: (
         *(_READ_MATCHES, _READ_DEAD_LETTERS, _DLQ_GROUP),
-        *(f"READ GROUP LITERAL {group}" for group in _OPERATORS_GROUPS),
+        *(f"READ GROUP LITERAL {group}" for group in OPERATORS_GROUPS),
         *(f"DESCRIBE_CONFIGS TOPIC LITERAL {topic}" for topic in (MATCHES_TOPIC, DEAD_LETTER_TOPIC)),
     ),
     "dashboard": (_READ_DEAD_LETTERS, _DLQ_GROUP),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.kafka_acls import OPERATORS_GROUPS
 from infra.logins import OPERATOR, curl_login, kafka_client_settings, login_of, properties
 from infra.names import DEAD_LETTER_TOPIC, DEV_STACK, MATCHES_TOPIC, MAX_MESSAGE_BYTES, make_command
 from tools.command_line import run, stack_name
@@ -19,6 +20,15 @@ from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
 ROOT = Path(__file__).parent.parent
 AUTHORITY = "ca.crt"
+JAVA_PRODUCER = {
+    "max.request.size": str(MAX_MESSAGE_BYTES),
+    # The largest values: while Kafka is away, messages wait. By default a producer drops them after two minutes, a call
+    # fails after one, and Kafka's console producer drops them after three retries.
+    "delivery.timeout.ms": str(2**31 - 1),
+    "max.block.ms": str(2**63 - 1),
+    "retries": str(2**31 - 1),
+}
+"""Settings of a producer beside address and login, as those of the output kafkaProducer for librdkafka."""
 
 
 def main() -> int:
@@ -60,7 +70,7 @@ def credential_files(folder: Path, outputs: Mapping[str, Any]) -> dict[str, str]
     return {
         "operator-password": outputs["operatorPassword"] + "\n",
         "kafka-producer.properties": outputs["kafkaProducer"],
-        "kafka-producer-java.properties": properties({**producer.java(), "max.request.size": str(MAX_MESSAGE_BYTES)}),
+        "kafka-producer-java.properties": properties(producer.java() | JAVA_PRODUCER),
         "kafka-operator.properties": outputs["kafkaOperator"],
         "kafka-operator-java.properties": properties(operator.java()),
         "operator.curl": curl_login(OPERATOR, outputs["operatorPassword"]) + trust,
@@ -87,7 +97,7 @@ def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
   kafka-producer-java.properties
       the same for Kafka's own tools: kafka-console-producer.sh --producer.config FILE …
   kafka-operator.properties, kafka-operator-java.properties
-      read both topics, in a consumer group whose name begins with `{OPERATOR}`:
+      read both topics, in the consumer group {OPERATORS_GROUPS[0]}, or {OPERATORS_GROUPS[1]} to {OPERATORS_GROUPS[-1]}:
       kcat -F {folder}/kafka-operator.properties -G {OPERATOR} {DEAD_LETTER_TOPIC}
   operator.curl, operator-password
       the login `operator`, which reads every page but Grafana's, and may change Alertmanager's silences:

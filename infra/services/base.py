@@ -140,8 +140,8 @@ class HealthCheck:
     """A readiness and liveness check: a command in the container that succeeds once the service itself answers, and how
     long a start may take.
 
-    A service whose check fails for two minutes is restarted (files/health_check.sh), unless the exit code is
-    EXIT_NOT_READY.
+    A service whose check fails for two minutes, before its first success for SLOW_START_FACTOR times the start timeout,
+    is restarted (files/health_check.sh), unless the exit code is EXIT_NOT_READY.
     """
 
     command: Sequence[str]

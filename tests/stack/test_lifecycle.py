@@ -19,7 +19,7 @@ import pytest
 from docker.models.containers import Container
 from pulumi.automation import CommandError, OpType
 
-from harness.stack import ROOT, Stack
+from harness.stack import ROOT, Stack, selection_kept
 from harness.waiting import eventually
 from infra.clients.docker_engine import stack_containers
 from infra.clients.kafka import TopicClient
@@ -242,7 +242,8 @@ def test_destroy_under_load_leaves_nothing_and_a_deployment_that_is_killed_after
         up.wait()
     with pytest.raises(CommandError, match=r"locked|already in use"):
         stack.up()
-    repaired = stack.make("up")
+    with selection_kept():
+        repaired = stack.make("up")
     assert repaired.rc == 0, repaired.stdout + repaired.stderr
     assert f"removed {alertmanager}" in repaired.stdout
     assert changes(stack.up().summary.resource_changes) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from docker.errors import NotFound
 
 from harness import stack as harness
-from harness.stack import ROOT, Stack, lock_stack
+from harness.stack import ROOT, Stack, lock_stack, selected_stack, selection_kept
 from infra.names import STACK_LABEL
 from tests.support.own_container import own_container
+from tools import pulumi_state
+from tools.pulumi_state import run_pulumi
 from tools.repair import RepairError
 from tools.stack_outputs import NotDeployedError
 
@@ -50,6 +53,33 @@ def test_stack_that_is_not_deployed_is_not_created(tmp_path: Path, monkeypatch: 
     with pytest.raises(NotDeployedError, match=r"^the stack typo is not deployed: "):
         Stack.deployed("typo")
     assert (tmp_path / "calls").read_text() == "stack output --json --show-secrets --stack typo\n"
+
+
+@pytest.mark.skipif(shutil.which("pulumi") is None, reason="needs Pulumi")
+def test_a_persons_selected_stack_stays_selected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pulumi config set` and `pulumi destroy` beside the tests would otherwise act on the tests' stack."""
+    (tmp_path / "Pulumi.yaml").write_text("name: lolstack\nruntime: python\n")
+    for module in (harness, pulumi_state):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    for variable in ("PULUMI_STACK", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "secret")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(harness, "connect", lambda: None)
+    monkeypatch.setattr(Stack, "destroy", lambda _: None)
+
+    with selection_kept():
+        run_pulumi("stack", "init", "dev")
+    assert selected_stack() is None
+    run_pulumi("stack", "select", "dev")
+    stack = Stack("unit")
+    assert selected_stack() == "dev"
+    stack.remove()
+    assert selected_stack() == "dev"
+    with selection_kept():
+        run_pulumi("stack", "rm", "--yes", "dev")
+    assert selected_stack() is None
 
 
 def test_make_runs_in_a_checkout_whose_path_has_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +159,16 @@ stack.wait_until_healthy(0.1)
 """
     done = subprocess.run([sys.executable, "-O", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.endswith("AssertionError: timeout after 0 s: elasticsearch is red\n")
+
+
+@pytest.mark.parametrize(("since_start", "since"), [(False, None), (True, 1796070888.344123)])
+def test_log_is_complete_or_begins_at_the_last_start(since_start: bool, since: float | None) -> None:
+    class Logging(Stack):
+        def container(self, service: str) -> Any:
+            started = {"State": {"StartedAt": "2026-11-30T20:34:48.344123456Z"}}
+            return SimpleNamespace(attrs=started, logs=lambda since: f"{service} since {since}".encode())
+
+    assert Logging.__new__(Logging).log("spark-job", since_start) == f"spark-job since {since}"
 
 
 def test_settings_of_the_job_are_those_of_the_stack() -> None:

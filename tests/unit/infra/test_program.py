@@ -14,6 +14,7 @@ from typing import Any
 import dill
 import pytest
 import yaml
+from confluent_kafka import Producer
 from pulumi.dynamic import ResourceProvider
 from pulumi.runtime import rpc
 
@@ -415,6 +416,13 @@ def test_segment_is_closed_after_an_eighth_of_the_retention(hours: int, roll: st
     kafka = declare("build", topicRetentionHours=hours).containers["kafka"]
     broker = properties(upload(kafka, "/etc/lolstack/server.properties"))
     assert (broker["log.retention.hours"], broker["log.roll.ms"]) == (str(hours), roll)
+
+
+def test_producers_configuration_lets_messages_wait_for_kafka_without_a_timeout(declared: dict[str, Recorder]) -> None:
+    """By default librdkafka drops them after five minutes. With transactions it refuses a large value."""
+    producer = properties(declared["build"].known_outputs["kafkaProducer"])
+    assert producer["message.timeout.ms"] == "0"
+    Producer(producer | {"transactional.id": "producer-1", "bootstrap.servers": "", "log_level": "0"})
 
 
 def test_kafka_and_the_producers_configuration_accept_the_largest_message_of_the_topic(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra.kafka_acls import ACLS_BY_USER
 from tools import credentials
 
 OUTPUTS: dict[str, Any] = {
@@ -94,6 +95,13 @@ def test_printed_command_of_a_producer_survives_a_restart_of_kafka(
     assert "kcat -E -F credentials/unit/kafka-producer.properties -P " in capsys.readouterr().out
 
 
+def test_printed_consumer_groups_are_those_that_kafka_permits(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert credentials.main() == 0
+    assert "in the consumer group operator, or operator-1 to operator-9:" in capsys.readouterr().out
+    permitted = [f"READ GROUP LITERAL {name}" for name in ("operator", *(f"operator-{n}" for n in range(1, 10)))]
+    assert [acl for acl in ACLS_BY_USER["operator"] if acl.startswith("READ GROUP ")] == permitted
+
+
 @pytest.mark.parametrize(("user", "password"), [("producer", "secret-p"), ("operator", "secret-o")])
 def test_java_properties_have_the_login_as_jaas_configuration(folder: Path, user: str, password: str) -> None:
     lines = credentials.credential_files(folder, OUTPUTS)[f"kafka-{user}-java.properties"].splitlines()
@@ -103,8 +111,13 @@ def test_java_properties_have_the_login_as_jaas_configuration(folder: Path, user
         f'username="{user}" password="{password}";'
     ) in lines
     assert not [line for line in lines if line.startswith("sasl.username")]
-    largest = "max.request.size=10485760"  # by default 1 MB
-    assert (largest in lines) == (user == "producer")
+    producers = {
+        "max.request.size=10485760",  # by default 1 MB
+        "delivery.timeout.ms=2147483647",  # two minutes
+        "max.block.ms=9223372036854775807",  # one minute
+        "retries=2147483647",  # three in Kafka's console producer
+    }
+    assert producers & set(lines) == (producers if user == "producer" else set())
 
 
 def test_operators_properties_are_those_of_the_output(folder: Path) -> None:
