@@ -22,7 +22,7 @@ from pulumi import automation
 from testinfra.host import Host
 
 from analytics.search import count
-from harness.waiting import eventually
+from harness.waiting import LIMIT_SECONDS, eventually
 from infra.clients.cassandra import CassandraUnavailableError
 from infra.clients.cassandra import connect as connect_cassandra
 from infra.clients.docker_engine import connect, execute, kill_containers, stack_containers, stack_filter
@@ -174,7 +174,7 @@ class Stack:
             f"make -s -C {shlex.quote(str(ROOT))} STACK={self.name} {' '.join(arguments)}"
         )
 
-    def wait_until_healthy(self, timeout_seconds: float = 180) -> None:
+    def wait_until_healthy(self, timeout_seconds: float = LIMIT_SECONDS) -> None:
         """Wait until `make status` finds every stage healthy."""
 
         def healthy() -> None:
@@ -230,7 +230,7 @@ class Stack:
         """How many participants a search finds."""
         return count(self.elasticsearch())
 
-    def wait_for_new_documents(self, timeout_seconds: float = 120) -> None:
+    def wait_for_new_documents(self) -> None:
         """Wait until there are more documents than at the time of the call."""
         before = self.document_count()
 
@@ -238,7 +238,7 @@ class Stack:
             if self.document_count() <= before:
                 raise AssertionError(f"{MATCHES_ALIAS} stays at {before} documents")
 
-        eventually(more, timeout_seconds)
+        eventually(more)
 
     def setting(self, key: str) -> str:
         """The value of a setting: its default, or that of the stack's configuration."""
@@ -314,7 +314,7 @@ class Stack:
             if job.attrs["State"]["StartedAt"] == started_at or not job.attrs["State"]["Running"]:
                 raise AssertionError("the driver was not killed, or not restarted")
 
-        eventually(restarted, timeout_seconds=60)
+        eventually(restarted)
 
     def host(self, service: str) -> Host:
         """testinfra's host for commands inside the service's container."""

@@ -21,9 +21,11 @@ RETRIED = (
     *(AssertionError, requests.RequestException, docker.errors.APIError),
     *(ApiError, TransportError, ScanError, KafkaRequestError, KafkaException, PrometheusError),
 )
+LIMIT_SECONDS = 180
+"""Much longer than anything takes that is waited for, also on a slow and busy machine."""
 
 
-def eventually(check: Callable[[], T], timeout_seconds: float, poll_seconds: float = 0.5) -> T:
+def eventually(check: Callable[[], T], timeout_seconds: float = LIMIT_SECONDS, poll_seconds: float = 0.5) -> T:
     """Retry `check` until it returns, and return its result.
 
     Failed assertions and errors of a service that does not answer yet are retried. Raises AssertionError with the last
@@ -41,4 +43,4 @@ def eventually(check: Callable[[], T], timeout_seconds: float, poll_seconds: flo
 
 def pause(container: Container) -> None:
     """Pause a container. Retried: the kernel cannot freeze processes that start others at that moment."""
-    eventually(container.pause, timeout_seconds=30)
+    eventually(container.pause)

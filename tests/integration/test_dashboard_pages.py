@@ -64,7 +64,7 @@ def address() -> Iterator[str]:
         assert requests.get(f"http://localhost:{port}/_stcore/health", timeout=5).ok
 
     try:
-        eventually(healthy, timeout_seconds=60)
+        eventually(healthy)
         yield f"http://localhost:{port}/"
     finally:
         server.terminate()
@@ -123,7 +123,7 @@ def assert_accessible(page: Page) -> None:
         found = Axe().run(page).response["violations"]
         assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found] == []
 
-    eventually(no_violations, timeout_seconds=15)
+    eventually(no_violations)
 
 
 def test_filter_is_in_the_url_and_changes_the_figures_and_survives_a_reload(browser: Browser, address: str) -> None:
@@ -288,7 +288,7 @@ def test_pages_of_other_hosts_cannot_connect(address: str, headers: dict[str, st
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         "Origin": address.rstrip("/"),
     }
-    connection = HTTPConnection(urlsplit(address).netloc, timeout=20)
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=60)
     connection.request("GET", "/_stcore/stream", headers=handshake | headers)
     assert connection.getresponse().status == status
     connection.close()
@@ -297,7 +297,7 @@ def test_pages_of_other_hosts_cannot_connect(address: str, headers: dict[str, st
 def test_message_of_more_than_10_mb_is_refused_before_it_arrives(address: str) -> None:
     """The server would keep it in memory, before the login."""
     server = urlsplit(address)
-    with socket.create_connection((server.hostname, server.port), timeout=20) as connection:
+    with socket.create_connection((server.hostname, server.port), timeout=60) as connection:
         connection.sendall(
             f"GET /_stcore/stream HTTP/1.1\r\nHost: {server.netloc}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
@@ -371,7 +371,7 @@ def test_refresh_stops_while_paused(browser: Browser, address: str) -> None:
             changes(tile(other, "Games"), times=2)
             assert figure.inner_text() == paused
 
-        eventually(stays, timeout_seconds=20)
+        eventually(stays)
         page.get_by_text("Pause").click()
         changes(figure, times=2)
 

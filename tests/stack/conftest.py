@@ -124,7 +124,7 @@ def generator_has_started(stack: Stack) -> None:
     def documents() -> None:
         assert stack.document_count() > 0, "no document is indexed"
 
-    eventually(documents, timeout_seconds=120)
+    eventually(documents)
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +155,7 @@ def _services_run_again(request: pytest.FixtureRequest) -> Iterator[None]:
             container.reload()
             assert container.health == "healthy", f"{container.name} is {container.status}, {container.health}"
 
-    eventually(healthy, timeout_seconds=180)
+    eventually(healthy)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_wrong_kafka_password_is_one_line_with_the_setting_and_delays_matches_on
 
     try:
         known.send()
-        eventually(refused, timeout_seconds=60)
+        eventually(refused)
     finally:
         put_files(archive, {JOB_SETTINGS: settings.encode()})
     assert_archived(stack, known)
@@ -106,8 +106,8 @@ def test_last_of_many_versions_of_a_match_in_one_millisecond_wins_in_both_stores
     def archived() -> None:
         assert read_archive(stack, [match_id]) == {match_id: versions[-1]}
 
-    eventually(indexed, timeout_seconds=60)
-    eventually(archived, timeout_seconds=120)
+    eventually(indexed)
+    eventually(archived)
 
 
 def test_archive_retries_through_an_outage_and_connects_to_cassandras_new_address(stack: Stack) -> None:
@@ -154,8 +154,8 @@ def test_archive_logs_an_outage_of_cassandra_and_resumes_after_a_crash(stack: St
             lag = stack.prometheus().value("sum(lol_archive_lag_messages)")
             assert lag, "the archive reports no lag"
 
-        eventually(retried, timeout_seconds=60)
-        eventually(reports_lag, timeout_seconds=60)
+        eventually(retried)
+        eventually(reports_lag)
         stack.container("archive").restart(timeout=0)
     finally:
         cassandra.start()
@@ -183,7 +183,7 @@ def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack)
         found = {service: lag(stack, service, metric) for service, metric in lags}
         assert set(found.values()) == {expected}, f"lag {found}, not {expected}"
 
-    eventually(lambda: has_lag(0), timeout_seconds=60)
+    eventually(lambda: has_lag(0))
     transaction = Producer({**servers, "transactional.id": "test-archive", "transaction.timeout.ms": 600_000})
     transaction.init_transactions(30)
     transaction.begin_transaction()
@@ -195,7 +195,7 @@ def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack)
         for message in waiting.values():
             plain.produce("lol_matches", message, partition=0)
         assert plain.flush(30) == 0, "Kafka did not acknowledge the messages behind the transaction"
-        eventually(lambda: has_lag(31), timeout_seconds=60)
+        eventually(lambda: has_lag(31))
         assert stack.job_metric("lol_job_open_transaction_messages", partition="0") == 31
         assert stack.job_metric("lol_job_open_transaction_seconds", partition="1") == 0
         status = " ".join(stack.make("status").stdout.replace("│", " ").split())
@@ -205,8 +205,8 @@ def test_messages_behind_an_open_transaction_are_lag_until_it_ends(stack: Stack)
     finally:  # while it is open, nobody reads what is behind it
         transaction.commit_transaction(30)
     # The transaction's marker takes an offset of its own.
-    eventually(lambda: has_lag(0), timeout_seconds=60)
-    eventually(lambda: archived(stack, waiting), timeout_seconds=60)
+    eventually(lambda: has_lag(0))
+    eventually(lambda: archived(stack, waiting))
 
 
 def output_of_runbook(stack: Stack, alert: str) -> str:
@@ -247,8 +247,8 @@ def test_large_batch_is_archived_and_an_unreadable_one_is_logged_and_passed(stac
         found = lag(stack, "archive", "lol_archive_unreadable_total")
         assert found == 40, f"{found:.0f} messages are counted as unreadable"
 
-    eventually(lambda: archived(stack, large | after), timeout_seconds=120, poll_seconds=2)
-    eventually(unreadable, timeout_seconds=10)
+    eventually(lambda: archived(stack, large | after), poll_seconds=2)
+    eventually(unreadable)
     assert re.search(
         r"Not archived: topic lol_matches, partition 0, offsets \d+ to \d+ cannot be read: ", stack.log("archive")
     )

@@ -63,11 +63,11 @@ def test_back_pressure_limits_batches_of_a_burst_and_freshness_recovers(stack: S
         def three_more_batches() -> None:
             assert batches_and_late_matches()[0] >= batches_before + 3
 
-        eventually(three_more_batches, timeout_seconds=60)
+        eventually(three_more_batches)
         late = batches_and_late_matches()[1] - late_before
         assert late == 0, f"{late:.0f} matches were indexed later than {FRESH_SECONDS} s after arrival"
 
-    eventually(freshness_recovered, timeout_seconds=120)
+    eventually(freshness_recovered)
 
 
 def test_executor_has_no_memory_leak(stack: Stack) -> None:
@@ -82,4 +82,4 @@ def test_executor_has_no_memory_leak(stack: Stack) -> None:
         growth = (live_heap_bytes(stack) - heap_before) / 2**20
         assert growth < MAX_HEAP_GROWTH_MIB, f"the executor's live heap has grown by {growth:.0f} MiB"
 
-    eventually(heap_is_released, timeout_seconds=120, poll_seconds=3)
+    eventually(heap_is_released, poll_seconds=3)

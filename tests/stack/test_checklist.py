@@ -156,7 +156,7 @@ class TestElasticsearch:
         def indexed() -> None:
             assert stack.document_count() - documents_before >= sent * 10 * 0.7
 
-        eventually(indexed, timeout_seconds=30)
+        eventually(indexed)
 
 
 class TestHealth:
@@ -209,7 +209,7 @@ class TestKibana:
         def available() -> None:
             assert stack.get("kibana", 5601, "/api/status").json()["status"]["overall"]["level"] == "available"
 
-        eventually(available, timeout_seconds=60)
+        eventually(available)
 
 
 class TestPrometheus:
@@ -220,7 +220,7 @@ class TestPrometheus:
             down = {target["scrapeUrl"]: target["lastError"] for target in targets if target["health"] != "up"}
             assert not down
 
-        eventually(all_up, timeout_seconds=60)
+        eventually(all_up)
 
 
 class TestGrafana:
@@ -249,4 +249,4 @@ class TestContainers:
             }
             assert not unhealthy
 
-        eventually(healthy, timeout_seconds=60)
+        eventually(healthy)

@@ -42,7 +42,7 @@ def test_each_page_opens_with_the_reports_figures(browser: Browser, stack: Stack
         assert read_match_statistics(stack.elasticsearch(), found).count > 0, "no match in a whole minute yet"
         return found
 
-    time_range = eventually(minutes_with_matches, timeout_seconds=120)
+    time_range = eventually(minutes_with_matches)
     selected = f"range=from-to&from={time_range.start:%Y-%m-%dT%H:%M}&to={time_range.end:%Y-%m-%dT%H:%M}"
     with open_dashboard(browser, f"{url}?{selected}") as page:
         matches = page.locator(".figures .card", has_text="Matches").locator(".value").first
@@ -52,7 +52,7 @@ def test_each_page_opens_with_the_reports_figures(browser: Browser, stack: Stack
             count = read_match_statistics(stack.elasticsearch(), time_range).count
             assert matches.inner_text() == f"{count:,}"
 
-        eventually(same, timeout_seconds=120)
+        eventually(same)
         expect(page.locator("h3", has_text="Champions")).to_be_visible()
         for name, text in (
             ("Pipeline", "Lag by partition"),

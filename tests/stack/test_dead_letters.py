@@ -50,7 +50,7 @@ def test_dead_letter_is_listed_shown_and_replayed_unchanged(stack: Stack) -> Non
         assert len({letter.identity for letter in found}) == count
         return found
 
-    first = eventually(lambda: found_letters(1), timeout_seconds=60)[0]
+    first = eventually(lambda: found_letters(1))[0]
     assert (first.original_position, first.reason) == (original_position, "not_json")
     listed = stack.make("dlq")
     assert listed.rc == 0, listed.stdout
@@ -61,7 +61,7 @@ def test_dead_letter_is_listed_shown_and_replayed_unchanged(stack: Stack) -> Non
     sent = stack.make("dlq", f"REPLAY={first.position}")
     assert (sent.rc, sent.stdout) == (0, "Replayed to lol_matches: 1\n")
 
-    second = eventually(lambda: found_letters(2), timeout_seconds=60)[-1]
+    second = eventually(lambda: found_letters(2))[-1]
     assert second.original_position != original_position
     assert (second.value, second.original_headers) == (b"{", [("trace", b"\x00\xff"), ("empty", None)])
     assert second.content == first.content
@@ -84,7 +84,7 @@ def test_replayed_match_is_indexed_once_however_often_it_is_replayed(stack: Stac
 
     for which in (place, "fixed"):
         assert stack.make("dlq", f"REPLAY={which}").rc == 0
-        eventually(documents, timeout_seconds=120)
+        eventually(documents)
     assert with_key(stack, match.id)[-1].reason == "fixed", "it has become a dead letter again"
 
 
@@ -126,17 +126,17 @@ def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(st
         assert len(hits) == 2, f"{len(hits)} documents of the teams of {match.id}"
         return [hit["_source"]["kills"] for hit in hits]
 
-    late_before = eventually(late_matches, timeout_seconds=120)
+    late_before = eventually(late_matches)
     send(stack, "lol_matches", key=match.id, value=newer)
-    kills_of_newer = eventually(lambda: kills(match.id, 10), timeout_seconds=60)
+    kills_of_newer = eventually(lambda: kills(match.id, 10))
     assert 99 not in kills_of_newer
-    teams_of_newer = eventually(kills_of_teams, timeout_seconds=60)
+    teams_of_newer = eventually(kills_of_teams)
     assert sum(teams_of_newer) == sum(kills_of_newer)
     failed: Any = {"topic": "lol_matches", "partition": 0, "offset": 0, "timestamp": iso(now), "reason": "fixed"}
     headers = [(f"dlq.{name}", str(text).encode()) for name, text in failed.items()]
     place = send(stack, "lol_matches_dlq", key=match.id, value=match.encode(), headers=headers)
     assert stack.make("dlq", f"REPLAY={place}").rc == 0
-    assert eventually(lambda: kills(match.id, 11), timeout_seconds=60) == [*kills_of_newer, 99]
+    assert eventually(lambda: kills(match.id, 11)) == [*kills_of_newer, 99]
     send(stack, "lol_matches", key=match.id, value=after.encode())  # in the same partition as the replay
 
     def archived() -> dict[str, bytes]:
@@ -146,7 +146,7 @@ def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(st
 
     # The archive, with its rate limit, may still have the backlog of an earlier test before it.
     assert eventually(archived, timeout_seconds=240, poll_seconds=2)[match.id] == newer
-    eventually(lambda: kills(after.id, 10), timeout_seconds=60)
+    eventually(lambda: kills(after.id, 10))
     assert kills_of_teams() == teams_of_newer
     batch = stack.job_metric("lol_job_last_batch_id", query="statistics")
 
@@ -154,7 +154,7 @@ def test_replay_does_not_replace_a_newer_version_and_a_late_match_counts_once(st
         """The batch after the present one reads everything that is indexed by now."""
         assert stack.job_metric("lol_job_last_batch_id", query="statistics") >= batch + 2
 
-    eventually(statistics_include_all, timeout_seconds=120)
+    eventually(statistics_include_all)
     assert late_matches() == late_before + 1
     status = " ".join(stack.make("status").stdout.replace("│", " ").split())
     assert f", {counted(late_before + 1, 'match')} too late for the windows" in status

@@ -57,7 +57,7 @@ def test_documents_of_a_live_stream_do_not_wait_for_the_refresh_interval(stack: 
         producer.produce("lol_matches", json.dumps(earlier))
         assert producer.flush(60) == 0
         known.assert_one_outcome_each()
-        eventually(lambda: indexed(client, earlier), timeout_seconds=60)
+        eventually(lambda: indexed(client, earlier))
     finally:
         for alias in months:
             client.indices.put_settings(index=alias, settings={"index.refresh_interval": "1s"})
@@ -84,7 +84,7 @@ def test_elasticsearch_outage_loses_no_message_and_does_not_restart_the_job(stac
     elasticsearch, job = stack.container("elasticsearch"), stack.container("spark-job")
     elasticsearch.kill()
     known.send()
-    eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
+    eventually(lambda: waits_for_sink(stack))
     assert "Waiting for Elasticsearch: " in stack.log("spark-job")
     elasticsearch.start()
     known.assert_one_outcome_each()
@@ -103,7 +103,7 @@ def test_missing_index_templates_lose_no_message(stack: Stack) -> None:
         client.indices.delete(index=",".join(client.indices.get_alias(name=name)))
     try:
         known.send()
-        eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
+        eventually(lambda: waits_for_sink(stack))
     finally:
         stack.up()
     known.assert_one_outcome_each()
@@ -150,7 +150,7 @@ def test_index_at_fault_makes_no_dead_letter_and_is_named_by_the_status(stack: S
             producer.produce("lol_matches", json.dumps(match), partition=0)  # in one task, which names the first fault
         assert producer.flush(60) == 0
         for reason, repair in repairs.items():
-            eventually(partial(waits_because, reason), timeout_seconds=60)
+            eventually(partial(waits_because, reason))
             if closed in reason:
                 status = stack.make("status")
                 assert status.rc != 0
@@ -165,7 +165,7 @@ def test_index_at_fault_makes_no_dead_letter_and_is_named_by_the_status(stack: S
                 for query in panel_queries():
                     query.run(client)
             repair()
-        eventually(indexed, timeout_seconds=60)
+        eventually(indexed)
         assert stack.message_count("lol_matches_dlq") == dead_letters
     finally:
         for repair in repairs.values():
@@ -190,11 +190,11 @@ def test_unassigned_shard_is_named_and_delays_only_its_own_documents(stack: Stac
         for message in (waiting, other):
             producer.produce("lol_matches", json.dumps(message), partition=0)  # in one task, probably in one request
         assert producer.flush(60) == 0
-        eventually(waits_for_shard, timeout_seconds=60)
-        eventually(lambda: indexed(client, other), timeout_seconds=60)
+        eventually(waits_for_shard)
+        eventually(lambda: indexed(client, other))
         waits_for_shard()
         client.indices.put_settings(index=unassigned, settings={routing: None})
-        eventually(lambda: indexed(client, waiting), timeout_seconds=60)
+        eventually(lambda: indexed(client, waiting))
     finally:
         client.indices.delete(index=[unassigned, assigned], ignore_unavailable=True)
 
@@ -207,11 +207,11 @@ def test_statistics_index_at_fault_stops_no_document(stack: Stack) -> None:
         client.indices.close(index=month, ignore_unavailable=True)
     try:
         known.send()
-        known.assert_documents(timeout_seconds=60)
-        eventually(lambda: waits_for_sink(stack), timeout_seconds=60)
+        known.assert_documents()
+        eventually(lambda: waits_for_sink(stack))
         later = KnownMessages(stack)
         later.send()
-        later.assert_documents(timeout_seconds=60)
+        later.assert_documents()
     finally:
         for month in months:
             client.indices.open(index=month, ignore_unavailable=True)
@@ -253,7 +253,7 @@ def test_killed_driver_restarts_and_loses_and_duplicates_no_message(stack: Stack
 
 def test_killed_executor_loses_and_duplicates_no_message(stack: Stack) -> None:
     """The job's counters stay right: tasks whose results were lost with the executor are retried, and count once."""
-    eventually(lambda: idle(stack), timeout_seconds=120)
+    eventually(lambda: idle(stack))
     counted, documents = stack.job_metric("lol_job_messages_total"), stack.document_count()
     known = KnownMessages(stack, count=800)
     known.send()
@@ -264,7 +264,7 @@ def test_killed_executor_loses_and_duplicates_no_message(stack: Stack) -> None:
             "fewer than a third of the documents are indexed"
         )
 
-    eventually(a_third_is_indexed, timeout_seconds=120, poll_seconds=0.1)
+    eventually(a_third_is_indexed, poll_seconds=0.1)
     kill = ["pkill", "-KILL", "-f", "CoarseGrainedExecutorBackend"]
     assert execute(stack.container_name("spark-worker"), kill)[0] == 0, "no executor was running"
     known.assert_one_outcome_each()
@@ -310,5 +310,5 @@ def test_graceful_shutdown_finishes_the_batch_and_an_uncommitted_batch_is_retrie
         log = stack.log("spark-job")
         assert f"Batch {batch}: " in log.rpartition("Starting Spark Structured Streaming Consumer")[2]
 
-    eventually(batch_is_retried, timeout_seconds=120)
+    eventually(batch_is_retried)
     known.assert_one_outcome_each()

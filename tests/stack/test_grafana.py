@@ -101,7 +101,7 @@ class TestGrafana:
         def healthy() -> None:
             assert answer(grafana.get(stack.url("grafana", 3000, f"{path}/health")))["status"] == "OK"
 
-        eventually(healthy, timeout_seconds=30)
+        eventually(healthy)
 
     @pytest.mark.parametrize("uid", UIDS)
     def test_dashboard_is_provisioned_as_built_and_read_only(

@@ -267,7 +267,7 @@ def test_silent_connections_do_not_keep_metrics_from_others(stack: Stack) -> Non
         address = stack.address(service)
         url = f"http://{address}:{JMX_EXPORTER}/metrics"
         with silent_connections(address, JMX_EXPORTER, b"G", number=20):
-            return eventually(lambda: DIRECT.get(url, timeout=5), timeout_seconds=30).status_code
+            return eventually(lambda: DIRECT.get(url, timeout=5)).status_code
 
     services = ("zookeeper", "kafka", "cassandra")
     with ThreadPoolExecutor(len(services)) as pool:
@@ -340,8 +340,8 @@ def test_job_goes_on_after_requests_to_kill_its_jobs_and_stages(stack: Stack) ->
         assert stack.get("spark-job", 4040, f"{jobs}/{job}").json()["status"] == "SUCCEEDED"
 
     for _ in range(5):
-        job = eventually(kill_running_job, timeout_seconds=120, poll_seconds=0.05)
-        eventually(partial(succeeded, job), timeout_seconds=60, poll_seconds=0.2)
+        job = eventually(kill_running_job, poll_seconds=0.05)
+        eventually(partial(succeeded, job), poll_seconds=0.2)
 
 
 def test_prometheus_lets_no_web_page_of_another_origin_read_it(stack: Stack) -> None:

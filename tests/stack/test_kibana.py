@@ -61,7 +61,7 @@ def test_panel_query_returns_data(stack: Stack, query: PanelQuery) -> None:
         empty = [column_id for column_id in expected if not any(row[column_id] for row in table)]
         assert not empty, f"{query.title} has no {', '.join(empty)} in {len(table)} rows"
 
-    eventually(every_column_has_a_value, timeout_seconds=30)
+    eventually(every_column_has_a_value)
 
 
 @pytest.mark.usefixtures("has_statistics")

@@ -50,8 +50,8 @@ def test_job_continues_when_topic_is_deleted_and_recreated(stack: Stack) -> None
         assert len(found) == 1, f"not one checkpoint, but {found}"
         assert not found & before, "the job still has the checkpoint of the old incarnation"
 
-    eventually(replaced, timeout_seconds=180)
-    stack.wait_for_new_documents(timeout_seconds=180)
+    eventually(replaced)
+    stack.wait_for_new_documents()
 
 
 def test_damaged_state_of_the_statistics_is_dropped_and_stops_no_document(stack: Stack) -> None:
@@ -71,7 +71,7 @@ def test_damaged_state_of_the_statistics_is_dropped_and_stops_no_document(stack:
     def dropped() -> None:
         assert stack.job_metric("lol_job_statistics_reset_timestamp_seconds") > 0, "the state was not dropped"
 
-    eventually(dropped, timeout_seconds=180)
+    eventually(dropped)
     counted.send()
     counted.assert_one_outcome_each()
     skipped.assert_documents()
@@ -127,7 +127,7 @@ def test_spark_master_starts_with_a_damaged_recovery_file_and_a_lost_checkpoint_
         assert execute(stack.container_name("spark-master"), ["sh", "-c", HEALTH_CHECK])[0] != 0
         assert host.file(f"{RECOVERY_DIRECTORY}/unreadable").exists
 
-    eventually(on_standby, timeout_seconds=120)
+    eventually(on_standby)
     stack.container("spark-master").restart()
     wait_for_master(stack)
     assert not host.file(file).exists

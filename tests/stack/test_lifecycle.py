@@ -59,7 +59,7 @@ def wait_for_documents(stack: Stack) -> None:
     def has_documents() -> None:
         assert stack.document_count() > 0, "no document is indexed"
 
-    eventually(has_documents, timeout_seconds=120)
+    eventually(has_documents)
 
 
 @pytest.mark.parametrize("target", ["up", "down"])
@@ -134,7 +134,7 @@ def test_drift_is_detected_and_repaired_and_a_replaced_spark_master_knows_the_jo
     # The topic, two templates (of other settings than this month's index), the master and its health gate; the users,
     # the roles and a template.
     assert changes(stack.up().summary.resource_changes) == {"create": 5, "update": 3}
-    stack.wait_for_new_documents(timeout_seconds=60)
+    stack.wait_for_new_documents()
     assert stack.container("spark-job").attrs["State"]["StartedAt"] == job_started_at
     (application,) = stack.get("spark-master", SPARK_MASTER_UI_PORT, "/json/").json()["activeapps"]
     assert application["state"] == "RUNNING"
@@ -176,7 +176,7 @@ def test_no_login_is_sent_to_whoever_listens_on_the_ports_of_stopped_servers_and
             busy_at = time.monotonic()
         assert time.monotonic() > busy_at + 5, f"lags {lags}, from offsets that can be some seconds old"
 
-    eventually(idle, timeout_seconds=90)
+    eventually(idle)
     job, before = stack.container("spark-job"), stack.document_count()
     with ThreadPoolExecutor() as pool:
         list(pool.map(Container.stop, [stack.container(service) for service in ports]))

@@ -89,7 +89,7 @@ def test_operator_reads_the_archive(stack: Stack) -> None:
         with stack.cassandra() as session:
             assert session.execute(f"SELECT match_id FROM {table} LIMIT 1").one()
 
-    eventually(has_rows, timeout_seconds=60)
+    eventually(has_rows)
 
 
 def test_trace_is_kept_for_a_minute(stack: Stack) -> None:

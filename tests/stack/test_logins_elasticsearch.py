@@ -244,7 +244,7 @@ def test_job_with_a_wrong_password_waits_and_loses_no_message(stack: Stack) -> N
     known = KnownMessages(stack)
     try:
         put_files(node, {path: users_file(passwords | {"job": "another"}).encode()})
-        eventually(lambda: waits_because_of_its_login(stack), timeout_seconds=60)
+        eventually(lambda: waits_because_of_its_login(stack))
         assert stack.message_count("lol_matches_dlq") == dead_letters
         known.send()
     finally:

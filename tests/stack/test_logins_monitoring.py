@@ -56,7 +56,7 @@ def test_silence_is_limited_in_size(stack: Stack) -> None:
 def test_prometheus_scrapes_alertmanager_with_its_own_login(stack: Stack) -> None:
     client = stack.prometheus()
     assert client.value("sum(prometheus_notifications_alertmanagers_discovered)") == 1
-    eventually(lambda: is_up(stack, "alertmanager"), timeout_seconds=60)
+    eventually(lambda: is_up(stack, "alertmanager"))
 
 
 def is_up(stack: Stack, job: str) -> None:
@@ -73,7 +73,7 @@ def test_prometheus_can_be_read_but_not_changed(stack: Stack) -> None:
                 for headers in ({}, {"Host": "attacker.example"}):  # of a web page after DNS rebinding
                     answer = DIRECT.post(url + path, headers=headers, auth=login, timeout=10)
                     assert answer.status_code in (401, 403, 404, 500), f"{path}: {answer.status_code} {answer.text}"
-    eventually(lambda: is_up(stack, "prometheus"), timeout_seconds=60)
+    eventually(lambda: is_up(stack, "prometheus"))
 
 
 @pytest.mark.disruptive

@@ -132,7 +132,7 @@ def strict_master(stack: Stack) -> Iterator[str]:
         put_files(container, {path: text.encode() for path, text in files.items()})
         container.start()
         url = f"http://{stack.address('strict-master')}:8080"
-        eventually(lambda: DIRECT.get(url, timeout=10), timeout_seconds=180)
+        eventually(lambda: DIRECT.get(url, timeout=10))
         yield url
 
 

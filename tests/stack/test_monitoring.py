@@ -46,7 +46,7 @@ class TestScraping:
             up = {target["labels"]["job"] for target in targets if target["health"] == "up"}
             assert up == expected, f"missing: {expected - up}"
 
-        eventually(all_are_up, timeout_seconds=60)
+        eventually(all_are_up)
 
     def test_every_metric_in_a_rule_exists(self, stack: Stack) -> None:
         """As a series; or, for a counter without an event yet, in the targets' metadata."""
@@ -63,7 +63,7 @@ class TestScraping:
             }
             assert not named - series - families
 
-        eventually(all_exist, timeout_seconds=60)
+        eventually(all_exist)
 
     @pytest.mark.usefixtures("has_documents")
     def test_job_has_a_goal_for_its_freshness(self, stack: Stack) -> None:
@@ -77,7 +77,7 @@ class TestScraping:
             assert answer
             assert float(answer[0]["value"][1]) > 0
 
-        eventually(documents, timeout_seconds=60)
+        eventually(documents)
 
     def test_node_exporter_reports_the_docker_host(self, stack: Stack) -> None:
         def figures() -> None:
@@ -88,7 +88,7 @@ class TestScraping:
             assert disk
             assert float(disk[0]["value"][1]) > 0
 
-        eventually(figures, timeout_seconds=60)
+        eventually(figures)
 
     def test_prometheus_scrapes_after_its_clock_went_back(self, stack: Stack) -> None:
         """A Prometheus with the deployed configuration, whose newest sample is half a day in the future: less
@@ -114,7 +114,7 @@ class TestScraping:
                 assert code == 0, output
                 assert "=> 1 @" in output, container.logs(tail=3).decode()
 
-            eventually(scrapes, timeout_seconds=60)
+            eventually(scrapes)
 
 
 class TestRules:
@@ -134,7 +134,7 @@ class TestRules:
             assert rules
             assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
 
-        eventually(well, timeout_seconds=60)
+        eventually(well)
 
     def test_prometheus_sends_alerts_to_alertmanager(self, stack: Stack) -> None:
         (active,) = prometheus(stack, "alertmanagers")["activeAlertmanagers"]
@@ -146,7 +146,7 @@ class TestRules:
             critical = [alert for alert in alerts if alert["labels"]["severity"] == "critical"]
             assert [alert["annotations"]["summary"] for alert in critical if alert["state"] == "firing"] == []
 
-        eventually(well, timeout_seconds=180)
+        eventually(well)
 
 
 @pytest.mark.disruptive
@@ -208,11 +208,11 @@ class TestAlerts:
         stopped = [stack.container("node-exporter")]
         stopped[0].stop()
         try:
-            eventually(lambda: none_fires({"TargetDown"}), timeout_seconds=180)
+            eventually(lambda: none_fires({"TargetDown"}))
             producer = Producer(stack.kafka_settings())
             producer.produce("lol_matches", b"not a match")
             assert producer.flush(30) == 0
-            eventually(dead_letter_arrived, timeout_seconds=60)
+            eventually(dead_letter_arrived)
             stopped += map(stack.container, ("generator", "spark-job", "spark-worker", "zookeeper"))
             # A primary shard that cannot be allocated to any node makes the cluster red.
             elasticsearch.indices.create(
@@ -224,7 +224,7 @@ class TestAlerts:
                 list(pool.map(Container.stop, stopped[1:]))
             eventually(lambda: all_have_fired(alerts), timeout_seconds=240)
             # Alertmanager notifies after group_wait, and not at all if the alert has resolved by then.
-            eventually(lambda: all_are_notified("firing"), timeout_seconds=180)
+            eventually(lambda: all_are_notified("firing"))
         finally:
             elasticsearch.options(ignore_status=404).indices.delete(index="red")
             for container in reversed(stopped):

@@ -114,7 +114,7 @@ def test_prometheus_scrapes_every_service_with_its_login(second_stack: Stack) ->
         assert {job for job, value in up.items() if value != 1} == set()
         assert up.keys() == SCRAPE_TARGETS.keys()
 
-    eventually(all_up, timeout_seconds=60)
+    eventually(all_up)
 
 
 ACCEPTED_BY = {MONITOR: "spark-job", PROMETHEUS_READER: "prometheus", ALERTMANAGER_SENDER: "alertmanager"}
@@ -157,4 +157,4 @@ def test_expiry_of_the_certificates_is_a_metric(second_stack: Stack) -> None:
         value = second_stack.prometheus().value("lolstack_certificate_expires_timestamp_seconds")
         assert value == pytest.approx(expires_at, abs=1, rel=0)
 
-    eventually(scraped, timeout_seconds=60)
+    eventually(scraped)

@@ -70,7 +70,7 @@ def test_partition_added_by_up_is_read_by_job_and_archive_without_a_restart(seco
         }
         assert set(lags.values()) == {0}, f"lag of partition {added}: {lags}"
 
-    eventually(without_lag, timeout_seconds=60)
+    eventually(without_lag)
     matches = dict(fresh_match(number) for number in range(100))
     send_batch(second_stack.kafka_settings(), MATCHES_TOPIC, matches.values(), partition=added)
     client = second_stack.elasticsearch()
@@ -79,9 +79,9 @@ def test_partition_added_by_up_is_read_by_job_and_archive_without_a_restart(seco
         found = client.count(index=MATCHES_ALIAS, query={"terms": {"match_id": list(matches)}})["count"]
         assert found == 10 * len(matches), f"{found} documents of {len(matches)} matches"
 
-    eventually(indexed, timeout_seconds=60)
-    eventually(lambda: archived(second_stack, matches), timeout_seconds=60)
-    eventually(without_lag, timeout_seconds=60)
+    eventually(indexed)
+    eventually(lambda: archived(second_stack, matches))
+    eventually(without_lag)
     for service, container in running.items():
         started_at = container.attrs["State"]["StartedAt"]
         assert second_stack.container(service).attrs["State"]["StartedAt"] == started_at, f"{service} was restarted"
@@ -98,4 +98,4 @@ def test_destroying_one_stack_leaves_the_other_running(stack: Stack, second_stac
     def more() -> None:
         assert stack.document_count() > before
 
-    eventually(more, timeout_seconds=60)
+    eventually(more)

@@ -35,7 +35,7 @@ from generator.match_factory import MatchFactory
 from harness.kibana import queries
 from harness.kibana.objects import panels
 from harness.stack import ROOT, Stack
-from harness.waiting import eventually
+from harness.waiting import LIMIT_SECONDS, eventually
 from infra.clients.prometheus import PrometheusClient, PrometheusError
 from infra.names import CHAMPIONS_ALIAS, MATCHES_ALIAS, MATCHES_TOPIC
 from job.match_v5 import BLUE_TEAM_ID, RED_TEAM_ID
@@ -59,7 +59,7 @@ def report_page(stack: Stack) -> Path:
         assert "no data in this time range" not in page.read_text() or not has_generator(stack)
 
     page = ROOT / "report" / stack.name / "report.html"
-    eventually(report_is_complete, timeout_seconds=180)
+    eventually(report_is_complete)
     return page
 
 
@@ -108,7 +108,7 @@ def test_report_figures_match_the_documents(stack: Stack) -> None:
         assert_figures_match_documents(stack.elasticsearch(), last_minutes())
 
     skip_without_matches(stack, last_minutes())
-    eventually(equal, timeout_seconds=120)
+    eventually(equal)
 
 
 def last_minutes() -> TimeRange:
@@ -263,7 +263,7 @@ def test_report_figures_match_kibanas_panels(stack: Stack) -> None:
         assert win_rates == pytest.approx({side.name.title(): side.win_rate for side in found.sides}, abs=0.01)
 
     skip_without_matches(stack, last_minutes())
-    eventually(equal, timeout_seconds=120)
+    eventually(equal)
 
 
 def test_report_figures_match_the_statistics_windows(stack: Stack) -> None:
@@ -297,7 +297,7 @@ def test_report_figures_match_the_statistics_windows(stack: Stack) -> None:
             row["champion_name"]: row["wins"] for row in rows
         }
 
-    eventually(equal, timeout_seconds=120 + job.window.slide_seconds)
+    eventually(equal, LIMIT_SECONDS + job.window.slide_seconds)
 
 
 def test_last_matches_are_complete(stack: Stack) -> None:
@@ -315,7 +315,7 @@ def test_last_matches_are_complete(stack: Stack) -> None:
             assert match.remake or match.winner in ("blue", "red", None)
 
     skip_without_matches(stack, last_hour())
-    eventually(complete, timeout_seconds=60)
+    eventually(complete)
 
 
 @pytest.mark.disruptive
@@ -331,7 +331,7 @@ def test_match_that_ends_in_the_future_is_not_among_the_last_matches(stack: Stac
     def searchable() -> None:
         assert client.count(index=MATCHES_ALIAS, query={"term": {"match_id": future.id}})["count"] == 10
 
-    eventually(searchable, timeout_seconds=60)
+    eventually(searchable)
     found = read_match_statistics(client, TimeRange.last(timedelta(hours=1), now))
     assert found.newest_ended is not None
     assert found.newest_ended <= datetime.now(UTC)
@@ -364,7 +364,7 @@ def test_each_prometheus_query_returns_data(stack: Stack) -> None:
             figures.oldest_sample,
         )
 
-    eventually(all_have_data, timeout_seconds=90)
+    eventually(all_have_data)
 
 
 def test_rejected_prometheus_query_is_reported(stack: Stack) -> None:
@@ -396,7 +396,7 @@ def test_watch_refreshes_the_status_until_interrupted(stack: Stack) -> None:
         assert len(set(re.findall(rb"[0-9:]{8} UTC", output))) >= 2, output
 
     try:
-        eventually(refreshed, timeout_seconds=60)
+        eventually(refreshed)
         watch.send_signal(signal.SIGINT)
         assert watch.wait(30) in (0, 1)  # the last status: working or broken
         read()

@@ -88,15 +88,15 @@ def test_service_whose_health_check_fails_is_restarted_unless_it_is_alive(servic
         assert state(services[service])["Health"]["Status"] == "healthy", service
 
     def set_exit_code(service: str, code: int) -> None:
-        eventually(partial(is_healthy, service), timeout_seconds=30)
+        eventually(partial(is_healthy, service))
         assert execute(str(services[service].name), ["sh", "-c", f"echo {code} >/tmp/code"])[0] == 0
 
     set_exit_code("healthy first", 1)
     set_exit_code("ignores SIGTERM", 1)
     set_exit_code("waits for another service", 75)
     for service in ("healthy first", "ignores SIGTERM"):
-        eventually(partial(restarts, service, 1), timeout_seconds=60)
-        eventually(partial(is_healthy, service), timeout_seconds=30)
+        eventually(partial(restarts, service, 1))
+        eventually(partial(is_healthy, service))
         log = services[service].logs().decode()
         assert f"health check: {FAILURES} checks in a row have failed" in log, f"no reason in its log: {log}"
 
@@ -105,7 +105,7 @@ def test_service_whose_health_check_fails_is_restarted_unless_it_is_alive(servic
         assert health["Status"] == "unhealthy"
         assert health["FailingStreak"] > 2 * FAILURES
 
-    eventually(has_failed_for_longer_than_the_limit, timeout_seconds=60)
+    eventually(has_failed_for_longer_than_the_limit)
     restarts("waits for another service", 0)
 
     def restarts_again() -> None:
@@ -113,7 +113,7 @@ def test_service_whose_health_check_fails_is_restarted_unless_it_is_alive(servic
         assert services["never healthy"].attrs["RestartCount"] >= 2
 
     # Again after the first restart: nothing of the earlier count is left.
-    eventually(restarts_again, timeout_seconds=60)
+    eventually(restarts_again)
     assert f"health check: {START_FAILURES} checks in a row have failed" in services["never healthy"].logs().decode()
 
 
@@ -141,7 +141,7 @@ def test_every_service_that_hangs_is_restarted_and_serves_again(stack: Stack) ->
     and grace period are shorter, but longer than the 3 s that the checks themselves wait for an answer.
     """
     # A service whose check has never succeeded may still be starting, and is given longer.
-    eventually(partial(each_is_healthy, stack), timeout_seconds=120)
+    eventually(partial(each_is_healthy, stack))
     containers = {service: stack.container(service) for service in stack.services}
     started_at = {service: state(container)["StartedAt"] for service, container in containers.items()}
 
@@ -157,7 +157,7 @@ def test_every_service_that_hangs_is_restarted_and_serves_again(stack: Stack) ->
         check[numbers : numbers + 2] = ["4", "5"]
         for _ in range(FAILED_CHECKS):
             execute(stack.container_name(service), check)
-        eventually(partial(is_restarted, service), timeout_seconds=120)
+        eventually(partial(is_restarted, service))
         without_restart = check[numbers + 4 :]
         wait_until_healthy(stack.container_name(service), without_restart, timeout_seconds=300)
 

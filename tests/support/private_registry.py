@@ -55,7 +55,7 @@ class PrivateRegistry:
             response = requests.get(f"http://{ADDRESS}/v2/", timeout=5)
             assert response.status_code == requests.codes.unauthorized
 
-        eventually(answers, timeout_seconds=30)
+        eventually(answers)
         for service in ("base", *versions.BUILT_IMAGES):
             official = mirrored(versions.OFFICIAL_IMAGES[service], ADDRESS)
             self._engine.images.get(reference(service, built)).tag(official)

@@ -116,12 +116,12 @@ class CassandraOnSmallDisk:
             writer = threading.Thread(target=write, daemon=True)
             writer.start()
             try:
-                eventually(lambda: has_written(CHUNK), timeout_seconds=60)
+                eventually(lambda: has_written(CHUNK))
                 execute(self._names[1], ["dd", "if=/dev/zero", "of=/disk/fill", "bs=64k"])
-                eventually(has_restarted, timeout_seconds=180)
+                eventually(has_restarted)
                 assert execute(self._names[1], ["rm", "/disk/fill"])[0] == 0
                 more = len(acknowledged) + CHUNK
-                eventually(lambda: has_written(more), timeout_seconds=180)
+                eventually(lambda: has_written(more))
             finally:
                 stopping.set()
                 writer.join(30)
