@@ -183,8 +183,16 @@ pulumi.export("bootstrapServers", kafka.host_bootstrap_servers)
 pulumi.export(
     "kafkaProducer",
     kafka.client_settings("producer", on_host=True).apply(
-        # 0: no timeout. By default librdkafka drops what it could not send for five minutes.
-        lambda client: properties({**client, "message.max.bytes": str(MAX_MESSAGE_BYTES), "message.timeout.ms": "0"})
+        lambda client: properties(
+            {
+                **client,
+                "message.max.bytes": str(MAX_MESSAGE_BYTES),
+                "message.timeout.ms": "0",  # no timeout; by default, librdkafka drops what waits for five minutes
+                # A broker that has just started does not know its topics yet. librdkafka then drops what waits at once
+                # (librdkafka#3513), unless the producer is younger than this. Larger values overflow (2³¹ µs).
+                "topic.metadata.propagation.max.ms": "2100000",
+            }
+        )
     ),
 )
 pulumi.export("kafkaOperator", kafka.client_properties(OPERATOR, on_host=True))

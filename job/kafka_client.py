@@ -25,6 +25,9 @@ _NOT_AUTHORIZED = (
 )
 _REJECTED = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED)
 _POLL_SECONDS = 0.05
+_METADATA_REFRESH_SECONDS = 5
+"""A broker that has just started does not know the controller yet. A client that asks it then asks again only after
+this time, by default 5 minutes, and until then its requests time out ("Failed while waiting for controller")."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,11 @@ class KafkaClientSettings:
 
     def librdkafka(self) -> dict[str, Any]:
         """As settings of librdkafka: those of a Producer, a Consumer or an AdminClient."""
-        settings = {"bootstrap.servers": self.bootstrap_servers, "security.protocol": self.security_protocol}
+        settings = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+            "topic.metadata.refresh.interval.ms": str(_METADATA_REFRESH_SECONDS * 1000),
+        }
         if self.username:
             settings |= {
                 "sasl.mechanism": self.sasl_mechanism,

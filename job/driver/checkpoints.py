@@ -244,9 +244,12 @@ class Checkpoints:
         text = self._read_text(name)
         if text is None:
             return None
+        lines = text.splitlines()
+        if len(lines) <= line:
+            raise _corrupt(name, "it is cut off", self.path(query), _QUERY_RESTARTS)
         try:
-            return msgspec.json.decode(text.splitlines()[line], type=content)
-        except (IndexError, msgspec.DecodeError) as error:
+            return msgspec.json.decode(lines[line], type=content)
+        except msgspec.DecodeError as error:
             raise _corrupt(name, error, self.path(query), _QUERY_RESTARTS) from error
 
     def _read_start(self, name: str) -> StartingOffsets | None:

@@ -422,6 +422,7 @@ def test_producers_configuration_lets_messages_wait_for_kafka_without_a_timeout(
     """By default librdkafka drops them after five minutes. With transactions it refuses a large value."""
     producer = properties(declared["build"].known_outputs["kafkaProducer"])
     assert producer["message.timeout.ms"] == "0"
+    assert int(producer["topic.metadata.propagation.max.ms"]) * 1000 < 2**31  # of librdkafka's int, in microseconds
     Producer(producer | {"transactional.id": "producer-1", "bootstrap.servers": "", "log_level": "0"})
 
 

@@ -16,12 +16,13 @@ from job.kafka_client import (
 )
 from job.settings import with_overrides
 
+REFRESH = {"topic.metadata.refresh.interval.ms": "5000"}
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"
 
 
 def test_without_a_login_no_setting_of_one_is_set() -> None:
     plain = client_settings(with_overrides({}).kafka)
-    assert plain.librdkafka() == plain.java()
+    assert plain.librdkafka() == plain.java() | REFRESH
     assert plain.java() == {"bootstrap.servers": "kafka:9092", "security.protocol": "PLAINTEXT"}
 
 
@@ -29,7 +30,8 @@ def test_login_and_tls_of_librdkafka_and_java() -> None:
     login = {"security_protocol": "SASL_SSL", "username": "job", "password": "p", "ca_certificate": CERTIFICATE}
     found = client_settings(with_overrides({"kafka": login}).kafka)
     both = {"bootstrap.servers": "kafka:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}
-    assert found.librdkafka() == both | {"sasl.username": "job", "sasl.password": "p", "ssl.ca.pem": CERTIFICATE}
+    login = {"sasl.username": "job", "sasl.password": "p", "ssl.ca.pem": CERTIFICATE}
+    assert found.librdkafka() == both | login | REFRESH
     module = "org.apache.kafka.common.security.scram.ScramLoginModule"
     assert found.java() == both | {
         "sasl.jaas.config": f'{module} required username="job" password="p";',
