@@ -30,8 +30,8 @@ class FakeElasticsearch:
     """Stores documents by index and id, of each the one with the highest version.
 
     Answers `_bulk` with the next of `answers`, or correctly without any left. Answers other requests from `pages`, by
-    method and path (with its query, or else without), with 404 for any other path. `product` is the value of the product header, which is missing if it
-    is empty.
+    method and path, with the query or else without, and with 404 for any other path. `product` is the value of the
+    product header, which is missing if it is empty.
     """
 
     def __init__(self, product: str) -> None:
