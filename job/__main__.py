@@ -99,19 +99,16 @@ def run(options: settings.Settings) -> int:
         driver=receiver.address(options.driver.host),
     )
 
-    def on_end(error: str | None) -> None:
-        end_reasons.put(error or "a query was stopped unexpectedly")
-
     def on_topic_offsets(offsets: TopicOffsets) -> None:
         metrics.set_topic_offsets(offsets)
         health.set_topic_offsets(offsets)
 
     on_termination_signal(lambda: end_reasons.put(""))
     log.info("✓ Starting Spark Structured Streaming Consumer")
-    queries = Queries(spark, options, sinks, checkpoints, health, metrics, on_end)
+    queries = Queries(spark, options, sinks, checkpoints, health, metrics, end_reasons.put)
     running = [queries.start_matches(start, of_matches)]
     stopped = threading.Event()
-    topic.watch(kafka, incarnation, end_reasons.put, on_topic_offsets, stopped, on_wait=health.record_topic_wait)
+    topic.watch(kafka, incarnation, end_reasons.put, on_topic_offsets, stopped, health.record_topic_wait)
     # The first batches take many times as long as later ones. Those of the documents come first.
     reason = wait_for_end(end_reasons, running, health.matches.first_batch)
     if reason is None:

@@ -517,7 +517,8 @@ def run(
         lag.set_topic_offsets(offsets)
         stalled.set_topic_offsets(offsets)
 
-    watch(kafka, incarnation, end, set_topic_offsets, stopping)
+    # While Kafka is not available, the lag is unknown: there is no more to report.
+    watch(kafka, incarnation, end, set_topic_offsets, stopping, on_wait=lambda _: None)
     plausible_times = PlausibleTimes.of_settings(options.event_time)
     client = client_settings(options.kafka)
     with ExitStack() as stack:

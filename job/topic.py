@@ -236,7 +236,7 @@ def watch(
     on_end: Callable[[str], None],
     on_offsets: Callable[[TopicOffsets], None],
     stopped: threading.Event,
-    on_wait: Callable[[str], None] = lambda _: None,
+    on_wait: Callable[[str], None],
 ) -> None:
     """Poll the topic every few seconds in a thread, until `stopped` is set or the topic was replaced.
 

@@ -123,9 +123,9 @@ class Queries:
             if size.observe(finished.offsets, finished.seconds):
                 set_max_offsets(self.spark, query, size.messages)
 
-        def on_end(error: str | None) -> None:
+        def on_end(error: str) -> None:
             try:
-                if error and is_state_unreadable(error):
+                if is_state_unreadable(error):
                     # The next start drops the checkpoint of the statistics: each one would fail in the same way.
                     self.checkpoints.mark_corrupt(STATISTICS, root_cause(error))
             except JobError as problem:

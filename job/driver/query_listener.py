@@ -10,8 +10,8 @@ from pyspark.sql import SparkSession
 from job.driver.health import QueryHealth
 from job.driver.metrics import QueryMetrics
 
-OnEnd = Callable[[str | None], None]
-"""Receives the error that ended a query, or None if it was stopped."""
+OnEnd = Callable[[str], None]
+"""Receives why a query has ended: its error, or that it was stopped."""
 
 
 class FinishedBatch(NamedTuple):
@@ -44,7 +44,7 @@ def covered_offsets(progress: dict[str, Any]) -> int:
 class QueryListener:
     """Streaming query listener: records Spark's events in health and metrics; calls back on progress and termination.
 
-    `on_batch` receives a finished batch, `on_end` the error that ended the query, or None if it was stopped.
+    `on_batch` receives a finished batch, `on_end` why the query has ended.
 
     Implements Spark's Java interface directly and reads a progress event as JSON. PySpark's StreamingQueryListener
     makes a call to the JVM for every field, which was a fifth of the driver's work in a small batch.
@@ -88,7 +88,7 @@ class QueryListener:
         self._health.query_terminated()
         self._metrics.query_terminated()
         error = event.exception()
-        self._on_end(error.get() if error.isDefined() else None)
+        self._on_end(error.get() if error.isDefined() else "a query was stopped unexpectedly")
 
     class Java:
         """Py4J's declaration of the implemented Java interfaces."""

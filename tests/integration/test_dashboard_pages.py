@@ -22,7 +22,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from harness.waiting import eventually
 from infra.images import ROOT
 from tests.support.dashboard_page import load, open_dashboard
-from tests.support.report_samples import XSS
+from tests.support.report_samples import SHORT_XSS, XSS
 
 PAGES = ("Matches", "Champion", "Player", "Pipeline", "Dead letters")
 FULL = {
@@ -84,6 +84,8 @@ def test_page_is_accessible_and_fits_any_window_and_is_complete_without_html_fro
         assert_accessible(page)
         assert page.locator("img").count() == 0
         match name:
+            case "Matches":
+                expect(page.locator(".st-key-card-last").get_by_role("cell", name=SHORT_XSS)).to_have_count(3)
             case "Pipeline":
                 expect(page.locator(".alert h4")).to_have_text("JobDown: The job is down")
                 expect(page.locator(".alert .note")).to_have_text(f"firing since 2026-03-01 12:00 UTC, critical. {XSS}")
@@ -94,12 +96,16 @@ def test_page_is_accessible_and_fits_any_window_and_is_complete_without_html_fro
                 means = ["3.10", "402", "612", "6.2"]
                 expect(ranked.locator("td")).to_have_text(["5v5 Ranked Solo", "2", "55.0%", *means, "51%"])
                 expect(other.locator("td")).to_have_text([XSS, "1", "55.0%", *means, "–"])
-                champion = [XSS, "5v5 Ranked Solo", "2", "50%", "3.20"]
+                champion = [XSS, SHORT_XSS, "2", "50%", "3.20"]
                 expect(page.locator(".st-key-card-players-champions td")).to_have_text(champion)
                 results = page.locator(".st-key-card-players-matches td:last-child")
                 expect(results).to_have_text(["won", "lost", "does not count"])
+                attack = page.locator(".st-key-card-players-matches tbody tr").last.get_by_text(SHORT_XSS)
+                expect(attack).to_have_count(4)
             case "Dead letters":
-                expect(page.locator("pre.value")).to_have_text(r"\x00{")
+                expect(page.locator("pre.value")).to_have_text(rf"\x00{{{XSS}")
+                expect(page.get_by_role("cell", name=SHORT_XSS)).to_have_count(2)
+                expect(page.locator(".st-key-card-letter").get_by_role("row")).to_have_text(XSS + XSS)
                 expect(page.get_by_role("cell", name=r"\x1b[31m")).to_be_visible()
                 expect(page.get_by_text("make dlq REPLAY=0:17")).to_be_visible()
 
@@ -410,6 +416,7 @@ def test_outage_of_a_source_is_an_alert_above_the_last_data(
     with open_dashboard(browser, f"{address}?refresh_seconds=1&patch={outage}") as page:
         alert = page.get_by_role("alert").filter(has_text=problem)
         expect(alert).to_be_visible()
+        assert page.locator("img").count() == 0
         expect(page.locator(".age")).to_contain_text("Below is the data of")
         expect(page.locator(".st-key-data")).to_have_css("opacity", opacity)
         expect(tile(page, "Matches")).to_have_text("7,200")

@@ -14,6 +14,7 @@ from tests.support.report_samples import (
     EMPTY_REPORT,
     REPORT,
     REPORT_WITHOUT_SOURCES,
+    SHORT_XSS,
     XSS,
 )
 from tools.report.page import StackReport, render
@@ -130,6 +131,7 @@ def test_names_are_escaped_against_cross_site_scripting(browser: Browser, path: 
     with open_page(browser, path) as page:
         assert page.locator("#champions td", has_text=XSS).count() == 1
         assert page.locator("#last td", has_text=XSS).count() == 1
+        assert page.locator("#last td", has_text=SHORT_XSS).count() == 3, "the match's id, patch and queue"
         assert page.locator("img").count() == 0
         assert page.locator("svg title", has_text=XSS).count() == 2, "a champion and an item"
 

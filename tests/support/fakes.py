@@ -30,8 +30,8 @@ class FakeElasticsearch:
     """Stores documents by index and id, of each the one with the highest version.
 
     Answers `_bulk` with the next of `answers`, or correctly without any left. Answers other requests from `pages`, by
-    method and path, with 404 for any other path. `product` is the value of the product header, which is missing if it
-    is empty.
+    method and path, with the query or else without, and with 404 for any other path. `product` is the value of the
+    product header, which is missing if it is empty.
     """
 
     def __init__(self, product: str) -> None:
@@ -56,7 +56,8 @@ class FakeElasticsearch:
             answer = self.answers.pop(0)(lines) if self.answers else self.store(lines)
         else:
             self.paths.append(request.path)
-            answer = self.pages.get((request.method, request.path), (404, {"error": {"type": "not_found"}}))
+            other = self.pages.get((request.method, request.path), (404, {"error": {"type": "not_found"}}))
+            answer = self.pages.get((request.method, request.full_path), other)
         if answer is None:
             return Response(_closed_connection())
         status, body = answer

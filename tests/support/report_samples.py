@@ -28,6 +28,8 @@ CREATED_AT = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 TIME_RANGE = TimeRange.last(timedelta(hours=1), CREATED_AT)
 XSS = "</script><img src=https://example.com/x onerror=alert(1)>"
 """A name for a cross-site scripting attack."""
+SHORT_XSS = "<img src=x>"
+"""The same in a column of a table that does not wrap."""
 
 
 def points(value: float) -> Points:
@@ -133,7 +135,11 @@ MATCHES = MatchStatistics(
     ),
     lengths=tuple(GameLengthBucket(at_least, below, 100 + at_least) for at_least, below in GAME_LENGTHS),
     objectives=(ObjectiveStatistics("Tower", 3000, 0.71), ObjectiveStatistics("Baron", 2000, 0.84)),
-    last=(ARENA_MATCH, *(match(n) for n in range(1, 9)), match(10, (XSS,))),
+    last=(
+        ARENA_MATCH,
+        *(match(n) for n in range(1, 9)),
+        replace(match(10, (XSS,)), id=SHORT_XSS, patch=SHORT_XSS, queue=SHORT_XSS),
+    ),
     arriving_per_minute=118,
     absent=None,
 )

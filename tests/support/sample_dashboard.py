@@ -26,7 +26,7 @@ from dashboard import page, sources
 from dashboard.sources import DisplayedDeadLetter
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusError
-from tests.support.report_samples import CREATED_AT, DEAD_LETTERS, FIGURES, MATCHES, PIPELINE, XSS
+from tests.support.report_samples import CREATED_AT, DEAD_LETTERS, FIGURES, MATCHES, PIPELINE, SHORT_XSS, XSS
 
 GROUPS = (GroupStatistics(XSS, 20, 0.2, 0.55), GroupStatistics("Infinity Edge", 10, 0.1, 0.45))
 MEANS = {
@@ -47,7 +47,7 @@ def changing() -> int:
 # Source and error by patch. Not a docstring, which Streamlit would show.
 OUTAGES = {
     "elasticsearch-fails": ("matches", ElasticConnectionError("Connection refused")),
-    "prometheus-fails": ("pipeline figures", PrometheusError("Prometheus does not answer")),
+    "prometheus-fails": ("pipeline figures", PrometheusError(f"Prometheus does not answer: {XSS}")),
 }
 
 
@@ -87,14 +87,15 @@ def champion(time_range: TimeRange, _: View, __: str) -> ChampionDetails:
 def player(_: TimeRange, __: View, wanted: str) -> Player | None:
     """A player whose name is what was searched; "nobody" is none."""
     game = PlayerGame("EUW1_1", CREATED_AT, 1845, "5v5 Ranked Solo", "Ahri", "Middle", 7, 3, 9, True)
-    games = (game, replace(game, won=False), replace(game, won=None))
+    attack = replace(game, match_id=SHORT_XSS, queue=SHORT_XSS, champion=SHORT_XSS, position=SHORT_XSS, won=None)
+    games = (game, replace(game, won=False), attack)
     queues = (PlayerQueue("5v5 Ranked Solo", 2, MEANS), PlayerQueue(XSS, 1, MEANS | {"kill_participation": None}))
-    champions = (PlayerChampion(XSS, "5v5 Ranked Solo", 2, 0.5, 3.2),)
+    champions = (PlayerChampion(XSS, SHORT_XSS, 2, 0.5, 3.2),)
     return None if wanted == "nobody" else Player("p" * 78, (wanted, XSS), changing(), queues, champions, games)
 
 
 LETTER = DisplayedDeadLetter(
-    "0:17", CREATED_AT, "not_json", f"\x1b[31m{XSS}", "lol_matches:2:41", 9, (("dlq.reason", "not_json"),), "\x00{", ""
+    "0:17", CREATED_AT, SHORT_XSS, f"\x1b[31m{XSS}", SHORT_XSS, 9, ((XSS, XSS),), f"\x00{{{XSS}", ""
 )
 ALERT = Alert("JobDown", "firing", "critical", "The job is down", XSS, "Look: …\nDo: …", CREATED_AT)
 

@@ -21,7 +21,7 @@ def test_query_listener_reports_progress_and_the_error_that_ended_the_query(
     health = QueryHealth("lines")
     metrics = Metrics(ALIASES, registry).add_query("lines", ConsumerLag("lag"))
     batches: SimpleQueue[FinishedBatch] = SimpleQueue()
-    ends: SimpleQueue[str | None] = SimpleQueue()
+    ends: SimpleQueue[str] = SimpleQueue()
     QueryListener(health, metrics, batches.put, ends.put).register(session)
 
     def fail_on_second_batch(batch: DataFrame, number: int) -> None:
@@ -44,7 +44,7 @@ def test_query_listener_reports_progress_and_the_error_that_ended_the_query(
     )
     try:
         number, messages, seconds = batches.get(timeout=60)
-        assert "the second batch fails" in (ends.get(timeout=60) or "")
+        assert "the second batch fails" in ends.get(timeout=60)
     finally:
         query.stop()
     assert (number, messages) == (0, 7)

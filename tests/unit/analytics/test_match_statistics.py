@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from analytics.match_statistics import (
     MatchFilter,
     MatchStatistics,
     MatchSummary,
+    in_range,
     read_absent,
     read_filter_values,
     read_last_matches,
@@ -30,6 +32,7 @@ from analytics.time_range import TimeRange
 from harness.kibana import kql
 from harness.kibana.objects import panels
 from job.documents import documents
+from job.times import to_ms
 from tests.support.http_server import HTTPServer
 from tests.support.sample_matches import ARRIVED_AT, decoded, full_participant, match, participant
 from tests.support.selected_documents import ARENA, CLASSIC, DOCUMENTS, PERSON, is_selected
@@ -108,6 +111,19 @@ def test_histogram_steps_begin_with_the_time_range(hours: int) -> None:
     # The offset does not apply to the bounds: a maximum after the last step's start would add a step.
     bounds = [EPOCH + timedelta(milliseconds=steps["extended_bounds"][key]) for key in ("min", "max")]
     assert bounds == [time_range.start, time_range.end - interval]
+
+
+def test_match_at_the_end_of_a_time_range_is_in_the_next_one_only() -> None:
+    border = datetime(2026, 3, 1, tzinfo=UTC)
+    hour = timedelta(hours=1)
+    now = datetime.now(UTC)
+    compare = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+
+    def is_in(start: datetime, end: datetime) -> bool:
+        bounds = in_range(TimeRange.between(start, end, now))["range"]["@timestamp"]
+        return all(compare[name](to_ms(border), bound) for name, bound in bounds.items())
+
+    assert [is_in(border - hour, border), is_in(border, border + hour)] == [False, True]
 
 
 def test_game_length_buckets_equal_those_of_kibanas_panel() -> None:
@@ -376,7 +392,7 @@ class FakeIndex:
     """Documents of matches, newest first: answers the search for the newest ones, and that for their participants."""
 
     def __init__(self, participants: list[int]) -> None:
-        """The number of documents of each match."""
+        """The number of documents of each match. Another match ends in the future, by the clock of who sent it."""
         self.documents = [
             {
                 **PERSON,
@@ -389,6 +405,7 @@ class FakeIndex:
             for number, size in enumerate(participants)
             for _ in range(size)
         ]
+        self.in_the_future = {**PERSON, "match_id": "EUW1_future"}
         self.pages: list[int] = []
 
     def search(self, *, size: int, query: dict[str, Any], **request: Any) -> dict[str, Any]:
@@ -400,7 +417,8 @@ class FakeIndex:
         else:
             assert request["track_total_hits"] is False
             self.pages.append(size)
-            found = self.documents
+            until_now = {"range": {"@timestamp": {"lte": "now"}}} in query["bool"]["filter"]
+            found = self.documents if until_now else [self.in_the_future, *self.documents]
         return {"hits": {"hits": [{"_source": each} for each in found[:size]]}}
 
 

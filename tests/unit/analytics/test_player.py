@@ -180,6 +180,21 @@ def test_figures_of_a_player_are_by_queue() -> None:
     assert not any("_" in DOCUMENTS[name].get("champion_name", "") for name in of_table)
 
 
+@pytest.mark.parametrize(
+    ("fields", "won"),
+    [({"win": True}, True), ({"win": False}, False), ({"win": True, "remake": True}, None), ({"win": None}, None)],
+    ids=["win", "loss", "remake", "no winner"],
+)
+def test_match_that_does_not_count_is_neither_won_nor_lost(fields: dict[str, Any], won: bool | None) -> None:
+    figures = {"match_id": "EUW1_1", "game_duration": 1800, "kills": 1, "deaths": 2, "assists": 3}
+    document = {**PERSON, "puuid": "of-ann", **figures, **fields}
+    client = create_autospec(Elasticsearch, instance=True)
+    client.search.return_value = RESPONSE | {"hits": {"hits": [{"_source": document}]}}
+    player = read_player(client, "Ann#EUW")
+    assert player is not None
+    assert [game.won for game in player.last] == [won]
+
+
 def test_names_of_all_players_are_not_loaded_for_the_names_of_one() -> None:
     """Without the hint, Elasticsearch builds global ordinals: a table of all terms of the field, after each refresh."""
     client = create_autospec(Elasticsearch, instance=True)

@@ -286,9 +286,10 @@ def numbers(ports: Iterable[HostPort]) -> set[int]:
 
 
 def test_dev_has_the_documented_ports_and_other_stacks_a_port_offset() -> None:
-    dev, other = settings().host_ports("dev"), settings("other").host_ports("other")
+    dev, other = settings().host_ports("dev"), settings("other")
     assert HostPort("elasticsearchPort", "elasticsearch", 9200) in dev
-    assert not numbers(dev) & numbers(other)
+    for stack in (f"stack-{number}" for number in range(200)):
+        assert not numbers(dev) & numbers(other.host_ports(stack)), stack
 
 
 def test_explicit_port_offset_is_added_to_every_host_port() -> None:

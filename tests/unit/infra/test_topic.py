@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from infra.clients.kafka import KafkaLoginError, KafkaRequestError, KafkaUnavailableError, TopicClient, TopicState
 from infra.provisioning import topic
@@ -163,6 +166,20 @@ class TestClient:
     @pytest.fixture
     def client(self) -> TopicClient:
         return TopicClient({"bootstrap.servers": "127.0.0.1:1"}, timeout_seconds=1)
+
+    def test_topic_that_exists_gets_the_declared_partitions_and_config(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For example of a stack whose Pulumi state was lost. Its messages stay."""
+        exists: Future[None] = Future()
+        exists.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS)))
+        admin = MagicMock()
+        admin.create_topics.return_value = {NAME: exists}
+        monkeypatch.setattr("infra.clients.kafka.AdminClient", lambda _: admin)
+        client = TopicClient({"bootstrap.servers": "127.0.0.1:1"}, timeout_seconds=1)
+        changes: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(client, "read", lambda name: TopicState("id", 3, CONFIG))
+        monkeypatch.setattr(client, "change", lambda *change: changes.append(change))
+        assert client.create(NAME, 3, CONFIG).id == "id"
+        assert changes == [(NAME, 3, CONFIG)]
 
     def test_shrinking_is_refused(self, client: TopicClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(client, "read", lambda name: TopicState("id", 3, CONFIG))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from job.dead_letter import REASONS
 from job.driver.metrics import Metrics, QueryMetrics, freshness_goal
 from job.lag import ConsumerLag
 from job.match import UNCOUNTED_REASONS
@@ -65,6 +66,13 @@ def test_progress_event_becomes_metrics(registry: CollectorRegistry, metrics: Me
     assert sample("rows_dropped_by_watermark_total", operator="dedupe") == 4
     watermark = 1_769_999_400
     assert sample("watermark_delay_seconds") == pytest.approx(time.time() - watermark, abs=5)
+
+
+@pytest.mark.usefixtures("metrics")
+def test_counter_of_dead_letters_exists_for_each_reason_before_the_first_one(registry: CollectorRegistry) -> None:
+    """Prometheus's rate() and increase() do not count the sample with which a counter begins."""
+    counts = [registry.get_sample_value("lol_job_dead_letters_total", {"reason": reason}) for reason in REASONS]
+    assert counts == [0] * len(REASONS)
 
 
 def test_outcome_counts_of_a_batch_add_up(

@@ -1,12 +1,20 @@
 """The streaming queries: the refresh after a small batch, damaged state, and graceful shutdown."""
 
+import json
 import time
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from py4j.protocol import Py4JError
 
-from job.driver.query import is_state_unreadable, refresh_small_batch, stop_gracefully
+from job.driver.checkpoints import StartingOffsets
+from job.driver.health import JobHealth
+from job.driver.metrics import Metrics, QueryMetrics
+from job.driver.query import Queries, is_state_unreadable, refresh_small_batch, stop_gracefully
+from job.driver.query_listener import QueryListener
+from job.settings import with_overrides
 from job.sinks.elasticsearch import Connection
 from tests.support.fakes import fake_elasticsearch
 from tests.unit.conftest import Clock
@@ -58,6 +66,36 @@ def test_indices_that_a_small_batch_has_written_are_refreshed(offsets: int, indi
     with fake_elasticsearch() as server:
         refresh_small_batch(Connection((server.url,), 5), offsets, indices)
     assert server.paths == ([f"/{','.join(sorted(indices))}/_refresh"] if refreshed else [])
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("matches", 1), ("statistics", 10)])
+def test_batch_size_is_by_the_partitions_at_first_and_then_by_the_duration_of_batches(
+    monkeypatch: pytest.MonkeyPatch, metrics: Metrics, query: QueryMetrics, health: JobHealth, name: str, seconds: int
+) -> None:
+    """With a fake of Spark, without messages."""
+    settings = with_overrides(
+        {"batch": {"max_messages_per_second_and_partition": 10}, "window": {"update_seconds": 10}}
+    )
+    spark, other = MagicMock(), MagicMock()
+    reader = spark.newSession().readStream.format()
+    reader.options.return_value = reader.option.return_value = reader
+    listeners: list[QueryListener] = []
+    monkeypatch.setattr(QueryListener, "register", lambda listener, _: listeners.append(listener))
+    sizes: list[int] = []
+    monkeypatch.setattr("job.driver.query.set_max_offsets", lambda _, __, messages: sizes.append(messages))
+    start = getattr(Queries(spark, settings, other, other, health, metrics, other), f"start_{name}")
+    start(StartingOffsets("lol_matches", {0: 0, 1: 5, 2: 7}), query)
+    first = 3 * 10 * seconds
+    reader.option.assert_any_call("maxOffsetsPerTrigger", first)
+    batch = {
+        "batchId": 0,
+        "numInputRows": first,
+        "durationMs": {"triggerExecution": 10},
+        "sources": [{"startOffset": {"lol_matches": {"0": 0}}, "endOffset": {"lol_matches": {"0": first}}}],
+        "stateOperators": [],
+    }
+    listeners[0].onQueryProgress(SimpleNamespace(progress=lambda: SimpleNamespace(json=lambda: json.dumps(batch))))
+    assert sizes == [4 * first]
 
 
 @pytest.mark.parametrize(

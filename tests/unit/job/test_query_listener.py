@@ -66,7 +66,8 @@ def test_query_is_healthy_and_waits_for_no_service_after_a_batch_or_while_it_is_
     def active() -> float | None:
         return registry.get_sample_value("lol_job_query_active", {"query": "matches"})
 
-    listener = QueryListener(health.matches, query, lambda _: None, lambda _: None)
+    ends: list[str] = []
+    listener = QueryListener(health.matches, query, lambda _: None, ends.append)
     listener.onQueryStarted(SimpleNamespace())
     health.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="matches"))
     assert health.unhealthy_reason() == (
@@ -78,3 +79,4 @@ def test_query_is_healthy_and_waits_for_no_service_after_a_batch_or_while_it_is_
     listener.onQueryTerminated(SimpleNamespace(exception=lambda: SimpleNamespace(isDefined=lambda: False)))
     assert health.unhealthy_reason() == "query matches is not running"
     assert active() == 0
+    assert ends == ["a query was stopped unexpectedly"]  # without a reason, the job would end as after a signal

@@ -195,10 +195,13 @@ def test_indexed_matches_are_those_of_the_alias(
 def test_search_for_indexed_matches_waits_for_an_unassigned_shard(
     elasticsearch: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elasticsearch.pages[SEARCH] = (503, {"error": {"type": "search_phase_execution_exception"}, "status": 503})
+    """By default, Elasticsearch searches the other shards only."""
+    of_all_shards = SEARCH[0], f"{SEARCH[1]}?allow_partial_search_results=false"
+    elasticsearch.pages[SEARCH] = (200, {"hits": {"total": {"value": 0}}})
+    elasticsearch.pages[of_all_shards] = (503, {"error": {"type": "search_phase_execution_exception"}, "status": 503})
 
     def assign(*_: object) -> None:
-        elasticsearch.pages[SEARCH] = (200, {"hits": {"total": {"value": 1}}})
+        elasticsearch.pages[of_all_shards] = (200, {"hits": {"total": {"value": 1}}})
 
     monkeypatch.setattr(retry.log, "warning", assign)
     assert has_indexed_matches(options(elasticsearch))

@@ -34,6 +34,8 @@ class FakeAdminClient:
         self.unanswered = 0  # the next requests for a partition's offset that Kafka does not answer
         self.partitions = [2, 0, 1]
         self.uncommitted = 0  # messages behind an open transaction in each partition
+        self.arriving: list[int] = []  # partitions in which a message arrives after the next request for offsets
+        self.arrived = [0, 0, 0, 0]
         self.latest_behind_transaction: set[int] = set()  # partitions whose latest message is not committed yet
         self.first_at = {0: (43, 7_000), 1: (-1, -1), 2: (45, 8_000)}  # offset and timestamp by partition, for any time
 
@@ -51,10 +53,15 @@ class FakeAdminClient:
         return {name: self._answer(SimpleNamespace(topic_id=self.topics[name], partitions=partitions))}
 
     def list_offsets(self, wanted: Any, isolation_level: IsolationLevel, **_: Any) -> dict[Any, "Future[Any]"]:
-        return {
+        answers = {
             partition: self._answer(self._offset(partition.partition, wanted[partition], isolation_level))
             for partition in wanted
         }
+        while self.arriving:
+            partition = self.arriving.pop()
+            self.first_at[partition] = (50 + partition, 9_500)
+            self.arrived[partition] += 1
+        return answers
 
     def _offset(self, partition: int, which: Any, isolation: IsolationLevel) -> SimpleNamespace:
         spec: Any = OffsetSpec
@@ -63,7 +70,7 @@ class FakeAdminClient:
             return SimpleNamespace(offset=OFFSET_INVALID, timestamp=-1)
         if which is spec.latest():
             uncommitted = self.uncommitted if isolation == IsolationLevel.READ_UNCOMMITTED else 0
-            return SimpleNamespace(offset=50 + partition + uncommitted, timestamp=-1)
+            return SimpleNamespace(offset=50 + partition + self.arrived[partition] + uncommitted, timestamp=-1)
         if which is spec.max_timestamp():
             if partition in self.latest_behind_transaction and isolation == IsolationLevel.READ_COMMITTED:
                 return SimpleNamespace(offset=-1, timestamp=-1)
@@ -106,6 +113,14 @@ def test_incarnation_has_cluster_id_topic_id_and_partitions(monkeypatch: pytest.
 def test_time_resolves_to_the_first_later_message_or_the_end_offset(monkeypatch: pytest.MonkeyPatch) -> None:
     inspector, _ = inspector_of(monkeypatch, **BOTH)
     assert inspector.offsets(inspector.connect(), datetime(2026, 11, 24, tzinfo=UTC)) == {0: 43, 1: 51, 2: 45}
+
+
+def test_message_that_arrives_while_a_time_is_resolved_is_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    inspector, admin = inspector_of(monkeypatch, **BOTH)
+    found = inspector.connect()
+    admin.arriving = [1]
+    assert inspector.offsets(found, datetime(2026, 11, 24, tzinfo=UTC))[1] == 51
+    assert inspector.offsets(found, "latest")[1] == 52
 
 
 def test_retained_ranges_leave_out_empty_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +255,7 @@ def test_watch_that_fails_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(_offsets: TopicOffsets) -> None:
         raise RuntimeError("no such partition")
 
-    topic.watch(inspector, inspector.connect(), reasons.put, fail, threading.Event())
+    topic.watch(inspector, inspector.connect(), reasons.put, fail, threading.Event(), lambda _: None)
     assert reasons.get(timeout=10) == "the topic's offsets can no longer be read: RuntimeError: no such partition"
 
 

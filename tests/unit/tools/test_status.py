@@ -146,14 +146,16 @@ def test_watch_of_a_broken_stack_follows_new_outputs(monkeypatch: pytest.MonkeyP
     assert checked == [1, 2, 2, 2]
 
 
-def test_last_line_of_make_up_is_the_dashboards_address(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("stage", "exit_code"), [(HEALTHY, 0), (BROKEN, 1)])
+def test_last_line_of_make_up_is_the_dashboards_address_and_a_broken_stage_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: StageHealth, exit_code: int
 ) -> None:
     outputs = {"services": {"dashboard": {str(DASHBOARD_PORT): "127.0.0.1:8501"}}, "leftOut": {"kibana": "no image"}}
     monkeypatch.setattr("tools.status.read_stack_outputs", lambda _: outputs)
     monkeypatch.setattr("tools.status.HealthChecker", MagicMock())
-    monkeypatch.setattr("tools.status.read_status", lambda *_: status(HEALTHY))
-    assert main(["--stack", "sample", "--wait"]) == 0
+    monkeypatch.setattr("tools.status.read_status", lambda *_: status(stage))
+    monkeypatch.setattr("tools.status.HEALTHY_TIMEOUT_SECONDS", 0)
+    assert main(["--stack", "sample", "--wait"]) == exit_code
     assert capsys.readouterr().out.splitlines()[-1] == "Dashboard: http://127.0.0.1:8501"
 
 
