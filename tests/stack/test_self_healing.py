@@ -35,8 +35,15 @@ SERVICES = {
     "ignores SIGTERM": "trap '' TERM; echo 0 >/tmp/code; while true; do sleep 1; done",
     "waits for another service": "echo 0 >/tmp/code; exec sleep 1000",
     "never healthy": "echo 1 >/tmp/code; exec sleep 1000",
+    "healthy every other time": "echo 0 >/tmp/code; echo 1 >/tmp/next; exec sleep 1000",
+    "waits every other time": "echo 75 >/tmp/code; echo 1 >/tmp/next; exec sleep 1000",
 }
-"""Services whose health check exits with the code in /tmp/code."""
+"""Services whose health check exits with the code in /tmp/code, or in turn with that and the one in /tmp/next."""
+CHECK = """
+echo >>/tmp/checks
+[ ! -e /tmp/next ] || { mv /tmp/code /tmp/last; mv /tmp/next /tmp/code; mv /tmp/last /tmp/next; }
+exit $(cat /tmp/code)
+"""
 
 
 def state(container: Container) -> Any:
@@ -66,7 +73,7 @@ def services(stack: Stack) -> Iterator[dict[str, Container]]:
                     security_opt=["no-new-privileges"],
                     restart_policy={"Name": "always", "MaximumRetryCount": 0},
                     healthcheck={
-                        "test": ["CMD", *check, "sh", "-c", "exit $(cat /tmp/code)"],
+                        "test": ["CMD", *check, "sh", "-c", CHECK],
                         "interval": SECOND,
                         "timeout": 5 * SECOND,
                         "retries": 2,
@@ -105,12 +112,20 @@ def test_service_whose_health_check_fails_is_restarted_unless_it_is_alive(servic
         assert health["Status"] == "unhealthy"
         assert health["FailingStreak"] > 2 * FAILURES
 
+    def has_had_more_failures_than_the_limit(service: str) -> None:
+        checks = execute(str(services[service].name), ["wc", "-l", "/tmp/checks"])[1]
+        assert int(checks.split()[0]) > 4 * START_FAILURES, checks
+
     eventually(has_failed_for_longer_than_the_limit)
     restarts("waits for another service", 0)
 
     def restarts_again() -> None:
         services["never healthy"].reload()
         assert services["never healthy"].attrs["RestartCount"] >= 2
+
+    for service in ("healthy every other time", "waits every other time"):
+        eventually(partial(has_had_more_failures_than_the_limit, service))
+        restarts(service, 0)
 
     # Again after the first restart: nothing of the earlier count is left.
     eventually(restarts_again)

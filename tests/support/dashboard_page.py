@@ -28,6 +28,7 @@ def open_dashboard(browser: Browser, url: str) -> Iterator[Page]:
             except AssertionError:
                 if attempt + 1 == ATTEMPTS or NETWORK_CHANGED not in " ".join(events):
                     raise
+                events.clear()
         yield page
         assert [event for event in events if NETWORK_CHANGED not in event] == []
 
