@@ -39,7 +39,7 @@ quote = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1) $(call quote,$($(2))))
 stack := --stack $(call quote,$(STACK))
 # More at once than cores would be no faster, and a page in Chromium could need minutes to load.
-IN_PARALLEL := --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=target
+IN_PARALLEL := --no-print-directory --jobs=$$(nproc) --keep-going --output-sync=target
 # With MAKEFLAGS=-j4 `make down up` would run both at the same time. Of one command, only checks run in parallel.
 ifneq ($(filter-out lint types $(UNIT) $(INTEGRATION),$(MAKECMDGOALS)),)
 .NOTPARALLEL:

@@ -84,10 +84,10 @@ def selection_kept() -> Iterator[None]:
         yield
     finally:
         if selected is None:
-            run_pulumi("stack", "unselect")
+            _run_pulumi("stack", "unselect")
         else:
             try:
-                run_pulumi("stack", "select", selected)
+                _run_pulumi("stack", "select", selected)
             except PulumiError as error:
                 if "no stack named" not in str(error):  # it was the one that was removed
                     raise
@@ -96,11 +96,16 @@ def selection_kept() -> Iterator[None]:
 def selected_stack() -> str | None:
     """The stack on which plain `pulumi` commands act; None if none is selected."""
     try:
-        return run_pulumi("stack", "--show-name").strip()
+        return _run_pulumi("stack", "--show-name").strip()
     except PulumiError as error:
         if "no stack selected" not in str(error):
             raise
         return None
+
+
+def _run_pulumi(*words: str) -> str:
+    """Without PULUMI_STACK, which takes the place of the selection."""
+    return run_pulumi(*words, environment={name: os.environ[name] for name in os.environ.keys() - {"PULUMI_STACK"}})
 
 
 class Stack:

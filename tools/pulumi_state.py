@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ class PulumiError(Exception):
     """Pulumi fails, or the stack is being deployed; the message names the reason and what to do."""
 
 
-def run_pulumi(*words: str) -> str:
-    """Run Pulumi; return its standard output. Raises PulumiError."""
-    run = subprocess.run(["pulumi", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+def run_pulumi(*words: str, environment: Mapping[str, str] | None = None) -> str:
+    """Run Pulumi, by default with this process's environment; return its standard output. Raises PulumiError."""
+    run = subprocess.run(["pulumi", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if run.returncode:
         # `pulumi refresh` writes its errors to its standard output.
         raise PulumiError(f"pulumi {' '.join(words[:2])}: {run.stderr.strip() or run.stdout.strip()}")

@@ -61,8 +61,8 @@ def test_a_persons_selected_stack_stays_selected(tmp_path: Path, monkeypatch: py
     (tmp_path / "Pulumi.yaml").write_text("name: lolstack\nruntime: python\n")
     for module in (harness, pulumi_state):
         monkeypatch.setattr(module, "ROOT", tmp_path)
-    for variable in ("PULUMI_STACK", "PULUMI_CONFIG_PASSPHRASE_FILE"):
-        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE", raising=False)
+    monkeypatch.setenv("PULUMI_STACK", "another")  # selects for a process only
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "secret")
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
