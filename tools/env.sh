@@ -26,6 +26,9 @@ export PATH
 # A language host that is built from Go modules ignores the option `virtualenv` of Pulumi.yaml; any host reads this.
 export PULUMI_PYTHON_CMD="$_lolstack_root/.venv/bin/python"
 export PULUMI_SKIP_UPDATE_CHECK=true
+# With a time in each image, two builds of the same tag would have different ids. In containerd's image store the later
+# one, of another stack, then takes the place of the earlier, whose containers have no image any more.
+export BUILDX_NO_DEFAULT_ATTESTATIONS=1
 
 # An empty passphrase is valid; only an unset one is replaced.
 if [ -z "${PULUMI_CONFIG_PASSPHRASE+set}" ] && [ -z "${PULUMI_CONFIG_PASSPHRASE_FILE:-}" ]; then

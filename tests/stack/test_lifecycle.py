@@ -249,3 +249,5 @@ def test_destroy_under_load_leaves_nothing_and_a_deployment_that_is_killed_after
     assert changes(stack.up().summary.resource_changes) == {}
     wait_for_documents(stack)  # with the new passwords, which `up` has read
     assert "offset was changed" not in stack.log("spark-job")
+    # The images were built again. In containerd's image store, another id would replace that of a stack beside it.
+    assert stack.container("archive").attrs["Image"] == image
