@@ -52,7 +52,7 @@ make_root() {
 enter_root() {
   local folder
   mkdir -p "$data" "$root/var/lib/docker" "$root/old"
-  cp /etc/resolv.conf "$root/etc/"
+  cp /etc/resolv.conf /etc/hosts "$root/etc/"
   mount --make-rprivate /
   mount --bind "$root" "$root"
   for folder in proc sys dev run; do mount --rbind "/$folder" "$root/$folder"; done
