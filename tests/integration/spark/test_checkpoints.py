@@ -137,7 +137,9 @@ def test_committed_offsets_are_those_of_the_last_committed_batch(spark: SparkSes
     ids=["of the batch that has not ended", "of the last batch", "the last commit", "the first offsets", "the query"],
 )
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "it is cut off"), (b"\x80\xff\n\xed\xa0\x80\n{", "")], ids=["empty", "no JSON"]
+    ("content", "reason"),
+    [(b"", "it is cut off"), (b"v1", ""), (b"\x80\xff\n\xed\xa0\x80\n{", "")],
+    ids=["empty", "one line", "no JSON"],
 )
 def test_damaged_file_is_reported_with_the_folder_of_its_query_alone(
     spark: SparkSession, tmp_path: Path, damaged: str, readable: dict[int, int], content: bytes, reason: str
@@ -147,7 +149,8 @@ def test_damaged_file_is_reported_with_the_folder_of_its_query_alone(
     (tmp_path / "cluster" / "one" / "matches" / damaged).write_bytes(content)
     with pytest.raises(
         CorruptCheckpointError,
-        match=rf"/matches/{damaged} is corrupt \({reason}.*\); remove the folder .*/one/matches: the query then reads",
+        match=rf"/matches/{damaged} is corrupt \({reason}.*\); "
+        "remove the folder file:.*/cluster/one/matches: the query then reads",
     ):
         checkpoints.committed_offsets("matches")
     assert checkpoints.readable_offsets("matches") == readable
