@@ -16,12 +16,16 @@ from job.driver.query_listener import QueryListener
 from job.lag import ConsumerLag
 from tests.support.sample_matches import ALIASES
 
+STOPPED = "a query was stopped unexpectedly"
+"""The end of a query that has read all of its source without an error."""
 
-def run_query(spark: SparkSession, folder: Path) -> str | None:
-    """Run a query with deduplication and windows, as the statistics', over the folder `source`. Returns its error."""
+
+def run_query(spark: SparkSession, folder: Path) -> str:
+    """Run a query with deduplication and windows, as the statistics', over the folder `source`. Returns why it ended:
+    its error or `STOPPED`."""
     session = spark.newSession()
     metrics = Metrics(ALIASES, CollectorRegistry()).add_query("lines", ConsumerLag("lag"))
-    ends: SimpleQueue[str | None] = SimpleQueue()
+    ends: SimpleQueue[str] = SimpleQueue()
     QueryListener(QueryHealth("lines"), metrics, lambda _: None, ends.put).register(session)
     query = (
         session.readStream.format("text")
@@ -51,7 +55,7 @@ def first_run(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     found = tmp_path_factory.mktemp("first-run")
     (found / "query" / "source").mkdir(parents=True)
     (found / "query" / "source" / "first").write_text("line\n")
-    assert run_query(spark, found / "query") is None
+    assert run_query(spark, found / "query") == STOPPED
     shutil.copytree(found / "query", found / "copy")
     return found
 
@@ -91,14 +95,14 @@ def test_error_of_a_damaged_state_is_recognised(
         damaged.unlink()
     if content is not None:
         damaged.write_bytes(content)
-    assert is_state_unreadable(run_query(spark, folder) or "")
+    assert is_state_unreadable(run_query(spark, folder))
 
 
 def test_other_error_is_no_damaged_state(spark: SparkSession, folder: Path) -> None:
     (folder / "checkpoint" / "offsets" / ".0.crc").unlink()
     (folder / "checkpoint" / "offsets" / "0").write_text("")
     error = run_query(spark, folder)
-    assert error
+    assert error != STOPPED
     assert not is_state_unreadable(error)
 
 
@@ -109,7 +113,7 @@ def test_state_that_cannot_be_written_is_not_damaged(spark: SparkSession, tmp_pa
     (tmp_path / "checkpoint" / "state" / "0").mkdir(parents=True)
     (tmp_path / "checkpoint" / "state" / "0" / "0").write_text("")
     error = run_query(spark, tmp_path)
-    assert error
+    assert error != STOPPED
     assert not is_state_unreadable(error)
 
 
