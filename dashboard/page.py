@@ -56,7 +56,7 @@ def text(untrusted: object) -> str:
 
 
 def problems(main: Answer[Any], *others: Answer[Any]) -> None:
-    """What could not be read. Stale data stays on the page with its age. The page is grey if that is its main part."""
+    """What is unavailable. Stale data stays on the page with its age. The page is grey if that is its main part."""
     alerts, ages = [], []
     for answer in {answer.problem: answer for answer in (*others, main)}.values():  # each problem once
         if answer.problem:

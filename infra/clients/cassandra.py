@@ -331,7 +331,7 @@ class _Table:
         return [line for line, differs in found.items() if differs]
 
     def _keyspace_is_right(self) -> bool:
-        """Whether the keyspace has one replica on this node, and its writes are in the commit log."""
+        """Whether the keyspace has replication factor 1 in this data center, and its writes are in the commit log."""
         found = self.session.execute(
             "SELECT durable_writes, replication FROM system_schema.keyspaces WHERE keyspace_name = %s", [self.keyspace]
         ).one()

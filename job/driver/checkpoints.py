@@ -54,7 +54,7 @@ class _BatchMetadata(msgspec.Struct, frozen=True):
 
 
 class Checkpoints:
-    """An incarnation's checkpoint folder at a location (a URI). Raises JobError if it cannot be read or written."""
+    """An incarnation's folder in the checkpoint location (a URI). Raises JobError if it cannot be read or written."""
 
     def __init__(self, spark: SparkSession, location: str, incarnation: Incarnation) -> None:
         self._location = location.rstrip("/")
