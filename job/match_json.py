@@ -32,6 +32,7 @@ _MAX_COMMAS = 500_000
 """The limit of the commas in a large value, for the same reason: each stands for a scalar or a field, which takes up to
 140 bytes (a field of an unknown name). Fifty matches in one message have 170,000."""
 _UTF_16 = "text in UTF-16, such as a file that PowerShell has written; send UTF-8"
+_LINE = "one line of a longer JSON text; send each match whole, in a message of its own, as `jq -c` prints it"
 _COMPRESSED = {
     rb"\x1f\x8b": "gzip",
     rb"\x28\xb5\x2f\xfd": "zstd",
@@ -53,6 +54,12 @@ _NOT_JSON = {
     rb"Obj\x01": "an Avro container file; send plain JSON",
     rb"<": "HTML or XML, perhaps the error page of a server; send the API's JSON",
     rb"eyJ|ewo|ew0K|W3s": "JSON in base64; send the JSON itself",
+    rb"H4sI": "compressed by gzip, in base64; send the JSON itself, and let the producer compress (compression.type)",
+    rb"\xac\xed\x00\x05": "an object that Java has serialized; send JSON",
+    rb"\x80[\x02-\x05]": "perhaps an object that Python has pickled; send json.dumps(match)",
+    rb"[\x80-\x8f\xde\xdf]|[\xa1-\xbf]": "perhaps MessagePack or CBOR; send JSON",
+    rb"\[object ": "JavaScript's text of an object; send JSON.stringify(match)",
+    rb"\s*([\[{]|[\]}],?)\s*$": _LINE,
     rb"\[?\{'|b['\"]": "Python's text of a dict or of bytes; send json.dumps(match)",
     rb"\s*[\[{].*[\[:,]\s*-?(NaN|Infinity)\s*[,\]}]": "JSON with NaN or Infinity; send null instead",
 }
@@ -60,6 +67,7 @@ _NOT_JSON = {
 _TRAILING_CHARACTERS = {
     rb".*\}\x00+$": "JSON with NUL bytes behind it; send only the text's own bytes",
     rb'.*\}\s*(\{|,\s*\{\s*"(metadata|info)")': "several JSON values; send each match in a message of its own",
+    rb'\s*"[^"\n]*"\s*:|\s*("[^"\n]*"|[\w.+-]+),\s*$': _LINE,
 }
 """The same of values that begin with JSON."""
 _ERROR_PATH = re.compile(r" - at `\$\.?(.*)`$")

@@ -93,7 +93,8 @@ def usage(folder: Path, outputs: Mapping[str, Any]) -> str:
     url = outputs["elasticsearchUrl"]
     return f"""Logins of the stack, in {folder}, which only you can read:
   kafka-producer.properties
-      sends your own matches: kcat -E -F {folder}/kafka-producer.properties -P -t {MATCHES_TOPIC}
+      sends your own matches, one on each line (`jq -c`):
+      kcat -E -F {folder}/kafka-producer.properties -P -t {MATCHES_TOPIC}
   kafka-producer-java.properties
       the same for Kafka's own tools: kafka-console-producer.sh --producer.config FILE …
   kafka-operator.properties, kafka-operator-java.properties

@@ -8,6 +8,7 @@ import bz2
 import gzip
 import json
 import lzma
+import pickle
 import random
 import re
 import zlib
@@ -432,12 +433,30 @@ def test_message_without_a_match_is_a_dead_letter_with_its_reason(message: bytes
         (value(match(participant(1, challenges=[1, -inf]))), "JSON with NaN or Infinity"),
         (value(match()) + b"," + value(match()), "several JSON values"),
         (value(match()) + b" ,\n" + value(match()), "several JSON values"),
+        (b64encode(gzip.compress(value(match()))), "compressed by gzip, in base64; send the JSON itself"),
+        (b"\xac\xed\x00\x05t\x00\x02{}", "an object that Java has serialized; send JSON"),
+        (pickle.dumps(match()), "perhaps an object that Python has pickled; send json.dumps(match)"),
+        (b"\x82\xa8metadata\x80\xa4info\x80", "perhaps MessagePack or CBOR; send JSON"),
+        (b"\xa2\x68metadata\xa0\x64info\xa0", "perhaps MessagePack or CBOR"),
+        (b"[object Object]", "JavaScript's text of an object; send JSON.stringify(match)"),
     ],
 )
 def test_format_that_is_not_json_is_identified(message: bytes, format_name: str) -> None:
     letter = dead_letter(message)
     assert letter.reason == "not_json"
     assert f"; it is {format_name}" in letter.detail
+
+
+def test_each_line_of_a_pretty_printed_match_is_identified() -> None:
+    """As a console producer sends a file, a message for each line."""
+    lines = json.dumps(
+        {"metadata": {"matchId": "EUW1_1"}, "info": {"queueId": 420, "participants": [1, "a", "b"]}}, indent=2
+    )
+    for line in lines.splitlines():
+        letter = dead_letter(line.encode())
+        if line.strip() != '"b"':  # the last element of an array is JSON
+            assert letter.reason == "not_json", line
+            assert "; it is one line of a longer JSON text; send each match whole" in letter.detail, line
 
 
 @pytest.mark.parametrize(
