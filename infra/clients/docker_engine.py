@@ -19,6 +19,7 @@ from infra.names import HOST_ADDRESS, STACK_LABEL
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+TLS_SETTINGS = ("DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 EXECUTE_SECONDS = 30
 MAX_OUTPUT_BYTES = 16 * 2**20
 TOO_MUCH_OUTPUT = 27
@@ -49,6 +50,12 @@ def connect(timeout: int = 30) -> docker.DockerClient:
     if urlsplit(url).hostname not in (None, "localhost", "127.0.0.1", "::1"):
         raise DockerUnavailableError(
             f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST"
+        )
+    if url.startswith("unix:") and (settings := [name for name in TLS_SETTINGS if os.environ.get(name)]):
+        raise DockerUnavailableError(
+            f"{', '.join(settings)}: the Docker engine's socket {url} has no TLS, so that Docker's client or Pulumi's "
+            "Docker provider cannot connect to it with this (as `minikube docker-env` and docker-machine set it): "
+            f"unset {' '.join(settings)}"
         )
     try:
         client = docker.from_env(timeout=timeout)

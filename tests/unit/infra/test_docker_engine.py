@@ -48,6 +48,25 @@ def test_docker_context_is_refused_before_a_connection(monkeypatch: pytest.Monke
         connect()
 
 
+@pytest.mark.parametrize("host", [None, "unix:///run/user/1000/docker.sock", "tcp://localhost:2376"])
+@pytest.mark.parametrize("name", ["DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"])
+def test_tls_settings_are_refused_for_a_local_socket(
+    monkeypatch: pytest.MonkeyPatch, host: str | None, name: str
+) -> None:
+    """`pulumi up` in a shell that has not sourced tools/env.sh since `minikube docker-env`."""
+    client = MagicMock()
+    monkeypatch.setattr(docker, "from_env", lambda timeout: client)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    if host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+    monkeypatch.setenv(name, "1")
+    if host == "tcp://localhost:2376":
+        assert connect() is client
+        return
+    with pytest.raises(DockerUnavailableError, match=rf"^{name}: .* unset {name}$"):
+        connect()
+
+
 @pytest.mark.parametrize(("exit_code", "output"), [(0, "ok"), (7, "ok\nWARNING: no config.json\ncurl: (7) refused")])
 def test_warnings_of_dockers_client_are_no_output_of_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_code: int, output: str
