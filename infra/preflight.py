@@ -32,6 +32,8 @@ MIN_FREE_DISK_GIB = 5
 CONTAINERD_ROOT = Path("/var/lib/containerd")
 """Where containerd keeps images by default. The Docker engine does not know its configuration."""
 CONTAINERD_IMAGE_STORE = "io.containerd.snapshotter.v1"
+LIMITS = {"MemoryLimit": "memory limits", "SwapLimit": "swap limits", "CPUShares": "CPU shares"}
+"""The limits that the containers have, by what `docker info` says about the engine."""
 PROVIDER_HOST = "docker:host"
 PROVIDER_SETTINGS = (
     *("docker:context", "docker:sshOpts", "docker:certPath"),
@@ -76,6 +78,7 @@ def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
         raise SettingsError("\n".join(problems))
     for warning in (
         _exposed_ports(version["Version"]),
+        _discarded_limits(info),
         _readable_webhook(settings, stack),
         _webhook_in_the_stack(settings),
         settings.unused_cores(),
@@ -152,6 +155,22 @@ def _exposed_ports(version: str) -> str | None:
         f"Docker Engine {version}: before {versions.SAFE_DOCKER}, other machines on the same local network can reach "
         "ports that are published on 127.0.0.1 (https://github.com/moby/moby/issues/45610): upgrade it, or use the "
         "stack only in networks that you trust"
+    )
+
+
+def _discarded_limits(info: Mapping[str, Any]) -> str | None:
+    """A warning for an engine without some of the kernel's cgroup controllers. `info` is the engine's.
+
+    It creates containers without these limits, and warns only its own client. The provider reads back what the
+    containers have, and updates it again at the next deployment.
+    """
+    discarded = [limit for key, limit in LIMITS.items() if not info.get(key, True)]
+    if not discarded:
+        return None
+    return (
+        f"the Docker engine discards {', '.join(discarded)} (`docker info` warns about it): containers run without "
+        "them, and every `make up` updates the containers again: enable the kernel's cgroup controllers, see "
+        "'make up warns: the engine discards limits' in docs/operations.md"
     )
 
 

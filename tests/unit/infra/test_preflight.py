@@ -435,6 +435,30 @@ def test_memory_limit_above_the_hosts_memory_is_reported_with_its_setting(engine
     assert problem.startswith("lolstack:kafkaMemory: 4096 MiB is more than the 3584 MiB of memory")
 
 
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ([], []),
+        (["MemoryLimit"], ["the Docker engine discards memory limits"]),
+        (["SwapLimit"], ["the Docker engine discards swap limits"]),
+        (
+            ["MemoryLimit", "SwapLimit", "CPUShares"],
+            ["the Docker engine discards memory limits, swap limits, CPU shares"],
+        ),
+    ],
+)
+def test_engine_that_discards_memory_limits_is_a_warning(
+    engine: FakeDockerEngine, monkeypatch: pytest.MonkeyPatch, missing: list[str], expected: list[str]
+) -> None:
+    """Without the kernel's cgroup controllers. What the provider then reads differs from the program at each `up`."""
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    engine.docker_version = "28.0.0"
+    engine.limits |= dict.fromkeys(missing, False)
+    assert problems({}) == []
+    assert [warning.partition(" (")[0] for warning in warnings] == expected
+
+
 def test_low_disk_space_is_reported_for_a_new_stack(engine: FakeDockerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     disk(monkeypatch, free_gib=4.9)
     (problem,) = problems({})
