@@ -21,11 +21,13 @@ from infra.clients.docker_engine import (
     connect,
     engine_address,
     engine_failures,
+    engine_process_limit,
     published_ports,
     stack_containers,
 )
 from infra.names import HOST_ADDRESS, PROJECT, container_name, pulumi_command
 from infra.settings import WEBHOOK, HostPort, Settings, SettingsError
+from infra.users import MAX_PROCESSES
 
 MIN_FREE_DISK_GIB = 5
 """Space for the data of a day or two. Images that are already on the host need no more."""
@@ -79,6 +81,7 @@ def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
     for warning in (
         _exposed_ports(version["Version"]),
         _discarded_limits(info),
+        _low_process_limit(info),
         _readable_webhook(settings, stack),
         _webhook_in_the_stack(settings),
         settings.unused_cores(),
@@ -171,6 +174,22 @@ def _discarded_limits(info: Mapping[str, Any]) -> str | None:
         f"the Docker engine discards {', '.join(discarded)} (`docker info` warns about it): containers run without "
         "them, and every `make up` updates the containers again: enable the kernel's cgroup controllers, see "
         "'make up warns: the engine discards limits' in docs/operations.md"
+    )
+
+
+def _low_process_limit(info: Mapping[str, Any]) -> str | None:
+    """A warning for a rootless engine that cannot start a container: only root may give a process more than its own
+    hard limit. `info` is the engine's."""
+    if "name=rootless" not in (info.get("SecurityOptions") or ()):
+        return None
+    limit = engine_process_limit()
+    if limit is None or limit >= MAX_PROCESSES:
+        return None
+    return (
+        f"the rootless Docker engine has a hard limit of {limit} processes (nproc), and containers need "
+        f"{MAX_PROCESSES}: they will fail to start (`error setting rlimit type 6: operation not permitted`): raise it, "
+        "for example with LimitNPROC=infinity in the section [Service] of `sudo systemctl edit user@.service`, and "
+        "reboot"
     )
 
 

@@ -45,6 +45,7 @@ class FakeDockerEngine:
         self.memory_bytes = 64 * GIB
         self.limits = {"MemoryLimit": True, "SwapLimit": True, "CPUShares": True}
         """The limits of containers that the engine can enforce."""
+        self.security_options: list[str] | None = ["name=seccomp,profile=default"]
         self.driver_status = [["Backing Filesystem", "extfs"]]
         self.docker_version = "1.2.3-test"
         self.id = "id of the engine"
@@ -79,6 +80,7 @@ class FakeDockerEngine:
             "MemTotal": self.memory_bytes,
             "DockerRootDir": str(self.docker_root),
             "DriverStatus": self.driver_status,
+            "SecurityOptions": self.security_options,
             **self.limits,
         }
 
