@@ -16,9 +16,10 @@ LOGGED_IN = "logged in"
 
 
 def require() -> None:
-    """Show a form in place of the page until the viewer has logged in, for as long as his window is open.
+    """Show a form in place of the page until the viewer has logged in: once for each session.
 
-    The state of a session is on the server. The browser has only the session's id, which is random.
+    The state of a session is on the server, for two minutes after the browser has disconnected. The browser has only
+    the session's id, which is random.
     """
     try:
         expected = read_settings().login_sha256

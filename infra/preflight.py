@@ -21,17 +21,21 @@ from infra.clients.docker_engine import (
     connect,
     engine_address,
     engine_failures,
+    engine_process_limit,
     published_ports,
     stack_containers,
 )
 from infra.names import HOST_ADDRESS, PROJECT, container_name, pulumi_command
 from infra.settings import WEBHOOK, HostPort, Settings, SettingsError
+from infra.users import MAX_PROCESSES
 
 MIN_FREE_DISK_GIB = 5
 """Space for the data of a day or two. Images that are already on the host need no more."""
 CONTAINERD_ROOT = Path("/var/lib/containerd")
 """Where containerd keeps images by default. The Docker engine does not know its configuration."""
 CONTAINERD_IMAGE_STORE = "io.containerd.snapshotter.v1"
+LIMITS = {"MemoryLimit": "memory limits", "SwapLimit": "swap limits", "CPUShares": "CPU shares"}
+"""The limits that the containers have, by what `docker info` says about the engine."""
 PROVIDER_HOST = "docker:host"
 PROVIDER_SETTINGS = (
     *("docker:context", "docker:sshOpts", "docker:certPath"),
@@ -76,6 +80,8 @@ def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
         raise SettingsError("\n".join(problems))
     for warning in (
         _exposed_ports(version["Version"]),
+        _discarded_limits(info),
+        _low_process_limit(info),
         _readable_webhook(settings, stack),
         _webhook_in_the_stack(settings),
         settings.unused_cores(),
@@ -152,6 +158,38 @@ def _exposed_ports(version: str) -> str | None:
         f"Docker Engine {version}: before {versions.SAFE_DOCKER}, other machines on the same local network can reach "
         "ports that are published on 127.0.0.1 (https://github.com/moby/moby/issues/45610): upgrade it, or use the "
         "stack only in networks that you trust"
+    )
+
+
+def _discarded_limits(info: Mapping[str, Any]) -> str | None:
+    """A warning for an engine without some of the kernel's cgroup controllers. `info` is the engine's.
+
+    It creates containers without these limits, and warns only its own client. The provider reads back what the
+    containers have, and updates it again at the next deployment.
+    """
+    discarded = [limit for key, limit in LIMITS.items() if not info.get(key, True)]
+    if not discarded:
+        return None
+    return (
+        f"the Docker engine discards {', '.join(discarded)} (`docker info` warns about it): containers run without "
+        "them, and every `make up` updates the containers again: enable the kernel's cgroup controllers, see "
+        "'make up warns: the engine discards limits' in docs/operations.md"
+    )
+
+
+def _low_process_limit(info: Mapping[str, Any]) -> str | None:
+    """A warning for a rootless engine that cannot start a container: only root may give a process more than its own
+    hard limit. `info` is the engine's."""
+    if "name=rootless" not in (info.get("SecurityOptions") or ()):
+        return None
+    limit = engine_process_limit()
+    if limit is None or limit >= MAX_PROCESSES:
+        return None
+    return (
+        f"the rootless Docker engine has a hard limit of {limit} processes (nproc), and containers need "
+        f"{MAX_PROCESSES}: they will fail to start (`error setting rlimit type 6: operation not permitted`): raise it, "
+        "for example with LimitNPROC=infinity in the section [Service] of `sudo systemctl edit user@.service`, and "
+        "reboot"
     )
 
 

@@ -51,6 +51,11 @@ if [ -n "${http_proxy:-}${https_proxy:-}${all_proxy:-}${ALL_PROXY:-}" ]; then
   export no_proxy NO_PROXY
 fi
 
+# TLS settings of another engine, left over from `minikube docker-env` or docker-machine. A local socket has no TLS, and
+# Docker's clients cannot connect to it with these.
+case ${DOCKER_HOST:-unix:} in
+  unix:*) unset DOCKER_TLS DOCKER_TLS_VERIFY DOCKER_CERT_PATH ;;
+esac
 # Only Docker's own client reads the Docker context (of a rootless engine, of Docker Desktop); other clients read
 # DOCKER_HOST.
 if [ -z "${DOCKER_HOST:-}" ] \

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,6 +22,9 @@ from infra.names import HOST_ADDRESS, STACK_LABEL
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+TLS_SETTINGS = ("DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+PEER_CREDENTIALS = "3i"
+"""Linux's struct ucred: pid, uid, gid."""
 EXECUTE_SECONDS = 30
 MAX_OUTPUT_BYTES = 16 * 2**20
 TOO_MUCH_OUTPUT = 27
@@ -50,6 +56,12 @@ def connect(timeout: int = 30) -> docker.DockerClient:
         raise DockerUnavailableError(
             f"the Docker engine at {url} is on another machine: run this there, or unset DOCKER_HOST"
         )
+    if url.startswith("unix:") and (settings := [name for name in TLS_SETTINGS if os.environ.get(name)]):
+        raise DockerUnavailableError(
+            f"{', '.join(settings)}: the Docker engine's socket {url} has no TLS, so that Docker's client or Pulumi's "
+            "Docker provider cannot connect to it with this (as `minikube docker-env` and docker-machine set it): "
+            f"unset {' '.join(settings)}"
+        )
     try:
         client = docker.from_env(timeout=timeout)
     except DockerException as error:
@@ -57,6 +69,22 @@ def connect(timeout: int = 30) -> docker.DockerClient:
             f"no Docker engine answers at {url} ({error}): start it, or `make setup`, or set DOCKER_HOST"
         ) from error
     return client
+
+
+def engine_process_limit() -> int | None:
+    """The hard limit of processes (nproc) of the process that listens on the engine's socket; None if there is none or
+    it is unknown."""
+    address = engine_address()
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        if address.startswith("unix://"):
+            client.connect(address.removeprefix("unix://"))
+            credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(PEER_CREDENTIALS))
+            pid, _uid, _gid = struct.unpack(PEER_CREDENTIALS, credentials)
+            for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
+                if line.startswith("Max processes"):
+                    hard = line.split()[3]
+                    return int(hard) if hard.isdecimal() else None
+    return None
 
 
 @contextmanager

@@ -43,6 +43,9 @@ class FakeDockerEngine:
         self.docker_root = docker_root
         self.api_version = "1.48"
         self.memory_bytes = 64 * GIB
+        self.limits = {"MemoryLimit": True, "SwapLimit": True, "CPUShares": True}
+        """The limits of containers that the engine can enforce."""
+        self.security_options: list[str] | None = ["name=seccomp,profile=default"]
         self.driver_status = [["Backing Filesystem", "extfs"]]
         self.docker_version = "1.2.3-test"
         self.id = "id of the engine"
@@ -77,6 +80,8 @@ class FakeDockerEngine:
             "MemTotal": self.memory_bytes,
             "DockerRootDir": str(self.docker_root),
             "DriverStatus": self.driver_status,
+            "SecurityOptions": self.security_options,
+            **self.limits,
         }
 
     def _list(self, all: bool, filters: Mapping[str, str], **_: bool) -> list[FakeContainer]:

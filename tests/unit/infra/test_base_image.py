@@ -73,8 +73,10 @@ def test_deleted_image_is_drift_and_a_new_name_a_replacement(images: set[str]) -
 def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The file in which a script in place of mmdebstrap writes its TMPDIR and its arguments."""
     tools = {
-        "mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run',
-        "docker": f"env >{tmp_path}/environment",
+        "mmdebstrap": f'printf "%s\\n" "$TMPDIR" "$@" >{tmp_path}/run; '
+        'for each; do [ ! -f "$each" ] || echo root >"$each"; done',
+        "docker": f'env >{tmp_path}/environment; printf "%s\\n" "$@" >{tmp_path}/arguments; '
+        f"[ ! -p /dev/stdin ] || cat >{tmp_path}/imported",
         "tar": "echo 12.0",
     }
     for name, body in tools.items():
@@ -124,6 +126,14 @@ def test_imported_image_has_the_platform_of_this_machine(bootstrap: Path, monkey
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
     run_script(bootstrap)
     assert "DOCKER_DEFAULT_PLATFORM" not in (bootstrap.parent / "environment").read_text()
+
+
+def test_root_file_system_is_imported_through_a_pipe(bootstrap: Path) -> None:
+    """Docker's snap sees neither the temporary folders of the machine nor a file there that it inherits."""
+    run_script(bootstrap)
+    arguments = (bootstrap.parent / "arguments").read_text().splitlines()
+    assert (arguments[0], arguments[-2:]) == ("import", ["-", NAME])
+    assert (bootstrap.parent / "imported").read_text() == "root\n"
 
 
 def test_base_image_is_made_from_the_debian_mirror(bootstrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +16,14 @@ from docker.errors import APIError
 from requests.exceptions import ReadTimeout
 
 from infra.clients import docker_engine
-from infra.clients.docker_engine import TOO_MUCH_OUTPUT, DockerUnavailableError, connect, execute, kill_containers
+from infra.clients.docker_engine import (
+    TOO_MUCH_OUTPUT,
+    DockerUnavailableError,
+    connect,
+    engine_process_limit,
+    execute,
+    kill_containers,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +55,56 @@ def test_docker_context_is_refused_before_a_connection(monkeypatch: pytest.Monke
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
     with pytest.raises(DockerUnavailableError, match=r"^DOCKER_CONTEXT is set, "):
         connect()
+
+
+@pytest.mark.parametrize("host", [None, "unix:///run/user/1000/docker.sock", "tcp://localhost:2376"])
+@pytest.mark.parametrize("name", ["DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"])
+def test_tls_settings_are_refused_for_a_local_socket(
+    monkeypatch: pytest.MonkeyPatch, host: str | None, name: str
+) -> None:
+    """`pulumi up` in a shell that has not sourced tools/env.sh since `minikube docker-env`."""
+    client = MagicMock()
+    monkeypatch.setattr(docker, "from_env", lambda timeout: client)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    if host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+    monkeypatch.setenv(name, "1")
+    if host == "tcp://localhost:2376":
+        assert connect() is client
+        return
+    with pytest.raises(DockerUnavailableError, match=rf"^{name}: .* unset {name}$"):
+        connect()
+
+
+LISTENER = """
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NPROC, (500, 1000))
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind(sys.argv[1])
+    server.listen()
+    print("listening", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_process_limit_is_the_hard_limit_of_the_process_behind_the_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    command = [sys.executable, "-c", LISTENER, f"{tmp_path}/docker.sock"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == b"listening\n"
+        assert engine_process_limit() == 1000
+        engine.communicate()
+
+
+@pytest.mark.parametrize("url", ["tcp://localhost:2375", "unix:///nowhere/docker.sock"])
+def test_process_limit_of_an_engine_without_a_local_socket_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", url)
+    assert engine_process_limit() is None
 
 
 @pytest.mark.parametrize(("exit_code", "output"), [(0, "ok"), (7, "ok\nWARNING: no config.json\ncurl: (7) refused")])

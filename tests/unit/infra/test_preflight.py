@@ -16,6 +16,7 @@ from requests.exceptions import ReadTimeout
 from infra import ownership, preflight
 from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
 from infra.settings import SettingsError
+from infra.users import MAX_PROCESSES
 from tests.support.fake_docker import GIB, FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
 
@@ -433,6 +434,57 @@ def test_memory_limit_above_the_hosts_memory_is_reported_with_its_setting(engine
     assert problems({}) == [], "the limits of all containers together may exceed the memory"
     (problem,) = problems({"kafkaMemory": 4096})
     assert problem.startswith("lolstack:kafkaMemory: 4096 MiB is more than the 3584 MiB of memory")
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ([], []),
+        (["MemoryLimit"], ["the Docker engine discards memory limits"]),
+        (["SwapLimit"], ["the Docker engine discards swap limits"]),
+        (
+            ["MemoryLimit", "SwapLimit", "CPUShares"],
+            ["the Docker engine discards memory limits, swap limits, CPU shares"],
+        ),
+    ],
+)
+def test_engine_that_discards_memory_limits_is_a_warning(
+    engine: FakeDockerEngine, monkeypatch: pytest.MonkeyPatch, missing: list[str], expected: list[str]
+) -> None:
+    """Without the kernel's cgroup controllers. What the provider then reads differs from the program at each `up`."""
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    engine.docker_version = "28.0.0"
+    engine.limits |= dict.fromkeys(missing, False)
+    assert problems({}) == []
+    assert [warning.partition(" (")[0] for warning in warnings] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "limit", "warned"),
+    [
+        (["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"], MAX_PROCESSES - 1, True),
+        (["name=rootless"], MAX_PROCESSES, False),
+        (["name=rootless"], None, False),
+        (["name=seccomp,profile=builtin"], 1000, False),  # root may exceed its own limit
+        (None, 1000, False),
+    ],
+)
+def test_rootless_engine_with_a_low_nproc_limit_is_a_warning(
+    engine: FakeDockerEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str] | None,
+    limit: int | None,
+    warned: bool,
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    monkeypatch.setattr("infra.preflight.engine_process_limit", lambda: limit)
+    engine.docker_version, engine.security_options = "28.0.0", options
+    assert problems({}) == []
+    assert [f"the rootless Docker engine has a hard limit of {limit} processes" in each for each in warnings] == (
+        [True] if warned else []
+    )
 
 
 def test_low_disk_space_is_reported_for_a_new_stack(engine: FakeDockerEngine, monkeypatch: pytest.MonkeyPatch) -> None:

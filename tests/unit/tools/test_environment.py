@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[3]
 VARIABLES = (
     "DOCKER_HOST",
     "DOCKER_CONTEXT",
+    "DOCKER_TLS",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
     "http_proxy",
     "https_proxy",
     "all_proxy",
@@ -854,3 +857,17 @@ def test_docker_host_takes_precedence_over_the_docker_context(monkeypatch: pytes
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
     assert sourced("DOCKER_HOST") == "unix:///mine.sock"
     assert sourced("DOCKER_CONTEXT") == "", "Pulumi's Docker provider would use it in place of DOCKER_HOST"
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"), [(None, False), ("unix:///run/user/1000/docker.sock", False), ("tcp://localhost:2376", True)]
+)
+@pytest.mark.parametrize("name", ["DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"])
+def test_tls_settings_of_another_engine_are_not_used_for_a_local_socket(
+    monkeypatch: pytest.MonkeyPatch, host: str | None, kept: bool, name: str
+) -> None:
+    """As `minikube docker-env` sets them, if only DOCKER_HOST was unset."""
+    if host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+    monkeypatch.setenv(name, "1")
+    assert sourced(name) == ("1" if kept else "")
