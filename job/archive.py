@@ -11,6 +11,7 @@ Exit codes: 0 after SIGTERM or SIGINT, 1 after an error, 2 for invalid settings.
 
 import argparse
 import logging
+import re
 import signal
 import sys
 import threading
@@ -53,7 +54,8 @@ log = logging.getLogger("job.archive")
 
 TABLE = "matches"
 MAX_BYTES = 12 * 2**20
-"""The limit of a match's size: Cassandra takes a row of 16 MiB at most. Real matches have 90 KB."""
+"""The limit of a match's size: Cassandra takes a row of 16 MiB at most, and the stack's a request of 13 MiB. Real
+matches have 90 KB."""
 
 _CHUNK_MESSAGES = 200
 _CHUNK_BYTES = 8 * 2**20
@@ -74,6 +76,10 @@ _TRANSIENT_ERRORS = (
     *(NoHostAvailable, UnresolvableContactPoints, OperationTimedOut),
     *(RequestExecutionException, ConnectionException),
 )
+
+# Cassandra refuses a message for its size with an error whose code any invalid request has; only the text tells that
+# other rows can be written. Every other invalid request can be a fault of the table, or a guardrail for a full disk.
+_TOO_LARGE = re.compile(r"CQL Message of size \d+ bytes exceeds allowed maximum")
 
 _EXPIRED = "they expired (retention) before they were archived"
 
@@ -136,25 +142,28 @@ class ArchiveTable:
         self._ttl = options.retention_days * _DAY_SECONDS
         self._stopping = stopping
 
-    def write(self, rows: Sequence[ArchivedMatch]) -> None:
+    def write(self, rows: Sequence[ArchivedMatch]) -> int:
         """Write the rows; retry transient errors, however long an outage lasts. Without rows, check the table.
 
-        Raises TransientError if the archive is stopped before all rows are written, and JobError if the table was
+        Returns how many rows Cassandra has refused because they are too large; logs each of those. Raises
+        TransientError if the archive is stopped before all rows are written, and JobError if the table was
         created again since the start: it lacks what was archived before, and the next start reads the topic again.
         """
         if not rows and time.monotonic() < self._checked_at + _CHECK_SECONDS:
-            return
+            return 0
         pending = list(rows)
+        refused = 0
         written_at = time.monotonic()
 
         def attempt() -> None:
-            nonlocal pending, written_at
+            nonlocal pending, refused, written_at
             self._heartbeat.beat()
             if time.monotonic() > written_at + _NEW_CONNECTION_SECONDS:
                 self._connect_anew()
                 written_at = time.monotonic()  # the new connection gets as long
             self._check_id()
-            failed, reason = self._write(pending)
+            failed, too_large, reason = self._write(pending)
+            refused += too_large
             if len(failed) < len(pending):
                 written_at = time.monotonic()
             pending = failed
@@ -167,6 +176,7 @@ class ArchiveTable:
 
         retry_with_backoff("Cassandra", attempt, on_wait, self._stopping)
         self._heartbeat.waits_for_cassandra = False
+        return refused
 
     def _use(self, session: Any) -> None:
         keyspace = self._options.keyspace
@@ -213,17 +223,36 @@ class ArchiveTable:
         old.cluster.shutdown()
         log.info("Connected to Cassandra again")
 
-    def _write(self, rows: list[ArchivedMatch]) -> tuple[list[ArchivedMatch], str]:
-        """Write the rows concurrently; return those that failed for a transient reason, and the first reason."""
+    def _write(self, rows: list[ArchivedMatch]) -> tuple[list[ArchivedMatch], int, str]:
+        """Write the rows concurrently.
+
+        Returns those that failed for a transient reason, the number of those that are too large, and the first reason.
+        """
         futures = [self._session.execute_async(self._insert, (*row.values(), self._ttl)) for row in rows]
-        failed, reason = [], ""
+        failed, too_large, reason = [], 0, ""
         for row, future in zip(rows, futures, strict=True):
             try:
                 future.result()
             except _TRANSIENT_ERRORS as error:
                 failed.append(row)
                 reason = reason or _describe(error, self._options)
-        return failed, reason
+            except InvalidRequest as error:
+                if not _TOO_LARGE.search(str(error)):
+                    raise
+                too_large += 1
+                _, partition, offset = row.original
+                _log_too_large(row.match_id, partition, offset, row.message)
+        return failed, too_large, reason
+
+
+def _log_too_large(match_id: str, partition: int, offset: int, value: bytes) -> None:
+    log.error(
+        "Not archived: match %s (partition %d, offset %d) has %d bytes, more than Cassandra takes",
+        match_id,
+        partition,
+        offset,
+        len(value),
+    )
 
 
 @contextmanager
@@ -536,10 +565,10 @@ def run(
             messages = tracker.poll()
             rate_limiter.acquire(len(messages))
             rows, too_large = archived_matches(messages, plausible_times)
-            table.write(rows)
-            matches.inc(len(rows))
+            refused_rows = table.write(rows)
+            matches.inc(len(rows) - refused_rows)
             read.inc(len(messages))
-            refused.inc(too_large)
+            refused.inc(too_large + refused_rows)
             tracker.commit()
 
 
@@ -557,13 +586,7 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
         value = message.value or b""
         if len(value) > MAX_BYTES:
             too_large += 1
-            log.error(
-                "Not archived: match %s (partition %d, offset %d) has %d bytes, more than Cassandra takes",
-                match.match_id,
-                message.partition,
-                message.offset,
-                len(value),
-            )
+            _log_too_large(match.match_id, message.partition, message.offset, value)
             continue
         row = ArchivedMatch(match.match_id, match.ended, message.original, value)
         rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.original.write_time)

@@ -144,6 +144,10 @@ def login_error(message: str) -> NoHostAvailable:
 
 REFUSED = login_error("Provided username lol_archive and/or password are incorrect")
 NOT_CHECKED = login_error("Unable to perform authentication: Operation timed out")
+TOO_LARGE = InvalidRequest(
+    'Error from server: code=2200 [Invalid query] message="CQL Message of size 9732097 bytes exceeds allowed maximum '
+    'of 9732096 bytes"'
+)
 TRANSIENT = [
     REFUSED,
     NOT_CHECKED,
@@ -318,9 +322,31 @@ class TestArchiveTable:
         assert len(session.written) == 3
         assert [bool(WAITING.match(line)) for line in caplog.messages] == [True, True]
 
-    def test_invalid_statement_is_not_retried(self) -> None:
+    def test_row_that_cassandra_refuses_for_its_size_is_logged_and_passed(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The others are written, also those that need another attempt."""
+        session = FakeSession(EUW1_1=[TOO_LARGE], EUW1_2=[OperationTimedOut()])
+        with caplog.at_level(logging.ERROR):
+            assert table(session).write(ROWS) == 1
+        assert session.attempts == ["EUW1_0", "EUW1_1", "EUW1_2", "EUW1_2"]
+        assert [row[0] for row in session.written] == ["EUW1_0", "EUW1_2"]
+        assert caplog.messages == [
+            "Not archived: match EUW1_1 (partition 0, offset 1) has 2 bytes, more than Cassandra takes"
+        ]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "unconfigured table matches",
+            "Undefined column name message in table lol.matches",
+            "Guardrail data_disk_usage_percentage violated: Write request failed because disk usage exceeds failure "
+            "threshold",
+        ],
+    )
+    def test_fault_of_the_table_or_of_the_node_is_not_charged_to_a_row(self, text: str) -> None:
         with pytest.raises(InvalidRequest):
-            table(FakeSession(EUW1_1=[InvalidRequest("unconfigured table")])).write(ROWS)
+            table(FakeSession(EUW1_1=[InvalidRequest(text)])).write(ROWS)
 
 
 class FakeConsumer:
@@ -707,6 +733,15 @@ class TestRun:
         self.send(mock_kafka, raw + b" " * 10_000, raw)
         registry = self.archive(monkeypatch, mock_kafka, FakeSession(), 1)
         assert registry.get_sample_value("lol_archive_refused_total") == 1
+
+    def test_match_that_cassandra_refuses_for_its_size_is_counted_and_its_offset_committed(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
+    ) -> None:
+        self.send(mock_kafka, *[value(match(match_id=f"EUW1_{number}")) for number in range(3)])
+        registry = self.archive(monkeypatch, mock_kafka, FakeSession(EUW1_1=[TOO_LARGE]), 3)
+        assert registry.get_sample_value("lol_archive_refused_total") == 1
+        assert registry.get_sample_value("lol_archive_matches_total") == 2
+        assert self.committed(mock_kafka) == 3
 
     def test_unreadable_batch_is_logged_counted_and_passed(
         self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str, caplog: pytest.LogCaptureFixture
