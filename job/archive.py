@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +70,8 @@ _CHECK_SECONDS = 30
 _KAFKA_TIMEOUT_SECONDS = 30
 _DAY_SECONDS = 86_400
 _HANGING_SECONDS = 300  # longer than the rate limit may delay a chunk
+_STOPPED_FETCH_SECONDS = 300
+_BUSY_SECONDS = 60  # without a poll for this long, the archive has waited for Cassandra, or its rate limit
 
 # Cassandra is down, starting or overloaded: the same write can succeed later.
 _TRANSIENT_ERRORS = (
@@ -330,6 +332,48 @@ def _refused_login(error: Exception, options: settings.Archive) -> str | None:
     )
 
 
+class StoppedFetches:
+    """Detects partitions that Kafka's client no longer fetches, which can happen when a broker restarts.
+
+    The client reports nothing then (librdkafka#5153, rust-rdkafka#597), and only a new client fetches them again. So
+    the archive ends and is restarted, but only for a partition that this client has read before: if a restart brings no
+    progress, something else is the cause, and another would not help.
+    """
+
+    def __init__(self) -> None:
+        self._read: set[int] = set()
+        self._silent_since: dict[int, float] = {}
+        self._checked_at = time.monotonic()
+
+    def record_event(self, partition: int, is_error: bool) -> None:
+        """Record that the client has delivered a message, the partition's end or an error."""
+        self._silent_since.pop(partition, None)
+        if not is_error:
+            self._read.add(partition)
+
+    def find(self, waiting: Set[int], queue_is_empty: bool) -> list[int]:
+        """The partitions without an event for five minutes, although the whole time there were messages to read.
+
+        To be called after each poll. `waiting` has the partitions that have such messages; `queue_is_empty` is whether
+        the client had no more events. Else the next ones can be those of any partition.
+        """
+        now = time.monotonic()
+        if now > self._checked_at + _BUSY_SECONDS:  # Kafka too can have been unavailable meanwhile
+            self._silent_since.clear()
+        self._checked_at = now
+        for partition in self._silent_since.keys() - waiting:
+            del self._silent_since[partition]
+        if not queue_is_empty:
+            return []
+        for partition in waiting & self._read:
+            self._silent_since.setdefault(partition, now)
+        return [
+            partition
+            for partition, since in sorted(self._silent_since.items())
+            if now >= since + _STOPPED_FETCH_SECONDS
+        ]
+
+
 class OffsetTracker:
     """Polls messages of all partitions in chunks, commits the offsets behind them, and measures the lag.
 
@@ -353,6 +397,7 @@ class OffsetTracker:
         self._topic = topic
         self._lag = lag
         self._unreadable = unreadable
+        self._stopped_fetches = StoppedFetches()
         self._next: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
@@ -378,7 +423,8 @@ class OffsetTracker:
     def poll(self) -> list[Message]:
         """The next messages, up to some megabytes; empty if none arrives within a second.
 
-        From now on the lag counts the messages of earlier polls as processed.
+        From now on the lag counts the messages of earlier polls as processed. Raises JobError if the client no longer
+        fetches a partition.
         """
         self._lag.set_processed_offsets(self._next)
         self._assign_added_partitions()
@@ -387,8 +433,12 @@ class OffsetTracker:
         while len(messages) < _CHUNK_MESSAGES and size < _CHUNK_BYTES:
             polled: Any = self._messages.poll(0 if messages else _POLL_SECONDS)
             if polled is None:
-                break
+                self._check_fetches(queue_is_empty=True)
+                return messages
             error = polled.error()
+            self._stopped_fetches.record_event(
+                polled.partition(), is_error=error is not None and error.code() != KafkaError._PARTITION_EOF
+            )
             if error is None:
                 message = Message.from_kafka(polled)
                 self._next[message.partition] = message.offset + 1
@@ -404,7 +454,23 @@ class OffsetTracker:
             else:  # it can be repeated without end
                 self._log_wait(error)
                 break
+        self._check_fetches(queue_is_empty=False)
         return messages
+
+    def _check_fetches(self, queue_is_empty: bool) -> None:
+        """Raises JobError if the client no longer fetches a partition. While Kafka is not available, none is known to
+        have messages."""
+        waiting = {
+            partition
+            for partition, offsets in self._lag.topic_offsets.items()
+            if self._next.get(partition, offsets.last_stable) < offsets.last_stable
+        }
+        stopped = self._stopped_fetches.find(waiting, queue_is_empty)
+        if stopped:
+            raise JobError(
+                f"Kafka's client has delivered nothing of partition {', '.join(map(str, stopped))} of {self._topic} "
+                "for five minutes, although there are messages; the next start reads on at the committed offsets"
+            )
 
     def commit(self) -> None:
         """Commit the offsets of all polled messages. A failed commit is repeated with the next chunk's.

@@ -581,6 +581,80 @@ class TestOffsetTracker:
         assert [len(offsets.poll()) for _ in range(2)] == [200, 50]
 
 
+class TestStoppedFetch:
+    """After a restart of a broker, Kafka's client can stop to fetch a partition, without an error (librdkafka#5153)."""
+
+    @pytest.fixture(autouse=True)
+    def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def poll(self, *polled: FakeMessage | None) -> tuple[OffsetTracker, FakeConsumer, ConsumerLag]:
+        """A tracker of two partitions with ten messages each, after the poll of these events; None ends a poll."""
+        offsets, consumer, lag = tracker()
+        events = iter(polled)
+        consumer.poll = lambda _seconds: next(events, None)  # type: ignore[method-assign]
+        offsets.assign({0: 4, 1: 4})
+        lag.set_topic_offsets(topic_offsets(p0=10, p1=10))
+        offsets.poll()
+        return offsets, consumer, lag
+
+    def poll_for(self, offsets: OffsetTracker, seconds: float, every: float = 10) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += every
+            offsets.poll()
+
+    def test_partition_that_is_no_longer_fetched_ends_the_archive(self) -> None:
+        """It is read again after a restart. Other partitions go on meanwhile."""
+        others = [each for offset in range(4, 10) for each in (FakeMessage(offset), None)]
+        offsets, _, _ = self.poll(FakeMessage(4, partition=1), FakeMessage(4), None, *others)
+        self.poll_for(offsets, 290)
+        with pytest.raises(JobError, match=r"partition 1 of lol_matches for five minutes"):
+            self.poll_for(offsets, 10)
+
+    def test_partition_without_a_message_since_the_start_does_not_end_it_again(self) -> None:
+        """A restart has not helped, so that another would not."""
+        offsets, _, _ = self.poll(FakeMessage(4))
+        with pytest.raises(JobError, match="partition 0 "):
+            self.poll_for(offsets, 1000)
+        offsets, _, _ = self.poll()
+        self.poll_for(offsets, 1000)
+
+    def test_partition_whose_reads_fail_does_not_end_it(self) -> None:
+        failed = [FakeMessage(5, error=KafkaError.KAFKA_STORAGE_ERROR, partition=1), None]
+        offsets, _, _ = self.poll(FakeMessage(4, partition=1), None, *failed * 200)
+        self.poll_for(offsets, 1000)
+
+    def test_messages_behind_an_open_transaction_do_not_end_it(self) -> None:
+        offsets, _, lag = self.poll(FakeMessage(4))
+        lag.set_topic_offsets({0: PartitionOffsets(0, 5, 10), 1: PartitionOffsets(0, 4, 10)})
+        self.poll_for(offsets, 1000)
+
+    def test_partition_without_a_leader_does_not_end_it(self) -> None:
+        """The topic's offsets are unknown then."""
+        offsets, _, lag = self.poll(FakeMessage(4))
+        self.poll_for(offsets, 200)
+        lag.set_topic_offsets({})
+        self.poll_for(offsets, 1000)
+        lag.set_topic_offsets(topic_offsets(p0=10, p1=10))
+        self.poll_for(offsets, 290)
+
+    def test_wait_for_cassandra_between_two_polls_does_not_end_it(self) -> None:
+        """After it, the client can need a moment, too, if Kafka was not available either."""
+        offsets, _, _ = self.poll(FakeMessage(4))
+        self.poll_for(offsets, 200)
+        self.now += 1000
+        self.poll_for(offsets, 290)
+
+    def test_messages_that_the_client_has_not_handed_over_yet_do_not_end_it(self) -> None:
+        """A backlog of another partition is before them in its queue."""
+        offsets, consumer, _ = self.poll(FakeMessage(4, partition=1))
+        number = count(4)
+        consumer.poll = lambda _seconds: FakeMessage(next(number))  # type: ignore[method-assign]
+        self.poll_for(offsets, 1000)
+
+
 def lags(lag: ConsumerLag) -> list[float]:
     """The lag of each partition that has one."""
     return [sample.value for family in lag.collect() for sample in family.samples]
