@@ -21,6 +21,10 @@ _BUFFER_MESSAGES, _BUFFER_KBYTES = 20_000, 32_768
 _MAX_POLL_SECONDS = 0.25
 _HANGING_SECONDS = 60.0
 _CONNECTION_WARNING_EVERY_SECONDS = 10.0
+# Of a broker that has just started and does not know its topics yet. librdkafka then takes no message for the topic
+# (librdkafka#3513), until it has asked again.
+_UNKNOWN_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
+_METADATA_REFRESH_SECONDS = 5
 
 
 class MessageProducer:
@@ -57,6 +61,7 @@ class MessageProducer:
             "enable.idempotence": True,
             "compression.type": "zstd",
             "linger.ms": 5,
+            "topic.metadata.refresh.interval.ms": _METADATA_REFRESH_SECONDS * 1000,  # by default five minutes
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "queue.buffering.max.messages": _BUFFER_MESSAGES,
             "queue.buffering.max.kbytes": _BUFFER_KBYTES,
@@ -66,9 +71,10 @@ class MessageProducer:
         self._producer = Producer(config)
 
     def send(self, message: GeneratedMessage, stopped: Callable[[], bool]) -> None:
-        """Queues a message; blocks while the buffer is full. Once `stopped` is true, returns without sending.
+        """Queues a message; blocks while the buffer is full, and while Kafka does not know a topic that it has known.
 
-        Raises KafkaException on an error that the producer cannot recover from.
+        Once `stopped` is true, returns without sending. Raises KafkaException on an error that the producer cannot
+        recover from, such as a topic that has never taken a message.
         """
         on_delivery = partial(self._on_delivery, message.kind, message.text)
         while not stopped():
@@ -79,6 +85,10 @@ class MessageProducer:
                 continue
             except KafkaException as error:
                 reason: KafkaError = error.args[0]
+                if reason.code() in _UNKNOWN_TOPIC and self._report.delivered:
+                    self._log_wait(f"it does not know the topic {self._topic}")
+                    self.poll(_MAX_POLL_SECONDS)
+                    continue
                 if reason.code() != KafkaError.MSG_SIZE_TOO_LARGE:
                     raise
                 self._report.record_sent(message)
@@ -116,13 +126,17 @@ class MessageProducer:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             logger.error("The Kafka producer cannot go on: %s", error.str())
-        elif self._connection_warnings.acquire() is not None:
+        else:
             reason = error.str()
             if error.code() == KafkaError._AUTHENTICATION:
                 reason = f"it rejects the login of the user {self._user}: correct the file of --client-config"
             elif error.code() == KafkaError._ALL_BROKERS_DOWN:
                 # librdkafka's own text counts its internal brokers, as in "0/2 brokers are down".
                 reason = "no broker answers" + ("" if self._user else "; if it wants a login, set --client-config")
+            self._log_wait(reason)
+
+    def _log_wait(self, reason: str) -> None:
+        if self._connection_warnings.acquire() is not None:
             logger.warning("Waiting for Kafka at %s: %s", self._servers, reason)
 
 

@@ -11,11 +11,12 @@ Exit codes: 0 after SIGTERM or SIGINT, 1 after an error, 2 for invalid settings.
 
 import argparse
 import logging
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +54,8 @@ log = logging.getLogger("job.archive")
 
 TABLE = "matches"
 MAX_BYTES = 12 * 2**20
-"""The limit of a match's size: Cassandra takes a row of 16 MiB at most. Real matches have 90 KB."""
+"""The limit of a match's size: Cassandra takes a row of 16 MiB at most, and the stack's a request of 13 MiB. Real
+matches have 90 KB."""
 
 _CHUNK_MESSAGES = 200
 _CHUNK_BYTES = 8 * 2**20
@@ -68,12 +70,18 @@ _CHECK_SECONDS = 30
 _KAFKA_TIMEOUT_SECONDS = 30
 _DAY_SECONDS = 86_400
 _HANGING_SECONDS = 300  # longer than the rate limit may delay a chunk
+_STOPPED_FETCH_SECONDS = 300
+_BUSY_SECONDS = 60  # without a poll for this long, the archive has waited for Cassandra, or its rate limit
 
 # Cassandra is down, starting or overloaded: the same write can succeed later.
 _TRANSIENT_ERRORS = (
     *(NoHostAvailable, UnresolvableContactPoints, OperationTimedOut),
     *(RequestExecutionException, ConnectionException),
 )
+
+# Cassandra refuses a message for its size with an error whose code any invalid request has; only the text tells that
+# other rows can be written. Every other invalid request can be a fault of the table, or a guardrail for a full disk.
+_TOO_LARGE = re.compile(r"CQL Message of size \d+ bytes exceeds allowed maximum")
 
 _EXPIRED = "they expired (retention) before they were archived"
 
@@ -136,25 +144,28 @@ class ArchiveTable:
         self._ttl = options.retention_days * _DAY_SECONDS
         self._stopping = stopping
 
-    def write(self, rows: Sequence[ArchivedMatch]) -> None:
+    def write(self, rows: Sequence[ArchivedMatch]) -> int:
         """Write the rows; retry transient errors, however long an outage lasts. Without rows, check the table.
 
-        Raises TransientError if the archive is stopped before all rows are written, and JobError if the table was
+        Returns how many rows Cassandra has refused because they are too large; logs each of those. Raises
+        TransientError if the archive is stopped before all rows are written, and JobError if the table was
         created again since the start: it lacks what was archived before, and the next start reads the topic again.
         """
         if not rows and time.monotonic() < self._checked_at + _CHECK_SECONDS:
-            return
+            return 0
         pending = list(rows)
+        refused = 0
         written_at = time.monotonic()
 
         def attempt() -> None:
-            nonlocal pending, written_at
+            nonlocal pending, refused, written_at
             self._heartbeat.beat()
             if time.monotonic() > written_at + _NEW_CONNECTION_SECONDS:
                 self._connect_anew()
                 written_at = time.monotonic()  # the new connection gets as long
             self._check_id()
-            failed, reason = self._write(pending)
+            failed, too_large, reason = self._write(pending)
+            refused += too_large
             if len(failed) < len(pending):
                 written_at = time.monotonic()
             pending = failed
@@ -167,6 +178,7 @@ class ArchiveTable:
 
         retry_with_backoff("Cassandra", attempt, on_wait, self._stopping)
         self._heartbeat.waits_for_cassandra = False
+        return refused
 
     def _use(self, session: Any) -> None:
         keyspace = self._options.keyspace
@@ -213,17 +225,36 @@ class ArchiveTable:
         old.cluster.shutdown()
         log.info("Connected to Cassandra again")
 
-    def _write(self, rows: list[ArchivedMatch]) -> tuple[list[ArchivedMatch], str]:
-        """Write the rows concurrently; return those that failed for a transient reason, and the first reason."""
+    def _write(self, rows: list[ArchivedMatch]) -> tuple[list[ArchivedMatch], int, str]:
+        """Write the rows concurrently.
+
+        Returns those that failed for a transient reason, the number of those that are too large, and the first reason.
+        """
         futures = [self._session.execute_async(self._insert, (*row.values(), self._ttl)) for row in rows]
-        failed, reason = [], ""
+        failed, too_large, reason = [], 0, ""
         for row, future in zip(rows, futures, strict=True):
             try:
                 future.result()
             except _TRANSIENT_ERRORS as error:
                 failed.append(row)
                 reason = reason or _describe(error, self._options)
-        return failed, reason
+            except InvalidRequest as error:
+                if not _TOO_LARGE.search(str(error)):
+                    raise
+                too_large += 1
+                _, partition, offset = row.original
+                _log_too_large(row.match_id, partition, offset, row.message)
+        return failed, too_large, reason
+
+
+def _log_too_large(match_id: str, partition: int, offset: int, value: bytes) -> None:
+    log.error(
+        "Not archived: match %s (partition %d, offset %d) has %d bytes, more than Cassandra takes",
+        match_id,
+        partition,
+        offset,
+        len(value),
+    )
 
 
 @contextmanager
@@ -301,6 +332,48 @@ def _refused_login(error: Exception, options: settings.Archive) -> str | None:
     )
 
 
+class StoppedFetches:
+    """Detects partitions that Kafka's client no longer fetches, which can happen when a broker restarts.
+
+    The client reports nothing then (librdkafka#5153, rust-rdkafka#597), and only a new client fetches them again. So
+    the archive ends and is restarted, but only for a partition that this client has read before: if a restart brings no
+    progress, something else is the cause, and another would not help.
+    """
+
+    def __init__(self) -> None:
+        self._read: set[int] = set()
+        self._silent_since: dict[int, float] = {}
+        self._checked_at = time.monotonic()
+
+    def record_event(self, partition: int, is_error: bool) -> None:
+        """Record that the client has delivered a message, the partition's end or an error."""
+        self._silent_since.pop(partition, None)
+        if not is_error:
+            self._read.add(partition)
+
+    def find(self, waiting: Set[int], queue_is_empty: bool) -> list[int]:
+        """The partitions without an event for five minutes, although the whole time there were messages to read.
+
+        To be called after each poll. `waiting` has the partitions that have such messages; `queue_is_empty` is whether
+        the client had no more events. Else the next ones can be those of any partition.
+        """
+        now = time.monotonic()
+        if now > self._checked_at + _BUSY_SECONDS:  # Kafka too can have been unavailable meanwhile
+            self._silent_since.clear()
+        self._checked_at = now
+        for partition in self._silent_since.keys() - waiting:
+            del self._silent_since[partition]
+        if not queue_is_empty:
+            return []
+        for partition in waiting & self._read:
+            self._silent_since.setdefault(partition, now)
+        return [
+            partition
+            for partition, since in sorted(self._silent_since.items())
+            if now >= since + _STOPPED_FETCH_SECONDS
+        ]
+
+
 class OffsetTracker:
     """Polls messages of all partitions in chunks, commits the offsets behind them, and measures the lag.
 
@@ -324,6 +397,7 @@ class OffsetTracker:
         self._topic = topic
         self._lag = lag
         self._unreadable = unreadable
+        self._stopped_fetches = StoppedFetches()
         self._next: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._committed_at = 0.0
@@ -349,7 +423,8 @@ class OffsetTracker:
     def poll(self) -> list[Message]:
         """The next messages, up to some megabytes; empty if none arrives within a second.
 
-        From now on the lag counts the messages of earlier polls as processed.
+        From now on the lag counts the messages of earlier polls as processed. Raises JobError if the client no longer
+        fetches a partition.
         """
         self._lag.set_processed_offsets(self._next)
         self._assign_added_partitions()
@@ -358,8 +433,12 @@ class OffsetTracker:
         while len(messages) < _CHUNK_MESSAGES and size < _CHUNK_BYTES:
             polled: Any = self._messages.poll(0 if messages else _POLL_SECONDS)
             if polled is None:
-                break
+                self._check_fetches(queue_is_empty=True)
+                return messages
             error = polled.error()
+            self._stopped_fetches.record_event(
+                polled.partition(), is_error=error is not None and error.code() != KafkaError._PARTITION_EOF
+            )
             if error is None:
                 message = Message.from_kafka(polled)
                 self._next[message.partition] = message.offset + 1
@@ -375,7 +454,23 @@ class OffsetTracker:
             else:  # it can be repeated without end
                 self._log_wait(error)
                 break
+        self._check_fetches(queue_is_empty=False)
         return messages
+
+    def _check_fetches(self, queue_is_empty: bool) -> None:
+        """Raises JobError if the client no longer fetches a partition. While Kafka is not available, none is known to
+        have messages."""
+        waiting = {
+            partition
+            for partition, offsets in self._lag.topic_offsets.items()
+            if self._next.get(partition, offsets.last_stable) < offsets.last_stable
+        }
+        stopped = self._stopped_fetches.find(waiting, queue_is_empty)
+        if stopped:
+            raise JobError(
+                f"Kafka's client has delivered nothing of partition {', '.join(map(str, stopped))} of {self._topic} "
+                "for five minutes, although there are messages; the next start reads on at the committed offsets"
+            )
 
     def commit(self) -> None:
         """Commit the offsets of all polled messages. A failed commit is repeated with the next chunk's.
@@ -536,10 +631,10 @@ def run(
             messages = tracker.poll()
             rate_limiter.acquire(len(messages))
             rows, too_large = archived_matches(messages, plausible_times)
-            table.write(rows)
-            matches.inc(len(rows))
+            refused_rows = table.write(rows)
+            matches.inc(len(rows) - refused_rows)
             read.inc(len(messages))
-            refused.inc(too_large)
+            refused.inc(too_large + refused_rows)
             tracker.commit()
 
 
@@ -557,13 +652,7 @@ def archived_matches(messages: Sequence[Message], plausible_times: PlausibleTime
         value = message.value or b""
         if len(value) > MAX_BYTES:
             too_large += 1
-            log.error(
-                "Not archived: match %s (partition %d, offset %d) has %d bytes, more than Cassandra takes",
-                match.match_id,
-                message.partition,
-                message.offset,
-                len(value),
-            )
+            _log_too_large(match.match_id, message.partition, message.offset, value)
             continue
         row = ArchivedMatch(match.match_id, match.ended, message.original, value)
         rows[row.match_id] = max(rows.get(row.match_id, row), row, key=lambda each: each.original.write_time)

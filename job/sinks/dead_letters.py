@@ -22,6 +22,15 @@ _DELIVERY_TIMEOUT_SECONDS = 30
 ATTEMPT_SECONDS = _DELIVERY_TIMEOUT_SECONDS + 5
 """How long an attempt to send dead letters takes at most."""
 
+# Of a broker that has just started and does not know its topics and permissions yet. librdkafka then takes no message
+# for the topic (librdkafka#3513), until it has asked again.
+_NOT_YET_KNOWN = (
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+)
+
 _PREFIX = "dlq."  # of the headers that this sink adds
 _ORIGINAL_SIZE = "dlq.original_size"
 _DROPPED_HEADERS = "dlq.dropped_headers"
@@ -99,10 +108,10 @@ class DeadLetterSink:
         def attempt() -> None:
             nonlocal retrying
             if retrying:
+                self._errors.clear()
                 for number in list(self._unacknowledged):
                     self._produce(number)
             retrying = True
-            self._errors.clear()
             self._connection.rejected = None
             self._producer.flush(ATTEMPT_SECONDS)
             if self._unacknowledged:
@@ -133,10 +142,14 @@ class DeadLetterSink:
             self._producer.flush(_DELIVERY_TIMEOUT_SECONDS)
             self._produce(number)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE or _is_truncated(headers):
+            reason: KafkaError = error.args[0]
+            if reason.code() in _NOT_YET_KNOWN:
+                self._errors.append(reason)
+            elif reason.code() == KafkaError.MSG_SIZE_TOO_LARGE and not _is_truncated(headers):
+                self._truncate(number)
+                self._produce(number)
+            else:
                 raise
-            self._truncate(number)
-            self._produce(number)
         self._producer.poll(0)
 
     def _truncate(self, number: int) -> None:

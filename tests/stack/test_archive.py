@@ -18,6 +18,7 @@ from infra.clients.task_container import put_files
 from infra.images import ROOT
 from infra.logins import login_of
 from infra.names import JOB_SETTINGS, stack_prefix
+from job.archive import MAX_BYTES
 from job.times import now_ms
 from tests.support.kafka_batch import send_batch
 from tests.support.known_messages import KnownMessages
@@ -228,6 +229,13 @@ def output_of_runbook(stack: Stack, alert: str) -> str:
 def archived(stack: Stack, messages: dict[str, bytes]) -> None:
     missing = messages.keys() - read_archive(stack, list(messages)).keys()
     assert not missing, f"{len(missing)} of {len(messages)} matches are not archived"
+
+
+def test_match_of_the_largest_accepted_size_is_archived(stack: Stack) -> None:
+    match_id, message = fresh_match(0)
+    largest = {match_id: message + b" " * (MAX_BYTES - len(message))}
+    send_batch(stack.kafka_settings(), "lol_matches", largest.values(), compression="zstd")
+    eventually(lambda: archived(stack, largest), poll_seconds=2)
 
 
 def test_large_batch_is_archived_and_an_unreadable_one_is_logged_and_passed(stack: Stack) -> None:

@@ -7,7 +7,7 @@ replaces librdkafka, whose delivery failures take half a minute each. tests/stac
 
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -144,7 +144,8 @@ class FakeProducer:
     """A fake producer. `faults` has the error code of each delivery, None for success; later ones succeed.
 
     `too_large` is the size in bytes above which it refuses a value, `queue_size` the number of messages that its queue
-    takes until they are delivered, `unacknowledged` how many messages a flush reports as not delivered.
+    takes until they are delivered, `unacknowledged` how many messages a flush reports as not delivered, `refusals` the
+    error codes with which the next calls of `produce` end.
     """
 
     def __init__(
@@ -153,15 +154,19 @@ class FakeProducer:
         too_large: int | None = None,
         queue_size: int = 1000,
         unacknowledged: int = 0,
+        refusals: Iterable[int] = (),
     ) -> None:
         self.delivered: list[dict[str, Any]] = []
         self._faults = list(faults)
         self._too_large = too_large
         self._queue_size = queue_size
         self._unacknowledged = unacknowledged
+        self._refusals = list(refusals)
         self._queue: list[dict[str, Any]] = []
 
     def produce(self, topic: str, value: bytes | None = None, key: bytes | None = None, **message: Any) -> None:
+        if self._refusals:
+            raise KafkaException(KafkaError(self._refusals.pop(0)))
         if self._too_large is not None and len(value or b"") > self._too_large:
             raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
         if len(self._queue) >= self._queue_size:

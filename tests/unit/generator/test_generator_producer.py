@@ -91,6 +91,20 @@ def never() -> bool:
     return False
 
 
+def refuse_messages(monkeypatch: pytest.MonkeyPatch, count: int) -> list[KafkaException]:
+    """Let the next calls of `produce` fail because the topic is unknown. Returns the errors that are still to come."""
+    errors = [KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC)) for _ in range(count)]
+    produce = FakeProducer.produce
+
+    def produce_or_fail(self: FakeProducer, *message: Any, **options: Any) -> None:
+        if errors:
+            raise errors.pop()
+        produce(self, *message, **options)
+
+    monkeypatch.setattr(FakeProducer, "produce", produce_or_fail)
+    return errors
+
+
 class TestMessageProducer:
     def test_producer_is_idempotent_and_requires_all_acknowledgements(
         self, report: DeliveryReport, fakes: list[FakeProducer]
@@ -151,6 +165,41 @@ class TestMessageProducer:
         assert registry.get_sample_value("generator_messages_delivered_total", {"kind": "duplicate"}) == 0
         last = registry.get_sample_value("generator_last_delivery_timestamp_seconds")
         assert last == pytest.approx(time.time(), abs=60)
+
+    @pytest.mark.usefixtures("fakes")
+    def test_waits_for_a_broker_that_does_not_know_the_topic_yet(
+        self, report: DeliveryReport, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As after a restart of Kafka: librdkafka then takes no message for the topic (librdkafka#3513)."""
+        producer = MessageProducer("kafka:9092", "t", report)
+        producer.send(MESSAGE, never)
+        producer.flush(never)
+        refuse_messages(monkeypatch, count=2)
+        producer.send(MESSAGE, never)
+        producer.flush(never)
+        assert report.sent == report.delivered == {MessageKind.MATCH: 2}
+        assert caplog.messages == ["Waiting for Kafka at kafka:9092: it does not know the topic t"]
+
+    @pytest.mark.usefixtures("fakes")
+    def test_topic_that_has_never_taken_a_message_is_reported(
+        self, report: DeliveryReport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A wait for it would have no end if its name is wrong."""
+        producer = MessageProducer("kafka:9092", "t", report)
+        refuse_messages(monkeypatch, count=2)
+        with pytest.raises(KafkaException, match="_UNKNOWN_TOPIC"):
+            producer.send(MESSAGE, never)
+
+    @pytest.mark.usefixtures("fakes")
+    def test_graceful_shutdown_does_not_wait_for_the_topic(
+        self, report: DeliveryReport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        producer = MessageProducer("kafka:9092", "t", report)
+        producer.send(MESSAGE, never)
+        producer.flush(never)
+        refused = refuse_messages(monkeypatch, count=1000)
+        producer.send(MESSAGE, lambda: len(refused) == 998)
+        assert report.sent == {MessageKind.MATCH: 1}
 
     def test_message_larger_than_the_limit_is_a_delivery_failure_and_not_fatal(self, report: DeliveryReport) -> None:
         """With the real client: it checks the size limit without a broker."""

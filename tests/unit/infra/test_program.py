@@ -25,6 +25,7 @@ from infra.names import INDEX_ALIASES, JOB_SETTINGS, LIMITS_LABEL, SCRAPE_SECOND
 from infra.services.base import INTERVAL_SECONDS
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
+from job.archive import MAX_BYTES
 from job.consumer import MAX_BATCH_BYTES
 from job.settings import with_overrides
 from tests.support.open_ports import LISTENERS, SCRAPE_TARGETS
@@ -452,6 +453,18 @@ def test_alertmanager_has_memory_for_the_refused_logins_that_it_keeps(declared: 
     (limit,) = [each for each in container["envs"] if each.startswith("GOMEMLIMIT=")]
     refused_mib = 100 * 1 * 3 / 4 * 2
     assert container["memory"] > int(limit.removeprefix("GOMEMLIMIT=").removesuffix("MiB")) > refused_mib + 100
+
+
+def test_cassandra_accepts_the_largest_match_that_the_archive_writes(declared: dict[str, Recorder]) -> None:
+    """By default, the largest request follows from the heap: 12.2 MB with the default memory. Cassandra does not start
+    with one that exceeds the other limits; the commit log takes mutations of half a segment."""
+    node = yaml.safe_load(upload(declared["build"].containers["cassandra"], "/etc/cassandra/cassandra.yaml"))
+    limits = {name: int(text.removesuffix("MiB")) * 2**20 for name, text in node.items() if str(text).endswith("MiB")}
+    largest = limits["native_transport_max_message_size"]
+    assert largest >= MAX_BYTES + 2**16, "the message, its match id and the request's header"
+    assert largest <= limits["native_transport_max_request_data_in_flight_per_ip"]
+    assert largest <= limits["native_transport_max_request_data_in_flight"]
+    assert largest <= limits["commitlog_segment_size"] / 2
 
 
 def test_archive_and_backfill_have_memory_for_two_of_the_largest_batches(declared: dict[str, Recorder]) -> None:

@@ -144,6 +144,10 @@ def login_error(message: str) -> NoHostAvailable:
 
 REFUSED = login_error("Provided username lol_archive and/or password are incorrect")
 NOT_CHECKED = login_error("Unable to perform authentication: Operation timed out")
+TOO_LARGE = InvalidRequest(
+    'Error from server: code=2200 [Invalid query] message="CQL Message of size 9732097 bytes exceeds allowed maximum '
+    'of 9732096 bytes"'
+)
 TRANSIENT = [
     REFUSED,
     NOT_CHECKED,
@@ -318,9 +322,31 @@ class TestArchiveTable:
         assert len(session.written) == 3
         assert [bool(WAITING.match(line)) for line in caplog.messages] == [True, True]
 
-    def test_invalid_statement_is_not_retried(self) -> None:
+    def test_row_that_cassandra_refuses_for_its_size_is_logged_and_passed(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The others are written, also those that need another attempt."""
+        session = FakeSession(EUW1_1=[TOO_LARGE], EUW1_2=[OperationTimedOut()])
+        with caplog.at_level(logging.ERROR):
+            assert table(session).write(ROWS) == 1
+        assert session.attempts == ["EUW1_0", "EUW1_1", "EUW1_2", "EUW1_2"]
+        assert [row[0] for row in session.written] == ["EUW1_0", "EUW1_2"]
+        assert caplog.messages == [
+            "Not archived: match EUW1_1 (partition 0, offset 1) has 2 bytes, more than Cassandra takes"
+        ]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "unconfigured table matches",
+            "Undefined column name message in table lol.matches",
+            "Guardrail data_disk_usage_percentage violated: Write request failed because disk usage exceeds failure "
+            "threshold",
+        ],
+    )
+    def test_fault_of_the_table_or_of_the_node_is_not_charged_to_a_row(self, text: str) -> None:
         with pytest.raises(InvalidRequest):
-            table(FakeSession(EUW1_1=[InvalidRequest("unconfigured table")])).write(ROWS)
+            table(FakeSession(EUW1_1=[InvalidRequest(text)])).write(ROWS)
 
 
 class FakeConsumer:
@@ -555,6 +581,80 @@ class TestOffsetTracker:
         assert [len(offsets.poll()) for _ in range(2)] == [200, 50]
 
 
+class TestStoppedFetch:
+    """After a restart of a broker, Kafka's client can stop to fetch a partition, without an error (librdkafka#5153)."""
+
+    @pytest.fixture(autouse=True)
+    def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def poll(self, *polled: FakeMessage | None) -> tuple[OffsetTracker, FakeConsumer, ConsumerLag]:
+        """A tracker of two partitions with ten messages each, after the poll of these events; None ends a poll."""
+        offsets, consumer, lag = tracker()
+        events = iter(polled)
+        consumer.poll = lambda _seconds: next(events, None)  # type: ignore[method-assign]
+        offsets.assign({0: 4, 1: 4})
+        lag.set_topic_offsets(topic_offsets(p0=10, p1=10))
+        offsets.poll()
+        return offsets, consumer, lag
+
+    def poll_for(self, offsets: OffsetTracker, seconds: float, every: float = 10) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += every
+            offsets.poll()
+
+    def test_partition_that_is_no_longer_fetched_ends_the_archive(self) -> None:
+        """It is read again after a restart. Other partitions go on meanwhile."""
+        others = [each for offset in range(4, 10) for each in (FakeMessage(offset), None)]
+        offsets, _, _ = self.poll(FakeMessage(4, partition=1), FakeMessage(4), None, *others)
+        self.poll_for(offsets, 290)
+        with pytest.raises(JobError, match=r"partition 1 of lol_matches for five minutes"):
+            self.poll_for(offsets, 10)
+
+    def test_partition_without_a_message_since_the_start_does_not_end_it_again(self) -> None:
+        """A restart has not helped, so that another would not."""
+        offsets, _, _ = self.poll(FakeMessage(4))
+        with pytest.raises(JobError, match="partition 0 "):
+            self.poll_for(offsets, 1000)
+        offsets, _, _ = self.poll()
+        self.poll_for(offsets, 1000)
+
+    def test_partition_whose_reads_fail_does_not_end_it(self) -> None:
+        failed = [FakeMessage(5, error=KafkaError.KAFKA_STORAGE_ERROR, partition=1), None]
+        offsets, _, _ = self.poll(FakeMessage(4, partition=1), None, *failed * 200)
+        self.poll_for(offsets, 1000)
+
+    def test_messages_behind_an_open_transaction_do_not_end_it(self) -> None:
+        offsets, _, lag = self.poll(FakeMessage(4))
+        lag.set_topic_offsets({0: PartitionOffsets(0, 5, 10), 1: PartitionOffsets(0, 4, 10)})
+        self.poll_for(offsets, 1000)
+
+    def test_partition_without_a_leader_does_not_end_it(self) -> None:
+        """The topic's offsets are unknown then."""
+        offsets, _, lag = self.poll(FakeMessage(4))
+        self.poll_for(offsets, 200)
+        lag.set_topic_offsets({})
+        self.poll_for(offsets, 1000)
+        lag.set_topic_offsets(topic_offsets(p0=10, p1=10))
+        self.poll_for(offsets, 290)
+
+    def test_wait_for_cassandra_between_two_polls_does_not_end_it(self) -> None:
+        """After it, the client can need a moment, too, if Kafka was not available either."""
+        offsets, _, _ = self.poll(FakeMessage(4))
+        self.poll_for(offsets, 200)
+        self.now += 1000
+        self.poll_for(offsets, 290)
+
+    def test_messages_that_the_client_has_not_handed_over_yet_do_not_end_it(self) -> None:
+        """A backlog of another partition is before them in its queue."""
+        offsets, consumer, _ = self.poll(FakeMessage(4, partition=1))
+        number = count(4)
+        consumer.poll = lambda _seconds: FakeMessage(next(number))  # type: ignore[method-assign]
+        self.poll_for(offsets, 1000)
+
+
 def lags(lag: ConsumerLag) -> list[float]:
     """The lag of each partition that has one."""
     return [sample.value for family in lag.collect() for sample in family.samples]
@@ -707,6 +807,15 @@ class TestRun:
         self.send(mock_kafka, raw + b" " * 10_000, raw)
         registry = self.archive(monkeypatch, mock_kafka, FakeSession(), 1)
         assert registry.get_sample_value("lol_archive_refused_total") == 1
+
+    def test_match_that_cassandra_refuses_for_its_size_is_counted_and_its_offset_committed(
+        self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str
+    ) -> None:
+        self.send(mock_kafka, *[value(match(match_id=f"EUW1_{number}")) for number in range(3)])
+        registry = self.archive(monkeypatch, mock_kafka, FakeSession(EUW1_1=[TOO_LARGE]), 3)
+        assert registry.get_sample_value("lol_archive_refused_total") == 1
+        assert registry.get_sample_value("lol_archive_matches_total") == 2
+        assert self.committed(mock_kafka) == 3
 
     def test_unreadable_batch_is_logged_counted_and_passed(
         self, monkeypatch: pytest.MonkeyPatch, mock_kafka: str, caplog: pytest.LogCaptureFixture

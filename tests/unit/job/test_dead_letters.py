@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from job import __version__
 from job.dead_letter import DeadLetter
@@ -206,6 +206,26 @@ def test_full_producer_queue_is_drained_without_a_backoff() -> None:
     sink.flush()
     assert [dict(message["headers"])["dlq.offset"] for message in producer.delivered] == [b"0", b"1", b"2", b"3", b"4"]
     assert waits == []
+
+
+def test_dead_letter_waits_for_a_broker_that_does_not_know_the_topic_yet() -> None:
+    """As after a restart of Kafka: librdkafka then takes no message for the topic (librdkafka#3513)."""
+    producer = FakeProducer(KafkaError._UNKNOWN_PARTITION, refusals=[KafkaError._UNKNOWN_TOPIC] * 2)
+    waits: list[Any] = []
+    sink = dead_letter_sink(producer, waits)
+    for offset in range(3):
+        sink.add(MESSAGE._replace(offset=offset), LETTER)
+    sink.flush()
+    offsets = [dict(message["headers"])["dlq.offset"] for message in producer.delivered]
+    assert sorted(offsets) == [b"0", b"1", b"2"]
+    assert [reason for _, reason, _, _ in waits] == ["3 dead letters are not acknowledged (Local: Unknown topic)"]
+
+
+@pytest.mark.parametrize("code", [KafkaError._FATAL, KafkaError._INVALID_ARG])
+def test_producer_that_can_never_send_a_dead_letter_ends_the_batch(code: int) -> None:
+    sink = dead_letter_sink(FakeProducer(refusals=[code]))
+    with pytest.raises(KafkaException):
+        sink.add(MESSAGE, LETTER)
 
 
 def test_reason_of_a_retry_is_the_latest_error() -> None:
