@@ -333,8 +333,12 @@ def declare_network(stack: str, name: str) -> docker.Network:
         "network" if main else f"{name}-network",
         name=stack_prefix(stack) if main else f"{stack_prefix(stack)}-{name}",
         labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=stack)],
-        # An engine refuses a second network of the name; an older one creates it, and no container would use it.
-        opts=pulumi.ResourceOptions(delete_before_replace=True),
+        opts=pulumi.ResourceOptions(
+            # An engine refuses a second network of the name; an older one creates it, and no container would use it.
+            delete_before_replace=True,
+            # The engine enables IPv6 if its daemon.json has it in default-network-opts; the provider then reads it.
+            ignore_changes=["ipv6"],
+        ),
     )
 
 

@@ -278,6 +278,12 @@ def test_volume_is_never_replaced_because_of_its_labels(declared: dict[str, Reco
         assert options.ignore_changes == {"labels"}, name
 
 
+def test_network_is_never_replaced_because_the_engine_gives_it_ipv6(declared: dict[str, Recorder]) -> None:
+    """With it all containers would be replaced, at each `up`. The provider reads back what the engine has chosen."""
+    for name, options in declared["build"].options_by_type[NETWORK].items():
+        assert options.ignore_changes == {"ipv6"}, name
+
+
 def test_passwords_are_kept_with_the_volumes(declared: dict[str, Recorder]) -> None:
     """By `pulumi destroy --exclude`, which keeps what the excluded resources depend on."""
     for name, options in declared["build"].options_by_type[VOLUME].items():
