@@ -52,6 +52,8 @@ IMAGE_REFERENCE = re.compile(
 
 WEBHOOK = "alertWebhookUrl"
 """Its URL has a token, anywhere in it: its value is never printed."""
+CHAT_SERVICES = ("hooks.slack.com", "discord.com", "discordapp.com", "webhook.office.com", "chat.googleapis.com")
+"""Hosts whose webhooks, also on hosts below them, take messages of their own format only."""
 BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 LOGIN = re.compile(r"@(?!sha256:)")
 """A value that may have a login, `user:password@`, is redacted: it is not printed."""
@@ -207,6 +209,12 @@ class Settings(BaseModel):
             port_is_valid = False
         if not port_is_valid or parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("no URL like https://hooks.example.com:8443/path: http or https, a host, a valid port")
+        for service in CHAT_SERVICES:
+            if f".{parts.hostname}".endswith(f".{service}"):
+                raise ValueError(
+                    f"{service} refuses Alertmanager's JSON: set the URL of a service that translates it and posts it "
+                    "there, or of an on-call service that takes it"
+                )
         return url
 
     @field_validator("registry_mirror")

@@ -250,9 +250,25 @@ def test_webhook_url_without_a_host_or_with_invalid_parts_is_refused(url: str) -
 @pytest.mark.parametrize(
     "url",
     [
+        *("https://hooks.slack.com/services/hush", "https://HOOKS.slack.com:443/hush", "https://discord.com/api/hush"),
+        *("https://ptb.discord.com/api/hush", "https://discordapp.com/api/hush", "https://a.webhook.office.com/hush"),
+        "https://chat.googleapis.com/v1/spaces/hush",
+    ],
+)
+def test_webhook_of_a_chat_service_is_refused_without_its_token(url: str) -> None:
+    """It answers Alertmanager's JSON with 400."""
+    with pytest.raises(SettingsError, match=r"lolstack:alertWebhookUrl: .* translat") as refusal:
+        settings(alertWebhookUrl=url)
+    assert "hush" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
         *("", "http://webhook:8000/token", "https://hooks.example.com", "https://hooks.example.com/a%20b?x=%41#y"),
         *("http://me:pass%40word@10.0.0.1:80/", "http://[2001:db8::1]:8000/x", "https://hooks.example.com?token=x"),
         *("https://chat.example.com/v1?text=100%", "https://hooks.müller.example/x", "https://h.example.com:/x#y"),
+        "https://hooks.slack.com.example.com/translated",
     ],
 )
 def test_webhook_url_is_a_host_with_a_path(url: str) -> None:
