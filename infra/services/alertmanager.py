@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import yaml
 
-from infra import users
+from infra import images, users
 from infra.logins import ALERTMANAGER_SENDER, OPERATOR
 from infra.names import ALERTMANAGER_PORT, HOST_ADDRESS
 from infra.services.base import (
@@ -23,6 +23,8 @@ from infra.services.base import (
 from infra.services.web_login import WEB_CONFIG, config_files, ready_check
 
 CONFIG = "/etc/alertmanager/alertmanager.yml"
+HOST_AUTHORITIES = "/etc/ssl/certs/lolstack-host.pem"
+"""The host's own certificate authorities. Go programs read each file of this directory beside the image's bundle."""
 
 
 class Alertmanager(Service):
@@ -34,6 +36,7 @@ class Alertmanager(Service):
     def __init__(self, deployment: Deployment, depends_on: Sequence[Service]) -> None:
         settings = deployment.settings
         url = settings.alert_webhook_url
+        authorities = images.ca_certificates()
         config = {
             "route": {
                 "receiver": "people",
@@ -76,6 +79,7 @@ class Alertmanager(Service):
                 # Secret: a webhook's URL often contains its token.
                 files=[
                     ConfigFile(CONFIG, pulumi.Output.secret(yaml.safe_dump(config, sort_keys=False))),
+                    *([ConfigFile(HOST_AUTHORITIES, authorities)] if authorities else []),
                     # Its API cannot tell reading from writing, such as a silence: a person needs a login for both.
                     *config_files(deployment, (ALERTMANAGER_SENDER, OPERATOR), own=ALERTMANAGER_SENDER),
                 ],

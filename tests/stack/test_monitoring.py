@@ -18,11 +18,13 @@ from harness.stack import Stack
 from harness.waiting import eventually
 from infra.clients.docker_engine import execute
 from infra.clients.task_container import put_files
+from infra.services.alertmanager import CONFIG, HOST_AUTHORITIES
 from infra.services.prometheus import RULES
 from tests.stack.conftest import WEBHOOK
 from tests.support.open_ports import SCRAPE_TARGETS
 from tests.support.own_container import own_container
 from tests.support.promql import RULE_TESTS, selectors
+from tests.support.tls import issued_certificate
 
 
 def prometheus(stack: Stack, path: str, **parameters: str) -> Any:
@@ -149,6 +151,47 @@ class TestRules:
         eventually(well)
 
 
+WEBHOOK_SERVER = (Path(__file__).parents[1] / "support" / "webhook.py").read_text()
+
+
+class TestNotifications:
+    """That Alertmanager trusts whom its host trusts: real webhooks are https."""
+
+    def test_alertmanager_has_the_public_certificate_authorities(self, stack: Stack) -> None:
+        code, bundle = execute(stack.container_name("alertmanager"), ["cat", "/etc/ssl/certs/ca-certificates.crt"])
+        assert code == 0, bundle
+        assert bundle.count("BEGIN CERTIFICATE") > 100
+
+    def test_webhook_with_a_certificate_of_the_hosts_own_authority_is_notified(self, stack: Stack) -> None:
+        """An Alertmanager with the deployed image, and a webhook at 127.0.0.1: they share a network namespace."""
+        alertmanager, python = (stack.container(service).image for service in ("alertmanager", "generator"))
+        assert alertmanager is not None
+        assert python is not None
+        authority, certificate, key = issued_certificate()
+        receiver = {"name": "people", "webhook_configs": [{"url": "https://127.0.0.1:8000/"}]}
+        config = {"route": {"receiver": "people", "group_wait": "0s"}, "receivers": [receiver]}
+        command = [f"--config.file={CONFIG}", "--storage.path=/tmp/data", "--cluster.listen-address="]
+        alert = [
+            *("busybox", "wget", "-q", "-O", "-", "--header", "Content-Type: application/json"),
+            *("--post-data", '[{"labels": {"alertname": "Secure"}}]', "http://127.0.0.1:9093/api/v2/alerts"),
+        ]
+        with own_container(stack, "tls-alertmanager", alertmanager, command, network_mode="none") as sender:
+            put_files(sender, {CONFIG: json.dumps(config).encode(), HOST_AUTHORITIES: authority.encode()})
+            sender.start()
+            network = f"container:{sender.id}"
+            server = ["python3", "-c", WEBHOOK_SERVER, "/tls/certificate", "/tls/key"]
+            with own_container(stack, "tls-webhook", python, server, network_mode=network) as webhook:
+                put_files(webhook, {"/tls/certificate": certificate.encode(), "/tls/key": key.encode()})
+                webhook.start()
+
+                def notified() -> None:
+                    code, output = execute(str(sender.name), alert)
+                    assert code == 0, output
+                    assert b'"alertname":"Secure"' in webhook.logs(), sender.logs(tail=3).decode()
+
+                eventually(notified)
+
+
 @pytest.mark.disruptive
 class TestAlerts:
     """One test breaks several services at once, since each alert takes minutes to fire and to resolve.
@@ -167,7 +210,7 @@ class TestAlerts:
         """The container that `alertWebhookUrl` of the stack under test points to."""
         python = stack.container("generator").image
         assert python is not None
-        command = ["python3", "-c", (Path(__file__).parents[1] / "support" / "webhook.py").read_text()]
+        command = ["python3", "-c", WEBHOOK_SERVER]
         with own_container(stack, WEBHOOK, python, command) as container:
             container.start()
             stack.engine.networks.get(f"lolstack-{stack.name}").connect(container, aliases=[WEBHOOK])

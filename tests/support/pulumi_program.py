@@ -132,26 +132,34 @@ def _name(urn: str) -> str:
     return urn.rpartition("::")[2]
 
 
-def declare(kind: ImageSource, network_arguments: Mapping[str, str] | None = None, **config: Any) -> Recorder:
+def declare(
+    kind: ImageSource, network_arguments: Mapping[str, str] | None = None, ca_certificates: str = "", **config: Any
+) -> Recorder:
     """Run the program for a stack `unit`, wait for all its resources, and return the declarations.
 
     The program runs once for equal arguments: nobody may change the result.
-    `network_arguments`: the build arguments for network access, in place of this machine's.
+    `network_arguments`: the build arguments for network access, and `ca_certificates`: the host's own CA certificates,
+    in place of this machine's.
     """
-    return _declare(kind, tuple((network_arguments or {}).items()), tuple(raw_config(**config).items()))
+    return _declare(
+        kind, tuple((network_arguments or {}).items()), ca_certificates, tuple(raw_config(**config).items())
+    )
 
 
 @cache
 def _declare(
-    kind: ImageSource, network_arguments: tuple[tuple[str, str], ...], config: tuple[tuple[str, str], ...]
+    kind: ImageSource,
+    network_arguments: tuple[tuple[str, str], ...],
+    ca_certificates: str,
+    config: tuple[tuple[str, str], ...],
 ) -> Recorder:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        return _run_program(monkeypatch, kind, dict(network_arguments), dict(config))
+        monkeypatch.setattr("infra.images.network_arguments", lambda: dict(network_arguments))
+        monkeypatch.setattr("infra.images.ca_certificates", lambda: ca_certificates)
+        return _run_program(monkeypatch, kind, dict(config))
 
 
-def _run_program(
-    monkeypatch: pytest.MonkeyPatch, kind: ImageSource, network_arguments: dict[str, str], config: dict[str, str]
-) -> Recorder:
+def _run_program(monkeypatch: pytest.MonkeyPatch, kind: ImageSource, config: dict[str, str]) -> Recorder:
     def choose_image_source(settings: Settings, _stack: str) -> Source:
         return Source(kind, "the test says so", settings)
 
@@ -165,7 +173,6 @@ def _run_program(
             None if self.kind == "registry" or service in versions.BUILT_IMAGES else "the test says so"
         ),
     )
-    monkeypatch.setattr("infra.images.network_arguments", lambda: network_arguments)
     monkeypatch.setattr(pulumi.runtime, "get_config_env", lambda: config)
     recorder = Recorder()
     loop = asyncio.new_event_loop()

@@ -1,5 +1,10 @@
-"""Webhook receiver for alert notifications: prints the JSON body of each POST as one line. Runs in a container."""
+"""Webhook receiver for alert notifications: prints the JSON body of each POST as one line. Runs in a container.
 
+Its arguments, if any, are the files of the certificate and the key with which it serves HTTPS.
+"""
+
+import ssl
+import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
@@ -13,4 +18,9 @@ class Handler(BaseHTTPRequestHandler):
         """No access log: the output contains the notifications only."""
 
 
-HTTPServer(("", 8000), Handler).serve_forever()
+server = HTTPServer(("", 8000), Handler)
+if sys.argv[1:]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[1:])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()

@@ -14,11 +14,12 @@ from pulumi.runtime import rpc
 
 from infra.logins import CERTIFICATE_RENEWAL
 from infra.services.alertmanager import CONFIG as ALERTMANAGER_CONFIG
+from infra.services.alertmanager import HOST_AUTHORITIES
 from infra.services.node_exporter import TEXT_FILES
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.services.prometheus import RULES
 from tests.support.promql import rule_test_cases, selectors
-from tests.support.pulumi_program import declare
+from tests.support.pulumi_program import ImageSource, declare
 
 GIB = 2**30
 OPERATIONS = RULES.parents[2] / "docs" / "operations.md"
@@ -224,3 +225,11 @@ def test_alert_webhook_is_optional_and_secret() -> None:
         receiver(alertWebhookUrl="http://receiver.example/x")["webhook_configs"][0]["url"]
         == "http://receiver.example/x"
     )
+
+
+@pytest.mark.parametrize("kind", ["registry", "build"])
+@pytest.mark.parametrize("certificates", ["", "certificate of a company\n"])
+def test_alertmanager_trusts_the_hosts_own_certificate_authorities(kind: ImageSource, certificates: str) -> None:
+    uploads = declare(kind, ca_certificates=certificates).containers["alertmanager"]["uploads"]["value"]
+    uploaded = [each["content"] for each in uploads if each["file"] == HOST_AUTHORITIES]
+    assert uploaded == ([certificates] if certificates else [])

@@ -570,7 +570,7 @@ def test_setting_of_official_images_without_effect_is_a_warning(
     ],
 )
 def test_setting_of_the_job_restarts_only_the_processes_that_read_it(job: dict[str, Any], services: set[str]) -> None:
-    kinds = [declare("build", sparkWorkerMemory=4864, **changes).containers for changes in ({}, {"job": job})]
+    kinds = [declare("build", sparkWorkerMemory=4864, job=each).containers for each in ({}, job)]
     without, changed = ({name: upload(each[name], JOB_SETTINGS) for name in ("archive", "spark-job")} for each in kinds)
     assert {name for name in without if without[name] != changed[name]} == services
     for section, values in job.items():
