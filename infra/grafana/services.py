@@ -484,10 +484,12 @@ def _host() -> Row:
             ),
             time_series(
                 "Disk space",
-                "The disk with Docker's images, containers and volumes.",
+                "The disk with Docker's images and containers, and the one with its volumes: usually the same.",
                 units.BytesIEC,
-                Query('min(node_filesystem_avail_bytes{mountpoint="/"})', "free"),
-                Query('max(node_filesystem_size_bytes{mountpoint="/"})', "total"),
+                Query('min(node_filesystem_avail_bytes{mountpoint="/"})', "free (images)"),
+                Query('max(node_filesystem_size_bytes{mountpoint="/"})', "total (images)"),
+                Query("min(elasticsearch_filesystem_data_available_bytes)", "free (volumes)"),
+                Query("max(elasticsearch_filesystem_data_size_bytes)", "total (volumes)"),
             ),
         ],
     )

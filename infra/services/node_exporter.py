@@ -10,7 +10,7 @@ from infra.services.web_login import WEB_CONFIG, exporter_config_files, monitor_
 
 PORT = 9100
 # What an unprivileged container sees of its host: /proc is the host's except for processes and network, and the file
-# system under the container's root is the one that holds all images and volumes.
+# system under the container's root is the one that holds all images and containers. Volumes can be on another.
 TEXT_FILES = "/etc/lolstack/metrics"
 EXPIRY = """# HELP lolstack_certificate_expires_timestamp_seconds When the first of the servers' certificates expires.
 # TYPE lolstack_certificate_expires_timestamp_seconds gauge

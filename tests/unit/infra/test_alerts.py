@@ -109,6 +109,8 @@ def test_alert_with_a_duration_does_not_fire_after_a_short_disturbance(name: str
         ("rate(failures[5m]) > 0", False),
         ("deriv(sum(lag)[5m:10s]) > 0", False),
         ("lag > 100 and deriv(lag[5m]) > 0", True),
+        ("lag > 100 and deriv(lag[5m]) > 0 or backlog > 100 and deriv(backlog[5m]) > 0", True),
+        ("lag > 100 and deriv(lag[5m]) > 0 or deriv(backlog[5m]) > 0", False),
         ("rate(failures[1m]) > 0 or rate(errors[5m]) > 0", False),
         ("sum(rate(failures[5m]) or rate(errors[1m])) > 0", False),
     ],
@@ -119,12 +121,14 @@ def test_expression_of_the_present_has_a_condition_with_a_short_range(expression
 
 def is_of_the_present(expression: promql.Expr, duration: timedelta) -> bool:
     """Whether the expression ends with a disturbance, or less than `duration` later: its ranges are shorter than that,
-    or one of its conditions is so."""
+    or one of its conditions is so, for each alternative."""
     match expression:
         case promql.ParenExpr():
             return is_of_the_present(expression.expr, duration)
         case promql.BinaryExpr() if str(expression.op) == "and":
             return is_of_the_present(expression.lhs, duration) or is_of_the_present(expression.rhs, duration)
+        case promql.BinaryExpr() if str(expression.op) == "or":
+            return is_of_the_present(expression.lhs, duration) and is_of_the_present(expression.rhs, duration)
     ranges: list[timedelta] = []
 
     def visit(node: promql.Expr) -> None:
