@@ -54,8 +54,8 @@ log = logging.getLogger("job.archive")
 
 TABLE = "matches"
 MAX_BYTES = 12 * 2**20
-"""The limit of a match's size: Cassandra takes a row of 16 MiB at most, and the stack's a request of 13 MiB. Real
-matches have 90 KB."""
+"""The limit of a match's size: Cassandra takes a row of 16 MiB at most, and less with little memory. Real matches have
+90 KB."""
 
 _CHUNK_MESSAGES = 200
 _CHUNK_BYTES = 8 * 2**20

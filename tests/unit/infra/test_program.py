@@ -461,15 +461,21 @@ def test_alertmanager_has_memory_for_the_refused_logins_that_it_keeps(declared: 
     assert container["memory"] > int(limit.removeprefix("GOMEMLIMIT=").removesuffix("MiB")) > refused_mib + 100
 
 
+@pytest.mark.parametrize(("memory", "largest"), [(256, 2), (512, 5), (1280, 13), (4096, 42)])
+def test_largest_request_of_cassandra_follows_from_its_memory_limit(memory: int, largest: int) -> None:
+    """A node with 512 MiB runs out of memory if it gets matches of 12 MiB."""
+    node = declare("build", cassandraMemory=memory).containers["cassandra"]
+    limits = yaml.safe_load(upload(node, "/etc/cassandra/cassandra.yaml"))
+    assert limits["native_transport_max_request_data_in_flight_per_ip"] == f"{largest}MiB"
+
+
 def test_cassandra_accepts_the_largest_match_that_the_archive_writes(declared: dict[str, Recorder]) -> None:
-    """By default, the largest request follows from the heap: 12.2 MB with the default memory. Cassandra does not start
-    with one that exceeds the other limits; the commit log takes mutations of half a segment."""
+    """By default, the largest request is a fortieth of the heap: 12.2 MB. No other limit is lower: the commit log takes
+    mutations of half a segment, and the requests of all clients a tenth of the heap."""
     node = yaml.safe_load(upload(declared["build"].containers["cassandra"], "/etc/cassandra/cassandra.yaml"))
     limits = {name: int(text.removesuffix("MiB")) * 2**20 for name, text in node.items() if str(text).endswith("MiB")}
-    largest = limits["native_transport_max_message_size"]
+    largest = limits["native_transport_max_request_data_in_flight_per_ip"]
     assert largest >= MAX_BYTES + 2**16, "the message, its match id and the request's header"
-    assert largest <= limits["native_transport_max_request_data_in_flight_per_ip"]
-    assert largest <= limits["native_transport_max_request_data_in_flight"]
     assert largest <= limits["commitlog_segment_size"] / 2
 
 
