@@ -1,5 +1,6 @@
 # To be sourced: the environment for `pulumi` and the project's Python tools. Idempotent, prints nothing.
 # bash and zsh can source it from anywhere, any other POSIX shell from the checkout's folder.
+# Other Pulumi projects need another shell: they would use this one's Python and passphrase.
 # shellcheck shell=sh
 
 if [ -n "${BASH_VERSION:-}" ]; then
