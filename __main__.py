@@ -92,7 +92,6 @@ kafka_admin = kafka.client_settings(ADMIN, on_host=True)
 kafka_users = KafkaUsers(
     kafka_admin,
     {user: deployment.password(login_of("kafka", user)) for user in ACLS_BY_USER},
-    list(ACLS_BY_USER),
     acls(),
     after_kafka,
 )

@@ -314,9 +314,7 @@ def _read_arrivals(client: Elasticsearch, only: MatchFilter) -> float:
     return arriving / RECENT_MINUTES
 
 
-def read_last_matches(
-    client: Elasticsearch, *clauses: dict[str, Any], size: int = LAST_MATCHES
-) -> tuple[MatchSummary, ...]:
+def read_last_matches(client: Elasticsearch, *clauses: dict[str, Any]) -> tuple[MatchSummary, ...]:
     """The newest matches of which a participant matches all clauses, newest first, at any time up to now.
 
     Without pagination (`search_after`): one page of the newest documents, read once more with a larger size if it has
@@ -326,7 +324,7 @@ def read_last_matches(
     # Not `collapse`, which reads the documents of all times: sorted by time, Elasticsearch stops after the newest ones.
     # A match that another producer sends can have more participants than any mode.
     for participants_each in (MAX_PARTICIPANTS_OF_A_MODE, MAX_PARTICIPANTS):
-        page = size * participants_each
+        page = LAST_MATCHES * participants_each
         newest = search_matches(
             client,
             size=page,
@@ -335,14 +333,14 @@ def read_last_matches(
             sort=[{"@timestamp": "desc"}, {"match_id": "desc"}],
             source={"includes": ["match_id"]},
         )["hits"]["hits"]
-        ids = list(dict.fromkeys(hit["_source"]["match_id"] for hit in newest))[:size]
-        if len(ids) == size or len(newest) < page:
+        ids = list(dict.fromkeys(hit["_source"]["match_id"] for hit in newest))[:LAST_MATCHES]
+        if len(ids) == LAST_MATCHES or len(newest) < page:
             break
     if not ids:
         return ()
     participants = search_matches(
         client,
-        size=size * MAX_PARTICIPANTS,
+        size=LAST_MATCHES * MAX_PARTICIPANTS,
         query={"terms": {"match_id": ids}},
         source={"includes": _SUMMARY_FIELDS},
     )

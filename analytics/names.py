@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 
-DATA_VIEW = Path(__file__).parents[1] / "mappings" / "kibana" / "index-pattern" / "lol-matches.json"
+from infra.names import ROOT
+
+DATA_VIEW = ROOT / "mappings" / "kibana" / "index-pattern" / "lol-matches.json"
 TRINKETS = (2052, 3330, 3340, 3348, 3363, 3364, 3513)
 """Free, and in a slot of their own: nobody decides to buy one. 2052 is ARAM's (Poro-Snax), 3348 Arena's; 3330 is
 Fiddlesticks's effigy, and 3513 the Eye of the Herald, which takes the trinket's place for a while."""

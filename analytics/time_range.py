@@ -68,8 +68,11 @@ class TimeRange:
         """The time range in words."""
         if not self.is_last:
             return "in this time range"
-        count, unit = self.steps * self.step_seconds // 60, "minute"
-        for size, larger in ((60, "hour"), (24, "day")):
-            if count % size == 0 and (unit == "minute" or count >= 2 * size):
-                count, unit = count // size, larger
+        minutes = self.steps * self.step_seconds // 60
+        if minutes % 60:
+            count, unit = minutes, "minute"
+        elif minutes % 1440 or minutes < 2880:
+            count, unit = minutes // 60, "hour"  # a single day is "24 hours"
+        else:
+            count, unit = minutes // 1440, "day"
         return f"in the last {unit}" if count == 1 else f"in the last {count:,} {unit}s"

@@ -20,7 +20,7 @@ from generator.producer import MessageProducer, timeout_after
 
 logger = logging.getLogger("generator")
 
-# Shorter than the ten seconds that Docker leaves between SIGTERM and SIGKILL.
+# Shorter than Docker's default of ten seconds between SIGTERM and SIGKILL; in the stack it is 20.
 _FLUSH_TIMEOUT_ON_STOP_SECONDS = 8.0
 # If the generator is behind its rate by more than this (Kafka was unavailable), it does not send a burst to catch up.
 _MAX_CATCH_UP_SECONDS = 1.0

@@ -47,7 +47,8 @@ class Backlog:
 
 
 def create_producer(client: Mapping[str, Any]) -> Producer:
-    """A Kafka producer with the same settings as the generator's. `client`: librdkafka's, with a login."""
+    """A Kafka producer that delivers as the generator's does, with a larger buffer. `client`: librdkafka's, with a
+    login."""
     return Producer(
         {
             **client,

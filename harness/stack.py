@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Self
 
 import requests
@@ -35,9 +34,12 @@ from infra.names import (
     CASSANDRA_PORT,
     CURL_CONFIG,
     MATCHES_ALIAS,
+    MATCHES_TOPIC,
     METRICS_PORT,
     PROJECT,
+    ROOT,
     SERVICE_LABEL,
+    container_name,
 )
 from infra.ownership import foreign_deployment, read_state
 from job.settings import Settings as JobSettings
@@ -46,8 +48,6 @@ from tools.cache import cache_folder
 from tools.pulumi_state import PulumiError, run_pulumi
 from tools.repair import RepairError, repair
 from tools.stack_outputs import connect_prometheus, kafka_settings, read_stack_outputs
-
-ROOT = Path(__file__).parents[1]
 
 
 def sum_samples(samples: Sequence[Sample], name: str, **labels: str) -> float:
@@ -253,7 +253,7 @@ class Stack:
         """The job's settings: its defaults with the stack's overrides, without what the stack sets itself."""
         return with_overrides(json.loads(self.setting("job")))
 
-    def message_count(self, topic: str = "lol_matches") -> int:
+    def message_count(self, topic: str = MATCHES_TOPIC) -> int:
         """How many messages the topic has received: the sum of its end offsets."""
         return sum(TopicClient(self.kafka_settings()).end_offsets(topic).values())
 
@@ -303,7 +303,7 @@ class Stack:
 
     def container_name(self, service: str) -> str:
         """The name of the service's container."""
-        return f"{PROJECT}-{self.name}-{service}"
+        return container_name(self.name, service)
 
     def kill_driver(self) -> None:
         """Crash the job's driver and wait until Docker's restart policy has restarted it.

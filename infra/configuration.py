@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from infra.names import PROJECT, pulumi_command
-from infra.ownership import ROOT, State, stack_output
+from infra.names import PROJECT, ROOT, pulumi_command
+from infra.ownership import State, stack_output
 
 CONFIGURATION_OUTPUT = "configuration"
 """The stack's output of `describe`. Stacks of earlier versions do not have it."""

@@ -1,9 +1,13 @@
 """Names that several parts must agree on: labels, topics, index aliases, in-network ports and paths, container names.
 
-The deployment, the tools, the tests and the benchmarks import them. The images of the job and the generator have no
-`infra`: the job takes the same names from job/config.yaml, and a unit test compares them.
+The deployment, the tools, the charts, the dashboard, the tests and the benchmarks import them. The images of the job
+and the generator have no `infra`: the job takes the same names from job/config.yaml, and a unit test compares them.
 """
 
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+"""The checkout."""
 PROJECT = "lolstack"
 """The Pulumi project, and the prefix of everything that a stack has on the Docker host."""
 DEV_STACK = "dev"

@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import docker
 
 from infra.clients.docker_engine import stack_containers, stack_filter
-from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL, make_command, pulumi_command, stack_prefix
+from infra.names import IMAGE_SOURCE_LABEL, ROOT, STACK_LABEL, make_command, pulumi_command, stack_prefix
 from infra.users import VOLUMES
 
-ROOT = Path(__file__).parents[1]
 CONTAINER = "docker:index/container:Container"
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"

@@ -172,9 +172,9 @@ class ArchiveTable:
             if pending:
                 raise TransientError(reason)
 
-        def on_wait(service: str, reason: str, seconds: float, number: int) -> None:
+        def on_wait(service: str, reason: str, seconds: float) -> None:
             self._heartbeat.waits_for_cassandra = True
-            log_wait(service, reason, seconds, number)
+            log_wait(service, reason, seconds)
 
         retry_with_backoff("Cassandra", attempt, on_wait, self._stopping)
         self._heartbeat.waits_for_cassandra = False

@@ -204,15 +204,15 @@ def unordered_partitions(
         # Without a message among so many offsets of transactions, it is unknown.
         if last.get(partition, 0) < latest:
             found[partition] = ends[partition]
-        if partition in last and last[partition] < latest:
-            log.warning(
-                "The broker's clock went back: partition %d of topic %s has a message that arrived at %s, but its last "
-                "one at %s. Its messages are read to the end, to find all of the time range",
-                partition,
-                incarnation.topic,
-                iso(latest),
-                iso(last[partition]),
-            )
+            if partition in last:
+                log.warning(
+                    "The broker's clock went back: partition %d of topic %s has a message that arrived at %s, but its "
+                    "last one at %s. Its messages are read to the end, to find all of the time range",
+                    partition,
+                    incarnation.topic,
+                    iso(latest),
+                    iso(last[partition]),
+                )
     return found
 
 

@@ -42,8 +42,8 @@ class Rates(Struct, frozen=True, gc=False):
 class Action(Struct, frozen=True, gc=False):
     """A bulk action of one document: its id, and its two lines of a `_bulk` body, each with a newline at its end.
 
-    `source_index` is the position of the message (or row of statistics) that the document comes from, in the sequence
-    that is indexed together. `of_team` marks the document of a team.
+    `source_index` is the position of the message that the document comes from, in the sequence that is indexed
+    together. `of_team` marks the document of a team.
     """
 
     document_id: str
@@ -330,10 +330,10 @@ def actions(match: Match, arrived_at: int, offset: int, aliases: MatchAliases, s
     return found
 
 
-def action(index: str, document_id: str, document: Document, source_index: int = 0) -> Action:
+def action(index: str, document_id: str, document: Document) -> Action:
     """An `index` action without a version. It is idempotent: the same document again changes nothing."""
     lines = b"%b%b}}\n%b\n" % (_target(index), orjson.dumps(document_id), orjson.dumps(document))
-    return Action(document_id, lines, source_index)
+    return Action(document_id, lines)
 
 
 def _target(index: str, version: int | None = None) -> bytes:

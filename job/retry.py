@@ -40,8 +40,8 @@ class TransientError(Exception):
     """A service refused something for a reason that can pass, such as an outage. The message is the reason."""
 
 
-OnWait = Callable[[str, str, float, int], None]
-"""Called before each backoff with: service, reason, seconds until the next attempt, attempts so far."""
+OnWait = Callable[[str, str, float], None]
+"""Called before each backoff with: service, reason, seconds until the next attempt."""
 
 OnProgress = Callable[[], None]
 """Called when a service has acknowledged a request."""
@@ -76,7 +76,7 @@ def wait_until_available(
     return retrying(attempt)
 
 
-def log_wait(service: str, reason: str, seconds: float, attempt: int) -> None:
+def log_wait(service: str, reason: str, seconds: float) -> None:
     """Log a line before a backoff: an `on_wait` of `retry_with_backoff`."""
     log.warning("Waiting %.1f s for %s: %s", seconds, service, reason)
 
@@ -86,26 +86,22 @@ def ignore_progress() -> None:
 
 
 def retry_with_backoff(
-    service: str,
-    attempt: Callable[[], T],
-    on_wait: OnWait,
-    stopping: threading.Event | None = None,
-    max_seconds: float = _MAX_BACKOFF_SECONDS,
+    service: str, attempt: Callable[[], T], on_wait: OnWait, stopping: threading.Event | None = None
 ) -> T:
     """Retry `attempt` without a limit while it raises TransientError; return its result.
 
-    The backoff grows exponentially, with jitter, to at most `max_seconds`. Where `stopping` is given and becomes set,
-    the backoff ends and the last TransientError is raised.
+    The backoff grows exponentially, with jitter, up to a limit. Where `stopping` is given and becomes set, the backoff
+    ends and the last TransientError is raised.
     """
 
     def before_sleep(state: RetryCallState) -> None:
         reason = state.outcome.exception() if state.outcome else None
         seconds = state.next_action.sleep if state.next_action else 0.0
-        on_wait(service, str(reason), seconds, state.attempt_number)
+        on_wait(service, str(reason), seconds)
 
     retrying = Retrying(
         retry=retry_if_exception_type(TransientError),
-        wait=wait_random_exponential(multiplier=_FIRST_BACKOFF_SECONDS, max=max_seconds),
+        wait=wait_random_exponential(multiplier=_FIRST_BACKOFF_SECONDS, max=_MAX_BACKOFF_SECONDS),
         stop=stop_never if stopping is None else stop_when_event_set(stopping),
         sleep=sleep if stopping is None else sleep_using_event(stopping),
         before_sleep=before_sleep,

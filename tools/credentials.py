@@ -14,11 +14,10 @@ from typing import Any
 
 from infra.kafka_acls import OPERATORS_GROUPS
 from infra.logins import OPERATOR, curl_login, kafka_client_settings, login_of, properties
-from infra.names import DEAD_LETTER_TOPIC, DEV_STACK, MATCHES_TOPIC, MAX_MESSAGE_BYTES, make_command
+from infra.names import DEAD_LETTER_TOPIC, DEV_STACK, MATCHES_TOPIC, MAX_MESSAGE_BYTES, ROOT, make_command
 from tools.command_line import run, stack_name
 from tools.stack_outputs import NotDeployedError, read_stack_outputs
 
-ROOT = Path(__file__).parent.parent
 AUTHORITY = "ca.crt"
 JAVA_PRODUCER = {
     "max.request.size": str(MAX_MESSAGE_BYTES),

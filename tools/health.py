@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import docker
 import requests
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from elasticsearch import ApiError, Elasticsearch, TransportError
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -25,8 +24,9 @@ from analytics.key_figures import counted
 from analytics.search import count
 from infra.clients.docker_engine import connect, execute, foreign_endpoints, stack_containers
 from infra.clients.elasticsearch import ElasticsearchServer, describe_failure, indices_of_this_month
+from infra.clients.http import innermost_cause
 from infra.clients.kafka import KafkaRequestError, TopicClient
-from infra.clients.prometheus import PrometheusError, root_cause
+from infra.clients.prometheus import PrometheusError
 from infra.names import (
     CHAMPIONS_ALIAS,
     CURL_CONFIG,
@@ -51,7 +51,7 @@ TIMEOUT_SECONDS = 10
 SILENT_SECONDS = 60
 """How long the generator may deliver nothing before it counts as broken."""
 ELASTICSEARCH_ERRORS = (ApiError, TransportError)
-DOCKER_ERRORS = (docker.errors.APIError, requests.RequestException)
+DOCKER_ERRORS = (APIError, requests.RequestException)
 """What docker-py raises if the engine refuses a request, or does not answer."""
 CONCURRENT_REQUESTS = 16
 """Requests at a time. A Docker engine of version 20.10 takes a second to return a container's memory."""
@@ -388,7 +388,7 @@ class HealthChecker:
         name = container_name(self._stack, service)
         try:
             container = self._engine.containers.get(name)
-        except docker.errors.NotFound as error:
+        except NotFound as error:
             raise RuntimeError(f"{service} has no container") from error
         if container.status != "running":
             raise RuntimeError(f"{service} is {container.status}")
@@ -409,10 +409,10 @@ def _run_check(name: str, check: Callable[[], StageResult]) -> StageHealth:
     try:
         figures, problem = check()
     except requests.RequestException as error:
-        problem = root_cause(error)
+        problem = innermost_cause(error)
     except ELASTICSEARCH_ERRORS as error:
         problem = describe_failure(error)
-    except (docker.errors.APIError, KafkaRequestError, PrometheusError, RuntimeError) as error:
+    except (APIError, KafkaRequestError, PrometheusError, RuntimeError) as error:
         problem = first_line(error)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         problem = f"unreadable answer: {first_line(error)}"

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.home import home_folder
-from infra.names import PROJECT, make_command, pulumi_command
+from infra.names import PROJECT, ROOT, make_command, pulumi_command
 
-ROOT = Path(__file__).parent.parent
 WRONG_PASSPHRASE = "incorrect passphrase"
 """Part of Pulumi's error message."""
 DAMAGED_STATE = "failed to load checkpoint"

@@ -15,14 +15,13 @@ from rich.terminal_theme import MONOKAI
 
 from analytics.charts import MATCH_CHARTS
 from analytics.time_range import TimeRange
-from infra.names import DASHBOARD_PORT
+from infra.names import DASHBOARD_PORT, ROOT
 from tools.chromium import find_chromium
 from tools.health import HealthChecker
 from tools.report.__main__ import read_report, write_report
 from tools.stack_outputs import read_stack_outputs
 from tools.status import read_status, render
 
-ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 STATUS_COLUMNS = 120
 TERMINAL = """

@@ -16,7 +16,7 @@ from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from analytics.key_figures import counted
 from analytics.pipeline_metrics import PipelineMetrics, Points, read_pipeline_metrics
@@ -272,14 +272,12 @@ def _watch(console: Console, stack: str, outputs: Mapping[str, Any], checker: He
 
 def _wait_for_documents(checker: HealthChecker) -> None:
     """Wait, with a timeout, for a searchable document. After the timeout the status shows the problem."""
-    try:
-        Retrying(
-            retry=retry_if_result(lambda count: count == 0),
-            stop=stop_after_delay(DOCUMENTS_TIMEOUT_SECONDS),
-            wait=wait_fixed(1),
-        )(checker.count_documents)
-    except RetryError:
-        return
+    Retrying(
+        retry=retry_if_result(lambda count: count == 0),
+        stop=stop_after_delay(DOCUMENTS_TIMEOUT_SECONDS),
+        wait=wait_fixed(1),
+        retry_error_callback=lambda _: None,
+    )(checker.count_documents)
 
 
 def _healthy_status(

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.kibana.schema import Dashboard, DataView, Lens, parse
+from harness.kibana.schema import Dashboard, DataView, KibanaObject, Lens, parse
 from infra.provisioning.saved_object import OBJECTS
 
 
@@ -21,19 +21,18 @@ def body(type_: str, id_: str) -> dict[str, Any]:
     return loaded
 
 
-@cache
 def data_views() -> dict[str, DataView]:
-    parsed = [parse(json.loads(path.read_text(encoding="utf-8"))) for path in paths()]
-    return {each.id: each for each in parsed if isinstance(each, DataView)}
+    return {each.id: each for each in _objects() if isinstance(each, DataView)}
 
 
-@cache
 def panels() -> dict[str, Lens]:
-    parsed = [parse(json.loads(path.read_text(encoding="utf-8"))) for path in paths()]
-    return {each.id: each for each in parsed if isinstance(each, Lens)}
+    return {each.id: each for each in _objects() if isinstance(each, Lens)}
 
 
 def dashboard() -> Dashboard:
-    parsed = parse(body("dashboard", "lol-matches-live"))
-    assert isinstance(parsed, Dashboard)
-    return parsed
+    return next(each for each in _objects() if isinstance(each, Dashboard))
+
+
+@cache
+def _objects() -> list[KibanaObject]:
+    return [parse(json.loads(path.read_text(encoding="utf-8"))) for path in paths()]

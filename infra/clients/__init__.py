@@ -1,1 +1,1 @@
-"""Clients of the services: Kafka, Elasticsearch, Kibana, Prometheus, and the Docker Engine."""
+"""Clients of the services: Kafka, Elasticsearch, Kibana, Cassandra, Prometheus, and the Docker Engine."""

@@ -74,12 +74,9 @@ def describe_failure(error: ApiError | TransportError) -> str:
                 f"{text}; this machine's clock is behind the beginning of its certificate: correct the clock, or it "
                 "was issued while the clock was ahead: deploy the stack again"
             )
-        expired = "certificate has expired" in text
-        return f"{text}; " + (
-            "a deployment of the stack renews it"
-            if expired
-            else "it has another certificate than the stack: deploy the stack again"
-        )
+        if "certificate has expired" in text:
+            return f"{text}; a deployment of the stack renews it"
+        return f"{text}; it has another certificate than the stack: deploy the stack again"
     if isinstance(error, ApiError) and (error.status_code, error.message) == (503, "search_phase_execution_exception"):
         return f"{text}; a shard is not available: it recovers, or `GET /_cluster/allocation/explain` has the reason"
     return text
@@ -204,8 +201,8 @@ def canonical(body: Mapping[str, Any]) -> dict[str, Any]:
         key if key.startswith("index.") else f"index.{key}": value
         for key, value in sorted(_flat(template.get("settings", {})))
     }
-    known = ("index_patterns", "priority", "allow_auto_create", "template", "_meta")
-    return {key: body[key] for key in known if key in body and key != "template"} | {"template": _plain(template)}
+    known = ("index_patterns", "priority", "allow_auto_create", "_meta")
+    return {key: body[key] for key in known if key in body} | {"template": template}
 
 
 def dynamic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,15 +220,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
         else:
             pairs.append((prefix + key, str(value).lower() if isinstance(value, bool) else str(value)))
     return pairs
-
-
-def _plain(value: Any) -> Any:
-    """The value with whole floats as integers: Pulumi's state returns all numbers as floats."""
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _reason(error: ApiError) -> str:

@@ -51,6 +51,14 @@ def request(session: requests.Session, method: str, url: str, timeout: float, **
         return Answer(sent, response.status_code, content.decode(errors="replace"))
 
 
+def innermost_cause(error: requests.RequestException) -> str:
+    """The innermost cause of a failed request, in few words: the outer errors repeat the address and the path."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return str(cause)
+
+
 @contextmanager
 def readable(error_class: type[Exception], service: str) -> Iterator[None]:
     """Raises `error_class` if what is read inside from an answer of the service is not there, or something else."""

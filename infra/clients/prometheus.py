@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from infra.clients.http import readable, request
+from infra.clients.http import innermost_cause, readable, request
 
 TIMEOUT_SECONDS = 10.0
 
@@ -111,7 +111,7 @@ class PrometheusClient:
         try:
             answer = request(self._session, "GET", f"{self._url}/api/v1/{endpoint}", self._timeout, params=parameters)
         except requests.RequestException as error:
-            raise PrometheusError(f"Prometheus does not answer at {self._url}: {root_cause(error)}") from error
+            raise PrometheusError(f"Prometheus does not answer at {self._url}: {innermost_cause(error)}") from error
         with self._readable():
             found = answer.json()
             if found["status"] == "success":
@@ -125,11 +125,3 @@ class PrometheusClient:
 
 def _points(values: list[Any]) -> tuple[tuple[datetime, float], ...]:
     return tuple((datetime.fromtimestamp(at, UTC), float(value)) for at, value in values if math.isfinite(float(value)))
-
-
-def root_cause(error: requests.RequestException) -> str:
-    """The innermost cause of a failed request, in few words: the outer errors repeat the address and the path."""
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__ or cause
-    return str(cause)

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.clients.prometheus import offsets_growth
 from infra.grafana.layout import Query, Row, above, dashboard, stat, time_series
-from infra.names import DEAD_LETTER_TOPIC
+from infra.names import DEAD_LETTER_TOPIC, MATCHES_TOPIC
 
 MESSAGES_PER_SECOND = "count:messages/s"
 DOCUMENTS_PER_SECOND = "count:documents/s"
@@ -56,7 +56,7 @@ def _overview() -> Row:
                 "Into Kafka",
                 "Messages that producers write to lol_matches.",
                 MESSAGES_PER_SECOND,
-                Query('sum(rate(kafka_log_log_logendoffset{topic="lol_matches"}[$__rate_interval]))', "in"),
+                Query(f'sum(rate(kafka_log_log_logendoffset{{topic="{MATCHES_TOPIC}"}}[$__rate_interval]))', "in"),
             ),
             stat(
                 "Processed by the job",
@@ -108,7 +108,8 @@ def _ingest() -> Row:
                 "Growth of the end offsets. Very different partitions mean unevenly distributed keys (skew).",
                 MESSAGES_PER_SECOND,
                 Query(
-                    'sum by (partition) (rate(kafka_log_log_logendoffset{topic="lol_matches"}[$__rate_interval]))',
+                    "sum by (partition) "
+                    f'(rate(kafka_log_log_logendoffset{{topic="{MATCHES_TOPIC}"}}[$__rate_interval]))',
                     "partition {{partition}}",
                 ),
             ),
@@ -117,7 +118,8 @@ def _ingest() -> Row:
                 "Bytes that the broker receives, after the producers' compression.",
                 units.BytesPerSecondIEC,
                 Query(
-                    'sum(rate(kafka_server_brokertopicmetrics_bytesin_total{topic="lol_matches"}[$__rate_interval]))',
+                    "sum(rate("
+                    f'kafka_server_brokertopicmetrics_bytesin_total{{topic="{MATCHES_TOPIC}"}}[$__rate_interval]))',
                     "in",
                 ),
             ),

@@ -17,13 +17,12 @@ import pulumi_docker as docker
 
 from infra.home import home_folder
 from infra.images.source import Source
+from infra.names import ROOT
 from infra.provisioning.base_image import SCRIPT as BASE_SCRIPT
 from infra.provisioning.base_image import BaseImage
 from infra.provisioning.pulled_image import PulledImage
 from infra.settings import SettingsError
 
-ROOT = Path(__file__).parents[2]
-"""The checkout: the directory in which Pulumi runs the program."""
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----")
 BUILT_REPOSITORY = "lolstack.invalid"

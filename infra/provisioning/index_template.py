@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -17,11 +16,12 @@ from infra.clients.elasticsearch import (
     IndexTemplateClient,
     canonical,
 )
+from infra.names import ROOT
 from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 from infra.provisioning.server_object import object_diff, object_text
 
 SERVER = ("host", "username", "password", "ca_certificate")
-TEMPLATES = Path(__file__).parent.parent.parent / "mappings" / "index_templates"
+TEMPLATES = ROOT / "mappings" / "index_templates"
 
 
 class _Provider(ResourceProvider):

@@ -44,14 +44,13 @@ class KafkaUsers(Resource, module="kafka", name="Users"):
         self,
         client: pulumi.Input[Mapping[str, Any]],
         passwords: Mapping[str, pulumi.Input[str]],
-        users: Sequence[str],
         acls: Sequence[str],
         opts: pulumi.ResourceOptions,
     ) -> None:
         props = {
             "client": pulumi.Output.secret(client),
             "passwords": pulumi.Output.secret(passwords),
-            "users": sorted(users),
+            "users": sorted(passwords),
             "acls": sorted(acls),
         }
         secret = pulumi.ResourceOptions(additional_secret_outputs=["client", "passwords"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -13,11 +12,12 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.kibana import KibanaUnavailableError, SavedObjectClient, object_key
+from infra.names import ROOT
 from infra.provisioning.published_port import PortNotPublishedError, require_published_port
 from infra.provisioning.server_object import object_diff, object_text
 
 SERVER = ("url", "username", "password")
-OBJECTS = Path(__file__).parent.parent.parent / "mappings" / "kibana"
+OBJECTS = ROOT / "mappings" / "kibana"
 
 
 class _Provider(ResourceProvider):

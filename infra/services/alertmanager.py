@@ -20,7 +20,7 @@ from infra.services.base import (
     Service,
     go_memory_limit,
 )
-from infra.services.web_login import WEB_CONFIG, config_files, ready_check
+from infra.services.web_login import WEB_CONFIG, ready_check, web_config_files
 
 CONFIG = "/etc/alertmanager/alertmanager.yml"
 HOST_AUTHORITIES = "/etc/ssl/certs/lolstack-host.pem"
@@ -81,7 +81,7 @@ class Alertmanager(Service):
                     ConfigFile(CONFIG, pulumi.Output.secret(yaml.safe_dump(config, sort_keys=False))),
                     *([ConfigFile(HOST_AUTHORITIES, authorities)] if authorities else []),
                     # Its API cannot tell reading from writing, such as a silence: a person needs a login for both.
-                    *config_files(deployment, (ALERTMANAGER_SENDER, OPERATOR), own=ALERTMANAGER_SENDER),
+                    *web_config_files(deployment, (ALERTMANAGER_SENDER, OPERATOR), own=ALERTMANAGER_SENDER),
                 ],
                 ports={ALERTMANAGER_PORT: settings.alertmanager_port},
                 scrape_endpoints=[ScrapeEndpoint("alertmanager", ALERTMANAGER_PORT, login=ALERTMANAGER_SENDER)],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,6 +15,7 @@ from infra.names import (
     HOST_ADDRESS,
     MAIN_NETWORK,
     PROMETHEUS_PORT,
+    ROOT,
     SCRAPE_SECONDS,
     ZOOKEEPER_NETWORK,
 )
@@ -29,9 +29,9 @@ from infra.services.base import (
     Service,
     go_memory_limit,
 )
-from infra.services.web_login import WEB_CONFIG, config_files, ready_check
+from infra.services.web_login import WEB_CONFIG, ready_check, web_config_files
 
-RULES = Path(__file__).parents[2] / "mappings" / "prometheus" / "alert_rules.yml"
+RULES = ROOT / "mappings" / "prometheus" / "alert_rules.yml"
 CONFIG = "/etc/prometheus/prometheus.yml"
 RULES_FILE = "/etc/prometheus/rules.yml"
 SCRAPE_LIMITS = {"body_size_limit": "16MB", "sample_limit": 10_000}
@@ -105,7 +105,7 @@ class Prometheus(Service):
                 files=[
                     ConfigFile(CONFIG, yaml.safe_dump(config, sort_keys=False)),
                     ConfigFile(RULES_FILE, RULES.read_text(encoding="utf-8")),
-                    *config_files(deployment, readers, own=self.reader),
+                    *web_config_files(deployment, readers, own=self.reader),
                     *(ConfigFile(_password_file(login), deployment.password(login)) for login in sorted(logins)),
                 ],
                 ports={PROMETHEUS_PORT: settings.prometheus_port},

@@ -35,10 +35,11 @@ def hanging_check(metric: str) -> list[str]:
     return ["sh", "-c", f"{metrics} | grep -q '^{metric} 0'"]
 
 
-def config_files(
+def web_config_files(
     deployment: Deployment, logins: Sequence[str], own: str | None, path: str = "/-/ready"
 ) -> list[ConfigFile]:
-    """The web configuration with these logins, none of which may be needed, and the health check's request as `own`."""
+    """The web configuration with these logins (without any, nobody needs one), and the request of the health check,
+    which logs in as `own`."""
     passwords = pulumi.Output.all(*(deployment.password(login) for login in logins))
     hashes = passwords.apply(lambda found: _web_config(dict(zip(logins, found, strict=True))))
     return [ConfigFile(WEB_CONFIG, hashes), ConfigFile(READY_REQUEST, _ready_request(deployment, own, path))]
@@ -47,7 +48,7 @@ def config_files(
 def exporter_config_files(deployment: Deployment, path: str) -> list[ConfigFile]:
     """The web configuration of an exporter, and its health check's request of this path."""
     login = monitor_login(deployment)
-    return config_files(deployment, [login] if login else [], login, path)
+    return web_config_files(deployment, [login] if login else [], login, path)
 
 
 def monitor_login(deployment: Deployment) -> str | None:

@@ -113,7 +113,7 @@ class JobHealth:
 
     def record_topic_wait(self, reason: str) -> None:
         """Record that the topic cannot be read, until its offsets are known again."""
-        wait = SinkWait("Kafka", reason, 0, 0)
+        wait = SinkWait("Kafka", reason, 0)
         self._announce(wait)
         self._topic_wait, self._topic_waited_at = wait, time.monotonic()
 

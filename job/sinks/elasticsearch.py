@@ -165,23 +165,18 @@ def refresh(connection: Connection, indices: Sequence[str]) -> None:
 class BulkSink:
     """Indexes actions in bulk; returns when each is indexed or rejected, however long an outage lasts.
 
-    Its documents are searchable after the index's refresh interval, or after `refresh`. `max_backoff` is in seconds.
+    Its documents are searchable after the index's refresh interval, or after `refresh`.
 
     A request that times out is sent again with half as many actions: an Elasticsearch that is too slow for the whole
     request would never answer it, although it indexes each copy. The limit grows again with each request that succeeds.
     """
 
     def __init__(
-        self,
-        elasticsearch: Elasticsearch,
-        on_wait: OnWait,
-        max_backoff: float = 5,
-        on_progress: OnProgress = ignore_progress,
+        self, elasticsearch: Elasticsearch, on_wait: OnWait, on_progress: OnProgress = ignore_progress
     ) -> None:
         self._elasticsearch = elasticsearch
         self._on_wait = on_wait
         self._on_progress = on_progress
-        self._max_backoff = max_backoff
         self._max_actions = MAX_ACTIONS
 
     def index(self, actions: Sequence[Action]) -> list[Rejection]:
@@ -206,7 +201,7 @@ class BulkSink:
                 if to_retry:
                     raise TransientError(reason)
 
-        retry_with_backoff("Elasticsearch", attempt, self._on_wait, max_seconds=self._max_backoff)
+        retry_with_backoff("Elasticsearch", attempt, self._on_wait)
         return rejections
 
     def index_all(self, actions: Sequence[Action]) -> None:
@@ -222,7 +217,7 @@ class BulkSink:
                 index, cause = _index_of(first.action), f"{first.error_class}: {first.reason}"
                 raise TransientError(f"it rejects a document of {index} with {first.status} ({cause})")
 
-        retry_with_backoff("Elasticsearch", attempt, self._on_wait, max_seconds=self._max_backoff)
+        retry_with_backoff("Elasticsearch", attempt, self._on_wait)
 
     def _send(self, actions: list[Action]) -> tuple[list[Action], str, list[Rejection]]:
         """Send one request. Returns the actions to retry, the reason of the first of them, and the rejections.

@@ -36,7 +36,7 @@ class Address(NamedTuple):
 
 
 class SinkWait(msgspec.Struct, frozen=True, tag=True):
-    """A sink's backoff: the service, the reason, seconds until the next attempt, attempts so far, the query's name.
+    """A sink's backoff: the service, the reason, seconds until the next attempt, the query's name.
 
     A wait without end would hide that the query hangs. Without a name it is a wait of all queries.
     """
@@ -44,7 +44,6 @@ class SinkWait(msgspec.Struct, frozen=True, tag=True):
     service: Annotated[str, msgspec.Meta(pattern="^(Elasticsearch|Kafka)$")]
     reason: str
     seconds: Annotated[float, msgspec.Meta(ge=0, le=60)]
-    attempt: int
     query: str = ""
 
 

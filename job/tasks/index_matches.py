@@ -48,7 +48,7 @@ class SinkConfig(NamedTuple):
 
     def bulk_sink(self) -> BulkSink:
         client = elasticsearch.client(self.elasticsearch_connection)
-        return BulkSink(client, self._on_wait, on_progress=self._progress_reporter())
+        return BulkSink(client, self._on_wait, self._progress_reporter())
 
     def dead_letter_sink(self) -> DeadLetterSink:
         client, errors = producer(self.kafka)
@@ -58,10 +58,10 @@ class SinkConfig(NamedTuple):
     def _progress_reporter(self) -> sink_wait.ProgressReporter:
         return sink_wait.ProgressReporter(self.driver, _query_of_task())
 
-    def _on_wait(self, service: str, reason: str, seconds: float, attempt: int) -> None:
+    def _on_wait(self, service: str, reason: str, seconds: float) -> None:
         """Report a sink's retry in the executor's log and to the driver."""
         log.warning("Waiting %.1f s for %s: %s", seconds, service, escape(reason))
-        sink_wait.send(self.driver, sink_wait.SinkWait(service, reason, seconds, attempt, _query_of_task()))
+        sink_wait.send(self.driver, sink_wait.SinkWait(service, reason, seconds, _query_of_task()))
 
 
 def _query_of_task() -> str:

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from harness.waiting import eventually
-from infra.images import ROOT
+from infra.names import ROOT
 from tests.support.dashboard_page import load, open_dashboard
 from tests.support.report_samples import SHORT_XSS, XSS
 

@@ -15,9 +15,8 @@ from harness.stack import Stack, sum_samples
 from harness.waiting import eventually
 from infra.clients.cassandra import CassandraError
 from infra.clients.task_container import put_files
-from infra.images import ROOT
 from infra.logins import login_of
-from infra.names import JOB_SETTINGS, stack_prefix
+from infra.names import JOB_SETTINGS, ROOT, stack_prefix
 from job.archive import MAX_BYTES
 from job.times import now_ms
 from tests.support.kafka_batch import send_batch

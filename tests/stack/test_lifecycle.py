@@ -19,7 +19,7 @@ import pytest
 from docker.models.containers import Container
 from pulumi.automation import CommandError, OpType
 
-from harness.stack import ROOT, Stack, selection_kept
+from harness.stack import Stack, selection_kept
 from harness.waiting import eventually
 from infra.clients.docker_engine import stack_containers
 from infra.clients.kafka import TopicClient
@@ -32,6 +32,7 @@ from infra.names import (
     KAFKA_HOST_LISTENER_PORT,
     MATCHES_ALIAS,
     POSITIONS_ALIAS,
+    ROOT,
     SPARK_MASTER_UI_PORT,
     stack_prefix,
 )

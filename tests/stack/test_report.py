@@ -34,10 +34,10 @@ from analytics.time_range import TimeRange
 from generator.match_factory import MatchFactory
 from harness.kibana import queries
 from harness.kibana.objects import panels
-from harness.stack import ROOT, Stack
+from harness.stack import Stack
 from harness.waiting import LIMIT_SECONDS, eventually
 from infra.clients.prometheus import PrometheusClient, PrometheusError
-from infra.names import CHAMPIONS_ALIAS, MATCHES_ALIAS, MATCHES_TOPIC
+from infra.names import CHAMPIONS_ALIAS, MATCHES_ALIAS, MATCHES_TOPIC, ROOT
 from job.match_v5 import BLUE_TEAM_ID, RED_TEAM_ID
 from tests.support.browser_page import open_page
 from tests.support.recent_matches import has_generator, skip_without_matches

@@ -14,7 +14,7 @@ import pytest
 from pulumi import automation
 from pulumi.dynamic import CreateResult, Resource, ResourceProvider
 
-from harness.stack import ROOT
+from infra.names import ROOT
 from infra.provisioning.saved_object import OBJECTS, declare_saved_objects
 from infra.versions import MINIMUM_DOCKER_API
 from tests.stack.test_lifecycle import changes

@@ -21,9 +21,8 @@ from pulumi.dynamic import ResourceProvider
 from pulumi.runtime.stack import wait_for_rpcs
 
 from infra import preflight, versions
-from infra.images import ROOT
 from infra.images.source import Source
-from infra.names import PROJECT
+from infra.names import PROJECT, ROOT
 from infra.settings import Settings
 
 SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]

@@ -109,9 +109,10 @@ def _time_range(hours: int | None, begin: str | None, end: str | None, now: date
     if begin is None:
         if end is not None:
             raise ValueError("TO needs FROM")
-        if not 1 <= (hours or 1) <= MAX_HOURS or hours == 0:
+        hours = 1 if hours is None else hours
+        if not 1 <= hours <= MAX_HOURS:
             raise ValueError(f"HOURS must be 1 to {MAX_HOURS}")
-        return TimeRange.last(timedelta(hours=hours or 1), now)
+        return TimeRange.last(timedelta(hours=hours), now)
     if hours is not None:
         raise ValueError("either HOURS or FROM, not both")
     first, last = _parse_time("FROM", begin), _parse_time("TO", end) if end else now

@@ -3,12 +3,13 @@
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-CONF = Path(__file__).parents[3] / "job" / "conf"
+from infra.names import ROOT
+
+CONF = ROOT / "job" / "conf"
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ class Wait:
         self._sinks = sinks
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        self._sinks._on_wait("Elasticsearch", "closed", 5, 1)
+        self._sinks._on_wait("Elasticsearch", "closed", 5)
         return iter(())
 
 

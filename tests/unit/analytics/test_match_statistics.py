@@ -6,7 +6,6 @@ import json
 import operator
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import mean
 from typing import Any
 from unittest.mock import create_autospec
@@ -31,13 +30,14 @@ from analytics.match_statistics import (
 from analytics.time_range import TimeRange
 from harness.kibana import kql
 from harness.kibana.objects import panels
+from infra.names import ROOT
 from job.documents import documents
 from job.times import to_ms
 from tests.support.http_server import HTTPServer
 from tests.support.sample_matches import ARRIVED_AT, decoded, full_participant, match, participant
 from tests.support.selected_documents import ARENA, CLASSIC, DOCUMENTS, PERSON, is_selected
 
-KIBANA_PANEL = Path(__file__).parents[3] / "mappings" / "kibana" / "lens" / "lol-game-length.json"
+KIBANA_PANEL = ROOT / "mappings" / "kibana" / "lens" / "lol-game-length.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_SIDE = {"doc_count": 0, "won": {"matches": {"value": 0}}}
 EMPTY_RESPONSE: dict[str, Any] = {

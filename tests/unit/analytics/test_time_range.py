@@ -54,6 +54,7 @@ def test_time_range_that_begins_in_the_future_is_refused() -> None:
     ("minutes", "words"),
     [
         (15, "in the last 15 minutes"),
+        (48, "in the last 48 minutes"),
         (60, "in the last hour"),
         (90, "in the last 90 minutes"),
         (24 * 60, "in the last 24 hours"),

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import settings, sources
 from dashboard.sources import Source
-from infra.images import ROOT
 from infra.logins import sha256
+from infra.names import ROOT
 
 SOURCES = {
     "stack": "unit",

@@ -17,7 +17,7 @@ from dashboard import settings, sources
 from dashboard.sources import DisplayedDeadLetter, Source
 from dashboard.view import View
 from infra.clients.prometheus import Alert, PrometheusClient, Series
-from infra.images import ROOT
+from infra.names import ROOT
 from tests.support.report_samples import MATCHES, TIME_RANGE
 
 

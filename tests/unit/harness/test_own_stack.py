@@ -14,8 +14,8 @@ import pytest
 from docker.errors import NotFound
 
 from harness import stack as harness
-from harness.stack import ROOT, Stack, lock_stack, selected_stack, selection_kept
-from infra.names import STACK_LABEL
+from harness.stack import Stack, lock_stack, selected_stack, selection_kept
+from infra.names import ROOT, STACK_LABEL
 from tests.support.own_container import own_container
 from tools import pulumi_state
 from tools.pulumi_state import run_pulumi

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
 from google.protobuf.struct_pb2 import Struct  # type: ignore[import-untyped]
@@ -14,10 +13,9 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime.proto.provider_pb2 import DiffRequest
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
+from infra.names import ROOT
 from infra.provisioning import health_gate
 from tests.support.pulumi_program import dynamic_provider
-
-ROOT = Path(__file__).parents[3]
 
 
 def test_process_of_providers_ends_after_the_engine() -> None:

@@ -17,8 +17,7 @@ from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.grafana import dashboards
-from infra.images import ROOT
-from infra.names import SCRAPE_SECONDS
+from infra.names import ROOT, SCRAPE_SECONDS
 from infra.services import FILES
 from infra.services.grafana import DASHBOARDS, PROVISIONING
 from tests.support.promql import interpolated, panels, parse, rule_test_cases, selectors, targets

@@ -15,9 +15,9 @@ import pytest
 from docker.errors import DockerException
 
 from infra import images, versions
-from infra.images import RECIPES, ROOT, ca_certificates, dockerfile, network_arguments, reference
+from infra.images import RECIPES, ca_certificates, dockerfile, network_arguments, reference
 from infra.images.source import CredentialsError, Kind, RegistryError, Source, choose_image_source, mirrored
-from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, ROOT, STACK_LABEL
 from infra.settings import SettingsError
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings

@@ -19,9 +19,9 @@ from pulumi.dynamic import ResourceProvider
 from pulumi.runtime import rpc
 
 from infra import versions
-from infra.images import RECIPES, ROOT, dockerfile
+from infra.images import RECIPES, dockerfile
 from infra.logins import CASSANDRA_ADMIN
-from infra.names import INDEX_ALIASES, JOB_SETTINGS, LIMITS_LABEL, SCRAPE_SECONDS, SERVICE_LABEL, STACK_LABEL
+from infra.names import INDEX_ALIASES, JOB_SETTINGS, LIMITS_LABEL, ROOT, SCRAPE_SECONDS, SERVICE_LABEL, STACK_LABEL
 from infra.services.base import INTERVAL_SECONDS
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.images import ROOT
+from infra.names import ROOT
 
 SOURCES = sorted(
     path.relative_to(ROOT) for path in [*ROOT.glob("requirements*.in"), *ROOT.glob("[!.]*/requirements*.in")]

@@ -11,8 +11,7 @@ import yaml
 from pydantic.alias_generators import to_camel
 
 from infra import versions
-from infra.images import ROOT
-from infra.names import INDEX_ALIASES
+from infra.names import INDEX_ALIASES, ROOT
 from infra.settings import PORT_OFFSET_STEP, STACK_OWNED_JOB_KEYS, HostPort, Settings, SettingsError
 from tests.support.pulumi_program import SCHEMA, raw_config, settings
 

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from copy import deepcopy
 from functools import reduce
 from operator import getitem
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
+from infra.names import ROOT
 from job.documents import documents
 from job.match_v5 import Info, InfoDetails, Metadata, Participant, ParticipantDetails
 from tests.support.sample_matches import Json, dead_letter, decoded
 
-TEXT = (Path(__file__).parents[3] / "docs" / "data-dictionary.md").read_text()
+TEXT = (ROOT / "docs" / "data-dictionary.md").read_text()
 _, INPUT, *_ = re.split(r"^## ", TEXT, flags=re.MULTILINE)
 EXAMPLE: Json = json.loads(INPUT.split("```json")[1].split("```")[0])
 ARRIVED_AT = EXAMPLE["info"]["gameCreation"] + 3_600_000

@@ -218,7 +218,7 @@ def test_dead_letter_waits_for_a_broker_that_does_not_know_the_topic_yet() -> No
     sink.flush()
     offsets = [dict(message["headers"])["dlq.offset"] for message in producer.delivered]
     assert sorted(offsets) == [b"0", b"1", b"2"]
-    assert [reason for _, reason, _, _ in waits] == ["3 dead letters are not acknowledged (Local: Unknown topic)"]
+    assert [reason for _, reason, _ in waits] == ["3 dead letters are not acknowledged (Local: Unknown topic)"]
 
 
 @pytest.mark.parametrize("code", [KafkaError._FATAL, KafkaError._INVALID_ARG])
@@ -234,7 +234,7 @@ def test_reason_of_a_retry_is_the_latest_error() -> None:
     sink = dead_letter_sink(producer, waits)
     sink.add(MESSAGE, LETTER)
     sink.flush()
-    assert [reason for _, reason, _, _ in waits] == [
+    assert [reason for _, reason, _ in waits] == [
         "1 dead letters are not acknowledged (Local: Message timed out)",
         "1 dead letters are not acknowledged (Local: Broker transport failure)",
     ]
@@ -272,7 +272,7 @@ def test_rejected_login_is_the_reason_of_a_retry() -> None:
     sink = dead_letter_sink(RejectedProducer(KafkaError._MSG_TIMED_OUT), waits, errors)
     sink.add(MESSAGE, LETTER)
     sink.flush()
-    assert [reason for _, reason, _, _ in waits] == [
+    assert [reason for _, reason, _ in waits] == [
         "1 dead letters are not acknowledged (kafka.username, kafka.password: Kafka at kafka:9092 rejects the login of "
         "the user lol_job; correct username and password)"
     ]

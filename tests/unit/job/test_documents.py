@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.names import ROOT
 from job.documents import actions, documents
 from job.ids import cassandra_write_time, external_version, monthly_index, statistics_document_id
 from job.queues import AGAINST_BOTS, queue_ids, queue_name
@@ -20,7 +20,7 @@ from tests.support.sample_matches import ALIASES, ARRIVED_AT, TWO_TEAMS, decoded
 from tests.support.team_documents import team_documents
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=50)
-TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
+TEMPLATES = ROOT / "mappings" / "index_templates"
 
 
 def mapped_fields(alias: str) -> set[str]:

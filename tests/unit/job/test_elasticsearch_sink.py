@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from elastic_transport import ConnectionTimeout
 from elasticsearch import Elasticsearch
+from msgspec import structs
 
+from job import retry
 from job.documents import Action, action
 from job.errors import JobError
 from job.sinks import elasticsearch
@@ -76,6 +78,11 @@ DOCUMENT_FAULTS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "_MAX_BACKOFF_SECONDS", 0.01)
+
+
 @pytest.fixture
 def server() -> Iterator[FakeElasticsearch]:
     with fake_elasticsearch() as fake:
@@ -91,14 +98,12 @@ def waits() -> list[tuple[str, str]]:
 @pytest.fixture
 def sink(server: FakeElasticsearch, waits: list[tuple[str, str]]) -> Iterator[BulkSink]:
     client = Elasticsearch([server.url], max_retries=0, request_timeout=2)
-    yield BulkSink(
-        client, lambda service, reason, _seconds, _attempt: waits.append((service, reason)), max_backoff=0.01
-    )
+    yield BulkSink(client, lambda service, reason, _: waits.append((service, reason)))
     client.close()
 
 
 def some_actions(count: int) -> list[Action]:
-    return [action(INDEX, f"id{n}", {"n": n}, source_index=n) for n in range(count)]
+    return [structs.replace(action(INDEX, f"id{n}", {"n": n}), source_index=n) for n in range(count)]
 
 
 def failing(
@@ -284,12 +289,12 @@ def test_retries_until_elasticsearch_answers(waits: list[tuple[str, str]]) -> No
     started: list[FakeElasticsearch] = []
     with ExitStack() as stack, Elasticsearch([f"http://127.0.0.1:{port}"], max_retries=0) as client:
 
-        def start_server(service: str, reason: str, _seconds: float, attempt: int) -> None:
+        def start_server(service: str, reason: str, _seconds: float) -> None:
             waits.append((service, reason))
-            if attempt == 3:
+            if len(waits) == 3:
                 started.append(stack.enter_context(fake_elasticsearch(port=port)))
 
-        assert BulkSink(client, start_server, max_backoff=0.01).index(some_actions(2)) == []
+        assert BulkSink(client, start_server).index(some_actions(2)) == []
     assert [ids(server) for server in started] == [{"id0", "id1"}]
     assert len(waits) == 3
     assert all("cannot be reached" in reason for _, reason in waits)
@@ -298,7 +303,7 @@ def test_retries_until_elasticsearch_answers(waits: list[tuple[str, str]]) -> No
 def test_acknowledged_request_is_progress_and_one_of_which_all_is_sent_again_is_not(server: FakeElasticsearch) -> None:
     reports: list[str] = []
     with Elasticsearch([server.url], max_retries=0) as client:
-        sink = BulkSink(client, lambda *_: reports.append("wait"), 0.01, on_progress=lambda: reports.append("progress"))
+        sink = BulkSink(client, lambda *_: reports.append("wait"), lambda: reports.append("progress"))
         sink.index(some_actions(2))
         assert reports == ["progress"]
         server.answers = [
@@ -315,7 +320,7 @@ def test_request_of_statistics_that_is_rejected_as_a_whole_is_no_progress(server
     reports: list[str] = []
     server.answers = [lambda lines: server.store(lines, {"id0": 400, "id1": 400})] * 2
     with Elasticsearch([server.url], max_retries=0) as client:
-        sink = BulkSink(client, lambda *_: reports.append("wait"), 0.01, on_progress=lambda: reports.append("progress"))
+        sink = BulkSink(client, lambda *_: reports.append("wait"), lambda: reports.append("progress"))
         sink.index_all(some_actions(2))
     assert reports == ["wait", "wait", "progress"]
 
@@ -337,7 +342,7 @@ def test_request_that_times_out_is_sent_again_with_fewer_actions(
             return perform_request(method, path, body=body, **options)
 
         monkeypatch.setattr(client, "perform_request", answer_what_fits)
-        sink = BulkSink(client, lambda service, reason, *_: waits.append((service, reason)), max_backoff=0.01)
+        sink = BulkSink(client, lambda service, reason, *_: waits.append((service, reason)))
         assert sink.index(some_actions(3000)) == []
         assert sent == [3000, 1500, 750, 844, 950, 456]
         assert ids(server) == {f"id{n}" for n in range(3000)}

@@ -58,7 +58,7 @@ def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
         each.batch_finished()
     for _ in range(30):
         clock.now += 10
-        health.record_sink_wait(SinkWait("Elasticsearch", "no answer", seconds=5, attempt=1, query="matches"))
+        health.record_sink_wait(SinkWait("Elasticsearch", "no answer", seconds=5, query="matches"))
         assert health.hanging_reason() == ""
     health.matches.batch_finished()
     clock.now += 59
@@ -72,14 +72,14 @@ def test_documents_that_wait_for_elasticsearch_hold_the_cores_of_the_statistics(
 def test_health_check_names_the_service_a_sink_waits_for(clock: Clock, health: JobHealth) -> None:
     health.matches.query_started()
     health.matches.batch_finished()
-    health.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=300, attempt=9))
+    health.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=300))
     assert health.unhealthy_reason() == ""
     clock.now += 61
     assert health.unhealthy_reason().endswith("waiting for Elasticsearch: it cannot be reached")
 
 
 def test_health_check_gives_the_reason_of_a_wait_in_one_line(health: JobHealth) -> None:
-    health.record_sink_wait(SinkWait("Elasticsearch", "it answers 503\n✓ all is well\x1b[2J", seconds=5, attempt=1))
+    health.record_sink_wait(SinkWait("Elasticsearch", "it answers 503\n✓ all is well\x1b[2J", seconds=5))
     assert health.wait_reason() == "waiting for Elasticsearch: it answers 503\\n✓ all is well\\x1b[2J"
 
 
@@ -88,7 +88,7 @@ def test_query_hangs_without_progress_but_not_while_a_sink_waits(clock: Clock, h
     health.matches.query_started()
     health.matches.batch_finished()
     clock.now += 50
-    health.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=5, attempt=9))
+    health.record_sink_wait(SinkWait("Elasticsearch", "it cannot be reached", seconds=5))
     clock.now += 60
     assert health.unhealthy_reason() == "query matches has made no progress for 110 s"
     assert health.hanging_reason() == ""
@@ -137,7 +137,7 @@ def test_query_that_hangs_is_noticed_while_another_query_waits(clock: Clock, hea
         each.batch_finished()
     for _ in range(20):
         clock.now += 5
-        health.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="statistics"))
+        health.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, query="statistics"))
     hanging = "query matches has made no progress for 100 s"
     assert health.hanging_reason() == health.unhealthy_reason() == hanging
     health.matches.batch_finished()
@@ -155,7 +155,7 @@ def test_query_that_finishes_no_first_batch_hangs(clock: Clock, health: JobHealt
 
 def test_sink_wait_ends_after_the_next_attempt(registry: CollectorRegistry, clock: Clock, health: JobHealth) -> None:
     assert registry.get_sample_value("lol_job_sink_waiting") == 0
-    health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
+    health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1))
     assert registry.get_sample_value("lol_job_sink_waiting") == 1
     assert registry.get_sample_value("lol_job_sink_waits_total", {"service": "Elasticsearch"}) == 1
     clock.now += 37
@@ -171,8 +171,8 @@ def test_sink_wait_is_visible_during_attempts_that_end_by_a_timeout(
     health = JobHealth(QueryHealth("matches"), QueryHealth("statistics"), 120, attempt_seconds, metrics.count_wait)
     metrics.export_waits(health)
     health.matches.query_started()
-    for attempt in range(4):
-        health.record_sink_wait(SinkWait("Elasticsearch", "no answer", 5, attempt, "matches"))
+    for _ in range(4):
+        health.record_sink_wait(SinkWait("Elasticsearch", "no answer", 5, "matches"))
         for _ in range(5 + attempt_seconds):
             assert waiting(registry) == [1, 0]
             assert registry.get_sample_value("lol_job_sink_waiting") == 1
@@ -190,7 +190,7 @@ def waiting(registry: CollectorRegistry, query: str = "matches") -> list[float |
 
 
 def test_sink_wait_ends_with_the_querys_progress(health: JobHealth, registry: CollectorRegistry) -> None:
-    health.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="matches"))
+    health.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, query="matches"))
     health.statistics.batch_finished()
     assert (waiting(registry), waiting(registry, "statistics")) == ([1, 0], [0, 0])
     health.matches.batch_finished()
@@ -200,9 +200,9 @@ def test_sink_wait_ends_with_the_querys_progress(health: JobHealth, registry: Co
 
 
 def test_new_sink_wait_is_logged_at_once(clock: Clock, health: JobHealth, caplog: pytest.LogCaptureFixture) -> None:
-    health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1, attempt=1))
+    health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=1))
     clock.now += 7
-    health.record_sink_wait(SinkWait("Kafka", "no answer", seconds=1, attempt=1))
+    health.record_sink_wait(SinkWait("Kafka", "no answer", seconds=1))
     assert [record.getMessage() for record in caplog.records] == [
         "Waiting for Elasticsearch: 429; retrying",
         "Waiting for Kafka: no answer; retrying",
@@ -211,9 +211,9 @@ def test_new_sink_wait_is_logged_at_once(clock: Clock, health: JobHealth, caplog
 
 def test_sink_wait_log_is_rate_limited(clock: Clock, health: JobHealth, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=1))
+        health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60))
     clock.now += 11
-    health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60, attempt=2))
+    health.record_sink_wait(SinkWait("Elasticsearch", "429", seconds=60))
     assert [record.getMessage() for record in caplog.records] == ["Waiting for Elasticsearch: 429; retrying"] * 2
 
 

@@ -58,7 +58,7 @@ def test_health_check_is_503_with_the_reason_until_the_first_batch(health: JobHe
 def test_health_check_of_a_waiting_job_is_200_with_the_reason(health: JobHealth, port: int) -> None:
     health.matches.query_started()
     health.matches.batch_finished()
-    health.record_sink_wait(SinkWait("Elasticsearch", "it answers 400 (closed)", seconds=60, attempt=1))
+    health.record_sink_wait(SinkWait("Elasticsearch", "it answers 400 (closed)", seconds=60))
     assert get(port, "/health") == (200, "waiting for Elasticsearch: it answers 400 (closed)\n")
 
 

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +10,7 @@ import orjson
 import pyarrow as pa
 import pytest
 
+from infra.names import ROOT
 from job.kafka_client import KafkaClientSettings
 from job.sinks.elasticsearch import Connection
 from job.sinks.sink_wait import Address
@@ -62,7 +62,7 @@ def test_null_figures_are_omitted() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [("champion", "lol_champion_stats"), ("position", "lol_position_stats")])
 def test_mappings_have_exactly_the_documents_fields(kind: str, name: str) -> None:
-    template = Path(__file__).parents[3] / "mappings" / "index_templates" / f"{name}.json"
+    template = ROOT / "mappings" / "index_templates" / f"{name}.json"
     mappings = orjson.loads(template.read_bytes())["template"]["mappings"]
     assert set(mappings["properties"]) == set(orjson.loads(window_action(row(kind), "n").lines.splitlines()[1]))
     assert mappings["dynamic"] == "strict"

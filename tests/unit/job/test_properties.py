@@ -3,7 +3,6 @@
 import json
 import re
 from datetime import datetime
-from pathlib import Path
 from typing import Any, cast
 
 import orjson
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from generator.match_factory import MatchFactory, MatchSize
 from generator.modes import MODE_NAMES, RIFT_5V5
+from infra.names import ROOT
 from job.dead_letter import REASONS, DeadLetter
 from job.documents import actions, documents
 from job.match import Match, decode
@@ -39,7 +39,7 @@ from tests.support.team_documents import team_documents
 EXAMPLES = settings(max_examples=150)
 WINDOW = with_overrides({}).window
 
-TEMPLATES = Path(__file__).parents[3] / "mappings" / "index_templates"
+TEMPLATES = ROOT / "mappings" / "index_templates"
 FIELDS: dict[str, dict[str, dict[str, str]]] = {
     alias: json.loads((TEMPLATES / f"{alias}.json").read_text())["template"]["mappings"]["properties"]
     for alias in ALIASES

@@ -69,7 +69,7 @@ def test_query_is_healthy_and_waits_for_no_service_after_a_batch_or_while_it_is_
     ends: list[str] = []
     listener = QueryListener(health.matches, query, lambda _: None, ends.append)
     listener.onQueryStarted(SimpleNamespace())
-    health.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, attempt=1, query="matches"))
+    health.record_sink_wait(SinkWait("Elasticsearch", "closed", seconds=5, query="matches"))
     assert health.unhealthy_reason() == (
         "query matches has not finished its first batch; waiting for Elasticsearch: closed"
     )

@@ -12,7 +12,7 @@ from job.sinks import sink_wait
 from job.sinks.sink_wait import Address, ProgressReporter, Receiver, SinkProgress, SinkWait
 from tests.unit.conftest import Clock
 
-WAIT = SinkWait("Elasticsearch", "größer", 1.5, 2)
+WAIT = SinkWait("Elasticsearch", "größer", 1.5)
 Received = SimpleQueue[SinkWait | SinkProgress]
 
 
@@ -64,7 +64,7 @@ def test_unreachable_driver_does_not_fail_the_sink() -> None:
 
 
 def test_datagram_without_the_drivers_token_is_ignored(driver: Address, received: Received) -> None:
-    forged = msgspec.json.encode(SinkWait("Kafka", "forged", 60, 1))
+    forged = msgspec.json.encode(SinkWait("Kafka", "forged", 60))
     of_another_start = Receiver(received.put, received.put)
     tokens = (b"", b"\0", driver.token[:-1], b"\0" + driver.token, of_another_start.address("").token)
     of_another_start.close()

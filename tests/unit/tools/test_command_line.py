@@ -10,7 +10,8 @@ from subprocess import PIPE
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from infra.names import ROOT
+
 TOOLS = ["status", "dlq", "report", "backfill", "credentials", "deploy", "repair", "kibana_export"]
 
 

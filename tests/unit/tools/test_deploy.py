@@ -12,14 +12,13 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import APIError
 
-from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, ROOT, STACK_LABEL
 from tests.support.fake_docker import FakeContainer, FakeDockerEngine
 from tests.support.fake_pulumi import FakePulumi
 from tools import deploy as deploy_tool
 from tools import repair
 from tools.deploy import finished_steps, log_file
 
-ROOT = Path(__file__).parents[3]
 UP = """\
 Updating (dev):
     pulumi:pulumi:Stack lolstack-dev  images: build (as in the running stack)

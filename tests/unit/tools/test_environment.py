@@ -13,7 +13,8 @@ from zipfile import ZipFile
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from infra.names import ROOT
+
 VARIABLES = (
     "DOCKER_HOST",
     "DOCKER_CONTEXT",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from infra.names import ROOT
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

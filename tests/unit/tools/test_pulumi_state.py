@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from infra.home import home_folder
+from infra.names import ROOT
 from tests.support.fake_pulumi import FakePulumi
-from tools.pulumi_state import ROOT, PulumiError, check_locks, export_state, lock_folder, select_stack
+from tools.pulumi_state import PulumiError, check_locks, export_state, lock_folder, select_stack
 
 
 def finished_process() -> int:

@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from harness.stack import ROOT
+from infra.names import ROOT
 
 IMPORT_WITHOUT = """
 import importlib, sys
