@@ -69,6 +69,10 @@ DNS_SEARCH = ["."]
 """No name without a dot is looked up outside the stack's networks, or completed with the host's search domains. By
 default Docker asks the host's DNS for the name of a stopped service, and whoever answers there gets the clients' logins
 and data."""
+LOG_DRIVER = "json-file"
+"""Of every container: the engine's default can be one that keeps nothing to read, or that cannot start."""
+LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
+"""Log rotation."""
 
 # Paths in the containers
 JOB_SETTINGS = "/etc/lolstack/job.yaml"

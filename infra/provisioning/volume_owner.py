@@ -13,11 +13,12 @@ from typing import Any
 import pulumi
 from docker.errors import ContainerError, NotFound
 from docker.models.containers import Container
+from docker.types import LogConfig
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect
-from infra.names import SERVICE_LABEL, STACK_LABEL, VOLUME_OWNERS, container_name
+from infra.names import LOG_DRIVER, LOG_OPTIONS, SERVICE_LABEL, STACK_LABEL, VOLUME_OWNERS, container_name
 
 FOLDER = "/volumes"
 SCRIPT = """
@@ -97,6 +98,7 @@ def _change_owners(stack: str, users: Mapping[str, str], image: str) -> None:
             read_only=True,
             volumes={volume: {"bind": f"{FOLDER}/{volume}", "mode": "rw"} for volume in users},
             remove=True,
+            log_config=LogConfig(type=LOG_DRIVER, config=LOG_OPTIONS),
         )
     except ContainerError as error:
         raise VolumeOwnerError(f"the files of volumes cannot be given to the services' users: {error}") from error

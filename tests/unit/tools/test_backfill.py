@@ -66,6 +66,8 @@ def test_backfill_container_has_the_jobs_image_user_and_settings() -> None:
     assert command[1:] == ["-m", "job.backfill", "--config", JOB_SETTINGS, "--from", "2026-11-24"]
     assert options["ulimits"] == [{"Name": "nproc", "Soft": 16384, "Hard": 16384}], "as the services"
     assert (options["dns_opt"], options["dns_search"]) == (["ndots:1"], ["."]), "as the services"
+    log_config = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+    assert options["log_config"] == log_config, "as the services: the engine's default may keep nothing to read"
     assert options["hostname"] == "backfill", "Linux allows 64 characters, and a stack's name can have 100"
     folder, archive = container.put_archive.call_args.args  # type: ignore[attr-defined]
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
