@@ -14,6 +14,9 @@ STACK_LABEL = f"{PROJECT}.stack"
 SERVICE_LABEL = f"{PROJECT}.service"
 IMAGE_SOURCE_LABEL = f"{PROJECT}.image-source"
 LIMITS_LABEL = f"{PROJECT}.limits"
+NO_TRAEFIK = {"traefik.enable": "false"}
+"""By default, a Traefik in the host's network publishes every container under its name: others could read Elasticsearch
+and Prometheus, which need no login for that by default."""
 
 # Kafka topics
 MATCHES_TOPIC = "lol_matches"
@@ -91,6 +94,11 @@ def stack_prefix(stack: str) -> str:
 def container_name(stack: str, service: str) -> str:
     """The name of a service's container."""
     return f"{stack_prefix(stack)}-{service}"
+
+
+def container_labels(stack: str, service: str) -> dict[str, str]:
+    """The labels of every container of the stack."""
+    return {STACK_LABEL: stack, SERVICE_LABEL: service, **NO_TRAEFIK}
 
 
 def make_command(target: str, stack: str) -> str:

@@ -21,8 +21,7 @@ from infra.names import (
     DNS_SEARCH,
     LOG_DRIVER,
     LOG_OPTIONS,
-    SERVICE_LABEL,
-    STACK_LABEL,
+    container_labels,
     container_name,
     make_command,
     stack_prefix,
@@ -67,7 +66,7 @@ def create_task_container(
         [PYTHON, *arguments],
         name=name,
         hostname=task,  # Linux allows 64 characters, and a stack's name can be longer
-        labels={STACK_LABEL: stack, SERVICE_LABEL: task},
+        labels=container_labels(stack, task),
         network=stack_prefix(stack),
         dns_opt=DNS_OPTIONS,
         dns_search=DNS_SEARCH,

@@ -18,7 +18,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect
-from infra.names import LOG_DRIVER, LOG_OPTIONS, SERVICE_LABEL, STACK_LABEL, VOLUME_OWNERS, container_name
+from infra.names import LOG_DRIVER, LOG_OPTIONS, VOLUME_OWNERS, container_labels, container_name
 
 FOLDER = "/volumes"
 SCRIPT = """
@@ -87,7 +87,7 @@ def _change_owners(stack: str, users: Mapping[str, str], image: str) -> None:
         client.containers.run(
             image,
             name=name,
-            labels={STACK_LABEL: stack, SERVICE_LABEL: VOLUME_OWNERS},
+            labels=container_labels(stack, VOLUME_OWNERS),
             entrypoint=["sh", "-ec", SCRIPT, "sh"],
             command=[f"{user}={FOLDER}/{volume}" for volume, user in users.items()],
             user="0:0",

@@ -23,8 +23,8 @@ from infra.names import (
     LOG_OPTIONS,
     MAIN_NETWORK,
     PROJECT,
-    SERVICE_LABEL,
     STACK_LABEL,
+    container_labels,
     container_name,
     stack_prefix,
 )
@@ -298,13 +298,12 @@ class Service(pulumi.ComponentResource):
             log_opts=LOG_OPTIONS,
             labels=[
                 docker.ContainerLabelArgs(label=label, value=value)
-                for label, value in (
-                    (STACK_LABEL, deployment.stack),
-                    (SERVICE_LABEL, self.name),
-                    (IMAGE_SOURCE_LABEL, deployment.images.source.kind),
+                for label, value in {
+                    **container_labels(deployment.stack, self.name),
+                    IMAGE_SOURCE_LABEL: deployment.images.source.kind,
                     # Replaces the container if they change.
-                    (LIMITS_LABEL, json.dumps({"logOpts": LOG_OPTIONS, "ulimits": ULIMITS})),
-                )
+                    LIMITS_LABEL: json.dumps({"logOpts": LOG_OPTIONS, "ulimits": ULIMITS}),
+                }.items()
             ],
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -47,7 +47,7 @@ class FakeEngine:
 
     def _run(self, image: str, **options: Any) -> None:
         assert options["name"] == "lolstack-unit-volume-owners"
-        assert options["labels"][STACK_LABEL] == "unit"
+        assert options["labels"].items() >= {STACK_LABEL: "unit", "traefik.enable": "false"}.items()
         mounts = {name: mount["bind"] for name, mount in options["volumes"].items()}
         assert [each.partition("=")[2] for each in options["command"]] == list(mounts.values())
         assert options["cap_drop"] == ["ALL"]
