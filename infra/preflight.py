@@ -48,9 +48,9 @@ def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
     """Check that the Docker host fits the stack; return the id of its engine. `config` is Pulumi's configuration in
     use. Raises SettingsError with one line for each problem.
 
-    If the provider would use another engine, or the stack there is not the one of this state, or the configuration
-    lacks its settings, that is the only problem reported: the others follow from it. `check_ports` follows once it is
-    known which services will be deployed.
+    If the provider would use another engine, or the engine is Podman's, or the stack there is not the one of this
+    state, or the configuration lacks its settings, that is the only problem reported: the others follow from it.
+    `check_ports` follows once it is known which services will be deployed.
     """
     if problem := _provider_settings(config, stack):
         raise SettingsError(problem)
@@ -61,7 +61,8 @@ def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
             version, info = client.version(), client.info()
             state = ownership.read_state(_reference(stack))
             problem = (
-                ownership.foreign_deployment(state, stack, client)
+                _podman(version)
+                or ownership.foreign_deployment(state, stack, client)
                 or ownership.renamed_deployment(state, stack)
                 or ownership.unlabelled_volumes(state, stack, client)
                 or configuration.lost_settings(state, stack, config)
@@ -125,6 +126,16 @@ def _reference(stack: str) -> str:
     """
     organization = pulumi.get_organization()
     return stack if organization == "organization" else f"{organization}/{PROJECT}/{stack}"
+
+
+def _podman(version: Mapping[str, Any]) -> str | None:
+    """A problem if the engine is Podman's, whose own version would be taken for Docker's. `version` is the engine's."""
+    if not any("Podman" in component["Name"] for component in version.get("Components") or ()):
+        return None
+    return (
+        "the engine of DOCKER_HOST or the Docker context is Podman's, with which the stack does not run: unset "
+        "DOCKER_HOST, select another Docker context, or remove the package podman-docker, then `tools/setup.sh`"
+    )
 
 
 def _outdated_docker(version: str, api_version: str) -> list[str]:

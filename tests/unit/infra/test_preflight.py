@@ -379,6 +379,16 @@ def test_outdated_docker_version_is_reported(engine: FakeDockerEngine, api_versi
     assert problems({}) == expected
 
 
+def test_podmans_engine_is_the_only_problem(engine: FakeDockerEngine) -> None:
+    """Its version is Podman's own, and its API has the version of a Docker engine that fits."""
+    engine.docker_version, engine.memory_bytes = "5.4.2", GIB
+    engine.components = ["Podman Engine", "Conmon", "OCI Runtime (crun)"]
+    (problem,) = problems({})
+    assert problem.startswith(
+        "the engine of DOCKER_HOST or the Docker context is Podman's, with which the stack does not"
+    )
+
+
 @pytest.mark.parametrize(("version", "warned"), [("20.10.24+dfsg1", True), ("27.5.1", True), ("28.0.0-rc.1", False)])
 def test_engine_that_exposes_ports_to_the_local_network_is_a_warning(
     engine: FakeDockerEngine,

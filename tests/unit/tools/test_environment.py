@@ -762,6 +762,12 @@ def test_engine_that_answers_with_an_error_is_not_started_again(
     [
         ("bin", "echo podman version 4.3.1", "setup: error: the command docker is Podman's ({folder}/docker)"),
         (
+            "bin",
+            # Docker's own client, with Podman's socket
+            "case $* in *Components*) echo Podman Engine; echo Conmon ;; *) echo 5.4.2 ;; esac",
+            "setup: error: the command docker uses Podman's engine, with which the stack does not run: unset",
+        ),
+        (
             "snap/bin",
             "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
             "setup: error: Docker's snap is installed, but does not run: ",
