@@ -18,6 +18,9 @@ STACK_LABEL = f"{PROJECT}.stack"
 SERVICE_LABEL = f"{PROJECT}.service"
 IMAGE_SOURCE_LABEL = f"{PROJECT}.image-source"
 LIMITS_LABEL = f"{PROJECT}.limits"
+NO_TRAEFIK = {"traefik.enable": "false"}
+"""By default, a Traefik in the host's network publishes every container under its name: others could read Elasticsearch
+and Prometheus, which need no login for that by default."""
 
 # Kafka topics
 MATCHES_TOPIC = "lol_matches"
@@ -73,6 +76,10 @@ DNS_SEARCH = ["."]
 """No name without a dot is looked up outside the stack's networks, or completed with the host's search domains. By
 default Docker asks the host's DNS for the name of a stopped service, and whoever answers there gets the clients' logins
 and data."""
+LOG_DRIVER = "json-file"
+"""Of every container: the engine's default can be one that keeps nothing to read, or that cannot start."""
+LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
+"""Log rotation."""
 
 # Paths in the containers
 JOB_SETTINGS = "/etc/lolstack/job.yaml"
@@ -91,6 +98,11 @@ def stack_prefix(stack: str) -> str:
 def container_name(stack: str, service: str) -> str:
     """The name of a service's container."""
     return f"{stack_prefix(stack)}-{service}"
+
+
+def container_labels(stack: str, service: str) -> dict[str, str]:
+    """The labels of every container of the stack."""
+    return {STACK_LABEL: stack, SERVICE_LABEL: service, **NO_TRAEFIK}
 
 
 def make_command(target: str, stack: str) -> str:

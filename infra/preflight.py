@@ -4,6 +4,7 @@ that the stack on the Docker host is the one of this Pulumi state, and that this
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import socket
 from collections.abc import Collection, Mapping, Sequence
@@ -31,6 +32,8 @@ from infra.users import MAX_PROCESSES
 
 MIN_FREE_DISK_GIB = 5
 """Space for the data of a day or two. Images that are already on the host need no more."""
+MIN_FREE_INODES = 200_000
+"""Each file and folder of an image, and of what a build unpacks, needs one."""
 CONTAINERD_ROOT = Path("/var/lib/containerd")
 """Where containerd keeps images by default. The Docker engine does not know its configuration."""
 CONTAINERD_IMAGE_STORE = "io.containerd.snapshotter.v1"
@@ -48,9 +51,9 @@ def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
     """Check that the Docker host fits the stack; return the id of its engine. `config` is Pulumi's configuration in
     use. Raises SettingsError with one line for each problem.
 
-    If the provider would use another engine, or the stack there is not the one of this state, or the configuration
-    lacks its settings, that is the only problem reported: the others follow from it. `check_ports` follows once it is
-    known which services will be deployed.
+    If the provider would use another engine, or the engine is Podman's, or the stack there is not the one of this
+    state, or the configuration lacks its settings, that is the only problem reported: the others follow from it.
+    `check_ports` follows once it is known which services will be deployed.
     """
     if problem := _provider_settings(config, stack):
         raise SettingsError(problem)
@@ -61,7 +64,8 @@ def check(settings: Settings, stack: str, config: Mapping[str, str]) -> str:
             version, info = client.version(), client.info()
             state = ownership.read_state(_reference(stack))
             problem = (
-                ownership.foreign_deployment(state, stack, client)
+                _podman(version)
+                or ownership.foreign_deployment(state, stack, client)
                 or ownership.renamed_deployment(state, stack)
                 or ownership.unlabelled_volumes(state, stack, client)
                 or configuration.lost_settings(state, stack, config)
@@ -125,6 +129,16 @@ def _reference(stack: str) -> str:
     """
     organization = pulumi.get_organization()
     return stack if organization == "organization" else f"{organization}/{PROJECT}/{stack}"
+
+
+def _podman(version: Mapping[str, Any]) -> str | None:
+    """A problem if the engine is Podman's, whose own version would be taken for Docker's. `version` is the engine's."""
+    if not any("Podman" in component["Name"] for component in version.get("Components") or ()):
+        return None
+    return (
+        "the engine of DOCKER_HOST or the Docker context is Podman's, with which the stack does not run: unset "
+        "DOCKER_HOST, select another Docker context, or remove the package podman-docker, then `tools/setup.sh`"
+    )
 
 
 def _outdated_docker(version: str, api_version: str) -> list[str]:
@@ -208,21 +222,30 @@ def _memory_shortage(settings: Settings, total_bytes: int) -> list[str]:
 
 
 def _disk_shortage(info: Mapping[str, Any]) -> list[str]:
-    """A problem for each folder with Docker's data whose disk has too little free space. `info` is the engine's."""
+    """A problem for each folder with Docker's data whose disk has too little free space or too few free inodes. `info`
+    is the engine's."""
     folders = [Path(info["DockerRootDir"])]
     if any(CONTAINERD_IMAGE_STORE in each for each in info["DriverStatus"] or ()):
         folders.append(CONTAINERD_ROOT)
-    free: dict[Path, float] = {}
+    problems = []
     for folder in folders:
         # It does not exist if the engine runs in a virtual machine; the user may not be permitted to look for it.
         with suppress(OSError):
-            if folder.exists():
-                free[folder] = shutil.disk_usage(folder).free / 2**30
-    return [
-        f"not enough disk space: {folder} has {gib:.1f} GiB free, at least {MIN_FREE_DISK_GIB} GiB are needed"
-        for folder, gib in free.items()
-        if gib < MIN_FREE_DISK_GIB
-    ]
+            if not folder.exists():
+                continue
+            gib, files = shutil.disk_usage(folder).free / 2**30, os.statvfs(folder)
+            if gib < MIN_FREE_DISK_GIB:
+                problems.append(
+                    f"not enough disk space: {folder} has {gib:.1f} GiB free, at least {MIN_FREE_DISK_GIB} GiB are "
+                    "needed"
+                )
+            # btrfs, which has no limit of inodes, has a total of 0.
+            if files.f_files and files.f_favail < MIN_FREE_INODES:
+                problems.append(
+                    f"not enough inodes: {folder} has {files.f_favail:,} free, at least {MIN_FREE_INODES:,} are needed "
+                    "(`df -i`)"
+                )
+    return problems
 
 
 def _port_conflicts(wanted: Sequence[HostPort], stack: str, published: Mapping[int, str]) -> list[str]:

@@ -14,9 +14,18 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from docker.errors import NotFound
-from docker.types import Ulimit
+from docker.types import LogConfig, Ulimit
 
-from infra.names import DNS_OPTIONS, DNS_SEARCH, SERVICE_LABEL, STACK_LABEL, container_name, make_command, stack_prefix
+from infra.names import (
+    DNS_OPTIONS,
+    DNS_SEARCH,
+    LOG_DRIVER,
+    LOG_OPTIONS,
+    container_labels,
+    container_name,
+    make_command,
+    stack_prefix,
+)
 from infra.users import MAX_PROCESSES
 
 if TYPE_CHECKING:
@@ -57,7 +66,7 @@ def create_task_container(
         [PYTHON, *arguments],
         name=name,
         hostname=task,  # Linux allows 64 characters, and a stack's name can be longer
-        labels={STACK_LABEL: stack, SERVICE_LABEL: task},
+        labels=container_labels(stack, task),
         network=stack_prefix(stack),
         dns_opt=DNS_OPTIONS,
         dns_search=DNS_SEARCH,
@@ -68,6 +77,7 @@ def create_task_container(
         memswap_limit=memory,
         ulimits=[Ulimit(name="nproc", soft=MAX_PROCESSES, hard=MAX_PROCESSES)],
         init=True,
+        log_config=LogConfig(type=LOG_DRIVER, config=LOG_OPTIONS),
     )
 
 

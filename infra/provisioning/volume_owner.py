@@ -13,11 +13,12 @@ from typing import Any
 import pulumi
 from docker.errors import ContainerError, NotFound
 from docker.models.containers import Container
+from docker.types import LogConfig
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 import infra.provisioning.preload  # noqa: F401
 from infra.clients.docker_engine import connect
-from infra.names import SERVICE_LABEL, STACK_LABEL, VOLUME_OWNERS, container_name
+from infra.names import LOG_DRIVER, LOG_OPTIONS, VOLUME_OWNERS, container_labels, container_name
 
 FOLDER = "/volumes"
 SCRIPT = """
@@ -86,7 +87,7 @@ def _change_owners(stack: str, users: Mapping[str, str], image: str) -> None:
         client.containers.run(
             image,
             name=name,
-            labels={STACK_LABEL: stack, SERVICE_LABEL: VOLUME_OWNERS},
+            labels=container_labels(stack, VOLUME_OWNERS),
             entrypoint=["sh", "-ec", SCRIPT, "sh"],
             command=[f"{user}={FOLDER}/{volume}" for volume, user in users.items()],
             user="0:0",
@@ -97,6 +98,7 @@ def _change_owners(stack: str, users: Mapping[str, str], image: str) -> None:
             read_only=True,
             volumes={volume: {"bind": f"{FOLDER}/{volume}", "mode": "rw"} for volume in users},
             remove=True,
+            log_config=LogConfig(type=LOG_DRIVER, config=LOG_OPTIONS),
         )
     except ContainerError as error:
         raise VolumeOwnerError(f"the files of volumes cannot be given to the services' users: {error}") from error

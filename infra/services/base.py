@@ -19,10 +19,12 @@ from infra.names import (
     HOST_ADDRESS,
     IMAGE_SOURCE_LABEL,
     LIMITS_LABEL,
+    LOG_DRIVER,
+    LOG_OPTIONS,
     MAIN_NETWORK,
     PROJECT,
-    SERVICE_LABEL,
     STACK_LABEL,
+    container_labels,
     container_name,
     stack_prefix,
 )
@@ -35,8 +37,6 @@ from infra.settings import INITIAL_HEAP_MIB, Settings
 from infra.users import MAX_PROCESSES
 
 HEALTH_CHECK_SCRIPT = "/etc/lolstack/health_check.sh"
-LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
-"""Log rotation."""
 ULIMITS = [docker.ContainerUlimitArgsDict(name="nproc", soft=MAX_PROCESSES, hard=MAX_PROCESSES)]
 JVM_STARTS_QUICKLY = "-XX:TieredStopAtLevel=1"
 """Only the first JIT compiler (C1), for a JVM that has little to do: the second takes a third of the processor time of
@@ -294,17 +294,16 @@ class Service(pulumi.ComponentResource):
             restart="always",
             destroy_grace_seconds=spec.grace_seconds,
             stop_timeout=spec.grace_seconds,
-            log_driver="json-file",
+            log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
             labels=[
                 docker.ContainerLabelArgs(label=label, value=value)
-                for label, value in (
-                    (STACK_LABEL, deployment.stack),
-                    (SERVICE_LABEL, self.name),
-                    (IMAGE_SOURCE_LABEL, deployment.images.source.kind),
+                for label, value in {
+                    **container_labels(deployment.stack, self.name),
+                    IMAGE_SOURCE_LABEL: deployment.images.source.kind,
                     # Replaces the container if they change.
-                    (LIMITS_LABEL, json.dumps({"logOpts": LOG_OPTIONS, "ulimits": ULIMITS})),
-                )
+                    LIMITS_LABEL: json.dumps({"logOpts": LOG_OPTIONS, "ulimits": ULIMITS}),
+                }.items()
             ],
             opts=pulumi.ResourceOptions(
                 parent=self,

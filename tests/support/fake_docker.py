@@ -48,6 +48,7 @@ class FakeDockerEngine:
         self.security_options: list[str] | None = ["name=seccomp,profile=default"]
         self.driver_status = [["Backing Filesystem", "extfs"]]
         self.docker_version = "1.2.3-test"
+        self.components = ["Engine", "containerd", "runc", "docker-init"]
         self.id = "id of the engine"
         self.containers_by_label: dict[str, list[FakeContainer]] = {}
         """The containers by `label=value` filter."""
@@ -72,7 +73,8 @@ class FakeDockerEngine:
         self.images = SimpleNamespace(get=self._local_image, get_registry_data=self._registry_data)
 
     def version(self) -> dict[str, Any]:
-        return {"Version": self.docker_version, "ApiVersion": self.api_version}
+        components = [{"Name": name} for name in self.components]
+        return {"Version": self.docker_version, "ApiVersion": self.api_version, "Components": components}
 
     def info(self) -> dict[str, Any]:
         return {

@@ -8,8 +8,8 @@ docker_state=''    # available, denied, stopped, absent, failing (it responds wi
 docker_version=''  # if available
 docker_error=''    # otherwise, the client's message
 
-# find_docker: sets the three variables. Fails if the engine is too old, if the engine that DOCKER_HOST or the Docker
-# context selects does not respond, or if the command is not of an engine that set-up could install or start.
+# find_docker: sets the three variables. Fails if the engine is too old or Podman's, if the engine that DOCKER_HOST or the
+# Docker context selects does not respond, or if the command is not of an engine that set-up could install or start.
 find_docker() {
   local output status
   output=$(mktemp)
@@ -50,8 +50,17 @@ find_docker() {
     fi
   fi
   rm -f "$output"
+  [[ $docker_state != available ]] || refuse_podman
   [[ $docker_state != available ]] || at_least "$docker_version" "$DOCKER_MINIMUM" \
     || fail "the Docker Engine has version $docker_version; $DOCKER_MINIMUM or newer is needed: upgrade it"
+}
+
+# refuse_podman: fails if the engine is Podman's, whose version would be taken for an old Docker's.
+refuse_podman() {
+  local components
+  components=$(timeout 20 docker version --format '{{range .Server.Components}}{{.Name}} {{end}}' 2>/dev/null) || true
+  [[ $components != *Podman* ]] || fail "the command docker uses Podman's engine, with which the stack does not run:" \
+    "unset DOCKER_HOST, select another Docker context, or remove the package podman-docker, then start again"
 }
 
 # running_engine: prints the address of the engine that DOCKER_HOST selects, or that answers at one of the usual sockets:

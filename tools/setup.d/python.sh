@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154  # parts of setup.sh share its variables
 
 readonly venv_stamp=$venv/.lolstack
+system_python=/usr/bin/python3  # of Debian and Ubuntu
 python_version=''
 venv_contents=()
 
@@ -12,6 +13,8 @@ find_python() {
   for ((minor = ${PYTHON_MAXIMUM#*.}; minor >= ${PYTHON_MINIMUM#*.}; minor--)); do
     names+=("python3.$minor")
   done
+  # Shims on PATH, such as pyenv's or asdf's, hide the system's. Those of versions that are not selected fail.
+  names+=("$system_python")
   for name in "${names[@]}"; do
     if have "$name" && version_fits "$("$name" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" \
       && { has_ensurepip "$name" || [[ $(readlink -f "$(command -v "$name")") == /usr/bin/* ]]; }; then

@@ -66,10 +66,23 @@ Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 Acquire::Languages "none";'
 
+# Without root: mmdebstrap names what is missing for the mode that is asked for. By itself it only reports that it finds
+# no mode, or uses fakechroot.
+mode=()
+[[ $(id -u) == 0 ]] || command -v fakechroot >/dev/null || mode=(--mode=unshare)
+
 echo "base: bootstrapping Debian bookworm (half a minute to two) ..."
 # The hook starts with a merged /usr; without it a package that merges it, with the whole of Perl, would stay behind.
-SOURCE_DATE_EPOCH=1767225600 mmdebstrap --variant=minbase "${slim[@]}" \
-    --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --customize-hook="$keep_nothing" bookworm "$rootfs" "${sources[@]}"
+SOURCE_DATE_EPOCH=1767225600 mmdebstrap "${mode[@]}" --variant=minbase "${slim[@]}" \
+    --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --customize-hook="$keep_nothing" bookworm "$rootfs" \
+    "${sources[@]}" \
+    || {
+        status=$?
+        [[ $(id -u) == 0 ]] || echo "${0##*/}: without root, mmdebstrap needs subordinate ids and user namespaces." \
+            "If they are missing: 'echo $(id -un):200000:65536 | sudo tee -a /etc/subuid /etc/subgid', and" \
+            "'sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000'" >&2
+        exit "$status"
+    }
 
 echo "base: importing $(du -h "$rootfs" | cut -f1) as $tag ..."
 # Docker's snap cannot read a file outside of the home folders (kind#2535), nor one that it inherits: AppArmor checks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,6 +70,11 @@ def test_deleted_image_is_drift_and_a_new_name_a_replacement(images: set[str]) -
     assert PROVIDER.diff(NAME, INPUTS, {"name": "lolstack.invalid/base:other"}).replaces == ["name"]
 
 
+def add_command(folder: Path, name: str, body: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+    (folder / name).chmod(0o755)
+
+
 @pytest.fixture
 def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The file in which a script in place of mmdebstrap writes its TMPDIR and its arguments."""
@@ -80,8 +86,7 @@ def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         "tar": "echo 12.0",
     }
     for name, body in tools.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
-        (tmp_path / name).chmod(0o755)
+        add_command(tmp_path, name, body)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.delenv("DEBIAN_MIRROR", raising=False)
@@ -114,11 +119,41 @@ def test_folder_that_others_cannot_enter_is_only_used_by_root(
     private = tmp_path / "private"
     (private / "open").mkdir(parents=True, mode=0o755)
     private.chmod(0o700)
-    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n")
-    (tmp_path / "id").chmod(0o755)
+    add_command(tmp_path, "id", f"echo {user}")
     for folder in (private, private / "open"):
         monkeypatch.setenv("TMPDIR", str(folder))
         assert run_script(bootstrap)[0] == (expected or str(folder))
+
+
+@pytest.mark.parametrize(
+    ("user", "fakechroot", "modes"), [("0", False, []), ("1000", False, ["--mode=unshare"]), ("1000", True, [])]
+)
+def test_mmdebstrap_names_what_an_ordinary_user_lacks(
+    bootstrap: Path, user: str, fakechroot: bool, modes: list[str]
+) -> None:
+    """User namespaces, or subordinate ids. Left to choose a mode, it only reports that it finds none; with fakechroot
+    it finds another."""
+    add_command(bootstrap.parent, "id", f"echo {user}")
+    if fakechroot:
+        add_command(bootstrap.parent, "fakechroot", "")
+    elif shutil.which("fakechroot"):
+        pytest.skip("this machine has fakechroot")
+    run_script(bootstrap)
+    assert [each for each in bootstrap.read_text().splitlines() if each.startswith("--mode")] == modes
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_failed_bootstrap_of_an_ordinary_user_names_the_commands_that_give_user_namespaces(
+    bootstrap: Path, user: str
+) -> None:
+    add_command(bootstrap.parent, "id", f"echo {user}")
+    add_command(bootstrap.parent, "mmdebstrap", "echo 'E: failed to parse /etc/subuid and /etc/subgid' >&2; exit 25")
+    run = subprocess.run([base_image.SCRIPT, NAME], capture_output=True, text=True)
+    first, *rest = run.stderr.splitlines()
+    assert (run.returncode, first) == (25, "E: failed to parse /etc/subuid and /etc/subgid")
+    advice = ("echo 1000:200000:65536 | sudo tee -a /etc/subuid /etc/subgid", "kernel.unprivileged_userns_clone=1")
+    assert [all(command in line for command in advice) for line in rest] == ([True] if user == "1000" else [])
+    assert not (bootstrap.parent / "arguments").exists(), "nothing is imported"
 
 
 def test_imported_image_has_the_platform_of_this_machine(bootstrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:

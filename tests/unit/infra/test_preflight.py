@@ -7,6 +7,7 @@ import socket
 from collections import namedtuple
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,9 +38,16 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDockerEngine:
 
 
 def disk(monkeypatch: pytest.MonkeyPatch, free_gib: float) -> None:
-    """Give every disk this much free space."""
+    """Give every disk this much free space, and inodes."""
+    inodes(monkeypatch, total=1_000_000, free=900_000)
     usage = DiskUsage(1000 * GIB, 0, free_gib * GIB)
     monkeypatch.setattr("infra.preflight.shutil.disk_usage", lambda _path: usage)
+
+
+def inodes(monkeypatch: pytest.MonkeyPatch, total: int, free: int) -> None:
+    """Give every disk these inodes."""
+    found = SimpleNamespace(f_files=total, f_favail=free)
+    monkeypatch.setattr("infra.preflight.os.statvfs", lambda _path: found)
 
 
 @pytest.fixture
@@ -379,6 +387,16 @@ def test_outdated_docker_version_is_reported(engine: FakeDockerEngine, api_versi
     assert problems({}) == expected
 
 
+def test_podmans_engine_is_the_only_problem(engine: FakeDockerEngine) -> None:
+    """Its version is Podman's own, and its API has the version of a Docker engine that fits."""
+    engine.docker_version, engine.memory_bytes = "5.4.2", GIB
+    engine.components = ["Podman Engine", "Conmon", "OCI Runtime (crun)"]
+    (problem,) = problems({})
+    assert problem.startswith(
+        "the engine of DOCKER_HOST or the Docker context is Podman's, with which the stack does not"
+    )
+
+
 @pytest.mark.parametrize(("version", "warned"), [("20.10.24+dfsg1", True), ("27.5.1", True), ("28.0.0-rc.1", False)])
 def test_engine_that_exposes_ports_to_the_local_network_is_a_warning(
     engine: FakeDockerEngine,
@@ -491,6 +509,19 @@ def test_low_disk_space_is_reported_for_a_new_stack(engine: FakeDockerEngine, mo
     disk(monkeypatch, free_gib=4.9)
     (problem,) = problems({})
     assert problem == f"not enough disk space: {engine.docker_root} has 4.9 GiB free, at least 5 GiB are needed"
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "shown"),
+    [(1_300_000, 0, "0"), (1_300_000, 199_999, "199,999"), (1_300_000, 200_000, None), (0, 0, None)],
+)
+def test_too_few_free_inodes_are_reported_for_a_new_stack(
+    engine: FakeDockerEngine, monkeypatch: pytest.MonkeyPatch, total: int, free: int, shown: str | None
+) -> None:
+    """Then nothing can be written, on a disk with free space. btrfs has no limit, and shows a total of 0."""
+    inodes(monkeypatch, total, free)
+    line = f"not enough inodes: {engine.docker_root} has {shown} free, at least 200,000 are needed (`df -i`)"
+    assert problems({}) == ([line] if shown else [])
 
 
 def test_disk_with_containerds_images_is_checked_too(

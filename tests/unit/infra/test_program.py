@@ -668,6 +668,7 @@ def test_every_container_has_the_stacks_name_and_labels(declared: dict[str, Reco
         assert container["name"] == f"lolstack-unit-{name}"
         labels = {label["label"]: label["value"] for label in container["labels"]}
         assert (labels[STACK_LABEL], labels[SERVICE_LABEL]) == ("unit", name)
+        assert labels["traefik.enable"] == "false", "a Traefik of the host would publish it to others, without a login"
 
 
 def test_engine_defaults_of_log_options_and_ulimits_replace_no_container(declared: dict[str, Recorder]) -> None:

@@ -17,6 +17,8 @@ from tests.support.pulumi_program import dynamic_provider
 
 PROVIDER = dynamic_provider(volume_owner)
 KAFKA, SPARK = "60710:60710", "60713:60713"
+LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+"""As the services."""
 PROPS = {"stack": "unit", "users": {"broker": KAFKA, "checkpoints": SPARK}, "image": "sha256:1"}
 
 
@@ -45,11 +47,12 @@ class FakeEngine:
 
     def _run(self, image: str, **options: Any) -> None:
         assert options["name"] == "lolstack-unit-volume-owners"
-        assert options["labels"][STACK_LABEL] == "unit"
+        assert options["labels"].items() >= {STACK_LABEL: "unit", "traefik.enable": "false"}.items()
         mounts = {name: mount["bind"] for name, mount in options["volumes"].items()}
         assert [each.partition("=")[2] for each in options["command"]] == list(mounts.values())
         assert options["cap_drop"] == ["ALL"]
         assert options["network_mode"] == "none"
+        assert options["log_config"] == LOG_CONFIG, "the engine's default may not start, or keep no error to read"
         owners = " ".join(each.replace(f"={volume_owner.FOLDER}/", " ") for each in options["command"])
         self.log.append(f"chown {owners} by {image}")
 

@@ -15,7 +15,7 @@ import pytest
 from docker.errors import APIError, NotFound
 
 from infra.clients.task_container import TaskContainerError
-from infra.names import JOB_SETTINGS
+from infra.names import JOB_SETTINGS, SERVICE_LABEL, STACK_LABEL
 from tests.support.tar_archive import tar
 from tools import backfill
 
@@ -66,6 +66,9 @@ def test_backfill_container_has_the_jobs_image_user_and_settings() -> None:
     assert command[1:] == ["-m", "job.backfill", "--config", JOB_SETTINGS, "--from", "2026-11-24"]
     assert options["ulimits"] == [{"Name": "nproc", "Soft": 16384, "Hard": 16384}], "as the services"
     assert (options["dns_opt"], options["dns_search"]) == (["ndots:1"], ["."]), "as the services"
+    assert options["labels"] == {STACK_LABEL: "sample", SERVICE_LABEL: "backfill", "traefik.enable": "false"}
+    log_config = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+    assert options["log_config"] == log_config, "as the services: the engine's default may keep nothing to read"
     assert options["hostname"] == "backfill", "Linux allows 64 characters, and a stack's name can have 100"
     folder, archive = container.put_archive.call_args.args  # type: ignore[attr-defined]
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:

@@ -339,9 +339,12 @@ def test_set_up_never_searches_the_environment_that_it_creates(
     assert found[: len(others)] == list(others)
 
 
+WITHOUT_SYSTEM_PYTHON = "system_python=/nowhere/python3; "
+
+
 @pytest.fixture
 def interpreters(passwd_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for stand-ins of Python, which are the only ones on PATH."""
+    """A folder for stand-ins of Python, which are the only ones on PATH. WITHOUT_SYSTEM_PYTHON hides the system's."""
     folder = passwd_home / "python"
     folder.mkdir()
     for command in ("bash", "readlink", "sort", "head", "sha256sum", "sed", "grep", "paste"):
@@ -381,12 +384,25 @@ def test_interpreter_between_minimum_and_maximum_that_can_create_an_environment_
     assert set_up(passwd_home, "find_python") == f"{interpreters}/{expected}"
 
 
+def test_interpreter_of_the_system_is_found_behind_shims(passwd_home: Path, interpreters: Path) -> None:
+    """As of pyenv or asdf: the shim of a version that is not selected fails."""
+    add_interpreter(interpreters, "python3", "3.10")
+    for minor in range(11, 15):
+        shim = interpreters / f"python3.{minor}"
+        shim.write_text("#!/bin/bash\necho 'pyenv: command not found' >&2\nexit 127\n")
+        shim.chmod(0o755)
+    system = passwd_home / "system_python"
+    add_interpreter(passwd_home, system.name, "3.11")
+    assert set_up(passwd_home, f"system_python={system}; find_python") == str(system)
+
+
 @pytest.mark.parametrize("version", ["3.10", "3.15"])
 def test_unsuitable_python_is_refused_before_the_machine_is_changed(
     passwd_home: Path, interpreters: Path, version: str
 ) -> None:
     add_interpreter(interpreters, "python3", version)
-    steps = "needs_docker() { true; }; find_docker() { docker_state=absent; }; is_root() { true; }; system_command=(x)"
+    steps = WITHOUT_SYSTEM_PYTHON
+    steps += "needs_docker() { true; }; find_docker() { docker_state=absent; }; is_root() { true; }; system_command=(x)"
     steps += "; install_packages() { echo changed >&2; }; install_docker() { exit 3; }"
     error = f"setup: error: Python 3.11 to 3.14 with its module ensurepip is needed; python3 is Python {version}.0: "
     set_up(passwd_home, f"{steps}; needs_java_and_browser() {{ false; }}; ensure_system", error=error)
@@ -395,7 +411,7 @@ def test_unsuitable_python_is_refused_before_the_machine_is_changed(
 def test_part_of_root_leaves_the_interpreter_to_its_user(passwd_home: Path, interpreters: Path) -> None:
     """It may be one that root's PATH lacks, such as pyenv's."""
     add_interpreter(interpreters, "python3", "3.10")
-    steps = "part=system; needs_java_and_browser() { false; }; missing_packages"
+    steps = f"{WITHOUT_SYSTEM_PYTHON}part=system; needs_java_and_browser() {{ false; }}; missing_packages"
     assert "python" not in set_up(passwd_home, steps)
 
 
@@ -746,6 +762,12 @@ def test_engine_that_answers_with_an_error_is_not_started_again(
     ("folder", "script", "error"),
     [
         ("bin", "echo podman version 4.3.1", "setup: error: the command docker is Podman's ({folder}/docker)"),
+        (
+            "bin",
+            # Docker's own client, with Podman's socket
+            "case $* in *Components*) echo Podman Engine; echo Conmon ;; *) echo 5.4.2 ;; esac",
+            "setup: error: the command docker uses Podman's engine, with which the stack does not run: unset",
+        ),
         (
             "snap/bin",
             "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
