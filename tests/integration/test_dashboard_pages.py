@@ -203,7 +203,7 @@ def test_unknown_champion_is_named_as_the_reason_for_no_matches(browser: Browser
 
 def test_click_on_a_champion_of_the_table_opens_its_page(browser: Browser, address: str) -> None:
     """The first row's, whose name is an attack. The rows are drawn on a canvas: they are no elements."""
-    with open_dashboard(browser, address) as page:
+    with open_dashboard(browser, f"{address}?paused=true") as page:
         is_complete(page)
         expect(page.get_by_test_id("data-grid-canvas")).to_be_visible()
         page.get_by_test_id("stDataFrame").click(position={"x": 2 * ROW_HEIGHT, "y": 1.5 * ROW_HEIGHT})
@@ -220,7 +220,7 @@ def test_click_on_the_name_of_a_column_sorts_and_the_champions_is_wide_enough_fo
     browser: Browser, address: str
 ) -> None:
     """Streamlit makes it as wide as the names of the first rows."""
-    with open_dashboard(browser, address) as page:
+    with open_dashboard(browser, f"{address}?paused=true") as page:
         is_complete(page)
         expect(page.get_by_test_id("data-grid-canvas")).to_be_visible()
         page.get_by_test_id("stDataFrame").click(position={"x": 3 * ROW_HEIGHT, "y": 0.5 * ROW_HEIGHT})
@@ -424,8 +424,11 @@ def test_outage_of_a_source_is_an_alert_above_the_last_data(
 
 
 def is_complete(page: Page) -> None:
-    """Wait until Streamlit has drawn the whole page: a change before that can leave the URL as it was."""
+    """Wait until Streamlit has drawn the whole page: a change before that can leave the URL as it was, and a chart that
+    is drawn moves what is below it."""
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(page.locator("[data-testid=stVegaLiteChart]:not(:has(svg, canvas))")).to_have_count(0)
 
 
 def tile(page: Page, name: str) -> Locator:
