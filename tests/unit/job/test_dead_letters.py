@@ -36,6 +36,15 @@ def dead_letter_sink(
     )
 
 
+def flushed_offsets(producer: FakeProducer, waits: list[Any], count: int) -> list[bytes]:
+    """The offsets in `count` dead letters, of the messages 0 and following, in the order of their delivery."""
+    sink = dead_letter_sink(producer, waits)
+    for offset in range(count):
+        sink.add(MESSAGE._replace(offset=offset), LETTER)
+    sink.flush()
+    return [dict(message["headers"])["dlq.offset"] for message in producer.delivered]
+
+
 def test_delivery_of_a_dead_letter_does_not_time_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """While Kafka is slow, each attempt would fail."""
     configurations: list[dict[str, Any]] = []
@@ -91,12 +100,7 @@ def test_tombstone_has_no_value_in_the_dead_letter_topic() -> None:
 def test_only_unacknowledged_dead_letters_are_retried() -> None:
     producer = FakeProducer(None, KafkaError._MSG_TIMED_OUT, None, KafkaError._MSG_TIMED_OUT)
     waits: list[Any] = []
-    sink = dead_letter_sink(producer, waits)
-    for offset in range(3):
-        sink.add(MESSAGE._replace(offset=offset), LETTER)
-    sink.flush()
-    offsets = [dict(message["headers"])["dlq.offset"] for message in producer.delivered]
-    assert sorted(offsets) == [b"0", b"1", b"2"]
+    assert sorted(flushed_offsets(producer, waits, 3)) == [b"0", b"1", b"2"]
     assert [wait[0] for wait in waits] == ["Kafka", "Kafka"]
 
 
@@ -200,11 +204,7 @@ def test_truncated_dead_letter_that_is_still_too_large_is_retried() -> None:
 def test_full_producer_queue_is_drained_without_a_backoff() -> None:
     producer = FakeProducer(queue_size=2)
     waits: list[Any] = []
-    sink = dead_letter_sink(producer, waits)
-    for offset in range(5):
-        sink.add(MESSAGE._replace(offset=offset), LETTER)
-    sink.flush()
-    assert [dict(message["headers"])["dlq.offset"] for message in producer.delivered] == [b"0", b"1", b"2", b"3", b"4"]
+    assert flushed_offsets(producer, waits, 5) == [b"0", b"1", b"2", b"3", b"4"]
     assert waits == []
 
 
@@ -212,12 +212,7 @@ def test_dead_letter_waits_for_a_broker_that_does_not_know_the_topic_yet() -> No
     """As after a restart of Kafka: librdkafka then takes no message for the topic (librdkafka#3513)."""
     producer = FakeProducer(KafkaError._UNKNOWN_PARTITION, refusals=[KafkaError._UNKNOWN_TOPIC] * 2)
     waits: list[Any] = []
-    sink = dead_letter_sink(producer, waits)
-    for offset in range(3):
-        sink.add(MESSAGE._replace(offset=offset), LETTER)
-    sink.flush()
-    offsets = [dict(message["headers"])["dlq.offset"] for message in producer.delivered]
-    assert sorted(offsets) == [b"0", b"1", b"2"]
+    assert sorted(flushed_offsets(producer, waits, 3)) == [b"0", b"1", b"2"]
     assert [reason for _, reason, _ in waits] == ["3 dead letters are not acknowledged (Local: Unknown topic)"]
 
 
