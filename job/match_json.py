@@ -70,6 +70,13 @@ _TRAILING_CHARACTERS = {
     rb'\s*"[^"\n]*"\s*:|\s*("[^"\n]*"|[\w.+-]+),\s*$': _LINE,
 }
 """The same of values that begin with JSON."""
+_ENCODED_VALUES = {
+    rb"\$number\w+": "MongoDB's extended JSON; send plain numbers (MongoDB's Kafka connector: output.json.formatter="
+    "com.mongodb.kafka.connect.source.json.formatter.SimplifiedJson)",
+    rb"\$date": "a date in MongoDB's extended JSON; send milliseconds since 1970, as a plain number",
+    rb"int|long|string|boolean|array": "Avro's JSON, with the type of each union's value; send plain JSON",
+}
+"""Patterns of the first name in an object that is sent in place of a scalar, and what the object is."""
 _ERROR_PATH = re.compile(r" - at `\$\.?(.*)`$")
 _MISSING = re.compile(r"missing required field `(.*?)`")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -175,7 +182,7 @@ def _decode_leniently(value: bytes, error: msgspec.ValidationError) -> DecodedMa
         detail = f"{error}; it is {other.name}" if other else str(error)
         return DeadLetter("not_an_object", detail, error_class=type(error).__name__)
     if other is not None:
-        return DeadLetter("not_a_match", f"it is {other.name}, not a match", other.field, type(error).__name__)
+        return DeadLetter("not_a_match", f"it is {other.name}", other.field, type(error).__name__)
     if _has_no_participants(value):  # aborted games have no participants and little else
         return EMPTY_MATCH
     return _without_invalid_details(value)
@@ -195,17 +202,37 @@ def _without_invalid_details(value: bytes) -> DecodedMatch | DeadLetter:
         message, dropped = decode_leniently(value)
         return DecodedMatch(message, tuple(dropped))
     except msgspec.ValidationError as error:
-        return _invalid(error)
+        return _invalid(value, error)
     except _DECODE_ERRORS as error:
         return _not_json(value, error)
 
 
-def _invalid(error: msgspec.ValidationError) -> DeadLetter:
+def _invalid(value: bytes, error: msgspec.ValidationError) -> DeadLetter:
     """The dead letter of a schema error, with the path of the field, such as info.participants[3].kills."""
     text = str(error)
     path, missing = _ERROR_PATH.search(text), _MISSING.search(text)
     parts = [found.group(1) for found in (path, missing) if found and found.group(1)]
-    return DeadLetter("invalid_field", _ERROR_PATH.sub("", text), ".".join(parts), type(error).__name__)
+    field, text = ".".join(parts), _ERROR_PATH.sub("", text)
+    name = field.rpartition(".")[2]
+    if missing and (other_name := _name_in_another_style(value, name)):
+        text += f"; it has `{other_name}`: the names must be those of Match-V5"
+    elif text.endswith("got `object`") and (encoding := _encoding(value, name)):
+        text += f"; it is {encoding}"
+    return DeadLetter("invalid_field", text, field, type(error).__name__)
+
+
+def _name_in_another_style(value: bytes, name: str) -> str:
+    """The missing field's name as the JSON has it anywhere, such as match_id or MatchId for matchId; else empty."""
+    words = re.sub("(?=[A-Z])", "[ _-]?", name)
+    found = re.search(rf'"(?!{name}")((?i:{words}))"\s*:'.encode(), value)
+    return found[1].decode() if found else ""
+
+
+def _encoding(value: bytes, name: str) -> str:
+    """What the object is that the JSON has as a field of this name, by its first name; else empty."""
+    found = re.search(rf'"{name}"\s*:\s*\{{\s*"([$\w]+)"\s*:'.encode(), value)
+    kinds = (kind for pattern, kind in _ENCODED_VALUES.items() if found and re.fullmatch(pattern, found[1]))
+    return next(kinds, "")
 
 
 def _not_json(value: bytes, error: Exception) -> DeadLetter:

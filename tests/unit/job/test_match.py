@@ -1,7 +1,9 @@
 """Validation: the invalid field is named, and limits. test_match_v5_quirks.py has the quirks of Match-V5."""
 
 import json
+import re
 import tracemalloc
+from collections.abc import Callable
 from copy import deepcopy
 from functools import reduce
 from operator import getitem
@@ -18,6 +20,7 @@ from tests.support.sample_matches import (
     PLAUSIBLE_TIMES,
     START,
     TWO_TEAMS,
+    Json,
     dead_letter,
     decoded,
     full_participant,
@@ -74,13 +77,11 @@ NUMBERS = ("participantId", "teamId", "kills", "deaths", "assists", "goldEarned"
         ("info.participants[0]", ("totalMinionsKilled", "neutralMinionsKilled", "timePlayed"), "int | null"),
     ],
 )
-@pytest.mark.parametrize(
-    ("wrong", "sent"), [([], "array"), (["TOP"], "array"), ({}, "object"), ({"$numberLong": "1"}, "object")]
-)
+@pytest.mark.parametrize(("wrong", "sent"), [([], "array"), (["TOP"], "array"), ({}, "object"), ({"a": 1}, "object")])
 def test_error_of_a_scalar_field_names_the_type_that_it_must_have(
     path: str, fields: tuple[str, ...], type_name: str, wrong: Any, sent: str
 ) -> None:
-    """Not those that are read leniently. mongoexport writes a number as an object."""
+    """Not those that are read leniently."""
     for name in fields:
         message = match()
         holder: Any = message.get(path, message["info"]["participants"][0])
@@ -88,6 +89,73 @@ def test_error_of_a_scalar_field_names_the_type_that_it_must_have(
         assert dead_letter(message) == DeadLetter(
             "invalid_field", f"Expected `{type_name}`, got `{sent}`", f"{path}.{name}", "ValidationError"
         )
+
+
+SIMPLIFIED = "; it is MongoDB's extended JSON; send plain numbers"
+AVRO = "; it is Avro's JSON, with the type of each union's value; send plain JSON"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "encoded", "advice"),
+    [
+        ("info", "gameCreation", {"$numberLong": "1771685249013"}, SIMPLIFIED),
+        ("info.participants[0]", "kills", {"$numberInt": "7"}, SIMPLIFIED),
+        ("info", "gameEndTimestamp", {"$numberDouble": "1.77E12"}, SIMPLIFIED),
+        ("info", "gameCreation", {"$date": 1_771_685_249_013}, "a date in MongoDB's extended JSON; send milliseconds"),
+        ("info", "gameCreation", {"$date": {"$numberLong": "1771685249013"}}, "a date in MongoDB's extended JSON"),
+        ("info", "gameStartTimestamp", {"long": 1_771_685_249_013}, AVRO),
+        ("info", "platformId", {"string": "EUW1"}, AVRO),
+        ("info", "participants", {"array": []}, AVRO),
+    ],
+)
+def test_encoding_of_values_as_objects_is_identified(path: str, name: str, encoded: Json, advice: str) -> None:
+    message = match()
+    holder: Any = message.get(path, message["info"]["participants"][0])
+    holder[name] = encoded
+    for indent in (None, 2):
+        letter = dead_letter(json.dumps(message, indent=indent).encode())
+        assert (letter.reason, letter.field) == ("invalid_field", f"{path}.{name}")
+        assert "got `object`; it is " in letter.detail
+        assert advice in letter.detail
+
+
+def test_encoding_of_an_unused_field_is_not_reported() -> None:
+    """MongoDB's `_id`, and a field of the same name that is no object."""
+    message = {"_id": {"$oid": "64"}, "gameId": {"$numberLong": "1"}, **match(kills={"$numberLong": "1"}, queueId={})}
+    assert dead_letter(message).detail == "Expected `int`, got `object`"
+
+
+def renamed(message: Any, rename: Callable[[str], str]) -> Any:
+    """The JSON value with other names for the fields of its objects."""
+    if isinstance(message, dict):
+        return {rename(name): renamed(part, rename) for name, part in message.items()}
+    return [renamed(part, rename) for part in message] if isinstance(message, list) else message
+
+
+@pytest.mark.parametrize(
+    ("rename", "field", "sent"),
+    [
+        (lambda name: re.sub("(?=[A-Z])", "_", name).lower(), "metadata.matchId", "match_id"),
+        (lambda name: re.sub("(?=[A-Z])", "-", name).lower(), "metadata.matchId", "match-id"),
+        (lambda name: name[0].upper() + name[1:], "metadata", "Metadata"),
+        (str.upper, "metadata", "METADATA"),
+        (str.lower, "metadata.matchId", "matchid"),
+        (lambda name: "champion_name" if name == "championName" else name, None, "champion_name"),
+    ],
+)
+def test_missing_field_that_has_a_name_in_another_style_is_reported(
+    rename: Callable[[str], str], field: str | None, sent: str
+) -> None:
+    """As pydantic writes it without by_alias, and C# without a naming policy."""
+    letter = dead_letter(renamed(match(), rename))
+    assert (letter.reason, letter.field) == ("invalid_field", field or "info.participants[0].championName")
+    assert letter.detail.endswith(f"; it has `{sent}`: the names must be those of Match-V5")
+
+
+def test_missing_field_is_reported_without_a_guess_if_no_other_name_resembles_it() -> None:
+    for message in (match(participant(1, win=..., wins=1)), match(participant(1), participant(2, win=...))):
+        assert dead_letter(message).detail == "Object missing required field `win`"
+    assert dead_letter(match(participant(1, win=1, Win=True))).detail == "Expected `bool`, got `int`"
 
 
 def test_invalid_field_is_named_beside_whole_numbers_as_floats() -> None:

@@ -265,6 +265,7 @@ def quirk(name: str, message: Json, **expected: Any) -> Any:
         quirk("champion in Data Dragon's spelling", of_one(championName="Fiddlesticks"), champion_name="Fiddlesticks"),
         quirk("champion in Match-V5's spelling", of_one(championName="FiddleSticks"), champion_name="Fiddlesticks"),
         quirk("champion in lower case", of_one(championName="ksante"), champion_name="KSante"),
+        quirk("champion of 2026", of_one(championName="LOCKE"), champion_name="Locke"),
         quirk("champion as displayed", of_one(championName="Kai'Sa"), champion_name="Kaisa"),
         quirk("champion as displayed, of another name", of_one(championName="Wukong"), champion_name="MonkeyKing"),
         quirk('champion with an "&"', of_one(championName="Nunu & Willump"), champion_name="Nunu"),
@@ -492,6 +493,11 @@ TIMELINE: Json = {
     },
 }
 RATE_LIMITED: Json = {"status": {"message": "Rate limit exceeded", "status_code": 429}}
+NOT_FOUND: Json = {"httpStatus": 404, "errorCode": "RESOURCE_NOT_FOUND", "message": "match file not found"}
+MATCH_V4: Json = {"gameId": 7, "gameCreation": START, "participantIdentities": [{}], "participants": [{}]}
+SGP: Json = {"metadata": {"product": "lol", "match_id": "EUW1_7"}, "json": match()["info"]}
+TFT: Json = {"metadata": {"match_id": "EUW1_7"}, "info": {"game_datetime": START, "participants": [{}]}}
+DYNAMODB: Json = {"metadata": {"M": {"matchId": {"S": "EUW1_7"}}}, "info": {"M": {"queueId": {"N": "420"}}}}
 LEAGUE_ENTRY: Json = {"leagueId": "e4c1", "queueType": "RANKED_SOLO_5x5", "tier": "GOLD", "rank": "I", "puuid": "a"}
 
 
@@ -525,11 +531,12 @@ def without(message: Json, *path: str) -> Json:
 @pytest.mark.parametrize(
     ("message", "reason", "field", "words"),
     [
-        (TIMELINE, "not_a_match", "info.frames", "a timeline (it has info.frames), not a match"),
+        (TIMELINE, "not_a_match", "info.frames", "it is a timeline (it has info.frames)"),
         (without(TIMELINE, "metadata"), "not_a_match", "info.frames", "a timeline"),
         (without(TIMELINE, "info", "participants"), "not_a_match", "info.frames", "a timeline"),
         (TIMELINE["info"], "not_a_match", "", "the info of a timeline"),
         (RATE_LIMITED, "not_a_match", "status", "an error response of Riot's API (429 Rate limit exceeded)"),
+        (NOT_FOUND, "not_a_match", "httpStatus", "an error response of Riot's API (404 RESOURCE_NOT_FOUND)"),
         (match()["info"], "not_a_match", "", "the info of a match without its metadata"),
         (participant(1), "not_a_match", "", "a participant of a match"),
         ({"puuid": "a", "gameName": "Moon", "tagLine": "EUW"}, "not_a_match", "", "an account"),
@@ -547,6 +554,29 @@ def without(message: Json, *path: str) -> Json:
             "info.tft_set_number",
             "a match of Teamfight Tactics",
         ),
+        (TFT, "not_a_match", "info.game_datetime", "a match of Teamfight Tactics"),
+        (
+            {"metadata": {"match_id": "a"}, "info": {"game_start_time_utc": "2026", "players": []}},
+            "not_a_match",
+            "info.game_start_time_utc",
+            "a match of Legends of Runeterra",
+        ),
+        (DYNAMODB, "not_a_match", "info.M", "a match in DynamoDB's JSON: send plain JSON"),
+        (MATCH_V4, "not_a_match", "", "a match of Match-V4 or of the League client: send that of Match-V5"),
+        (SGP, "not_a_match", "json", "a match of the League client (SGP): send its json as info"),
+        (
+            {"shortCode": "EUW-7", "gameId": 7, "metaData": "{}", "region": "EUW1"},
+            "not_a_match",
+            "",
+            "a callback of Tournament-V5",
+        ),
+        ({"activePlayer": {}, "allPlayers": [], "events": {}}, "not_a_match", "", "a live game"),
+        ({"gameLength": 1_845_000, "statsJson": "[]"}, "not_a_match", "", "the metadata of a replay file"),
+        ([TIMELINE], "not_an_object", "", "a list whose first element is a timeline"),
+        ([TFT, TFT], "not_an_object", "", "a list whose first element is a match of Teamfight Tactics"),
+        ([SGP], "not_an_object", "", "a list whose first element is a match of the League client (SGP)"),
+        ([match(), TIMELINE], "not_an_object", "", "a list of matches"),
+        ([json.dumps(match())], "not_an_object", "", "a list of matches"),
         (["EUW1_7012345678", "EUW1_7012345679"], "not_an_object", "", "a list of texts, such as match ids"),
         ([match(), match()], "not_an_object", "", "send each match in a message of its own"),
         ([LEAGUE_ENTRY], "not_an_object", "", "a list whose first element is a league or an entry of one"),
@@ -592,11 +622,59 @@ def without(message: Json, *path: str) -> Json:
             {"payload": TIMELINE},
             "not_a_match",
             "payload",
-            "an envelope of a timeline (it has info.frames) in payload",
+            "an envelope; in payload is a timeline (it has info.frames)",
         ),
+        ({"timeline": TIMELINE, "match": match()}, "not_a_match", "match", "send the match that is in match"),
+        (
+            {"schema": {}, "payload": {"before": None, "after": {"id": 7, "message": json.dumps(match())}, "op": "c"}},
+            "not_a_match",
+            "payload.after.message",
+            "an envelope: send the match that is in payload.after.message",
+        ),
+        (
+            {"took": 1, "hits": {"total": {"value": 1}, "hits": [{"_id": "7", "_source": match()}]}},
+            "not_a_match",
+            "hits.hits[0]._source",
+            "an envelope: send the match that is in hits.hits[0]._source",
+        ),
+        (
+            {"specversion": "1.0", "id": "7", "data_base64": b64encode(value(match())).decode()},
+            "not_a_match",
+            "data_base64",
+            "an envelope: send the match that is in data_base64",
+        ),
+        (
+            {"Records": [{"kinesis": {"data": b64encode(json.dumps(match(), indent=2).encode()).decode()}}]},
+            "not_a_match",
+            "Records[0].kinesis.data",
+            "an envelope: send the match that is in Records[0].kinesis.data",
+        ),
+        (
+            {"Records": [{"eventName": "INSERT", "dynamodb": {"NewImage": DYNAMODB}}]},
+            "not_a_match",
+            "Records[0].dynamodb.NewImage",
+            "an envelope; in Records[0].dynamodb.NewImage is a match in DynamoDB's JSON: send plain JSON",
+        ),
+        (
+            {"accountId": 7, "games": {"gameCount": 1, "games": [MATCH_V4]}},
+            "not_a_match",
+            "games.games[0]",
+            "an envelope; in games.games[0] is a match of Match-V4 or of the League client: send that of Match-V5",
+        ),
+        ({"matches": [MATCH_V4]}, "not_a_match", "matches[0]", "an envelope; in matches[0] is a match of Match-V4"),
+        ({"games": [SGP]}, "not_a_match", "games[0]", "in games[0] is a match of the League client (SGP): send its"),
+        ({"metadata": {}, "json": match()}, "not_a_match", "json", "an envelope: send the match that is in json"),
+        (
+            {"status": 429, "data": RATE_LIMITED},
+            "not_a_match",
+            "data",
+            "an envelope; in data is an error response of Riot's API (429 Rate limit exceeded)",
+        ),
+        ({"status": 404, "data": NOT_FOUND}, "not_a_match", "data", "in data is an error response of Riot's API (404"),
         ([{"payload": match()}], "not_an_object", "", "a list whose first element is an envelope"),
-        ({"a": {"b": {"c": match()}}}, "invalid_field", "metadata", "missing required field"),
+        ({"a": {"b": {"c": {"d": match()}}}}, "invalid_field", "metadata", "missing required field"),
         ({"a": "{", "b": [], "c": [7], "d": "[]", "e": {}, "f": ""}, "invalid_field", "metadata", "missing"),
+        ({"a": "eyJhbGciOiJ9.eyJ", "b": "ey", "c": "ewé", "d": ["eyJ"]}, "invalid_field", "metadata", "missing"),
     ],
     ids=lambda case: case if isinstance(case, str) else "",
 )
