@@ -151,5 +151,10 @@ integration-pages:
 
 status watch report credentials dlq backfill: .venv/.lolstack
 
-.venv/.lolstack: requirements.txt # the stamp of a finished set-up
+# The stamp of a finished set-up. After an upgrade of the distribution, the environment's interpreter is gone, or has no
+# packages, since it is of another version.
+packages := .venv/lib/$(notdir $(realpath .venv/bin/python))/site-packages
+.venv/.lolstack: requirements.txt $(if $(wildcard $(packages)),,outdated)
 	@tools/setup.sh
+
+.PHONY: outdated

@@ -72,8 +72,10 @@ def _of_another_engine(state: State, stack: str, engine: docker.DockerClient) ->
     return (
         f"the stack {stack} was deployed on another Docker engine (id {recorded}) than the selected one: deploy "
         f"another stack (`{make_command('up', 'other')}`), or select that engine (`docker context ls`, DOCKER_HOST). "
-        f"If that engine is gone for good, `{pulumi_command('state delete --all --force --yes', stack)}` makes Pulumi "
-        "forget the stack; it removes nothing: containers and volumes that still exist stay"
+        "If its volumes were copied to this engine, see 'On another machine' in docs/operations.md. If that engine is "
+        f"gone for good, `{pulumi_command('state delete --all --force --yes', stack)}` makes Pulumi forget the stack "
+        "and its passwords, which copies of its volumes need; it removes nothing: containers and volumes that still "
+        "exist stay"
     )
 
 

@@ -24,9 +24,10 @@ LIFETIME = timedelta(days=824)
 MAX_COMMON_NAME = 64
 """The longest that X.509 allows; a stack's name can be longer."""
 CLOCK_SKEW = timedelta(minutes=5)
-MAX_AHEAD = timedelta(days=1)
-"""How far a clock may have been ahead, such as one in local time that is taken for UTC. Beyond that, it is more likely
-that the present clock is behind, and a new authority would be of no use once it is corrected."""
+MAX_AHEAD = LIFETIME / 2
+"""How far the clock may have been ahead when a certificate was issued, for example by a year, or in local time that is
+taken for UTC. If it is the present clock that is behind, new certificates are still valid once it is corrected. Beyond
+this limit they could have expired by then."""
 
 
 class _Provider(ResourceProvider):

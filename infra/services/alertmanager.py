@@ -26,6 +26,11 @@ CONFIG = "/etc/alertmanager/alertmanager.yml"
 HOST_AUTHORITIES = "/etc/ssl/certs/lolstack-host.pem"
 """The host's own certificate authorities. Go programs read each file of this directory beside the image's bundle."""
 
+START_DELAY = "--dispatch.start-delay=90s"
+"""At a start, Alertmanager has no alerts until Prometheus sends each again, within 75 s. A warning that comes before
+the critical alert that inhibits it would be notified (alertmanager#4064). Versions before 0.30 refuse this flag, so it
+is only for the pinned official one."""
+
 
 class Alertmanager(Service):
     """Alertmanager. Without `alertWebhookUrl` alerts are only stored and shown on its page: no notification is sent.
@@ -37,6 +42,7 @@ class Alertmanager(Service):
         settings = deployment.settings
         url = settings.alert_webhook_url
         authorities = images.ca_certificates()
+        pinned = deployment.images.source.kind == "registry" and "alertmanager" not in settings.images
         config = {
             "route": {
                 "receiver": "people",
@@ -74,6 +80,7 @@ class Alertmanager(Service):
                     "--silences.max-silences=500",
                     "--silences.max-silence-size-bytes=65536",
                     "--cluster.listen-address=",  # a single instance has no cluster to gossip with
+                    *([START_DELAY] if pinned else []),
                     f"--web.external-url=http://{HOST_ADDRESS}:{deployment.host_port(settings.alertmanager_port)}",
                 ],
                 # Secret: a webhook's URL often contains its token.

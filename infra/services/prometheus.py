@@ -66,7 +66,7 @@ class Prometheus(Service):
                 "external_labels": {"stack": deployment.stack},
             },
             # After the machine's clock went back, the newest samples are in the future: without this, Prometheus would
-            # refuse all others until that time.
+            # refuse all others until that time. By more than this window it still does (docs/operations.md).
             "storage": {"tsdb": {"out_of_order_time_window": f"{settings.prometheus_retention_days}d"}},
             "rule_files": [RULES_FILE],
             "alerting": {
@@ -96,6 +96,8 @@ class Prometheus(Service):
                     f"--web.config.file={WEB_CONFIG}",
                     "--storage.tsdb.path=/prometheus",
                     f"--storage.tsdb.retention.time={settings.prometheus_retention_days}d",
+                    # By default, a restart makes alerts whose `for` is below ten minutes pending: they would resolve.
+                    "--rules.alert.for-grace-period=0s",
                     # The links in an alert.
                     f"--web.external-url=http://{HOST_ADDRESS}:{deployment.host_port(settings.prometheus_port)}",
                     # No origin matches: by default any web page in a browser on this machine can read all metrics.

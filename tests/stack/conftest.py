@@ -15,7 +15,9 @@ from docker.errors import NotFound
 
 from harness.stack import Stack
 from harness.waiting import eventually
+from infra import versions
 from infra.clients.docker_engine import DockerUnavailableError, stack_containers
+from infra.images.source import mirrored
 from infra.names import SERVICE_LABEL
 from tests.support import private_registry
 from tests.support.out_of_memory import no_container_out_of_memory
@@ -39,6 +41,8 @@ SECOND_STACK = "selftest-beside"
 SECOND_CONFIG = {
     "imageSource": "registry",
     "registryMirror": private_registry.ADDRESS,
+    # That this image has another version than the pinned one.
+    "images.alertmanager": mirrored(versions.OFFICIAL_IMAGES["alertmanager"], private_registry.ADDRESS),
     "portOffset": "3660",
     "generatorEnabled": "true",
     "generatorSize": "compact",

@@ -150,6 +150,31 @@ class TestRules:
 
         eventually(well)
 
+    def test_restart_of_prometheus_resolves_no_alert(self, stack: Stack) -> None:
+        """A Prometheus with the deployed flags of rules. With its own, the alert would be pending again."""
+        deployed = stack.container("prometheus")
+        assert deployed.image is not None
+        flags = [flag for flag in deployed.attrs["Config"]["Cmd"] if flag.startswith("--rules.")]
+        command = ["--config.file=/tmp/config.json", "--storage.tsdb.path=/tmp/data", *flags]
+        config = {"global": {"evaluation_interval": "1s"}, "rule_files": ["/tmp/rules.json"]}
+        rules = {"groups": [{"name": "one", "rules": [{"alert": "Always", "expr": "vector(1)", "for": "15s"}]}]}
+        files = {"/tmp/config.json": json.dumps(config).encode(), "/tmp/rules.json": json.dumps(rules).encode()}
+        with own_container(stack, "prometheus-restart", deployed.image, command) as container:
+            put_files(container, files)
+            container.start()
+
+            def firing_since() -> str:
+                url = "http://127.0.0.1:9090/api/v1/alerts"
+                code, output = execute(str(container.name), ["busybox", "wget", "-q", "-O", "-", url])
+                assert code == 0, output
+                alerts = json.loads(output)["data"]["alerts"]
+                assert [alert["state"] for alert in alerts] == ["firing"]
+                return str(datetime.fromisoformat(alerts[0]["activeAt"]).replace(microsecond=0))
+
+            since = eventually(firing_since)
+            container.restart()
+            assert eventually(firing_since) == since
+
 
 WEBHOOK_SERVER = (Path(__file__).parents[1] / "support" / "webhook.py").read_text()
 

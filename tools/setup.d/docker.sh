@@ -175,8 +175,7 @@ start_docker() {
     # Left by an engine that was killed. Another one does not start if a process of another program has that number.
     former=$(cat /run/docker.pid 2>/dev/null || true)
     [[ $(readlink "/proc/$former/exe") == */dockerd* ]] || rm -f /run/docker.pid /run/docker/containerd/containerd.pid
-    setsid dockerd >>"$dockerd_log" 2>&1 </dev/null 9>&- &
-    pid=$!
+    run_dockerd
   fi
   until find_docker && [[ $docker_state == available ]]; do
     if ((SECONDS > deadline)) || { [[ -n $pid ]] && ! kill -0 "$pid" 2>/dev/null; }; then
@@ -185,6 +184,13 @@ start_docker() {
     fi
     sleep 1
   done
+}
+
+# run_dockerd: starts the engine in the background; sets pid. Nothing rotates its log, so a start keeps one former file.
+run_dockerd() {
+  [[ ! -e $dockerd_log ]] || mv -f "$dockerd_log" "$dockerd_log.1"
+  setsid dockerd >"$dockerd_log" 2>&1 </dev/null 9>&- &
+  pid=$!
 }
 
 # docker_is_local: whether the engine listens on a socket of this machine.

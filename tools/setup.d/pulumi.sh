@@ -49,8 +49,8 @@ cli_is_cached() {
   [[ $stamp == "fetched $PULUMI_VERSION" ]] || [[ $stamp == "built $(key pulumi-cli pulumi-language-python)" ]]
 }
 
-# use_installed_cli: uses a recent CLI on PATH, if all of its parts are on PATH or beside it; sets pulumi_version. Links it
-# into the cache, in which it is found again where PATH lacks its folder, as in cron's.
+# use_installed_cli: uses a CLI on PATH of the same minor version, if all of its parts are on PATH or beside it; sets
+# pulumi_version. Links it into the cache, in which it is found again where PATH lacks its folder, as in cron's.
 use_installed_cli() {
   local file beside path found paths=()
   [[ ! -L $bin/pulumi ]] || local PATH=$PATH:$bin
@@ -62,12 +62,13 @@ use_installed_cli() {
     paths+=("$path")
   done
   found=$(PULUMI_SKIP_UPDATE_CHECK=true pulumi version 2>/dev/null) || return 1
-  at_least "${found#v}" "$PULUMI_VERSION" || return 1
+  found=${found#v}
+  [[ ${found%.*} == "${PULUMI_VERSION%.*}" ]] && at_least "$found" "$PULUMI_VERSION" || return 1
   rm -f "$cache/cli.stamp"
   for path in "${paths[@]}"; do
     [[ $path == "$bin/"* ]] || ln -sf "$path" "$bin/"
   done
-  pulumi_version=${found#v}
+  pulumi_version=$found
 }
 
 # plugin_folder VERSION: prints the folder in which Pulumi looks for the Docker provider.

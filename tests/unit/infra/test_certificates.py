@@ -93,16 +93,17 @@ def test_certificate_is_renewed_before_it_expires_by_the_same_authority(tmp_path
     handshake(tmp_path, after, issued["authority"], "localhost")
 
 
-def clock_ahead() -> type[datetime]:
+def clock_ahead(by: timedelta = timedelta(hours=5, minutes=30)) -> type[datetime]:
     """A clock as one in local time that is read as UTC."""
-    return stopped_at(datetime.now(UTC) + timedelta(hours=5, minutes=30))
+    return stopped_at(datetime.now(UTC) + by)
 
 
+@pytest.mark.parametrize("days", [0.2, 2, 366])
 def test_certificates_that_were_issued_while_the_clock_was_ahead_are_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float
 ) -> None:
     with monkeypatch.context() as ahead:
-        ahead.setattr(certificates, "datetime", clock_ahead())
+        ahead.setattr(certificates, "datetime", clock_ahead(timedelta(days=days)))
         issued = PROVIDER.create(WANTED).outs or {}
         assert not PROVIDER.diff("generated", issued, WANTED).changes
     assert PROVIDER.diff("generated", issued, WANTED).changes
@@ -114,9 +115,24 @@ def test_certificates_that_were_issued_while_the_clock_was_ahead_are_replaced(
 def test_certificates_are_kept_while_the_clock_is_far_behind(
     monkeypatch: pytest.MonkeyPatch, issued: dict[str, Any]
 ) -> None:
-    """New ones would have expired once it is corrected."""
+    """New ones would have expired once it is corrected. Those of a clock that was as far ahead need a rotation."""
     monkeypatch.setattr(certificates, "datetime", stopped_at(datetime(2020, 1, 1, tzinfo=UTC)))
     assert not PROVIDER.diff("generated", issued, WANTED).changes
+    assert PROVIDER.diff("generated", issued, WANTED | {"generation": 2}).changes
+    after = renewed(issued, generation=2)
+    assert after["authority"] != issued["authority"]
+    assert not PROVIDER.diff("generated", after, WANTED | {"generation": 2}).changes
+
+
+def test_certificates_that_were_issued_while_the_clock_was_behind_outlast_its_correction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, issued: dict[str, Any]
+) -> None:
+    with monkeypatch.context() as behind:
+        behind.setattr(certificates, "datetime", stopped_at(datetime.now(UTC) - certificates.MAX_AHEAD))
+        assert PROVIDER.diff("generated", issued, WANTED).changes
+        after = renewed(issued)
+    assert not PROVIDER.diff("generated", after, WANTED).changes
+    handshake(tmp_path, after, after["authority"], "localhost")
 
 
 def test_certificate_that_was_renewed_while_the_clock_was_ahead_keeps_its_authority(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
+import re
 import socket
+import subprocess
 from collections import namedtuple
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -15,13 +18,14 @@ from docker.errors import APIError
 from requests.exceptions import ReadTimeout
 
 from infra import ownership, preflight
-from infra.names import IMAGE_SOURCE_LABEL, STACK_LABEL
+from infra.names import IMAGE_SOURCE_LABEL, ROOT, STACK_LABEL
 from infra.settings import SettingsError
 from infra.users import MAX_PROCESSES
 from tests.support.fake_docker import GIB, FakeContainer, FakeDockerEngine
 from tests.support.pulumi_program import settings
 
 STACK = "unit"
+OPERATIONS = ROOT / "docs" / "operations.md"
 DiskUsage = namedtuple("DiskUsage", "total used free")
 
 
@@ -200,7 +204,33 @@ def test_stack_of_another_engine_is_the_only_problem(engine: FakeDockerEngine) -
     engine.state = {"resources": [{"type": ownership.STACK, "outputs": {"dockerEngine": "other"}}, container]}
     (problem,) = problems({})
     assert problem.startswith("the stack unit was deployed on another Docker engine (id other)")
+    assert "see 'On another machine' in docs/operations.md" in problem
+    assert "makes Pulumi forget the stack and its passwords" in problem
     engine.state["resources"][0]["outputs"]["dockerEngine"] = engine.id
+    assert problems({}) == []
+
+
+def test_copied_stack_is_accepted_on_another_engine_once_its_state_has_the_id(engine: FakeDockerEngine) -> None:
+    """docs/operations.md, 'On another machine': the engine has its volumes, and no container or network of it."""
+    resources = [
+        {"type": ownership.STACK, "outputs": {"dockerEngine": "former"}},
+        {"type": ownership.CONTAINER, "id": "not here", "inputs": {"name": "lolstack-unit-kafka"}},
+        {"type": ownership.NETWORK, "id": "not here", "urn": "::zookeeper-network"},
+        {"type": ownership.VOLUME, "id": "lolstack-unit-broker"},
+    ]
+    engine.volume_names, engine.state = ["lolstack-unit-broker"], {"resources": resources}
+    export = json.dumps({"version": 3, "deployment": engine.state}, indent=4)
+    (command,) = re.findall(r"^sed -i .*?state\.json$", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL)
+    script = f'docker() {{ echo "$@" | grep -qF "info --format {{{{.ID}}}}" && echo {engine.id}; }}\n{command}'
+    edited = subprocess.run(
+        ["bash", "-euc", script.replace("-i ", "").replace("$copy/state.json", "")],
+        input=export,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(problems({})) == 1
+    engine.state = json.loads(edited.stdout)["deployment"]
     assert problems({}) == []
 
 

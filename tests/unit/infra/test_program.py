@@ -22,6 +22,7 @@ from infra import versions
 from infra.images import RECIPES, dockerfile
 from infra.logins import CASSANDRA_ADMIN
 from infra.names import INDEX_ALIASES, JOB_SETTINGS, LIMITS_LABEL, ROOT, SCRAPE_SECONDS, SERVICE_LABEL, STACK_LABEL
+from infra.services.alertmanager import START_DELAY
 from infra.services.base import INTERVAL_SECONDS
 from infra.services.prometheus import CONFIG as PROMETHEUS_CONFIG
 from infra.settings import WORKER_EXTRA_MIB
@@ -507,10 +508,16 @@ def test_an_index_template_is_declared_for_every_alias(declared: dict[str, Recor
 
 
 def test_containers_are_the_same_from_both_image_sources() -> None:
-    """Except for the image, the label that names the source, and the default of Elasticsearch's memory."""
+    """Except for the image, the label that names the source, the default of Elasticsearch's memory, and a flag."""
     built, pulled = (declare(kind, generatorEnabled=True, elasticsearchMemory=1024).containers for kind in KINDS)
+    pulled["alertmanager"]["command"].remove(START_DELAY)
     for name, container in built.items():
         assert without_source(container) == without_source(pulled[name]), name
+
+
+def test_alertmanager_of_another_version_starts_without_the_flag_of_the_pinned_one() -> None:
+    images = {"alertmanager": "registry.example.com/alertmanager:v0.28.1"}
+    assert START_DELAY not in declare("registry", images=images).containers["alertmanager"]["command"]
 
 
 def test_smallest_memory_of_a_jvm_has_room_for_its_initial_heap() -> None:

@@ -42,7 +42,9 @@ def test_a_package_has_one_version_in_all_files() -> None:
         assert pinned(source.with_suffix(".txt")).items() <= everything.items(), source
 
 
-def test_pulumi_itself_refuses_versions_older_than_the_one_that_setup_installs() -> None:
+def test_pulumi_itself_refuses_other_minor_versions_than_the_one_that_setup_installs() -> None:
     """For plain `pulumi up`, without set-up."""
     (version,) = re.findall(r"^PULUMI_VERSION=(\S+)", (ROOT / "tools/versions.env").read_text(), re.MULTILINE)
-    assert yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["requiredPulumiVersion"] == f">={version}"
+    major, minor, _ = map(int, version.split("."))
+    required = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["requiredPulumiVersion"]
+    assert required == f">={version} <{major}.{minor + 1}.0"

@@ -33,12 +33,12 @@ VARIABLES = (
 
 
 def steps_with_apt_files_in(folder: Path) -> str:
-    """Set-up's functions, with the files of Docker's package source in this folder."""
+    """Set-up's functions, with the files of Docker's package source, and the engine's log, in this folder."""
     return f"""
-        docker_apt_source={folder}/docker.sources docker_apt_key={folder}/docker.asc
+        docker_apt_source={folder}/docker.sources docker_apt_key={folder}/docker.asc dockerd_log={folder}/dockerd.log
         source tools/setup.d/steps.sh
         source tools/setup.d/system.sh
-        source <(sed '/^readonly docker_apt_source/d' tools/setup.d/docker.sh)
+        source <(sed '/^readonly docker_apt_source/d; /^readonly dockerd_log/d' tools/setup.d/docker.sh)
         """
 
 
@@ -415,27 +415,44 @@ def test_part_of_root_leaves_the_interpreter_to_its_user(passwd_home: Path, inte
     assert "python" not in set_up(passwd_home, steps)
 
 
+def installed_pulumi(home: Path, version: str) -> tuple[Path, str]:
+    """The folder of a Pulumi that the person has installed, and the step of a set-up that wants 3.4.1."""
+    own = home / "own"
+    for folder in (own, home / "checkout"):
+        folder.mkdir(exist_ok=True)
+    for name in ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python"):
+        (own / name).write_text(f"#!/bin/sh\necho v{version}\n")
+        (own / name).chmod(0o755)
+    (home / "checkout/requirements.txt").write_text("pulumi-docker==1.0\n")
+    steps = f"PULUMI_VERSION=3.4.1 bin={home}/.cache/bin; provider_is_installed() {{ true; }}"
+    return own, f"{steps}; fetch_cli() {{ echo downloaded; }}; ensure_pulumi; echo $pulumi_version"
+
+
 def test_installed_pulumi_is_found_again_without_its_folder_on_path(
     passwd_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by cron: it would be downloaded, and the tools would not find it."""
-    (passwd_home / "own").mkdir()
-    for name in ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python"):
-        (passwd_home / "own" / name).write_text("#!/bin/sh\necho v99.0.0\n")
-        (passwd_home / "own" / name).chmod(0o755)
-    (passwd_home / "checkout").mkdir()
-    (passwd_home / "checkout/requirements.txt").write_text("pulumi-docker==1.0\n")
-    bin_ = passwd_home / ".cache/bin"
-    steps = f"bin={bin_}; provider_is_installed() {{ true; }}; fetch_cli() {{ echo downloaded; }}"
-    steps += "; ensure_pulumi; echo $pulumi_version"
+    own, steps = installed_pulumi(passwd_home, "3.4.1")
     with monkeypatch.context() as login:
-        login.setenv("PATH", str(passwd_home / "own"), prepend=os.pathsep)
-        assert set_up(passwd_home, steps) == "99.0.0"
+        login.setenv("PATH", str(own), prepend=os.pathsep)
+        assert set_up(passwd_home, steps) == "3.4.1"
     monkeypatch.setenv("PATH", f"{passwd_home.parent}:/usr/bin:/bin")
-    assert set_up(passwd_home, steps) == "99.0.0"
-    assert bash(f"PATH={bin_}:/usr/bin:/bin pulumi version") == "v99.0.0"
-    (passwd_home / "own/pulumi").unlink()
+    assert set_up(passwd_home, steps) == "3.4.1"
+    assert bash(f"PATH={passwd_home}/.cache/bin:/usr/bin:/bin pulumi version") == "v3.4.1"
+    (own / "pulumi").unlink()
     assert set_up(passwd_home, steps).startswith("downloaded\n")
+
+
+@pytest.mark.parametrize("version", ["3.3.9", "3.5.0", "3.40.0", "4.4.0", "3.4.0-alpha.1"])
+def test_pulumi_of_another_minor_version_is_not_used(
+    passwd_home: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Also not after it was used, and then upgraded."""
+    own, steps = installed_pulumi(passwd_home, "3.4.2")
+    monkeypatch.setenv("PATH", str(own), prepend=os.pathsep)
+    assert set_up(passwd_home, steps) == "3.4.2"
+    installed_pulumi(passwd_home, version)
+    assert set_up(passwd_home, steps) == "downloaded\n3.4.1"
 
 
 @pytest.mark.parametrize(
@@ -678,6 +695,16 @@ def test_repository_of_docker_is_only_used_with_dockers_own_key(
     if accepted:
         modes = [(tmp_path / f"docker.{name}").stat().st_mode & 0o777 for name in ("sources", "asc")]
         assert modes == [0o644, 0o644], "apt's programs for every user read them"
+
+
+def test_log_of_an_engine_without_an_init_system_is_kept_for_one_more_start(tmp_path: Path) -> None:
+    """Nothing rotates it."""
+    (tmp_path / "dockerd").write_text("#!/bin/sh\nread -r line <number; echo start $line\n")
+    (tmp_path / "dockerd").chmod(0o755)
+    start = f"cd {tmp_path}; PATH={tmp_path}:$PATH; start() {{ echo $1 >number; run_dockerd; wait $pid; }}"
+    assert bash(f"{steps_with_apt_files_in(tmp_path)} {start}; start 1; start 2; start 3") == ""
+    logs = {path.name: path.read_text() for path in tmp_path.glob("dockerd.log*")}
+    assert logs == {"dockerd.log": "start 3\n", "dockerd.log.1": "start 2\n"}
 
 
 def denied(home: Path, functions: str, error: str) -> None:

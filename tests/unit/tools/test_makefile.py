@@ -186,6 +186,28 @@ def test_checks_run_in_parallel(tmp_path: Path, jobs: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("interpreter", "sets_up"), [("python3.12", False), ("python3.13", True), (None, True)], ids=str
+)
+def test_packages_are_installed_for_the_new_version_after_an_upgrade_of_python(
+    tmp_path: Path, interpreter: str | None, sets_up: bool
+) -> None:
+    """The environment's interpreter is a link to the system's, which is of another version then, or gone."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.txt").touch()
+    (tmp_path / ".venv/lib/python3.12/site-packages").mkdir(parents=True)
+    (tmp_path / ".venv/.lolstack").touch()
+    (tmp_path / ".venv/bin").mkdir()
+    (tmp_path / ".venv/bin/python").symlink_to(tmp_path / "python3")
+    if interpreter:
+        (tmp_path / interpreter).touch()
+        (tmp_path / "python3").symlink_to(interpreter)
+    for target in ("status", "watch", "report", "credentials", "dlq", "backfill"):
+        run = make("-n", "-C", str(tmp_path), target)
+        assert run.returncode == 0, run.stderr
+        assert ("tools/setup.sh" in run.stdout) is sets_up
+
+
 def test_new_requirements_are_installed_before_a_tool_runs() -> None:
     """After `git pull`: the tool would end with ModuleNotFoundError."""
     assert make("-n", "-W", "requirements.txt", "status").stdout.splitlines()[0] == "tools/setup.sh"
