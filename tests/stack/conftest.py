@@ -41,7 +41,7 @@ SECOND_STACK = "selftest-beside"
 SECOND_CONFIG = {
     "imageSource": "registry",
     "registryMirror": private_registry.ADDRESS,
-    # That this image has another version than the pinned one.
+    # The built version under the official name: it lacks a flag that only the pinned version gets.
     "images.alertmanager": mirrored(versions.OFFICIAL_IMAGES["alertmanager"], private_registry.ADDRESS),
     "portOffset": "3660",
     "generatorEnabled": "true",
