@@ -299,7 +299,7 @@ class TestProgram:
         monkeypatch.setattr("signal.signal", lambda *_: None)
 
     def run(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-        line = ["generator", "--bootstrap-servers", "kafka:9092", "--mode", "batch", "--size", "compact", *arguments]
+        line = ["generator", "--bootstrap-servers", "kafka:9092", "--size", "compact", *arguments]
         monkeypatch.setattr("sys.argv", line)
         return program.main()
 
@@ -386,7 +386,7 @@ class TestProgram:
             handlers[signal.SIGTERM]()
 
         monkeypatch.setattr(FakeProducer, "produce", produce_and_stop)
-        assert self.run(monkeypatch, "--mode", "continuous", "--metrics-port", "0") == exit_code
+        assert self.run(monkeypatch, "--metrics-port", "0") == exit_code
         assert len(fakes[0].values) == delivered
 
     def test_metrics_port_conflict_is_reported_with_its_option(
