@@ -1,4 +1,4 @@
-"""The Kafka topic through the admin API: incarnation, offsets, retention, and deletion while the job reads it."""
+"""The Kafka topic through the admin API: incarnation, offsets, retention, and deletion while it is being read."""
 
 import logging
 import threading
@@ -84,7 +84,7 @@ class TopicInspector:
         """Why Kafka was not available when its offsets were read last."""
         configuration: dict[str, Any] = {
             **client_settings(settings).librdkafka(),
-            "client.id": "lol-job-driver",
+            "client.id": "lol-topic-inspector",
             "logger": logging.getLogger("librdkafka"),
             "error_cb": self._errors,
         }
@@ -144,11 +144,11 @@ class TopicInspector:
         try:
             description = _retry_missing_topic(self._describe, "topic")
         except MissingTopicError:
-            return f"topic {incarnation.topic} was deleted while the job was reading it"
+            return f"topic {incarnation.topic} was deleted while it was being read"
         except KafkaException:
             return ""
         if _path_safe(description.topic_id) != incarnation.topic_id:
-            return f"topic {incarnation.topic} was deleted and created again while the job was reading it"
+            return f"topic {incarnation.topic} was deleted and created again while it was being read"
         return ""
 
     def topic_offsets(self) -> TopicOffsets:
