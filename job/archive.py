@@ -12,13 +12,11 @@ Exit codes: 0 after SIGTERM or SIGINT, 1 after an error, 2 for invalid settings.
 import argparse
 import logging
 import re
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from cassandra import (
@@ -38,6 +36,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, make_
 
 from job import settings
 from job.cassandra_login import is_refused_login
+from job.command_line import add_config_argument, load_settings, on_termination_signal
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.errors import JobError, first_line
 from job.kafka_client import KafkaClientSettings, client_settings, describe_error
@@ -46,7 +45,6 @@ from job.match import Match, PlausibleTimes, decode
 from job.message import Message, Original
 from job.rate_limit import RateLimiter
 from job.retry import TransientError, log_wait, retry_with_backoff, wait_until_available
-from job.start import load_settings
 from job.topic import Incarnation, Offsets, TopicInspector, TopicOffsets, watch
 from job.web_server import serve
 
@@ -539,18 +537,17 @@ def _raise_first_error(partitions: Iterable[TopicPartition]) -> None:
 def main() -> int:
     """Run the archive until SIGTERM or SIGINT, or an error; return the exit code."""
     parser = argparse.ArgumentParser(prog="archive", description=__doc__)
-    parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
+    add_config_argument(parser)
     options = load_settings(parser.parse_args().config)
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # its errors are raised as well
     stopping, started = threading.Event(), threading.Event()
 
-    def on_signal(*_: object) -> None:
+    def on_signal() -> None:
         stopping.set()
         if not started.is_set():  # there is nothing to finish yet, and the start can take minutes
             sys.exit(0)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    on_termination_signal(on_signal)
     faults: list[str] = []
 
     def end(reason: str) -> None:
