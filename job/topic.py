@@ -16,6 +16,7 @@ from job.errors import JobError, first_line
 from job.kafka_client import ConnectionErrors, check_listed, client_settings, describe_error, is_login_error
 from job.retry import wait_until_available
 from job.settings import Kafka
+from job.times import to_ms
 
 _REQUEST_TIMEOUT_SECONDS = 10
 _WATCH_INTERVAL_SECONDS = 3
@@ -120,7 +121,7 @@ class TopicInspector:
         ends = list_offsets(spec.latest())
         if not isinstance(position, datetime):
             return ends
-        found = list_offsets(spec.for_timestamp(round(position.timestamp() * 1000)))
+        found = list_offsets(spec.for_timestamp(to_ms(position)))
         return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
     def retained_ranges(self, incarnation: Incarnation) -> dict[int, RetainedRange]:
