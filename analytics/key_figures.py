@@ -90,7 +90,7 @@ def _match_figures(matches: MatchStatistics, time_range: TimeRange, now: datetim
     span = "a minute" if minutes == 1 else f"{minutes} minutes"
     last = "" if time_range.is_last else "the last "
     figures = [
-        KeyFigure("Matches", compact(matches.count), f"{time_range.words}"),
+        KeyFigure("Matches", compact(matches.count), time_range.words),
         KeyFigure(
             "Ended per minute",
             rate(recent.matches),

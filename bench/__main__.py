@@ -8,11 +8,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, assert_never, get_args
 
 from pulumi.automation import CommandError
 
@@ -35,16 +34,23 @@ from bench.start import measure_start
 from harness.stack import Stack
 from infra.clients.docker_engine import connect
 
-StackMeasure = Literal[
-    "freshness", "queries", "rest", "drain", "burst", "ceilings", "alternatives", "scaling", "memory"
-]
-"""Measures of the benchmarks' stack, or of a running one."""
-Measure = Literal["start", StackMeasure]
-MEASURES: tuple[Measure, ...] = get_args(Measure)
+STACK_MEASURES: dict[str, Callable[[MeasuredStack, Profile], object]] = {
+    "freshness": measure_freshness,
+    "queries": measure_dashboard_queries,
+    "rest": measure_rest,
+    "drain": measure_drain,
+    "burst": measure_burst,
+    "ceilings": measure_ceilings,
+    "alternatives": measure_alternatives,
+    "scaling": measure_scaling,
+    "memory": measure_memory,
+}
+"""Measures of the benchmarks' stack, or of a running one, by their field in Results."""
+MEASURES = ("start", *STACK_MEASURES)
 # `start` has a stack of its own, before the others' one. The queries come first there: after the drain, or the fill of
 # `rest`, the dashboard's hour has more documents than their latency goal applies to. The drain warms the job's JVMs up,
 # so freshness and burst follow it; the measures after those restart the job.
-DEFAULT_MEASURES: tuple[Measure, ...] = (
+DEFAULT_MEASURES = (
     *("start", "queries", "rest", "drain", "freshness", "burst"),
     *("ceilings", "alternatives", "scaling"),
 )
@@ -55,7 +61,7 @@ RESULTS = Path(__file__).parent / "results"
 class Options:
     """The parsed command line."""
 
-    measures: tuple[Measure, ...]
+    measures: tuple[str, ...]
     """Empty: only write the report, from existing results."""
     stack: str | None
     """A running stack to measure; None: the benchmarks' own."""
@@ -98,30 +104,10 @@ def main() -> int:
     return 0
 
 
-def take_measure(measure: StackMeasure, stack: MeasuredStack, profile: Profile, results: Results) -> None:
+def take_measure(measure: str, stack: MeasuredStack, profile: Profile, results: Results) -> None:
     """Take one measure and put its figures into `results`."""
     engine = stack.deployment.engine
-    match measure:
-        case "freshness":
-            results.freshness = new_section(engine, measure_freshness(stack, profile))
-        case "queries":
-            results.queries = new_section(engine, measure_dashboard_queries(stack, profile))
-        case "drain":
-            results.drain = new_section(engine, measure_drain(stack, profile))
-        case "burst":
-            results.burst = new_section(engine, measure_burst(stack, profile))
-        case "ceilings":
-            results.ceilings = new_section(engine, measure_ceilings(stack, profile))
-        case "alternatives":
-            results.alternatives = new_section(engine, measure_alternatives(stack, profile))
-        case "scaling":
-            results.scaling = new_section(engine, measure_scaling(stack, profile))
-        case "rest":
-            results.rest = new_section(engine, measure_rest(stack, profile))
-        case "memory":
-            results.memory = new_section(engine, measure_memory(stack, profile))
-        case _:
-            assert_never(measure)
+    setattr(results, measure, new_section(engine, STACK_MEASURES[measure](stack, profile)))
 
 
 def parse_arguments(arguments: Sequence[str]) -> Options:
@@ -146,7 +132,7 @@ def parse_arguments(arguments: Sequence[str]) -> Options:
     parser.add_argument("--results", type=Path, help="folder of results.json and the report")
     parsed = parser.parse_args(arguments)
 
-    measures: tuple[Measure, ...]
+    measures: tuple[str, ...]
     if parsed.measures == ["report"]:
         measures = ()
     else:

@@ -50,12 +50,12 @@ class FirstSeconds(Struct, frozen=True):
 
 
 class Drain(Struct, frozen=True):
-    """The rounds of one match size. `first` is None in results of earlier versions."""
+    """The rounds of one match size."""
 
     size: MatchSize
     messages: int
     rounds: list[DrainRound]
-    first: FirstSeconds | None = None
+    first: FirstSeconds
 
     def sustained(self) -> float:
         """Sustained throughput in documents a second: the median of the rounds."""

@@ -166,13 +166,9 @@ def rest_chapter(figures: Sequence[Rest]) -> Paragraphs:
             *(with_range(each.all_cores(), 2) for each in figures),
         ],
         ["**all, memory, MiB**", *(f"{sum(each.memory_mib.values()):,.0f}" for each in figures)],
-        ["… minutes from the stack's start to this reading", *(minutes_cell(each.minutes) for each in figures)],
+        ["… minutes from the stack's start to this reading", *(f"{each.minutes:.0f}" for each in figures)],
     ]
     yield table(["", *(f"{each.rate} {each.size} matches/s" for each in figures)], rows)
-
-
-def minutes_cell(minutes: float | None) -> str:
-    return "–" if minutes is None else f"{minutes:.0f}"
 
 
 def queries_chapter(figures: DashboardQueries) -> Paragraphs:
@@ -220,15 +216,15 @@ def drain_chapter(figures: Sequence[Drain], ceilings: Section[list[Ceilings]] | 
     ceilings_by_size = {each.size: each for each in ceilings.figures} if ceilings else {}
     rows = []
     for each in figures:
+        first = each.first
+        state = f"after {first.indexed_before:,} documents" if first.indexed_before else "on a new stack"
         rows += [
             [f"**{each.size}**, {each.messages:,} matches", ""],
             ["the job, sustained", with_range([round_.throughput.sustained for round_ in each.rounds])],
             ["the job, overall", with_range([round_.throughput.overall for round_ in each.rounds])],
             ["the job, with statistics", with_range([round_.with_statistics for round_ in each.rounds])],
+            [f"the job, its first {first.seconds:.0f} s {state}", f"{first.throughput:,.0f}"],
         ]
-        if first := each.first:
-            state = f"after {first.indexed_before:,} documents" if first.indexed_before else "on a new stack"
-            rows.append([f"the job, its first {first.seconds:.0f} s {state}", f"{first.throughput:,.0f}"])
         if ceiling := ceilings_by_size.get(each.size):
             share = each.sustained() / ceiling.combined()
             rows += [

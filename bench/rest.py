@@ -28,7 +28,7 @@ class Rest(Struct, frozen=True):
     """One load: `rate` matches a second, with `state_rows` rows in the job's state.
 
     `windows`: cores in use by service, for each window. `memory_mib`: resident memory by service at the end, when the
-    stack had run for `minutes`; None in results of earlier versions.
+    stack had run for `minutes`.
     """
 
     size: MatchSize
@@ -36,7 +36,7 @@ class Rest(Struct, frozen=True):
     state_rows: int
     windows: list[dict[str, float]]
     memory_mib: dict[str, float]
-    minutes: float | None = None
+    minutes: float
 
     def cores(self, service: str) -> float:
         """Cores in use by the service: the median of the windows."""

@@ -24,25 +24,23 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_certificates: str = ""
 
 
-class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kafka's addresses, and further settings of the client (librdkafka), such as those of a login."""
-
-    bootstrap_servers: str
-    client: dict[str, str] = {}
-
-
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the dashboard reads from, and what it cannot read there. `stack`: the stack's name, for advice."""
 
     stack: str
     elasticsearch: Server
     prometheus: Server
-    kafka: Kafka
+    kafka: dict[str, str]
+    """Settings of Kafka's client (librdkafka): `bootstrap.servers`, and others such as those of a login."""
     window_slide_seconds: int
     """How often a window of the statistics ends: `window.slide_seconds` of the job's settings."""
     login_sha256: str = ""
     """SHA-256 of `user:password`, which a viewer must give: in hexadecimal. Random passwords only: the hash is fast.
     Empty: the dashboard needs no login."""
+
+    def __post_init__(self) -> None:
+        if "bootstrap.servers" not in self.kafka:
+            raise ValueError("kafka: bootstrap.servers is missing")
 
 
 @cache

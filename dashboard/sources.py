@@ -256,8 +256,7 @@ def _dead_letters(only: MessagePosition | None = None, newest: int | None = None
 
 
 def _kafka() -> dict[str, Any]:
-    kafka = read_settings().kafka
-    return CONSUMER_LIMITS | kafka.client | {"bootstrap.servers": kafka.bootstrap_servers}
+    return CONSUMER_LIMITS | read_settings().kafka
 
 
 @lru_cache(maxsize=1)

@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from generator.match_factory import MatchSize
 from generator.messages import MAX_DUPLICATES_OF_A_MATCH, MessageShares
 from generator.modes import MODE_NAMES, ModeWeights, have_remakes, parse_modes
-
-Mode = Literal["continuous", "batch"]
 
 _MAX_DUPLICATE_SHARE = MAX_DUPLICATES_OF_A_MATCH / (MAX_DUPLICATES_OF_A_MATCH + 1)
 _EARLIEST_START = datetime(2009, 10, 27, tzinfo=UTC)
@@ -27,13 +25,12 @@ class Options:
     """What to send, to which topic, at which rate.
 
     `client_config` has further settings of Kafka's client, such as a login. `rate` in messages a second (0: no rate
-    limit); `count` only in batch mode; `start_ms` (since 1970) only if --start was given.
+    limit); `count` None: until a stop signal; `start_ms` (since 1970) only if --start was given.
     """
 
     bootstrap_servers: str
     client_config: Mapping[str, str] = field(repr=False)
     topic: str
-    mode: Mode
     rate: float
     count: int | None
     size: MatchSize
@@ -144,15 +141,16 @@ def _parser() -> argparse.ArgumentParser:
         help="properties file with further settings of Kafka's client (librdkafka), such as a login",
     )
     parser.add_argument("--topic", type=_topic, default="lol_matches", help="default: %(default)s")
-    parser.add_argument("--mode", choices=get_args(Mode), default="continuous", help="default: %(default)s")
     parser.add_argument(
         "--rate",
         type=_float(0, 1e6, "a number from 0 to 1000000"),
         default=2.0,
-        help="rate limit in messages a second; 0, in batch mode only: no limit (default: %(default)s)",
+        help="rate limit in messages a second; 0, only with --count: no limit (default: %(default)s)",
     )
     parser.add_argument(
-        "--count", type=_integer(1, None, "a whole number from 1"), help="number of messages; batch mode only"
+        "--count",
+        type=_integer(1, None, "a whole number from 1"),
+        help="number of messages (default: messages are sent until a stop signal)",
     )
     parser.add_argument("--size", choices=get_args(MatchSize), default="full", help="default: %(default)s")
     parser.add_argument(
@@ -219,12 +217,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """Parses the command line. Raises SystemExit(2), with a line that names the option, if one is invalid."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    if given.mode == "batch" and given.count is None:
-        parser.error("argument --count: needed in batch mode")
-    if given.mode == "continuous" and given.count is not None:
-        parser.error("argument --count: only in batch mode; continuous mode goes on until it is stopped")
-    if given.mode == "continuous" and not given.rate:
-        parser.error("argument --rate: must be above 0 in continuous mode")
+    if given.count is None and not given.rate:
+        parser.error("argument --rate: must be above 0 without --count")
     if math.fsum((given.duplicates, given.remakes, given.poison)) > 1:  # a rounded sum of 0.33, 0.56, 0.11 is above 1
         parser.error("arguments --duplicates, --remakes and --poison: shares of one whole, must not exceed 1 together")
     if given.remakes and not have_remakes(given.modes):
@@ -233,7 +227,6 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         bootstrap_servers=given.bootstrap_servers,
         client_config=given.client_config,
         topic=given.topic,
-        mode=given.mode,
         rate=given.rate,
         count=given.count,
         size=given.size,

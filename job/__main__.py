@@ -6,11 +6,9 @@ settings.
 
 import argparse
 import logging
-import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
 from py4j.protocol import Py4JError
@@ -18,6 +16,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from job import settings, startup_checks, topic
+from job.command_line import add_config_argument, load_settings, on_termination_signal
 from job.documents import MatchAliases
 from job.driver import session
 from job.driver.checkpoints import Checkpoints
@@ -30,7 +29,6 @@ from job.errors import JobError, root_cause
 from job.kafka_client import client_settings
 from job.lag import ConsumerLag
 from job.sinks import dead_letters, elasticsearch, sink_wait
-from job.start import load_settings
 from job.tasks.index_matches import SinkConfig
 from job.topic import TopicInspector, TopicOffsets
 from job.web_server import serve
@@ -45,7 +43,7 @@ _FAILED_GRACE_SECONDS = 3
 def main() -> int:
     """Run the job until a signal or an error ends it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m job", description=__doc__)
-    parser.add_argument("--config", type=Path, help="YAML file whose keys override those of config.yaml")
+    add_config_argument(parser)
     options = load_settings(parser.parse_args().config)
     on_termination_signal(lambda: sys.exit(0))  # until the query runs there is nothing to shut down
     try:
@@ -127,12 +125,6 @@ def run(options: settings.Settings) -> int:
     spark.stop()
     log.info("Stopped")
     return 1 if reason else 0
-
-
-def on_termination_signal(handler: Callable[[], object]) -> None:
-    """Set the handler of SIGTERM (sent by Docker) and SIGINT (Ctrl+C)."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: handler())
 
 
 def wait_for_end(

@@ -16,12 +16,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from job import settings, startup_checks
+from job.command_line import add_config_argument, load_settings
 from job.consumer import BatchSkipper, UnreadableRange, consumer_settings
 from job.documents import MatchAliases
 from job.errors import JobError
@@ -31,7 +31,6 @@ from job.message import Message
 from job.rate_limit import RateLimiter
 from job.retry import TIMEOUT_SECONDS, log_wait
 from job.sinks import elasticsearch
-from job.start import load_settings
 from job.tasks.index_matches import REJECTED, index
 from job.times import from_ms, iso, now_ms, to_ms
 from job.topic import Incarnation, Offsets, TopicInspector
@@ -89,7 +88,7 @@ class Progress:
 def main() -> int:
     """Run a backfill; return the exit code."""
     parser = argparse.ArgumentParser(prog="backfill", description=__doc__)
-    parser.add_argument("--config", type=Path, help="the job's: YAML file whose keys override those of config.yaml")
+    add_config_argument(parser)
     parser.add_argument(
         "--from",
         dest="begin",

@@ -1,4 +1,4 @@
-"""The Kafka topic through the admin API: incarnation, offsets, retention, and deletion while the job reads it."""
+"""The Kafka topic through the admin API: incarnation, offsets, retention, and deletion while it is being read."""
 
 import logging
 import threading
@@ -16,6 +16,7 @@ from job.errors import JobError, first_line
 from job.kafka_client import ConnectionErrors, check_listed, client_settings, describe_error, is_login_error
 from job.retry import wait_until_available
 from job.settings import Kafka
+from job.times import to_ms
 
 _REQUEST_TIMEOUT_SECONDS = 10
 _WATCH_INTERVAL_SECONDS = 3
@@ -84,7 +85,7 @@ class TopicInspector:
         """Why Kafka was not available when its offsets were read last."""
         configuration: dict[str, Any] = {
             **client_settings(settings).librdkafka(),
-            "client.id": "lol-job-driver",
+            "client.id": "lol-topic-inspector",
             "logger": logging.getLogger("librdkafka"),
             "error_cb": self._errors,
         }
@@ -120,7 +121,7 @@ class TopicInspector:
         ends = list_offsets(spec.latest())
         if not isinstance(position, datetime):
             return ends
-        found = list_offsets(spec.for_timestamp(round(position.timestamp() * 1000)))
+        found = list_offsets(spec.for_timestamp(to_ms(position)))
         return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
     def retained_ranges(self, incarnation: Incarnation) -> dict[int, RetainedRange]:
@@ -144,11 +145,11 @@ class TopicInspector:
         try:
             description = _retry_missing_topic(self._describe, "topic")
         except MissingTopicError:
-            return f"topic {incarnation.topic} was deleted while the job was reading it"
+            return f"topic {incarnation.topic} was deleted while it was being read"
         except KafkaException:
             return ""
         if _path_safe(description.topic_id) != incarnation.topic_id:
-            return f"topic {incarnation.topic} was deleted and created again while the job was reading it"
+            return f"topic {incarnation.topic} was deleted and created again while it was being read"
         return ""
 
     def topic_offsets(self) -> TopicOffsets:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ from elasticsearch import OrjsonSerializer, helpers
 from bench.in_network.workload import ConsumerKind, Timing, Workload, consume_batches, load_workload, print_timing
 from job.champions import canonical_name
 from job.queues import queue_name
+from job.times import iso
 
 Loads = Callable[[bytes], dict[str, Any]]
 
@@ -81,7 +81,7 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
     shared = {
         "match_id": match_id,
         "timestamp": info["gameCreation"],
-        "@timestamp": iso_8601(ended),
+        "@timestamp": iso(ended),
         "game_duration": seconds,
         "patch": ".".join(info["gameVersion"].split(".")[:2]),
         "queue_id": info["queueId"],
@@ -89,7 +89,7 @@ def bulk_actions(message: Any, loads: Loads, index: str) -> Iterator[dict[str, A
         "platform": info["platformId"],
         "remake": any(each["gameEndedInEarlySurrender"] for each in participants),
         "two_teams": teams.keys() == {100, 200},
-        "ingested_at": iso_8601(message.timestamp()[1]),
+        "ingested_at": iso(message.timestamp()[1]),
         **{name: info[source] for name, source in MATCH_DETAILS.items() if source in info},
         **({"bots": puuids.count("BOT")} if any(puuids) else {}),
     }
@@ -166,11 +166,6 @@ def details(participant: dict[str, Any]) -> dict[str, Any]:
         found["keystone"] = primary["selections"][0]["perk"]
         found["primary_style"], found["secondary_style"] = primary["style"], secondary["style"]
     return found
-
-
-def iso_8601(milliseconds: int) -> str:
-    """Milliseconds since 1970 as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ COMPRESSION = {"class": "org.apache.cassandra.io.compress.ZstdCompressor", "chun
 one or two chunks: a few full-size matches."""
 OPTIONS = {"default_time_to_live": 0, "compaction": COMPACTION, "compression": COMPRESSION}
 """The table's options; other values are drift. The table has no TTL: the archive gives each row its own
-(`retention_days`, job/archive.py)."""
+(`retention_days`, job/archive_table.py)."""
 
 
 class CassandraError(Exception):

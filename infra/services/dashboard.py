@@ -45,7 +45,7 @@ class Dashboard(Service):
                 "ca_certificates": AUTHORITY if deployment.strict else "",
             },
             "prometheus": {"url": f"http://{prometheus.name}:{PROMETHEUS_PORT}", **login},
-            "kafka": {"bootstrap_servers": kafka.bootstrap_servers, "client": kafka.client_settings("dashboard")},
+            "kafka": kafka.client_settings("dashboard"),
             "window_slide_seconds": with_overrides(settings.job).window.slide_seconds,
         }
         if deployment.strict:

@@ -25,7 +25,6 @@ class Generator(Service):
             "--bootstrap-servers": kafka.bootstrap_servers,
             "--client-config": LOGIN,
             "--topic": MATCHES_TOPIC,
-            "--mode": "continuous",
             "--rate": settings.generator_rate,
             "--size": settings.generator_size,
             "--modes": settings.generator_modes,

@@ -28,6 +28,19 @@ DASHBOARDS = "/etc/lolstack/dashboards"
 DATA = "/var/lib/grafana"
 START_SCRIPT = "/etc/lolstack/start_grafana.sh"
 
+DASHBOARD_PROVIDER = {
+    "apiVersion": 1,
+    "providers": [
+        {
+            "name": "lolstack",
+            "folder": "lolstack",
+            "type": "file",
+            "allowUiUpdates": False,
+            "options": {"path": DASHBOARDS},
+        }
+    ],
+}
+
 
 class Grafana(Service):
     """Grafana with data sources and dashboards. Users sign in as `admin`; in `guarded`, reading needs no login."""
@@ -42,66 +55,7 @@ class Grafana(Service):
         from infra.grafana import dashboards  # only here: the SDK is loaded only where Grafana is deployed
 
         settings = deployment.settings
-        login = elasticsearch.login("grafana")
-        prometheus_login = (
-            {
-                "basicAuth": True,
-                "basicAuthUser": user_of(prometheus.reader),
-                "secureJsonData": {"basicAuthPassword": deployment.password(prometheus.reader)},
-            }
-            if prometheus.reader
-            else {}
-        )
-        data_sources: dict[str, Any] = {
-            "apiVersion": 1,
-            "prune": True,  # removes data sources that are no longer listed
-            "datasources": [
-                {
-                    "uid": "prometheus",
-                    "name": "Prometheus",
-                    "type": "prometheus",
-                    "access": "proxy",
-                    "url": f"http://{prometheus.name}:{PROMETHEUS_PORT}",
-                    **prometheus_login,
-                    "isDefault": True,
-                    "editable": False,
-                    # The shortest step is one scrape interval; $__rate_interval is then at least four of them.
-                    "jsonData": {"httpMethod": "POST", "timeInterval": f"{SCRAPE_SECONDS}s"},
-                },
-                {
-                    "uid": "elasticsearch",
-                    "name": "Elasticsearch",
-                    "type": "elasticsearch",
-                    "access": "proxy",
-                    "url": elasticsearch.hosts[0],
-                    "editable": False,
-                    "basicAuth": True,
-                    "basicAuthUser": login["username"],
-                    "jsonData": {
-                        "index": MATCHES_ALIAS,
-                        "timeField": "@timestamp",
-                        "timeInterval": "10s",
-                        "tlsAuthWithCACert": deployment.strict,
-                    },
-                    "secureJsonData": {
-                        "basicAuthPassword": login["password"],
-                        "tlsCACert": elasticsearch.ca_certificate,
-                    },
-                },
-            ],
-        }
-        dashboard_provider = {
-            "apiVersion": 1,
-            "providers": [
-                {
-                    "name": "lolstack",
-                    "folder": "lolstack",
-                    "type": "file",
-                    "allowUiUpdates": False,
-                    "options": {"path": DASHBOARDS},
-                }
-            ],
-        }
+        data_sources = _data_sources(deployment, prometheus, elasticsearch)
         super().__init__(
             deployment,
             "grafana",
@@ -130,7 +84,7 @@ class Grafana(Service):
                     ConfigFile(START_SCRIPT, file_text("start_grafana.sh")),
                     ConfigFile(PASSWORD_FILE, deployment.password("grafana.admin"), GROUP_ONLY),
                     ConfigFile(f"{PROVISIONING}/datasources/lolstack.yaml", yaml_text(data_sources), GROUP_ONLY),
-                    ConfigFile(f"{PROVISIONING}/dashboards/lolstack.yaml", yaml_text(dashboard_provider)),
+                    ConfigFile(f"{PROVISIONING}/dashboards/lolstack.yaml", yaml_text(DASHBOARD_PROVIDER)),
                     *(
                         ConfigFile(f"{DASHBOARDS}/{uid}.json", text)
                         for uid, text in dashboards(generator=generator is not None).items()
@@ -145,3 +99,55 @@ class Grafana(Service):
             ),
             depends_on=[prometheus],
         )
+
+
+def _data_sources(deployment: Deployment, prometheus: Prometheus, elasticsearch: Elasticsearch) -> dict[str, Any]:
+    """Prometheus and Elasticsearch, with Grafana's logins."""
+    login = elasticsearch.login("grafana")
+    prometheus_login = (
+        {
+            "basicAuth": True,
+            "basicAuthUser": user_of(prometheus.reader),
+            "secureJsonData": {"basicAuthPassword": deployment.password(prometheus.reader)},
+        }
+        if prometheus.reader
+        else {}
+    )
+    return {
+        "apiVersion": 1,
+        "prune": True,  # removes data sources that are no longer listed
+        "datasources": [
+            {
+                "uid": "prometheus",
+                "name": "Prometheus",
+                "type": "prometheus",
+                "access": "proxy",
+                "url": f"http://{prometheus.name}:{PROMETHEUS_PORT}",
+                **prometheus_login,
+                "isDefault": True,
+                "editable": False,
+                # The shortest step is one scrape interval; $__rate_interval is then at least four of them.
+                "jsonData": {"httpMethod": "POST", "timeInterval": f"{SCRAPE_SECONDS}s"},
+            },
+            {
+                "uid": "elasticsearch",
+                "name": "Elasticsearch",
+                "type": "elasticsearch",
+                "access": "proxy",
+                "url": elasticsearch.hosts[0],
+                "editable": False,
+                "basicAuth": True,
+                "basicAuthUser": login["username"],
+                "jsonData": {
+                    "index": MATCHES_ALIAS,
+                    "timeField": "@timestamp",
+                    "timeInterval": "10s",
+                    "tlsAuthWithCACert": deployment.strict,
+                },
+                "secureJsonData": {
+                    "basicAuthPassword": login["password"],
+                    "tlsCACert": elasticsearch.ca_certificate,
+                },
+            },
+        ],
+    }

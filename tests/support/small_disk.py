@@ -16,7 +16,7 @@ from infra.clients.cassandra import ADMIN, ArchiveNode, CassandraUnavailableErro
 from infra.clients.docker_engine import execute
 from infra.logins import CASSANDRA_ARCHIVE, CASSANDRA_LOGINS, user_of
 from infra.names import CASSANDRA_PORT, STACK_LABEL
-from job.archive import TABLE, ArchivedMatch, ArchiveTable, Heartbeat, cassandra_session
+from job.archive_table import TABLE, ArchivedMatch, ArchiveTable, Heartbeat, cassandra_session
 from job.message import Original
 from job.settings import with_overrides
 

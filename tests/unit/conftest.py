@@ -27,12 +27,11 @@ def mock_kafka() -> Iterator[str]:
 
 
 class Clock:
-    """A clock that a sleep moves on, without taking any time."""
+    """A monotonic clock that a sleep moves on, without taking any time."""
 
-    def __init__(self) -> None:
-        self.now = 100.0
+    now = 100.0
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
@@ -43,7 +42,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock in place of `time.monotonic` and `time.sleep`."""
     found = Clock()
-    monkeypatch.setattr(time, "monotonic", found.monotonic)
+    monkeypatch.setattr(time, "monotonic", found)
     monkeypatch.setattr(time, "sleep", found.sleep)
     return found
 

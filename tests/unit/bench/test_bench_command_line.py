@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 
-from bench.__main__ import DEFAULT_MEASURES, RESULTS, parse_arguments
+from bench.__main__ import DEFAULT_MEASURES, MEASURES, RESULTS, STACK_MEASURES, parse_arguments
 from bench.profiles import FULL, QUICK
+from bench.results import Results, Section
 
 
 def test_defaults_are_the_full_profile_and_all_but_the_memory_measure() -> None:
     options = parse_arguments([])
     assert options.measures == DEFAULT_MEASURES
+    assert set(MEASURES) - set(DEFAULT_MEASURES) == {"memory"}
     assert options.profile == FULL
     assert options.folder == RESULTS
     assert options.stack is None
+
+
+@pytest.mark.parametrize("name", STACK_MEASURES)
+def test_results_have_a_section_for_the_figures_of_each_measure(name: str) -> None:
+    figures: Any = get_type_hints(STACK_MEASURES[name])["return"]
+    assert get_type_hints(Results)[name] == Section[figures] | None
 
 
 def test_options_change_the_profile() -> None:

@@ -149,8 +149,6 @@ def test_first_seconds_of_a_warm_stack_are_labelled_with_its_documents() -> None
     drained = [DrainRound(each, each.seconds) for each in rounds]
     *_, table, _ = report.drain_chapter([Drain("full", 6_000, drained, first_seconds(rounds, 1_500_000))], None)
     assert "| the job, its first 40 s after 1,500,000 documents | 1,500 |" in table
-    *_, table, _ = report.drain_chapter([Drain("full", 6_000, drained)], None)
-    assert "its first" not in table, "results of an earlier version"
 
 
 def test_report_has_the_median_of_each_start(results: Results, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ SOURCES = {
     "stack": "unit",
     "elasticsearch": {"url": "http://127.0.0.1:9"},
     "prometheus": {"url": "http://127.0.0.1:9"},
-    "kafka": {"bootstrap_servers": "127.0.0.1:9"},
+    "kafka": {"bootstrap.servers": "127.0.0.1:9"},
     "window_slide_seconds": 60,
 }
 Open = Callable[..., AppTest]

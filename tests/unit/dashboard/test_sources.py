@@ -20,22 +20,10 @@ from dashboard.sources import Answer, DisplayedDeadLetter, Source
 from dashboard.view import View
 from infra.clients.prometheus import PrometheusError
 from tests.support.report_samples import MATCHES, PIPELINE
+from tests.unit.conftest import Clock
 from tools.dlq.dead_letters import DeadLetterMessage, MessagePosition
 
 VIEW = View("24 h", filter=MatchFilter(platform="of this test"))
-
-
-class Clock:
-    """The time that the sources read."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        """Wait."""
-        self.now += seconds
 
 
 class FakeReader:
@@ -54,6 +42,7 @@ class FakeReader:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that the sources read."""
     found = Clock()
     monkeypatch.setattr(sources, "monotonic", found)
     sources.entry_of.cache_clear()
@@ -104,10 +93,10 @@ def test_viewers_share_an_error_that_came_after_more_than_an_interval(
 
     def read(*_: object) -> None:
         reads.append(clock())
-        clock.advance(3 * sources.TTL_SECONDS)
+        clock.sleep(3 * sources.TTL_SECONDS)
         is_reading.set()
         assert other_has_called.wait(10)
-        clock.advance(1)
+        clock.sleep(1)
         raise PrometheusError("Prometheus does not answer")
 
     monkeypatch.setattr(sources, "monotonic", now)
@@ -142,7 +131,7 @@ def test_viewer_who_clears_the_caches_of_streamlit_does_not_remove_the_data(
     reader.is_away = True
     st.cache_resource.clear()
     assert source(VIEW) is good
-    clock.advance(60)
+    clock.sleep(60)
     st.cache_resource.clear()
     assert source(VIEW).data is good.data
 
@@ -176,7 +165,7 @@ def test_data_is_kept_with_the_problem_while_a_source_is_away(
     good = source(VIEW)
     assert (good.data, good.problem) == (PIPELINE, "")
     reader.is_away = True
-    clock.advance(60)
+    clock.sleep(60)
     kept = source(VIEW)
     assert kept.data is PIPELINE
     assert kept.read_at == good.read_at
@@ -184,7 +173,7 @@ def test_data_is_kept_with_the_problem_while_a_source_is_away(
     source(VIEW)
     assert reader.reads == 2, "an error is shared as well"
     reader.is_away = False
-    clock.advance(sources.TTL_SECONDS)
+    clock.sleep(sources.TTL_SECONDS)
     back = source(VIEW)
     assert back.problem == ""
     assert back.read_at is not None
@@ -227,7 +216,7 @@ def test_empty_or_failed_filter_values_are_not_kept_longer_than_other_data(
     monkeypatch.setattr(sources, "read_filter_values", read)
     found = []
     for _ in range(4):
-        clock.advance(60)
+        clock.sleep(60)
         found.append(sources.filter_values(VIEW).data)
         assert sources.filter_values(VIEW).data == found[-1]
     assert found == [None, FilterValues(), values, values]
@@ -245,7 +234,7 @@ class SlowElasticsearch:
 
     def read(self, *_: object) -> object:
         self.reads += 1
-        self.clock.advance(min(self.duration, sources.TIMEOUT_SECONDS))
+        self.clock.sleep(min(self.duration, sources.TIMEOUT_SECONDS))
         if self.duration > sources.TIMEOUT_SECONDS:
             raise ConnectionTimeout("Connection timed out")
         return MATCHES
@@ -264,7 +253,7 @@ def reads_in(seconds: int, view: View, elasticsearch: SlowElasticsearch, source:
     begin, before = elasticsearch.clock.now, elasticsearch.reads
     while elasticsearch.clock.now < begin + seconds:
         source(view)
-        elasticsearch.clock.advance(sources.REFRESH_SECONDS)
+        elasticsearch.clock.sleep(sources.REFRESH_SECONDS)
     return elasticsearch.reads - before
 
 
@@ -345,7 +334,7 @@ def test_newest_dead_letters_are_read_again_only_if_the_topic_has_changed(
     found = []
     for end in (1, 1, 2, 2):
         offsets[0] = (0, end)
-        clock.advance(60)
+        clock.sleep(60)
         found.append(len(sources.newest_dead_letters().data or []))
     assert found == [1, 1, 2, 2]
     assert reads == [1, 2]

@@ -13,7 +13,7 @@ SERVER = ("--bootstrap-servers", "kafka:9092")
 
 def test_defaults() -> None:
     chosen = options.parse(SERVER)
-    assert (chosen.topic, chosen.mode, chosen.rate, chosen.count) == ("lol_matches", "continuous", 2.0, None)
+    assert (chosen.topic, chosen.rate, chosen.count) == ("lol_matches", 2.0, None)
     assert (chosen.size, chosen.start_ms, chosen.metrics_port) == ("full", None, 8000)
     assert (chosen.shares, chosen.empty_positions, chosen.modes) == (MessageShares(), 0.0, REALISTIC)
     assert chosen.seed != options.parse(SERVER).seed
@@ -41,7 +41,7 @@ def test_all_options(tmp_path: Path) -> None:
     login.write_text("me:a:b\n")
     chosen = options.parse(
         [
-            *("--bootstrap-servers", "a:1,[::1]:65535", "--topic", "t", "--mode", "batch", "--rate", "0"),
+            *("--bootstrap-servers", "a:1,[::1]:65535", "--topic", "t", "--rate", "0"),
             *("--count", "10", "--size", "compact", "--seed", "3", "--start", "2026-02-01T12:00:00Z"),
             *("--duplicates", "0.2", "--remakes", "0.1", "--empty-positions", "1", "--poison", "0.7"),
             *("--client-config", str(file), "--metrics-port", "0", "--modes", "ranked_solo=3, aram=1,coop=0"),
@@ -52,7 +52,6 @@ def test_all_options(tmp_path: Path) -> None:
         bootstrap_servers="a:1,[::1]:65535",
         client_config={"sasl.username": "me", "sasl.password": "a=b"},
         topic="t",
-        mode="batch",
         rate=0.0,
         count=10,
         size="compact",
@@ -78,11 +77,8 @@ def test_start_without_time_zone_is_utc() -> None:
         ("--rate", ["--rate", "nan"]),
         ("--rate", ["--rate", "inf"]),
         ("--rate", ["--rate", "0"]),
-        ("--count", ["--count", "5"]),
-        ("--count", ["--mode", "batch"]),
-        ("--count", ["--mode", "batch", "--count", "0"]),
-        ("--count", ["--mode", "batch", "--count", "1.5"]),
-        ("--mode", ["--mode", "stream"]),
+        ("--count", ["--count", "0"]),
+        ("--count", ["--count", "1.5"]),
         ("--size", ["--size", "huge"]),
         ("--seed", ["--seed", "-1"]),
         ("--start", ["--start", "yesterday"]),

@@ -19,6 +19,7 @@ from generator.log_rate_limiter import LogRateLimiter
 from generator.messages import GeneratedMessage, MessageKind
 from generator.metrics import GeneratorMetrics
 from generator.producer import MessageProducer
+from tests.unit.conftest import Clock
 
 MESSAGE = GeneratedMessage(b"EUW1_1", b"{}", MessageKind.MATCH, "SEA_win vs. PHX_lose | Duration: 1845s")
 
@@ -55,13 +56,6 @@ class FakeProducer:
 
     def __len__(self) -> int:
         return len(self.pending)
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -299,7 +293,7 @@ class TestProgram:
         monkeypatch.setattr("signal.signal", lambda *_: None)
 
     def run(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-        line = ["generator", "--bootstrap-servers", "kafka:9092", "--mode", "batch", "--size", "compact", *arguments]
+        line = ["generator", "--bootstrap-servers", "kafka:9092", "--size", "compact", *arguments]
         monkeypatch.setattr("sys.argv", line)
         return program.main()
 
@@ -358,7 +352,7 @@ class TestProgram:
                 clock.now += 60
 
         def poll(_: FakeProducer, timeout: float) -> None:
-            clock.now += timeout
+            clock.sleep(timeout)
 
         monkeypatch.setattr(program, "time", SimpleNamespace(monotonic=clock, time_ns=time.time_ns))
         monkeypatch.setattr(FakeProducer, "produce", produce)
@@ -386,7 +380,7 @@ class TestProgram:
             handlers[signal.SIGTERM]()
 
         monkeypatch.setattr(FakeProducer, "produce", produce_and_stop)
-        assert self.run(monkeypatch, "--mode", "continuous", "--metrics-port", "0") == exit_code
+        assert self.run(monkeypatch, "--metrics-port", "0") == exit_code
         assert len(fakes[0].values) == delivered
 
     def test_metrics_port_conflict_is_reported_with_its_option(

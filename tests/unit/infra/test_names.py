@@ -5,7 +5,7 @@ from __future__ import annotations
 from generator.producer import MAX_MESSAGE_BYTES as GENERATOR_MAX_MESSAGE_BYTES
 from infra import names
 from infra.provisioning.index_template import TEMPLATES
-from job.archive import TABLE
+from job.archive_table import TABLE
 from job.settings import with_overrides
 
 JOB = with_overrides({})

@@ -319,8 +319,9 @@ def test_each_client_of_kafka_has_its_own_login(declared: dict[str, Recorder]) -
         assert kafka.password.get_secret_value() == f"password of kafka.{user}"
     generator = upload(containers["generator"], "/etc/lolstack/kafka.properties").splitlines()
     assert {"sasl.username=generator", "sasl.password=password of kafka.generator"} <= set(generator)
-    dashboard = yaml.safe_load(upload(containers["dashboard"], "/etc/lolstack/dashboard.yaml"))["kafka"]["client"]
+    dashboard = yaml.safe_load(upload(containers["dashboard"], "/etc/lolstack/dashboard.yaml"))["kafka"]
     assert (dashboard["sasl.username"], dashboard["sasl.password"]) == ("dashboard", "password of kafka.dashboard")
+    assert dashboard["bootstrap.servers"] == "kafka:9092"
 
 
 @pytest.mark.parametrize(("job", "seconds"), [({}, 60), ({"window": {"slide_seconds": 30}}, 30)])

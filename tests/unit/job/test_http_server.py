@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIServer
 
 import pytest
 import requests
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry
 
 import generator.wsgi_server
 import job.wsgi_server
@@ -80,23 +80,20 @@ def test_unknown_path_is_404(port: int) -> None:
     assert get(port, "/") == (404, "/metrics, /health, /alive\n")
 
 
-def serve_pages(health: JobHealth, _registry: CollectorRegistry) -> WSGIServer:
+def serve_job(health: JobHealth) -> WSGIServer:
+    """The driver's pages; the archive has the same server and login."""
     return serve(pages(health), http_settings(username="monitor", password="a:b"))
 
 
-def serve_archive(_health: JobHealth, registry: CollectorRegistry) -> WSGIServer:
-    return serve(make_wsgi_app(registry), http_settings(username="monitor", password="a:b"))
+def serve_generator(_health: JobHealth) -> WSGIServer:
+    return GeneratorMetrics(CollectorRegistry()).serve(http_settings().port, "monitor:a:b")
 
 
-def serve_generator(_health: JobHealth, registry: CollectorRegistry) -> WSGIServer:
-    return GeneratorMetrics(registry).serve(http_settings().port, "monitor:a:b")
-
-
-@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+@pytest.mark.parametrize("start", [serve_job, serve_generator])
 def test_every_path_needs_the_login_if_there_is_one(
-    start: Callable[[JobHealth, CollectorRegistry], WSGIServer], health: JobHealth
+    start: Callable[[JobHealth], WSGIServer], health: JobHealth
 ) -> None:
-    server = start(health, CollectorRegistry())
+    server = start(health)
     url = f"http://127.0.0.1:{server.server_port}"
     try:
         for path in ("/metrics", "/health", "/alive", "/"):
@@ -117,17 +114,17 @@ def set_timeout(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         monkeypatch.setattr(module.RequestHandler, "timeout", seconds)
 
 
-@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+@pytest.mark.parametrize("start", [serve_job, serve_generator])
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.0\r\nHost:"], ids=["nothing", "half a request"])
 def test_connection_of_a_silent_client_is_closed_without_a_line_in_the_log(
-    start: Callable[[JobHealth, CollectorRegistry], WSGIServer],
+    start: Callable[[JobHealth], WSGIServer],
     sent: bytes,
     health: JobHealth,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     set_timeout(monkeypatch, 0.5)
-    server = start(health, CollectorRegistry())
+    server = start(health)
     try:
         with create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
             connection.sendall(sent)
@@ -143,13 +140,13 @@ def test_hanging_client_does_not_block_the_health_check(port: int) -> None:
         assert get(port, "/health")[0] == 503
 
 
-@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+@pytest.mark.parametrize("start", [serve_job, serve_generator])
 def test_connection_of_a_slow_client_is_closed(
-    start: Callable[[JobHealth, CollectorRegistry], WSGIServer], health: JobHealth, monkeypatch: pytest.MonkeyPatch
+    start: Callable[[JobHealth], WSGIServer], health: JobHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Although it sends a byte before each timeout."""
     set_timeout(monkeypatch, 0.3)
-    server = start(health, CollectorRegistry())
+    server = start(health)
     begin = time.monotonic()
     try:
         with create_connection(("127.0.0.1", server.server_port), timeout=0.05) as connection:
@@ -173,12 +170,10 @@ def is_closed_while(send: Callable[[], object], connection: socket, deadline: fl
     return False
 
 
-@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
-def test_headers_without_end_are_not_kept(
-    start: Callable[[JobHealth, CollectorRegistry], WSGIServer], health: JobHealth
-) -> None:
+@pytest.mark.parametrize("start", [serve_job, serve_generator])
+def test_headers_without_end_are_not_kept(start: Callable[[JobHealth], WSGIServer], health: JobHealth) -> None:
     """The answer comes before the end of the request, of which 64 KiB are read."""
-    server = start(health, CollectorRegistry())
+    server = start(health)
     try:
         with create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
             connection.sendall(b"GET /metrics HTTP/1.0\r\nTrace: ".ljust(65_536, b"y"))
@@ -188,14 +183,14 @@ def test_headers_without_end_are_not_kept(
         server.server_close()
 
 
-@pytest.mark.parametrize("start", [serve_pages, serve_archive, serve_generator])
+@pytest.mark.parametrize("start", [serve_job, serve_generator])
 def test_oldest_of_many_connections_is_closed(
-    start: Callable[[JobHealth, CollectorRegistry], WSGIServer], health: JobHealth, monkeypatch: pytest.MonkeyPatch
+    start: Callable[[JobHealth], WSGIServer], health: JobHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_timeout(monkeypatch, 60)
     for module in (job.wsgi_server, generator.wsgi_server):
         monkeypatch.setattr(module, "MAX_CONNECTIONS", 3)
-    server = start(health, CollectorRegistry())
+    server = start(health)
     address = ("127.0.0.1", server.server_port)
     with ExitStack() as stack:
         stack.callback(server.server_close)

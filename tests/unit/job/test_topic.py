@@ -214,9 +214,10 @@ def test_deleted_or_recreated_topic_is_detected(monkeypatch: pytest.MonkeyPatch)
     admin.errors = [KafkaError._TRANSPORT]
     assert inspector.replacement_reason(found) == ""  # a restart of Kafka is not a deletion
     admin.topics["lol_matches"] = Uuid(7, 7)
-    assert "was deleted and created again" in inspector.replacement_reason(found)
+    reason = inspector.replacement_reason(found)
+    assert reason == "topic lol_matches was deleted and created again while it was being read"
     del admin.topics["lol_matches"]
-    assert "was deleted while" in inspector.replacement_reason(found)
+    assert inspector.replacement_reason(found) == "topic lol_matches was deleted while it was being read"
 
 
 def test_topic_offsets_have_the_messages_behind_an_open_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
