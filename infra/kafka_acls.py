@@ -14,6 +14,7 @@ ADMIN = "admin"
 
 _READ_MATCHES = f"READ TOPIC LITERAL {MATCHES_TOPIC}"
 _WRITE_MATCHES = f"WRITE TOPIC LITERAL {MATCHES_TOPIC}"
+_MATCHES_SETTINGS = f"DESCRIBE_CONFIGS TOPIC LITERAL {MATCHES_TOPIC}"
 _READ_DEAD_LETTERS = f"READ TOPIC LITERAL {DEAD_LETTER_TOPIC}"
 _DLQ_GROUP = "DESCRIBE GROUP LITERAL dlq"  # of tools/dlq
 OPERATORS_GROUPS = (OPERATOR, *(f"{OPERATOR}-{number}" for number in range(1, 10)))
@@ -24,13 +25,13 @@ ACLS_BY_USER: dict[str, tuple[str, ...]] = {
     "job": (_READ_MATCHES, f"WRITE TOPIC LITERAL {DEAD_LETTER_TOPIC}", "DESCRIBE GROUP LITERAL lol-backfill"),
     "archive": (_READ_MATCHES, f"DESCRIBE TOPIC LITERAL {DEAD_LETTER_TOPIC}", "READ GROUP PREFIXED lol-archive-"),
     "generator": (_WRITE_MATCHES,),
-    # A person's own matches, in transactions too.
-    "producer": (_WRITE_MATCHES, "WRITE TRANSACTIONAL_ID PREFIXED producer"),
+    # A person's own matches, in transactions too, and by frameworks that read the topic's settings first (Quix Streams).
+    "producer": (_WRITE_MATCHES, _MATCHES_SETTINGS, "WRITE TRANSACTIONAL_ID PREFIXED producer"),
     # A person's own consumers, and tools that show a topic's settings.
     OPERATOR: (
         *(_READ_MATCHES, _READ_DEAD_LETTERS, _DLQ_GROUP),
         *(f"READ GROUP LITERAL {group}" for group in OPERATORS_GROUPS),
-        *(f"DESCRIBE_CONFIGS TOPIC LITERAL {topic}" for topic in (MATCHES_TOPIC, DEAD_LETTER_TOPIC)),
+        *(_MATCHES_SETTINGS, f"DESCRIBE_CONFIGS TOPIC LITERAL {DEAD_LETTER_TOPIC}"),
     ),
     "dashboard": (_READ_DEAD_LETTERS, _DLQ_GROUP),
 }

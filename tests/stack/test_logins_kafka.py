@@ -197,7 +197,7 @@ MAY: dict[str, set[str]] = {
     "job": {"read matches", "write dead letters"},
     "archive": {"read matches", "read the archive's offsets"},
     "generator": {"write matches"},
-    "producer": {"write matches", "send in transactions"},
+    "producer": {"write matches", "read the settings of matches", "send in transactions"},
     "operator": {
         *("read matches", "read dead letters", "read in a group"),
         *("read the settings of matches", "read the settings of dead letters"),
