@@ -34,7 +34,7 @@ def controls(*, matches: bool = False, champion: bool = False) -> View:
             view = replace(view, filter=_filter(values, champion))
         url.pause_control()
     if name == FROM_TO:
-        written = {label: st.query_params.get(key, "") for label, key in TIMES.items()}
+        written = {label: url.read(key) for label, key in TIMES.items()}
         page.hint(
             f"{label}: {text} is no time of {EARLIEST.year} to {LATEST.year}: write 2026-11-24T06:00, which is UTC, or "
             "2026-11-24T07:00%2B01:00."

@@ -16,7 +16,11 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
         url.restore("player")
         wanted = st.text_input(
-            "Player: Riot ID (name#tag) or puuid", key="player", on_change=url.write, max_chars=120, width=420
+            "Player: Riot ID (name#tag) or puuid",
+            key="player",
+            on_change=url.write,
+            max_chars=url.MAX_CHARACTERS,
+            width=420,
         )
         url.pause_control()
     page.refreshed(_draw, wanted.strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
+from unicodedata import normalize
 
 import streamlit as st
 
@@ -73,7 +74,8 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
 
 def _no_formula(name: str) -> str:
     """The name as text also in a spreadsheet: the table can be downloaded as CSV, and producers may send any name."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+    # Spreadsheets skip spaces and line breaks before a formula, and read full-width signs as these.
+    return f"'{name}" if normalize("NFKC", name).lstrip().startswith(("=", "+", "-", "@")) else name
 
 
 def _open_champion(names: Sequence[str]) -> None:

@@ -29,11 +29,19 @@ DEFAULTS = {
 }
 """The values that are not in the URL, by control."""
 TRUE = "true"
+MAX_CHARACTERS = 120
+"""Of a control's value. Streamlit limits what is typed, but not the URL, which may have megabytes."""
+
+
+def read(control: str) -> str:
+    """The URL's value of a control; its default if there is none, or if it is too long."""
+    text = st.query_params.get(control, "")
+    return text if 0 < len(text) <= MAX_CHARACTERS else DEFAULTS[control]
 
 
 def restore(control: str, parse: Callable[[str], object] = str) -> None:
     """Give a control the URL's value, before it is drawn."""
-    value = parse(st.query_params.get(control) or DEFAULTS[control])
+    value = parse(read(control))
     if st.session_state.get(control) != value:
         st.session_state[control] = value
 

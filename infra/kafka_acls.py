@@ -25,7 +25,7 @@ ACLS_BY_USER: dict[str, tuple[str, ...]] = {
     "job": (_READ_MATCHES, f"WRITE TOPIC LITERAL {DEAD_LETTER_TOPIC}", "DESCRIBE GROUP LITERAL lol-backfill"),
     "archive": (_READ_MATCHES, f"DESCRIBE TOPIC LITERAL {DEAD_LETTER_TOPIC}", "READ GROUP PREFIXED lol-archive-"),
     "generator": (_WRITE_MATCHES,),
-    # A person's own matches, in transactions too, and by frameworks that read the topic's settings first (Quix Streams).
+    # A person's own matches, in transactions too. Quix Streams, for example, reads the topic's settings first.
     "producer": (_WRITE_MATCHES, _MATCHES_SETTINGS, "WRITE TRANSACTIONAL_ID PREFIXED producer"),
     # A person's own consumers, and tools that show a topic's settings.
     OPERATOR: (

@@ -2,6 +2,8 @@
 
 import re
 
+from job.printable import escape
+
 
 class JobError(Exception):
     """The job cannot start or continue. The message is one line: service or setting, what is wrong, what to do."""
@@ -22,5 +24,5 @@ def root_cause(text: str) -> str:
 
 
 def first_line(text: object) -> str:
-    """The first line of another program's message, cut to 300 characters, for use in one line of ours."""
-    return str(text).strip().partition("\n")[0][:300]
+    """The first line of another program's message, cut to 300 characters and escaped, for use in one line of ours."""
+    return escape(str(text).strip().partition("\n")[0][:300])

@@ -226,4 +226,4 @@ def _reason(error: ApiError) -> str:
     body = error.body if isinstance(error.body, dict) else {}
     cause = body.get("error", {})
     deepest = cause.get("caused_by", cause) if isinstance(cause, dict) else {}
-    return str(deepest.get("reason", error))
+    return first_line(deepest.get("reason", error))

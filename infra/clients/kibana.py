@@ -15,6 +15,7 @@ import requests
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.clients.http import Answer, readable, request
+from job.errors import first_line
 
 TIMEOUT_SECONDS = 30
 START_SECONDS = 180
@@ -133,14 +134,16 @@ class SavedObjectClient:
         except requests.RequestException as error:
             raise KibanaUnavailableError(f"Kibana at {self._url} does not answer: {error}") from error
         if answer.status == 503:
-            raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {answer.text}")
+            raise KibanaUnavailableError(f"Kibana at {self._url} is not ready: {first_line(answer.text)}")
         if answer.status == 401:
             raise KibanaUnavailableError(f"Kibana at {self._url} refuses the login: deploy the stack again")
         return answer
 
     def _success(self, answer: Answer) -> Answer:
         if answer.status >= 300:
-            raise SavedObjectError(f"Kibana at {self._url} answers {answer.status} to {answer.request}: {answer.text}")
+            raise SavedObjectError(
+                f"Kibana at {self._url} answers {answer.status} to {answer.request}: {first_line(answer.text)}"
+            )
         return answer
 
     def _readable(self) -> AbstractContextManager[None]:

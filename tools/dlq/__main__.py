@@ -31,6 +31,9 @@ from tools.printable import sanitize
 from tools.stack_outputs import NotDeployedError, kafka_settings, read_stack_outputs
 
 MAX_SHOWN_CHARACTERS = 2000
+MAX_SHOWN_HEADERS = 50
+MAX_SHOWN_BYTES = 1000
+"""Of a key or header: a producer's may have megabytes, which a table takes minutes to lay out."""
 RETRY_ADVICE = "run it again: a replay is idempotent"
 
 
@@ -53,18 +56,23 @@ def print_counts(console: Console, counts: dict[str, ReasonCount], duplicates: i
 
 
 def print_dead_letter(console: Console, dead_letter: DeadLetterMessage, stack: str) -> None:
-    """Print a dead letter of the stack: its reason, its original headers, and the beginning of its value."""
+    """Print a dead letter of the stack: its reason, and the beginning of its key, of its original headers and of its
+    value."""
     table = Table(title=f"Dead letter {dead_letter.position}", title_justify="left", show_header=False)
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=30)
     table.add_column(overflow="fold")
-    for name, value in [header for header in dead_letter.headers if header[0].startswith(HEADER_PREFIX)]:
-        table.add_row(_text(name.removeprefix(HEADER_PREFIX).replace("_", " ")), _text(decode(value)))
-    table.add_row("key", _text(decode(dead_letter.key)) if dead_letter.key is not None else "(none)")
+    of_job = [header for header in dead_letter.headers if header[0].startswith(HEADER_PREFIX)]
+    for name, value in of_job[:MAX_SHOWN_HEADERS]:
+        table.add_row(_beginning(name.removeprefix(HEADER_PREFIX).replace("_", " ").encode()), _beginning(value))
+    table.add_row("key", _beginning(dead_letter.key))
     arrived_at, partition, offset = dead_letter.original
     if dead_letter.original_position and dead_letter.original_position[1:] != (partition, offset):
         table.add_row("replay of", f"{MATCHES_TOPIC}:{partition}:{offset}, which arrived at {iso(arrived_at)}")
-    for name, value in dead_letter.original_headers:
-        table.add_row(_text(f"header {name}"), _text(decode(value)) if value is not None else "(none)")
+    originals = dead_letter.original_headers
+    for name, value in originals[:MAX_SHOWN_HEADERS]:
+        table.add_row(_beginning(f"header {name}".encode()), _beginning(value))
+    if len(originals) > MAX_SHOWN_HEADERS:
+        table.add_row("…", counted(len(originals) - MAX_SHOWN_HEADERS, "more header"))
     table.add_row("value", "(none)" if dead_letter.value is None else f"{len(dead_letter.value):,} B")
     console.print(table)
     text = decode(dead_letter.value)
@@ -81,6 +89,12 @@ def print_dead_letter(console: Console, dead_letter: DeadLetterMessage, stack: s
         else f"Replay it: {make_command(f'dlq REPLAY={dead_letter.position}', stack)}",
         soft_wrap=True,
     )
+
+
+def _beginning(content: bytes | None) -> Text:
+    """The beginning of a key or header, and its size if that is not all."""
+    cut = f"… ({len(content):,} B)" if content and len(content) > MAX_SHOWN_BYTES else ""
+    return _text("(none)" if content is None else decode(content[:MAX_SHOWN_BYTES]) + cut)
 
 
 def _text(untrusted: str) -> Text:

@@ -63,7 +63,7 @@ class MessagePosition(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> MessagePosition | None:
         """The position in the form of SHOW and REPLAY; None if `text` is something else."""
-        found = re.fullmatch(r"(?:([A-Za-z0-9._-]+):)?(\d+):(\d+)", text)
+        found = re.fullmatch(r"(?:([A-Za-z0-9._-]+):)?([0-9]{1,9}):([0-9]{1,18})", text)
         return found and cls(found[1] or DEAD_LETTER_TOPIC, int(found[2]), int(found[3]))
 
 

@@ -202,6 +202,21 @@ def test_page_sends_each_query_once_and_none_that_it_does_not_draw(
 
 
 @pytest.mark.usefixtures("views", "prometheus")
+@pytest.mark.parametrize(
+    ("page", "control", "default"),
+    [("Matches", "champion", "all"), ("Player", "player", ""), ("Dead letters", "letter", "")],
+)
+def test_long_value_in_the_url_is_ignored(
+    monkeypatch: pytest.MonkeyPatch, page: str, control: str, default: str
+) -> None:
+    """Caches and searches would keep it: a few of the largest would be more than the container's memory."""
+    monkeypatch.setattr(sources, "newest_dead_letters", Source(lambda *_: []))
+    app = open_page(page=page, **{control: "9" * 121})
+    assert not app.exception
+    assert app.session_state[control] == default
+
+
+@pytest.mark.usefixtures("views", "prometheus")
 def test_page_without_metrics_of_the_job_says_that_dead_letters_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "newest_dead_letters", Source(lambda *_: []))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30)

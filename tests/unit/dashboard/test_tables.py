@@ -19,6 +19,8 @@ def _draw(name: str) -> None:
         ("Kai'Sa", "Kai'Sa"),
         ('=HYPERLINK("http://example.com")', '\'=HYPERLINK("http://example.com")'),
         ("-1+1", "'-1+1"),
+        ("\n =1+1", "'\n =1+1"),
+        ("\uff1d1+1", "'\uff1d1+1"),  # a full-width =
     ],
 )
 def test_champions_name_is_no_formula_in_a_downloaded_table(name: str, shown: str) -> None:

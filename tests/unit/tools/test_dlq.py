@@ -148,9 +148,28 @@ def test_show_prints_one_dead_letter_without_control_characters(
     assert "\x1b" not in shown
 
 
+def test_show_prints_the_beginning_of_large_keys_and_headers(
+    mock_kafka: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """A table takes minutes to lay out megabytes."""
+    headers: Any = [("n" * 1500, b"v" * 1500), *((f"h{number}", b"small") for number in range(60))]
+    producer = Producer({"bootstrap.servers": mock_kafka, "log_level": 0})
+    producer.produce(DEAD_LETTER_TOPIC, b"x", b"k" * 1500, headers=headers, partition=0)
+    producer.flush(10)
+    assert run(monkeypatch, mock_kafka, "--show", "0:0") == 0
+    shown = "".join(capsys.readouterr().out.split())
+    for character, size in (("k", "1,500"), ("v", "1,500"), ("n", "1,507")):  # the name after "header "
+        assert f"…({size}B)" in shown
+        assert 900 < shown.count(character) < 1200
+    assert "h48" in shown
+    assert "h49" not in shown
+    assert "11moreheaders" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
+        (["--show", f"0:{10**20}"], f"SHOW=0:{10**20} is not a position: write 0:17"),
         (["--show", "0:99"], "there is no dead letter at 0:99: list them, without SHOW and REPLAY"),
         (["--show", "lol_matches:0:1"], "there is no dead letter of the message at lol_matches:0:1: list them"),
         (["--show", "invalid_field"], "SHOW=invalid_field is not a position: write 0:17, or lol_matches:2:41"),
