@@ -210,11 +210,15 @@ class Checkpoints:
                 log.info("%s checkpoint %s of a deleted topic %s", result, folder, start.topic)
 
     def check_writable(self) -> None:
-        """Check write access before anything is read. Raises JobError if files cannot be created or removed."""
+        """Check write access before anything is read. Raises JobError if a file cannot be created, written, removed."""
         probe = self._path(f"{self.folder}/.writable")
         try:
             files = self._file_system(probe)
-            files.create(probe, True).close()
+            stream = files.create(probe, True)
+            try:
+                stream.write(bytes(4096))  # on a full disk, a file can still be created
+            finally:
+                stream.close()
             files.delete(probe, False)
         except Py4JError as error:
             raise self._inaccessible("written", error) from error

@@ -92,6 +92,15 @@ def test_unwritable_location_is_reported(spark: SparkSession, tmp_path: Path) ->
         checkpoints_of(spark, file, "one").check_writable()
 
 
+def test_full_disk_is_reported(spark: SparkSession, tmp_path: Path) -> None:
+    """On a full disk, a file without content can be created. /dev/full refuses each write as such a disk does."""
+    folder = tmp_path / "cluster" / "one"
+    folder.mkdir(parents=True)
+    (folder / ".writable").symlink_to("/dev/full")
+    with pytest.raises(JobError, match=rf"^checkpoint_location: file://{tmp_path} .* \(.*No space left on device\)"):
+        checkpoints_of(spark, tmp_path, "one").check_writable()
+
+
 def test_watermark_of_a_batch(spark: SparkSession, tmp_path: Path) -> None:
     checkpoints = checkpoints_of(spark, tmp_path, "one")
     offsets = tmp_path / "cluster" / "one" / "matches" / "offsets"
