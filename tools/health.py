@@ -275,7 +275,8 @@ class HealthChecker:
         of_uncounted = ("message", "of matches that do not count in the windows")
         uncounted = _by_label(metrics, "lol_job_uncounted_matches_total", *of_uncounted)
         dropped = _by_label(metrics, "lol_job_dropped_fields_total", "optional field", "dropped")
-        problem = None if health == "ok" else health
+        log = make_command("logs SERVICE=spark-job", self._stack)
+        problem = None if health == "ok" else f"{health}: `{log}` has more"
         return f"{processed} processed since it started{too_late}{uncounted}{dropped}, lag {lag}", problem
 
     def _check_dead_letters(self) -> StageResult:
