@@ -75,7 +75,8 @@ def champions(found: Sequence[ChampionStatistics]) -> None:
 def _no_formula(name: str) -> str:
     """The name as text also in a spreadsheet: the table can be downloaded as CSV, and producers may send any name."""
     # Spreadsheets skip spaces and line breaks before a formula, and read full-width signs as these.
-    return f"'{name}" if normalize("NFKC", name).lstrip().startswith(("=", "+", "-", "@")) else name
+    begins = normalize("NFKC", name).lstrip(" \n")
+    return f"'{name}" if begins.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def _open_champion(names: Sequence[str]) -> None:

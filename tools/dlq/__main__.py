@@ -19,6 +19,7 @@ from tools.dlq.dead_letters import (
     HEADER_PREFIX,
     DeadLetterMessage,
     DlqError,
+    Headers,
     MessagePosition,
     ReasonCount,
     count_by_reason,
@@ -62,17 +63,12 @@ def print_dead_letter(console: Console, dead_letter: DeadLetterMessage, stack: s
     table.add_column(overflow="fold", max_width=30)
     table.add_column(overflow="fold")
     of_job = [header for header in dead_letter.headers if header[0].startswith(HEADER_PREFIX)]
-    for name, value in of_job[:MAX_SHOWN_HEADERS]:
-        table.add_row(_beginning(name.removeprefix(HEADER_PREFIX).replace("_", " ").encode()), _beginning(value))
+    _add_headers(table, [(name.removeprefix(HEADER_PREFIX).replace("_", " "), value) for name, value in of_job])
     table.add_row("key", _beginning(dead_letter.key))
     arrived_at, partition, offset = dead_letter.original
     if dead_letter.original_position and dead_letter.original_position[1:] != (partition, offset):
         table.add_row("replay of", f"{MATCHES_TOPIC}:{partition}:{offset}, which arrived at {iso(arrived_at)}")
-    originals = dead_letter.original_headers
-    for name, value in originals[:MAX_SHOWN_HEADERS]:
-        table.add_row(_beginning(f"header {name}".encode()), _beginning(value))
-    if len(originals) > MAX_SHOWN_HEADERS:
-        table.add_row("…", counted(len(originals) - MAX_SHOWN_HEADERS, "more header"))
+    _add_headers(table, [(f"header {name}", value) for name, value in dead_letter.original_headers])
     table.add_row("value", "(none)" if dead_letter.value is None else f"{len(dead_letter.value):,} B")
     console.print(table)
     text = decode(dead_letter.value)
@@ -89,6 +85,13 @@ def print_dead_letter(console: Console, dead_letter: DeadLetterMessage, stack: s
         else f"Replay it: {make_command(f'dlq REPLAY={dead_letter.position}', stack)}",
         soft_wrap=True,
     )
+
+
+def _add_headers(table: Table, headers: Headers) -> None:
+    for name, value in headers[:MAX_SHOWN_HEADERS]:
+        table.add_row(_beginning(name.encode()), _beginning(value))
+    if len(headers) > MAX_SHOWN_HEADERS:
+        table.add_row("…", counted(len(headers) - MAX_SHOWN_HEADERS, "more header"))
 
 
 def _beginning(content: bytes | None) -> Text:

@@ -19,6 +19,7 @@ def _draw(name: str) -> None:
         ("Kai'Sa", "Kai'Sa"),
         ('=HYPERLINK("http://example.com")', '\'=HYPERLINK("http://example.com")'),
         ("-1+1", "'-1+1"),
+        ("\tx", "'\tx"),
         ("\n =1+1", "'\n =1+1"),
         ("\uff1d1+1", "'\uff1d1+1"),  # a full-width =
     ],

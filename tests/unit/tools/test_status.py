@@ -404,7 +404,10 @@ class TestStages:
         ("response", "problem"),
         [
             ("ok", None),
-            ("no batch for 61 s", "no batch for 61 s: `make logs SERVICE=spark-job STACK=sample` has more"),
+            *(
+                (problem, f"{problem}: `make logs SERVICE=spark-job STACK=sample` has more")
+                for problem in ("no batch for 61 s", "waiting for Kafka: no answer")
+            ),
         ],
     )
     def test_failed_health_check_of_the_job_is_a_problem(
